@@ -1,0 +1,57 @@
+# Everything a person or CI runs. Needs make and Python 3.11 or newer; all that is installed lands in .venv/.
+PYTHON ?= $(shell for p in .venv/bin/python python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && exit; done; echo python3)
+BIN := .venv/bin
+UV ?= uv
+COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	$(if $(UPGRADE),--upgrade)
+MAKEFLAGS += --no-print-directory
+unexport PYTHONPATH PYTHONHOME
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-test run test check fix bench pins clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+
+setup: ## make .venv with the command in .venv/bin/hourpass
+	@$(PYTHON) tools/bootstrap.py setup
+
+setup-test:
+	@$(PYTHON) tools/bootstrap.py setup --test
+
+run: setup ## start a demo server with a first key; Ctrl-C stops it
+	@exec $(BIN)/hourpass demo $(ARGS)
+
+ifdef T
+test: setup-test ## everything CI runs; T=tests/core runs only the tests in that path
+	$(BIN)/python -m pytest $(T)
+else
+test: check
+	@echo "make test: all checks passed"
+endif
+
+check: setup-test ## format, lint, types, layers, tests, core coverage: the same as make test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage report
+
+fix: setup-test ## format, and repair what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup-test ## the figures of the performance page
+	$(BIN)/python -m bench $(ARGS)
+
+pins: ## regenerate requirements/*.txt from pyproject.toml (needs uv); UPGRADE=1 for the newest versions
+	$(COMPILE) pyproject.toml --all-extras --group dev -o requirements/test.txt
+	$(COMPILE) pyproject.toml --extra server --group build -c requirements/test.txt -o requirements/run.txt
+	echo 'api.video==1.4.7' | $(COMPILE) - -o requirements/interop-apivideo-1.4.7.txt
+	echo 'api.video==0.0.1' | $(COMPILE) - -o requirements/interop-apivideo-old.txt
+
+clean: ## remove .venv and everything the checks left
+	rm -rf .venv build dist htmlcov .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find src tests tools bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -1,0 +1,3 @@
+"""hourpass: keep the key at home, send an hour pass."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,53 @@
+"""The `hourpass` command. Groups are imported when they are used, so that the command starts quickly."""
+
+import sys
+from importlib import import_module
+
+import click
+
+from hourpass import __version__
+from hourpass.core.errors import HourpassError
+
+# command -> (module, what the list of commands says of it)
+_COMMANDS = {
+    "serve": ("hourpass.cli.serve", "Start the server."),
+    "demo": ("hourpass.cli.demo", "Start a server with a small protected API and a first key."),
+    "keys": ("hourpass.cli.keys", "Create, list and revoke API keys."),
+    "grants": ("hourpass.cli.grants", "List and revoke grants."),
+    "tokens": ("hourpass.cli.tokens", "Explain and revoke tokens."),
+    "audit": ("hourpass.cli.audit", "Show the audit trail."),
+    "config": ("hourpass.cli.config", "Show and check the settings."),
+    "migrate": ("hourpass.cli.migrate", "Bring the database's schema up to date."),
+}
+
+
+class _Commands(click.Group):
+    """Knows every command by name and imports the one that is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(_COMMANDS[cmd_name][0]), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_text) for name, (_, help_text) in _COMMANDS.items()])
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, message="hourpass %(version)s")
+def command() -> None:
+    """Keep the key at home. Send an hour pass."""
+
+
+def main() -> None:
+    """Run the command. Exit codes: 0 done, 1 failed, 2 usage."""
+    try:
+        command(prog_name="hourpass", standalone_mode=True)
+    except HourpassError as error:
+        print(f"hourpass: {error.detail or error.code}", file=sys.stderr)
+        sys.exit(1)

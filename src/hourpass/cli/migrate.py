@@ -1,0 +1,26 @@
+"""`hourpass migrate`."""
+
+import sys
+
+import click
+
+from hourpass.cli.operator import database_options, read_settings
+from hourpass.cli.terminal import say
+from hourpass.server.serve import open_store, wall_clock
+
+
+@click.command()
+@click.option("--check", is_flag=True, help="only say what would be applied; exit 1 if anything would")
+@database_options
+def migrate(flags: dict[str, object], check: bool) -> None:
+    """Bring the database's schema up to date. Starting the server does it, too."""
+    store = open_store(read_settings(flags))
+    try:
+        names = store.pending_migrations() if check else store.migrate(wall_clock())
+    finally:
+        store.close()
+    for name in names:
+        print(name)
+    say(f"{len(names)} to apply." if check else f"{len(names)} applied.")
+    if check and names:
+        sys.exit(1)

@@ -1,0 +1,91 @@
+"""What the operator's commands share: settings from flags, environment and file, and a database to work on."""
+
+import functools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import click
+
+from hourpass.server.config import Settings, described, load
+from hourpass.server.keys import Secrets
+from hourpass.server.sealing import MasterKey
+from hourpass.server.serve import default_data, open_secrets, open_store, wall_clock
+from hourpass.server.store import Store, transaction
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_SHORT = {"database_url": "database"}
+"""Flags that are shorter than the setting's name."""
+
+
+def settings_options(*names: str) -> Callable[[F], F]:
+    """Flags for settings, all of them where none is named. The command gets what was given as `flags`."""
+    chosen = names or tuple(described())
+
+    def decorate(command: F) -> F:
+        @functools.wraps(command)
+        def wrapper(**arguments: Any) -> Any:
+            given = {name: arguments.pop(name) for name in (*chosen, "config")}
+            flags = {name: value for name, value in given.items() if value is not None}
+            return command(flags=flags, **arguments)
+
+        options: Any = wrapper
+        for name in reversed(chosen):
+            field = described()[name]
+            flag = "--" + _SHORT.get(name, name).replace("_", "-")
+            metavar = name.rsplit("_", 1)[-1].upper()
+            options = click.option(flag, name, metavar=metavar, help=_help(field))(options)
+        return click.option("--config", "config", metavar="FILE", help="the configuration file")(options)  # type: ignore[no-any-return]
+
+    return decorate
+
+
+def _help(field: Any) -> str:
+    default = field.default
+    shown = " ".join(default) if isinstance(default, tuple) else default
+    text: str = field.metadata["help"]
+    return text if shown in (None, "") else f"{text}  [{str(shown).lower() if isinstance(shown, bool) else shown}]"
+
+
+database_options = settings_options("data", "database_url")
+
+json_option = click.option("--json", "as_json", is_flag=True, help="print JSON")
+
+
+def read_settings(flags: dict[str, object]) -> Settings:
+    """The settings that a command works with."""
+    settings, _ = load(flags, os.environ, default_data(os.environ))
+    return settings
+
+
+class Database:
+    """An open database with its secrets, as a command uses it."""
+
+    def __init__(self, settings: Settings, store: Store, master: MasterKey, secrets: Secrets, now: int) -> None:
+        self.settings = settings
+        self.store = store
+        self.master = master
+        self.secrets = secrets
+        self.policy = settings.policy()
+        self.now = now
+
+
+@contextmanager
+def database(flags: dict[str, object]) -> Iterator[Database]:
+    """Open the database for one transaction. A running server takes note within a second."""
+    settings = read_settings(flags)
+    store = open_store(settings)
+    try:
+        now = wall_clock()
+        master, secrets = open_secrets(store, settings, os.environ, now)
+        with transaction(store):
+            yield Database(settings, store, master, secrets, now)
+    finally:
+        store.close()
+
+
+def actor() -> str:
+    """Who is at the command, for the audit trail."""
+    return f"cli:{os.environ.get('SUDO_USER') or os.environ.get('USER') or os.getuid()}"

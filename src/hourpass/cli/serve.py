@@ -1,0 +1,18 @@
+"""`hourpass serve`."""
+
+import os
+
+import click
+
+from hourpass.cli.operator import read_settings, settings_options
+from hourpass.server.serve import serve as run
+
+
+@click.command()
+@settings_options()
+def serve(flags: dict[str, object]) -> None:
+    """Start the server. TERM or Ctrl-C drains it: requests in flight finish, new ones are refused.
+
+    Every flag is also an environment variable (HOURPASS_PORT) and a line in hourpass.toml; the flag wins.
+    """
+    run(read_settings(flags), environ=os.environ)

@@ -1,0 +1,55 @@
+"""How the command talks: data on stdout, talk on stderr, JSON where it was asked for, colours only on a terminal."""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+
+def print_json(data: object) -> None:
+    """One JSON document on stdout."""
+    print(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Aligned columns on stdout, with a header line."""
+    lines = [list(columns), *([("" if cell is None else str(cell)) for cell in row] for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+    for number, line in enumerate(lines):
+        text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        print(bold(text) if number == 0 else text)
+
+
+def print_facts(facts: Iterable[tuple[str, object]]) -> None:
+    """One fact a line, aligned."""
+    shown = [(name, "-" if value in (None, "", ()) else str(value)) for name, value in facts]
+    width = max(len(name) for name, _ in shown)
+    for name, value in shown:
+        print(f"{bold(name.ljust(width))}  {value}")
+
+
+def say(text: str) -> None:
+    """Talk, as opposed to data."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def bold(text: str) -> str:
+    """Bold where a person looks at it and did not forbid it."""
+    return f"\x1b[1m{text}\x1b[0m" if sys.stdout.isatty() and "NO_COLOR" not in os.environ else text
+
+
+def moment(at: int | None) -> str | None:
+    """An instant (epoch milliseconds) in ISO 8601, to the second."""
+    return None if at is None else datetime.fromtimestamp(at // 1000, UTC).isoformat().replace("+00:00", "Z")
+
+
+def span(milliseconds: int) -> str:
+    """A duration in the two largest units that matter: `29 d 23 h`."""
+    seconds = abs(milliseconds) // 1000
+    parts: list[str] = []
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, seconds = divmod(seconds, size)
+        if count or (unit == "s" and not parts):
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2])

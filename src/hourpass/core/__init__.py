@@ -1,0 +1,1 @@
+"""The rules of hourpass, pure: no I/O, no clock, no randomness, no third-party import."""

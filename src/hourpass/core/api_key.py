@@ -1,0 +1,150 @@
+"""API keys: what they look like, how they are proven, and when they count.
+
+    hp_production_3fK9mZ8qLx2P_7Qm1XcVb…a1B2c3
+       |          |            |        └ checksum: CRC-32 of all before it, 6 base-62 digits
+       |          |            └ secret: 26 base-62 digits, 154 random bits
+       |          └ key id, public: 12 base-62 digits
+       └ environment
+
+The checksum refuses typing errors and scanners' guesses before the database is asked. Only `[A-Za-z0-9_]` occurs, so a
+double click selects the whole key and no encoding changes it. The key itself is never stored: its HMAC is.
+"""
+
+import hmac
+import re
+from ipaddress import ip_address, ip_network
+from typing import Literal, NamedTuple
+from zlib import crc32
+
+Environment = Literal["production", "sandbox"]
+
+KEY_PATTERN = re.compile(r"hp_(production|sandbox)_([0-9A-Za-z]{12})_([0-9A-Za-z]{26})([0-9A-Za-z]{6})", re.ASCII)
+"""Published so that secret scanners can find leaked keys."""
+
+KEY_ID_PATTERN = re.compile(r"[0-9A-Za-z]{12}", re.ASCII)
+
+ENTROPY_BYTES = 32
+"""How many random bytes `new_api_key` wants: 38 base-62 digits need 227 bits."""
+
+_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+MAX_SCOPE_LENGTH = 1_024
+_SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+", re.ASCII)
+
+
+class ApiKey(NamedTuple):
+    """What is kept of a key.
+
+    Instants are epoch milliseconds; `scope` is space-separated, sorted and without doubles.
+    """
+
+    key_id: str
+    name: str
+    digest: bytes
+    subject: str
+    scope: str
+    environment: str
+    audience: str | None
+    retry_window: int | None
+    allowed_ips: tuple[str, ...]
+    created_at: int
+    expires_at: int | None = None
+    revoked_at: int | None = None
+
+    def __repr__(self) -> str:
+        """Without the digest."""
+        return f"ApiKey({self.key_id!r}, name={self.name!r})"
+
+
+class PresentedKey(NamedTuple):
+    """A well-formed key as somebody presented it; nothing is proven yet."""
+
+    environment: str
+    unverified_key_id: str
+    text: str
+
+    def __repr__(self) -> str:
+        """Without the secret."""
+        return f"PresentedKey({self.unverified_key_id!r})"
+
+
+def new_api_key(environment: Environment, entropy: bytes) -> tuple[str, str]:
+    """Make a key from 32 random bytes: `(key_id, api_key)`."""
+    if len(entropy) != ENTROPY_BYTES:
+        raise ValueError(f"a key is made from {ENTROPY_BYTES} random bytes")
+    digits = _base62(int.from_bytes(entropy, "big"), 38)
+    key_id, secret = digits[:12], digits[12:]
+    body = f"hp_{environment}_{key_id}_{secret}"
+    return key_id, body + _checksum(body)
+
+
+def parse_api_key(text: str) -> PresentedKey | None:
+    """Read a key; None where it is malformed or its checksum is wrong."""
+    match = KEY_PATTERN.fullmatch(text)
+    if match is None or _checksum(text[:-6]) != match[4]:
+        return None
+    return PresentedKey(match[1], match[2], text)
+
+
+def key_digest(pepper: bytes, text: str) -> bytes:
+    """What is stored instead of the key: HMAC-SHA-256 under a secret that the database does not hold in the clear.
+
+    Fast on purpose: 154 random bits cannot be searched, and a slow hash would only let strangers burn our CPU.
+    """
+    return hmac.digest(pepper, text.encode("ascii"), "sha256")
+
+
+def proves(presented: PresentedKey, key: ApiKey, pepper: bytes) -> bool:
+    """Whether the presented text is this key, compared in constant time."""
+    return hmac.compare_digest(key_digest(pepper, presented.text), key.digest)
+
+
+def is_usable(key: ApiKey, now: int) -> bool:
+    """Whether the key counts at this instant: at exactly `expires_at` it does not."""
+    return key.revoked_at is None and (key.expires_at is None or now < key.expires_at)
+
+
+def allows_ip(key: ApiKey, address: str | None) -> bool:
+    """Whether the key may be used from this address; an unknown address fails a list that is set."""
+    if not key.allowed_ips:
+        return True
+    if address is None:
+        return False
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return False
+    mapped = getattr(ip, "ipv4_mapped", None)
+    return any((mapped or ip) in ip_network(network) for network in key.allowed_ips)
+
+
+def normal_scope(scope: str) -> str | None:
+    """A space-separated scope list, sorted and without doubles; None where it breaks RFC 6749 §3.3's grammar."""
+    if len(scope) > MAX_SCOPE_LENGTH:
+        return None
+    tokens = set(scope.split(" ")) - {""}
+    if not all(_SCOPE_TOKEN.fullmatch(token) for token in tokens):
+        return None
+    return " ".join(sorted(tokens))
+
+
+def narrow_scope(owned: str, requested: str | None) -> str | None:
+    """The scope to grant: all that is owned where none was asked for; None where more was asked than is owned."""
+    if requested is None:
+        return owned
+    narrowed = normal_scope(requested)
+    if narrowed is None or not set(narrowed.split()) <= set(owned.split()):
+        return None
+    return narrowed
+
+
+def _checksum(body: str) -> str:
+    return _base62(crc32(body.encode("ascii")), 6)
+
+
+def _base62(number: int, digits: int) -> str:
+    out = []
+    for _ in range(digits):
+        number, digit = divmod(number, 62)
+        out.append(_DIGITS[digit])
+    return "".join(out)

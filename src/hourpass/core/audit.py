@@ -1,0 +1,91 @@
+"""What the audit trail can say: one type for each event.
+
+Routine successes are metrics; the trail holds what an operator or a security engineer has to be able to prove.
+No event ever holds a key, a token or a digest.
+"""
+
+from typing import NamedTuple
+
+
+class KeyCreated(NamedTuple):
+    """An API key was made."""
+
+    key_id: str
+    name: str
+    actor: str
+
+
+class KeyRevoked(NamedTuple):
+    """An API key was revoked; its grants and their access tokens end with it."""
+
+    key_id: str
+    actor: str
+
+
+class GrantRevoked(NamedTuple):
+    """A grant was revoked; `why` is an operator's decision or a revoked refresh token."""
+
+    grant_id: str
+    key_id: str
+    why: str
+    actor: str
+
+
+class RefreshReplayed(NamedTuple):
+    """A superseded refresh token came back after its window: the theft signal. The grant was revoked."""
+
+    grant_id: str
+    key_id: str
+    presented_generation: int
+    current_generation: int
+
+
+class RefreshAhead(NamedTuple):
+    """A genuine refresh token came from the future: a restored backup or a lossy failover. Nothing was revoked."""
+
+    grant_id: str
+    key_id: str
+    presented_generation: int
+    current_generation: int
+
+
+class GrantsClosed(NamedTuple):
+    """A key was at its cap of live grants; the ones of least use can refresh no more."""
+
+    key_id: str
+    closed: int
+
+
+class TokenRevoked(NamedTuple):
+    """A single access token was revoked (RFC 7009)."""
+
+    jti: str
+    grant_id: str
+    key_id: str
+    actor: str
+
+
+class SigningKeyPublished(NamedTuple):
+    """A signing key entered the JWK Set."""
+
+    kid: str
+    algorithm: str
+    signs_from: int
+
+
+Event = (
+    KeyCreated
+    | KeyRevoked
+    | GrantRevoked
+    | RefreshReplayed
+    | RefreshAhead
+    | GrantsClosed
+    | TokenRevoked
+    | SigningKeyPublished
+)
+
+
+def event_name(event: Event) -> str:
+    """The event's name in the trail: `RefreshReplayed` is `refresh_replayed`."""
+    name = type(event).__name__
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")

@@ -1,0 +1,89 @@
+"""Claims of an access token: unverified ones, verified ones, and the rules between them (RFC 9068 §4, RFC 7519 §4.1).
+
+A `Claims` value exists only where a signature was verified and the claims were validated.
+"""
+
+from typing import NamedTuple
+
+from hourpass.core.errors import InsufficientScope, InvalidToken
+from hourpass.core.policy import LEEWAY, SECOND
+
+
+class UnverifiedClaims(NamedTuple):
+    """What a token says; its signature may be proven, its claims are not. `exp` and `iat` are epoch seconds."""
+
+    iss: str
+    sub: str
+    aud: str | list[str]
+    exp: int
+    iat: int
+    jti: str
+    client_id: str
+    scope: str
+    sid: str
+    env: str
+
+
+class Claims(NamedTuple):
+    """What a verified token says. `exp` and `iat` are epoch seconds, `scope` is space-separated, `sid` is the grant."""
+
+    iss: str
+    sub: str
+    aud: str | list[str]
+    exp: int
+    iat: int
+    jti: str
+    client_id: str
+    scope: str
+    sid: str
+    env: str
+
+
+class Expected(NamedTuple):
+    """What a resource server expects of every token. `max_lifetime` is in milliseconds."""
+
+    issuer: str
+    audience: str
+    max_lifetime: int
+
+
+def validate_claims(unverified: UnverifiedClaims, now: int, expected: Expected) -> Claims:
+    """Turn proven-signature claims into `Claims`; `now` is epoch milliseconds.
+
+    Raises:
+        InvalidToken: with the fixed word for the first rule that fails.
+    """
+    if unverified.iss != expected.issuer:
+        raise InvalidToken("issuer")
+    audiences = unverified.aud if isinstance(unverified.aud, list) else [unverified.aud]
+    if expected.audience not in audiences:
+        raise InvalidToken("audience")
+    if not (unverified.sub and unverified.jti and unverified.client_id and unverified.sid):
+        raise InvalidToken("malformed", "a required claim is empty")
+    lifetime = (unverified.exp - unverified.iat) * SECOND
+    if not 0 < lifetime <= expected.max_lifetime:
+        raise InvalidToken("malformed", "exp - iat is out of range")
+    if unverified.iat * SECOND > now + LEEWAY:
+        raise InvalidToken("not_yet_valid")
+    require_unexpired(unverified, now)
+    return Claims(*unverified)
+
+
+def require_unexpired(claims: Claims | UnverifiedClaims, now: int) -> None:
+    """RFC 7519 §4.1.4: not "on or after" `exp`, with the leeway added; `now` is epoch milliseconds.
+
+    Raises:
+        InvalidToken: `expired`.
+    """
+    if now >= claims.exp * SECOND + LEEWAY:
+        raise InvalidToken("expired")
+
+
+def require_scope(granted: str, needed: str) -> None:
+    """All of the needed scopes have to be granted; both are space-separated.
+
+    Raises:
+        InsufficientScope: naming everything that is needed (RFC 6750 §3.1).
+    """
+    if not set(needed.split()) <= set(granted.split()):
+        raise InsufficientScope(needed)

@@ -1,0 +1,140 @@
+"""The errors of hourpass: a stable code, public words, and a private detail that is never sent.
+
+    HourpassError
+    ├── Refused                  the caller has to change something
+    │   ├── InvalidRequest       the request itself cannot be read
+    │   ├── InvalidCredentials   the API key was not accepted
+    │   ├── InvalidGrant         the refresh token was not accepted; `reason` says what to do next
+    │   ├── InvalidScope         a requested scope is unknown or not owned
+    │   ├── UnsupportedGrantType the OAuth 2 grant type is not one of ours
+    │   ├── InvalidToken         the access token was not accepted
+    │   ├── InsufficientScope    the access token is good but does not reach far enough
+    │   ├── Throttled            too many requests; `retry_after` seconds
+    │   └── NotFound             nothing has that id
+    ├── Unavailable              nothing is wrong with the caller; `retry_after` seconds
+    │   └── StorageUnavailable   the database is locked, full, slow or gone
+    └── ConfigurationError       the operator has to change something
+
+`code` is the word of RFC 6749 §5.2 or RFC 6750 §3.1 where there is one.
+"""
+
+from typing import ClassVar, Literal
+
+RefusalReason = Literal["malformed", "expired", "replayed", "revoked", "key_disabled", "ahead", "unknown"]
+"""Why a refresh token was refused. All but `key_disabled` mean: exchange the API key again."""
+
+TokenProblem = Literal["expired", "not_yet_valid", "signature", "issuer", "audience", "revoked", "malformed"]
+"""The fixed words of `error_description` in a Bearer challenge."""
+
+
+class HourpassError(Exception):
+    """Root of the tree. `detail` is for the operator's log and never reaches a caller."""
+
+    code: ClassVar[str] = "server_error"
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class Refused(HourpassError):
+    """The caller has to change something before trying again."""
+
+
+class InvalidRequest(Refused):
+    """The request cannot be read. `name` is the offending member, empty for the body as a whole."""
+
+    code = "invalid_request"
+
+    def __init__(self, detail: str = "", *, name: str = "") -> None:
+        super().__init__(detail)
+        self.name = name
+
+
+class InvalidCredentials(Refused):
+    """The API key was not accepted.
+
+    `reason` is set only where the key itself was proven genuine, so that it is no oracle for guesses.
+    """
+
+    code = "invalid_client"
+
+    def __init__(self, detail: str = "", *, reason: str | None = None) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+class InvalidGrant(Refused):
+    """The refresh token was not accepted (RFC 6749 §5.2)."""
+
+    code = "invalid_grant"
+
+    def __init__(self, reason: RefusalReason, detail: str = "") -> None:
+        super().__init__(detail or reason)
+        self.reason = reason
+
+
+class InvalidScope(Refused):
+    """A requested scope is unknown or not owned by the key (RFC 6749 §5.2)."""
+
+    code = "invalid_scope"
+
+
+class UnsupportedGrantType(Refused):
+    """The `grant_type` is not one that this server offers (RFC 6749 §5.2)."""
+
+    code = "unsupported_grant_type"
+
+
+class InvalidToken(Refused):
+    """The access token was not accepted (RFC 6750 §3.1); `problem` is one of the fixed words."""
+
+    code = "invalid_token"
+
+    def __init__(self, problem: TokenProblem, detail: str = "") -> None:
+        super().__init__(detail or problem)
+        self.problem = problem
+
+
+class InsufficientScope(Refused):
+    """The token is good, but `scope` (space-separated) asks for more than it holds (RFC 6750 §3.1)."""
+
+    code = "insufficient_scope"
+
+    def __init__(self, scope: str) -> None:
+        super().__init__("the token does not hold every scope that this resource asks for")
+        self.scope = scope
+
+
+class Throttled(Refused):
+    """Too many requests; `retry_after` is in whole seconds, at least 1 (RFC 6585 §4)."""
+
+    code = "too_many_requests"
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__("over the limit")
+        self.retry_after = retry_after
+
+
+class NotFound(Refused):
+    """Nothing has that id."""
+
+    code = "not_found"
+
+
+class Unavailable(HourpassError):
+    """Something of ours is not ready; `retry_after` is in whole seconds. Never shown as bad credentials."""
+
+    code = "temporarily_unavailable"
+
+    def __init__(self, detail: str = "", *, retry_after: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+class StorageUnavailable(Unavailable):
+    """The database is locked, full, slow, overloaded or gone."""
+
+
+class ConfigurationError(HourpassError):
+    """The operator has to change something; the detail is written for the operator."""

@@ -1,0 +1,213 @@
+"""The heart of hourpass: how a refresh token rotates, retries and dies.
+
+A grant is what one exchange opened. It has one row, updated in place, and at most one generation that can still
+rotate. `decide_refresh` is the whole rule; stores, HTTP and clients only carry its answer out.
+"""
+
+import hmac
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from hourpass.core.errors import RefusalReason
+from hourpass.core.policy import DAY, MAX_RETRY_WINDOW, RING_SIZE, Policy
+
+RevokedWhy = Literal["replayed", "revoked", "token_revoked"]
+"""Why a grant ended by decision: a replay was seen, an operator revoked it, its refresh token was revoked."""
+
+
+class Grant(NamedTuple):
+    """The state of a grant. Instants are epoch milliseconds.
+
+    `superseded[i]` is when generation `generation - 1 - i` was superseded, newest first. Entries older than the longest
+    retry window are dropped: such a generation is a replay whether remembered or not. `scope` is None where the
+    exchange did not narrow it: the tokens then say all that the key owns. Subject, environment and audience are the
+    key's.
+    """
+
+    grant_id: bytes
+    key_id: str
+    generation: int
+    seed: bytes
+    superseded: tuple[int, ...]
+    scope: str | None
+    created_at: int
+    idle_expires_at: int
+    expires_at: int
+    revoked_at: int | None = None
+    revoked_why: str | None = None
+
+    def __repr__(self) -> str:
+        """Without the seed: it is half of what a refresh token is made of."""
+        return f"Grant({self.grant_id.hex()}, key_id={self.key_id!r}, generation={self.generation})"
+
+
+class Rotate(NamedTuple):
+    """The current generation was presented: the grant moves on by one."""
+
+    grant: Grant
+
+
+class Burst(NamedTuple):
+    """The current generation was presented, but K rotations lie within the window: it stays the current one.
+
+    One rotation more would push a generation out of the ring while its holder may still retry.
+    """
+
+    grant: Grant
+
+
+class Retry(NamedTuple):
+    """A generation superseded within the window was presented: the current generation is the answer again."""
+
+    grant: Grant
+
+
+class Replay(NamedTuple):
+    """A generation superseded earlier was presented: a thief or a victim. The grant is revoked (RFC 9700 §4.14.2)."""
+
+    grant: Grant
+
+
+class Ahead(NamedTuple):
+    """A generation not reached yet was presented: a restored backup or a lossy failover. Refused, not revoked."""
+
+    grant: Grant
+
+
+class Dead(NamedTuple):
+    """There is nothing to refresh."""
+
+    reason: RefusalReason
+
+
+Decision = Rotate | Burst | Retry | Replay | Ahead | Dead
+
+
+def decide_refresh(
+    grant: Grant | None,
+    presented_generation: int,
+    now: int,
+    policy: Policy,
+    *,
+    key_usable: bool = True,
+) -> Decision:
+    """Decide what becomes of a refresh token whose signature and tag are proven.
+
+    `key_usable` is false when the API key that opened the grant is revoked or expired.
+    With a window of 0 this is strict single use: neither Retry nor Burst exists, not even within the same millisecond.
+    """
+    if grant is None:
+        return Dead("unknown")
+    if grant.revoked_at is not None:
+        return Dead("replayed" if grant.revoked_why == "replayed" else "revoked")
+    if not key_usable:
+        return Dead("key_disabled")
+    if now >= grant.idle_expires_at or now >= grant.expires_at:
+        return Dead("expired")
+    if presented_generation > grant.generation:
+        return Ahead(grant)
+
+    window = policy.retry_window
+    if presented_generation < grant.generation:
+        age = grant.generation - 1 - presented_generation
+        retryable = window > 0 and age < len(grant.superseded) and now - grant.superseded[age] <= window
+        return Retry(grant) if retryable else Replay(revoke(grant, now, "replayed"))
+
+    if window > 0 and sum(now - at <= window for at in grant.superseded) >= RING_SIZE:
+        return Burst(grant)
+    return Rotate(_rotated(grant, now, policy))
+
+
+def _rotated(grant: Grant, now: int, policy: Policy) -> Grant:
+    # A clock that steps back must not make an older generation look younger than a newer one.
+    superseded_at = max(now, grant.superseded[0]) if grant.superseded else now
+    remembered = (superseded_at, *(at for at in grant.superseded if superseded_at - at <= MAX_RETRY_WINDOW))
+    return grant._replace(
+        generation=grant.generation + 1,
+        superseded=remembered[:RING_SIZE],
+        idle_expires_at=min(now + policy.idle_lifetime, grant.expires_at),
+    )
+
+
+def open_grant(
+    *,
+    grant_id: bytes,
+    seed: bytes,
+    key_id: str,
+    scope: str | None,
+    now: int,
+    policy: Policy,
+) -> Grant:
+    """Open what an exchange opens: generation 0. `grant_id` and `seed` are 16 random bytes each."""
+    expires_at = now + policy.absolute_lifetime
+    return Grant(
+        grant_id=grant_id,
+        key_id=key_id,
+        generation=0,
+        seed=seed,
+        superseded=(),
+        scope=scope,
+        created_at=now,
+        idle_expires_at=min(now + policy.idle_lifetime, expires_at),
+        expires_at=expires_at,
+    )
+
+
+def revoke(grant: Grant, now: int, why: RevokedWhy) -> Grant:
+    """End a grant by decision. A grant that is revoked already keeps its first reason."""
+    if grant.revoked_at is not None:
+        return grant
+    return grant._replace(revoked_at=now, revoked_why=why)
+
+
+def generation_tag(seed: bytes, generation: int) -> bytes:
+    """Bind a refresh token to its row: 16 bytes that need the seed, which only the database holds.
+
+    A leaked signing secret alone therefore forges nothing, although grant ids are visible in access tokens.
+    """
+    return hmac.digest(seed, generation.to_bytes(8, "big"), "sha256")[:16]
+
+
+def is_live(grant: Grant, now: int) -> bool:
+    """Whether the grant could still rotate, its key permitting."""
+    return grant.revoked_at is None and now < grant.idle_expires_at and now < grant.expires_at
+
+
+REVOKED_KEPT = DAY
+"""A revoked grant's row stays a day, so that its client and its operator are told `revoked` rather than `unknown`."""
+
+
+def is_prunable(idle_expires_at: int, expires_at: int, revoked_at: int | None, now: int) -> bool:
+    """Whether the row says nothing any more: expired, or revoked for longer than anyone will ask."""
+    if now >= idle_expires_at or now >= expires_at:
+        return True
+    return revoked_at is not None and now - revoked_at >= REVOKED_KEPT
+
+
+def excess_grants(live: int, policy: Policy) -> int:
+    """How many grants of a key to close so that it is within its cap again.
+
+    At the cap a hundredth of it is closed in one go: finding the ones to close costs a look at all of them.
+    """
+    if live <= policy.grants_per_key:
+        return 0
+    return live - policy.grants_per_key + policy.grants_per_key // 100
+
+
+class GrantAge(NamedTuple):
+    """What decides which grant of a key is closed first."""
+
+    grant_id: bytes
+    generation: int
+    idle_expires_at: int
+    created_at: int
+
+
+def closing_order(grants: Sequence[GrantAge], count: int) -> list[bytes]:
+    """The ids of the `count` grants to close first: never refreshed before least recently refreshed, oldest first."""
+
+    def rank(grant: GrantAge) -> tuple[bool, int, int]:
+        # The idle expiry slides on a rotation only, so it orders the refreshed ones by their last rotation.
+        return (grant.generation > 0, grant.idle_expires_at if grant.generation else 0, grant.created_at)
+
+    return [grant.grant_id for grant in sorted(grants, key=rank)[:count]]

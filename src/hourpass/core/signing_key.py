@@ -1,0 +1,51 @@
+"""The life of a signing key: published -> signing -> verify_only -> gone.
+
+A key is published before it signs, so that no verifier meets a key it could not know, and stays published until the
+last token it signed has expired. The states follow from instants (epoch milliseconds), so nothing has to switch them.
+"""
+
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+from hourpass.core.policy import LEEWAY, Policy
+
+State = Literal["published", "signing", "verify_only", "gone"]
+Algorithm = Literal["ES256", "Ed25519", "RS256"]
+
+
+class SigningKey(NamedTuple):
+    """A signing key without its private half. `retired_at` is when a successor takes over, None while it has none."""
+
+    kid: str
+    algorithm: Algorithm
+    published_at: int
+    signs_from: int
+    retired_at: int | None = None
+
+
+def state_of(key: SigningKey, now: int, policy: Policy) -> State:
+    """The state at an instant; at exactly a boundary the later state holds."""
+    if now < key.signs_from:
+        return "published"
+    if key.retired_at is None or now < key.retired_at:
+        return "signing"
+    if now < key.retired_at + policy.access_token_lifetime + LEEWAY:
+        return "verify_only"
+    return "gone"
+
+
+def signer(keys: Iterable[SigningKey], now: int, policy: Policy) -> SigningKey | None:
+    """The key that signs now: the newest one in its signing state."""
+    signing = [key for key in keys if state_of(key, now, policy) == "signing"]
+    return max(signing, key=lambda key: key.signs_from, default=None)
+
+
+def schedule(kid: str, algorithm: Algorithm, existing: Iterable[SigningKey], now: int, policy: Policy) -> SigningKey:
+    """A new key: it signs at once where nothing could sign before, else after having been published long enough."""
+    signs_from = now if signer(existing, now, policy) is None else now + policy.publish_ahead
+    return SigningKey(kid, algorithm, now, signs_from)
+
+
+def retire(key: SigningKey, successor: SigningKey) -> SigningKey:
+    """The key as it is once its successor is scheduled: it signs until the successor does."""
+    return key._replace(retired_at=successor.signs_from)

@@ -1,0 +1,305 @@
+"""Settings: flag > environment > file > default. Pure but for reading the files that it is told to read.
+
+Each setting is described once, here; the command's flags, `config show` and the documentation's table follow from it.
+"""
+
+import dataclasses
+import difflib
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+from urllib.parse import urlsplit
+
+from hourpass.core.errors import ConfigurationError
+from hourpass.core.policy import MAX_RETRY_WINDOW, SECOND, Policy
+from hourpass.core.signing_key import Algorithm
+
+PREFIX = "HOURPASS_"
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("wants text")
+    return value
+
+
+def _whole(low: int, high: int) -> Callable[[object], int]:
+    def parse(value: object) -> int:
+        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,12}", value):
+            value = int(value)
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise ValueError(f"wants a whole number from {low} to {high}")
+        return value
+
+    return parse
+
+
+def seconds(low: int, high: int) -> Callable[[object], int]:
+    """A parser of durations between two bounds: whole seconds, or a number with s, m, h or d."""
+    whole = _whole(low, high)
+
+    def parse(value: object) -> int:
+        if isinstance(value, str) and (match := re.fullmatch(r"([0-9]{1,9})([smhd]?)", value)):
+            value = int(match[1]) * _UNITS[match[2]]
+        try:
+            return whole(value)
+        except ValueError:
+            raise ValueError(f"wants a duration from {low}s to {high}s, such as 90s, 15m, 12h or 30d") from None
+
+    return parse
+
+
+def _yes_no(value: object) -> bool:
+    words: dict[object, bool] = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in words:
+        return words[value.lower()]
+    raise ValueError("wants true or false")
+
+
+def _words(check: Callable[[str], object] = str) -> Callable[[object], tuple[str, ...]]:
+    def parse(value: object) -> tuple[str, ...]:
+        items = value.replace(",", " ").split() if isinstance(value, str) else value
+        if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
+            raise ValueError("wants a list, separated by spaces or commas")
+        for item in items:
+            check(item)
+        return tuple(items)
+
+    return parse
+
+
+def _one_of(*choices: str) -> Callable[[object], str]:
+    def parse(value: object) -> str:
+        if value not in choices:
+            raise ValueError(f"wants one of {', '.join(choices)}")
+        return str(value)
+
+    return parse
+
+
+def _url(value: object) -> str:
+    text = _text(value).rstrip("/")
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
+        raise ValueError("wants an http or https URL without query and fragment")
+    return text
+
+
+def _listen(value: object) -> str:
+    text = _text(value)
+    if text != "off" and not re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\s]+):[0-9]{1,5}", text):
+        raise ValueError("wants HOST:PORT, or off")
+    return text
+
+
+def _path_prefix(value: object) -> str:
+    if value == "":
+        return ""
+    text = _text(value)
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", text):
+        raise ValueError("wants a path such as /login")
+    return text
+
+
+def _setting(default: Any, parse: Callable[[object], Any], help: str, *, secret: bool = False) -> Any:  # noqa: A002
+    metadata = {"parse": parse, "help": help, "secret": secret}
+    return dataclasses.field(default=default, metadata=metadata, repr=not secret)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Every setting of the server. Durations are in whole seconds, sizes in bytes."""
+
+    data: str = _setting("", _text, "folder of the SQLite file and the secrets; made on the first start")
+    database_url: str | None = _setting(
+        None, _text, "where the database is; the SQLite file in the data folder by default", secret=True
+    )
+    host: str = _setting(
+        "127.0.0.1", _text, "address to listen on; loopback, because a proxy with TLS belongs in front"
+    )
+    port: int = _setting(3600, _whole(0, 65535), "port to listen on; 0 takes a free one")
+    admin_listen: str = _setting(
+        "127.0.0.1:3601", _listen, "HOST:PORT of health and metrics, away from the public; off for none"
+    )
+    workers: int = _setting(1, _whole(1, 1), "worker processes; one, as SQLite has one writer")
+    http_server: str = _setting("uvicorn", _one_of("uvicorn", "granian"), "the HTTP server that runs the application")
+    issuer: str | None = _setting(
+        None, _url, "this server's public URL, the tokens' iss; http://HOST:PORT by default, never taken from a request"
+    )
+    audience: str | None = _setting(None, _text, "the tokens' aud; the issuer by default")
+    realm: str = _setting("hourpass", _text, "realm in the challenges")
+    path_prefix: str = _setting("", _path_prefix, "path under which every route lives; the root by default")
+    access_token_lifetime: int = _setting(
+        3600, seconds(1, 86400), "lifetime of an access token: what a leaked one is worth"
+    )
+    retry_window: int = _setting(
+        60,
+        seconds(0, MAX_RETRY_WINDOW // SECOND),
+        "how long a superseded refresh token still gets its successor; 0 is strict single use",
+    )
+    idle_lifetime: int = _setting(30 * 86400, seconds(60, 366 * 86400), "a grant that nobody refreshes ends after this")
+    absolute_lifetime: int = _setting(90 * 86400, seconds(60, 3660 * 86400), "every grant ends after this")
+    grants_per_key: int = _setting(
+        10_000, _whole(1, 10_000_000), "live grants of one API key; beyond it the least used ones are closed"
+    )
+    exchange_limit: int = _setting(
+        600, _whole(0, 1_000_000), "exchanges per minute and key, bursts allowed; 0 turns every throttle off"
+    )
+    accept_api_keys: bool = _setting(
+        True, _yes_no, "whether protected endpoints accept the API key itself, by HTTP Basic; the token is optional"
+    )
+    signing_algorithm: str = _setting(
+        "ES256", _one_of(*get_args(Algorithm)), "ES256 is what the most gateways know; RS256 signs ten times slower"
+    )
+    cors_origins: tuple[str, ...] = _setting((), _words(), "origins whose pages may call the endpoints from a browser")
+    trusted_proxies: tuple[str, ...] = _setting(
+        ("127.0.0.1/32", "::1/128"), _words(ip_network), "networks whose X-Forwarded-For is believed"
+    )
+    body_limit: int = _setting(65_536, _whole(1_024, 16_777_216), "largest request body; ours are under 2 KiB")
+    header_limit: int = _setting(16_384, _whole(8_192, 1_048_576), "largest header block; a token is at most 8 KiB")
+    request_timeout: int = _setting(10, seconds(1, 600), "a request has to arrive whole within this")
+    drain_timeout: int = _setting(20, seconds(1, 600), "on TERM, requests in flight get this long to finish")
+    revocation_staleness: int = _setting(
+        10, seconds(1, 3600), "verifying stops (503) when revocations could not be looked up for this long"
+    )
+    durability: Literal["full", "normal"] = _setting(
+        "full", _one_of("full", "normal"), "normal may lose the last commits in a power cut; full never does"
+    )
+    master_key: str | None = _setting(
+        None, _text, "base64 of 32 bytes that seal the secrets; master.key in the data folder by default", secret=True
+    )
+    log_format: str = _setting("auto", _one_of("auto", "console", "json"), "auto is console on a terminal, else json")
+
+    def policy(self) -> Policy:
+        """The durations that the rules need, in milliseconds."""
+        return Policy(
+            access_token_lifetime=self.access_token_lifetime * SECOND,
+            retry_window=self.retry_window * SECOND,
+            idle_lifetime=self.idle_lifetime * SECOND,
+            absolute_lifetime=self.absolute_lifetime * SECOND,
+            grants_per_key=self.grants_per_key,
+        )
+
+    def public_url(self) -> str:
+        """The issuer."""
+        if self.issuer:
+            return self.issuer
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}{self.path_prefix}"
+
+
+class Origin(NamedTuple):
+    """Where a setting's value came from."""
+
+    value: object
+    source: str
+
+
+def described() -> dict[str, dataclasses.Field[Any]]:
+    """Every setting by name, with `parse`, `help` and `secret` in its metadata."""
+    return {field.name: field for field in dataclasses.fields(Settings)}
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def load(
+    flags: Mapping[str, object],
+    environ: Mapping[str, str],
+    default_data: str,
+    *,
+    ignore: Iterable[str] = (),
+) -> tuple[Settings, dict[str, Origin]]:
+    """The settings and where each came from.
+
+    `flags` holds only what was given; its `config` is the file to read, else HOURPASS_CONFIG, else `hourpass.toml` in
+    the data folder where that exists. `ignore` names variables with our prefix that belong to other commands.
+
+    Raises:
+        ConfigurationError: naming the setting, its source and, for an unknown one, the nearest that is known.
+    """
+    known = described()
+    layers: list[tuple[dict[str, object], str]] = [({k: v for k, v in flags.items() if k != "config"}, "flag")]
+    layers.append((_environment(environ, known, set(ignore)), "environment"))
+    data = next((str(layer["data"]) for layer, _ in layers if "data" in layer), default_data)
+    path = flags.get("config") or environ.get(PREFIX + "CONFIG")
+    file = Path(str(path)) if path else Path(data) / "hourpass.toml"
+    if path or file.is_file():
+        layers.append((_file(file, known), str(file)))
+    layers.append(({"data": default_data}, "default"))
+
+    origins: dict[str, Origin] = {}
+    for name, field in known.items():
+        source, value = next(
+            ((source, layer[name]) for layer, source in layers if name in layer), ("default", field.default)
+        )
+        if value is not field.default:
+            try:
+                value = field.metadata["parse"](value)
+            except ValueError as error:
+                raise ConfigurationError(f"{name} (from {source}): {error}") from None
+        origins[name] = Origin(value, source)
+    values: dict[str, Any] = {name: origin.value for name, origin in origins.items()}
+    settings = Settings(**values)
+    _check(settings)
+    return settings, origins
+
+
+def _environment(
+    environ: Mapping[str, str], known: Mapping[str, dataclasses.Field[Any]], ignore: set[str]
+) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for key, value in environ.items():
+        if not key.startswith(PREFIX) or key == PREFIX + "CONFIG" or key in ignore:
+            continue
+        name = key.removeprefix(PREFIX).lower()
+        secret_file = name.removesuffix("_file")
+        if name not in known and secret_file in known and known[secret_file].metadata["secret"]:
+            try:
+                values[secret_file] = Path(value).read_text("utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise ConfigurationError(f"{key}: cannot read {value}: {error}") from None
+        elif name in known:
+            values[name] = value
+        else:
+            raise ConfigurationError(f"{key} is not a setting{_nearest(name, known)}")
+    return values
+
+
+def _file(path: Path, known: Mapping[str, object]) -> dict[str, object]:
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"cannot read {path}: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path} is not TOML: {error}") from None
+    for name in values:
+        if name not in known:
+            raise ConfigurationError(f"{path}: {name} is not a setting{_nearest(name, known)}")
+    if "data" in values:
+        raise ConfigurationError(f"{path}: data cannot be set in the file that is found through it")
+    return values
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _check(settings: Settings) -> None:
+    if settings.database_url and not settings.database_url.startswith("sqlite:"):
+        raise ConfigurationError("database_url: this version knows sqlite:PATH only")
+    if settings.absolute_lifetime < settings.access_token_lifetime:
+        raise ConfigurationError("absolute_lifetime: a grant cannot end before its first access token does")
+    if not all("\x21" <= letter <= "\x7e" for letter in settings.audience or ""):
+        raise ConfigurationError("audience: wants visible ASCII characters")
+    if not all("\x20" <= letter <= "\x7e" and letter not in '"\\' for letter in settings.realm):
+        raise ConfigurationError("realm: wants ASCII without quotes and backslashes")

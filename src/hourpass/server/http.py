@@ -1,0 +1,220 @@
+"""The HTTP servers that carry the application: uvicorn and granian, under the same limits.
+
+Both run in the caller's event loop and neither touches signals, so that the composition root decides when to drain.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+import uvicorn
+from granian.constants import Interfaces
+from granian.http import HTTP1Settings
+from granian.server.embed import Server as GranianServer
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from hourpass.server.app import Receive, Scope, Send
+from hourpass.server.config import Settings
+
+Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+BACKLOG = 2_048
+SWEEP_EVERY = 1.0
+
+
+class Carrier(Protocol):
+    """A running HTTP server."""
+
+    async def start(self) -> None:
+        """Accept connections from now on."""
+
+    async def drain(self) -> None:
+        """Refuse new connections, let requests in flight finish, and return when they have or their time is up."""
+
+
+class Uvicorn:
+    """Uvicorn with httptools, on a socket that is bound already."""
+
+    def __init__(self, app: Asgi, listener: socket.socket, settings: Settings) -> None:
+        self._listener = listener
+        self._timeout = settings.request_timeout
+        self._server = _UvicornServer(
+            uvicorn.Config(
+                app,
+                http=_guarded(settings.header_limit),
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=75,
+                timeout_graceful_shutdown=settings.drain_timeout,
+                backlog=BACKLOG,
+            )
+        )
+
+    async def start(self) -> None:
+        """Accept connections from now on."""
+        self._served = asyncio.ensure_future(self._server.serve(sockets=[self._listener]))
+        self._swept = asyncio.ensure_future(self._sweep())
+        while not self._server.started and not self._served.done():
+            await asyncio.sleep(0.005)
+        if self._served.done():
+            self._served.result()
+
+    async def drain(self) -> None:
+        """Refuse new connections and finish what is in flight."""
+        self._server.should_exit = True
+        self._swept.cancel()
+        await self._served
+
+    async def _sweep(self) -> None:
+        """Close connections that are too slow to say what they want. Uvicorn itself would wait for ever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(SWEEP_EVERY)
+            deadline = loop.time() - self._timeout
+            for connection in list(self._server.server_state.connections):
+                if isinstance(connection, _GuardedProtocol) and connection.waiting_since < deadline:
+                    connection.give_up()
+
+
+class _UvicornServer(uvicorn.Server):
+    def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]
+        return contextlib.nullcontext()
+
+
+_NEVER = float("inf")
+
+
+class _GuardedProtocol(HttpToolsProtocol):
+    """Uvicorn's protocol with the two limits that it lacks: the header block's size, and the time a request may take.
+
+    `waiting_since` is when the client began to owe us the rest of a request, infinity while it owes nothing.
+    """
+
+    header_limit = 0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.waiting_since = self.loop.time()
+        self._header_bytes = 0
+        self._in_headers = True
+
+    def data_received(self, data: bytes) -> None:
+        if self.waiting_since is _NEVER:
+            self.waiting_since = self.loop.time()
+        if self._in_headers:
+            # What arrived with the headers may be body: it counts only while the block is not complete.
+            self._header_bytes += len(data)
+        super().data_received(data)
+        if self._in_headers and self._header_bytes > self.header_limit:
+            self._refuse(b"431 Request Header Fields Too Large")
+
+    def on_message_begin(self) -> None:
+        self._in_headers = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_headers = False
+        self._header_bytes = 0
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if size > self.header_limit:
+            self._refuse(b"431 Request Header Fields Too Large")
+            return
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if not self.transport.is_closing():
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self.waiting_since = _NEVER
+        self._in_headers = True
+        if not self.transport.is_closing():
+            super().on_message_complete()
+
+    def give_up(self) -> None:
+        """Close a connection that did not finish its request in time (RFC 9110 §15.5.9)."""
+        self._refuse(b"408 Request Timeout")
+
+    def _refuse(self, status: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.response_complete:
+            title = status[4:]
+            body = b'{"type":"about:blank","title":"%b","name":"","status":%b}' % (title, status[:3])
+            self.transport.write(
+                b"HTTP/1.1 %b\r\ncontent-type: application/problem+json\r\ncontent-length: %d\r\n"
+                b"connection: close\r\n\r\n%b" % (status, len(body), body)
+            )
+        self.transport.close()
+
+
+def _guarded(header_limit: int) -> type[asyncio.Protocol]:
+    return type("GuardedProtocol", (_GuardedProtocol,), {"header_limit": header_limit})
+
+
+class Granian:
+    """Granian, embedded. It binds the address itself."""
+
+    def __init__(self, app: Asgi, settings: Settings) -> None:
+        self._app = app
+        self._in_flight = 0
+        self._drain_timeout = settings.drain_timeout
+        self._address = (settings.host, settings.port)
+        self._server = GranianServer(
+            self._counted,
+            address=settings.host,
+            port=settings.port,
+            interface=Interfaces.ASGINL,
+            websockets=False,
+            backlog=BACKLOG,
+            http1_settings=HTTP1Settings(
+                header_read_timeout=settings.request_timeout * 1000, max_buffer_size=settings.header_limit
+            ),
+            log_enabled=False,
+        )
+
+    async def _counted(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._in_flight += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._in_flight -= 1
+
+    async def start(self) -> None:
+        """Accept connections from now on."""
+        self._served = asyncio.ensure_future(self._server.serve())
+        while not self._served.done():
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection(*self._address)
+                writer.close()
+                return
+            await asyncio.sleep(0.01)
+        self._served.result()
+
+    async def drain(self) -> None:
+        """Refuse new connections and finish what is in flight."""
+        self._server.stop()  # type: ignore[no-untyped-call]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._drain_timeout):
+                while self._in_flight:
+                    await asyncio.sleep(0.01)
+        await self._served
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A bound TCP socket; port 0 takes a free one. Raises OSError."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener

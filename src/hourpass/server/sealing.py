@@ -1,0 +1,92 @@
+"""The master key, and what is sealed with it: secrets never lie in the database in the clear.
+
+It comes from the environment, a systemd credential or a file that the first start makes (mode 0600). AES-256-GCM, a
+fresh nonce for each sealing, and the secret's own name as associated data, so that no sealed value can stand in for
+another.
+"""
+
+import base64
+import binascii
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from hourpass.core.errors import ConfigurationError
+
+MASTER_KEY_BYTES = 32
+CREDENTIAL_NAME = "hourpass-master-key"
+FILE_NAME = "master.key"
+
+
+class MasterKey:
+    """Seals and opens secrets. Its repr says nothing."""
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) != MASTER_KEY_BYTES:
+            raise ConfigurationError(f"the master key is {len(key)} bytes long instead of {MASTER_KEY_BYTES}")
+        self._cipher = AESGCM(key)
+
+    def seal(self, name: str, secret: bytes) -> bytes:
+        """Nonce and ciphertext of a secret, bound to its name."""
+        nonce = os.urandom(12)
+        return nonce + self._cipher.encrypt(nonce, secret, name.encode())
+
+    def open(self, name: str, sealed: bytes) -> bytes:
+        """The secret.
+
+        Raises:
+            ConfigurationError: where this master key did not seal it under this name.
+        """
+        try:
+            return self._cipher.decrypt(sealed[:12], sealed[12:], name.encode())
+        except InvalidTag as error:
+            raise ConfigurationError(
+                f"the master key does not open this database's {name}: it belongs to another data folder"
+            ) from error
+
+
+def load_master_key(configured: str | None, data: Path, environ: Mapping[str, str]) -> MasterKey:
+    """The master key: as configured, else the systemd credential, else the file in the data folder, made if missing.
+
+    Raises:
+        ConfigurationError: where it cannot be read, is not 32 base64 bytes, or its file is open to others.
+    """
+    if configured is not None:
+        return MasterKey(_decode(configured, "the configured master key"))
+    credentials = environ.get("CREDENTIALS_DIRECTORY")
+    if credentials and (path := Path(credentials, CREDENTIAL_NAME)).is_file():
+        return MasterKey(_decode(path.read_text("ascii"), f"the systemd credential {CREDENTIAL_NAME}"))
+    return MasterKey(_decode(_file_content(data / FILE_NAME), f"the file {data / FILE_NAME}"))
+
+
+def _file_content(path: Path) -> str:
+    try:
+        # Created whole and only once: of two first starts at the same time, the second one reads the first one's.
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise ConfigurationError(f"cannot make {path}: {error.strerror}") from error
+    else:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(base64.b64encode(os.urandom(MASTER_KEY_BYTES)) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if mode & 0o077:
+            raise ConfigurationError(f"{path} is open to others (mode {mode:04o}); make it 0600")
+        return path.read_text("ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"cannot read {path}: {error}") from error
+
+
+def _decode(text: str, where: str) -> bytes:
+    try:
+        return base64.b64decode(text.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        raise ConfigurationError(f"{where} is not base64") from None

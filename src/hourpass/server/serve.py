@@ -1,0 +1,274 @@
+"""The composition root: settings, clock and environment become a running server. Names the concrete store.
+
+The admin listener (health and metrics) runs in the same event loop, away from the public port.
+"""
+
+import asyncio
+import dataclasses
+import os
+import random
+import signal
+import socket
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+import platformdirs
+import structlog
+import uvloop
+from filelock import FileLock, Timeout
+
+from hourpass.core.errors import ConfigurationError, HourpassError, Refused, StorageUnavailable, Unavailable
+from hourpass.server.app import App, Receive, Scope, Send
+from hourpass.server.config import Settings, load
+from hourpass.server.http import Asgi, Carrier, Granian, Uvicorn, bind
+from hourpass.server.issuer import Issuer
+from hourpass.server.keys import Secrets, SigningKeys, prepare
+from hourpass.server.ledger import Ledger
+from hourpass.server.sealing import MasterKey, load_master_key
+from hourpass.server.store import Store, transaction
+from hourpass.server.store.sqlite import SqliteStore
+from hourpass.server.telemetry import configure_logging, render_metrics
+
+OBSERVE_EVERY = 0.25
+"""Seconds between looks at what other processes changed; a revocation has to count within one."""
+
+MAINTAIN_EVERY = 0.5
+"""Seconds between looks at the log's size."""
+
+PRUNE_EVERY = 300.0
+"""Seconds between walks over the grants, give or take a fifth, so that nodes do not walk in step."""
+
+log = structlog.get_logger("hourpass")
+
+
+def wall_clock() -> int:
+    """Epoch milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def open_store(settings: Settings) -> Store:
+    """The database that the settings name; its folder is made if missing.
+
+    Raises:
+        ConfigurationError: where the folder cannot be made or the file cannot be opened.
+    """
+    url = settings.database_url
+    path = Path(url.removeprefix("sqlite:")) if url else Path(settings.data) / "hourpass.db"
+    make_data_folder(settings)
+    try:
+        return SqliteStore(path, durability=settings.durability)
+    except StorageUnavailable as error:
+        raise ConfigurationError(f"cannot open {path}: {error.detail}") from error
+
+
+def make_data_folder(settings: Settings) -> None:
+    """Make the data folder, for its owner alone.
+
+    Raises:
+        ConfigurationError: where that is not possible.
+    """
+    try:
+        Path(settings.data).mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"cannot make the data folder {settings.data}: {error.strerror}") from error
+
+
+def open_secrets(store: Store, settings: Settings, environ: Mapping[str, str], now: int) -> tuple[MasterKey, Secrets]:
+    """Bring the schema up to date and make or open the secrets."""
+    store.migrate(now)
+    master = load_master_key(settings.master_key, Path(settings.data), environ)
+    with transaction(store):
+        secrets = prepare(store, master, settings.signing_algorithm, now, settings.policy(), os.urandom)  # type: ignore[arg-type]
+    return master, secrets
+
+
+class _Running:
+    """Everything that lives as long as the application is started."""
+
+    def __init__(self, settings: Settings, environ: Mapping[str, str], clock: Callable[[], int]) -> None:
+        self._settings = settings
+        self._environ = environ
+        self._clock = clock
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self, app: App) -> Issuer:
+        settings, now = self._settings, self._clock()
+        make_data_folder(settings)
+        self._lock = FileLock(Path(settings.data) / "serve.lock")
+        try:
+            self._lock.acquire(blocking=False)
+        except Timeout:
+            raise ConfigurationError(f"another hourpass server runs on the data folder {settings.data}") from None
+        store = self._store = open_store(settings)
+        try:
+            master, secrets = open_secrets(store, settings, self._environ, now)
+            store.begin_reading()
+            signing_keys = SigningKeys(store.signing_keys(), master, settings.policy())
+            store.commit()
+            self._ledger = Ledger(store, settings.policy())
+            self._issuer = Issuer(settings, self._ledger, secrets, signing_keys, master, app.counts, now)
+            await self._issuer.observe(now)
+        except BaseException:
+            store.close()
+            self._lock.release()
+            raise
+        self._tasks = [
+            asyncio.create_task(self._repeat(self._observe, OBSERVE_EVERY)),
+            asyncio.create_task(self._repeat(self._maintain, MAINTAIN_EVERY)),
+            asyncio.create_task(self._repeat(self._prune, PRUNE_EVERY)),
+        ]
+        return self._issuer
+
+    async def stop(self, app: App) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._ledger.close()
+        self._store.close()
+        self._lock.release()
+
+    async def _repeat(self, work: Callable[[], Awaitable[None]], every: float) -> None:
+        while True:
+            await asyncio.sleep(every * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, not a secret
+            try:
+                await work()
+            except HourpassError as error:
+                log.warning("background work failed", work=work.__name__.lstrip("_"), detail=error.detail)
+            except Exception:
+                log.exception("background work failed", work=work.__name__.lstrip("_"))
+
+    async def _observe(self) -> None:
+        await self._issuer.observe(self._clock())
+
+    async def _maintain(self) -> None:
+        await asyncio.to_thread(self._store.maintain)
+
+    async def _prune(self) -> None:
+        after = await self._issuer.prune(b"", self._clock())
+        while after:
+            await asyncio.sleep(random.uniform(0.01, 0.05))  # noqa: S311 - jitter, not a secret
+            after = await self._issuer.prune(after, self._clock())
+
+
+def create_app(
+    settings: Settings | None = None,
+    *,
+    clock: Callable[[], int] = wall_clock,
+    environ: Mapping[str, str] | None = None,
+) -> App:
+    """The ASGI application, to serve or to mount in another one.
+
+    Without settings they are read from the environment and the configuration file. Nothing is opened before the
+    lifespan starts, or before the first request where a mounted application gets no lifespan.
+
+    Raises:
+        ConfigurationError: where a setting is wrong.
+    """
+    environ = os.environ if environ is None else environ
+    if settings is None:
+        settings, _ = load({}, environ, default_data(environ))
+    running = _Running(settings, environ, clock)
+    return App(settings, clock, running.start, running.stop, _report)
+
+
+def _report(app: App, path: str, error: Exception) -> None:
+    """Log what is ours to mend. Refusals are the callers' business and only counted."""
+    if isinstance(error, Unavailable):
+        app.counts["unavailable"] += 1
+        log.warning("unavailable", path=path, detail=error.detail)
+    elif not isinstance(error, Refused):
+        app.counts["failure"] += 1
+        log.error("failed", path=path, exc_info=error)
+
+
+def default_data(environ: Mapping[str, str]) -> str:
+    """`$XDG_STATE_HOME/hourpass`, or what the platform has instead."""
+    state = environ.get("XDG_STATE_HOME")
+    return str(Path(state) / "hourpass") if state else platformdirs.user_state_dir("hourpass", appauthor=False)
+
+
+class AdminApp:
+    """Health and metrics, for the admin listener."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Metrics here; everything under /health/ is the public application's."""
+        path = scope["path"]
+        if path == "/metrics":
+            gauges = {"revocations_in_force": len(self._app.issuer.revocations)}
+            body = render_metrics(self._app.counts, gauges)
+            headers = [
+                (b"content-type", b"text/plain; version=0.0.4; charset=utf-8"),
+                (b"content-length", b"%d" % len(body)),
+            ]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
+        else:
+            path = path if path.startswith("/health/") else "/admin"
+            await self._app({**scope, "path": path, "root_path": ""}, receive, send)
+
+
+# Serving.
+
+
+def serve(
+    settings: Settings,
+    *,
+    environ: Mapping[str, str],
+    wrap: Callable[[App], Asgi] = lambda app: app,
+    ready: Callable[[Settings], None] = lambda settings: None,
+) -> None:
+    """Serve until TERM or INT, then drain.
+
+    `wrap` may put another application around ours; `ready` is told when it listens.
+
+    Raises:
+        ConfigurationError: where it cannot start.
+    """
+    configure_logging(settings.log_format)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(settings, environ, wrap, ready))
+
+
+async def _serve(
+    settings: Settings, environ: Mapping[str, str], wrap: Callable[[App], Asgi], ready: Callable[[Settings], None]
+) -> None:
+    listener = _listen(settings.host, settings.port)
+    settings = dataclasses.replace(settings, port=listener.getsockname()[1])
+    app = create_app(settings, environ=environ)
+    told_to_stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
+    try:
+        await app.start()
+        carriers: list[Carrier] = []
+        if settings.http_server == "granian":
+            listener.close()
+            carriers.append(Granian(wrap(app), settings))
+        else:
+            carriers.append(Uvicorn(wrap(app), listener, settings))
+        if settings.admin_listen != "off":
+            host, _, port = settings.admin_listen.rpartition(":")
+            carriers.append(Uvicorn(AdminApp(app), _listen(host.strip("[]"), int(port)), settings))
+        for carrier in carriers:
+            await carrier.start()
+        log.info("listening", url=app.issuer.url, port=settings.port, http_server=settings.http_server)
+        ready(settings)
+        await told_to_stop.wait()
+        app.draining = True
+        log.info("draining")
+        await asyncio.gather(*(carrier.drain() for carrier in carriers))
+    finally:
+        await app.stop()
+        listener.close()
+    log.info("stopped")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return bind(host, port)
+    except OSError as error:
+        raise ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror}") from error

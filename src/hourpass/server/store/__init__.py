@@ -1,0 +1,189 @@
+"""The Store port, in the words of the use cases. A store keeps and returns; it decides nothing and reads no clock.
+
+A store belongs to one thread at a time: the ledger's. Every method but `begin…`, `migrate` and `close` runs inside a
+transaction. Each may raise `StorageUnavailable`, after which the caller rolls back.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import resources
+from typing import NamedTuple, Protocol
+
+from hourpass.core.api_key import ApiKey
+from hourpass.core.audit import Event
+from hourpass.core.grant import Grant, GrantAge
+from hourpass.core.revocation import Kind, Revocation
+from hourpass.core.signing_key import SigningKey
+
+
+class Control(NamedTuple):
+    """What every process polls: `version` of the API and signing keys, `last_revocation` the newest entry's number."""
+
+    version: int
+    last_revocation: int
+
+
+class StoredSigningKey(NamedTuple):
+    """A signing key with its private half, sealed under the master key."""
+
+    key: SigningKey
+    sealed: bytes
+
+
+class AuditRecord(NamedTuple):
+    """One line of the audit trail; `at` is epoch milliseconds, `detail` the event's members."""
+
+    n: int
+    at: int
+    event: str
+    key_id: str | None
+    grant_id: str | None
+    detail: dict[str, object]
+
+
+class Expiry(NamedTuple):
+    """What pruning has to know of a grant."""
+
+    grant_id: bytes
+    idle_expires_at: int
+    expires_at: int
+    revoked_at: int | None
+
+
+class Store(Protocol):
+    """What the use cases need of a database."""
+
+    def begin(self, *, wait: bool) -> bool:
+        """Start a transaction that writes. False where another writer is at it and `wait` is false."""
+
+    def begin_reading(self) -> None:
+        """Start a transaction that sees one moment, holds up nobody and is held up by nobody."""
+
+    def commit(self) -> None:
+        """Make the transaction durable. Only after this may anyone be answered."""
+
+    def rollback(self) -> None:
+        """Undo the transaction, if there is one. Never raises."""
+
+    def add_grants(self, grants: Sequence[Grant]) -> None:
+        """Open grants."""
+
+    def grants_by_id(self, grant_ids: Sequence[bytes]) -> dict[bytes, Grant]:
+        """The grants that exist among these ids."""
+
+    def save_rotations(self, rotations: Sequence[tuple[int, Grant]]) -> set[bytes]:
+        """Store rotated grants, each with the generation it was decided on.
+
+        Returns the ids of those that nobody changed meanwhile; the others are to be read and decided again.
+        """
+
+    def revoke_grant(self, grant: Grant) -> bool:
+        """Store a grant's end by decision. False where it was revoked already or does not exist."""
+
+    def count_grants(self, key_id: str) -> int:
+        """How many grants of a key are not revoked."""
+
+    def grant_ages(self, key_id: str) -> list[GrantAge]:
+        """What decides which grants of a key are closed first."""
+
+    def grants_page(self, key_id: str | None, after: bytes, limit: int) -> list[Grant]:
+        """Grants in the order of their ids, of one key or of all."""
+
+    def expiries_page(self, after: bytes, limit: int) -> list[Expiry]:
+        """What pruning has to know, in the order of the ids."""
+
+    def delete_grants(self, grant_ids: Sequence[bytes]) -> None:
+        """Close or prune grants."""
+
+    def add_key(self, key: ApiKey) -> None:
+        """Keep a new API key."""
+
+    def key(self, key_id: str) -> ApiKey | None:
+        """One API key."""
+
+    def keys_page(self, after: str, limit: int) -> list[ApiKey]:
+        """API keys in the order of their ids."""
+
+    def revoke_key(self, key_id: str, at: int) -> bool:
+        """End an API key. False where it was revoked already or does not exist."""
+
+    def add_revocation(self, kind: Kind, value: str, until: int) -> Revocation:
+        """Put an entry into the revocation list; it gets the next number."""
+
+    def revocations_after(self, n: int, now: int) -> list[Revocation]:
+        """The entries after a number that can still refuse a token."""
+
+    def prune_revocations(self, now: int) -> None:
+        """Forget entries that can refuse nothing any more."""
+
+    def append_audit(self, at: int, events: Sequence[Event]) -> None:
+        """Append to the audit trail."""
+
+    def audit_after(self, n: int, limit: int) -> list[AuditRecord]:
+        """The audit trail after a number."""
+
+    def last_audit(self) -> int:
+        """The newest number of the audit trail, 0 where it is empty."""
+
+    def control(self) -> Control:
+        """What every process polls."""
+
+    def add_secret(self, name: str, kid: str, sealed: bytes, at: int) -> None:
+        """Keep a sealed secret."""
+
+    def secrets(self, name: str) -> list[tuple[str, bytes]]:
+        """The sealed secrets of a name with their key ids, newest first."""
+
+    def add_signing_key(self, stored: StoredSigningKey) -> None:
+        """Keep a signing key."""
+
+    def signing_keys(self) -> list[StoredSigningKey]:
+        """All signing keys."""
+
+    def retire_signing_key(self, kid: str, at: int) -> None:
+        """Set when a successor takes over."""
+
+    def migrate(self, now: int) -> list[str]:
+        """Bring the schema up to date; the names of the migrations that were applied.
+
+        Raises:
+            ConfigurationError: where the database is newer than this program, or an applied migration was altered.
+        """
+
+    def pending_migrations(self) -> list[str]:
+        """The names of the migrations that are still to be applied."""
+
+    def maintain(self) -> None:
+        """Work that belongs beside the transactions, such as checkpoints. Runs in a thread of its own."""
+
+    def close(self) -> None:
+        """Let go of the database."""
+
+
+@contextmanager
+def transaction(store: Store) -> Iterator[Store]:
+    """One transaction that writes: committed at the end, undone if anything goes wrong."""
+    store.begin(wait=True)
+    try:
+        yield store
+        store.commit()
+    except BaseException:
+        store.rollback()
+        raise
+
+
+def load_queries() -> dict[str, str]:
+    """The named queries: name -> SQL."""
+    text = resources.files(__name__).joinpath("sql", "queries.sql").read_text("utf-8")
+    queries = {}
+    for block in text.split("-- name: ")[1:]:
+        name, _, rest = block.partition("\n")
+        queries[name.strip()] = "\n".join(line for line in rest.splitlines() if not line.startswith("--")).strip()
+    return queries
+
+
+def load_migrations(dialect: str) -> list[tuple[str, str]]:
+    """The numbered migrations of a dialect, in order: `(name, SQL)`."""
+    folder = resources.files(__name__).joinpath("sql", dialect, "migrations")
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
+    return [(file.name.removesuffix(".sql"), file.read_text("utf-8")) for file in files]

@@ -1,0 +1,110 @@
+-- name: add_grant
+-- Open a grant.
+insert into grants (grant_id, key_id, generation, seed, superseded, scope, created_at, idle_expires_at, expires_at)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: grant
+-- One grant by its id.
+select grant_id, key_id, generation, seed, superseded, scope, created_at, idle_expires_at, expires_at, revoked_at, revoked_why
+from grants where grant_id = ?
+
+-- name: rotate_grant
+-- Move a grant on, unless it was moved or revoked meanwhile.
+update grants set generation = ?, superseded = ?, idle_expires_at = ?
+where grant_id = ? and generation = ? and revoked_at is null
+
+-- name: revoke_grant
+-- End a grant by decision; the first decision stands.
+update grants set revoked_at = ?, revoked_why = ? where grant_id = ? and revoked_at is null
+
+-- name: delete_grant
+-- Close or prune a grant.
+delete from grants where grant_id = ?
+
+-- name: count_grants
+-- How many grants a key has that are not revoked.
+select count(*) from grants where key_id = ? and revoked_at is null
+
+-- name: grant_ages
+-- What decides which grants of a key are closed first.
+select grant_id, generation, idle_expires_at, created_at from grants where key_id = ? and revoked_at is null
+
+-- name: grants_page
+-- A page of grants in the order of their ids; the key id null means every key's.
+select grant_id, key_id, generation, seed, superseded, scope, created_at, idle_expires_at, expires_at, revoked_at, revoked_why
+from grants where grant_id > ? and key_id = coalesce(?, key_id) order by grant_id limit ?
+
+-- name: expiries_page
+-- A page of what pruning has to know, in the order of the ids.
+select grant_id, idle_expires_at, expires_at, revoked_at from grants where grant_id > ? order by grant_id limit ?
+
+-- name: add_key
+-- Keep a new API key.
+insert into api_keys (key_id, name, digest, subject, scope, environment, audience, retry_window, allowed_ips, created_at, expires_at)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: key
+-- One API key by its id.
+select key_id, name, digest, subject, scope, environment, audience, retry_window, allowed_ips, created_at, expires_at, revoked_at
+from api_keys where key_id = ?
+
+-- name: keys_page
+-- A page of API keys in the order of their ids.
+select key_id, name, digest, subject, scope, environment, audience, retry_window, allowed_ips, created_at, expires_at, revoked_at
+from api_keys where key_id > ? order by key_id limit ?
+
+-- name: revoke_key
+-- End an API key; the first decision stands.
+update api_keys set revoked_at = ? where key_id = ? and revoked_at is null
+
+-- name: add_revocation
+-- Put an entry into the revocation list.
+insert into revocations (kind, value, until) values (?, ?, ?) returning n
+
+-- name: revocations_after
+-- The entries after a number that can still refuse a token.
+select n, kind, value, until from revocations where n > ? and until > ? order by n
+
+-- name: prune_revocations
+-- Forget entries that can refuse nothing any more.
+delete from revocations where until <= ?
+
+-- name: add_audit
+-- Append to the audit trail.
+insert into audit (at, event, key_id, grant_id, detail) values (?, ?, ?, ?, ?)
+
+-- name: audit_after
+-- The audit trail after a number.
+select n, at, event, key_id, grant_id, detail from audit where n > ? order by n limit ?
+
+-- name: last_audit
+-- The newest number of the audit trail.
+select coalesce(max(n), 0) from audit
+
+-- name: control
+-- What a process polls: the version of the keys, and the newest revocation.
+select version, (select coalesce(max(n), 0) from revocations) from control
+
+-- name: bump_control
+-- Tell the other processes that keys changed.
+update control set version = version + 1
+
+-- name: add_secret
+-- Keep a sealed secret.
+insert into secrets (name, kid, sealed, created_at) values (?, ?, ?, ?)
+
+-- name: secrets
+-- The sealed secrets of a name, newest first.
+select kid, sealed from secrets where name = ? order by created_at desc, kid
+
+-- name: add_signing_key
+-- Keep a signing key with its sealed private half.
+insert into signing_keys (kid, algorithm, published_at, signs_from, sealed) values (?, ?, ?, ?, ?)
+
+-- name: signing_keys
+-- All signing keys with their sealed private halves.
+select kid, algorithm, published_at, signs_from, retired_at, sealed from signing_keys order by signs_from, kid
+
+-- name: retire_signing_key
+-- Set when a successor takes over.
+update signing_keys set retired_at = ? where kid = ? and retired_at is null

@@ -1,0 +1,357 @@
+"""The Store on SQLite, through APSW (which carries its own current SQLite).
+
+WAL, `synchronous=FULL`. Checkpoints never run on the request path: the connection that commits has them switched off,
+and `maintain` does them on a second one.
+"""
+
+import contextlib
+import hashlib
+import struct
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import apsw
+import msgspec
+
+from hourpass.core.api_key import ApiKey
+from hourpass.core.audit import Event, event_name
+from hourpass.core.errors import ConfigurationError, StorageUnavailable
+from hourpass.core.grant import Grant, GrantAge
+from hourpass.core.revocation import Kind, Revocation
+from hourpass.core.signing_key import SigningKey
+from hourpass.server.store import (
+    AuditRecord,
+    Control,
+    Expiry,
+    StoredSigningKey,
+    load_migrations,
+    load_queries,
+)
+
+WAL_WORTH_COPYING = 4 * 1024 * 1024
+"""Below this a checkpoint would only cost a sync."""
+
+WAL_BOUND = 32 * 1024 * 1024
+"""Above this the log is started over, which makes the next transaction wait for the few pages that came since."""
+
+BUSY_WAIT = 2_000
+"""Milliseconds to wait for another writer before the caller is told to come back."""
+
+Row = tuple[Any, ...]
+Value = None | int | float | str | bytes
+
+_Q = load_queries()
+_encode = msgspec.json.Encoder().encode
+
+
+class SqliteStore:
+    """One SQLite file. `path` may be `:memory:` for tests."""
+
+    def __init__(self, path: str | Path, *, durability: Literal["full", "normal"] = "full") -> None:
+        self._path = str(path)
+        self._durability = durability
+        with _storage_errors():
+            self._db = self._connect()
+            self._execute = self._db.execute
+        self._maintenance: apsw.Connection | None = None
+
+    def _connect(self) -> apsw.Connection:
+        db = apsw.Connection(self._path)
+        db.set_busy_timeout(BUSY_WAIT)
+        db.execute("pragma journal_mode = wal")
+        db.execute(f"pragma synchronous = {self._durability}")
+        db.execute("pragma wal_autocheckpoint = 0")
+        db.execute("pragma cache_size = -65536")
+        return db
+
+    def begin(self, *, wait: bool) -> bool:
+        """Start a transaction that writes, at once or after waiting for another process's."""
+        try:
+            self._db.set_busy_timeout(BUSY_WAIT if wait else 0)
+            self._execute("begin immediate")
+        except apsw.BusyError as error:
+            if wait:
+                raise StorageUnavailable("the database is locked by another process") from error
+            return False
+        except apsw.Error as error:
+            raise StorageUnavailable(_words(error)) from error
+        return True
+
+    def begin_reading(self) -> None:
+        """Start a transaction that sees one moment."""
+        with _storage_errors():
+            self._execute("begin")
+
+    def commit(self) -> None:
+        """Write the log and sync it."""
+        with _storage_errors():
+            self._execute("commit")
+
+    def rollback(self) -> None:
+        """Undo; SQLite may have done so itself after an error."""
+        with contextlib.suppress(apsw.Error):
+            if self._db.in_transaction:
+                self._execute("rollback")
+
+    def add_grants(self, grants: Sequence[Grant]) -> None:
+        """Open grants."""
+        with _storage_errors():
+            for g in grants:
+                self._execute(
+                    _ADD_GRANT,
+                    (
+                        g.grant_id,
+                        g.key_id,
+                        g.generation,
+                        g.seed,
+                        _pack(g.superseded),
+                        g.scope,
+                        g.created_at,
+                        g.idle_expires_at,
+                        g.expires_at,
+                    ),
+                )
+
+    def grants_by_id(self, grant_ids: Sequence[bytes]) -> dict[bytes, Grant]:
+        """The grants that exist among these ids."""
+        found = {}
+        with _storage_errors():
+            for grant_id in grant_ids:
+                row = self._execute(_GRANT, (grant_id,)).fetchone()
+                if row is not None:
+                    found[grant_id] = _grant(row)
+        return found
+
+    def save_rotations(self, rotations: Sequence[tuple[int, Grant]]) -> set[bytes]:
+        """Store rotated grants that nobody changed meanwhile."""
+        saved = set()
+        with _storage_errors():
+            for generation, g in rotations:
+                self._execute(
+                    _ROTATE_GRANT,
+                    (g.generation, _pack(g.superseded), g.idle_expires_at, g.grant_id, generation),
+                )
+                if self._db.changes():
+                    saved.add(g.grant_id)
+        return saved
+
+    def revoke_grant(self, grant: Grant) -> bool:
+        """Store a grant's end by decision."""
+        return self._changed("revoke_grant", grant.revoked_at, grant.revoked_why, grant.grant_id)
+
+    def count_grants(self, key_id: str) -> int:
+        """How many grants of a key are not revoked."""
+        return int(self._rows("count_grants", key_id)[0][0])
+
+    def grant_ages(self, key_id: str) -> list[GrantAge]:
+        """What decides which grants of a key are closed first."""
+        return [GrantAge(*row) for row in self._rows("grant_ages", key_id)]
+
+    def grants_page(self, key_id: str | None, after: bytes, limit: int) -> list[Grant]:
+        """Grants in the order of their ids."""
+        return [_grant(row) for row in self._rows("grants_page", after, key_id, limit)]
+
+    def expiries_page(self, after: bytes, limit: int) -> list[Expiry]:
+        """What pruning has to know."""
+        return [Expiry(*row) for row in self._rows("expiries_page", after, limit)]
+
+    def delete_grants(self, grant_ids: Sequence[bytes]) -> None:
+        """Close or prune grants."""
+        with _storage_errors():
+            self._db.executemany(_Q["delete_grant"], [(grant_id,) for grant_id in grant_ids])
+
+    def add_key(self, key: ApiKey) -> None:
+        """Keep a new API key."""
+        self._rows(
+            "add_key",
+            key.key_id,
+            key.name,
+            key.digest,
+            key.subject,
+            key.scope,
+            key.environment,
+            key.audience,
+            key.retry_window,
+            " ".join(key.allowed_ips),
+            key.created_at,
+            key.expires_at,
+        )
+        self._rows("bump_control")
+
+    def key(self, key_id: str) -> ApiKey | None:
+        """One API key."""
+        rows = self._rows("key", key_id)
+        return _key(rows[0]) if rows else None
+
+    def keys_page(self, after: str, limit: int) -> list[ApiKey]:
+        """API keys in the order of their ids."""
+        return [_key(row) for row in self._rows("keys_page", after, limit)]
+
+    def revoke_key(self, key_id: str, at: int) -> bool:
+        """End an API key."""
+        if not self._changed("revoke_key", at, key_id):
+            return False
+        self._rows("bump_control")
+        return True
+
+    def add_revocation(self, kind: Kind, value: str, until: int) -> Revocation:
+        """Put an entry into the revocation list."""
+        return Revocation(self._rows("add_revocation", kind, value, until)[0][0], kind, value, until)
+
+    def revocations_after(self, n: int, now: int) -> list[Revocation]:
+        """The entries after a number that can still refuse a token."""
+        return [Revocation(*row) for row in self._rows("revocations_after", n, now)]
+
+    def prune_revocations(self, now: int) -> None:
+        """Forget entries that can refuse nothing any more."""
+        self._rows("prune_revocations", now)
+
+    def append_audit(self, at: int, events: Sequence[Event]) -> None:
+        """Append to the audit trail."""
+        for event in events:
+            detail = event._asdict()
+            key_id, grant_id = detail.pop("key_id", None), detail.pop("grant_id", None)
+            self._rows("add_audit", at, event_name(event), key_id, grant_id, _encode(detail).decode())
+
+    def audit_after(self, n: int, limit: int) -> list[AuditRecord]:
+        """The audit trail after a number."""
+        rows = self._rows("audit_after", n, limit)
+        return [AuditRecord._make((*row[:5], msgspec.json.decode(row[5]))) for row in rows]
+
+    def last_audit(self) -> int:
+        """The newest number of the audit trail."""
+        return int(self._rows("last_audit")[0][0])
+
+    def control(self) -> Control:
+        """What every process polls."""
+        return Control(*self._rows("control")[0])
+
+    def add_secret(self, name: str, kid: str, sealed: bytes, at: int) -> None:
+        """Keep a sealed secret."""
+        self._rows("add_secret", name, kid, sealed, at)
+        self._rows("bump_control")
+
+    def secrets(self, name: str) -> list[tuple[str, bytes]]:
+        """The sealed secrets of a name, newest first."""
+        return [(kid, sealed) for kid, sealed in self._rows("secrets", name)]
+
+    def add_signing_key(self, stored: StoredSigningKey) -> None:
+        """Keep a signing key."""
+        key = stored.key
+        self._rows("add_signing_key", key.kid, key.algorithm, key.published_at, key.signs_from, stored.sealed)
+        self._rows("bump_control")
+
+    def signing_keys(self) -> list[StoredSigningKey]:
+        """All signing keys."""
+        return [StoredSigningKey(SigningKey(*row[:5]), row[5]) for row in self._rows("signing_keys")]
+
+    def retire_signing_key(self, kid: str, at: int) -> None:
+        """Set when a successor takes over."""
+        self._rows("retire_signing_key", at, kid)
+        self._rows("bump_control")
+
+    def migrate(self, now: int) -> list[str]:
+        """Apply what is missing, all in one transaction."""
+        with _storage_errors():
+            self._execute("begin immediate")
+            try:
+                self._execute(
+                    "create table if not exists migrations "
+                    "(name text primary key, checksum text not null, applied_at integer not null) strict"
+                )
+                pending = self._pending()
+                for name, sql in pending:
+                    self._execute(sql)
+                    self._execute("insert into migrations values (?, ?, ?)", (name, _checksum(sql), now))
+                self._execute("commit")
+            except BaseException:
+                self.rollback()
+                raise
+        return [name for name, _ in pending]
+
+    def pending_migrations(self) -> list[str]:
+        """What `migrate` would apply."""
+        with _storage_errors():
+            known = self._execute("select 1 from sqlite_schema where name = 'migrations'").fetchone()
+            return [name for name, _ in (self._pending() if known else load_migrations("sqlite"))]
+
+    def _pending(self) -> list[tuple[str, str]]:
+        rows: list[Row] = self._execute("select name, checksum from migrations").fetchall()
+        applied: dict[str, str] = dict(rows)
+        migrations = load_migrations("sqlite")
+        unknown = applied.keys() - {name for name, _ in migrations}
+        if unknown:
+            raise ConfigurationError(f"the database is newer than this program: it has migration {max(unknown)}")
+        for name, sql in migrations:
+            if name in applied and applied[name] != _checksum(sql):
+                raise ConfigurationError(f"migration {name} was altered after it had been applied")
+        return [(name, sql) for name, sql in migrations if name not in applied]
+
+    def maintain(self) -> None:
+        """Copy the log into the database file, and start the log over where it has grown past its bound."""
+        try:
+            log = Path(self._path + "-wal").stat().st_size
+        except OSError:
+            return
+        if log < WAL_WORTH_COPYING:
+            return
+        with _storage_errors():
+            if self._maintenance is None:
+                self._maintenance = self._connect()
+            # The long part first, beside the writers; what is left for the part that makes them wait is small.
+            self._maintenance.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            if log >= WAL_BOUND:
+                with contextlib.suppress(apsw.BusyError):
+                    self._maintenance.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+
+    def close(self) -> None:
+        """Let go of the file. The last one to close it also copies the log."""
+        for db in (self._maintenance, self._db):
+            if db is not None:
+                db.close()
+
+    def _rows(self, name: str, *parameters: Value) -> list[Row]:
+        with _storage_errors():
+            return self._execute(_Q[name], parameters).fetchall()
+
+    def _changed(self, name: str, *parameters: Value) -> bool:
+        self._rows(name, *parameters)
+        return self._db.changes() > 0
+
+
+_ADD_GRANT = _Q["add_grant"]
+_GRANT = _Q["grant"]
+_ROTATE_GRANT = _Q["rotate_grant"]
+
+
+@contextlib.contextmanager
+def _storage_errors() -> Iterator[None]:
+    try:
+        yield
+    except apsw.ConstraintError:
+        raise
+    except apsw.Error as error:
+        raise StorageUnavailable(_words(error)) from error
+
+
+def _words(error: apsw.Error) -> str:
+    return f"SQLite: {type(error).__name__.removesuffix('Error').lower()}: {error}"
+
+
+def _pack(instants: Sequence[int]) -> bytes:
+    return struct.pack(f">{len(instants)}q", *instants)
+
+
+def _grant(row: Row) -> Grant:
+    superseded = row[4]
+    instants = struct.unpack(f">{len(superseded) // 8}q", superseded) if superseded else ()
+    return Grant._make((*row[:4], instants, *row[5:]))
+
+
+def _key(row: Row) -> ApiKey:
+    return ApiKey._make((*row[:8], tuple(str(row[8]).split()), *row[9:]))
+
+
+def _checksum(sql: str) -> str:
+    return hashlib.sha256(sql.encode()).hexdigest()

@@ -1,0 +1,86 @@
+"""Public helpers for tests: a clock that you advance, a server in memory, keys and tokens.
+
+    async with InMemoryServer() as server:
+        api_key = await server.create_key(scope="videos.read")
+        pair = await server.exchange(api_key)
+        server.clock.advance(3600)
+
+`server.app` is the ASGI application itself, for any HTTP client that can call one in process.
+"""
+
+import os
+import tempfile
+from types import TracebackType
+from typing import Any, Self
+
+from hourpass.server.app import App
+from hourpass.server.config import Settings
+from hourpass.server.issuer import TokenPair, Wish
+from hourpass.server.keys import create_key
+from hourpass.server.serve import create_app
+
+START = 1_800_000_000_000
+"""Where a test's clock starts, in epoch milliseconds: a round number."""
+
+
+class Clock:
+    """A clock that stands still until it is advanced. Calling it gives epoch milliseconds."""
+
+    def __init__(self, now: int = START) -> None:
+        self.now = now
+
+    def __call__(self) -> int:
+        """The current instant."""
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += round(seconds * 1000)
+
+
+class InMemoryServer:
+    """The real application on an in-memory database, with a clock of its own. Keyword arguments are settings."""
+
+    def __init__(self, clock: Clock | None = None, **settings: Any) -> None:
+        self.clock = Clock() if clock is None else clock
+        self._folder = tempfile.TemporaryDirectory(prefix="hourpass-test-")
+        self.settings = Settings(
+            **{
+                "data": self._folder.name,
+                "database_url": "sqlite::memory:",
+                "issuer": "http://hourpass.test",
+                **settings,
+            }
+        )
+        self.app: App = create_app(self.settings, clock=self.clock, environ={})
+
+    async def __aenter__(self) -> Self:
+        """Start it."""
+        await self.app.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop it; nothing is left."""
+        await self.app.stop()
+        self._folder.cleanup()
+
+    async def create_key(self, *, name: str = "test", **members: Any) -> str:
+        """Make an API key; keyword arguments as for `hourpass.server.keys.create_key`."""
+        issuer, now = self.app.issuer, self.clock()
+        new = await issuer.ledger.run(
+            lambda store: create_key(
+                store, issuer.secrets.pepper, name=name, now=now, random=os.urandom, actor="test", **members
+            )
+        )
+        return new.api_key
+
+    async def exchange(self, api_key: str, **wish: Any) -> TokenPair:
+        """Exchange an API key, as `POST /auth/api-key` does."""
+        return await self.app.issuer.exchange(api_key, Wish(**wish), None, self.clock())
+
+    async def refresh(self, refresh_token: bytes | str, **wish: Any) -> TokenPair:
+        """Refresh, as `POST /auth/refresh` does."""
+        token = refresh_token.decode() if isinstance(refresh_token, bytes) else refresh_token
+        return await self.app.issuer.refresh(token, Wish(**wish), None, self.clock())

@@ -1,0 +1,1 @@
+"""The API's side: accepting access tokens."""

@@ -1,0 +1,51 @@
+"""The one verifier: a token goes in, verified claims or a refusal come out.
+
+Signature, claims and revocation are checked in that order, each on every call; only the signature's outcome is
+remembered.
+"""
+
+from collections.abc import Mapping
+
+from hourpass.core.claims import Claims, Expected, require_unexpired, validate_claims
+from hourpass.core.errors import InvalidToken
+from hourpass.core.revocation import Revocations
+from hourpass.jose import VerificationKey, open_access_token
+from hourpass.verifier.token_cache import Fact, TokenCache
+
+
+class Verifier:
+    """Verifies access tokens of one issuer for one audience.
+
+    Keys and revocations are looked at afresh on every call.
+    """
+
+    def __init__(
+        self,
+        expected: Expected,
+        keys: Mapping[bytes, VerificationKey],
+        revocations: Revocations,
+        *,
+        cache: TokenCache | None = None,
+    ) -> None:
+        self._expected = expected
+        self.keys = keys
+        self._revocations = revocations
+        self._cache = TokenCache() if cache is None else cache
+
+    def verify(self, token: bytes, now: int) -> Claims:
+        """The token's claims; `now` is epoch milliseconds. Scope is the resource's to judge (`require_scope`).
+
+        Raises:
+            InvalidToken: with one of the fixed words.
+        """
+        digest, fact = self._cache.get(token)
+        if fact is not None and self.keys.get(fact.key.header) is fact.key:
+            claims = fact.claims
+            require_unexpired(claims, now)
+        else:
+            unverified, key = open_access_token(token, self.keys)
+            claims = validate_claims(unverified, now, self._expected)
+            self._cache.put(digest, Fact(claims, key))
+        if self._revocations.refuses(claims):
+            raise InvalidToken("revoked")
+        return claims

@@ -1,0 +1,185 @@
+"""What travels: request and answer shapes of the HTTP contract, for both sides.
+
+The only place that knows the source's spellings (`apiKey`, `refreshToken`) and the media types. It reads bytes into
+typed requests and turns answers into bytes; it decides nothing.
+"""
+
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from hourpass.core.errors import InvalidRequest
+
+JSON = b"application/json"
+"""Exactly this: a charset parameter breaks the source's official Node client."""
+
+PROBLEM = b"application/problem+json"
+FORM = "application/x-www-form-urlencoded"
+
+MAX_DEPTH = 16
+"""Nothing of ours is deeper than 2; a parser need not follow a stranger further than this."""
+
+
+class ExchangeRequest(msgspec.Struct, frozen=True, rename={"api_key": "apiKey", "expires_in": "expiresIn"}):
+    """`POST /auth/api-key`. `expires_in` is in seconds and only shortens; `scope` and `audience` only narrow."""
+
+    api_key: str
+    scope: str | None = None
+    expires_in: int | None = None
+    audience: str | None = None
+
+    def __repr__(self) -> str:
+        """Without the key."""
+        return "ExchangeRequest(…)"
+
+
+class RefreshRequest(msgspec.Struct, frozen=True, rename={"refresh_token": "refreshToken", "expires_in": "expiresIn"}):
+    """`POST /auth/refresh`. `expires_in` is in seconds and only shortens; `scope` narrows this access token alone."""
+
+    refresh_token: str
+    scope: str | None = None
+    expires_in: int | None = None
+
+    def __repr__(self) -> str:
+        """Without the token."""
+        return "RefreshRequest(…)"
+
+
+class TokenAnswer(msgspec.Struct, frozen=True):
+    """The answer of both token endpoints; `expires_in` is in seconds."""
+
+    token_type: str
+    expires_in: int
+    access_token: str
+    refresh_token: str
+
+    def __repr__(self) -> str:
+        """Without the tokens."""
+        return "TokenAnswer(…)"
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An error as the source spells it, after RFC 9457; clients read `title` without looking, so it is always there."""
+
+    type: str
+    title: str
+    name: str
+    status: int
+    reason: str | None = None
+    problems: list[dict[str, str]] | None = None
+
+
+class OAuthError(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An error of the OAuth 2 endpoints (RFC 6749 §5.2)."""
+
+    error: str
+    error_description: str | None = None
+    reason: str | None = None
+
+
+encode = msgspec.json.Encoder().encode
+decode_token_answer = msgspec.json.Decoder(TokenAnswer).decode
+
+_decode_exchange = msgspec.json.Decoder(ExchangeRequest).decode
+_decode_refresh = msgspec.json.Decoder(RefreshRequest).decode
+
+
+def read_exchange(body: bytes) -> ExchangeRequest:
+    """Read the body of `POST /auth/api-key`, whatever its media type says.
+
+    Raises:
+        InvalidRequest: with the name of the offending member, or none for the body as a whole.
+    """
+    _gate(body)
+    try:
+        return _decode_exchange(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise _explain(body, ExchangeRequest) from error
+
+
+def read_refresh(body: bytes) -> RefreshRequest:
+    """Read the body of `POST /auth/refresh`, whatever its media type says.
+
+    Raises:
+        InvalidRequest: with the name of the offending member, or none for the body as a whole.
+    """
+    _gate(body)
+    try:
+        return _decode_refresh(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise _explain(body, RefreshRequest) from error
+
+
+def write_token_answer(access_token: bytes, refresh_token: bytes, expires_in: int, scope: str | None = None) -> bytes:
+    """The JSON of a token answer; `scope` is added for the OAuth 2 endpoint.
+
+    Tokens are base64url: nothing to escape.
+    """
+    tail = b"}" if scope is None else b',"scope":%b}' % encode(scope)
+    return b'{"token_type":"Bearer","expires_in":%d,"access_token":"%b","refresh_token":"%b"%b' % (
+        expires_in,
+        access_token,
+        refresh_token,
+        tail,
+    )
+
+
+def read_form(body: bytes) -> dict[str, str]:
+    """Read a form (RFC 6749 appendix B). An empty value counts as absent (§3.2).
+
+    Raises:
+        InvalidRequest: where it is not UTF-8, has too many fields, or repeats one (§3.2: a parameter at most once).
+    """
+    try:
+        pairs = parse_qsl(
+            body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(body), max_num_fields=32, errors="strict"
+        )
+    except ValueError as error:
+        raise InvalidRequest("the body is not a form") from error
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise InvalidRequest("a parameter is repeated")
+    return {name: value for name, value in fields.items() if value}
+
+
+def _gate(body: bytes) -> None:
+    if not body.isascii():
+        try:
+            body.decode()
+        except UnicodeDecodeError as error:
+            raise InvalidRequest("the body is not UTF-8") from error
+    # Counting brackets is enough for every honest body; only one with more of them is looked at closely.
+    if body.count(b"{") + body.count(b"[") <= MAX_DEPTH:
+        return
+    depth, in_string, escaped = 0, False, False
+    for byte in body:
+        if in_string:
+            in_string, escaped = byte != 0x22 or escaped, byte == 0x5C and not escaped
+        elif byte == 0x22:
+            in_string = True
+        elif byte in b"{[":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise InvalidRequest("the JSON is too deep")
+        elif byte in b"}]":
+            depth -= 1
+
+
+def _explain(body: bytes, shape: type[msgspec.Struct]) -> InvalidRequest:
+    """Say what is wrong with a body that could not be read. Slow and thorough: it runs on refusals only."""
+    try:
+        members: Any = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return InvalidRequest("the body is not JSON")
+    if not isinstance(members, dict):
+        return InvalidRequest("the body is not an object")
+    for field in msgspec.structs.fields(shape):
+        if field.encode_name not in members and field.required:
+            return InvalidRequest("a member is missing", name=field.encode_name)
+        if field.encode_name in members:
+            try:
+                msgspec.convert(members[field.encode_name], field.type)
+            except msgspec.ValidationError:
+                return InvalidRequest("a member is of the wrong type", name=field.encode_name)
+    return InvalidRequest("the body cannot be read")

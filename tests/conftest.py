@@ -1,0 +1,106 @@
+"""Fixtures that start what the tests talk to: the real command as a real process, on loopback, with its own folder."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx2
+import pytest
+
+HOURPASS = Path(sys.executable).with_name("hourpass")
+
+
+@pytest.fixture
+def anyio_backend():
+    """Async tests run on asyncio: uvloop and granian know nothing else."""
+    return "asyncio"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HOURPASS_")}
+    return {**kept, **more}
+
+
+class ServerProcess:
+    """`hourpass serve` as a process. Its log lies in `log`; `restart` starts it again on the same folder and port."""
+
+    def __init__(self, data: Path, log: Path, flags: dict[str, object], environment: dict[str, str]) -> None:
+        self.data = data
+        self.log = log
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._environment = environment
+        self._flags = {"data": data, "port": self.port, "admin-listen": "off", **flags}
+
+    def start(self) -> "ServerProcess":
+        flags = [part for name, value in self._flags.items() for part in (f"--{name}", str(value))]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [HOURPASS, "serve", *flags], stdout=log, stderr=log, env=clean_environment(**self._environment)
+            )
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"the server ended with {self.process.returncode}: {self.log.read_text()[-2000:]}")
+            try:
+                if httpx2.get(f"{self.url}/health/ready", timeout=1).status_code == 200:
+                    return self
+            except httpx2.TransportError:
+                time.sleep(0.02)
+        raise RuntimeError("the server did not become ready")
+
+    def stop(self) -> int:
+        """TERM, and the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+    def kill(self) -> None:
+        """kill -9."""
+        self.process.kill()
+        self.process.wait(10)
+
+    def restart(self) -> "ServerProcess":
+        return self.start()
+
+    def command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Another `hourpass` command on the same data folder, in a process of its own."""
+        return run_command(*arguments, "--data", str(self.data), check=check)
+
+    def create_key(self, *arguments: str) -> dict[str, str]:
+        """`hourpass keys create --json`, while the server runs."""
+        return json.loads(self.command("keys", "create", "--name", "test", "--json", *arguments).stdout)
+
+
+def run_command(*arguments: str, check: bool = True, **options) -> subprocess.CompletedProcess[str]:
+    options.setdefault("env", clean_environment())
+    return subprocess.run([HOURPASS, *arguments], capture_output=True, text=True, check=check, timeout=60, **options)
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """A factory of running servers: `serve(http_server="granian", retry_window=5)`. All are ended with the test."""
+    servers: list[ServerProcess] = []
+
+    def start(*, environment: dict[str, str] | None = None, **flags: object) -> ServerProcess:
+        named = {name.replace("_", "-"): value for name, value in flags.items()}
+        server = ServerProcess(
+            tmp_path / f"data-{len(servers)}", tmp_path / f"server-{len(servers)}.log", named, environment or {}
+        )
+        servers.append(server)
+        return server.start()
+
+    yield start
+    for server in servers:
+        if server.process.poll() is None:
+            server.kill()
