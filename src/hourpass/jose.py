@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from hourpass.core.claims import UnverifiedClaims
 from hourpass.core.errors import InvalidGrant, InvalidToken
-from hourpass.core.grant import generation_tag
+from hourpass.core.grant import GrantRef, generation_tag
 from hourpass.core.signing_key import Algorithm
 
 MAX_TOKEN_LENGTH = 8_192
@@ -72,6 +72,7 @@ class AccessClaims(msgspec.Struct, frozen=True):
 class _RefreshClaims(msgspec.Struct, frozen=True):
     iss: str
     aud: str
+    client_id: str
     sid: str
     gen: int
     iat: int
@@ -167,7 +168,7 @@ class OpenedRefreshToken(NamedTuple):
     The tag is to be compared with the grant's row before anything else.
     """
 
-    grant_id: bytes
+    ref: GrantRef
     generation: int
     tag: bytes
 
@@ -189,12 +190,13 @@ class RefreshTokens:
         self._issuer = issuer
         self._audience = audience
 
-    def mint(self, grant_id: bytes, seed: bytes, generation: int, *, issued_at: int, expires_at: int) -> bytes:
+    def mint(self, ref: GrantRef, seed: bytes, generation: int, *, issued_at: int, expires_at: int) -> bytes:
         """The refresh token of a generation; the instants are epoch seconds. Any generation can be minted again."""
         claims = _RefreshClaims(
             self._issuer,
             self._audience,
-            grant_id.hex(),
+            ref.key_id,
+            ref.grant_id.hex(),
             generation,
             issued_at,
             expires_at,
@@ -221,7 +223,7 @@ class RefreshTokens:
             if not hmac.compare_digest(signature, hmac.digest(secret, signed, "sha256")):
                 raise InvalidGrant("malformed", "signature")
             claims = _decode_refresh(decode_segment(payload_segment))
-            grant_id, tag = bytes.fromhex(claims.sid), bytes.fromhex(claims.jti)
+            ref, tag = GrantRef(claims.client_id, bytes.fromhex(claims.sid)), bytes.fromhex(claims.jti)
         except ValueError as error:
             raise InvalidGrant("malformed") from error
         if claims.iss != self._issuer or claims.aud != self._audience:
@@ -230,7 +232,7 @@ class RefreshTokens:
             raise InvalidGrant("malformed", "no such generation can exist")
         if now >= claims.exp:
             raise InvalidGrant("expired")
-        return OpenedRefreshToken(grant_id, claims.gen, tag)
+        return OpenedRefreshToken(ref, claims.gen, tag)
 
 
 def unverified_issuer(token: bytes) -> str | None:

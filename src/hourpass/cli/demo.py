@@ -1,22 +1,28 @@
 """`hourpass demo`: everything on one origin, to try."""
 
+import asyncio
+import errno
 import json
+import logging
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
 
-from hourpass.cli.demo_api import DemoApi
-from hourpass.cli.operator import database, read_settings, settings_options
-from hourpass.cli.terminal import say
+from hourpass.cli.demo_api import SCOPE, DemoApi
+from hourpass.cli.operator import database, settings_options
+from hourpass.cli.terminal import bold, say
+from hourpass.core.errors import HourpassError
 from hourpass.server.app import App
-from hourpass.server.config import Settings
-from hourpass.server.keys import create_key
+from hourpass.server.config import Settings, load
+from hourpass.server.http import bind
+from hourpass.server.issuer import INTROSPECT_SCOPE, TokenPair, Wish
+from hourpass.server.keys import NewKey, create_key
+from hourpass.server.serve import default_data
 from hourpass.server.serve import serve as run
-
-SCOPE = "videos.read introspect"
 
 
 @click.command()
@@ -27,71 +33,114 @@ def demo(flags: dict[str, object], as_json: bool) -> None:
 
     Without --data everything lies in a temporary folder that is removed at the end.
     """
-    with _data(flags) as settled:
-        settled.setdefault("admin_listen", "off")
-        with database(_database_flags(settled)) as db:
-            new = create_key(
-                db.store,
-                db.secrets.pepper,
-                name="demo",
-                now=db.now,
-                random=os.urandom,
-                actor="demo",
-                scope=SCOPE,
-            )
-
-        def ready(settings: Settings) -> None:
-            url = settings.public_url()
-            if as_json:
-                print(json.dumps({"url": url, "api_key": new.api_key, "key_id": new.key.key_id}), flush=True)
-            else:
-                print(_invitation(url, new.api_key), flush=True)
-
-        run(read_settings(settled), environ=os.environ, wrap=_around, ready=ready)
+    with _data(flags) as kept:
+        settings, flags = _settle(kept)
+        new = _first_key(flags)
+        demonstration = _Demonstration(new, settings, as_json=as_json)
+        run(settings, environ=os.environ, wrap=demonstration.wrap, ready=demonstration.ready)
     if not as_json:
-        say("Stopped.")
-
-
-def _around(app: App) -> DemoApi:
-    return DemoApi(app)
+        say("\nStopped." if sys.stderr.isatty() else "Stopped.")
 
 
 @contextmanager
 def _data(flags: dict[str, object]) -> Iterator[dict[str, object]]:
-    if "data" in flags or "HOURPASS_DATA" in os.environ:
+    kept = ("data", "database_url")
+    if any(name in flags or f"HOURPASS_{name.upper()}" in os.environ for name in kept):
         yield flags
         return
     with tempfile.TemporaryDirectory(prefix="hourpass-demo-") as folder:
         yield {**flags, "data": folder}
 
 
-def _database_flags(flags: dict[str, object]) -> dict[str, object]:
-    return {name: flags[name] for name in ("data", "database_url", "config", "master_key") if name in flags}
+def _settle(flags: dict[str, object]) -> tuple[Settings, dict[str, object]]:
+    """The settings, with the demo's own defaults where nobody asked for anything."""
+    settings, origins = load(flags, os.environ, default_data(os.environ))
+    if origins["admin_listen"].source == "default":
+        flags = {**flags, "admin_listen": "off"}
+    if origins["port"].source == "default" and not _is_free(settings):
+        say(f"Port {settings.port} is taken: taking a free one.")
+        flags = {**flags, "port": 0}
+    settings, _ = load(flags, os.environ, default_data(os.environ))
+    return settings, flags
 
 
-def _invitation(url: str, api_key: str) -> str:
-    return f"""
-hourpass demo on {url}
+def _is_free(settings: Settings) -> bool:
+    try:
+        bind(settings.host, settings.port).close()
+    except OSError as error:
+        # Any other trouble is the server's to report.
+        return error.errno != errno.EADDRINUSE
+    return True
 
-1. Exchange the API key for a token:
 
+def _first_key(flags: dict[str, object]) -> NewKey:
+    with database(flags) as db:
+        return create_key(
+            db.store,
+            db.secrets.pepper,
+            name="demo",
+            now=db.now,
+            random=os.urandom,
+            actor="demo",
+            scope=f"{SCOPE} {INTROSPECT_SCOPE}",
+        )
+
+
+class _Demonstration:
+    """What is said once the server listens."""
+
+    def __init__(self, new: NewKey, settings: Settings, *, as_json: bool) -> None:
+        self._new = new
+        self._quiet = sys.stderr.isatty() and settings.log_format == "auto"
+        self._as_json = as_json
+
+    def wrap(self, app: App) -> DemoApi:
+        self._app = app
+        if self._quiet:
+            # A person looks at the invitation; what they still have to know of is trouble.
+            logging.getLogger("hourpass").setLevel(logging.WARNING)
+        return DemoApi(app)
+
+    def ready(self, settings: Settings) -> None:
+        url = settings.public_url()
+        if self._as_json:
+            facts = {"url": url, "api_key": self._new.api_key, "key_id": self._new.key.key_id}
+            print(json.dumps(facts), flush=True)
+        else:
+            self._invited = asyncio.ensure_future(self._invite(url, settings.retry_window))
+
+    async def _invite(self, url: str, retry_window: int) -> None:
+        try:
+            pair = await self._app.issuer.exchange(self._new.api_key, Wish(), None, self._app.clock())
+        except HourpassError as error:
+            say(f"hourpass: no first token: {error.detail or error.code}")
+        else:
+            print(_invitation(url, self._new.api_key, pair, retry_window), flush=True)
+
+
+def _invitation(url: str, api_key: str, pair: TokenPair, retry_window: int) -> str:
+    """The source's three curl commands, ready to paste: each works alone, and what lies between them is comments."""
+    again = f"within {retry_window} s it is a retry, later a theft" if retry_window else "it is a theft"
+    return f"""\
+{bold(f"# hourpass demo on {url}")}
+
+{bold("# Exchange the API key for a token")}
 curl --request POST \\
      --url {url}/auth/api-key \\
-     --header 'Accept: application/json' \\
-     --header 'Content-Type: application/json' \\
-     --data '{{"apiKey": "{api_key}"}}'
+     --header 'accept: application/json' \\
+     --header 'content-type: application/json' \\
+     --data '{{"apiKey":"{api_key}"}}'
 
-2. Use the access_token on any endpoint:
+{bold("# Call the API with a token")}
+curl --location '{url}/videos' \\
+--header 'Authorization: Bearer {pair.access_token.decode()}'
 
-curl --url {url}/videos --header 'Authorization: Bearer ACCESS_TOKEN'
-
-3. Refresh:
-
+{bold("# Refresh")}
 curl --request POST \\
      --url {url}/auth/refresh \\
-     --header 'Accept: application/json' \\
-     --header 'Content-Type: application/json' \\
-     --data '{{"refreshToken": "REFRESH_TOKEN"}}'
+     --header 'accept: application/json' \\
+     --header 'content-type: application/json' \\
+     --data '{{"refreshToken": "{pair.refresh_token.decode()}"}}'
 
-Ctrl-C stops it.
-"""
+# Refresh again with the same token: {again}.
+# Ctrl-C stops it."""

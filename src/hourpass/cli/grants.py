@@ -5,7 +5,7 @@ import click
 from hourpass.cli.operator import actor, database, database_options, json_option
 from hourpass.cli.terminal import moment, print_json, print_table, say
 from hourpass.core.grant import Grant, is_live
-from hourpass.server.keys import all_grants, revoke_grant
+from hourpass.server.keys import all_grants, get_grant, revoke_grant
 
 
 @click.group()
@@ -37,7 +37,7 @@ def list_grants(flags: dict[str, object], key_id: str | None, everything: bool, 
 def revoke(flags: dict[str, object], grant_id: str, as_json: bool) -> None:
     """Revoke a grant and its access tokens."""
     with database(flags) as db:
-        done = revoke_grant(db.store, grant_id, db.now, db.policy, actor=actor()) is not None
+        done = revoke_grant(db.store, get_grant(db.store, grant_id), db.now, db.policy, actor=actor()) is not None
     if as_json:
         print_json({"grant_id": grant_id, "revoked": done})
     else:

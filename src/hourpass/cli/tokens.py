@@ -72,7 +72,7 @@ def _revoke(db: Database, token: str) -> str:
         opened = _open_refresh(db, token)
     except InvalidGrant as error:
         raise HourpassError(f"this is no token of this server that could be revoked: {error.reason}") from None
-    revoke_grant(db.store, opened.grant_id.hex(), db.now, db.policy, actor=actor(), token=True)
+    revoke_grant(db.store, db.store.grants([opened.ref])[opened.ref], db.now, db.policy, actor=actor(), token=True)
     return "grant"
 
 
@@ -90,7 +90,7 @@ def _open_refresh(db: Database, token: str) -> OpenedRefreshToken:
     # As above: the signature is checked with this server's own secret, whatever URL it was made under.
     refresh_tokens = db.secrets.refresh_tokens(unverified_issuer(token.encode()) or db.settings.public_url())
     opened = refresh_tokens.open(token.encode(), db.now // SECOND)
-    grant = db.store.grants_by_id([opened.grant_id]).get(opened.grant_id)
+    grant = db.store.grants([opened.ref]).get(opened.ref)
     if grant is None or generation_tag(grant.seed, opened.generation) != opened.tag:
         raise InvalidGrant("unknown")
     return opened
@@ -131,7 +131,7 @@ def _refresh_facts(db: Database, token: str) -> dict[str, object] | None:
         opened = _open_refresh(db, token)
     except InvalidGrant as error:
         return None if error.reason == "malformed" else {"kind": "refresh token", "counts": f"no: {error.reason}"}
-    grant = db.store.grants_by_id([opened.grant_id])[opened.grant_id]
+    grant = db.store.grants([opened.ref])[opened.ref]
     key = db.store.key(grant.key_id)
     policy = db.policy.with_retry_window(key.retry_window if key else None)
     decision = decide_refresh(

@@ -27,6 +27,7 @@ ENTROPY_BYTES = 32
 """How many random bytes `new_api_key` wants: 38 base-62 digits need 227 bits."""
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_PAIRS = [high + low for high in _DIGITS for low in _DIGITS]
 
 MAX_SCOPE_LENGTH = 1_024
 _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+", re.ASCII)
@@ -143,8 +144,9 @@ def _checksum(body: str) -> str:
 
 
 def _base62(number: int, digits: int) -> str:
-    out = []
-    for _ in range(digits):
-        number, digit = divmod(number, 62)
-        out.append(_DIGITS[digit])
-    return "".join(out)
+    """The lowest `digits` digits, an even number of them, lowest pair first."""
+    out = ""
+    for _ in range(digits // 2):
+        number, pair = divmod(number, 3844)
+        out += _PAIRS[pair]
+    return out

@@ -65,18 +65,17 @@ def validate_claims(unverified: UnverifiedClaims, now: int, expected: Expected) 
         raise InvalidToken("malformed", "exp - iat is out of range")
     if unverified.iat * SECOND > now + LEEWAY:
         raise InvalidToken("not_yet_valid")
-    require_unexpired(unverified, now)
+    if now >= accepted_until(unverified):
+        raise InvalidToken("expired")
     return Claims(*unverified)
 
 
-def require_unexpired(claims: Claims | UnverifiedClaims, now: int) -> None:
-    """RFC 7519 §4.1.4: not "on or after" `exp`, with the leeway added; `now` is epoch milliseconds.
+def accepted_until(claims: Claims | UnverifiedClaims) -> int:
+    """The first instant (epoch milliseconds) at which the token is not accepted any more.
 
-    Raises:
-        InvalidToken: `expired`.
+    RFC 7519 §4.1.4: not "on or after" `exp`, with the leeway added.
     """
-    if now >= claims.exp * SECOND + LEEWAY:
-        raise InvalidToken("expired")
+    return claims.exp * SECOND + LEEWAY
 
 
 def require_scope(granted: str, needed: str) -> None:

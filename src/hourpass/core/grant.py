@@ -15,6 +15,16 @@ RevokedWhy = Literal["replayed", "revoked", "token_revoked"]
 """Why a grant ended by decision: a replay was seen, an operator revoked it, its refresh token was revoked."""
 
 
+class GrantRef(NamedTuple):
+    """What finds a grant: the API key that opened it, and the grant's own id (16 random bytes).
+
+    The key leads, so that a key's grants lie together and a database may be spread out by key.
+    """
+
+    key_id: str
+    grant_id: bytes
+
+
 class Grant(NamedTuple):
     """The state of a grant. Instants are epoch milliseconds.
 
@@ -35,6 +45,11 @@ class Grant(NamedTuple):
     expires_at: int
     revoked_at: int | None = None
     revoked_why: str | None = None
+
+    @property
+    def ref(self) -> GrantRef:
+        """What finds it."""
+        return GrantRef(self.key_id, self.grant_id)
 
     def __repr__(self) -> str:
         """Without the seed: it is half of what a refresh token is made of."""

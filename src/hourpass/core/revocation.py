@@ -37,6 +37,7 @@ class Revocations:
         self._keys: dict[str, int] = {}
         self._tokens: dict[str, int] = {}
         self._issued_before: dict[int, int] = {}
+        self._cutoff = 0
         for entry in entries:
             self.add(entry)
 
@@ -52,6 +53,7 @@ class Revocations:
                 _raise_to(self._tokens, entry.value, entry.until)
             case "issued_before":
                 _raise_to(self._issued_before, int(entry.value), entry.until)
+                self._cutoff = max(self._issued_before)
             case _:  # pragma: no cover - the type checker proves it unreachable
                 assert_never(entry.kind)
 
@@ -61,7 +63,7 @@ class Revocations:
             claims.sid in self._grants
             or claims.client_id in self._keys
             or claims.jti in self._tokens
-            or any(claims.iat < second for second in self._issued_before)
+            or claims.iat < self._cutoff
         )
 
     def prune(self, now: int) -> None:
@@ -71,6 +73,7 @@ class Revocations:
                 del level[value]
         for second in [second for second, until in self._issued_before.items() if until <= now]:
             del self._issued_before[second]
+        self._cutoff = max(self._issued_before, default=0)
 
     def __len__(self) -> int:
         """How many entries are in force."""

@@ -9,7 +9,7 @@ from functools import lru_cache
 from hashlib import sha256
 from ipaddress import ip_address, ip_network
 from typing import Any, NamedTuple, assert_never
-from urllib.parse import parse_qsl, unquote_plus
+from urllib.parse import parse_qsl, unquote_plus, urlencode
 
 from hourpass import wire
 from hourpass.core.api_key import ApiKey, parse_api_key
@@ -335,6 +335,19 @@ class App:
         return _Client(key, key.key_id)
 
     # Forward auth.
+
+    async def authorize(self, scope: Scope, wanted: str) -> Reply:
+        """What forward auth answers about a request: 204 with the identity headers, or the refusal to send.
+
+        For a resource beside us in the same process. `wanted` is space-separated; the request's own query is the
+        resource's business.
+        """
+        try:
+            await self.start()
+            return await self._verify({**scope, "query_string": urlencode({"scope": wanted}).encode()})
+        except Exception as error:  # noqa: BLE001 - as in `__call__`
+            self._report(self, scope["path"], error)
+            return self._problem(error)
 
     async def _verify(self, scope: Scope) -> Reply:
         value: bytes | None = None

@@ -17,7 +17,6 @@ from hourpass.core.errors import (
     InvalidRequest,
     InvalidScope,
     InvalidToken,
-    NotFound,
     StorageUnavailable,
     Unavailable,
 )
@@ -26,6 +25,7 @@ from hourpass.core.grant import (
     Burst,
     Dead,
     Grant,
+    GrantRef,
     Replay,
     Retry,
     Rotate,
@@ -260,15 +260,11 @@ class Issuer:
             return
         if client_id is not None and grant.key_id != client_id:
             raise InvalidGrant("unknown", "the token belongs to another client")
-        grant_id = opened.grant_id.hex()
-
-        def work(store: Store) -> Revocation | None:
-            try:
-                return revoke_grant(store, grant_id, now, self._policy, actor="client", token=True)
-            except NotFound:
-                return None
-
-        self._revoked(await self.ledger.run(work))
+        self._revoked(
+            await self.ledger.run(
+                lambda store: revoke_grant(store, grant, now, self._policy, actor="client", token=True)
+            )
+        )
 
     async def introspect(self, token: str, caller: ApiKey, now: int) -> dict[str, object]:
         """What is known of a token (RFC 7662 §2.2); `{"active": false}` for every token that does not count.
@@ -333,23 +329,18 @@ class Issuer:
             checks["revocations"] = "stale"
         return checks
 
-    async def prune(self, after: bytes, now: int) -> bytes:
-        """Delete what says nothing any more among the next grants after an id.
+    async def prune(self, after: GrantRef, now: int) -> GrantRef | None:
+        """Delete what says nothing any more among the next grants; returns where to go on, None at the end."""
 
-        Returns the id to go on after, empty at the end.
-        """
-
-        def work(store: Store) -> tuple[bytes, int]:
+        def work(store: Store) -> tuple[GrantRef | None, int]:
             page = store.expiries_page(after, PRUNE_PAGE)
-            over = [
-                row.grant_id for row in page if is_prunable(row.idle_expires_at, row.expires_at, row.revoked_at, now)
-            ]
+            over = [row.ref for row in page if is_prunable(row.idle_expires_at, row.expires_at, row.revoked_at, now)]
             store.delete_grants(over)
-            return page[-1].grant_id if len(page) == PRUNE_PAGE else b"", len(over)
+            return page[-1].ref if len(page) == PRUNE_PAGE else None, len(over)
 
         last, pruned = await self.ledger.run(work)
         self.counts["grants_pruned"] += pruned
-        if not last:
+        if last is None:
             await self.ledger.run(lambda store: store.prune_revocations(now))
             self.revocations.prune(now)
             self.ledger.recount()
@@ -393,7 +384,7 @@ class Issuer:
             )
         )
         refresh_token = self._refresh_tokens.mint(
-            grant.grant_id,
+            grant.ref,
             grant.seed,
             grant.generation,
             issued_at=second,
@@ -418,8 +409,7 @@ class Issuer:
         return self._refresh_tokens.open(token.encode(), now // SECOND)
 
     async def _genuine_grant(self, opened: OpenedRefreshToken) -> Grant:
-        grants = await self.ledger.read(lambda store: store.grants_by_id([opened.grant_id]))
-        grant = grants.get(opened.grant_id)
+        grant = (await self.ledger.read(lambda store: store.grants([opened.ref]))).get(opened.ref)
         if grant is None or generation_tag(grant.seed, opened.generation) != opened.tag:
             raise InvalidGrant("unknown")
         return grant

@@ -18,7 +18,7 @@ from hourpass.core.api_key import (
 )
 from hourpass.core.claims import Claims
 from hourpass.core.errors import ConfigurationError, InvalidRequest, InvalidScope, NotFound
-from hourpass.core.grant import Grant, revoke
+from hourpass.core.grant import Grant, GrantRef, revoke
 from hourpass.core.policy import LEEWAY, MAX_RETRY_WINDOW, Policy
 from hourpass.core.revocation import Revocation, token_until
 from hourpass.core.signing_key import Algorithm, SigningKey, retire, schedule, signer, state_of
@@ -252,7 +252,7 @@ def get_grant(store: Store, grant_id: str) -> Grant:
         raw = bytes.fromhex(grant_id)
     except ValueError:
         raw = b""
-    grant = store.grants_by_id([raw]).get(raw)
+    grant = store.find_grant(raw)
     if grant is None:
         raise NotFound(f"no grant has the id {grant_id!r}")
     return grant
@@ -260,25 +260,23 @@ def get_grant(store: Store, grant_id: str) -> Grant:
 
 def all_grants(store: Store, key_id: str | None = None) -> Iterator[Grant]:
     """Every grant, of one key or of all, in the order of their ids."""
-    after = b""
-    while page := store.grants_page(key_id, after, PAGE):
+    after = GrantRef(key_id or "", b"")
+    while page := store.grants_of_key(*after, PAGE) if key_id else store.grants_page(after, PAGE):
         yield from page
-        after = page[-1].grant_id
+        after = page[-1].ref
 
 
 def revoke_grant(
-    store: Store, grant_id: str, now: int, policy: Policy, *, actor: str, token: bool = False
+    store: Store, grant: Grant, now: int, policy: Policy, *, actor: str, token: bool = False
 ) -> Revocation | None:
     """End a grant and its access tokens. None where it was revoked before.
 
     `token` says that a refresh token was revoked (RFC 7009), rather than the grant by its id.
-
-    Raises:
-        NotFound: where no grant has this id.
     """
-    grant = revoke(get_grant(store, grant_id), now, "token_revoked" if token else "revoked")
+    grant = revoke(grant, now, "token_revoked" if token else "revoked")
     if not store.revoke_grant(grant):
         return None
+    grant_id = grant.grant_id.hex()
     store.append_audit(now, [audit.GrantRevoked(grant_id, grant.key_id, str(grant.revoked_why), actor)])
     return store.add_revocation("grant", grant_id, now + policy.revocation_lifetime)
 

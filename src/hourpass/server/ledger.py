@@ -22,6 +22,7 @@ from hourpass.core.grant import (
     Dead,
     Decision,
     Grant,
+    GrantRef,
     Replay,
     Rotate,
     closing_order,
@@ -55,7 +56,7 @@ class Opening(NamedTuple):
 class Refreshing(NamedTuple):
     """A proven refresh token: its grant, generation and tag, and from where and when it was presented."""
 
-    grant_id: bytes
+    ref: GrantRef
     generation: int
     tag: bytes
     address: str | None
@@ -101,6 +102,7 @@ class Ledger:
         self._keys_version = -1
         self._live: dict[str, int] = {}
         self._busy = False
+        self._gathered = 0
         self._closing = False
         self._handed: Callable[[], Callable[[], None]] | None = None
         self._wake = threading.Semaphore(0)
@@ -178,10 +180,15 @@ class Ledger:
     def _start(self) -> None:
         if not self._busy:
             self._busy = True
-            # Not at once: what else the loop has ready in this round joins the batch.
             self._loop.call_soon(self._turn)
 
     def _turn(self) -> None:
+        if self._gathered < len(self._entries) < BATCH_LIMIT:
+            # More came in the last round of the loop, so more may come in the next: a fuller batch costs each less.
+            self._gathered = len(self._entries)
+            self._loop.call_soon(self._turn)
+            return
+        self._gathered = 0
         if self._jobs:
             jobs = [self._jobs.popleft() for _ in range(len(self._jobs))]
             self._hand_over(lambda: self._run_jobs(jobs))
@@ -320,7 +327,7 @@ class Ledger:
         if not excess:
             return 0
         closing = closing_order(self._store.grant_ages(key_id), excess)
-        self._store.delete_grants(closing)
+        self._store.delete_grants([GrantRef(key_id, grant_id) for grant_id in closing])
         self._store.append_audit(asked.now, [audit.GrantsClosed(key_id, len(closing))])
         self._live[key_id] = live - len(closing)
         return len(closing)
@@ -338,25 +345,25 @@ class Ledger:
         answers: dict[int, Refreshed] = {}
         undecided = list(range(len(refreshings)))
         while undecided:
-            ids = list({refreshings[i].grant_id: None for i in undecided})
-            before = self._store.grants_by_id(ids)
-            state: dict[bytes, Grant | None] = {grant_id: before.get(grant_id) for grant_id in ids}
+            refs = list({refreshings[i].ref: None for i in undecided})
+            before = self._store.grants(refs)
+            state: dict[GrantRef, Grant | None] = {ref: before.get(ref) for ref in refs}
             decided: list[tuple[int, Refreshed]] = []
             for i in undecided:
                 asked = refreshings[i]
-                answer = self._decide(state[asked.grant_id], asked)
+                answer = self._decide(state[asked.ref], asked)
                 decided.append((i, answer))
                 if isinstance(answer.decision, Rotate | Replay):
-                    state[asked.grant_id] = answer.decision.grant
+                    state[asked.ref] = answer.decision.grant
             rotated = [
-                (before[grant_id].generation, grant)
-                for grant_id, grant in state.items()
-                if grant is not None and grant.generation != before[grant_id].generation
+                (before[ref].generation, grant)
+                for ref, grant in state.items()
+                if grant is not None and grant.generation != before[ref].generation
             ]
-            lost = {grant.grant_id for _, grant in rotated} - self._store.save_rotations(rotated) if rotated else set()
+            lost = {grant.ref for _, grant in rotated} - self._store.save_rotations(rotated) if rotated else set()
             undecided = []
             for i, answer in decided:
-                if refreshings[i].grant_id in lost:
+                if refreshings[i].ref in lost:
                     undecided.append(i)
                 else:
                     answers[i] = self._record(refreshings[i], answer)

@@ -5,6 +5,7 @@ The admin listener (health and metrics) runs in the same event loop, away from t
 
 import asyncio
 import dataclasses
+import gc
 import os
 import random
 import signal
@@ -19,6 +20,7 @@ import uvloop
 from filelock import FileLock, Timeout
 
 from hourpass.core.errors import ConfigurationError, HourpassError, Refused, StorageUnavailable, Unavailable
+from hourpass.core.grant import GrantRef
 from hourpass.server.app import App, Receive, Scope, Send
 from hourpass.server.config import Settings, load
 from hourpass.server.http import Asgi, Carrier, Granian, Uvicorn, bind
@@ -38,6 +40,9 @@ MAINTAIN_EVERY = 0.5
 
 PRUNE_EVERY = 300.0
 """Seconds between walks over the grants, give or take a fifth, so that nodes do not walk in step."""
+
+GC_THRESHOLD = 20_000
+"""Objects between two collections of the young ones; a request leaves no cycles behind."""
 
 log = structlog.get_logger("hourpass")
 
@@ -145,8 +150,8 @@ class _Running:
         await asyncio.to_thread(self._store.maintain)
 
     async def _prune(self) -> None:
-        after = await self._issuer.prune(b"", self._clock())
-        while after:
+        after = await self._issuer.prune(GrantRef("", b""), self._clock())
+        while after is not None:
             await asyncio.sleep(random.uniform(0.01, 0.05))  # noqa: S311 - jitter, not a secret
             after = await self._issuer.prune(after, self._clock())
 
@@ -255,6 +260,10 @@ async def _serve(
             carriers.append(Uvicorn(AdminApp(app), _listen(host.strip("[]"), int(port)), settings))
         for carrier in carriers:
             await carrier.start()
+        # What is loaded stays loaded: the collector need not walk it again and again while requests make their garbage.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(GC_THRESHOLD)
         log.info("listening", url=app.issuer.url, port=settings.port, http_server=settings.http_server)
         ready(settings)
         await told_to_stop.wait()

@@ -5,7 +5,6 @@ claims that a valid signature covers, and the key that made it. Time, keys, revo
 hit.
 """
 
-from hashlib import sha256
 from typing import NamedTuple
 
 from hourpass.core.claims import Claims
@@ -16,37 +15,38 @@ CAPACITY = 10_000
 
 
 class Fact(NamedTuple):
-    """A valid signature: what it covers, and the key that made it."""
+    """A valid signature: what it covers, the key that made it, and when it is over (epoch milliseconds)."""
 
     claims: Claims
     key: VerificationKey
+    accepted_until: int
 
 
 class TokenCache:
-    """Facts by the SHA-256 of the whole token, so that a look-up proves the token was seen before to the last byte.
+    """Facts by the SHA-256 of the whole token: a look-up proves that the token was seen before, to the last byte.
 
-    Least recently used facts go first. A dictionary keeps insertion order, which is all that this needs.
+    Least recently used facts go first: two generations of half the capacity each stand in for a full LRU, so that a hit
+    in the young one, which a caller may look up in `young` itself, costs nothing but the look-up.
     """
 
     def __init__(self, capacity: int = CAPACITY) -> None:
-        self._capacity = capacity
+        self._half = max(1, capacity // 2)
         self._old: dict[bytes, Fact] = {}
-        self._young: dict[bytes, Fact] = {}
+        self.young: dict[bytes, Fact] = {}
 
-    def get(self, token: bytes) -> tuple[bytes, Fact | None]:
-        """The token's digest, and its fact if it is remembered."""
-        digest = sha256(token).digest()
-        fact = self._young.get(digest)
-        if fact is None and (fact := self._old.get(digest)) is not None:
+    def recall(self, digest: bytes) -> Fact | None:
+        """The fact of a token that is not in `young`, if it is remembered at all."""
+        fact = self._old.get(digest)
+        if fact is not None:
             self.put(digest, fact)
-        return digest, fact
+        return fact
 
     def put(self, digest: bytes, fact: Fact) -> None:
-        """Remember a fact. Two generations of half the capacity each stand in for a full LRU: no work on a hit."""
-        if len(self._young) >= self._capacity // 2:
-            self._old, self._young = self._young, {}
-        self._young[digest] = fact
+        """Remember a fact."""
+        if len(self.young) >= self._half:
+            self._old, self.young = self.young, {}
+        self.young[digest] = fact
 
     def __len__(self) -> int:
         """How many facts are remembered."""
-        return len(self._old.keys() | self._young.keys())
+        return len(self._old.keys() | self.young.keys())

@@ -5,8 +5,9 @@ remembered.
 """
 
 from collections.abc import Mapping
+from hashlib import sha256
 
-from hourpass.core.claims import Claims, Expected, require_unexpired, validate_claims
+from hourpass.core.claims import Claims, Expected, accepted_until, validate_claims
 from hourpass.core.errors import InvalidToken
 from hourpass.core.revocation import Revocations
 from hourpass.jose import VerificationKey, open_access_token
@@ -38,14 +39,16 @@ class Verifier:
         Raises:
             InvalidToken: with one of the fixed words.
         """
-        digest, fact = self._cache.get(token)
-        if fact is not None and self.keys.get(fact.key.header) is fact.key:
-            claims = fact.claims
-            require_unexpired(claims, now)
-        else:
+        digest = sha256(token).digest()
+        fact = self._cache.young.get(digest) or self._cache.recall(digest)
+        if fact is None or self.keys.get(fact.key.header) is not fact.key:
             unverified, key = open_access_token(token, self.keys)
             claims = validate_claims(unverified, now, self._expected)
-            self._cache.put(digest, Fact(claims, key))
+            self._cache.put(digest, Fact(claims, key, accepted_until(claims)))
+        else:
+            claims = fact.claims
+            if now >= fact.accepted_until:
+                raise InvalidToken("expired")
         if self._revocations.refuses(claims):
             raise InvalidToken("revoked")
         return claims

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 from hourpass.core.api_key import ApiKey
 from hourpass.core.audit import Event
-from hourpass.core.grant import Grant, GrantAge
+from hourpass.core.grant import Grant, GrantAge, GrantRef
 from hourpass.core.revocation import Kind, Revocation
 from hourpass.core.signing_key import SigningKey
 
@@ -44,7 +44,7 @@ class AuditRecord(NamedTuple):
 class Expiry(NamedTuple):
     """What pruning has to know of a grant."""
 
-    grant_id: bytes
+    ref: GrantRef
     idle_expires_at: int
     expires_at: int
     revoked_at: int | None
@@ -68,13 +68,16 @@ class Store(Protocol):
     def add_grants(self, grants: Sequence[Grant]) -> None:
         """Open grants."""
 
-    def grants_by_id(self, grant_ids: Sequence[bytes]) -> dict[bytes, Grant]:
-        """The grants that exist among these ids."""
+    def grants(self, refs: Sequence[GrantRef]) -> dict[GrantRef, Grant]:
+        """The grants that exist among these."""
 
-    def save_rotations(self, rotations: Sequence[tuple[int, Grant]]) -> set[bytes]:
+    def find_grant(self, grant_id: bytes) -> Grant | None:
+        """One grant by its id alone: slow, for an operator who has nothing else."""
+
+    def save_rotations(self, rotations: Sequence[tuple[int, Grant]]) -> set[GrantRef]:
         """Store rotated grants, each with the generation it was decided on.
 
-        Returns the ids of those that nobody changed meanwhile; the others are to be read and decided again.
+        Returns those that nobody changed meanwhile; the others are to be read and decided again.
         """
 
     def revoke_grant(self, grant: Grant) -> bool:
@@ -86,13 +89,16 @@ class Store(Protocol):
     def grant_ages(self, key_id: str) -> list[GrantAge]:
         """What decides which grants of a key are closed first."""
 
-    def grants_page(self, key_id: str | None, after: bytes, limit: int) -> list[Grant]:
-        """Grants in the order of their ids, of one key or of all."""
+    def grants_page(self, after: GrantRef, limit: int) -> list[Grant]:
+        """Grants in the order of their keys and ids."""
 
-    def expiries_page(self, after: bytes, limit: int) -> list[Expiry]:
-        """What pruning has to know, in the order of the ids."""
+    def grants_of_key(self, key_id: str, after: bytes, limit: int) -> list[Grant]:
+        """A key's grants in the order of their ids."""
 
-    def delete_grants(self, grant_ids: Sequence[bytes]) -> None:
+    def expiries_page(self, after: GrantRef, limit: int) -> list[Expiry]:
+        """What pruning has to know, in the order of the keys and ids."""
+
+    def delete_grants(self, refs: Sequence[GrantRef]) -> None:
         """Close or prune grants."""
 
     def add_key(self, key: ApiKey) -> None:

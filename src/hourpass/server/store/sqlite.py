@@ -17,7 +17,7 @@ import msgspec
 from hourpass.core.api_key import ApiKey
 from hourpass.core.audit import Event, event_name
 from hourpass.core.errors import ConfigurationError, StorageUnavailable
-from hourpass.core.grant import Grant, GrantAge
+from hourpass.core.grant import Grant, GrantAge, GrantRef
 from hourpass.core.revocation import Kind, Revocation
 from hourpass.core.signing_key import SigningKey
 from hourpass.server.store import (
@@ -113,32 +113,37 @@ class SqliteStore:
                     ),
                 )
 
-    def grants_by_id(self, grant_ids: Sequence[bytes]) -> dict[bytes, Grant]:
-        """The grants that exist among these ids."""
+    def grants(self, refs: Sequence[GrantRef]) -> dict[GrantRef, Grant]:
+        """The grants that exist among these."""
         found = {}
         with _storage_errors():
-            for grant_id in grant_ids:
-                row = self._execute(_GRANT, (grant_id,)).fetchone()
+            for ref in refs:
+                row = self._execute(_GRANT, ref).fetchone()
                 if row is not None:
-                    found[grant_id] = _grant(row)
+                    found[ref] = _grant(row)
         return found
 
-    def save_rotations(self, rotations: Sequence[tuple[int, Grant]]) -> set[bytes]:
+    def find_grant(self, grant_id: bytes) -> Grant | None:
+        """One grant by its id alone, by looking at all of them."""
+        rows = self._rows("find_grant", grant_id)
+        return _grant(rows[0]) if rows else None
+
+    def save_rotations(self, rotations: Sequence[tuple[int, Grant]]) -> set[GrantRef]:
         """Store rotated grants that nobody changed meanwhile."""
         saved = set()
         with _storage_errors():
             for generation, g in rotations:
                 self._execute(
                     _ROTATE_GRANT,
-                    (g.generation, _pack(g.superseded), g.idle_expires_at, g.grant_id, generation),
+                    (g.generation, _pack(g.superseded), g.idle_expires_at, g.key_id, g.grant_id, generation),
                 )
                 if self._db.changes():
-                    saved.add(g.grant_id)
+                    saved.add(g.ref)
         return saved
 
     def revoke_grant(self, grant: Grant) -> bool:
         """Store a grant's end by decision."""
-        return self._changed("revoke_grant", grant.revoked_at, grant.revoked_why, grant.grant_id)
+        return self._changed("revoke_grant", grant.revoked_at, grant.revoked_why, *grant.ref)
 
     def count_grants(self, key_id: str) -> int:
         """How many grants of a key are not revoked."""
@@ -148,18 +153,23 @@ class SqliteStore:
         """What decides which grants of a key are closed first."""
         return [GrantAge(*row) for row in self._rows("grant_ages", key_id)]
 
-    def grants_page(self, key_id: str | None, after: bytes, limit: int) -> list[Grant]:
-        """Grants in the order of their ids."""
-        return [_grant(row) for row in self._rows("grants_page", after, key_id, limit)]
+    def grants_page(self, after: GrantRef, limit: int) -> list[Grant]:
+        """Grants in the order of their keys and ids."""
+        return [_grant(row) for row in self._rows("grants_page", *after, limit)]
 
-    def expiries_page(self, after: bytes, limit: int) -> list[Expiry]:
+    def grants_of_key(self, key_id: str, after: bytes, limit: int) -> list[Grant]:
+        """A key's grants in the order of their ids."""
+        return [_grant(row) for row in self._rows("grants_of_key", key_id, after, limit)]
+
+    def expiries_page(self, after: GrantRef, limit: int) -> list[Expiry]:
         """What pruning has to know."""
-        return [Expiry(*row) for row in self._rows("expiries_page", after, limit)]
+        rows = self._rows("expiries_page", *after, limit)
+        return [Expiry(GrantRef(key_id, grant_id), *rest) for key_id, grant_id, *rest in rows]
 
-    def delete_grants(self, grant_ids: Sequence[bytes]) -> None:
+    def delete_grants(self, refs: Sequence[GrantRef]) -> None:
         """Close or prune grants."""
         with _storage_errors():
-            self._db.executemany(_Q["delete_grant"], [(grant_id,) for grant_id in grant_ids])
+            self._db.executemany(_Q["delete_grant"], refs)
 
     def add_key(self, key: ApiKey) -> None:
         """Keep a new API key."""

@@ -4,22 +4,23 @@ insert into grants (grant_id, key_id, generation, seed, superseded, scope, creat
 values (?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: grant
--- One grant by its id.
+-- One grant.
 select grant_id, key_id, generation, seed, superseded, scope, created_at, idle_expires_at, expires_at, revoked_at, revoked_why
-from grants where grant_id = ?
+from grants where key_id = ? and grant_id = ?
 
 -- name: rotate_grant
 -- Move a grant on, unless it was moved or revoked meanwhile.
 update grants set generation = ?, superseded = ?, idle_expires_at = ?
-where grant_id = ? and generation = ? and revoked_at is null
+where key_id = ? and grant_id = ? and generation = ? and revoked_at is null
 
 -- name: revoke_grant
 -- End a grant by decision; the first decision stands.
-update grants set revoked_at = ?, revoked_why = ? where grant_id = ? and revoked_at is null
+update grants set revoked_at = ?, revoked_why = ?
+where key_id = ? and grant_id = ? and revoked_at is null
 
 -- name: delete_grant
 -- Close or prune a grant.
-delete from grants where grant_id = ?
+delete from grants where key_id = ? and grant_id = ?
 
 -- name: count_grants
 -- How many grants a key has that are not revoked.
@@ -30,13 +31,24 @@ select count(*) from grants where key_id = ? and revoked_at is null
 select grant_id, generation, idle_expires_at, created_at from grants where key_id = ? and revoked_at is null
 
 -- name: grants_page
--- A page of grants in the order of their ids; the key id null means every key's.
+-- A page of all grants, in the order of their keys and ids.
 select grant_id, key_id, generation, seed, superseded, scope, created_at, idle_expires_at, expires_at, revoked_at, revoked_why
-from grants where grant_id > ? and key_id = coalesce(?, key_id) order by grant_id limit ?
+from grants where (key_id, grant_id) > (?, ?) order by key_id, grant_id limit ?
+
+-- name: grants_of_key
+-- A page of a key's grants, in the order of their ids.
+select grant_id, key_id, generation, seed, superseded, scope, created_at, idle_expires_at, expires_at, revoked_at, revoked_why
+from grants where key_id = ? and grant_id > ? order by grant_id limit ?
+
+-- name: find_grant
+-- One grant by its id alone: a walk over all of them, for an operator who has nothing else.
+select grant_id, key_id, generation, seed, superseded, scope, created_at, idle_expires_at, expires_at, revoked_at, revoked_why
+from grants where grant_id = ?
 
 -- name: expiries_page
--- A page of what pruning has to know, in the order of the ids.
-select grant_id, idle_expires_at, expires_at, revoked_at from grants where grant_id > ? order by grant_id limit ?
+-- A page of what pruning has to know.
+select key_id, grant_id, idle_expires_at, expires_at, revoked_at
+from grants where (key_id, grant_id) > (?, ?) order by key_id, grant_id limit ?
 
 -- name: add_key
 -- Keep a new API key.

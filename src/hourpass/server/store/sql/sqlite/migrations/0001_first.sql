@@ -40,11 +40,11 @@ create table api_keys (
     revoked_at integer
 ) strict, without rowid;
 
--- One row for each grant, updated in place; never a token, nor a hash of one. The only index is on a column that never
--- changes. `superseded` packs epoch milliseconds, 8 bytes each, newest first.
+-- One row for each grant, updated in place; never a token, nor a hash of one. No index beside the primary key, whose
+-- columns never change; a key's grants lie together. `superseded` packs epoch milliseconds, 8 bytes each, newest first.
 create table grants (
-    grant_id blob primary key,
     key_id text not null,
+    grant_id blob not null,
     generation integer not null,
     seed blob not null,
     superseded blob not null,
@@ -53,9 +53,9 @@ create table grants (
     idle_expires_at integer not null,
     expires_at integer not null,
     revoked_at integer,
-    revoked_why text
+    revoked_why text,
+    primary key (key_id, grant_id)
 ) strict, without rowid;
-create index grants_by_key on grants (key_id);
 
 -- `n` is never given out twice, or a reader that saw a later one would miss an entry.
 create table revocations (

@@ -1,0 +1,1 @@
+"""Benchmarks: ratios inside one interleaved run, on server CPU per request. `make bench` runs all of it."""

@@ -1,0 +1,113 @@
+"""A load generator for one keep-alive HTTP/1.1 endpoint: `python -m bench.load SPEC.json`, the result on stdout.
+
+Each connection sends its next request when the last answer is complete. Bounded in time; loopback only.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from collections import deque
+from pathlib import Path
+
+import uvloop
+
+
+class Traffic:
+    """What is sent: constant requests, or refreshes that go on with the token that the last answer brought."""
+
+    def __init__(self, spec):
+        self._constant = _request(spec["method"], spec["path"], spec["headers"], spec.get("body", "").encode())
+        self._spec = spec
+        self._tokens = deque(Path(spec["tokens"]).read_text().split()) if spec.get("tokens") else None
+
+    def next(self):
+        if self._tokens is None:
+            return self._constant
+        body = b'{"refreshToken":"%b"}' % self._tokens.popleft().encode()
+        return _request("POST", self._spec["path"], self._spec["headers"], body)
+
+    def answered(self, body):
+        if self._tokens is not None:
+            start = body.index(b'"refresh_token":"') + 17
+            self._tokens.append(body[start : body.index(b'"', start)].decode())
+
+
+def _request(method, path, headers, body):
+    lines = [f"{method} {path} HTTP/1.1", "host: bench", *(f"{name}: {value}" for name, value in headers.items())]
+    if method == "POST":
+        lines.append(f"content-length: {len(body)}")
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+class Connection(asyncio.Protocol):
+    def __init__(self, run):
+        self._run = run
+
+    def connection_made(self, transport):
+        self._transport = transport
+        self._buffer = b""
+        self._send()
+
+    def _send(self):
+        self._sent_at = time.perf_counter()
+        self._transport.write(self._run.traffic.next())
+
+    def data_received(self, data):
+        self._buffer += data
+        end = self._buffer.find(b"\r\n\r\n")
+        if end < 0:
+            return
+        head = self._buffer[:end].lower()
+        at = head.find(b"content-length:")
+        length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
+        total = end + 4 + length
+        if len(self._buffer) < total:
+            return
+        body, self._buffer = self._buffer[end + 4 : total], self._buffer[total:]
+        run = self._run
+        now = time.perf_counter()
+        run.latencies.append(now - self._sent_at)
+        if head[9:10] == b"2":
+            run.traffic.answered(body)
+        else:
+            run.refused += 1
+        if now < run.end:
+            self._send()
+        else:
+            self._transport.close()
+            run.open -= 1
+            if not run.open:
+                run.done.set()
+
+
+class Run:
+    def __init__(self, spec):
+        self.spec = spec
+        self.traffic = Traffic(spec)
+        self.latencies = []
+        self.refused = 0
+
+    async def go(self):
+        self.open = self.spec["connections"]
+        self.done = asyncio.Event()
+        begin = time.perf_counter()
+        self.end = begin + self.spec["seconds"]
+        loop = asyncio.get_running_loop()
+        for _ in range(self.open):
+            await loop.create_connection(lambda: Connection(self), "127.0.0.1", self.spec["port"])
+        await asyncio.wait_for(self.done.wait(), self.spec["seconds"] + 30)
+        elapsed = time.perf_counter() - begin
+        ordered = sorted(self.latencies)
+        count = len(ordered)
+        return {
+            "requests": count,
+            "per_second": count / elapsed,
+            "p50_ms": ordered[count // 2] * 1e3,
+            "p99_ms": ordered[int(count * 0.99)] * 1e3,
+            "refused": self.refused,
+        }
+
+
+if __name__ == "__main__":
+    print(json.dumps(uvloop.run(Run(json.loads(Path(sys.argv[1]).read_text())).go())))
