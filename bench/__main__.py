@@ -4,7 +4,7 @@ Prints a table with the budgets, writes bench/results/<date>.json and .svg. ARGS
 """
 
 import argparse
-import datetime
+import datetime as dt
 import json
 import os
 import platform
@@ -81,33 +81,25 @@ def measure(options, work):
                     "exchange, normal": lambda c=connections, s=normal: s.exchange(seconds, c),
                     "refresh": lambda c=connections: refresh(c),
                     "trivial get": lambda c=connections, t=trivial: t.get(seconds, c),
-                    "verify": lambda c=connections, s=server: s.verify(seconds, c, access_token),
+                    "verify": lambda c=connections, s=server, t=access_token: s.verify(seconds, c, t),
                 },
             )
             raw[f"{http_server} c{connections}"] = figures
             cpu = {name: median(runs, "cpu_us") for name, runs in figures.items()}
             where = f"{http_server}, {connections} connections"
-            exchange_limit = cpu["trivial post"] + parts["sign_us"] + parts["insert_us"]
-            refresh_limit = cpu["trivial post"] + parts["sign_us"] + parts["update_us"]
-            rows += [
-                Row(
-                    f"exchange: limit / exchange ({where})", exchange_limit / cpu["exchange"], 0.70, 0.85,
-                    f"{exchange_limit:.0f} / {cpu['exchange']:.0f} us, {median(figures['exchange'],
-                    'per_second'):.0f}/s",
-                ),
-                Row(
-                    f"refresh: limit / refresh ({where})",
-                    refresh_limit / cpu["refresh"],
-                    0.72,
-                    0.85,
-                    f"{refresh_limit:.0f} / {cpu['refresh']:.0f} us, {median(figures['refresh'], 'per_second'):.0f}/s",
-                ),
-                Row(
-                    f"forward auth, cached: trivial GET / verify ({where})", cpu["trivial get"] / cpu["verify"], 0.80,
-                    0.92, f"{cpu['trivial get']:.1f} / {cpu['verify']:.1f} us, {median(figures['verify'],
-                    'per_second'):.0f}/s",
-                ),
-            ]
+            limits = {
+                "exchange": cpu["trivial post"] + parts["sign_us"] + parts["insert_us"],
+                "refresh": cpu["trivial post"] + parts["sign_us"] + parts["update_us"],
+                "verify": cpu["trivial get"],
+            }
+            for name, what, first, aim in (
+                ("exchange", "exchange: limit / exchange", 0.70, 0.85),
+                ("refresh", "refresh: limit / refresh", 0.72, 0.85),
+                ("verify", "forward auth, cached: trivial GET / verify", 0.80, 0.92),
+            ):
+                speed = median(figures[name], "per_second")
+                note = f"{limits[name]:.0f} / {cpu[name]:.0f} us, {speed:.0f}/s"
+                rows.append(Row(f"{what} ({where})", limits[name] / cpu[name], first, aim, note))
             if connections == 64:
                 ratios = [
                     full["per_second"] / norm["per_second"]
@@ -189,7 +181,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="hourpass-bench-") as folder:
         rows, raw = measure(options, Path(folder))
     print(show(rows))
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     machine = {
         "python": platform.python_version(),
         "cores": os.cpu_count(),

@@ -1,16 +1,18 @@
-"""The bench's rows as a bar chart: how far each figure is between nothing and its aim, with the first budget marked."""
+"""The bench's rows as a bar chart: how far each figure is from its aim, with the first budget marked."""
 
 from xml.sax.saxutils import escape
 
 ROW, LEFT, WIDTH = 24, 470, 360
+FONT = 'font-family="system-ui, sans-serif" font-size="12"'
+TITLE = "hourpass bench: share of the aim; the tick is the first budget"
 
 
 def plot(rows, path):
     height = ROW * len(rows) + 60
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {LEFT + WIDTH + 130} {height}" ' 'font-family="system-ui,
-        sans-serif" font-size="12">', f'<rect width="100%" height="{height}" fill="#fff"/>', '<text x="16" y="24" font-
-        size="14" font-weight="600">hourpass bench: share of the aim; the tick is the first budget</text>',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {LEFT + WIDTH + 130} {height}" {FONT}>',
+        f'<rect width="100%" height="{height}" fill="#fff"/>',
+        f'<text x="16" y="24" font-size="14" font-weight="600">{TITLE}</text>',
     ]
     for number, row in enumerate(rows):
         y = 44 + number * ROW

@@ -42,10 +42,8 @@ async def app(scope, receive, send):
 
 async def main(http_server, port):
     settings = dataclasses.replace(Settings(), port=port)
-    if http_server == "granian":
-        carrier = Granian(app, settings)
-    else:
-        carrier = Uvicorn(app, bind("127.0.0.1", port), settings)
+    granian = http_server == "granian"
+    carrier = Granian(app, settings) if granian else Uvicorn(app, bind("127.0.0.1", port), settings)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     await carrier.start()

@@ -16,6 +16,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_der_private_key
 
 from hourpass.core.claims import UnverifiedClaims
@@ -182,11 +183,11 @@ class RefreshTokens:
 
     def __init__(self, secrets: Iterable[tuple[str, bytes]], *, issuer: str, audience: str) -> None:
         self._ring = {
-            encode_segment(b'{"typ":"rt+jwt","alg":"HS256","kid":"%b"}' % kid.encode()): secret
+            encode_segment(b'{"typ":"rt+jwt","alg":"HS256","kid":"%b"}' % kid.encode()): _hs256(secret)
             for kid, secret in secrets
         }
-        self._header, self._secret = next(iter(self._ring.items()))
-        self._prefix = self._header + b"."
+        header, self._mac = next(iter(self._ring.items()))
+        self._prefix = header + b"."
         self._issuer = issuer
         self._audience = audience
 
@@ -203,7 +204,7 @@ class RefreshTokens:
             generation_tag(seed, generation).hex(),
         )
         signed = self._prefix + encode_segment(_encode_json(claims))
-        return signed + b"." + encode_segment(hmac.digest(self._secret, signed, "sha256"))
+        return signed + b"." + encode_segment(self._mac(signed))
 
     def open(self, token: bytes, now: int) -> OpenedRefreshToken:
         """Prove a refresh token's signature and validate its claims; `now` is epoch seconds.
@@ -215,12 +216,12 @@ class RefreshTokens:
             raise InvalidGrant("malformed")
         signed, _, signature_segment = token.rpartition(b".")
         header, _, payload_segment = signed.partition(b".")
-        secret = self._ring.get(header)
-        if secret is None:
+        mac = self._ring.get(header)
+        if mac is None:
             raise InvalidGrant("malformed", "no secret of ours has this header")
         try:
             signature = decode_segment(signature_segment)
-            if not hmac.compare_digest(signature, hmac.digest(secret, signed, "sha256")):
+            if not hmac.compare_digest(signature, mac(signed)):
                 raise InvalidGrant("malformed", "signature")
             claims = _decode_refresh(decode_segment(payload_segment))
             ref, tag = GrantRef(claims.client_id, bytes.fromhex(claims.sid)), bytes.fromhex(claims.jti)
@@ -296,6 +297,18 @@ def verification_key(jwk: Jwk) -> VerificationKey:
             raise ValueError("not a key of ours")
     header = encode_segment(b'{"typ":"at+jwt","alg":"%b","kid":"%b"}' % (algorithm.encode(), kid.encode()))
     return VerificationKey(kid, header, verify, jwk)
+
+
+def _hs256(secret: bytes) -> Callable[[bytes], bytes]:
+    """HMAC-SHA-256 under one secret. The keyed state is made once: setting one up costs more than the hashing does."""
+    keyed = HMAC(secret, hashes.SHA256())
+
+    def mac(data: bytes) -> bytes:
+        state = keyed.copy()
+        state.update(data)
+        return state.finalize()
+
+    return mac
 
 
 def _signer(private: PrivateKey) -> Callable[[bytes], bytes]:

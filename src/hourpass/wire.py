@@ -174,12 +174,15 @@ def _explain(body: bytes, shape: type[msgspec.Struct]) -> InvalidRequest:
         return InvalidRequest("the body is not JSON")
     if not isinstance(members, dict):
         return InvalidRequest("the body is not an object")
-    for field in msgspec.structs.fields(shape):
-        if field.encode_name not in members and field.required:
-            return InvalidRequest("a member is missing", name=field.encode_name)
-        if field.encode_name in members:
-            try:
-                msgspec.convert(members[field.encode_name], field.type)
-            except msgspec.ValidationError:
-                return InvalidRequest("a member is of the wrong type", name=field.encode_name)
-    return InvalidRequest("the body cannot be read")
+    wrong = tuple(field.encode_name for field in msgspec.structs.fields(shape) if not _fits(members, field))
+    return InvalidRequest("members are missing or of the wrong type", names=wrong)
+
+
+def _fits(members: dict[str, Any], field: msgspec.structs.FieldInfo) -> bool:
+    if field.encode_name not in members:
+        return not field.required
+    try:
+        msgspec.convert(members[field.encode_name], field.type)
+    except msgspec.ValidationError:
+        return False
+    return True

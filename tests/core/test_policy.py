@@ -1,13 +1,35 @@
-from hourpass.core.policy import LEEWAY, Policy
+"""Durations and limits: what a key may override, and what follows from what."""
+
+import pytest
+
+from hourpass.core.policy import DAY, HOUR, LEEWAY, MAX_RETRY_WINDOW, MINUTE, RING_SIZE, SECOND, Policy
 
 
-def test_a_keys_own_retry_window_replaces_the_general_one():
+def test_the_defaults_are_those_of_the_design():
+    assert Policy() == Policy(
+        access_token_lifetime=HOUR,
+        retry_window=MINUTE,
+        idle_lifetime=30 * DAY,
+        absolute_lifetime=90 * DAY,
+        grants_per_key=10_000,
+        publish_ahead=10 * MINUTE,
+    )
+    assert (LEEWAY, MAX_RETRY_WINDOW, RING_SIZE) == (5 * SECOND, 300 * SECOND, 8)
+
+
+@pytest.mark.parametrize("window", [0, 1, MAX_RETRY_WINDOW])
+def test_a_keys_own_retry_window_replaces_the_general_one_and_nothing_else(window):
+    policy = Policy(retry_window=60_000, grants_per_key=7)
+
+    assert policy.with_retry_window(window) == Policy(retry_window=window, grants_per_key=7)
+
+
+def test_a_key_without_a_window_of_its_own_has_the_general_one():
     policy = Policy(retry_window=60_000)
 
-    assert policy.with_retry_window(0).retry_window == 0
     assert policy.with_retry_window(None) is policy
     assert policy.with_retry_window(60_000) is policy
 
 
 def test_a_revocation_is_remembered_as_long_as_the_longest_token_could_be_accepted():
-    assert Policy(access_token_lifetime=3_600_000).revocation_lifetime == 3_600_000 + LEEWAY
+    assert Policy(access_token_lifetime=HOUR).revocation_lifetime == HOUR + LEEWAY

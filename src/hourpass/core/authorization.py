@@ -42,9 +42,9 @@ def parse_authorization(value: bytes) -> Bearer | Basic | None:
     """
     if len(value) > MAX_VALUE_LENGTH:
         raise InvalidToken("malformed", "too long")
-    scheme, _, rest = value.partition(b" ")
-    credential = rest.strip(b" ").rstrip(b" \t")
-    scheme = scheme.rstrip(b" \t").lower()
+    scheme, _, rest = value.rstrip(b" \t").partition(b" ")
+    credential = rest.lstrip(b" ")
+    scheme = scheme.lower()
     if scheme == b"bearer":
         if not credential or b"," in credential or b" " in credential:
             raise InvalidToken("malformed")

@@ -42,13 +42,18 @@ class Refused(HourpassError):
 
 
 class InvalidRequest(Refused):
-    """The request cannot be read. `name` is the offending member, empty for the body as a whole."""
+    """The request cannot be read. `names` are the offending members, none for the body as a whole."""
 
     code = "invalid_request"
 
-    def __init__(self, detail: str = "", *, name: str = "") -> None:
+    def __init__(self, detail: str = "", *, name: str = "", names: tuple[str, ...] = ()) -> None:
         super().__init__(detail)
-        self.name = name
+        self.names = names or ((name,) if name else ())
+
+    @property
+    def name(self) -> str:
+        """The first offending member, empty for the body as a whole."""
+        return self.names[0] if self.names else ""
 
 
 class InvalidCredentials(Refused):

@@ -4,8 +4,8 @@ A grant is what one exchange opened. It has one row, updated in place, and at mo
 rotate. `decide_refresh` is the whole rule; stores, HTTP and clients only carry its answer out.
 """
 
-import hmac
 from collections.abc import Sequence
+from hashlib import blake2b
 from typing import Literal, NamedTuple
 
 from hourpass.core.errors import RefusalReason
@@ -180,7 +180,7 @@ def generation_tag(seed: bytes, generation: int) -> bytes:
 
     A leaked signing secret alone therefore forges nothing, although grant ids are visible in access tokens.
     """
-    return hmac.digest(seed, generation.to_bytes(8, "big"), "sha256")[:16]
+    return blake2b(generation.to_bytes(8, "big"), key=seed, digest_size=16).digest()
 
 
 def is_live(grant: Grant, now: int) -> bool:

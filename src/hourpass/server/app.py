@@ -3,16 +3,17 @@
 The one place that renders errors. Everything here is spelling; what is decided, is decided in `core` and `issuer`.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from functools import lru_cache
 from hashlib import sha256
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from typing import Any, NamedTuple, assert_never
 from urllib.parse import parse_qsl, unquote_plus, urlencode
 
 from hourpass import wire
-from hourpass.core.api_key import ApiKey, parse_api_key
+from hourpass.core.api_key import ApiKey, in_networks, normal_scope, parse_api_key
 from hourpass.core.authorization import Basic, Bearer, parse_authorization
 from hourpass.core.claims import Claims
 from hourpass.core.errors import (
@@ -91,8 +92,10 @@ class _Request:
 
     def address(self) -> str | None:
         client = self._scope.get("client")
-        peer = client[0] if client else None
-        return _client_address(peer, self.header(b"x-forwarded-for"), self._app.trusted_proxies)
+        peer: str | None = client[0] if client else None
+        # Lines of one name are one list (RFC 9110 §5.3): a proxy may have appended its own line.
+        forwarded = [value for key, value in self._scope["headers"] if key == b"x-forwarded-for"]
+        return _client_address(peer, b",".join(forwarded), self._app.trusted_proxies) if forwarded else peer
 
 
 class _Client(NamedTuple):
@@ -138,6 +141,7 @@ class App:
         self._stop = stop
         self._report = report
         self._issuer: Issuer | None = None
+        self._starting = asyncio.Lock()
         self._prefix = settings.path_prefix
         self._origins = frozenset(origin.encode() for origin in settings.cors_origins)
         self._realm = settings.realm
@@ -194,8 +198,9 @@ class App:
 
         Serving does it through the lifespan; a mounted application on first use.
         """
-        if self._issuer is None:
-            self._issuer = await self._start(self)
+        async with self._starting:
+            if self._issuer is None:
+                self._issuer = await self._start(self)
 
     async def stop(self) -> None:
         """Finish what is under way and let go of the database."""
@@ -225,7 +230,8 @@ class App:
         request = _Request(self, scope, receive)
         handler = route.methods.get(scope["method"])
         if handler is None:
-            if scope["method"] == "OPTIONS" and route.cors and (allowed := self._cors(request)):
+            allowed = self._cors(request) if scope["method"] == "OPTIONS" and route.cors else []
+            if len(allowed) > 1:
                 methods = ", ".join(route.methods).encode()
                 return Reply(
                     204,
@@ -248,10 +254,12 @@ class App:
         return reply
 
     def _cors(self, request: _Request) -> Headers:
+        # Without Vary a shared cache would serve one origin's answer, or none's, to another (Fetch §3.2.7).
+        vary = (b"vary", b"Origin")
         origin = request.header(b"origin")
         if origin is None or not (origin in self._origins or b"*" in self._origins):
-            return []
-        return [(b"access-control-allow-origin", origin), (b"vary", b"Origin")]
+            return [vary]
+        return [(b"access-control-allow-origin", origin), vary]
 
     # The source's token endpoints.
 
@@ -440,11 +448,13 @@ class App:
 
     def _problem(self, error: Exception) -> Reply:
         status, title, headers = 500, "The server failed.", []
-        name, reason = "", None
+        name, reason, problems = "", None, None
         match error:
             case InvalidRequest():
                 status, name = 400, error.name
                 title = "Invalid attributes." if error.name else "The payload is invalid."
+                if len(error.names) > 1:
+                    problems = [{"type": "about:blank", "title": title, "name": each} for each in error.names]
             case InvalidScope():
                 status, title, name = 400, "Invalid attributes.", "scope"
             case InvalidCredentials():
@@ -466,7 +476,7 @@ class App:
                 headers = [(b"allow", error.allow.encode())]
             case _:
                 pass
-        problem = wire.Problem("about:blank", title, name, status, reason)
+        problem = wire.Problem("about:blank", title, name, status, reason, problems)
         return Reply(status, [(b"content-type", wire.PROBLEM), *_NO_STORE, *headers], wire.encode(problem))
 
     def _oauth_error(self, error: Exception) -> Reply:
@@ -548,18 +558,21 @@ def _scopes_of(query: bytes) -> str:
         pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=32)
     except ValueError as error:
         raise InvalidRequest("the query is malformed") from error
-    return " ".join(dict.fromkeys(scope for name, value in pairs if name == "scope" for scope in value.split()))
+    wanted = dict.fromkeys(scope for name, value in pairs if name == "scope" for scope in value.split())
+    if normal_scope(" ".join(wanted)) is None:
+        raise InvalidRequest("the query asks for what is no scope")
+    return " ".join(wanted)
 
 
 @lru_cache(maxsize=4096)
-def _client_address(peer: str | None, forwarded_for: bytes | None, trusted: tuple[str, ...]) -> str | None:
+def _client_address(peer: str | None, forwarded_for: bytes, trusted: tuple[str, ...]) -> str | None:
     """Whom a request came from: the nearest address that is not one of the trusted proxies."""
-    if forwarded_for is None or peer is None:
-        return peer
+    if peer is None:
+        return None
     address = peer
     for hop in reversed(forwarded_for.decode("latin-1").split(",")):
         try:
-            if not any(ip_address(address) in ip_network(network) for network in trusted):
+            if not in_networks(address, trusted):
                 break
             address = str(ip_address(hop.strip()))
         except ValueError:

@@ -48,6 +48,9 @@ from hourpass.verifier.verifier import Verifier
 INTROSPECT_SCOPE = "introspect"
 """The scope that a key needs to introspect tokens."""
 
+JTI_BYTES = 15
+"""120 random bits, 20 base64url characters."""
+
 PRUNE_PAGE = 500
 """Grants looked at in one transaction of pruning: well under a millisecond of the ledger's time."""
 
@@ -127,10 +130,10 @@ class Issuer:
         lifetime = self._lifetime(wish, key, now)
         if wish.audience is not None and wish.audience != (key.audience or self._audience):
             raise InvalidRequest("the key is not for this audience", name="audience")
-        entropy = os.urandom(32)
+        entropy = os.urandom(32 + JTI_BYTES)
         grant = open_grant(
             grant_id=entropy[:16],
-            seed=entropy[16:],
+            seed=entropy[16:32],
             key_id=key.key_id,
             scope=None if wish.scope is None else scope,
             now=now,
@@ -140,7 +143,7 @@ class Issuer:
         self.counts["exchange"] += 1
         if opened.closed:
             self.counts["grants_closed"] += opened.closed
-        return self._pair(grant, key, scope, lifetime, now)
+        return self._pair(grant, key, scope, lifetime, entropy[32:], now)
 
     async def refresh(
         self, token: str, wish: Wish, address: str | None, now: int, *, client_id: str | None = None
@@ -178,7 +181,8 @@ class Issuer:
             raise InvalidGrant("key_disabled")
         self.counts[f"refresh_{type(answer.decision).__name__.lower()}"] += 1
         owned = key.scope if grant.scope is None else grant.scope
-        return self._pair(grant, key, _narrowed(owned, wish.scope), self._lifetime(wish, key, now), now)
+        scope, lifetime = _narrowed(owned, wish.scope), self._lifetime(wish, key, now)
+        return self._pair(grant, key, scope, lifetime, os.urandom(JTI_BYTES), now)
 
     def verify(self, token: bytes, now: int, scope: str = "") -> Claims:
         """Verify an access token and judge its scope.
@@ -186,8 +190,7 @@ class Issuer:
         Raises:
             InvalidToken, InsufficientScope; Unavailable: where revocations have not been looked up for too long.
         """
-        if now - self._observed_at > self._staleness:
-            raise Unavailable("revocations have not been looked up for too long")
+        self._require_fresh(now)
         claims = self._verifier.verify(token, now)
         if scope:
             require_scope(claims.scope, scope)
@@ -201,6 +204,7 @@ class Issuer:
         """
         if not self._accept_api_keys:
             raise InvalidCredentials("API keys are not accepted here")
+        self._require_fresh(now)
         key = await self.authenticate(api_key, address, now)
         require_scope(key.scope, scope)
         return key
@@ -367,7 +371,11 @@ class Issuer:
 
     # Helpers.
 
-    def _pair(self, grant: Grant, key: ApiKey, scope: str, lifetime: int, now: int) -> TokenPair:
+    def _require_fresh(self, now: int) -> None:
+        if now - self._observed_at > self._staleness:
+            raise Unavailable("revocations have not been looked up for too long")
+
+    def _pair(self, grant: Grant, key: ApiKey, scope: str, lifetime: int, jti: bytes, now: int) -> TokenPair:
         second = now // SECOND
         access_token = self._signing_keys.pair(now).mint(
             AccessClaims(
@@ -376,7 +384,7 @@ class Issuer:
                 key.audience or self._audience,
                 second + lifetime,
                 second,
-                encode_segment(os.urandom(15)).decode(),
+                encode_segment(jti).decode(),
                 key.key_id,
                 scope,
                 grant.grant_id.hex(),

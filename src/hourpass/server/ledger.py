@@ -321,8 +321,11 @@ class Ledger:
     def _make_room(self, asked: Opening) -> int:
         key_id = asked.grant.key_id
         known = self._live.get(key_id)
-        # The count is ours alone, so it drifts by what others open, close and prune; pruning has us count anew.
-        live = self._live[key_id] = self._store.count_grants(key_id) if known is None else known + 1
+        live = self._store.count_grants(key_id) if known is None else known + 1
+        if known is not None and excess_grants(live, self._policy):
+            # The count is ours alone: it drifts by what was revoked, pruned, and opened by others.
+            live = self._store.count_grants(key_id)
+        self._live[key_id] = live
         excess = excess_grants(live, self._policy)
         if not excess:
             return 0

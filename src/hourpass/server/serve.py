@@ -6,6 +6,7 @@ The admin listener (health and metrics) runs in the same event loop, away from t
 import asyncio
 import dataclasses
 import gc
+import logging
 import os
 import random
 import signal
@@ -15,7 +16,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import platformdirs
-import structlog
 import uvloop
 from filelock import FileLock, Timeout
 
@@ -44,7 +44,7 @@ PRUNE_EVERY = 300.0
 GC_THRESHOLD = 20_000
 """Objects between two collections of the young ones; a request leaves no cycles behind."""
 
-log = structlog.get_logger("hourpass")
+log = logging.getLogger("hourpass")
 
 
 def wall_clock() -> int:
@@ -134,14 +134,15 @@ class _Running:
         self._lock.release()
 
     async def _repeat(self, work: Callable[[], Awaitable[None]], every: float) -> None:
+        name = getattr(work, "__name__", "").lstrip("_")
         while True:
             await asyncio.sleep(every * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, not a secret
             try:
                 await work()
             except HourpassError as error:
-                log.warning("background work failed", work=work.__name__.lstrip("_"), detail=error.detail)
+                log.warning("background work failed", extra={"work": name, "detail": error.detail})
             except Exception:
-                log.exception("background work failed", work=work.__name__.lstrip("_"))
+                log.exception("background work failed", extra={"work": name})
 
     async def _observe(self) -> None:
         await self._issuer.observe(self._clock())
@@ -181,10 +182,10 @@ def _report(app: App, path: str, error: Exception) -> None:
     """Log what is ours to mend. Refusals are the callers' business and only counted."""
     if isinstance(error, Unavailable):
         app.counts["unavailable"] += 1
-        log.warning("unavailable", path=path, detail=error.detail)
+        log.warning("unavailable", extra={"path": path, "detail": error.detail})
     elif not isinstance(error, Refused):
         app.counts["failure"] += 1
-        log.error("failed", path=path, exc_info=error)
+        log.error("failed", extra={"path": path}, exc_info=error)
 
 
 def default_data(environ: Mapping[str, str]) -> str:
@@ -264,7 +265,8 @@ async def _serve(
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD)
-        log.info("listening", url=app.issuer.url, port=settings.port, http_server=settings.http_server)
+        where = {"url": app.issuer.url, "port": settings.port, "http_server": settings.http_server}
+        log.info("listening", extra=where)
         ready(settings)
         await told_to_stop.wait()
         app.draining = True

@@ -1,0 +1,87 @@
+"""The error tree: stable codes, the members that say what to do next, and details that stay inside."""
+
+import pytest
+
+from hourpass.core import errors
+
+TREE = {error for error in vars(errors).values() if isinstance(error, type) and issubclass(error, Exception)}
+
+CODES = {
+    errors.HourpassError: "server_error",
+    errors.Refused: "server_error",
+    errors.InvalidRequest: "invalid_request",
+    errors.InvalidCredentials: "invalid_client",
+    errors.InvalidGrant: "invalid_grant",
+    errors.InvalidScope: "invalid_scope",
+    errors.UnsupportedGrantType: "unsupported_grant_type",
+    errors.InvalidToken: "invalid_token",
+    errors.InsufficientScope: "insufficient_scope",
+    errors.Throttled: "too_many_requests",
+    errors.NotFound: "not_found",
+    errors.Unavailable: "temporarily_unavailable",
+    errors.StorageUnavailable: "temporarily_unavailable",
+    errors.ConfigurationError: "server_error",
+}
+
+
+@pytest.mark.parametrize("error", sorted(TREE, key=lambda error: error.__name__))
+def test_a_code_is_the_word_of_the_rfc_where_there_is_one(error):
+    """RFC 6749 §5.2, RFC 6750 §3.1."""
+    assert error.code == CODES[error]
+
+
+def test_the_drawing_shows_the_tree_as_it_is():
+    drawn = {}
+    path: list[str] = []
+    for line in errors.__doc__.splitlines():
+        name = next((word for word in line.split() if word in {error.__name__ for error in TREE}), None)
+        if name is not None:
+            depth = (line.index(name) - 4) // 4
+            path[depth:] = [name]
+            drawn[name] = path[depth - 1] if depth else None
+
+    assert drawn == {
+        error.__name__: None if error is errors.HourpassError else error.__base__.__name__ for error in TREE
+    }
+
+
+@pytest.mark.parametrize(
+    ("error", "member", "value"),
+    [
+        (errors.InvalidRequest("d", name="apiKey"), "name", "apiKey"),
+        (errors.InvalidRequest("d"), "name", ""),
+        (errors.InvalidCredentials("d", reason="expired"), "reason", "expired"),
+        (errors.InvalidCredentials("d"), "reason", None),
+        (errors.InvalidGrant("ahead", "d"), "reason", "ahead"),
+        (errors.InvalidToken("audience", "d"), "problem", "audience"),
+        (errors.InsufficientScope("a b"), "scope", "a b"),
+        (errors.Throttled(7), "retry_after", 7),
+        (errors.Unavailable("d"), "retry_after", 1),
+        (errors.StorageUnavailable("d", retry_after=3), "retry_after", 3),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
+)
+def test_an_error_says_what_a_caller_can_act_on(error, member, value):
+    assert getattr(error, member) == value
+
+
+@pytest.mark.parametrize(
+    ("error", "detail"),
+    [
+        (errors.NotFound("no such grant"), "no such grant"),
+        (errors.NotFound(), ""),
+        (errors.InvalidGrant("replayed"), "replayed"),
+        (errors.InvalidGrant("malformed", "signature"), "signature"),
+        (errors.InvalidToken("expired"), "expired"),
+        (errors.InvalidToken("signature", "no key of ours"), "no key of ours"),
+    ],
+    ids=repr,
+)
+def test_the_detail_is_what_the_log_shows(error, detail):
+    assert error.detail == str(error) == detail
+
+
+def test_trouble_of_ours_is_never_a_refusal():
+    """A client must not throw its token away because a database blinked."""
+    assert not issubclass(errors.StorageUnavailable, errors.Refused)
+    assert not issubclass(errors.ConfigurationError, errors.Refused)

@@ -1,0 +1,125 @@
+"""A grant outside its refreshes: opening, revoking, pruning, the cap, and the tag that binds a token to its row."""
+
+import pytest
+
+from hourpass.core.grant import (
+    REVOKED_KEPT,
+    GrantAge,
+    closing_order,
+    excess_grants,
+    generation_tag,
+    is_live,
+    is_prunable,
+    open_grant,
+    revoke,
+)
+from hourpass.core.policy import DAY, HOUR, Policy
+
+START = 1_800_000_000_000
+POLICY = Policy(idle_lifetime=30 * DAY, absolute_lifetime=90 * DAY)
+
+
+@pytest.fixture
+def grant():
+    return open_grant(grant_id=b"g" * 16, seed=b"s" * 16, key_id="key", scope="a b", now=START, policy=POLICY)
+
+
+def test_an_exchange_opens_generation_0_with_both_expiries(grant):
+    assert grant.generation == 0
+    assert grant.superseded == ()
+    assert (grant.created_at, grant.idle_expires_at, grant.expires_at) == (START, START + 30 * DAY, START + 90 * DAY)
+    assert (grant.revoked_at, grant.revoked_why) == (None, None)
+
+
+def test_a_grant_is_found_by_its_key_and_its_id(grant):
+    assert grant.ref == ("key", b"g" * 16)
+
+
+def test_a_grant_is_never_idle_longer_than_it_may_live():
+    policy = Policy(idle_lifetime=30 * DAY, absolute_lifetime=DAY)
+    grant = open_grant(grant_id=b"g" * 16, seed=b"s" * 16, key_id="key", scope=None, now=START, policy=policy)
+
+    assert grant.idle_expires_at == grant.expires_at == START + DAY
+
+
+def test_a_grant_does_not_show_its_seed(grant):
+    assert repr(b"s" * 16) not in repr(grant)
+    assert (b"s" * 16).hex() not in repr(grant)
+    assert (b"g" * 16).hex() in repr(grant)
+
+
+def test_the_first_decision_to_revoke_stands(grant):
+    revoked = revoke(grant, START + 1, "replayed")
+
+    assert (revoked.revoked_at, revoked.revoked_why) == (START + 1, "replayed")
+    assert revoke(revoked, START + 2, "revoked") == revoked
+
+
+def test_a_generation_s_tag_is_keyed_by_the_seed():
+    """A known answer (BLAKE2b, computed with OpenSSL): a change would end every refresh token in the world."""
+    assert generation_tag(bytes(range(16)), 1).hex() == "14001822c19f9ca338643be4077fee19"
+    assert generation_tag(b"s" * 16, 1) != generation_tag(b"t" * 16, 1)
+
+
+def test_no_two_generations_share_a_tag():
+    generations = [0, 1, 2, 255, 256, 65_536, 2**63 - 1]
+
+    assert len({generation_tag(b"s" * 16, generation) for generation in generations}) == len(generations)
+
+
+@pytest.mark.parametrize("expiry", ["idle_expires_at", "expires_at"])
+def test_a_grant_is_live_until_a_millisecond_before_its_expiry(grant, expiry):
+    ending = grant._replace(**{expiry: START + HOUR})
+
+    assert is_live(ending, START + HOUR - 1)
+    assert not is_live(ending, START + HOUR)
+
+
+def test_a_revoked_grant_is_not_live(grant):
+    assert not is_live(revoke(grant, START, "revoked"), START)
+
+
+@pytest.mark.parametrize(
+    ("idle", "absolute", "revoked", "prunable"),
+    [
+        (1, 1, None, False),
+        (0, 1, None, True),
+        (1, 0, None, True),
+        (1, 1, -REVOKED_KEPT + 1, False),
+        (1, 1, -REVOKED_KEPT, True),
+        (0, 1, 0, True),
+    ],
+    ids=["alive", "idle-expired", "expired", "revoked-within-a-day", "revoked-a-day-ago", "revoked-and-expired"],
+)
+def test_a_row_is_prunable_once_it_says_nothing_any_more(idle, absolute, revoked, prunable):
+    revoked_at = None if revoked is None else START + revoked
+
+    assert is_prunable(START + idle, START + absolute, revoked_at, START) is prunable
+
+
+@pytest.mark.parametrize(
+    ("live", "cap", "excess"),
+    [(0, 1, 0), (1, 1, 0), (2, 1, 1), (99, 99, 0), (100, 99, 1), (100, 100, 0), (101, 100, 2), (10_001, 10_000, 101)],
+)
+def test_over_the_cap_a_hundredth_more_than_the_excess_is_closed(live, cap, excess):
+    assert excess_grants(live, Policy(grants_per_key=cap)) == excess
+
+
+def test_never_refreshed_grants_close_first_then_the_least_recently_refreshed():
+    ages = [
+        GrantAge(b"refreshed last", 1, START + 9, created_at=START),
+        GrantAge(b"new", 0, START + 3, created_at=START + 3),
+        GrantAge(b"refreshed first", 7, START + 8, created_at=START + 1),
+        GrantAge(b"old", 0, START + 5, created_at=START + 2),
+    ]
+    order = [b"old", b"new", b"refreshed first", b"refreshed last"]
+
+    assert closing_order(ages, 4) == order
+    assert closing_order(ages, 3) == order[:3]
+    assert closing_order(ages, 0) == []
+
+
+def test_grants_refreshed_in_the_same_millisecond_close_in_the_order_of_their_opening():
+    ages = [GrantAge(b"second", 1, START, created_at=2), GrantAge(b"first", 1, START, created_at=1)]
+
+    assert closing_order(ages, 2) == [b"first", b"second"]

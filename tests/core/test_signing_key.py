@@ -1,0 +1,80 @@
+"""The life of a signing key: published -> signing -> verify_only -> gone, and the handover from one to the next."""
+
+import pytest
+
+from hourpass.core.policy import HOUR, LEEWAY, MINUTE, Policy
+from hourpass.core.signing_key import SigningKey, retire, schedule, signer, state_of
+
+START = 1_800_000_000_000
+POLICY = Policy(access_token_lifetime=HOUR, publish_ahead=10 * MINUTE)
+SIGNS_FROM = START + 10 * MINUTE
+RETIRED = START + 24 * HOUR
+GONE = RETIRED + HOUR + LEEWAY
+KEY = SigningKey("new", "ES256", START, SIGNS_FROM, RETIRED)
+
+
+@pytest.mark.parametrize(
+    ("now", "state"),
+    [
+        (START, "published"),
+        (SIGNS_FROM - 1, "published"),
+        (SIGNS_FROM, "signing"),
+        (RETIRED - 1, "signing"),
+        (RETIRED, "verify_only"),
+        (GONE - 1, "verify_only"),
+        (GONE, "gone"),
+    ],
+)
+def test_at_exactly_a_boundary_the_later_state_holds(now, state):
+    assert state_of(KEY, now, POLICY) == state
+
+
+def test_a_key_without_a_successor_signs_on():
+    assert state_of(KEY._replace(retired_at=None), GONE + 365 * 24 * HOUR, POLICY) == "signing"
+
+
+def test_the_first_key_signs_at_once():
+    assert schedule("first", "ES256", [], START, POLICY) == SigningKey("first", "ES256", START, START)
+
+
+def test_a_successor_is_published_before_it_signs():
+    first = schedule("first", "ES256", [], START - HOUR, POLICY)
+
+    assert schedule("next", "Ed25519", [first], START, POLICY) == SigningKey("next", "Ed25519", START, SIGNS_FROM)
+
+
+def test_a_key_signs_at_once_where_all_others_have_stopped():
+    assert schedule("next", "ES256", [KEY], RETIRED, POLICY).signs_from == RETIRED
+
+
+def test_nothing_signs_where_no_key_is_in_its_signing_state():
+    assert signer([], START, POLICY) is None
+    assert signer([KEY], SIGNS_FROM - 1, POLICY) is None
+    assert signer([KEY], RETIRED, POLICY) is None
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_two_that_could_sign_the_newest_does(order):
+    older = SigningKey("older", "ES256", START, START)
+    newer = SigningKey("newer", "ES256", START, START + 1)
+
+    assert signer([older, newer][::order], START, POLICY) == older
+    assert signer([older, newer][::order], START + 1, POLICY) == newer
+
+
+def test_a_handover_leaves_no_instant_without_exactly_one_signer():
+    first = schedule("first", "ES256", [], START - HOUR, POLICY)
+    successor = schedule("next", "ES256", [first], START, POLICY)
+    keys = [retire(first, successor), successor]
+
+    for now, kid in [(START, "first"), (SIGNS_FROM - 1, "first"), (SIGNS_FROM, "next"), (SIGNS_FROM + 1, "next")]:
+        assert [key.kid for key in keys if state_of(key, now, POLICY) == "signing"] == [kid]
+
+
+def test_a_retired_key_verifies_the_last_token_it_signed_to_its_end():
+    first = schedule("first", "ES256", [], START - HOUR, POLICY)
+    retired = retire(first, schedule("next", "ES256", [first], START, POLICY))
+    last_token_accepted_until = SIGNS_FROM - 1 + POLICY.access_token_lifetime + LEEWAY
+
+    assert state_of(retired, last_token_accepted_until, POLICY) == "verify_only"
+    assert state_of(retired, last_token_accepted_until + 1, POLICY) == "gone"

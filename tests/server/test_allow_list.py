@@ -1,0 +1,135 @@
+"""A key that may be used from some addresses only, and how the server learns a caller's address."""
+
+import pytest
+from tests.server.test_api_keys import basic
+
+PROXY = "127.0.0.1"
+OFFICE = ("192.0.2.0/24", "2001:db8::/32")
+
+
+async def exchange(server, key, address, *forwarded):
+    headers = [(b"x-forwarded-for", value.encode("latin-1")) for value in forwarded]
+    return await server.client(address).post("/auth/api-key", json={"apiKey": key}, headers=headers)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("address", "status"),
+    [
+        ("192.0.2.0", 200),
+        ("192.0.2.255", 200),
+        ("192.0.3.0", 400),
+        ("192.0.1.255", 400),
+        ("2001:db8::1", 200),
+        ("2001:db9::1", 400),
+        ("::ffff:192.0.2.7", 200),
+        ("::ffff:192.0.3.7", 400),
+        ("127.0.0.1", 400),
+        ("", 400),
+        ("localhost", 400),
+    ],
+)
+async def test_a_key_counts_from_its_networks_alone(server, address, status):
+    key = await server.create_key(allowed_ips=OFFICE)
+
+    answer = await exchange(server, key, address)
+
+    assert answer.status_code == status
+    assert status == 200 or answer.json()["reason"] == "address_not_allowed"
+
+
+@pytest.mark.anyio
+async def test_a_stranger_with_a_wrong_key_learns_nothing_of_the_list(server):
+    await server.create_key(allowed_ips=OFFICE)
+
+    assert "reason" not in (await exchange(server, "wrong", "198.51.100.1")).json()
+
+
+FORWARDED = {
+    "through a trusted proxy": (PROXY, ["192.0.2.7"], 200),
+    "from elsewhere through a trusted proxy": (PROXY, ["198.51.100.1"], 400),
+    "an untrusted peer that claims an address": ("198.51.100.1", ["192.0.2.7"], 400),
+    "a good peer that claims another address": ("192.0.2.7", ["198.51.100.1"], 200),
+    "a spoofed first hop": (PROXY, ["192.0.2.7, 198.51.100.1"], 400),
+    "a spoofed first hop, the true one last": (PROXY, ["198.51.100.1, 192.0.2.7"], 200),
+    "two trusted proxies": (PROXY, ["192.0.2.7, 127.0.0.1"], 200),
+    "an untrusted proxy between": (PROXY, ["192.0.2.7, 198.51.100.1, 127.0.0.1"], 400),
+    "spaces around": (PROXY, ["  192.0.2.7  "], 200),
+    "IPv6": (PROXY, ["2001:db8::7"], 200),
+    "no address at all": (PROXY, ["unknown"], 400),
+    "an empty header": (PROXY, [""], 400),
+    "an empty hop": (PROXY, ["192.0.2.7,"], 400),
+    "not ASCII": (PROXY, ["192.0.2.7, \xe9"], 400),
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("peer", "forwarded", "status"), FORWARDED.values(), ids=FORWARDED.keys())
+async def test_only_a_trusted_proxy_speaks_for_others(server, peer, forwarded, status):
+    """The nearest address that is not a trusted proxy's is the caller's; what lies beyond it is hearsay."""
+    key = await server.create_key(allowed_ips=OFFICE)
+
+    assert (await exchange(server, key, peer, *forwarded)).status_code == status
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [(["192.0.2.7", "198.51.100.1"], 400), (["198.51.100.1", "192.0.2.7"], 200)],
+    ids=["spoofed", "genuine"],
+)
+async def test_of_several_forwarded_lines_the_last_is_the_nearest(server, lines, status):
+    """RFC 9110 §5.3: lines of one name are one list. HAProxy appends its line to those that a client sent."""
+    key = await server.create_key(allowed_ips=OFFICE)
+
+    assert (await exchange(server, key, PROXY, *lines)).status_code == status
+
+
+@pytest.mark.anyio
+async def test_an_ipv4_proxy_is_trusted_on_a_dual_stack_socket_too(server):
+    """RFC 4291 §2.5.5.2: there, 127.0.0.1 shows as ::ffff:127.0.0.1."""
+    key = await server.create_key(allowed_ips=OFFICE)
+
+    assert (await exchange(server, key, "::ffff:127.0.0.1", "192.0.2.7")).status_code == 200
+
+
+@pytest.mark.anyio
+async def test_the_operator_says_whom_to_trust(start):
+    server = await start(trusted_proxies=("10.0.0.0/8",))
+    key = await server.create_key(allowed_ips=OFFICE)
+
+    statuses = [(await exchange(server, key, peer, "192.0.2.7")).status_code for peer in ("10.1.2.3", PROXY)]
+
+    assert statuses == [200, 400]
+
+
+@pytest.mark.anyio
+async def test_nobody_trusted_means_nobody_believed(start):
+    server = await start(trusted_proxies=())
+    key = await server.create_key(allowed_ips=OFFICE)
+
+    assert (await exchange(server, key, PROXY, "192.0.2.7")).status_code == 400
+
+
+@pytest.mark.anyio
+async def test_the_list_binds_refreshing_and_basic_as_well(server):
+    key = await server.create_key(allowed_ips=OFFICE)
+    token = (await exchange(server, key, "192.0.2.7")).json()["refresh_token"]
+
+    outside = server.client("198.51.100.1")
+    refreshed = await outside.post("/auth/refresh", json={"refreshToken": token})
+    verified = await outside.get("/auth/verify", headers={"authorization": basic(f"{key}:")})
+
+    assert (refreshed.status_code, refreshed.json()["reason"]) == (400, "key_disabled")
+    assert verified.status_code == 401
+
+
+@pytest.mark.anyio
+async def test_a_refresh_from_outside_burns_nothing(server):
+    key = await server.create_key(allowed_ips=OFFICE)
+    token = (await exchange(server, key, "192.0.2.7")).json()["refresh_token"]
+    await server.client("198.51.100.1").post("/auth/refresh", json={"refreshToken": token})
+
+    inside = await server.client("192.0.2.7").post("/auth/refresh", json={"refreshToken": token})
+
+    assert inside.status_code == 200

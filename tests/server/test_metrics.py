@@ -1,0 +1,115 @@
+"""Health and metrics on the admin listener, and what is counted."""
+
+from collections import Counter
+
+import httpx2
+import pytest
+from tests.server.conftest import nobodys_key
+
+from hourpass.server.serve import AdminApp
+from hourpass.server.telemetry import render_metrics
+
+
+def admin(server):
+    return httpx2.AsyncClient(transport=httpx2.ASGITransport(app=AdminApp(server.app)), base_url="http://admin.test")
+
+
+async def samples(server):
+    text = (await admin(server).get("/metrics")).text
+    return dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+
+
+@pytest.mark.anyio
+async def test_metrics_are_prometheus_text(server):
+    answer = await admin(server).get("/metrics")
+
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert answer.headers["content-length"] == str(len(answer.content))
+    assert b"# TYPE hourpass_exchanges_total counter\n" in answer.content
+    assert b"# TYPE hourpass_revocations_in_force gauge\n" in answer.content
+
+
+@pytest.mark.anyio
+async def test_every_series_is_there_from_the_start(server):
+    """A rate over a counter that appears with its first event misses that event."""
+    assert await samples(server) == {
+        "hourpass_exchanges_total": "0.0",
+        **{
+            f'hourpass_refreshes_total{{outcome="{outcome}"}}': "0.0"
+            for outcome in (
+                *("rotate", "burst", "retry"),
+                *("malformed", "expired", "replayed", "revoked", "key_disabled", "ahead", "unknown"),
+            )
+        },
+        "hourpass_credentials_refused_total": "0.0",
+        "hourpass_grants_closed_total": "0.0",
+        "hourpass_grants_pruned_total": "0.0",
+        "hourpass_unavailable_total": "0.0",
+        "hourpass_failures_total": "0.0",
+        "hourpass_revocations_in_force": "0.0",
+    }
+
+
+@pytest.mark.anyio
+async def test_what_happens_is_counted_by_outcome(server, http):
+    key = await server.create_key()
+    token = (await http.post("/auth/api-key", json={"apiKey": key})).json()["refresh_token"]
+    await http.post("/auth/api-key", json={"apiKey": nobodys_key()})
+    for _ in range(2):
+        await http.post("/auth/refresh", json={"refreshToken": token})
+    server.clock.advance(61)
+    await http.post("/auth/refresh", json={"refreshToken": token})
+    await http.post("/auth/refresh", json={"refreshToken": "x"})
+
+    now = await samples(server)
+
+    moved = {name for name, value in now.items() if value == "1.0"}
+    assert moved == {
+        "hourpass_exchanges_total",
+        "hourpass_credentials_refused_total",
+        'hourpass_refreshes_total{outcome="rotate"}',
+        'hourpass_refreshes_total{outcome="retry"}',
+        'hourpass_refreshes_total{outcome="replayed"}',
+        'hourpass_refreshes_total{outcome="malformed"}',
+        "hourpass_revocations_in_force",
+    }
+
+
+@pytest.mark.anyio
+async def test_a_503_is_counted_once(server, http):
+    await server.app.issuer.ledger.close()
+    await http.post("/auth/api-key", json={"apiKey": nobodys_key()})
+
+    assert (await samples(server))["hourpass_unavailable_total"] == "1.0"
+
+
+@pytest.mark.anyio
+async def test_no_label_holds_a_key_a_subject_or_a_token(server, http):
+    """Labels are bounded: nothing that a caller can choose."""
+    key = await server.create_key(subject="account-7", name="name-7")
+    pair = await server.exchange(key)
+    await http.post("/auth/refresh", json={"refreshToken": pair.refresh_token.decode()})
+
+    text = (await admin(server).get("/metrics")).text
+
+    for secret in (key, key.split("_")[2], "account-7", "name-7", pair.access_token.decode()):
+        assert secret not in text
+
+
+@pytest.mark.anyio
+async def test_the_admin_listener_serves_health_and_nothing_of_the_public(server):
+    http = admin(server)
+
+    assert [(await http.get(path)).status_code for path in ("/health/live", "/health/ready")] == [200, 200]
+    for path in ("/auth/api-key", "/oauth/token", "/auth/verify", "/.well-known/jwks.json", "/"):
+        assert (await http.post(path)).status_code == 404
+
+
+@pytest.mark.anyio
+async def test_metrics_are_not_public(http):
+    assert (await http.get("/metrics")).status_code == 404
+
+
+def test_a_gauge_is_rendered_by_its_name():
+    assert b"hourpass_revocations_in_force 3.0\n" in render_metrics(Counter(), {"revocations_in_force": 3})

@@ -1,0 +1,113 @@
+"""Throttling over HTTP: what is counted, who is held up, and who never is."""
+
+import pytest
+from tests.server.conftest import nobodys_key, other_secret
+from tests.server.test_api_keys import basic
+
+
+async def exchange(http, key):
+    return await http.post("/auth/api-key", json={"apiKey": key})
+
+
+@pytest.mark.anyio
+async def test_an_exchange_too_many_is_429_with_the_seconds_to_wait(start):
+    """contract.md, "Errors"."""
+    server = await start(exchange_limit=6)
+    http, key = server.client(), await server.create_key()
+
+    answers = [await exchange(http, key) for _ in range(7)]
+
+    assert [answer.status_code for answer in answers] == [200] * 6 + [429]
+    assert answers[6].headers["retry-after"] == "10"
+    assert answers[6].headers["content-type"] == "application/problem+json"
+    assert answers[6].json() == {"type": "about:blank", "title": "Too many requests.", "name": "", "status": 429}
+
+
+@pytest.mark.anyio
+async def test_after_waiting_as_told_the_exchange_is_good(start):
+    server = await start(exchange_limit=1)
+    http, key = server.client(), await server.create_key()
+    await exchange(http, key)
+    wait = int((await exchange(http, key)).headers["retry-after"])
+
+    server.clock.advance(wait - 0.001)
+    assert (await exchange(http, key)).status_code == 429
+    server.clock.advance(0.001)
+
+    assert (await exchange(http, key)).status_code == 200
+
+
+@pytest.mark.anyio
+async def test_both_exchange_endpoints_share_one_limit(start):
+    server = await start(exchange_limit=1)
+    http, key = server.client(), await server.create_key()
+    await exchange(http, key)
+
+    answer = await http.post(
+        "/oauth/token", data={"grant_type": "client_credentials"}, headers={"authorization": basic(f"{key}:")}
+    )
+
+    assert answer.status_code == 429
+    assert answer.headers["retry-after"] == "60"
+    assert answer.json()["title"] == "Too many requests."
+
+
+@pytest.mark.anyio
+async def test_keys_do_not_count_for_each_other(start):
+    server = await start(exchange_limit=1)
+    http = server.client()
+
+    assert (await exchange(http, await server.create_key())).status_code == 200
+    assert (await exchange(http, await server.create_key())).status_code == 200
+
+
+@pytest.mark.anyio
+async def test_refreshing_and_verifying_are_not_throttled(start):
+    server = await start(exchange_limit=1)
+    http, key = server.client(), await server.create_key()
+    token = (await exchange(http, key)).json()["refresh_token"]
+
+    for _ in range(3):
+        assert (await http.post("/auth/refresh", json={"refreshToken": token})).status_code == 200
+        assert (await http.get("/auth/verify", headers={"authorization": basic(f"{key}:")})).status_code == 204
+
+
+@pytest.mark.anyio
+async def test_guesses_are_limited_per_address(start):
+    server = await start(exchange_limit=2)
+    here, elsewhere = server.client("192.0.2.1"), server.client("192.0.2.2")
+
+    statuses = [(await exchange(here, nobodys_key())).status_code for _ in range(3)]
+
+    assert statuses == [400, 400, 429]
+    assert (await exchange(elsewhere, nobodys_key())).status_code == 400
+
+
+@pytest.mark.anyio
+async def test_guesses_never_hold_up_a_good_key_of_the_same_address(start):
+    """contract.md: failing traffic never locks out anything genuine."""
+    server = await start(exchange_limit=1)
+    http, key = server.client(), await server.create_key()
+    assert [(await exchange(http, other_secret(key))).status_code for _ in range(2)] == [400, 429]
+
+    assert (await exchange(http, key)).status_code == 200
+
+
+@pytest.mark.anyio
+async def test_guessing_at_a_key_id_takes_nothing_of_its_limit(start):
+    server = await start(exchange_limit=2)
+    key = await server.create_key()
+    for _ in range(10):
+        await exchange(server.client("192.0.2.1"), other_secret(key))
+
+    assert [(await exchange(server.client(), key)).status_code for _ in range(2)] == [200, 200]
+
+
+@pytest.mark.anyio
+async def test_zero_turns_every_throttle_off(start):
+    """cli.md, `--exchange-limit`: failed attempts included."""
+    server = await start(exchange_limit=0)
+    http, key = server.client(), await server.create_key()
+
+    assert {(await exchange(http, key)).status_code for _ in range(20)} == {200}
+    assert {(await exchange(http, nobodys_key())).status_code for _ in range(20)} == {400}
