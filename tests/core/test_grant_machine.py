@@ -43,17 +43,20 @@ class GrantMachine(RuleBasedStateMachine):
     """One grant, four workers that share its tokens, a thief who keeps every token, and an operator."""
 
     @initialize(window=st.sampled_from(WINDOWS))
-    def exchange(self, window):
+    def create_the_key(self, window):
         self.now = self.latest = START
         self.window = window
+        self.exchange()
+
+    def exchange(self):
         self.row = open_grant(
-            grant_id=b"g" * 16, seed=b"s" * 16, key_id="key", scope=None, now=START, policy=self.policy
+            grant_id=b"g" * 16, seed=b"s" * 16, key_id="key", scope=None, now=self.now, policy=self.policy
         )
         self.key_usable = True
         self.ended = False  # somebody was told that the grant is revoked
         self.held = [0, 0, 0, 0]  # the newest generation that each worker was told of
         self.left: list[tuple[int, int]] = []  # for each superseded generation: when, and the shortest window since
-        self.alive_until = START + HOUR
+        self.idle_until, self.alive_until = self.now + HOUR, self.now + 3 * HOUR
 
     @property
     def policy(self) -> Policy:
@@ -61,7 +64,7 @@ class GrantMachine(RuleBasedStateMachine):
 
     @property
     def live(self) -> bool:
-        return self.key_usable and not self.ended and self.now < min(self.alive_until, START + 3 * HOUR)
+        return self.key_usable and not self.ended and self.now < min(self.idle_until, self.alive_until)
 
     def decide(self, generation):
         return decide_refresh(self.row, generation, self.now, self.policy, key_usable=self.key_usable)
@@ -84,7 +87,7 @@ class GrantMachine(RuleBasedStateMachine):
                 assert grant.generation == generation + 1 == len(self.left) + 1
                 # A generation is superseded no earlier than the one before it, whatever the clock says.
                 self.left.append((max([self.now, *[at for at, _ in self.left]]), self.window))
-                self.alive_until = self.now + HOUR
+                self.idle_until = self.now + HOUR
                 self.row = grant
             case Burst(grant) | Retry(grant) | Ahead(grant):
                 assert grant == before
@@ -134,6 +137,11 @@ class GrantMachine(RuleBasedStateMachine):
             for _ in range(count):
                 assert isinstance(self.present(len(self.left)), Rotate | Burst)
 
+    @precondition(lambda self: not self.live)
+    @rule()
+    def a_refused_client_exchanges_its_key_again(self):
+        self.exchange()
+
     # The operator, and time.
 
     def time_comes_to(self, instant):
@@ -169,7 +177,7 @@ class GrantMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.left) > 3)
     @rule(offset=st.sampled_from([-1, 0]))
     def time_comes_to_the_expiry(self, offset):
-        self.time_comes_to(min(self.alive_until, START + 3 * HOUR) + offset)
+        self.time_comes_to(min(self.idle_until, self.alive_until) + offset)
 
     @rule(amount=st.sampled_from([1, 500, MINUTE]))
     def the_clock_steps_back(self, amount):
@@ -260,8 +268,8 @@ class CapMachine(RuleBasedStateMachine):
 
 
 def test_a_grant_keeps_its_promises_whatever_happens():
-    run_state_machine_as_test(GrantMachine, settings=settings(max_examples=200, stateful_step_count=40, deadline=None))
+    run_state_machine_as_test(GrantMachine, settings=settings(max_examples=250, stateful_step_count=50, deadline=None))
 
 
 def test_a_key_stays_within_its_cap_and_loses_the_least_used_grants():
-    run_state_machine_as_test(CapMachine, settings=settings(max_examples=50, stateful_step_count=20, deadline=None))
+    run_state_machine_as_test(CapMachine, settings=settings(max_examples=60, stateful_step_count=25, deadline=None))

@@ -263,6 +263,8 @@ def _environment(
         name = key.removeprefix(PREFIX).lower()
         secret_file = name.removesuffix("_file")
         if name not in known and secret_file in known and known[secret_file].metadata["secret"]:
+            if variable(secret_file) in environ:
+                raise ConfigurationError(f"{variable(secret_file)} and {key} are both set")
             try:
                 values[secret_file] = Path(value).read_text("utf-8").strip()
             except (OSError, UnicodeDecodeError) as error:

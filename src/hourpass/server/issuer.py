@@ -5,7 +5,7 @@ Each is told what time it is. What may happen is decided in `core`; what happene
 
 import os
 from collections import Counter
-from typing import NamedTuple, assert_never
+from typing import NamedTuple
 
 from hourpass.core.api_key import ApiKey, allows_ip, is_usable, narrow_scope, parse_api_key, proves
 from hourpass.core.claims import Claims, Expected, require_scope
@@ -17,6 +17,7 @@ from hourpass.core.errors import (
     InvalidRequest,
     InvalidScope,
     InvalidToken,
+    RefusalReason,
     StorageUnavailable,
     Unavailable,
 )
@@ -26,7 +27,6 @@ from hourpass.core.grant import (
     Dead,
     Grant,
     GrantRef,
-    Replay,
     Retry,
     Rotate,
     decide_refresh,
@@ -39,7 +39,7 @@ from hourpass.core.revocation import Revocation, Revocations
 from hourpass.jose import AccessClaims, Jwk, OpenedRefreshToken, encode_segment
 from hourpass.server.config import Settings
 from hourpass.server.keys import Secrets, SigningKeys, revoke_grant, revoke_token
-from hourpass.server.ledger import Ledger, Refreshing
+from hourpass.server.ledger import Ledger, Refreshed, Refreshing
 from hourpass.server.sealing import MasterKey
 from hourpass.server.store import Store
 from hourpass.server.throttle import Throttle
@@ -139,11 +139,14 @@ class Issuer:
             now=now,
             policy=self._policy,
         )
-        opened = await self.ledger.open(grant, now)
+        closed, pair = await self.ledger.open(
+            grant,
+            now,
+            lambda opened: (opened.closed, self._pair(grant, opened.key, scope, lifetime, entropy[32:], now)),
+        )
         self.counts["exchange"] += 1
-        if opened.closed:
-            self.counts["grants_closed"] += opened.closed
-        return self._pair(grant, key, scope, lifetime, entropy[32:], now)
+        self.counts["grants_closed"] += closed
+        return pair
 
     async def refresh(
         self, token: str, wish: Wish, address: str | None, now: int, *, client_id: str | None = None
@@ -158,31 +161,38 @@ class Issuer:
             opened = self._open_refresh_token(token, now)
             if client_id is not None or wish != _NO_WISH:
                 await self._require_refreshable(opened, wish, client_id)
-            answer = await self.ledger.refresh(Refreshing(*opened, address, now))
+            answer, pair = await self.ledger.refresh(
+                Refreshing(*opened, address, now), lambda answer: (answer, self._refreshed(answer, wish, now))
+            )
         except InvalidGrant as error:
             self.counts[f"refresh_{error.reason}"] += 1
             raise
-        match answer.decision:
-            case Rotate(grant) | Burst(grant) | Retry(grant):
-                key = answer.key
-            case Replay(grant):
-                self._revoked(answer.revocation)
-                self.counts["refresh_replayed"] += 1
-                raise InvalidGrant("replayed")
-            case Ahead(grant):
-                self.counts["refresh_ahead"] += 1
-                raise InvalidGrant("ahead")
-            case Dead(reason):
-                self.counts[f"refresh_{reason}"] += 1
-                raise InvalidGrant(reason)
+        outcome = answer.decision
+        if pair is not None:
+            self.counts[f"refresh_{type(outcome).__name__.lower()}"] += 1
+            return pair
+        if answer.revocation is not None:
+            self.revocations.add(answer.revocation)
+        reason: RefusalReason = "replayed"
+        match outcome:
+            case Dead():
+                reason = outcome.reason
+            case Ahead():
+                reason = "ahead"
             case _:
-                assert_never(answer.decision)
-        if key is None:
-            raise InvalidGrant("key_disabled")
-        self.counts[f"refresh_{type(answer.decision).__name__.lower()}"] += 1
-        owned = key.scope if grant.scope is None else grant.scope
-        scope, lifetime = _narrowed(owned, wish.scope), self._lifetime(wish, key, now)
-        return self._pair(grant, key, scope, lifetime, os.urandom(JTI_BYTES), now)
+                pass
+        self.counts[f"refresh_{reason}"] += 1
+        raise InvalidGrant(reason)
+
+    def _refreshed(self, answer: Refreshed, wish: Wish, now: int) -> TokenPair | None:
+        """The pair that a decision grants, None where it grants none."""
+        match answer.decision:
+            case Rotate(grant) | Burst(grant) | Retry(grant) if answer.key is not None:
+                key = answer.key
+                scope = _narrowed(key.scope if grant.scope is None else grant.scope, wish.scope)
+                return self._pair(grant, key, scope, self._lifetime(wish, key, now), os.urandom(JTI_BYTES), now)
+            case _:
+                return None
 
     def verify(self, token: bytes, now: int, scope: str = "") -> Claims:
         """Verify an access token and judge its scope.

@@ -80,6 +80,7 @@ class Opened(NamedTuple):
 
 class _Entry(NamedTuple):
     asked: Opening | Refreshing
+    finish: Callable[[Any], Any]
     future: "asyncio.Future[Any]"
 
 
@@ -110,20 +111,21 @@ class Ledger:
         self._thread = threading.Thread(target=self._thread_main, name="hourpass-ledger", daemon=True)
         self._thread.start()
 
-    def open(self, grant: Grant, now: int) -> "asyncio.Future[Opened]":
-        """Open a grant; resolves after the commit.
+    def open(self, grant: Grant, now: int, finish: Callable[[Opened], T]) -> "asyncio.Future[T]":
+        """Open a grant; resolves to what `finish` makes of it, after the commit.
 
-        The future raises InvalidCredentials where the key has ended meanwhile, StorageUnavailable where nothing was
+        `finish` runs while the commit is on its way to the disk; what it makes is thrown away if the commit fails. The
+        future raises InvalidCredentials where the key has ended meanwhile, StorageUnavailable where nothing was
         kept.
         """
-        return self._submit(Opening(grant, now))
+        return self._submit(Opening(grant, now), finish)
 
-    def refresh(self, asked: Refreshing) -> "asyncio.Future[Refreshed]":
-        """Decide and carry out a refresh; resolves after the commit.
+    def refresh(self, asked: Refreshing, finish: Callable[[Refreshed], T]) -> "asyncio.Future[T]":
+        """Decide and carry out a refresh; resolves to what `finish` makes of it, after the commit. As for `open`.
 
         The future raises StorageUnavailable where nothing was kept.
         """
-        return self._submit(asked)
+        return self._submit(asked, finish)
 
     def run(self, work: Callable[[Store], T]) -> "asyncio.Future[T]":
         """Run work in a transaction of its own, in the ledger's thread; resolves after the commit."""
@@ -166,12 +168,12 @@ class Ledger:
         self._start()
         return future
 
-    def _submit(self, asked: Opening | Refreshing) -> "asyncio.Future[Any]":
+    def _submit(self, asked: Opening | Refreshing, finish: Callable[[Any], Any]) -> "asyncio.Future[Any]":
         future = self._loop.create_future()
         if self._closing or len(self._entries) >= self._queue_limit:
             future.set_exception(StorageUnavailable("the ledger is closing or full"))
             return future
-        self._entries.append(_Entry(asked, future))
+        self._entries.append(_Entry(asked, finish, future))
         self._start()
         return future
 
@@ -209,7 +211,10 @@ class Ledger:
             self._store.rollback()
             self._fail(batch, error)
             return
-        self._hand_over(lambda: self._commit(batch, answers))
+        results: list[Any] = []
+        self._hand_over(lambda: self._commit(batch, results))
+        # While the disk is at work: by the time it is done, most or all of the answers are made.
+        results += [_finished(entry, answer) for entry, answer in zip(batch, answers, strict=True)]
 
     def _done(self) -> None:
         self._busy = False
@@ -249,23 +254,23 @@ class Ledger:
             return lambda: self._fail(batch, failure)
         return lambda: self._apply(batch)
 
-    def _commit(self, batch: list[_Entry], answers: list[Any]) -> Callable[[], None]:
+    def _commit(self, batch: list[_Entry], results: list[Any]) -> Callable[[], None]:
         try:
             self._store.commit()
         except Exception as error:
             self._store.rollback()
             failure = error
             return lambda: self._fail(batch, failure)
-        return lambda: self._answer(batch, answers)
+        return lambda: self._answer(batch, results)
 
-    def _answer(self, batch: list[_Entry], answers: list[Any]) -> None:
-        for entry, answer in zip(batch, answers, strict=True):
+    def _answer(self, batch: list[_Entry], results: list[Any]) -> None:
+        for entry, result in zip(batch, results, strict=True):
             if entry.future.done():
                 continue
-            if isinstance(answer, Exception):
-                entry.future.set_exception(answer)
+            if isinstance(result, Exception):
+                entry.future.set_exception(result)
             else:
-                entry.future.set_result(answer)
+                entry.future.set_result(result)
         self._done()
 
     def _run_jobs(self, jobs: list[_Job]) -> Callable[[], None]:
@@ -405,3 +410,13 @@ class Ledger:
                     self._keys.clear()
                 self._keys[key_id] = key
         return key
+
+
+def _finished(entry: _Entry, answer: Any) -> Any:
+    """What the caller will get, an exception included. No answer is made for a caller who has left."""
+    if isinstance(answer, Exception) or entry.future.done():
+        return answer
+    try:
+        return entry.finish(answer)
+    except Exception as error:
+        return error

@@ -1,0 +1,236 @@
+"""Settings: flag > environment > file > default (cli.md)."""
+
+import pytest
+
+from hourpass.core.errors import ConfigurationError
+from hourpass.server.config import Settings, described, load, variable
+
+DATA = "/var/lib/hourpass"
+
+
+def settings(flags=None, environ=None):
+    return load(flags or {}, environ or {}, DATA)[0]
+
+
+def origins(flags=None, environ=None):
+    return {name: origin.source for name, origin in load(flags or {}, environ or {}, DATA)[1].items()}
+
+
+def refusal(flags=None, environ=None):
+    with pytest.raises(ConfigurationError) as caught:
+        load(flags or {}, environ or {}, DATA)
+    return caught.value.detail
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A configuration file in a data folder: `file("port = 1")` gives the flags that lead to it."""
+
+    def write(text):
+        (tmp_path / "hourpass.toml").write_text(text)
+        return {"data": str(tmp_path)}
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("data", DATA),
+        ("database_url", None),
+        ("host", "127.0.0.1"),
+        ("port", 3600),
+        ("admin_listen", "127.0.0.1:3601"),
+        ("workers", 1),
+        ("access_token_lifetime", 3600),
+        ("retry_window", 60),
+        ("exchange_limit", 600),
+        ("grants_per_key", 10_000),
+        ("idle_lifetime", 30 * 86400),
+        ("absolute_lifetime", 90 * 86400),
+        ("accept_api_keys", True),
+        ("signing_algorithm", "ES256"),
+        ("body_limit", 64 * 1024),
+        ("header_limit", 16 * 1024),
+        ("request_timeout", 10),
+        ("cors_origins", ()),
+    ],
+)
+def test_the_defaults_are_those_of_the_design(name, value):
+    """cli.md, grants.md, and contract.md, "Limits"."""
+    assert getattr(settings(), name) == value
+
+
+@pytest.mark.parametrize(
+    ("given", "issuer"),
+    [
+        ({}, "http://127.0.0.1:3600"),
+        ({"host": "::1", "port": "1"}, "http://[::1]:1"),
+        ({"path_prefix": "/login"}, "http://127.0.0.1:3600/login"),
+        ({"issuer": "https://auth.test/"}, "https://auth.test"),
+    ],
+)
+def test_the_issuer_is_the_listening_address_unless_it_is_set(given, issuer):
+    assert settings(given).public_url() == issuer
+
+
+def test_a_flag_beats_the_environment_beats_the_file_beats_the_default(file):
+    flags = file("port = 3\nhost = '3.3.3.3'\nrealm = 'file'")
+    environ = {"HOURPASS_PORT": "2", "HOURPASS_HOST": "2.2.2.2"}
+
+    loaded, source = load({**flags, "port": "1"}, environ, DATA)
+
+    assert (loaded.port, loaded.host, loaded.realm, loaded.workers) == (1, "2.2.2.2", "file", 1)
+    told = [source[name].source for name in ("port", "host", "realm", "workers")]
+    assert told == ["flag", "environment", f"{flags['data']}/hourpass.toml", "default"]
+
+
+@pytest.mark.parametrize("where", ["flag", "environment"])
+def test_another_file_may_be_named(tmp_path, where):
+    path = tmp_path / "other.toml"
+    path.write_text("port = 9")
+    named = {"flags": {"config": str(path)}} if where == "flag" else {"environ": {"HOURPASS_CONFIG": str(path)}}
+
+    assert settings(**named).port == 9
+
+
+def test_a_named_file_has_to_be_there():
+    assert "/nowhere.toml" in refusal({"config": "/nowhere.toml"})
+
+
+@pytest.mark.parametrize("name", sorted(described()))
+def test_every_setting_has_a_variable_and_is_described(name):
+    """architecture.md: every option is documented or a test fails."""
+    assert variable(name) == f"HOURPASS_{name.upper()}"
+    assert len(described()[name].metadata["help"]) > 10
+    assert "\n" not in described()[name].metadata["help"]
+
+
+@pytest.mark.parametrize("name", sorted(name for name, field in described().items() if field.metadata["secret"]))
+def test_every_secret_has_a_file_variant_and_is_not_in_the_repr(tmp_path, name):
+    """cli.md: a `_FILE` variant for every secret."""
+    secret = "sqlite:/a.db" if name == "database_url" else "c2VjcmV0"
+    (tmp_path / "secret").write_text(f"{secret}\n")
+
+    loaded = settings(environ={f"HOURPASS_{name.upper()}_FILE": str(tmp_path / "secret")})
+
+    assert getattr(loaded, name) == secret
+    assert secret not in repr(loaded)
+
+
+def test_the_master_key_and_the_database_url_are_the_secrets():
+    assert {name for name, field in described().items() if field.metadata["secret"]} == {"master_key", "database_url"}
+
+
+def test_a_secrets_file_has_to_be_there():
+    assert "HOURPASS_MASTER_KEY_FILE" in refusal(environ={"HOURPASS_MASTER_KEY_FILE": "/nowhere"})
+
+
+def test_a_secret_set_both_ways_is_an_error(tmp_path):
+    (tmp_path / "secret").write_text("YQ==")
+
+    environ = {"HOURPASS_MASTER_KEY": "Yg==", "HOURPASS_MASTER_KEY_FILE": str(tmp_path / "secret")}
+
+    assert "HOURPASS_MASTER_KEY_FILE" in refusal(environ=environ)
+
+
+@pytest.mark.parametrize(
+    ("unknown", "nearest"),
+    [("prot", "port"), ("retry_windw", "retry_window"), ("cors_origin", "cors_origins"), ("issuer_url", "issuer")],
+)
+def test_an_unknown_key_names_the_nearest_known_one(file, unknown, nearest):
+    """cli.md: unknown keys are errors."""
+    for words in (refusal(environ={f"HOURPASS_{unknown.upper()}": "1"}), refusal(file(f"{unknown} = 1"))):
+        assert f"did you mean {nearest}?" in words
+
+
+def test_an_unknown_key_that_is_near_nothing_is_an_error_all_the_same(file):
+    assert refusal(file("zzzzzz = 1")).endswith("zzzzzz is not a setting")
+
+
+def test_a_plain_setting_has_no_file_variant():
+    assert "HOURPASS_PORT_FILE is not a setting" in refusal(environ={"HOURPASS_PORT_FILE": "/x"})
+
+
+def test_variables_of_others_are_no_business_of_ours():
+    assert settings(environ={"PORT": "1", "HOURPASSPORT": "1", "hourpass_port": "1"}).port == 3600
+
+
+def test_variables_of_the_consumer_commands_can_be_left_aside():
+    environ = {"HOURPASS_URL": "http://x.test"}
+
+    assert load({}, environ, DATA, ignore=["HOURPASS_URL"])[0].port == 3600
+
+
+@pytest.mark.parametrize("text", ["port = ", "[server]\nport = 1", "data = '/elsewhere'", "\xff"])
+def test_a_file_that_cannot_be_used_is_named(file, tmp_path, text):
+    flags = file("")
+    (tmp_path / "hourpass.toml").write_bytes(text.encode("latin-1"))
+
+    assert str(tmp_path / "hourpass.toml") in refusal(flags)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("90s", 90), ("15m", 900), ("12h", 43_200), ("1d", 86_400), (90, 90)]
+)
+def test_a_duration_is_seconds_or_has_a_unit(text, seconds):
+    assert settings({"access_token_lifetime": text}).access_token_lifetime == seconds
+
+
+@pytest.mark.parametrize("value", [0, 300])
+def test_the_retry_window_reaches_from_0_to_300_seconds(value):
+    """grants.md: W is 0–300 s."""
+    assert settings({"retry_window": str(value)}).policy().retry_window == value * 1000
+
+
+WRONG = [
+    ("retry_window", "301"),
+    ("retry_window", "-1"),
+    ("port", "65536"),
+    ("port", "1e3"),
+    ("port", ""),
+    ("port", True),
+    ("workers", "2"),
+    ("access_token_lifetime", "0"),
+    ("access_token_lifetime", "1 h"),
+    ("access_token_lifetime", "1w"),
+    ("issuer", "auth.test"),
+    ("issuer", "https://auth.test/?a"),
+    ("issuer", "ftp://auth.test"),
+    ("audience", "two words"),
+    ("realm", 'quo"ted'),
+    ("path_prefix", "login"),
+    ("path_prefix", "/a//b"),
+    ("accept_api_keys", "maybe"),
+    ("signing_algorithm", "none"),
+    ("signing_algorithm", "HS256"),
+    ("trusted_proxies", "10.0.0.0/33"),
+    ("trusted_proxies", "10.0.0.1/8"),
+    ("admin_listen", "3601"),
+    ("http_server", "gunicorn"),
+    ("database_url", "postgres://x"),
+    ("absolute_lifetime", "60"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG)
+def test_a_wrong_value_is_refused_by_the_settings_name(name, value):
+    assert name in refusal({name: value})
+
+
+def test_a_refusal_says_where_the_value_came_from():
+    assert "(from environment)" in refusal(environ={"HOURPASS_PORT": "x"})
+
+
+def test_a_wrong_secret_is_not_repeated(file):
+    assert "hunter2" not in refusal(file("master_key = 7\nport = 'hunter2'"))
+
+
+@pytest.mark.parametrize("text", ["a b", "a,b", "a, b", ["a", "b"]])
+def test_a_list_is_separated_by_spaces_or_commas(text):
+    assert settings({"cors_origins": text}).cors_origins == ("a", "b")
+
+
+def test_settings_cannot_be_changed():
+    with pytest.raises(AttributeError):
+        Settings().port = 1
