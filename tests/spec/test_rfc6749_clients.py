@@ -26,7 +26,6 @@ WAYS = {
     "the key as client_id": lambda i, k: {"client_id": k},
     "the key as client_secret": lambda i, k: {"client_secret": k},
     "Basic, and the same id in the body": lambda i, k: {"authorization": basic(f"{i}:{k}"), "client_id": i},
-    "the key as user, and its id in the body": lambda i, k: {"authorization": basic(f"{k}:"), "client_id": i},
     "percent-encoded id": lambda i, k: {"authorization": basic(f"{percent_encoded(i)}:{k}")},
     "percent-encoded key": lambda i, k: {"authorization": basic(f"{i}:{percent_encoded(k)}")},
 }
@@ -39,6 +38,15 @@ async def test_2_3_1_a_client_authenticates_by_basic_or_body(server, http, way):
     key = await server.create_key()
 
     assert (await token(http, **way(key_id_of(key), key))).status_code == 200
+
+
+@pytest.mark.xfail(strict=True, reason="reported: the two ids are compared as texts, before the key is known")
+@pytest.mark.anyio
+async def test_2_3_1_the_keys_own_id_in_the_body_contradicts_nothing(server, http):
+    """contract.md: a client_id that contradicts the key is refused."""
+    key = await server.create_key()
+
+    assert (await token(http, authorization=basic(f"{key}:"), client_id=key_id_of(key))).status_code == 200
 
 
 WRONG = {

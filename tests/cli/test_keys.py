@@ -1,0 +1,123 @@
+"""`hourpass keys`."""
+
+import pytest
+
+from hourpass.core.api_key import parse_api_key
+
+FACTS = {
+    "key_id",
+    "name",
+    "environment",
+    "subject",
+    "scope",
+    "audience",
+    "state",
+    "retry_window",
+    "allowed_ips",
+    "created_at",
+    "expires_at",
+    "revoked_at",
+}
+
+
+def test_create_answers_the_key_and_everything_that_is_kept_of_it(hourpass):
+    created = hourpass.json(
+        *(
+            "keys",
+            "create",
+            "--name",
+            "nightly job",
+            "--scope",
+            "b a",
+            "--environment",
+            "sandbox",
+            "--subject",
+            "acct-7",
+        ),
+        *("--audience", "https://api.example.com", "--expires-in", "90d", "--retry-window", "5s"),
+        *("--allow-ip", "10.0.0.0/8", "--allow-ip", "2001:db8::/32"),
+    )
+
+    assert created.keys() == FACTS | {"api_key"}
+    assert created["api_key"].startswith(f"hp_sandbox_{created['key_id']}_")
+    assert created["name"] == "nightly job"
+    assert created["scope"] == "a b"
+    assert created["subject"] == "acct-7"
+    assert created["audience"] == "https://api.example.com"
+    assert created["retry_window"] == 5
+    assert created["allowed_ips"] == ["10.0.0.0/8", "2001:db8::/32"]
+    assert created["state"] == "active"
+    assert created["created_at"] < created["expires_at"]
+
+
+def test_a_plain_key_is_for_production_speaks_for_itself_and_never_expires(hourpass):
+    created = hourpass.create_key()
+
+    assert created["environment"] == "production"
+    assert created["subject"] == created["key_id"]
+    assert created["scope"] == ""
+    assert [created[name] for name in ("audience", "retry_window", "expires_at", "revoked_at")] == [None] * 4
+
+
+def test_a_created_key_is_shown_once_and_to_a_person_with_a_warning_on_stderr(hourpass):
+    result = hourpass("keys", "create", "--name", "test")
+
+    api_key = result.stdout.splitlines()[0].split()[-1]
+    assert parse_api_key(api_key)
+    assert "shown this once" in result.stderr
+    secret = api_key.rsplit("_", 1)[1]
+    for arguments in (("list",), ("list", "--json"), ("show", api_key.split("_")[2], "--json")):
+        assert secret not in hourpass("keys", *arguments).stdout
+
+
+def test_list_answers_every_key_with_the_same_facts(hourpass):
+    first, second = hourpass.create_key(), hourpass.create_key("--scope", "a")
+
+    listed = hourpass.json("keys", "list")
+
+    assert sorted(listed, key=lambda key: key["key_id"]) == sorted(
+        ({name: key[name] for name in FACTS} for key in (first, second)), key=lambda key: key["key_id"]
+    )
+
+
+def test_an_empty_list_is_an_empty_list(hourpass):
+    assert hourpass.json("keys", "list") == []
+
+
+def test_show_adds_how_many_grants_the_key_has(hourpass):
+    created = hourpass.create_key()
+    hourpass.exchange(created["api_key"])
+    hourpass.exchange(created["api_key"])
+
+    shown = hourpass.json("keys", "show", created["key_id"])
+
+    assert shown == {**{name: created[name] for name in FACTS}, "grants": 2}
+
+
+def test_revoke_ends_the_key_and_says_whether_it_did(hourpass):
+    key_id = hourpass.create_key()["key_id"]
+
+    assert hourpass.json("keys", "revoke", key_id) == {"key_id": key_id, "revoked": True}
+    assert hourpass.json("keys", "revoke", key_id) == {"key_id": key_id, "revoked": False}
+    shown = hourpass.json("keys", "show", key_id)
+    assert shown["state"] == "revoked"
+    assert shown["revoked_at"] is not None
+
+
+def test_revoke_talks_on_stderr(hourpass):
+    key_id = hourpass.create_key()["key_id"]
+
+    result = hourpass("keys", "revoke", key_id)
+
+    assert (result.stdout, result.stderr) == ("", f"{key_id} is revoked.\n")
+
+
+@pytest.mark.parametrize("arguments", [("list",), ("show",)], ids=lambda arguments: arguments[0])
+def test_the_human_form_names_what_it_shows(hourpass, arguments):
+    key_id = hourpass.create_key()["key_id"]
+
+    shown = hourpass("keys", *arguments, *([key_id] if arguments == ("show",) else [])).stdout
+
+    assert "key_id" in shown
+    assert key_id in shown
+    assert "active" in shown
