@@ -29,9 +29,7 @@ def test_every_command_says_what_it_does(path):
 
 
 @each_command
-def test_every_option_says_what_it_means(request, path):
-    if path == ("keys", "create"):
-        request.applymarker(pytest.mark.xfail(strict=True, reason="reported: --environment has no help"))
+def test_every_option_says_what_it_means(path):
     options = [option for option in COMMANDS[path].params if isinstance(option, click.Option)]
 
     assert [option.name for option in options if not option.help] == []

@@ -40,7 +40,6 @@ async def test_2_3_1_a_client_authenticates_by_basic_or_body(server, http, way):
     assert (await token(http, **way(key_id_of(key), key))).status_code == 200
 
 
-@pytest.mark.xfail(strict=True, reason="reported: the two ids are compared as texts, before the key is known")
 @pytest.mark.anyio
 async def test_2_3_1_the_keys_own_id_in_the_body_contradicts_nothing(server, http):
     """contract.md: a client_id that contradicts the key is refused."""

@@ -1,7 +1,9 @@
 """The `hourpass` command. Groups are imported when they are used, so that the command starts quickly."""
 
+import os
 import sys
 from importlib import import_module
+from typing import NoReturn
 
 import click
 
@@ -47,7 +49,20 @@ def command() -> None:
 def main() -> None:
     """Run the command. Exit codes: 0 done, 1 failed, 2 usage."""
     try:
-        command(prog_name="hourpass", standalone_mode=True)
+        try:
+            command(prog_name="hourpass", standalone_mode=True)
+        finally:
+            sys.stdout.flush()
     except HourpassError as error:
-        print(f"hourpass: {error.detail or error.code}", file=sys.stderr)
-        sys.exit(1)
+        _fail(error.detail or error.code)
+    except UnicodeEncodeError:
+        _fail("an argument is not UTF-8")
+    except OSError as error:
+        _fail(error.strerror or str(error))
+
+
+def _fail(words: str) -> NoReturn:
+    print(f"hourpass: {words}", file=sys.stderr)
+    # What could not be written is given up: the interpreter would try once more on its way out.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(1)

@@ -44,7 +44,13 @@ def _networks(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
 @keys.command()
 @click.option("--name", required=True, help="what the key is for, in words")
 @click.option("--scope", default="", metavar='"A B"', help="scopes that its tokens may have, separated by spaces")
-@click.option("--environment", type=click.Choice(["production", "sandbox"]), default="production", show_default=True)
+@click.option(
+    "--environment",
+    type=click.Choice(["production", "sandbox"]),
+    default="production",
+    show_default=True,
+    help="which of the two the key is for",
+)
 @click.option("--subject", help="the tokens' sub, such as an account; the key id by default")
 @click.option("--audience", help="the tokens' aud, where it is not the server's")
 @click.option("--expires-in", metavar="90d", callback=_duration(1, 3660 * 86400), help="never, by default")

@@ -330,15 +330,14 @@ class App:
             if "client_secret" in form:
                 raise InvalidRequest("client credentials in two places")
             client_id, secret = unquote_plus(basic.unverified_user), unquote_plus(basic.unverified_password)
-            if form.get("client_id", client_id) != client_id:
-                raise InvalidCredentials("client_id contradicts the Authorization header")
         else:
             client_id, secret = form.get("client_id", ""), form.get("client_secret", "")
             if not secret and parse_api_key(client_id) is None:
                 # An id alone proves nothing, but it may not contradict what it comes with.
                 return _Client(None, client_id or None)
         key = await self.issuer.authenticate(secret or client_id, address, request.now, throttled=True)
-        if client_id not in ("", key.key_id, secret or client_id):
+        mentioned = {client_id, form.get("client_id", "")}
+        if not mentioned <= {"", key.key_id, secret or client_id}:
             raise InvalidCredentials("client_id contradicts the key")
         return _Client(key, key.key_id)
 

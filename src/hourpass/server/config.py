@@ -22,8 +22,8 @@ _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError("wants text")
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise ValueError("wants printable text")
     return value
 
 

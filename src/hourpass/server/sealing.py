@@ -43,7 +43,7 @@ class MasterKey:
         """
         try:
             return self._cipher.decrypt(sealed[:12], sealed[12:], name.encode())
-        except InvalidTag as error:
+        except (InvalidTag, ValueError) as error:
             raise ConfigurationError(
                 f"the master key does not open this database's {name}: it belongs to another data folder"
             ) from error
