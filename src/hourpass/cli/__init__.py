@@ -57,12 +57,15 @@ def main() -> None:
         _fail(error.detail or error.code)
     except UnicodeEncodeError:
         _fail("an argument is not UTF-8")
+    except BrokenPipeError:
+        _fail("")  # the reader has what it wanted
     except OSError as error:
         _fail(error.strerror or str(error))
 
 
 def _fail(words: str) -> NoReturn:
-    print(f"hourpass: {words}", file=sys.stderr)
+    if words:
+        print(f"hourpass: {words}", file=sys.stderr)
     # What could not be written is given up: the interpreter would try once more on its way out.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(1)
