@@ -1,0 +1,46 @@
+"""TERM drains: what is in flight finishes, what is new is refused, the exit code is 0."""
+
+import json
+import signal
+import socket
+import time
+
+import pytest
+
+
+@pytest.mark.parametrize("http_server", ["uvicorn", "granian"])
+def test_a_request_in_flight_finishes_and_a_new_one_is_refused(serve, http_server):
+    server = serve(http_server=http_server)
+    body = json.dumps({"apiKey": server.create_key()["api_key"]}).encode()
+    head = b"POST /auth/api-key HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+    with socket.create_connection(("127.0.0.1", server.port), 10) as in_flight:
+        in_flight.sendall(head + body[:10])
+        time.sleep(0.2)  # the server has begun to read it
+
+        server.process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + 5
+        refused = False
+        while not refused and time.monotonic() < deadline:
+            try:
+                socket.create_connection(("127.0.0.1", server.port), 1).close()
+            except OSError:
+                refused = True
+        in_flight.sendall(body[10:])
+        answer = b""
+        while chunk := in_flight.recv(65_536):
+            answer += chunk
+
+    assert refused
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert server.process.wait(30) == 0
+
+
+def test_a_second_server_on_the_folder_is_refused_and_the_first_goes_on(serve):
+    server = serve()
+
+    second = server.command("serve", "--port", "0", "--admin-listen", "off", check=False)
+
+    assert second.returncode == 1
+    assert "another hourpass server runs on the data folder" in second.stderr
+    assert server.stop() == 0
+    assert (server.data.stat().st_mode & 0o777, (server.data / "master.key").stat().st_mode & 0o777) == (0o700, 0o600)
