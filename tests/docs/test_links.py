@@ -1,0 +1,91 @@
+"""Nothing in the pages points at nothing: links, anchors, make targets."""
+
+import re
+from pathlib import PurePosixPath
+
+import pytest
+
+HTTP = ("https://", "http://")
+
+
+def without_blocks(text: str) -> str:
+    return re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+
+
+def links(text: str) -> list[str]:
+    return re.findall(r"\]\(([^)\s]+)\)", without_blocks(text))
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors that the usual renderers make of headings."""
+    headings = re.findall(r"^#+ (.+)$", without_blocks(text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def resolved(page: str, target: str) -> str:
+    parts: list[str] = []
+    for part in (PurePosixPath(page).parent / target).parts:
+        if part == "..":
+            parts.pop()
+        else:
+            parts.append(part)
+    return "/".join(parts)
+
+
+def test_every_link_between_pages_resolves(pages, root):
+    local = [(page, link) for page, text in pages.items() for link in links(text) if not link.startswith(HTTP)]
+
+    assert len(local) > 40
+    for page, link in local:
+        target, _, anchor = link.partition("#")
+        path = resolved(page, target) if target else page
+        assert (root / path).exists(), f"{page} links to {link}"
+        if anchor:
+            assert anchor in anchors(pages[path]), f"{page} links to {link}"
+
+
+def test_links_to_elsewhere_are_encrypted(pages):
+    elsewhere = [link for text in pages.values() for link in links(text) if link.startswith(HTTP)]
+
+    assert elsewhere
+    assert all(link.startswith("https://") for link in elsewhere)
+
+
+def test_every_decision_is_in_the_index_and_has_its_four_parts(pages):
+    decisions = {page for page in pages if re.fullmatch(r"docs/decisions/\d{4}-.*\.md", page)}
+    indexed = {f"docs/decisions/{link}" for link in links(pages["docs/decisions/README.md"])}
+
+    assert decisions == indexed
+    for page in decisions:
+        for part in ("**Context.**", "**Choice.**", "**Cost.**", "**Look again**"):
+            assert part in pages[page], f"{page} lacks {part}"
+
+
+def test_every_page_is_reached_from_the_readme(pages):
+    reached, waiting = set(), ["README.md"]
+    while waiting:
+        page = waiting.pop()
+        reached.add(page)
+        found = {resolved(page, link.split("#")[0]) for link in links(pages[page]) if not link.startswith((*HTTP, "#"))}
+        waiting += sorted((found & pages.keys()) - reached)
+
+    assert reached == set(pages)
+
+
+def test_every_make_command_in_the_pages_is_a_target(pages, root):
+    targets = set(re.findall(r"^([a-z-]+):", (root / "Makefile").read_text("utf-8"), re.MULTILINE))
+    named = {name for text in pages.values() for name in re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE)}
+
+    assert {"run", "test", "bench"} <= named
+    assert named <= targets
+
+
+@pytest.mark.parametrize("path", ["src/hourpass/", "src/hourpass/core/", "src/hourpass/server/"])
+def test_the_architecture_shows_every_module(path, pages, root):
+    shown = pages["docs/architecture.md"].split("```")[1]
+    modules = [entry for entry in (root / path).iterdir() if entry.name != "__init__.py"]
+    names = [f"{entry.name}/" if entry.is_dir() else entry.name for entry in modules]
+
+    for name in names:
+        if not name.startswith("__") and name != "py.typed":
+            assert re.search(rf"^ +{re.escape(name)}\s", shown, re.MULTILINE), f"{path}{name} is not in the tree"

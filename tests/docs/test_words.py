@@ -1,0 +1,55 @@
+"""One word for each thing: what the glossary forbids is no part of any name that we define."""
+
+import ast
+import re
+
+GLOSSARY = "docs/glossary.md"
+
+
+def defined_names(tree: ast.AST) -> set[str]:
+    """Names that a module gives to something. Those that it only uses are others' business."""
+    names = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                names.add(name)
+            case ast.arg(arg=name) | ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                names.add(name)
+    return names
+
+
+def words_of(name: str) -> set[str]:
+    return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
+
+
+def forbidden(table) -> set[str]:
+    return {word for row in table(GLOSSARY, "Word") for word in row[3].split(", ") if word}
+
+
+def test_a_name_is_split_into_its_words():
+    assert words_of("_GrantFamily_of_HTTPSession2") == {"grant", "family", "of", "http", "session"}
+
+
+def test_forbidden_words_are_in_no_name(table, root):
+    banned = forbidden(table)
+    assert {"session", "family", "chain", "grace"} <= banned
+    for path in sorted((root / "src").rglob("*.py")):
+        used = {name for name in defined_names(ast.parse(path.read_text("utf-8"))) if words_of(name) & banned}
+        assert not used, f"{path.relative_to(root)} defines {used}"
+
+
+def test_no_word_is_both_used_and_forbidden(table):
+    rows = table(GLOSSARY, "Word")
+    words = [row[0] for row in rows]
+
+    assert len(words) == len(set(words))
+    assert not set(words) & forbidden(table)
+    assert all(len(row) == 4 and row[1].endswith(".") for row in rows)
+
+
+def test_prose_has_one_sentence_on_a_line(pages):
+    for page, text in pages.items():
+        for line in re.sub(r"```.*?```", "", text, flags=re.DOTALL).splitlines():
+            if not line.startswith(("|", "#", "<")):
+                prose = re.sub(r"^\s*(?:[-*]|\d+\.)\s+|`[^`]*`|\*\*.*?\*\*", "", line)
+                assert not re.search(r"[a-z)]\. (?=[A-Z])", prose), f"{page}: {line}"
