@@ -243,7 +243,7 @@ def unverified_issuer(token: bytes) -> str | None:
     """
     try:
         return _decode_refresh(decode_segment(token.split(b".")[1])).iss
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, RecursionError):
         return None
 
 

@@ -100,15 +100,6 @@ def test_an_entry_that_comes_twice_counts_once():
     assert len(revocations) == len(LEVELS)
 
 
-def test_the_highest_number_seen_survives_order_and_pruning():
-    revocations = Revocations([Revocation(n, "token", str(n), UNTIL) for n in (2, 9, 4)])
-
-    revocations.prune(UNTIL)
-
-    assert revocations.last == 9
-    assert Revocations().last == 0
-
-
 def test_a_single_token_s_revocation_ends_with_the_token():
     assert token_until(claims().exp, LEEWAY) == accepted_until(claims())
 

@@ -13,7 +13,9 @@ async def publish_successor(server, tmp_path):
     """Schedule a key of another algorithm, as a restart with a new `signing_algorithm` does."""
     master = load_master_key(None, tmp_path, {})
     policy, now = server.settings.policy(), server.clock()
-    await server.app.issuer.ledger.run(lambda store: prepare(store, master, "Ed25519", now, policy, lambda n: bytes(n)))
+    await server.app.issuer.ledger.run(
+        lambda store: prepare(store, master, "Ed25519", now, policy, lambda n: bytes(n), serving=True)
+    )
     await server.later(0)
 
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME
 from hourpass.server.config import Settings, described, load
 from hourpass.server.keys import Secrets
 from hourpass.server.sealing import MasterKey
@@ -68,7 +69,8 @@ class Database:
         self.store = store
         self.master = master
         self.secrets = secrets
-        self.policy = settings.policy()
+        # The server may have been told of another lifetime than this command: what is revoked stays so for the longest.
+        self.policy = settings.policy()._replace(access_token_lifetime=MAX_ACCESS_TOKEN_LIFETIME)
         self.now = now
 
 

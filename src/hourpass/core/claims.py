@@ -40,10 +40,13 @@ class Claims(NamedTuple):
 
 
 class Expected(NamedTuple):
-    """What a resource server expects of every token. `max_lifetime` is in milliseconds."""
+    """What a resource server expects of every token. `max_lifetime` is in milliseconds.
+
+    `audience` is None for the issuer itself, which revokes and introspects its tokens whomever they are for.
+    """
 
     issuer: str
-    audience: str
+    audience: str | None
     max_lifetime: int
 
 
@@ -56,7 +59,7 @@ def validate_claims(unverified: UnverifiedClaims, now: int, expected: Expected) 
     if unverified.iss != expected.issuer:
         raise InvalidToken("issuer")
     audiences = unverified.aud if isinstance(unverified.aud, list) else [unverified.aud]
-    if expected.audience not in audiences:
+    if expected.audience is not None and expected.audience not in audiences:
         raise InvalidToken("audience")
     if not (unverified.sub and unverified.jti and unverified.client_id and unverified.sid):
         raise InvalidToken("malformed", "a required claim is empty")

@@ -24,6 +24,10 @@ RING_SIZE = 8
 """K, the supersession times a grant remembers: 8 workers sharing one token can all be one rotation late."""
 
 
+MAX_ACCESS_TOKEN_LIFETIME = DAY
+"""The longest that an operator may set."""
+
+
 class Policy(NamedTuple):
     """What the operator may set. Immutable; a key's own retry window is applied with `with_retry_window`."""
 

@@ -31,8 +31,6 @@ class Revocations:
     """The entries in force, for one look-up per level and token."""
 
     def __init__(self, entries: Iterable[Revocation] = ()) -> None:
-        self.last = 0
-        """The highest number seen."""
         self._grants: dict[str, int] = {}
         self._keys: dict[str, int] = {}
         self._tokens: dict[str, int] = {}
@@ -43,7 +41,6 @@ class Revocations:
 
     def add(self, entry: Revocation) -> None:
         """Take in an entry. Adding one twice, or out of order, changes nothing."""
-        self.last = max(self.last, entry.n)
         match entry.kind:
             case "grant":
                 _raise_to(self._grants, entry.value, entry.until)

@@ -350,7 +350,8 @@ class App:
         resource's business.
         """
         try:
-            await self.start()
+            if self._issuer is None:
+                await self.start()
             return await self._verify({**scope, "query_string": urlencode({"scope": wanted}).encode()})
         except Exception as error:  # noqa: BLE001 - as in `__call__`
             self._report(self, scope["path"], error)

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from urllib.parse import urlsplit
 
 from hourpass.core.errors import ConfigurationError
-from hourpass.core.policy import MAX_RETRY_WINDOW, SECOND, Policy
+from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, MAX_RETRY_WINDOW, SECOND, Policy
 from hourpass.core.signing_key import Algorithm
 
 PREFIX = "HOURPASS_"
@@ -136,7 +136,7 @@ class Settings:
     realm: str = _setting("hourpass", _text, "realm in the challenges")
     path_prefix: str = _setting("", _path_prefix, "path under which every route lives; the root by default")
     access_token_lifetime: int = _setting(
-        3600, seconds(1, 86400), "lifetime of an access token: what a leaked one is worth"
+        3600, seconds(1, MAX_ACCESS_TOKEN_LIFETIME // SECOND), "lifetime of an access token: what a leaked one is worth"
     )
     retry_window: int = _setting(
         60,

@@ -106,9 +106,12 @@ class Issuer:
         self._staleness = settings.revocation_staleness * SECOND
         self._observed_at = now
         self._version = -1
+        self._revocations_seen = 0
         self.revocations = Revocations()
         expected = Expected(self.url, self._audience, self._policy.access_token_lifetime)
-        self._verifier = Verifier(expected, signing_keys.verification_keys(now), self.revocations)
+        keys = signing_keys.verification_keys(now)
+        self._verifier = Verifier(expected, keys, self.revocations)
+        self._own_verifier = Verifier(expected._replace(audience=None), keys, self.revocations)
         self.counts = counts
 
     # Tokens.
@@ -257,7 +260,7 @@ class Issuer:
             InvalidGrant: where the token belongs to another client; StorageUnavailable: where nothing was kept.
         """
         try:
-            claims = self._verifier.verify(token.encode(), now)
+            claims = self._own_verifier.verify(token.encode(), now)
         except InvalidToken:
             await self._revoke_refresh_token(token, now, client_id)
             return
@@ -289,7 +292,8 @@ class Issuer:
         if INTROSPECT_SCOPE not in caller.scope.split():
             raise InsufficientScope(INTROSPECT_SCOPE)
         try:
-            claims = self.verify(token.encode(), now)
+            self._require_fresh(now)
+            claims = self._own_verifier.verify(token.encode(), now)
         except InvalidToken:
             return await self._introspect_refresh_token(token, now)
         return {"active": True, "token_type": "Bearer", **claims._asdict()}
@@ -367,16 +371,17 @@ class Issuer:
             StorageUnavailable: where it could not be looked up; verifying goes on until the staleness budget is spent.
         """
         control = await self.ledger.observe()
-        if control.last_revocation > self.revocations.last:
-            after = self.revocations.last
+        if control.last_revocation > self._revocations_seen:
+            after = self._revocations_seen
             for entry in await self.ledger.read(lambda store: store.revocations_after(after, now)):
                 self.revocations.add(entry)
-            self.revocations.last = max(self.revocations.last, control.last_revocation)
+            # Not from an entry of our own: others may have come before it that were not looked up yet.
+            self._revocations_seen = control.last_revocation
         if control.version != self._version:
             stored = await self.ledger.read(lambda store: store.signing_keys())
             self._signing_keys = SigningKeys(stored, self._master, self._policy, known=self._signing_keys)
             self._version = control.version
-        self._verifier.keys = self._signing_keys.verification_keys(now)
+        self._verifier.keys = self._own_verifier.keys = self._signing_keys.verification_keys(now)
         self._observed_at = now
 
     # Helpers.

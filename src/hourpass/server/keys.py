@@ -46,8 +46,19 @@ class Secrets(NamedTuple):
         return RefreshTokens(self.refresh_ring, issuer=issuer, audience=f"{issuer}/auth/refresh")
 
 
-def prepare(store: Store, master: MasterKey, algorithm: Algorithm, now: int, policy: Policy, random: Random) -> Secrets:
-    """Make what is missing: the pepper, a refresh secret, and a signing key of the wanted algorithm.
+def prepare(
+    store: Store,
+    master: MasterKey,
+    algorithm: Algorithm,
+    now: int,
+    policy: Policy,
+    random: Random,
+    *,
+    serving: bool,
+) -> Secrets:
+    """Make what is missing: the pepper, a refresh secret, and a signing key.
+
+    Only who is `serving` brings a key of another algorithm in: a command may not know what the server was told.
 
     Raises:
         ConfigurationError: where the master key is not the one that sealed what is there.
@@ -58,7 +69,8 @@ def prepare(store: Store, master: MasterKey, algorithm: Algorithm, now: int, pol
         kid = random(6).hex()
         store.add_secret("refresh", kid, master.seal(f"refresh secret {kid}", random(32)), now)
     keys = [stored.key for stored in store.signing_keys() if state_of(stored.key, now, policy) != "gone"]
-    if not any(key.algorithm == algorithm and key.retired_at is None for key in keys):
+    wanted = [key for key in keys if key.algorithm == algorithm and key.retired_at is None] if serving else keys
+    if not wanted:
         _publish(store, master, algorithm, keys, now, policy, random)
     return Secrets(
         pepper=master.open("pepper", store.secrets("pepper")[0][1]),

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from hourpass.core.errors import ConfigurationError, HourpassError, Refused, StorageUnavailable, Unavailable
 from hourpass.core.grant import GrantRef
+from hourpass.core.signing_key import Algorithm
 from hourpass.server.app import App, Receive, Scope, Send
 from hourpass.server.config import Settings, load
 from hourpass.server.http import Asgi, Carrier, Granian, Uvicorn, bind
@@ -79,12 +80,15 @@ def make_data_folder(settings: Settings) -> None:
         raise ConfigurationError(f"cannot make the data folder {settings.data}: {error.strerror}") from error
 
 
-def open_secrets(store: Store, settings: Settings, environ: Mapping[str, str], now: int) -> tuple[MasterKey, Secrets]:
+def open_secrets(
+    store: Store, settings: Settings, environ: Mapping[str, str], now: int, *, serving: bool = False
+) -> tuple[MasterKey, Secrets]:
     """Bring the schema up to date and make or open the secrets."""
     store.migrate(now)
     master = load_master_key(settings.master_key, Path(settings.data), environ)
     with transaction(store):
-        secrets = prepare(store, master, settings.signing_algorithm, now, settings.policy(), os.urandom)  # type: ignore[arg-type]
+        algorithm: Algorithm = settings.signing_algorithm  # type: ignore[assignment]
+        secrets = prepare(store, master, algorithm, now, settings.policy(), os.urandom, serving=serving)
     return master, secrets
 
 
@@ -107,7 +111,7 @@ class _Running:
             raise ConfigurationError(f"another hourpass server runs on the data folder {settings.data}") from None
         store = self._store = open_store(settings)
         try:
-            master, secrets = open_secrets(store, settings, self._environ, now)
+            master, secrets = open_secrets(store, settings, self._environ, now, serving=True)
             store.begin_reading()
             signing_keys = SigningKeys(store.signing_keys(), master, settings.policy())
             store.commit()
