@@ -1,210 +1,239 @@
-"""Tokens, cross-checked with two libraries that know nothing of ours."""
+"""Access tokens and their keys: minting and opening, cross-checked with two libraries that know nothing of ours."""
 
-import base64
 import json
 
 import jwt
+import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
 from hypothesis import given
 from hypothesis import strategies as st
 from joserfc import jws
 from joserfc.jwk import import_key
+from jwt.algorithms import OKPAlgorithm
 
-from hourpass.core.errors import InvalidGrant, InvalidToken
-from hourpass.core.grant import GrantRef
-from hourpass.jose import AccessClaims, RefreshTokens, SigningKeyPair, encode_segment, open_access_token
+from hourpass.jose import (
+    AccessClaims,
+    SigningKeyPair,
+    _raw_signature,
+    decode_segment,
+    encode_segment,
+    open_access_token,
+    verification_key,
+)
 
 CLAIMS = AccessClaims("https://i.test", "s", "https://a.test", 7_200, 3_600, "j", "k", "a b", "g", "production")
+PAYLOAD = json.dumps(msgspec.to_builtins(CLAIMS))
 PAIRS = {name: SigningKeyPair.generate("k1", name) for name in ("ES256", "Ed25519", "RS256")}
-SECRET = b"r" * 32
-REF = GrantRef("vLN4aeuHv8ZP", b"g" * 16)
-SEED = b"s" * 16
+EACH = pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
+NOT_EXPIRED = {"verify_exp": False, "verify_iat": False}
 
 
-def keys(pair):
-    return {pair.header: pair.verification_key}
+def keys(*pairs):
+    return {pair.header: pair.verification_key for pair in pairs}
 
 
-def refresh_tokens(*ring, issuer="https://i.test"):
-    return RefreshTokens(ring or [("r1", SECRET)], issuer=issuer, audience=f"{issuer}/auth/refresh")
+@EACH
+@pytest.mark.parametrize("audience", ["https://a.test", ["https://a.test", "https://b.test"]], ids=["one", "several"])
+def test_what_is_minted_opens_again(pair, audience):
+    minted = msgspec.structs.replace(CLAIMS, aud=audience, scope="", sub="caf\N{LATIN SMALL LETTER E WITH ACUTE}")
 
+    claims, key = open_access_token(pair.mint(minted), keys(*PAIRS.values()))
 
-def problem(token: bytes, pair=PAIRS["ES256"]) -> str:
-    with pytest.raises(InvalidToken) as refusal:
-        open_access_token(token, keys(pair))
-    return refusal.value.problem
-
-
-@pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
-def test_what_is_minted_opens_again(pair):
-    claims, key = open_access_token(pair.mint(CLAIMS), keys(pair))
-
-    assert claims._asdict() == {name: getattr(CLAIMS, name) for name in claims._fields}
+    assert claims._asdict() == msgspec.structs.asdict(minted)
     assert key is pair.verification_key
 
 
-@pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
-def test_typ_is_the_first_member_of_the_header(pair):
+@EACH
+def test_the_header_has_typ_alg_and_kid_in_this_order(pair):
     """The source's tokens begin so, and the verifier compares the segment as it stands."""
     token = pair.mint(CLAIMS)
-    header = base64.urlsafe_b64decode(token.split(b".")[0] + b"==")
 
     assert token.startswith(b"eyJ0eXAiO")
-    assert list(json.loads(header)) == ["typ", "alg", "kid"]
+    assert decode_segment(token.split(b".")[0]) == (b'{"typ":"at+jwt","alg":"%b","kid":"k1"}' % pair.algorithm.encode())
+
+
+@EACH
+def test_a_token_carries_the_claims_of_rfc_9068_and_ours(pair):
+    """RFC 9068 §2.2; nothing else travels."""
+    payload = json.loads(decode_segment(pair.mint(CLAIMS).split(b".")[1]))
+
+    assert payload == {
+        "iss": "https://i.test",
+        "sub": "s",
+        "aud": "https://a.test",
+        "exp": 7_200,
+        "iat": 3_600,
+        "jti": "j",
+        "client_id": "k",
+        "scope": "a b",
+        "sid": "g",
+        "env": "production",
+    }
 
 
 @pytest.mark.parametrize("name", ["ES256", "RS256"])
 def test_pyjwt_verifies_ours_from_the_key_set(name):
+    key = jwt.PyJWK(PAIRS[name].verification_key.jwk)
+
+    claims = jwt.decode(PAIRS[name].mint(CLAIMS), key, [name], audience=CLAIMS.aud, options=NOT_EXPIRED)
+
+    assert claims == msgspec.structs.asdict(CLAIMS)
+
+
+def test_pyjwt_does_not_know_ed25519_by_its_own_name_but_verifies_it_once_told():
+    """RFC 9864's name is `Ed25519`; PyJWT has only the older `EdDSA`. The day it learns, this test says so."""
+    pair = PAIRS["Ed25519"]
+    with pytest.raises(jwt.PyJWKError):
+        jwt.PyJWK(pair.verification_key.jwk)
+
+    told = jwt.PyJWS()
+    told.register_algorithm("Ed25519", OKPAlgorithm())
+
+    assert told.decode(pair.mint(CLAIMS), OKPAlgorithm.from_jwk(pair.verification_key.jwk), ["Ed25519"])
+
+
+@EACH
+def test_joserfc_verifies_ours_from_the_key_set(pair):
+    key = import_key(pair.verification_key.jwk)
+
+    opened = jws.deserialize_compact(pair.mint(CLAIMS), key, algorithms=[pair.algorithm])
+
+    assert json.loads(opened.payload) == msgspec.structs.asdict(CLAIMS)
+    assert opened.headers() == {"typ": "at+jwt", "alg": pair.algorithm, "kid": "k1"}
+
+
+@pytest.mark.parametrize("name", ["ES256", "RS256"])
+def test_a_token_that_pyjwt_made_with_our_key_and_header_opens(name):
     pair = PAIRS[name]
-    key = jwt.PyJWK(pair.verification_key.jwk)
+    headers = {"typ": "at+jwt", "kid": "k1"}
 
-    claims = jwt.decode(
-        pair.mint(CLAIMS), key, [name], audience=CLAIMS.aud, options={"verify_exp": False, "verify_iat": False}
-    )
+    token = jwt.encode(json.loads(PAYLOAD), pair._private, name, headers=headers, sort_headers=False)
 
-    assert claims["sid"] == "g"
+    assert open_access_token(token.encode(), keys(pair))[0].sub == "s"
 
 
-@pytest.mark.parametrize("name", PAIRS)
-def test_joserfc_verifies_ours_from_the_key_set(name):
-    pair = PAIRS[name]
+@EACH
+def test_a_token_that_joserfc_made_with_our_key_and_header_opens(pair):
+    private = import_key(pair.private_bytes(), pair.verification_key.jwk["kty"])
+    header = {"typ": "at+jwt", "alg": pair.algorithm, "kid": "k1"}
 
-    opened = jws.deserialize_compact(
-        pair.mint(CLAIMS),
-        import_key(pair.verification_key.jwk),
-        algorithms=[name],
-        registry=jws.JWSRegistry(algorithms=[name]),
-    )
+    token = jws.serialize_compact(header, PAYLOAD, private, algorithms=[pair.algorithm])
 
-    assert json.loads(opened.payload)["jti"] == "j"
+    assert open_access_token(token.encode(), keys(pair))[0].sub == "s"
 
 
-def test_a_token_that_pyjwt_made_with_our_key_and_header_opens():
-    pair = PAIRS["ES256"]
-    payload = {name: getattr(CLAIMS, name) for name in AccessClaims.__struct_fields__}
-    signer = jwt.get_algorithm_by_name("ES256")
-    signed = pair.header + b"." + encode_segment(json.dumps(payload).encode())
+@EACH
+def test_a_key_that_was_written_down_is_the_same_key(pair):
+    again = SigningKeyPair.from_private_bytes(pair.kid, pair.algorithm, pair.private_bytes())
 
-    token = signed + b"." + encode_segment(signer.sign(signed, pair._private))
-
-    assert open_access_token(token, keys(pair))[0].sub == "s"
+    assert again.verification_key.jwk == pair.verification_key.jwk
+    assert open_access_token(again.mint(CLAIMS), keys(pair))[0].sub == "s"
 
 
-GOOD = PAIRS["ES256"].mint(CLAIMS)
-HEAD, PAYLOAD, SIGNATURE = GOOD.split(b".")
+@EACH
+def test_a_published_key_has_no_private_member(pair):
+    """RFC 7517 §4, RFC 7518 §6: `d` and its company stay here."""
+    material = {"EC": {"crv", "x", "y"}, "OKP": {"crv", "x"}, "RSA": {"n", "e"}}[pair.verification_key.jwk["kty"]]
+
+    assert set(pair.verification_key.jwk) == {"kty", "use", "alg", "kid"} | material
 
 
-def with_header(**members) -> bytes:
-    return encode_segment(json.dumps(members).encode()) + b"." + PAYLOAD + b"." + SIGNATURE
+@pytest.mark.parametrize("coordinate", ["x", "y"])
+def test_a_coordinate_keeps_its_leading_zeros(coordinate):
+    """RFC 7518 §6.2.1.2: 32 octets for P-256, always."""
+    keys = (ec.derive_private_key(number, ec.SECP256R1()) for number in range(1, 10_000))
+    short = next(key for key in keys if getattr(key.public_key().public_numbers(), coordinate) < 2**248)
+    pair = SigningKeyPair("k1", "ES256", short)
+
+    assert len(decode_segment(pair.verification_key.jwk[coordinate].encode())) == 32
+
+
+@EACH
+def test_a_key_is_read_from_what_was_published(pair):
+    published = json.loads(json.dumps(pair.verification_key.jwk))
+
+    key = verification_key(published)
+
+    assert open_access_token(pair.mint(CLAIMS), {key.header: key})[0].sub == "s"
 
 
 @pytest.mark.parametrize(
-    "token",
+    ("name", "changes"),
     [
-        *(with_header(typ="at+jwt", alg=alg, kid="k1") for alg in ("none", "None", "NONE", "nOnE", "HS256", "EdDSA")),
-        with_header(typ="at+jwt", alg="ES256", kid="k1", jwk=PAIRS["RS256"].verification_key.jwk),
-        with_header(typ="at+jwt", alg="ES256", kid="k1", jku="https://evil.test"),
-        with_header(typ="at+jwt", alg="ES256", kid="k1", crit=["b64"], b64=False),
-        with_header(typ="at+jwt", alg="ES256", kid="../../k1"),
-        with_header(typ="rt+jwt", alg="ES256", kid="k1"),
-        with_header(alg="ES256", typ="at+jwt", kid="k1"),
-        HEAD + b"." + PAYLOAD + b"." + encode_segment(bytes(64)),
-        HEAD + b"." + PAYLOAD + b"." + encode_segment(b"\x30\x44" + bytes(68)),
-        HEAD + b"." + PAYLOAD + b"." + encode_segment(b"x" * 63),
-        HEAD + b"." + encode_segment(b"{}") + b"." + SIGNATURE,
+        ("ES256", {"alg": "ES384"}),
+        ("ES256", {"alg": "none"}),
+        ("ES256", {"crv": "P-384"}),
+        ("ES256", {"kty": "oct", "k": "c2VjcmV0"}),
+        ("ES256", {"x": PAIRS["ES256"].verification_key.jwk["y"]}),
+        ("ES256", {"x": "AA=="}),
+        ("RS256", {"alg": "PS256"}),
+        ("RS256", {"alg": "HS256"}),
+        ("RS256", {"e": "Ag"}),
+        ("Ed25519", {"alg": "EdDSA"}),
+        ("Ed25519", {"x": "AAAA"}),
     ],
+    ids=lambda value: value if isinstance(value, str) else next("=".join(member) for member in value.items()),
 )
-def test_what_our_keys_did_not_make_is_refused(token):
-    """RFC 8725 §2.1, §3.1: the token chooses neither its algorithm nor its key."""
-    assert problem(token) == "signature"
+def test_a_key_that_is_none_of_our_three_kinds_or_does_not_fit_together_is_refused(name, changes):
+    with pytest.raises(ValueError):
+        verification_key(PAIRS[name].verification_key.jwk | changes)
 
 
-@pytest.mark.parametrize(
-    "token",
-    [b"", b".", b"a.b", GOOD + b".", GOOD + b"=", GOOD + b" ", b" " + GOOD, GOOD + b"\n", HEAD + b"." + PAYLOAD]
-    + [HEAD + b"." + PAYLOAD + b"." + SIGNATURE[:-1] + last for last in (b"+", b"/", b"\xff")]
-    + [b"a" * 8_193],
-    ids=lambda token: ascii(token[-20:]),
-)
-def test_what_is_no_token_in_shape_is_malformed(token):
-    assert problem(token) == "malformed"
-
-
-@pytest.mark.parametrize(
-    "payload",
-    [
-        b"{}",
-        b"[]",
-        b"\xff",
-        json.dumps({**{n: getattr(CLAIMS, n) for n in AccessClaims.__struct_fields__}, "exp": 7200.0}).encode(),
-        json.dumps({**{n: getattr(CLAIMS, n) for n in AccessClaims.__struct_fields__}, "iat": True}).encode(),
-        json.dumps({**{n: getattr(CLAIMS, n) for n in AccessClaims.__struct_fields__}, "exp": "7200"}).encode(),
-        b'{"sub":"x",' + json.dumps({n: getattr(CLAIMS, n) for n in AccessClaims.__struct_fields__}).encode()[1:],
-    ],
-    ids=["empty", "array", "not UTF-8", "float", "bool", "text", "repeated member"],
-)
-def test_a_signature_over_what_are_no_claims_of_ours_is_malformed(payload):
+def test_the_twin_of_an_ecdsa_signature_names_the_same_token():
+    """(r, n - s) verifies as well: two strings, one `jti`. So nothing of ours is keyed on a token's string."""
+    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
     pair = PAIRS["ES256"]
-    signed = pair.header + b"." + encode_segment(payload)
+    token = pair.mint(CLAIMS)
+    signed, _, signature = token.rpartition(b".")
+    raw = decode_segment(signature)
+    twin_s = (order - int.from_bytes(raw[32:], "big")).to_bytes(32, "big")
+    twin = signed + b"." + encode_segment(raw[:32] + twin_s)
 
-    assert problem(signed + b"." + encode_segment(pair._sign(signed))) == "malformed"
-
-
-@given(st.binary(max_size=200))
-def test_nothing_but_a_refusal_comes_of_arbitrary_bytes(data):
-    problem(data)
-    with pytest.raises(InvalidGrant):
-        refresh_tokens().open(data, 0)
+    assert twin != token
+    assert open_access_token(twin, keys(pair))[0] == open_access_token(token, keys(pair))[0]
 
 
-def test_any_generation_can_be_minted_again():
-    minter = refresh_tokens()
-    tokens = [minter.mint(REF, SEED, 7, issued_at=at, expires_at=9_000) for at in (1, 2)]
-
-    opened = [minter.open(token, 100) for token in tokens]
-
-    assert opened[0] == opened[1]
-    assert (opened[0].ref, opened[0].generation) == (REF, 7)
+# R and S are short once in 256 times each: that has to be met on purpose.
+numbers = st.integers(0, 256).flatmap(lambda bits: st.integers(1, max(1, 2**bits - 1)))
 
 
-@pytest.mark.parametrize(("now", "reason"), [(8_999, None), (9_000, "expired")])
-def test_a_refresh_token_ends_at_exactly_exp(now, reason):
-    token = refresh_tokens().mint(REF, SEED, 0, issued_at=1, expires_at=9_000)
-
-    if reason is None:
-        assert refresh_tokens().open(token, now)
-    else:
-        with pytest.raises(InvalidGrant, match=reason):
-            refresh_tokens().open(token, now)
-
-
-def test_an_older_secret_of_the_ring_still_opens_and_the_newest_mints():
-    old = refresh_tokens(("r0", b"o" * 32)).mint(REF, SEED, 0, issued_at=1, expires_at=9)
-    both = refresh_tokens(("r1", SECRET), ("r0", b"o" * 32))
-
-    assert both.open(old, 1).ref == REF
-    assert refresh_tokens().open(both.mint(REF, SEED, 1, issued_at=1, expires_at=9), 1).generation == 1
-
-
-def test_neither_kind_of_token_stands_in_for_the_other():
-    refresh = refresh_tokens().mint(REF, SEED, 0, issued_at=1, expires_at=9_000)
-
-    assert problem(refresh) == "signature"
-    with pytest.raises(InvalidGrant, match=r"malformed|header"):
-        refresh_tokens().open(GOOD, 1)
-
-
-def test_another_issuers_refresh_token_is_refused():
-    token = refresh_tokens(issuer="https://other.test").mint(REF, SEED, 0, issued_at=1, expires_at=9)
-
-    with pytest.raises(InvalidGrant, match="another issuer"):
-        refresh_tokens().open(token, 1)
-
-
-@given(st.integers(1, 2**256 - 1), st.integers(1, 2**256 - 1))
-def test_a_raw_signature_is_what_the_der_one_says(r, s):
-    from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-
-    from hourpass.jose import _raw_signature
-
+@given(numbers, numbers)
+def test_a_raw_signature_is_what_the_der_one_says_however_short(r, s):
+    """RFC 7518 §3.4: R || S, 32 octets each, leading zeros kept."""
     assert _raw_signature(encode_dss_signature(r, s)) == r.to_bytes(32, "big") + s.to_bytes(32, "big")
+
+
+def test_a_thousand_signatures_are_read_as_the_library_reads_them():
+    for number in range(1_000):
+        der = PAIRS["ES256"]._private.sign(number.to_bytes(8, "big"), ec.ECDSA(SHA256()))
+        r, s = decode_dss_signature(der)
+        assert _raw_signature(der) == r.to_bytes(32, "big") + s.to_bytes(32, "big")
+
+
+@given(st.binary(max_size=40))
+def test_bytes_have_exactly_one_spelling(data):
+    spelling = encode_segment(data)
+
+    assert decode_segment(spelling) == data
+    for other in (
+        spelling + b"=",
+        spelling + b"==",
+        b" " + spelling,
+        spelling + b"\n",
+        spelling + b"A=",
+        spelling + b".",
+    ):
+        with pytest.raises(ValueError):
+            decode_segment(other)
+
+
+@given(st.binary(max_size=12) | st.text("ABab01-_+/= \n", max_size=12).map(str.encode))
+def test_whatever_decodes_is_spelled_as_we_would(segment):
+    try:
+        data = decode_segment(segment)
+    except ValueError:
+        return
+    assert encode_segment(data) == segment

@@ -50,6 +50,9 @@ def test_the_drawing_shows_the_tree_as_it_is():
     [
         (errors.InvalidRequest("d", name="apiKey"), "name", "apiKey"),
         (errors.InvalidRequest("d"), "name", ""),
+        (errors.InvalidRequest("d", name="apiKey"), "names", ("apiKey",)),
+        (errors.InvalidRequest("d", names=("apiKey", "scope")), "name", "apiKey"),
+        (errors.InvalidRequest("d"), "names", ()),
         (errors.InvalidCredentials("d", reason="expired"), "reason", "expired"),
         (errors.InvalidCredentials("d"), "reason", None),
         (errors.InvalidGrant("ahead", "d"), "reason", "ahead"),

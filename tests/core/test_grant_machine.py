@@ -226,11 +226,11 @@ class CapMachine(RuleBasedStateMachine):
     def exchange(self, count):
         for _ in range(count):
             grant_id = (len(self.rows) + len(self.closed)).to_bytes(16, "big")
-            # Room is made for the newcomer, so it is not among those that could be closed.
-            self.make_room(excess_grants(len(self.rows) + 1, self.policy))
             self.rows[grant_id] = open_grant(
                 grant_id=grant_id, seed=b"s" * 16, key_id="key", scope=None, now=self.now, policy=self.policy
             )
+            # The newcomer is among those that may be closed: where all others refreshed, it makes room itself.
+            self.make_room(excess_grants(len(self.rows), self.policy))
             assert len(self.rows) <= self.policy.grants_per_key
 
     def make_room(self, count):

@@ -33,14 +33,3 @@ def test_a_request_in_flight_finishes_and_a_new_one_is_refused(serve, http_serve
     assert refused
     assert answer.startswith(b"HTTP/1.1 200")
     assert server.process.wait(30) == 0
-
-
-def test_a_second_server_on_the_folder_is_refused_and_the_first_goes_on(serve):
-    server = serve()
-
-    second = server.command("serve", "--port", "0", "--admin-listen", "off", check=False)
-
-    assert second.returncode == 1
-    assert "another hourpass server runs on the data folder" in second.stderr
-    assert server.stop() == 0
-    assert (server.data.stat().st_mode & 0o777, (server.data / "master.key").stat().st_mode & 0o777) == (0o700, 0o600)

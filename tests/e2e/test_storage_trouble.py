@@ -1,44 +1,83 @@
 """Storage trouble is 503, never bad credentials, and it passes by itself (contract.md; grants.md, invariant 4)."""
 
+import asyncio
 import resource
+import time
 
 import apsw
 import httpx2
+import pytest
+from tests.e2e.conftest import exchange, generation, new_pair, refresh, verify
+
+LOCKED_FOR = 4.0
+"""Seconds; the server waits for half of that before it tells a caller to come back."""
 
 
-def exchange(server, api_key: str) -> httpx2.Response:
-    return httpx2.post(f"{server.url}/auth/api-key", json={"apiKey": api_key}, timeout=10)
-
-
-def test_a_database_locked_by_another_process_is_503_and_recovers(serve):
+@pytest.mark.anyio
+async def test_while_another_process_holds_the_database_all_that_writes_is_503_and_verifying_goes_on(serve):
     server = serve()
     api_key = server.create_key()["api_key"]
-    token = exchange(server, api_key).json()["access_token"]
-    other = apsw.Connection(str(server.data / "hourpass.db"))
-    other.execute("begin immediate")
+    pair, doomed = exchange(server, api_key).json(), exchange(server, api_key).json()
+    form = {"grant_type": "refresh_token", "refresh_token": pair["refresh_token"]}
+    bearer = {"authorization": f"Bearer {pair['access_token']}"}
+    async with httpx2.AsyncClient(base_url=server.url, timeout=15) as http:
 
-    refused = exchange(server, api_key)
-    verified = httpx2.get(f"{server.url}/auth/verify", headers={"authorization": f"Bearer {token}"})
-    other.execute("rollback")
-    other.close()
+        async def ask_everything() -> list[httpx2.Response]:
+            return await asyncio.gather(
+                http.post("/auth/api-key", json={"apiKey": api_key}),
+                http.post("/auth/refresh", json={"refreshToken": pair["refresh_token"]}),
+                http.post("/oauth/token", data=form),
+                http.post("/oauth/revoke", data={"token": doomed["access_token"]}),
+            )
 
-    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
-    assert verified.status_code == 204
-    assert exchange(server, api_key).status_code == 200
+        other = apsw.Connection(str(server.data / "hourpass.db"))
+        other.execute("begin immediate")
+        locked = time.monotonic()
+        asking = asyncio.create_task(ask_everything())
+        verified = set()
+        while not asking.done() or time.monotonic() - locked < LOCKED_FOR:
+            verified.add((await http.get("/auth/verify", headers=bearer)).status_code)
+            await asyncio.sleep(0.05)
+        other.close()
+        recovered = await ask_everything()
+
+    refused = asking.result()
+    assert [(answer.status_code, answer.headers["retry-after"]) for answer in refused] == [(503, "1")] * 4
+    assert verified == {204}
+    assert [answer.status_code for answer in recovered] == [200] * 4
+    assert {generation(answer.json()["refresh_token"]) for answer in recovered[1:3]} == {1}
 
 
-def test_a_full_disk_is_503_and_recovers(serve):
-    """Files may not grow past a limit, as on a full disk; then they may again."""
+def test_a_disk_that_is_full_is_503_and_recovers_with_nothing_lost(serve):
+    """The log may not grow past its size, as on a full disk; then it may again."""
     server = serve()
     api_key = server.create_key()["api_key"]
-    pair = exchange(server, api_key).json()
-    log_size = (server.data / "hourpass.db-wal").stat().st_size
-    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (log_size, resource.RLIM_INFINITY))
+    pairs = [exchange(server, api_key).json() for _ in range(4)]
+    pairs[1:3] = [refresh(server, pair["refresh_token"]).json() for pair in pairs[1:3]]
+    size = (server.data / "hourpass.db-wal").stat().st_size
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
-    refused = [exchange(server, api_key).status_code for _ in range(3)]
+    refused = [exchange(server, api_key), *(refresh(server, pair["refresh_token"]) for pair in pairs)]
+    verified = verify(server, pairs[0]["access_token"])
     resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
-    assert set(refused) == {503}
+    assert [(answer.status_code, answer.headers["retry-after"]) for answer in refused] == [(503, "1")] * 5
+    assert verified == 204
+    refreshed = [refresh(server, pair["refresh_token"]).raise_for_status().json() for pair in pairs]
+    assert [generation(pair["refresh_token"]) for pair in refreshed] == [1, 2, 2, 1]
     assert exchange(server, api_key).status_code == 200
-    refreshed = httpx2.post(f"{server.url}/auth/refresh", json={"refreshToken": pair["refresh_token"]})
-    assert refreshed.status_code == 200
+
+
+def test_a_server_that_is_killed_on_a_full_disk_comes_back_with_all_that_was_acknowledged(serve):
+    server = serve()
+    pair = new_pair(server)
+    newer = refresh(server, pair["refresh_token"]).json()
+    size = (server.data / "hourpass.db-wal").stat().st_size
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    assert refresh(server, newer["refresh_token"]).status_code == 503
+
+    server.kill()
+    server.restart()
+
+    assert verify(server, newer["access_token"]) == 204
+    assert generation(refresh(server, newer["refresh_token"]).json()["refresh_token"]) == 2

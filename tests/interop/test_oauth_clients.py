@@ -1,12 +1,8 @@
-"""Unmodified OAuth 2 clients and curl against a real server."""
-
-import json
-import shutil
-import subprocess
+"""Unmodified OAuth 2 clients against a real server."""
 
 import pytest
-from authlib.integrations.requests_client import OAuth2Session
-from oauthlib.oauth2 import BackendApplicationClient
+from authlib.integrations.requests_client import OAuth2Session, OAuthError
+from oauthlib.oauth2 import BackendApplicationClient, InvalidGrantError
 from requests_oauthlib import OAuth2Session as RequestsSession
 
 
@@ -44,19 +40,55 @@ def test_requests_oauthlib_gets_and_refreshes(serve, monkeypatch):
     session.close()
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on this machine")
-def test_curl_as_in_the_source(serve):
-    server = serve()
-    key = server.create_key()["api_key"]
+def test_authlib_refreshes_by_itself_what_has_expired(demo):
+    """Its clock is the `expires_at` it keeps; the next request refreshes first."""
+    saved = []
+    client = OAuth2Session(
+        demo.key_id,
+        demo.api_key,
+        token_endpoint=f"{demo.url}/oauth/token",
+        update_token=lambda token, refresh_token=None, access_token=None: saved.append(token),
+    )
+    first = client.fetch_token(grant_type="client_credentials")
+    client.token = {**first, "expires_at": 1}
 
-    def post(path: str, body: dict) -> dict:
-        headers = ["--header", "Accept: application/json", "--header", "Content-Type: application/json"]
-        command = ["curl", "-s", "--request", "POST", "--url", server.url + path, *headers, "--data", json.dumps(body)]
-        return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert len(client.get(f"{demo.url}/videos").json()["data"]) == 12
+    assert [token["access_token"] for token in saved] == [client.token["access_token"]]
+    assert saved[0]["access_token"] != first["access_token"]
 
-    first = post("/auth/api-key", {"apiKey": key})
-    second = post("/auth/refresh", {"refreshToken": first["refresh_token"]})
 
-    assert list(first) == ["token_type", "expires_in", "access_token", "refresh_token"]
-    assert (first["token_type"], first["expires_in"]) == ("Bearer", 3600)
-    assert second["refresh_token"] != first["refresh_token"]
+@pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
+def test_authlib_proves_itself_either_way_and_understands_a_refusal(demo, method):
+    """RFC 6749 §2.3.1, and `invalid_client` of §5.2."""
+    endpoint = f"{demo.url}/oauth/token"
+    good = OAuth2Session(demo.key_id, demo.api_key, token_endpoint_auth_method=method)
+    bad = OAuth2Session(demo.key_id, "nonsense", token_endpoint_auth_method=method)
+
+    assert good.fetch_token(endpoint, grant_type="client_credentials")["expires_in"] == 3600
+    with pytest.raises(OAuthError, match="invalid_client"):
+        bad.fetch_token(endpoint, grant_type="client_credentials")
+
+
+def test_requests_oauthlib_refreshes_by_itself_what_has_expired(demo, monkeypatch):
+    monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
+    saved = []
+    session = RequestsSession(
+        client=BackendApplicationClient(demo.key_id),
+        auto_refresh_url=f"{demo.url}/oauth/token",
+        token_updater=saved.append,
+    )
+    first = session.fetch_token(f"{demo.url}/oauth/token", client_secret=demo.api_key)
+    session.token = {**first, "expires_at": 1, "expires_in": -1}
+
+    assert len(session.get(f"{demo.url}/videos").json()["data"]) == 12
+    assert [token["refresh_token"] != first["refresh_token"] for token in saved] == [True]
+    session.close()
+
+
+def test_requests_oauthlib_understands_a_refused_refresh_token(demo, monkeypatch):
+    monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
+    session = RequestsSession(client=BackendApplicationClient(demo.key_id), token={"access_token": "x"})
+
+    with pytest.raises(InvalidGrantError):
+        session.refresh_token(f"{demo.url}/oauth/token", refresh_token="nonsense")
+    session.close()

@@ -1,5 +1,7 @@
 """`hourpass audit`."""
 
+import contextlib
+import json
 import time
 
 import click
@@ -25,12 +27,20 @@ def audit(flags: dict[str, object], follow: bool, last: int, as_json: bool) -> N
     if as_json and not follow:
         print_json([_facts(record) for record in _after(flags, seen)])
         return
+    with contextlib.suppress(KeyboardInterrupt):
+        _show(flags, seen, follow=follow, as_json=as_json)
+
+
+def _show(flags: dict[str, object], seen: int, *, follow: bool, as_json: bool) -> None:
     while True:
         for record in _after(flags, seen):
             facts = _facts(record)
+            seen = record.n
+            if as_json:
+                print(json.dumps(facts, ensure_ascii=False), flush=True)
+                continue
             detail = " ".join(f"{name}={value}" for name, value in facts.items() if name not in ("n", "at", "event"))
             print(f"{facts['at']}  {record.event:24}  {detail}", flush=True)
-            seen = record.n
         if not follow:
             return
         time.sleep(0.5)

@@ -95,6 +95,8 @@ def _listen(value: object) -> str:
     text = _text(value)
     if text != "off" and not re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\s]+):[0-9]{1,5}", text):
         raise ValueError("wants HOST:PORT, or off")
+    if text != "off" and int(text.rpartition(":")[2]) > 65_535:
+        raise ValueError("wants HOST:PORT with a port up to 65535, or off")
     return text
 
 
@@ -241,7 +243,7 @@ def load(
         source, value = next(
             ((source, layer[name]) for layer, source in layers if name in layer), ("default", field.default)
         )
-        if value is not field.default:
+        if source != "default":
             try:
                 value = field.metadata["parse"](value)
             except ValueError as error:

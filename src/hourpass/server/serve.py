@@ -238,7 +238,7 @@ def serve(
     Raises:
         ConfigurationError: where it cannot start.
     """
-    configure_logging(settings.log_format)
+    configure_logging(settings.log_format, colours=not environ.get("NO_COLOR"))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings, environ, wrap, ready))
 

@@ -24,11 +24,13 @@ _REFRESH_OUTCOMES = (
 )  # fmt: skip
 
 
-def configure_logging(log_format: str, stream: TextIO = sys.stderr) -> None:
+def configure_logging(log_format: str, stream: TextIO = sys.stderr, *, colours: bool = True) -> None:
     """Set up every logger of the process: one line for each event, JSON unless on a terminal."""
     console = log_format == "console" or (log_format == "auto" and stream.isatty())
     renderer: structlog.types.Processor = (
-        structlog.dev.ConsoleRenderer(colors=stream.isatty()) if console else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer(colors=colours and stream.isatty())
+        if console
+        else structlog.processors.JSONRenderer()
     )
     handler = logging.StreamHandler(stream)
     handler.setFormatter(

@@ -1,0 +1,184 @@
+"""Grants: kept as they were given, moved on only from the state that was decided on."""
+
+import pytest
+from tests.contract.conftest import KEY, NOW, make_grant, rotated
+
+from hourpass.core.grant import GrantAge, GrantRef
+from hourpass.server.store import Expiry, transaction
+
+FULL_RING = tuple(NOW - n for n in range(8))
+
+
+@pytest.mark.parametrize(
+    "grant",
+    [
+        pytest.param(make_grant(), id="never refreshed"),
+        pytest.param(make_grant(generation=8, superseded=FULL_RING), id="a full ring"),
+        pytest.param(make_grant(generation=2**62), id="a huge generation"),
+        pytest.param(make_grant(scope=""), id="a scope narrowed to nothing, which is not the same as none"),
+        pytest.param(make_grant(scope="a b"), id="a narrowed scope"),
+        pytest.param(make_grant(grant_id=bytes(16), seed=b"\0" * 16), id="zero bytes"),
+        pytest.param(
+            make_grant(grant_id=b"\xff" * 16, seed=b"'\";--\0\n\xc3\x28\xff\xfe\xfd\xfc\xfb\xfa\xf9"), id="any bytes"
+        ),
+    ],
+)
+def test_a_grant_comes_back_as_it_was_opened(store, grant):
+    store.add_grants([grant])
+
+    assert store.grants([grant.ref]) == {grant.ref: grant}
+    assert store.find_grant(grant.grant_id) == grant
+
+
+def test_only_the_grants_that_exist_are_returned(store):
+    here = [make_grant(1), make_grant(2)]
+    store.add_grants(here)
+    missing = make_grant(3).ref
+
+    assert store.grants([here[0].ref, missing, here[1].ref]) == {grant.ref: grant for grant in here}
+    assert store.grants([missing]) == store.grants([]) == {}
+    assert store.find_grant(missing.grant_id) is None
+
+
+def test_a_grant_is_found_only_under_its_own_key(store):
+    grant = make_grant()
+    store.add_grants([grant])
+
+    assert store.grants([GrantRef("anotherkey00", grant.grant_id)]) == {}
+
+
+def test_keys_that_differ_in_case_only_are_different_keys(store):
+    """Key ids are base 62: a database whose text compares without case would mix them up."""
+    lower, upper = make_grant(key_id="aaaaaaaaaaaa"), make_grant(key_id="AAAAAAAAAAAA")
+    store.add_grants([lower, upper])
+
+    assert store.grants([lower.ref]) == {lower.ref: lower}
+    assert store.count_grants("aaaaaaaaaaaa") == 1
+
+
+def test_a_rotation_is_stored_where_the_grant_is_as_it_was_decided_on(store):
+    grant = make_grant()
+    store.add_grants([grant])
+
+    assert store.save_rotations([(0, rotated(grant))]) == {grant.ref}
+    assert store.grants([grant.ref]) == {grant.ref: rotated(grant)}
+
+
+@pytest.mark.parametrize("decided_on", [0, 2], ids=["an older generation", "a newer generation"])
+def test_a_rotation_loses_where_the_generation_moved(store, decided_on):
+    grant = make_grant(generation=1, superseded=(NOW,))
+    store.add_grants([grant])
+
+    assert store.save_rotations([(decided_on, rotated(grant))]) == set()
+    assert store.grants([grant.ref]) == {grant.ref: grant}
+
+
+def test_the_same_rotation_wins_only_once(store):
+    grant = make_grant()
+    store.add_grants([grant])
+    store.save_rotations([(0, rotated(grant, NOW + 5))])
+
+    assert store.save_rotations([(0, rotated(grant, NOW + 6))]) == set()
+    assert store.grants([grant.ref])[grant.ref].superseded == (NOW + 5,)
+
+
+def test_a_rotation_loses_where_the_grant_was_revoked(store):
+    grant = make_grant()
+    store.add_grants([grant])
+    revoked = grant._replace(revoked_at=NOW + 1, revoked_why="revoked")
+    store.revoke_grant(revoked)
+
+    assert store.save_rotations([(0, rotated(grant))]) == set()
+    assert store.grants([grant.ref]) == {grant.ref: revoked}
+
+
+def test_a_rotation_loses_where_the_grant_is_gone(store):
+    assert store.save_rotations([(0, rotated(make_grant()))]) == set()
+
+
+def test_of_many_rotations_each_wins_or_loses_alone(store):
+    grants = [make_grant(number) for number in range(1, 5)]
+    store.add_grants(grants)
+    store.save_rotations([(0, rotated(grants[1]))])
+
+    won = store.save_rotations([(0, rotated(grant)) for grant in grants])
+
+    assert won == {grants[0].ref, grants[2].ref, grants[3].ref}
+
+
+def test_a_rotation_loses_where_another_connection_moved_the_grant(shared):
+    ours, theirs = shared.connect(), shared.connect()
+    grant = make_grant()
+    with transaction(ours):
+        ours.add_grants([grant])
+    with transaction(theirs):
+        assert theirs.save_rotations([(0, rotated(grant))]) == {grant.ref}
+
+    with transaction(ours):
+        assert ours.save_rotations([(0, rotated(grant, NOW + 9))]) == set()
+        assert ours.grants([grant.ref]) == {grant.ref: rotated(grant)}
+
+
+def test_the_first_decision_to_revoke_stands(store):
+    grant = make_grant()
+    store.add_grants([grant])
+    first = grant._replace(revoked_at=NOW + 1, revoked_why="replayed")
+
+    assert store.revoke_grant(first) is True
+    assert store.revoke_grant(grant._replace(revoked_at=NOW + 2, revoked_why="revoked")) is False
+    assert store.grants([grant.ref]) == {grant.ref: first}
+
+
+def test_a_grant_that_does_not_exist_cannot_be_revoked(store):
+    assert store.revoke_grant(make_grant(revoked_at=NOW, revoked_why="revoked")) is False
+
+
+def test_revoking_changes_nothing_but_the_end(store):
+    """The caller may have read the grant before another node rotated it."""
+    grant = make_grant()
+    store.add_grants([grant])
+    store.save_rotations([(0, rotated(grant))])
+
+    store.revoke_grant(grant._replace(revoked_at=NOW + 1, revoked_why="revoked"))
+
+    expected = rotated(grant)._replace(revoked_at=NOW + 1, revoked_why="revoked")
+    assert store.grants([grant.ref]) == {grant.ref: expected}
+
+
+def test_only_grants_of_the_key_that_are_not_revoked_are_counted_and_aged(store):
+    mine = [make_grant(1), make_grant(2, generation=3, created_at=NOW + 1, idle_expires_at=NOW + 9), make_grant(3)]
+    store.add_grants([*mine, make_grant(4, key_id="anotherkey00")])
+    store.revoke_grant(mine[2]._replace(revoked_at=NOW, revoked_why="revoked"))
+
+    assert store.count_grants(KEY) == 2
+    assert sorted(store.grant_ages(KEY)) == [
+        GrantAge(mine[0].grant_id, 0, NOW + 1_000, NOW),
+        GrantAge(mine[1].grant_id, 3, NOW + 9, NOW + 1),
+    ]
+
+
+def test_a_key_without_grants_has_none(store):
+    assert store.count_grants(KEY) == 0
+    assert store.grant_ages(KEY) == []
+
+
+def test_deleting_takes_just_the_grants_that_are_named(store):
+    grants = [make_grant(number) for number in range(1, 4)]
+    store.add_grants(grants)
+
+    store.delete_grants([grants[0].ref, grants[2].ref, make_grant(9).ref])
+
+    assert store.grants_of_key(KEY, b"", 10) == [grants[1]]
+    store.delete_grants([])
+    assert store.count_grants(KEY) == 1
+
+
+def test_what_pruning_sees_includes_the_revoked(store):
+    live, ended = make_grant(1), make_grant(2)
+    store.add_grants([live, ended])
+    store.revoke_grant(ended._replace(revoked_at=NOW + 3, revoked_why="revoked"))
+
+    assert store.expiries_page(GrantRef("", b""), 10) == [
+        Expiry(live.ref, NOW + 1_000, NOW + 2_000, None),
+        Expiry(ended.ref, NOW + 1_000, NOW + 2_000, NOW + 3),
+    ]

@@ -1,0 +1,135 @@
+"""API keys, signing keys and secrets, and the version by which other processes notice their changes."""
+
+import pytest
+from tests.contract.conftest import KEY, NOW, make_key
+
+from hourpass.core.signing_key import SigningKey
+from hourpass.server.store import StoredSigningKey, transaction
+
+SIGNING_KEY = StoredSigningKey(SigningKey("kid1", "ES256", NOW, NOW + 600), b"sealed\0bytes")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        pytest.param(make_key(), id="only what has to be there"),
+        pytest.param(
+            make_key(
+                subject="account-7",
+                scope="a b",
+                environment="sandbox",
+                audience="https://api.example.com",
+                retry_window=0,
+                allowed_ips=("10.0.0.0/8", "2001:db8::/32"),
+                expires_at=NOW + 1,
+            ),
+            id="everything set",
+        ),
+    ],
+)
+def test_an_api_key_comes_back_as_it_was_made(store, key):
+    store.add_key(key)
+
+    assert store.key(key.key_id) == key
+    assert store.keys_page("", 10) == [key]
+
+
+@pytest.mark.parametrize("key_id", ["nosuchkey000", KEY.swapcase(), "", "' or 1=1 --"])
+def test_an_unknown_key_is_none(store, key_id):
+    store.add_key(make_key())
+
+    assert store.key(key_id) is None
+
+
+def test_the_first_end_of_a_key_stands(store):
+    store.add_key(make_key())
+
+    assert store.revoke_key(KEY, NOW + 1) is True
+    assert store.revoke_key(KEY, NOW + 2) is False
+    assert store.key(KEY) == make_key(revoked_at=NOW + 1)
+
+
+def test_a_key_that_does_not_exist_cannot_be_revoked(store):
+    assert store.revoke_key("nosuchkey000", NOW) is False
+
+
+def test_signing_keys_come_back_with_their_sealed_half(store):
+    later = StoredSigningKey(SigningKey("kid0", "RS256", NOW + 1, NOW + 700), bytes(1_200))
+    store.add_signing_key(later)
+    store.add_signing_key(SIGNING_KEY)
+
+    assert sorted(store.signing_keys()) == sorted([SIGNING_KEY, later])
+
+
+def test_the_first_retirement_of_a_signing_key_stands(store):
+    store.add_signing_key(SIGNING_KEY)
+
+    store.retire_signing_key("kid1", NOW + 9)
+    store.retire_signing_key("kid1", NOW + 99)
+
+    assert store.signing_keys()[0].key == SIGNING_KEY.key._replace(retired_at=NOW + 9)
+
+
+def test_secrets_come_newest_first_and_by_their_name(store):
+    """The newest refresh secret mints, the others only open."""
+    store.add_secret("refresh", "b", b"old", NOW)
+    store.add_secret("refresh", "c", b"newest", NOW + 2)
+    store.add_secret("refresh", "a", b"middle", NOW + 1)
+    store.add_secret("pepper", "1", b"other", NOW + 3)
+
+    assert store.secrets("refresh") == [("c", b"newest"), ("a", b"middle"), ("b", b"old")]
+    assert store.secrets("pepper") == [("1", b"other")]
+    assert store.secrets("nothing") == []
+
+
+CHANGES_OF_KEYS = {
+    "add an API key": lambda store: store.add_key(make_key("newkey000000")),
+    "revoke an API key": lambda store: store.revoke_key(KEY, NOW),
+    "add a secret": lambda store: store.add_secret("refresh", "k", b"sealed", NOW),
+    "add a signing key": lambda store: store.add_signing_key(StoredSigningKey(SIGNING_KEY.key, b"sealed")),
+    "retire a signing key": lambda store: store.retire_signing_key("kid0", NOW),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES_OF_KEYS.values(), ids=CHANGES_OF_KEYS)
+def test_every_change_of_keys_is_seen_by_another_connection(shared, change):
+    ours, theirs = shared.connect(), shared.connect()
+    with transaction(ours):
+        ours.add_key(make_key())
+        ours.add_signing_key(StoredSigningKey(SigningKey("kid0", "ES256", NOW, NOW), b"sealed"))
+    before = seen_by(theirs)
+
+    with transaction(ours):
+        change(ours)
+
+    assert seen_by(theirs).version > before.version
+
+
+def test_what_is_no_change_of_keys_leaves_the_version_alone(store):
+    """Every process reads its keys again after a change: a refresh must not cause that."""
+    store.add_key(make_key())
+    store.revoke_key(KEY, NOW)
+    before = store.control().version
+
+    store.revoke_key(KEY, NOW + 1)
+    store.add_revocation("key", KEY, NOW + 1)
+
+    assert store.control().version == before
+
+
+def test_a_change_that_was_undone_is_no_change(store):
+    before = store.control()
+    store.rollback()
+    store.begin(wait=True)
+    store.add_key(make_key())
+    store.rollback()
+    store.begin_reading()
+
+    assert store.control() == before
+
+
+def seen_by(store):
+    store.begin_reading()
+    control = store.control()
+    store.commit()
+    return control

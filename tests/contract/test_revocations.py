@@ -1,0 +1,108 @@
+"""The numbered list of revocations, and the audit trail."""
+
+import pytest
+from tests.contract.conftest import NOW
+
+from hourpass.core import audit
+from hourpass.core.revocation import Revocation
+from hourpass.server.store import AuditRecord, transaction
+
+
+@pytest.mark.parametrize("kind", ["grant", "key", "token", "issued_before"])
+def test_an_entry_gets_the_next_number_and_comes_back(store, kind):
+    first = store.add_revocation(kind, "one", NOW + 1)
+    second = store.add_revocation(kind, "two", NOW + 1)
+
+    assert (first.kind, first.value, first.until) == (kind, "one", NOW + 1)
+    assert second.n > first.n > 0
+    assert store.revocations_after(0, NOW) == [first, second]
+
+
+def test_only_entries_after_the_number_are_returned_in_order(store):
+    entries = [store.add_revocation("grant", f"grant{n}", NOW + 1) for n in range(5)]
+
+    assert store.revocations_after(entries[1].n, NOW) == entries[2:]
+    assert store.revocations_after(entries[-1].n, NOW) == []
+
+
+def test_at_exactly_its_end_an_entry_can_refuse_nothing_more(store):
+    entry = store.add_revocation("token", "jti", NOW)
+
+    assert store.revocations_after(0, NOW - 1) == [entry]
+    assert store.revocations_after(0, NOW) == []
+
+
+def test_pruning_forgets_just_what_can_refuse_nothing_any_more(store):
+    store.add_revocation("token", "over", NOW)
+    alive = store.add_revocation("token", "alive", NOW + 1)
+
+    store.prune_revocations(NOW)
+
+    assert store.revocations_after(0, 0) == [alive]
+
+
+def test_numbers_are_never_given_out_twice_even_after_pruning(store):
+    """A reader that has seen number n asks for what comes after it: an entry under an old number would be missed."""
+    last = [store.add_revocation("token", f"jti{n}", NOW) for n in range(3)][-1]
+    store.prune_revocations(NOW)
+
+    assert store.add_revocation("token", "later", NOW + 1).n == last.n + 1
+
+
+def test_numbers_are_never_given_out_twice_after_the_store_was_opened_again(shared):
+    store = shared.connect()
+    with transaction(store):
+        last = store.add_revocation("token", "jti", NOW)
+        store.prune_revocations(NOW)
+    store.close()
+
+    store = shared.connect()
+    with transaction(store):
+        assert store.add_revocation("token", "later", NOW + 1).n == last.n + 1
+
+
+def test_another_connection_sees_that_there_is_a_newer_entry(shared):
+    ours, theirs = shared.connect(), shared.connect()
+    with transaction(ours):
+        entry = ours.add_revocation("key", "value", NOW + 1)
+
+    with transaction(theirs):
+        assert theirs.control().last_revocation == entry.n
+        assert theirs.revocations_after(0, NOW) == [Revocation(entry.n, "key", "value", NOW + 1)]
+
+
+EVENTS = [
+    audit.KeyCreated("key1", "a name – with a dash", "cli:me"),
+    audit.KeyRevoked("key1", "cli:me"),
+    audit.GrantRevoked("aa" * 16, "key1", "revoked", "cli:me"),
+    audit.RefreshReplayed("aa" * 16, "key1", 3, 5),
+    audit.RefreshAhead("aa" * 16, "key1", 9, 5),
+    audit.GrantsClosed("key1", 100),
+    audit.TokenRevoked("jti", "aa" * 16, "key1", "client"),
+    audit.SigningKeyPublished("kid1", "ES256", NOW),
+]
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=audit.event_name)
+def test_an_event_comes_back_with_all_its_members(store, event):
+    store.append_audit(NOW, [event])
+
+    (record,) = store.audit_after(0, 10)
+    members = {"key_id": record.key_id, "grant_id": record.grant_id, **record.detail}
+    assert (record.at, record.event) == (NOW, audit.event_name(event))
+    assert {name: value for name, value in members.items() if value is not None} == event._asdict()
+
+
+def test_events_of_one_call_keep_their_order(store):
+    store.append_audit(NOW, EVENTS)
+
+    assert [record.event for record in store.audit_after(0, 10)] == [audit.event_name(event) for event in EVENTS]
+    assert isinstance(store.audit_after(0, 1)[0], AuditRecord)
+
+
+def test_the_newest_number_of_the_trail(store):
+    assert store.last_audit() == 0
+    store.append_audit(NOW, EVENTS[:3])
+
+    assert store.last_audit() == store.audit_after(0, 10)[-1].n
+    assert store.audit_after(store.last_audit(), 10) == []

@@ -1,0 +1,182 @@
+"""Transactions: all or nothing, one writer at a time, and readers that nobody holds up."""
+
+import threading
+
+import pytest
+from tests.contract.conftest import NOW, make_grant, make_key, rotated
+
+from hourpass.core.errors import StorageUnavailable
+from hourpass.server.store import transaction
+
+
+def test_what_was_committed_is_there_for_everybody(shared):
+    ours, theirs = shared.connect(), shared.connect()
+    with transaction(ours):
+        ours.add_grants([make_grant()])
+
+    with transaction(theirs):
+        assert theirs.grants([make_grant().ref]) == {make_grant().ref: make_grant()}
+
+
+def test_a_rollback_undoes_everything_since_the_beginning(database):
+    store = database.connect()
+    with transaction(store):
+        store.add_grants([make_grant(1)])
+        store.add_key(make_key())
+
+    store.begin(wait=True)
+    store.add_grants([make_grant(2)])
+    store.save_rotations([(0, rotated(make_grant(1)))])
+    store.revoke_key(make_key().key_id, NOW)
+    store.add_revocation("key", "value", NOW + 1)
+    store.delete_grants([make_grant(1).ref])
+    store.rollback()
+
+    with transaction(store):
+        assert store.grants_of_key(make_grant().key_id, b"", 10) == [make_grant(1)]
+        assert store.key(make_key().key_id) == make_key()
+        assert store.revocations_after(0, NOW) == []
+
+
+def test_an_error_inside_a_transaction_undoes_it_and_is_passed_on(database):
+    store = database.connect()
+
+    with pytest.raises(LookupError, match="mine"), transaction(store):
+        store.add_grants([make_grant()])
+        raise LookupError("mine")
+
+    with transaction(store):
+        assert store.grants([make_grant().ref]) == {}
+
+
+def test_a_rollback_without_a_transaction_does_nothing(database):
+    store = database.connect()
+    store.rollback()
+    store.begin(wait=True)
+    store.rollback()
+    store.rollback()
+
+
+def test_nothing_is_seen_by_others_before_the_commit(shared):
+    ours, theirs = shared.connect(), shared.connect()
+    ours.begin(wait=True)
+    ours.add_grants([make_grant()])
+
+    theirs.begin_reading()
+    assert theirs.grants([make_grant().ref]) == {}
+    theirs.commit()
+    ours.commit()
+    theirs.begin_reading()
+    assert make_grant().ref in theirs.grants([make_grant().ref])
+
+
+def test_a_second_writer_that_does_not_wait_is_told_so(shared):
+    ours, theirs = shared.connect(), shared.connect()
+
+    assert theirs.begin(wait=False) is True
+    assert ours.begin(wait=False) is False
+    theirs.commit()
+    assert ours.begin(wait=False) is True
+
+
+def test_a_writer_that_was_told_so_may_wait_for_its_turn(shared):
+    ours, theirs = shared.connect(), shared.connect()
+    theirs.begin(wait=True)
+    theirs.add_grants([make_grant()])
+    assert ours.begin(wait=False) is False
+    release = threading.Timer(0.05, theirs.commit)
+    release.start()
+
+    assert ours.begin(wait=True) is True
+    release.join()
+    assert make_grant().ref in ours.grants([make_grant().ref])
+
+
+def test_a_writer_that_waited_in_vain_is_told_that_storage_is_unavailable(shared):
+    """grants.md, invariant 4. This takes as long as the store is ready to wait."""
+    ours, theirs = shared.connect(), shared.connect()
+    theirs.begin(wait=True)
+
+    with pytest.raises(StorageUnavailable):
+        ours.begin(wait=True)
+
+    theirs.rollback()
+    assert ours.begin(wait=False) is True
+
+
+@pytest.mark.parametrize("tried_before", [False, True], ids=["at once", "after a writer that did not wait"])
+def test_a_reader_is_not_held_up_by_a_writer(shared, tried_before):
+    ours, theirs = shared.connect(), shared.connect()
+    theirs.begin(wait=True)
+    theirs.add_key(make_key())
+    if tried_before:
+        assert ours.begin(wait=False) is False
+
+    ours.begin_reading()
+    assert ours.key(make_key().key_id) is None
+    ours.commit()
+
+
+def test_a_reader_holds_up_no_writer(shared):
+    ours, theirs = shared.connect(), shared.connect()
+    ours.begin_reading()
+    ours.control()
+
+    assert theirs.begin(wait=False) is True
+    theirs.add_key(make_key())
+    theirs.commit()
+
+
+def test_a_reader_sees_one_moment_until_it_ends(shared):
+    ours, theirs = shared.connect(), shared.connect()
+    ours.begin_reading()
+    before = ours.control()
+    with transaction(theirs):
+        theirs.add_key(make_key())
+
+    assert ours.control() == before
+    assert ours.keys_page("", 10) == []
+    ours.commit()
+    ours.begin_reading()
+    assert ours.control() != before
+
+
+def test_maintaining_loses_nothing_and_disturbs_no_transaction(shared):
+    ours, theirs = shared.connect(), shared.connect()
+    big = make_key(name="n" * 6_000_000)
+    with transaction(ours):
+        ours.add_key(big)
+    ours.begin(wait=True)
+    ours.add_grants([make_grant()])
+
+    ours.maintain()
+
+    ours.commit()
+    with transaction(theirs):
+        assert theirs.key(big.key_id) == big
+        assert make_grant().ref in theirs.grants([make_grant().ref])
+
+
+def test_two_connections_that_race_for_one_rotation_have_one_winner(shared):
+    """grants.md, invariant 1, on this store: as many rotations as generations, whoever made them."""
+    grant = make_grant()
+    with transaction(shared.connect()) as store:
+        store.add_grants([grant])
+    wins: list[int] = []
+
+    def race(store):
+        for _ in range(20):
+            with transaction(store):
+                now = store.grants([grant.ref])[grant.ref]
+            with transaction(store):
+                wins.extend([now.generation] if store.save_rotations([(now.generation, rotated(now))]) else [])
+
+    racers = [threading.Thread(target=race, args=[shared.connect()]) for _ in range(3)]
+    for racer in racers:
+        racer.start()
+    for racer in racers:
+        racer.join()
+
+    with transaction(shared.connect()) as store:
+        assert store.grants([grant.ref])[grant.ref].generation == len(wins)
+    assert sorted(wins) == list(range(len(wins)))

@@ -1,0 +1,38 @@
+"""What a client does to a real server process, and what a test may know of a token that a client may not."""
+
+import json
+
+import httpx2
+
+from hourpass.jose import decode_segment
+
+PLAIN = {"verify": False, "timeout": 20}
+"""There is no TLS here, and reading the certificate bundle would take longer than all the rest."""
+
+
+def claims_of(token: str) -> dict:
+    """What a token says. To a client it is opaque."""
+    return json.loads(decode_segment(token.split(".")[1].encode()))
+
+
+def generation(refresh_token: str) -> int:
+    return claims_of(refresh_token)["gen"]
+
+
+def exchange(server, api_key: str) -> httpx2.Response:
+    return httpx2.post(f"{server.url}/auth/api-key", json={"apiKey": api_key}, **PLAIN)
+
+
+def new_pair(server) -> dict:
+    """The first pair of a new key."""
+    return exchange(server, server.create_key()["api_key"]).raise_for_status().json()
+
+
+def refresh(server, refresh_token: str) -> httpx2.Response:
+    return httpx2.post(f"{server.url}/auth/refresh", json={"refreshToken": refresh_token}, **PLAIN)
+
+
+def verify(server, access_token: str) -> int:
+    """What a proxy is told about a request with this token."""
+    headers = {"authorization": f"Bearer {access_token}"}
+    return httpx2.get(f"{server.url}/auth/verify", headers=headers, **PLAIN).status_code

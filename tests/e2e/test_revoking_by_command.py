@@ -1,0 +1,61 @@
+"""Commands work on the database while a server runs on it, and the server takes note within a second (cli.md)."""
+
+import time
+
+import pytest
+from tests.conftest import run_command
+from tests.e2e.conftest import claims_of, exchange, refresh, verify
+
+WITHIN = 1.0
+"""Seconds from the command's exit to the refusal."""
+
+
+def revoke_token(server, token: str) -> None:
+    """By standard input, out of sight of the process list."""
+    run_command("tokens", "revoke", "-", "--data", str(server.data), input=token)
+
+
+REVOKE = {
+    "its key": lambda server, pair: server.command("keys", "revoke", claims_of(pair["access_token"])["client_id"]),
+    "its grant": lambda server, pair: server.command("grants", "revoke", claims_of(pair["access_token"])["sid"]),
+    "its refresh token": lambda server, pair: revoke_token(server, pair["refresh_token"]),
+    "the token itself": lambda server, pair: revoke_token(server, pair["access_token"]),
+}
+REFUSED_AS = {
+    "its key": "key_disabled",
+    "its grant": "revoked",
+    "its refresh token": "revoked",
+    "the token itself": None,
+}
+
+
+@pytest.mark.parametrize("what", REVOKE)
+def test_an_access_token_is_refused_within_a_second_after_a_command_revoked(serve, what):
+    server = serve()
+    api_key = server.create_key()["api_key"]
+    pair, bystander = exchange(server, api_key).json(), exchange(server, server.create_key()["api_key"]).json()
+    assert verify(server, pair["access_token"]) == 204
+
+    REVOKE[what](server, pair)
+    exited = time.monotonic()
+    while verify(server, pair["access_token"]) != 401:
+        assert time.monotonic() - exited < WITHIN
+
+    assert verify(server, bystander["access_token"]) == 204
+    answer = refresh(server, pair["refresh_token"])
+    assert answer.json().get("reason") == REFUSED_AS[what]
+    assert answer.status_code == (400 if REFUSED_AS[what] else 200)
+    assert exchange(server, api_key).status_code == (400 if what == "its key" else 200)
+
+
+@pytest.mark.parametrize("http_server", ["uvicorn", "granian"])
+def test_a_key_that_a_command_made_works_at_once_and_not_after_its_end(serve, http_server):
+    server = serve(http_server=http_server)
+    made = server.create_key()
+
+    pair = exchange(server, made["api_key"]).raise_for_status().json()
+    server.command("keys", "revoke", made["key_id"])
+
+    refused = exchange(server, made["api_key"])
+    assert refused.json()["title"] == "The user credentials were incorrect."
+    assert refresh(server, pair["refresh_token"]).json()["reason"] == "key_disabled"
