@@ -17,7 +17,6 @@ def test_the_first_start_makes_a_folder_for_its_owner_alone(serve):
     assert mode(server.data / "master.key") == 0o600
 
 
-@pytest.mark.xfail(strict=True, reason="reported: the database's files are made with the mode that the umask leaves")
 def test_in_a_folder_that_others_may_enter_the_files_are_still_their_owners_alone(serve, tmp_path):
     """A folder that was there before, such as a mounted volume, may be open; a grant's seed is half a token."""
     (tmp_path / "data-0").mkdir(mode=0o755)

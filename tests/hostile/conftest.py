@@ -104,17 +104,6 @@ def target(process):
     assert process.process.poll() is None
 
 
-@pytest.fixture
-def reported(request, target):
-    """`reported("granian", "what is wrong")` says that the rest of the test fails for now under that server."""
-
-    def mark(http_server: str, reason: str) -> None:
-        if target.http_server == http_server:
-            request.applymarker(pytest.mark.xfail(strict=True, reason=f"reported: {reason}"))
-
-    return mark
-
-
 def message(method: bytes, path: bytes, *headers: bytes, body: bytes = b"") -> bytes:
     """A request as bytes, with nothing added but a host."""
     return b"\r\n".join((b"%b %b HTTP/1.1" % (method, path), b"host: x", *headers, b"", body))

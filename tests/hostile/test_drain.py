@@ -102,7 +102,6 @@ def test_idle_connections_hold_nobody_up(server, connect):
     assert time.monotonic() - begun < DRAIN_TIMEOUT
 
 
-@pytest.mark.xfail(strict=True, reason="reported: granian waits without end, uvicorn logs a traceback for each request")
 def test_a_body_that_never_ends_is_given_up_after_the_drain_timeout(server, connect):
     stuck = connect()
     stuck.sendall(exchange(server.body[:5], b"content-length: %d" % len(server.body)))

@@ -214,7 +214,6 @@ def test_a_token_that_becomes_valid_is_accepted_after_it_was_refused(verifier, c
     ],
     ids=["audience", "issuer", "lifetime"],
 )
-@pytest.mark.xfail(strict=True, reason="reported: a shared cache hands one verifier's decision to another")
 def test_verifiers_that_share_a_cache_share_no_decision(clock, expected, problem):
     """verifier.md: the cache's key is the token plus the verifier's identity."""
     cache, keys = TokenCache(), {PAIR.header: PAIR.verification_key}

@@ -6,11 +6,12 @@ Both run in the caller's event loop and neither touches signals, so that the com
 import asyncio
 import contextlib
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
+from http import HTTPStatus
 from typing import Any, Protocol
 
 import uvicorn
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server as GranianServer
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -40,6 +41,7 @@ class Uvicorn:
     def __init__(self, app: Asgi, listener: socket.socket, settings: Settings) -> None:
         self._listener = listener
         self._timeout = settings.request_timeout
+        self._drain_timeout = settings.drain_timeout
         self._server = _UvicornServer(
             uvicorn.Config(
                 app,
@@ -51,7 +53,7 @@ class Uvicorn:
                 server_header=False,
                 proxy_headers=False,
                 timeout_keep_alive=75,
-                timeout_graceful_shutdown=settings.drain_timeout,
+                timeout_graceful_shutdown=settings.drain_timeout + 1,
                 backlog=BACKLOG,
             )
         )
@@ -68,7 +70,10 @@ class Uvicorn:
     async def drain(self) -> None:
         """Refuse new connections and finish what is in flight."""
         self._server.should_exit = True
+        await asyncio.wait([self._served], timeout=self._drain_timeout)
         self._swept.cancel()
+        # Who still owes us a request has had the time for it; uvicorn would cancel what waits, with a traceback each.
+        self._give_up_since(asyncio.get_running_loop().time())
         await self._served
 
     async def _sweep(self) -> None:
@@ -76,10 +81,12 @@ class Uvicorn:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(SWEEP_EVERY)
-            deadline = loop.time() - self._timeout
-            for connection in list(self._server.server_state.connections):
-                if isinstance(connection, _GuardedProtocol) and connection.waiting_since < deadline:
-                    connection.give_up()
+            self._give_up_since(loop.time() - self._timeout)
+
+    def _give_up_since(self, instant: float) -> None:
+        for connection in list(self._server.server_state.connections):
+            if isinstance(connection, _GuardedProtocol) and connection.waiting_since < instant:
+                connection.give_up()
 
 
 class _UvicornServer(uvicorn.Server):
@@ -112,9 +119,12 @@ class _GuardedProtocol(HttpToolsProtocol):
             self._header_bytes += len(data)
         super().data_received(data)
         if self._in_headers and self._header_bytes > self.header_limit:
-            self._refuse(b"431 Request Header Fields Too Large")
+            self._refuse(431)
 
     def on_message_begin(self) -> None:
+        if self.waiting_since is _NEVER:
+            # A request that began in the packet in which the one before it ended.
+            self.waiting_since = self.loop.time()
         self._in_headers = True
         super().on_message_begin()
 
@@ -123,7 +133,7 @@ class _GuardedProtocol(HttpToolsProtocol):
         self._header_bytes = 0
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > self.header_limit:
-            self._refuse(b"431 Request Header Fields Too Large")
+            self._refuse(431)
             return
         super().on_headers_complete()
 
@@ -137,22 +147,33 @@ class _GuardedProtocol(HttpToolsProtocol):
         if not self.transport.is_closing():
             super().on_message_complete()
 
+    def send_400_response(self, msg: str) -> None:
+        """Uvicorn's own would be plain text; clients read a problem's `title` without looking."""
+        self._refuse(400)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Uvicorn's own would advise the operator to install a WebSocket library."""
+
     def give_up(self) -> None:
         """Close a connection that did not finish its request in time (RFC 9110 §15.5.9)."""
-        self._refuse(b"408 Request Timeout")
+        self._refuse(408)
 
-    def _refuse(self, status: bytes) -> None:
+    def _refuse(self, status: int) -> None:
         if self.transport.is_closing():
             return
         cycle: RequestResponseCycle | None = self.cycle
-        if cycle is None or cycle.response_complete:
-            title = status[4:]
-            body = b'{"type":"about:blank","title":"%b","name":"","status":%b}' % (title, status[:3])
+        # Into an answer that has begun, nothing may be written; one that has not is ours to give.
+        if cycle is None or cycle.response_complete or not cycle.response_started:
+            body = _problem(status)
             self.transport.write(
-                b"HTTP/1.1 %b\r\ncontent-type: application/problem+json\r\ncontent-length: %d\r\n"
-                b"connection: close\r\n\r\n%b" % (status, len(body), body)
+                b"HTTP/1.1 %d %b\r\ncontent-type: application/problem+json\r\ncontent-length: %d\r\n"
+                b"connection: close\r\n\r\n%b" % (status, HTTPStatus(status).phrase.encode(), len(body), body)
             )
         self.transport.close()
+
+
+def _problem(status: int) -> bytes:
+    return b'{"type":"about:blank","title":"%b","name":"","status":%d}' % (HTTPStatus(status).phrase.encode(), status)
 
 
 def _guarded(header_limit: int) -> type[asyncio.Protocol]:
@@ -165,6 +186,8 @@ class Granian:
     def __init__(self, app: Asgi, settings: Settings) -> None:
         self._app = app
         self._in_flight = 0
+        self._reading: set[asyncio.Timeout] = set()
+        self._timeout = settings.request_timeout
         self._drain_timeout = settings.drain_timeout
         self._address = (settings.host, settings.port)
         self._server = GranianServer(
@@ -172,6 +195,8 @@ class Granian:
             address=settings.host,
             port=settings.port,
             interface=Interfaces.ASGINL,
+            # Not HTTP/2: it would wait for its preface without end, and has limits of its own.
+            http=HTTPModes.http1,
             websockets=False,
             backlog=BACKLOG,
             http1_settings=HTTP1Settings(
@@ -181,9 +206,35 @@ class Granian:
         )
 
     async def _counted(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Granian gives a body all the time in the world, and answers 500 where the application gave up on one."""
+        deadline = asyncio.get_running_loop().time() + self._timeout
+        status, answered = 400, False
+
+        async def receive_in_time() -> MutableMapping[str, Any]:
+            nonlocal status
+            try:
+                async with asyncio.timeout_at(deadline) as limit:
+                    self._reading.add(limit)
+                    try:
+                        return await receive()
+                    finally:
+                        self._reading.discard(limit)
+            except TimeoutError:
+                status = 408
+                return {"type": "http.disconnect"}
+
+        async def send_on(message: MutableMapping[str, Any]) -> None:
+            nonlocal answered
+            answered = True
+            await send(message)
+
         self._in_flight += 1
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive_in_time, send_on)
+            if not answered:
+                headers = [(b"content-type", b"application/problem+json"), (b"connection", b"close")]
+                await send({"type": "http.response.start", "status": status, "headers": headers})
+                await send({"type": "http.response.body", "body": _problem(status)})
         finally:
             self._in_flight -= 1
 
@@ -201,11 +252,14 @@ class Granian:
     async def drain(self) -> None:
         """Refuse new connections and finish what is in flight."""
         self._server.stop()  # type: ignore[no-untyped-call]
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._drain_timeout):
-                while self._in_flight:
-                    await asyncio.sleep(0.01)
-        await self._served
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._drain_timeout
+        while self._in_flight and loop.time() < deadline:
+            await asyncio.sleep(0.01)
+        # Bodies that are still on their way have had their time; granian itself would wait for them without end.
+        for limit in list(self._reading):
+            limit.reschedule(loop.time())
+        await asyncio.wait([self._served], timeout=max(1.0, deadline - loop.time()))
 
 
 def bind(host: str, port: int) -> socket.socket:

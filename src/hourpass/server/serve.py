@@ -63,6 +63,12 @@ def open_store(settings: Settings) -> Store:
     path = Path(url.removeprefix("sqlite:")) if url else Path(settings.data) / "hourpass.db"
     make_data_folder(settings)
     try:
+        if not str(path).startswith(":"):
+            # For its owner alone, whatever the umask; the log beside it takes the same mode.
+            path.touch(mode=0o600)
+    except OSError as error:
+        raise ConfigurationError(f"cannot make {path}: {error.strerror}") from error
+    try:
         return SqliteStore(path, durability=settings.durability)
     except StorageUnavailable as error:
         raise ConfigurationError(f"cannot open {path}: {error.detail}") from error

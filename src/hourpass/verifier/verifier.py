@@ -32,6 +32,8 @@ class Verifier:
         self.keys = keys
         self._revocations = revocations
         self._cache = TokenCache() if cache is None else cache
+        # Of a shared cache each verifier sees its own facts only: claims are validated against what it expects.
+        self._identity = sha256(repr(expected).encode())
 
     def verify(self, token: bytes, now: int) -> Claims:
         """The token's claims; `now` is epoch milliseconds. Scope is the resource's to judge (`require_scope`).
@@ -39,7 +41,9 @@ class Verifier:
         Raises:
             InvalidToken: with one of the fixed words.
         """
-        digest = sha256(token).digest()
+        state = self._identity.copy()
+        state.update(token)
+        digest = state.digest()
         fact = self._cache.young.get(digest) or self._cache.recall(digest)
         if fact is None or self.keys.get(fact.key.header) is not fact.key:
             unverified, key = open_access_token(token, self.keys)
