@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,6 +14,9 @@ from pathlib import Path
 
 import httpx2
 import pytest
+
+LOOKS_SECRET = re.compile(rb"hp_(production|sandbox)_[0-9A-Za-z]{12}_[0-9A-Za-z]{20,}|eyJ[\w-]{20,}\.[\w-]+")
+"""What no log of any test may hold."""
 
 HOURPASS = Path(sys.executable).with_name("hourpass")
 
@@ -56,7 +60,7 @@ class ServerProcess:
             if self.process.poll() is not None:
                 raise RuntimeError(f"the server ended with {self.process.returncode}: {self.log.read_text()[-2000:]}")
             try:
-                if httpx2.get(f"{self.url}/health/ready", timeout=1).status_code == 200:
+                if httpx2.get(f"{self.url}/health/ready", timeout=1, verify=False).status_code == 200:
                     return self
             except httpx2.TransportError:
                 time.sleep(0.02)
@@ -106,6 +110,8 @@ def serve(tmp_path):
     for server in servers:
         if server.process.poll() is None:
             server.kill()
+    leaked = [server.log.name for server in servers if LOOKS_SECRET.search(server.log.read_bytes())]
+    assert not leaked, f"a key or a token stands in {leaked}"
     # A client that was cut off in the middle leaves its socket to the collector; that would blame an innocent test.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)

@@ -5,6 +5,7 @@ import inspect
 import json
 import re
 import textwrap
+from http import HTTPStatus
 from typing import get_args
 
 import pytest
@@ -36,8 +37,8 @@ def titles() -> set[str]:
 
 
 def early_titles() -> set[str]:
-    """What is refused before the application sees the request: `b"431 Request Header Fields Too Large"`."""
-    return set(re.findall(r'b"4\d\d ([A-Z][^"]+)"', inspect.getsource(http)))
+    """What is refused before the application sees the request: `self._refuse(431)` says the status's own phrase."""
+    return {HTTPStatus(int(status)).phrase for status in re.findall(r"_refuse\((\d+)\)", inspect.getsource(http))}
 
 
 def key_reasons() -> set[str]:

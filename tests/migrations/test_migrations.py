@@ -192,7 +192,6 @@ def test_of_processes_that_migrate_at_once_one_does_and_the_others_wait(connect,
     assert rows(path, "select name from migrations") == [(name,) for name in NAMES]
 
 
-@pytest.mark.xfail(strict=True, reason="reported: SQLite does not wait where another process sets up the log")
 def test_opening_a_new_file_waits_for_another_process_that_is_setting_it_up(connect, path):
     """Two first starts at once: SQLite's own waiting does not cover the switch to the write-ahead log."""
     other = apsw.Connection(str(path))

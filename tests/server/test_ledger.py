@@ -162,7 +162,6 @@ async def test_a_busy_database_is_read_all_the_same(desk):
     assert (await desk.ledger.observe()).version > 0
 
 
-@pytest.mark.xfail(strict=True, reason="reported: each writer of a turn waits anew for the locked database")
 async def test_writers_that_wait_in_vain_hold_up_a_reader_once_and_not_each(desk):
     """Looking up revocations is such a reader: eight waits of two seconds would spend its whole staleness budget."""
 
@@ -193,7 +192,6 @@ async def test_work_that_fails_undoes_its_own_transaction_and_no_other(desk):
     assert desk.row(desk.new_grant(2)) is not None
 
 
-@pytest.mark.xfail(strict=True, reason="reported: work of other kinds always goes first")
 async def test_a_stream_of_reads_does_not_keep_a_refresh_waiting(desk):
     """A guessed API key costs a read: strangers who try one after another must not stop everybody's refreshing."""
     waiting = desk.refresh(desk.grant())

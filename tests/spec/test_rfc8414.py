@@ -59,7 +59,6 @@ async def test_2_the_grant_types_are_those_that_the_token_endpoint_takes(http):
         assert answer.json()["error"] != "unsupported_grant_type"
 
 
-@pytest.mark.xfail(strict=True, reason="reported: with a path in the issuer the metadata is not where §3.1 puts it")
 @pytest.mark.anyio
 async def test_3_1_an_issuer_with_a_path_has_its_metadata_before_the_path(start):
     """§3.1: the well-known string is inserted between the host and the path."""

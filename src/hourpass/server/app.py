@@ -10,7 +10,7 @@ from functools import lru_cache
 from hashlib import sha256
 from ipaddress import ip_address
 from typing import Any, NamedTuple, assert_never
-from urllib.parse import parse_qsl, unquote_plus, urlencode
+from urllib.parse import parse_qsl, unquote_plus, urlencode, urlsplit
 
 from hourpass import wire
 from hourpass.core.api_key import ApiKey, in_networks, normal_scope, parse_api_key
@@ -36,6 +36,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Clock = Callable[[], int]
 Headers = list[tuple[bytes, bytes]]
+
+METADATA = "/.well-known/oauth-authorization-server"
 
 JWKS_MAX_AGE = 300
 """Seconds; half of the time that a key is published before it signs."""
@@ -147,6 +149,8 @@ class App:
         self._realm = settings.realm
         get = ("GET", "HEAD")
         self._verify_path = "/auth/verify"
+        # An issuer's own path comes after the well-known one (RFC 8414 §3.1), so no prefix precedes that.
+        self._metadata_path = METADATA + urlsplit(settings.public_url()).path
         self._routes: dict[str, _Route] = {
             "/auth/api-key": _Route({"POST": self._exchange}, self._problem, cors=True),
             "/auth/refresh": _Route({"POST": self._refresh}, self._problem, cors=True),
@@ -154,9 +158,7 @@ class App:
             "/oauth/revoke": _Route({"POST": self._oauth_revoke}, self._oauth_error, cors=True),
             "/oauth/introspect": _Route({"POST": self._oauth_introspect}, self._oauth_error),
             "/.well-known/jwks.json": _Route(dict.fromkeys(get, self._jwks), self._problem, cors=True),
-            "/.well-known/oauth-authorization-server": _Route(
-                dict.fromkeys(get, self._metadata), self._problem, cors=True
-            ),
+            METADATA: _Route(dict.fromkeys(get, self._metadata), self._problem, cors=True),
             "/health/live": _Route(dict.fromkeys(get, self._live), self._problem),
             "/health/ready": _Route(dict.fromkeys(get, self._ready), self._problem),
         }
@@ -175,7 +177,9 @@ class App:
             return
         path: str = scope["path"]
         prefix = self._prefix or scope.get("root_path") or ""
-        if prefix and path.startswith(prefix):
+        if path == self._metadata_path:
+            path = METADATA
+        elif prefix and path.startswith(prefix):
             path = path[len(prefix) :]
         try:
             if self._issuer is None:

@@ -104,9 +104,11 @@ class Ledger:
         self._live: dict[str, int] = {}
         self._busy = False
         self._gathered = 0
+        self._batch_last = False
         self._closing = False
         self._handed: Callable[[], Callable[[], None]] | None = None
         self._wake = threading.Semaphore(0)
+        self._begin_writing = lambda: store.begin(wait=True)
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._thread_main, name="hourpass-ledger", daemon=True)
         self._thread.start()
@@ -129,7 +131,7 @@ class Ledger:
 
     def run(self, work: Callable[[Store], T]) -> "asyncio.Future[T]":
         """Run work in a transaction of its own, in the ledger's thread; resolves after the commit."""
-        return self._job(work, lambda: self._store.begin(wait=True))
+        return self._job(work, self._begin_writing)
 
     def read(self, work: Callable[[Store], T]) -> "asyncio.Future[T]":
         """Run work that only reads, in the ledger's thread. Other processes that write do not hold it up."""
@@ -191,10 +193,13 @@ class Ledger:
             self._loop.call_soon(self._turn)
             return
         self._gathered = 0
-        if self._jobs:
+        if self._jobs and (self._batch_last or not self._entries):
+            # In turns: neither a stream of look-ups nor one of refreshes keeps the other kind waiting.
+            self._batch_last = False
             jobs = [self._jobs.popleft() for _ in range(len(self._jobs))]
             self._hand_over(lambda: self._run_jobs(jobs))
             return
+        self._batch_last = True
         batch = [self._entries.popleft() for _ in range(min(len(self._entries), BATCH_LIMIT))]
         try:
             if self._store.begin(wait=False):
@@ -275,9 +280,17 @@ class Ledger:
 
     def _run_jobs(self, jobs: list[_Job]) -> Callable[[], None]:
         outcomes: list[tuple[_Job, Any, BaseException | None]] = []
+        locked: StorageUnavailable | None = None
         for job in jobs:
             try:
-                job.begin()
+                if job.begin is self._begin_writing and locked is not None:
+                    # One wait for the database a turn: who only reads is behind these writers.
+                    raise locked
+                try:
+                    job.begin()
+                except StorageUnavailable as error:
+                    locked = error
+                    raise
                 result = job.work(self._store)
                 self._store.commit()
                 outcomes.append((job, result, None))

@@ -7,6 +7,7 @@ and `maintain` does them on a second one.
 import contextlib
 import hashlib
 import struct
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -59,11 +60,22 @@ class SqliteStore:
     def _connect(self) -> apsw.Connection:
         db = apsw.Connection(self._path)
         db.set_busy_timeout(BUSY_WAIT)
-        db.execute("pragma journal_mode = wal")
+        self._switch_to_wal(db)
         db.execute(f"pragma synchronous = {self._durability}")
         db.execute("pragma wal_autocheckpoint = 0")
         db.execute("pragma cache_size = -65536")
         return db
+
+    def _switch_to_wal(self, db: apsw.Connection) -> None:
+        # SQLite's own waiting does not cover this switch, which two first starts make at the same time.
+        for _ in range(BUSY_WAIT // 20):
+            try:
+                db.execute("pragma journal_mode = wal")
+            except apsw.BusyError:
+                time.sleep(0.02)
+            else:
+                return
+        db.execute("pragma journal_mode = wal")
 
     def begin(self, *, wait: bool) -> bool:
         """Start a transaction that writes, at once or after waiting for another process's."""
