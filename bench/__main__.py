@@ -88,8 +88,8 @@ def measure(options, work):
             cpu = {name: median(runs, "cpu_us") for name, runs in figures.items()}
             where = f"{http_server}, {connections} connections"
             limits = {
-                "exchange": cpu["trivial post"] + parts["sign_us"] + parts["insert_us"],
-                "refresh": cpu["trivial post"] + parts["sign_us"] + parts["update_us"],
+                "exchange": cpu["trivial post"] + parts["sign_us"] + parts[f"insert_{connections}_us"],
+                "refresh": cpu["trivial post"] + parts["sign_us"] + parts[f"update_{connections}_us"],
                 "verify": cpu["trivial get"],
             }
             for name, what, first, aim in (

@@ -130,11 +130,13 @@ class _GuardedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_headers = False
-        self._header_bytes = 0
-        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
-        if size > self.header_limit:
-            self._refuse(431)
-            return
+        arrived, self._header_bytes = self._header_bytes, 0
+        # Some of what arrived may be body; it is told apart only where all of it is too much.
+        if arrived > self.header_limit:
+            size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+            if size > self.header_limit:
+                self._refuse(431)
+                return
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:

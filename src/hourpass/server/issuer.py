@@ -79,6 +79,22 @@ class Wish(NamedTuple):
 _NO_WISH = Wish()
 
 
+class _Entropy:
+    """Random bytes from the kernel, a page at a time: the system call costs far more than the bytes."""
+
+    def __init__(self) -> None:
+        self._page = b""
+        self._used = 0
+
+    def draw(self, count: int) -> bytes:
+        """Bytes that nobody was given before."""
+        if self._used + count > len(self._page):
+            self._page, self._used = os.urandom(4_096), 0
+        start = self._used
+        self._used += count
+        return self._page[start : self._used]
+
+
 class Issuer:
     """The use cases on one ledger. `observe` has to be called every fraction of a second."""
 
@@ -113,6 +129,7 @@ class Issuer:
         self._verifier = Verifier(expected, keys, self.revocations)
         self._own_verifier = Verifier(expected._replace(audience=None), keys, self.revocations)
         self.counts = counts
+        self._entropy = _Entropy()
 
     # Tokens.
 
@@ -133,7 +150,7 @@ class Issuer:
         lifetime = self._lifetime(wish, key, now)
         if wish.audience is not None and wish.audience != (key.audience or self._audience):
             raise InvalidRequest("the key is not for this audience", name="audience")
-        entropy = os.urandom(32 + JTI_BYTES)
+        entropy = self._entropy.draw(32 + JTI_BYTES)
         grant = open_grant(
             grant_id=entropy[:16],
             seed=entropy[16:32],
@@ -193,7 +210,7 @@ class Issuer:
             case Rotate(grant) | Burst(grant) | Retry(grant) if answer.key is not None:
                 key = answer.key
                 scope = _narrowed(key.scope if grant.scope is None else grant.scope, wish.scope)
-                return self._pair(grant, key, scope, self._lifetime(wish, key, now), os.urandom(JTI_BYTES), now)
+                return self._pair(grant, key, scope, self._lifetime(wish, key, now), self._entropy.draw(JTI_BYTES), now)
             case _:
                 return None
 
@@ -454,6 +471,8 @@ class Issuer:
 
 
 def _narrowed(owned: str, requested: str | None) -> str:
+    if requested is None:
+        return owned
     scope = narrow_scope(owned, requested)
     if scope is None:
         raise InvalidScope("a requested scope is unknown or not owned")

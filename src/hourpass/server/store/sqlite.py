@@ -362,7 +362,7 @@ def _words(error: apsw.Error) -> str:
 
 
 def _pack(instants: Sequence[int]) -> bytes:
-    return struct.pack(f">{len(instants)}q", *instants)
+    return struct.pack(f">{len(instants)}q", *instants) if instants else b""
 
 
 def _grant(row: Row) -> Grant:
