@@ -91,3 +91,15 @@ def test_term_ends_a_server_with_exit_code_0_and_the_database_in_one_file(serve,
 
     assert server.stop() == 0
     assert {file.name for file in server.data.iterdir()} == {"hourpass.db", "master.key", "serve.lock"}
+
+
+def test_a_server_whose_master_key_is_gone_says_so_and_makes_no_other(serve):
+    server = serve()
+    server.stop()
+    (server.data / "master.key").unlink()
+
+    listed = server.command("keys", "list", check=False)
+
+    assert listed.returncode == 1
+    assert "master.key is missing" in listed.stderr
+    assert not (server.data / "master.key").exists()

@@ -2,6 +2,7 @@
 
 import base64
 import stat
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -173,3 +174,19 @@ async def test_no_secret_lies_in_the_database_in_the_clear(tmp_path):
 
     assert api_key.split("_")[2].encode() in written
     assert not [secret for secret in secrets if secret in written]
+
+
+def test_a_key_that_is_missing_is_not_made_where_secrets_are_sealed_with_it(tmp_path):
+    """A new one could open nothing, and would hide that the real one is gone."""
+    with pytest.raises(ConfigurationError, match="is missing"):
+        load_master_key(None, tmp_path, {}, create=False)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_first_starts_at_once_all_get_the_same_key(tmp_path):
+    with ThreadPoolExecutor(16) as starts:
+        made = list(starts.map(lambda _: load_master_key(None, tmp_path, {}), range(64)))
+
+    assert all(same(made[0], other) for other in made)
+    assert [file.name for file in tmp_path.iterdir()] == [FILE_NAME]

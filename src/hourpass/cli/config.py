@@ -54,7 +54,7 @@ def check(flags: dict[str, object]) -> None:
             sealed = store.secrets("pepper")
             store.rollback()
             if sealed:
-                master = load_master_key(settings.master_key, Path(settings.data), os.environ)
+                master = load_master_key(settings.master_key, Path(settings.data), os.environ, create=False)
                 master.open("pepper", sealed[0][1])
     finally:
         store.close()

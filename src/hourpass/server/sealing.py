@@ -7,6 +7,7 @@ another.
 
 import base64
 import binascii
+import contextlib
 import os
 import stat
 from collections.abc import Mapping
@@ -49,33 +50,48 @@ class MasterKey:
             ) from error
 
 
-def load_master_key(configured: str | None, data: Path, environ: Mapping[str, str]) -> MasterKey:
-    """The master key: as configured, else the systemd credential, else the file in the data folder, made if missing.
+def load_master_key(
+    configured: str | None, data: Path, environ: Mapping[str, str], *, create: bool = True
+) -> MasterKey:
+    """The master key: as configured, else the systemd credential, else the file in the data folder.
+
+    `create` makes the file where it is missing; where secrets are sealed already, a new key could not open them.
 
     Raises:
-        ConfigurationError: where it cannot be read, is not 32 base64 bytes, or its file is open to others.
+        ConfigurationError: where it cannot be read, is not 32 base64 bytes, or its file is missing or open to others.
     """
     if configured is not None:
         return MasterKey(_decode(configured, "the configured master key"))
     credentials = environ.get("CREDENTIALS_DIRECTORY")
     if credentials and (path := Path(credentials, CREDENTIAL_NAME)).is_file():
         return MasterKey(_decode(path.read_text("ascii"), f"the systemd credential {CREDENTIAL_NAME}"))
-    return MasterKey(_decode(_file_content(data / FILE_NAME), f"the file {data / FILE_NAME}"))
+    path = data / FILE_NAME
+    if not path.exists():
+        if not create:
+            raise ConfigurationError(f"{path} is missing, and this database's secrets are sealed with it")
+        _make_file(path)
+    return MasterKey(_decode(_file_content(path), f"the file {path}"))
+
+
+def _make_file(path: Path) -> None:
+    """Make the file whole and only once: of two first starts at once, the later reads the earlier one's."""
+    draft = path.with_name(f"{path.name}.{os.urandom(6).hex()}")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(base64.b64encode(os.urandom(MASTER_KEY_BYTES)) + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            with contextlib.suppress(FileExistsError):
+                os.link(draft, path)
+        finally:
+            draft.unlink()
+    except OSError as error:
+        raise ConfigurationError(f"cannot make {path}: {error.strerror}") from error
 
 
 def _file_content(path: Path) -> str:
-    try:
-        # Created whole and only once: of two first starts at the same time, the second one reads the first one's.
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        pass
-    except OSError as error:
-        raise ConfigurationError(f"cannot make {path}: {error.strerror}") from error
-    else:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(base64.b64encode(os.urandom(MASTER_KEY_BYTES)) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & 0o077:

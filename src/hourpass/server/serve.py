@@ -91,8 +91,9 @@ def open_secrets(
 ) -> tuple[MasterKey, Secrets]:
     """Bring the schema up to date and make or open the secrets."""
     store.migrate(now)
-    master = load_master_key(settings.master_key, Path(settings.data), environ)
     with transaction(store):
+        fresh = not store.secrets("pepper")
+        master = load_master_key(settings.master_key, Path(settings.data), environ, create=fresh)
         algorithm: Algorithm = settings.signing_algorithm  # type: ignore[assignment]
         secrets = prepare(store, master, algorithm, now, settings.policy(), os.urandom, serving=serving)
     return master, secrets
