@@ -10,6 +10,7 @@ from hourpass.core.grant import (
     generation_tag,
     is_live,
     is_prunable,
+    new_grant_id,
     open_grant,
     revoke,
 )
@@ -123,3 +124,16 @@ def test_grants_refreshed_in_the_same_millisecond_close_in_the_order_of_their_op
     ages = [GrantAge(b"second", 1, START, created_at=2), GrantAge(b"first", 1, START, created_at=1)]
 
     assert closing_order(ages, 2) == [b"first", b"second"]
+
+
+def test_grants_opened_later_sort_later_and_differ_within_a_millisecond():
+    """RFC 9562 §5.7: big-endian milliseconds first, so that byte order is the order of time."""
+    early, late = new_grant_id(START, b"\xff" * 10), new_grant_id(START + 1, b"\x00" * 10)
+    assert early < late
+    assert len(early) == 16
+    assert new_grant_id(START, b"\x00" * 10) != early
+
+
+def test_a_grant_id_is_made_from_exactly_ten_random_bytes():
+    with pytest.raises(ValueError, match="10 random bytes"):
+        new_grant_id(START, b"\x00" * 9)

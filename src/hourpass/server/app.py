@@ -95,6 +95,8 @@ class _Request:
     def address(self) -> str | None:
         client = self._scope.get("client")
         peer: str | None = client[0] if client else None
+        if not self._app.trusted_proxies:
+            return peer
         # Lines of one name are one list (RFC 9110 §5.3): a proxy may have appended its own line.
         forwarded = [value for key, value in self._scope["headers"] if key == b"x-forwarded-for"]
         return _client_address(peer, b",".join(forwarded), self._app.trusted_proxies) if forwarded else peer
@@ -175,27 +177,40 @@ class App:
         if scope["type"] != "http":
             await self._other(scope, receive, send)
             return
-        path: str = scope["path"]
-        prefix = self._prefix or scope.get("root_path") or ""
-        if path == self._metadata_path:
-            path = METADATA
-        elif prefix and path.startswith(prefix):
-            path = path[len(prefix) :]
+        path = self._path(scope)
+        route = self._routes.get(path)
         try:
             if self._issuer is None:
                 await self.start()
-            status, headers, body = await (
-                self._verify(scope) if path == self._verify_path else self._dispatch(path, scope, receive)
-            )
+            if path == self._verify_path:
+                reply = await self._verify(scope)
+            elif route is None:
+                reply = self._problem(_NoSuchRoute())
+            elif (handler := route.methods.get(scope["method"])) is None:
+                reply = self._other_method(scope, route)
+            else:
+                reply = await handler(_Request(self, scope, receive))
         except _Gone:
             return
         except Exception as error:  # noqa: BLE001 - the outermost net: whatever it is, it never leaks
-            self._report(self, path, error)
-            status, headers, body = self._problem(error)
+            if not isinstance(error, _TooLarge):
+                self._report(self, path, error)
+            reply = self._problem(error) if route is None else route.render(error)
+        status, headers, body = reply
+        if self._origins and route is not None and route.cors:
+            headers = [*headers, *self._cors(scope)]
         if status != 204:
             headers = [*headers, (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+    def _path(self, scope: Scope) -> str:
+        """The path as the routes know it: without the prefix that we are served or mounted under."""
+        path: str = scope["path"]
+        prefix = self._prefix or scope.get("root_path") or ""
+        if path == self._metadata_path:
+            return METADATA
+        return path[len(prefix) :] if prefix and path.startswith(prefix) else path
 
     async def start(self) -> None:
         """Open the database and the ledger.
@@ -227,40 +242,23 @@ class App:
         await self.stop()
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _dispatch(self, path: str, scope: Scope, receive: Receive) -> Reply:
-        route = self._routes.get(path)
-        if route is None:
-            return self._problem(_NoSuchRoute())
-        request = _Request(self, scope, receive)
-        handler = route.methods.get(scope["method"])
-        if handler is None:
-            allowed = self._cors(request) if scope["method"] == "OPTIONS" and route.cors else []
-            if len(allowed) > 1:
-                methods = ", ".join(route.methods).encode()
-                return Reply(
-                    204,
-                    [
-                        *allowed,
-                        (b"access-control-allow-methods", methods),
-                        (b"access-control-allow-headers", _CORS_REQUEST_HEADERS),
-                        (b"access-control-max-age", b"600"),
-                    ],
-                )
-            return self._problem(_MethodNotAllowed(", ".join(route.methods)))
-        try:
-            reply = await handler(request)
-        except (HourpassError, _TooLarge) as error:
-            if not isinstance(error, _TooLarge):
-                self._report(self, path, error)
-            reply = route.render(error)
-        if self._origins and route.cors:
-            return reply._replace(headers=[*reply.headers, *self._cors(request)])
-        return reply
+    def _other_method(self, scope: Scope, route: _Route) -> Reply:
+        methods = ", ".join(route.methods)
+        if scope["method"] != "OPTIONS" or not route.cors or len(self._cors(scope)) < 2:
+            return self._problem(_MethodNotAllowed(methods))
+        return Reply(
+            204,
+            [
+                (b"access-control-allow-methods", methods.encode()),
+                (b"access-control-allow-headers", _CORS_REQUEST_HEADERS),
+                (b"access-control-max-age", b"600"),
+            ],
+        )
 
-    def _cors(self, request: _Request) -> Headers:
+    def _cors(self, scope: Scope) -> Headers:
         # Without Vary a shared cache would serve one origin's answer, or none's, to another (Fetch §3.2.7).
         vary = (b"vary", b"Origin")
-        origin = request.header(b"origin")
+        origin = next((value for name, value in scope["headers"] if name == b"origin"), None)
         if origin is None or not (origin in self._origins or b"*" in self._origins):
             return [vary]
         return [(b"access-control-allow-origin", origin), vary]

@@ -7,6 +7,8 @@ import os
 from collections import Counter
 from typing import NamedTuple
 
+import msgspec
+
 from hourpass.core.api_key import ApiKey, allows_ip, is_usable, narrow_scope, parse_api_key, proves
 from hourpass.core.claims import Claims, Expected, require_scope
 from hourpass.core.errors import (
@@ -22,6 +24,7 @@ from hourpass.core.errors import (
     Unavailable,
 )
 from hourpass.core.grant import (
+    GRANT_ID_ENTROPY,
     Ahead,
     Burst,
     Dead,
@@ -32,6 +35,7 @@ from hourpass.core.grant import (
     decide_refresh,
     generation_tag,
     is_prunable,
+    new_grant_id,
     open_grant,
 )
 from hourpass.core.policy import SECOND, Policy
@@ -55,7 +59,7 @@ PRUNE_PAGE = 500
 """Grants looked at in one transaction of pruning: well under a millisecond of the ledger's time."""
 
 
-class TokenPair(NamedTuple):
+class TokenPair(msgspec.Struct, frozen=True):
     """What an exchange and a refresh answer; `expires_in` is in seconds. The repr says nothing."""
 
     access_token: bytes
@@ -150,10 +154,9 @@ class Issuer:
         lifetime = self._lifetime(wish, key, now)
         if wish.audience is not None and wish.audience != (key.audience or self._audience):
             raise InvalidRequest("the key is not for this audience", name="audience")
-        entropy = self._entropy.draw(32 + JTI_BYTES)
         grant = open_grant(
-            grant_id=entropy[:16],
-            seed=entropy[16:32],
+            grant_id=new_grant_id(now, self._entropy.draw(GRANT_ID_ENTROPY)),
+            seed=self._entropy.draw(16),
             key_id=key.key_id,
             scope=None if wish.scope is None else scope,
             now=now,
@@ -162,7 +165,7 @@ class Issuer:
         closed, pair = await self.ledger.open(
             grant,
             now,
-            lambda opened: (opened.closed, self._pair(grant, opened.key, scope, lifetime, entropy[32:], now)),
+            lambda opened: (opened.closed, self._pair(grant, opened.key, scope, lifetime, now)),
         )
         self.counts["exchange"] += 1
         self.counts["grants_closed"] += closed
@@ -210,7 +213,7 @@ class Issuer:
             case Rotate(grant) | Burst(grant) | Retry(grant) if answer.key is not None:
                 key = answer.key
                 scope = _narrowed(key.scope if grant.scope is None else grant.scope, wish.scope)
-                return self._pair(grant, key, scope, self._lifetime(wish, key, now), self._entropy.draw(JTI_BYTES), now)
+                return self._pair(grant, key, scope, self._lifetime(wish, key, now), now)
             case _:
                 return None
 
@@ -407,7 +410,7 @@ class Issuer:
         if now - self._observed_at > self._staleness:
             raise Unavailable("revocations have not been looked up for too long")
 
-    def _pair(self, grant: Grant, key: ApiKey, scope: str, lifetime: int, jti: bytes, now: int) -> TokenPair:
+    def _pair(self, grant: Grant, key: ApiKey, scope: str, lifetime: int, now: int) -> TokenPair:
         second = now // SECOND
         access_token = self._signing_keys.pair(now).mint(
             AccessClaims(
@@ -416,7 +419,7 @@ class Issuer:
                 key.audience or self._audience,
                 second + lifetime,
                 second,
-                encode_segment(jti).decode(),
+                encode_segment(self._entropy.draw(JTI_BYTES)).decode(),
                 key.key_id,
                 scope,
                 grant.grant_id.hex(),

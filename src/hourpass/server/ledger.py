@@ -10,9 +10,12 @@ The ledger carries out what `core.grant` decides. It holds no rule.
 import asyncio
 import hmac
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
+from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeVar
+
+import msgspec
 
 from hourpass.core import audit
 from hourpass.core.api_key import ApiKey, allows_ip, is_usable
@@ -46,7 +49,7 @@ KEYS_KEPT = 100_000
 T = TypeVar("T")
 
 
-class Opening(NamedTuple):
+class Opening(msgspec.Struct, frozen=True):
     """A grant to open, and when the exchange was asked for."""
 
     grant: Grant
@@ -71,14 +74,14 @@ class Refreshed(NamedTuple):
     revocation: Revocation | None
 
 
-class Opened(NamedTuple):
+class Opened(msgspec.Struct, frozen=True):
     """The grant is open; `closed` others of its key had to make room."""
 
     key: ApiKey
     closed: int
 
 
-class _Entry(NamedTuple):
+class _Entry(msgspec.Struct, frozen=True):
     asked: Opening | Refreshing
     finish: Callable[[Any], Any]
     future: "asyncio.Future[Any]"
@@ -106,8 +109,7 @@ class Ledger:
         self._gathered = 0
         self._batch_last = False
         self._closing = False
-        self._handed: Callable[[], Callable[[], None]] | None = None
-        self._wake = threading.Semaphore(0)
+        self._handed: SimpleQueue[Callable[[], Callable[[], None]] | None] = SimpleQueue()
         self._begin_writing = lambda: store.begin(wait=True)
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._thread_main, name="hourpass-ledger", daemon=True)
@@ -158,7 +160,7 @@ class Ledger:
         self._closing = True
         while self._busy or self._entries or self._jobs:
             await asyncio.sleep(0.005)
-        self._wake.release()
+        self._handed.put(None)
         await asyncio.to_thread(self._thread.join)
 
     def _job(self, work: Callable[[Store], T], begin: Callable[[], object]) -> "asyncio.Future[T]":
@@ -197,7 +199,7 @@ class Ledger:
             # In turns: neither a stream of look-ups nor one of refreshes keeps the other kind waiting.
             self._batch_last = False
             jobs = [self._jobs.popleft() for _ in range(len(self._jobs))]
-            self._hand_over(lambda: self._run_jobs(jobs))
+            self._handed.put(lambda: self._run_jobs(jobs))
             return
         self._batch_last = True
         batch = [self._entries.popleft() for _ in range(min(len(self._entries), BATCH_LIMIT))]
@@ -205,7 +207,7 @@ class Ledger:
             if self._store.begin(wait=False):
                 self._apply(batch)
             else:
-                self._hand_over(lambda: self._begin_waiting(batch))
+                self._handed.put(lambda: self._begin_waiting(batch))
         except StorageUnavailable as error:
             self._fail(batch, error)
 
@@ -217,7 +219,7 @@ class Ledger:
             self._fail(batch, error)
             return
         results: list[Any] = []
-        self._hand_over(lambda: self._commit(batch, results))
+        self._handed.put(lambda: self._commit(batch, results))
         # While the disk is at work: by the time it is done, most or all of the answers are made.
         results += [_finished(entry, answer) for entry, answer in zip(batch, answers, strict=True)]
 
@@ -237,19 +239,10 @@ class Ledger:
 
     # What runs in the thread: it returns what the loop is to do next.
 
-    def _hand_over(self, task: Callable[[], Callable[[], None]]) -> None:
-        self._handed = task
-        self._wake.release()
-
     def _thread_main(self) -> None:
-        while True:
-            self._wake.acquire()
-            task, self._handed = self._handed, None
-            if task is None:
-                return
-            then = task()
+        while (task := self._handed.get()) is not None:
+            self._loop.call_soon_threadsafe(task())
             task = None
-            self._loop.call_soon_threadsafe(then)
 
     def _begin_waiting(self, batch: list[_Entry]) -> Callable[[], None]:
         try:
@@ -324,22 +317,30 @@ class Ledger:
         refreshed = iter(self._refresh_all(refreshings) if refreshings else ())
         return [next(opened) if isinstance(entry.asked, Opening) else next(refreshed) for entry in batch]
 
-    def _open_all(self, openings: list[Opening]) -> list[Opened | InvalidCredentials]:
-        keys = [self._key(self._store, opening.grant.key_id) for opening in openings]
-        usable = [key is not None and is_usable(key, asked.now) for key, asked in zip(keys, openings, strict=True)]
-        self._store.add_grants([asked.grant for asked, good in zip(openings, usable, strict=True) if good])
-        answers: list[Opened | InvalidCredentials] = []
-        for asked, key, good in zip(openings, keys, usable, strict=True):
-            if key is None or not good:
+    def _open_all(self, openings: list[Opening]) -> list[Any]:
+        grants: list[Grant] = []
+        answers: list[Any] = []
+        latest: dict[str, int] = {}
+        for asked in openings:
+            key = self._key(self._store, asked.grant.key_id)
+            if key is None or not is_usable(key, asked.now):
                 answers.append(InvalidCredentials("the key ended while the exchange was under way"))
             else:
-                answers.append(Opened(key, self._make_room(asked)))
+                latest[key.key_id] = len(answers)
+                grants.append(asked.grant)
+                answers.append(Opened(key, 0))
+        self._store.add_grants(grants)
+        newcomers = Counter(grant.key_id for grant in grants)
+        for key_id, position in latest.items():
+            closed = self._make_room(key_id, newcomers[key_id], openings[position].now)
+            if closed:
+                answers[position] = Opened(answers[position].key, closed)
         return answers
 
-    def _make_room(self, asked: Opening) -> int:
-        key_id = asked.grant.key_id
+    def _make_room(self, key_id: str, newcomers: int, now: int) -> int:
+        """Close what is over the key's cap; returns how many were."""
         known = self._live.get(key_id)
-        live = self._store.count_grants(key_id) if known is None else known + 1
+        live = self._store.count_grants(key_id) if known is None else known + newcomers
         if known is not None and excess_grants(live, self._policy):
             # The count is ours alone: it drifts by what was revoked, pruned, and opened by others.
             live = self._store.count_grants(key_id)
@@ -349,7 +350,7 @@ class Ledger:
             return 0
         closing = closing_order(self._store.grant_ages(key_id), excess)
         self._store.delete_grants([GrantRef(key_id, grant_id) for grant_id in closing])
-        self._store.append_audit(asked.now, [audit.GrantsClosed(key_id, len(closing))])
+        self._store.append_audit(now, [audit.GrantsClosed(key_id, len(closing))])
         self._live[key_id] = live - len(closing)
         return len(closing)
 
