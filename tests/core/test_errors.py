@@ -18,8 +18,10 @@ CODES = {
     errors.InsufficientScope: "insufficient_scope",
     errors.Throttled: "too_many_requests",
     errors.NotFound: "not_found",
+    errors.LoginRequired: "invalid_grant",
     errors.Unavailable: "temporarily_unavailable",
     errors.StorageUnavailable: "temporarily_unavailable",
+    errors.LockTimeout: "temporarily_unavailable",
     errors.ConfigurationError: "server_error",
 }
 
@@ -61,6 +63,9 @@ def test_the_drawing_shows_the_tree_as_it_is():
         (errors.Throttled(7), "retry_after", 7),
         (errors.Unavailable("d"), "retry_after", 1),
         (errors.StorageUnavailable("d", retry_after=3), "retry_after", 3),
+        (errors.LoginRequired("d", reason="revoked"), "reason", "revoked"),
+        (errors.LoginRequired("d"), "reason", None),
+        (errors.LockTimeout("d"), "retry_after", 1),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
 )

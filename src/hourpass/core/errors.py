@@ -10,9 +10,11 @@
     │   ├── InvalidToken         the access token was not accepted
     │   ├── InsufficientScope    the access token is good but does not reach far enough
     │   ├── Throttled            too many requests; `retry_after` seconds
-    │   └── NotFound             nothing has that id
+    │   ├── NotFound             nothing has that id
+    │   └── LoginRequired        no token without another API key: the refresh token and the key were refused
     ├── Unavailable              nothing is wrong with the caller; `retry_after` seconds
-    │   └── StorageUnavailable   the database is locked, full, slow or gone
+    │   ├── StorageUnavailable   the database is locked, full, slow or gone
+    │   └── LockTimeout          another process holds the credential's lock for too long
     └── ConfigurationError       the operator has to change something
 
 `code` is the word of RFC 6749 §5.2 or RFC 6750 §3.1 where there is one.
@@ -127,6 +129,19 @@ class NotFound(Refused):
     code = "not_found"
 
 
+class LoginRequired(Refused):
+    """The server accepts neither the refresh token nor the API key, or there is no key: a person has to act.
+
+    `reason` is the server's word for it where it gave one.
+    """
+
+    code = "invalid_grant"
+
+    def __init__(self, detail: str = "", *, reason: str | None = None) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
 class Unavailable(HourpassError):
     """Something of ours is not ready; `retry_after` is in whole seconds. Never shown as bad credentials."""
 
@@ -139,6 +154,10 @@ class Unavailable(HourpassError):
 
 class StorageUnavailable(Unavailable):
     """The database is locked, full, slow, overloaded or gone."""
+
+
+class LockTimeout(Unavailable):
+    """Another process holds the lock of a shared credential for longer than a refresh takes."""
 
 
 class ConfigurationError(HourpassError):

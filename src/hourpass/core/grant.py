@@ -131,7 +131,8 @@ def decide_refresh(
         retryable = window > 0 and age < len(grant.superseded) and now - grant.superseded[age] <= window
         return Retry(grant) if retryable else Replay(revoke(grant, now, "replayed"))
 
-    if window > 0 and sum(now - at <= window for at in grant.superseded) >= RING_SIZE:
+    # The ring is in order of time: where its oldest entry lies within the window, all of them do.
+    if window > 0 and len(grant.superseded) >= RING_SIZE and now - grant.superseded[-1] <= window:
         return Burst(grant)
     return Rotate(_rotated(grant, now, policy))
 
@@ -140,10 +141,16 @@ def _rotated(grant: Grant, now: int, policy: Policy) -> Grant:
     # A clock that steps back must not make an older generation look younger than a newer one.
     superseded_at = max(now, grant.superseded[0]) if grant.superseded else now
     remembered = (superseded_at, *(at for at in grant.superseded if superseded_at - at <= MAX_RETRY_WINDOW))
-    return grant._replace(
+    return Grant(
+        grant_id=grant.grant_id,
+        key_id=grant.key_id,
         generation=grant.generation + 1,
+        seed=grant.seed,
         superseded=remembered[:RING_SIZE],
+        scope=grant.scope,
+        created_at=grant.created_at,
         idle_expires_at=min(now + policy.idle_lifetime, grant.expires_at),
+        expires_at=grant.expires_at,
     )
 
 

@@ -382,10 +382,11 @@ class Ledger:
                 for ref, grant in state.items()
                 if grant is not None and grant.generation != before[ref].generation
             ]
-            lost = {grant.ref for _, grant in rotated} - self._store.save_rotations(rotated) if rotated else set()
+            saved = self._store.save_rotations(rotated) if rotated else set()
+            lost = {grant.ref for _, grant in rotated} - saved if len(saved) < len(rotated) else None
             undecided = []
             for i, answer in decided:
-                if refreshings[i].ref in lost:
+                if lost and refreshings[i].ref in lost:
                     undecided.append(i)
                 else:
                     answers[i] = self._record(refreshings[i], answer)
