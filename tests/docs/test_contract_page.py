@@ -11,9 +11,8 @@ from typing import get_args
 import pytest
 
 from hourpass.core.errors import RefusalReason, Refused, TokenProblem
-from hourpass.server import app as app_module
-from hourpass.server import http, issuer
-from hourpass.server.app import App
+from hourpass.server import http, issuer, render
+from hourpass.server.app import VERIFY
 from hourpass.server.config import Settings
 from hourpass.server.serve import create_app
 from hourpass.testing import InMemoryServer
@@ -23,7 +22,7 @@ PAGE = "docs/contract.md"
 
 def routes() -> dict[str, str]:
     app = create_app(Settings(data="unused"), environ={})
-    return {path: ", ".join(route.methods) for path, route in app._routes.items()} | {app._verify_path: "any"}
+    return {path: ", ".join(route.methods) for path, route in app.routes.items()} | {VERIFY: "any"}
 
 
 def nodes_of(thing: object) -> list[ast.AST]:
@@ -31,9 +30,10 @@ def nodes_of(thing: object) -> list[ast.AST]:
 
 
 def titles() -> set[str]:
-    """Every title that `App._problem` can give: the sentences in it."""
-    texts = [node.value for node in nodes_of(App._problem) if isinstance(node, ast.Constant)]
-    return {text for text in texts if isinstance(text, str) and text.endswith(".")}
+    """Every title that `render.problem` can give: the sentences in it."""
+    texts = [node.value for node in nodes_of(render.problem) if isinstance(node, ast.Constant)]
+    sentences = {text for text in texts if isinstance(text, str) and text.endswith(".")}
+    return sentences - {render.problem.__doc__}
 
 
 def early_titles() -> set[str]:
@@ -87,15 +87,15 @@ def test_the_reasons_of_a_refused_key_are_named(pages, code):
 
 
 def test_the_codes_of_oauth_errors_are_the_ones_explained(table, code):
-    """RFC 6749 §5.2. What `App._oauth_error` hands on is a problem, not an OAuth 2 error."""
-    cases = {node.cls.id for node in nodes_of(App._oauth_error) if isinstance(node, ast.MatchClass)}
+    """RFC 6749 §5.2. What `render.oauth_error` hands on is a problem, not an OAuth 2 error."""
+    cases = {node.cls.id for node in nodes_of(render.oauth_error) if isinstance(node, ast.MatchClass)}
     refusals = {kind.code for kind in Refused.__subclasses__() if kind.__name__ in cases}
 
     assert len(refusals) == len(cases) >= 6
     assert {word for row in table(PAGE, "`error`") for word in code(row[0])} == refusals
 
 
-@pytest.mark.parametrize("words", sorted(app_module._OAUTH_WORDS.values()))
+@pytest.mark.parametrize("words", sorted(render.OAUTH_WORDS.values()))
 def test_the_fixed_words_of_oauth_errors_are_quoted(words, pages):
     assert f'"{words}"' in pages[PAGE]
 

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
 from hourpass import wire
-from hourpass.server.app import App, Receive, Reply, Scope, Send
+from hourpass.server.app import App
+from hourpass.server.asgi import Receive, Reply, Scope, Send
 
 SCOPE = "videos.read"
 """What a token or a key needs for every route here."""

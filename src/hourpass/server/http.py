@@ -16,7 +16,7 @@ from granian.http import HTTP1Settings
 from granian.server.embed import Server as GranianServer
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from hourpass.server.app import Receive, Scope, Send
+from hourpass.server.asgi import Receive, Scope, Send
 from hourpass.server.config import Settings
 
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]

@@ -22,7 +22,8 @@ from filelock import FileLock, Timeout
 from hourpass.core.errors import ConfigurationError, HourpassError, Refused, StorageUnavailable, Unavailable
 from hourpass.core.grant import GrantRef
 from hourpass.core.signing_key import Algorithm
-from hourpass.server.app import App, Receive, Scope, Send
+from hourpass.server.app import App
+from hourpass.server.asgi import Receive, Scope, Send
 from hourpass.server.config import Settings, load
 from hourpass.server.http import Asgi, Carrier, Granian, Uvicorn, bind
 from hourpass.server.issuer import Issuer

@@ -1,0 +1,80 @@
+"""Forward auth: a proxy asks about a request, in its headers, and passes on what we say of the caller."""
+
+from functools import lru_cache
+from urllib.parse import parse_qsl
+
+from hourpass.core.api_key import ApiKey, normal_scope
+from hourpass.core.authorization import Basic, Bearer, parse_authorization
+from hourpass.core.claims import Claims
+from hourpass.core.errors import InsufficientScope, InvalidCredentials, InvalidRequest, InvalidToken
+from hourpass.server.asgi import Reply, Request
+from hourpass.server.issuer import Issuer
+from hourpass.server.render import challenge
+
+
+async def verify(issuer: Issuer, request: Request, realm: str) -> Reply:
+    """`/auth/verify`: 204 with the identity headers, or the challenge (RFC 6750 §3).
+
+    Raises:
+        InvalidRequest: where the proxy's own query is broken. Unavailable: where nothing can be said for now.
+    """
+    value: bytes | None = None
+    try:
+        for name, content in request.headers:
+            if name == b"authorization":
+                if value is not None:
+                    raise InvalidToken("malformed", "two Authorization headers")
+                value = content
+        query = request.query()
+        wanted = _scopes_of(query) if query else ""
+        if value is None:
+            return challenge(None, realm)
+        if value[:7] == b"Bearer " and value[7:8] != b" ":
+            # The common case, without building anything. What is not a token is found out by the verifier.
+            return _token_identity(issuer.verify(value[7:].rstrip(b" \t"), request.now, wanted))
+        match parse_authorization(value):
+            case Bearer(token):
+                return _token_identity(issuer.verify(token, request.now, wanted))
+            case Basic(user, _):
+                return _key_identity(await issuer.verify_api_key(user, request.address(), request.now, wanted))
+            case None:
+                return challenge(None, realm)
+    except (InvalidToken, InvalidCredentials, InsufficientScope) as error:
+        return challenge(error, realm)
+
+
+@lru_cache(maxsize=4096)
+def _identity(subject: str, key_id: str, scope: str, environment: str, grant: str, auth: str) -> Reply:
+    """Every header is always there, so that a client's forged one never survives a proxy that only overwrites."""
+    return Reply(
+        204,
+        [
+            (b"hourpass-subject", subject.encode()),
+            (b"hourpass-key-id", key_id.encode()),
+            (b"hourpass-scope", scope.encode()),
+            (b"hourpass-environment", environment.encode()),
+            (b"hourpass-grant", grant.encode()),
+            (b"hourpass-auth", auth.encode()),
+        ],
+    )
+
+
+def _token_identity(claims: Claims) -> Reply:
+    return _identity(claims.sub, claims.client_id, claims.scope, claims.env, claims.sid, "bearer")
+
+
+def _key_identity(key: ApiKey) -> Reply:
+    return _identity(key.subject, key.key_id, key.scope, key.environment, "", "api-key")
+
+
+@lru_cache(maxsize=256)
+def _scopes_of(query: bytes) -> str:
+    """The scopes that a verify URL asks for: several, in one value or in repeated parameters, mean all of them."""
+    try:
+        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=32)
+    except ValueError as error:
+        raise InvalidRequest("the query is malformed") from error
+    wanted = dict.fromkeys(scope for name, value in pairs if name == "scope" for scope in value.split())
+    if normal_scope(" ".join(wanted)) is None:
+        raise InvalidRequest("the query asks for what is no scope")
+    return " ".join(wanted)

@@ -1,0 +1,100 @@
+"""The OAuth 2 endpoints: token (RFC 6749), revoke (RFC 7009), introspect (RFC 7662)."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+from urllib.parse import unquote_plus
+
+from hourpass import wire
+from hourpass.core.api_key import ApiKey, parse_api_key
+from hourpass.core.authorization import Basic, parse_authorization
+from hourpass.core.errors import InvalidCredentials, InvalidRequest, InvalidToken, UnsupportedGrantType
+from hourpass.server.asgi import Reply, Request
+from hourpass.server.issuer import Issuer, Wish
+from hourpass.server.render import JSON_HEADERS, NO_STORE
+from hourpass.server.tokens import token_answer
+
+
+class _Client(NamedTuple):
+    """An OAuth 2 client: the key it proved, or only the id it mentioned, or neither."""
+
+    key: ApiKey | None
+    client_id: str | None
+
+    def proven(self) -> ApiKey:
+        if self.key is None:
+            raise InvalidCredentials("no client credentials")
+        return self.key
+
+
+async def token(issuer: Issuer, request: Request) -> Reply:
+    """`POST /oauth/token`: client credentials (RFC 6749 §4.4) and refresh token (§6)."""
+    form = await _form(request)
+    wish = Wish(scope=form.get("scope"))
+    address = request.address()
+    match form.get("grant_type"):
+        case "client_credentials":
+            pair = await issuer.open((await _client(issuer, request, form, address)).proven(), wish, request.now)
+        case "refresh_token":
+            client = await _client(issuer, request, form, address)
+            presented = form.get("refresh_token")
+            if presented is None:
+                raise InvalidRequest("refresh_token is missing")
+            pair = await issuer.refresh(presented, wish, address, request.now, client_id=client.client_id)
+        case None:
+            raise InvalidRequest("grant_type is missing")
+        case _:
+            raise UnsupportedGrantType("client_credentials and refresh_token are supported")
+    return token_answer(pair, oauth=True)
+
+
+async def revoke(issuer: Issuer, request: Request) -> Reply:
+    """`POST /oauth/revoke` (RFC 7009)."""
+    form = await _form(request)
+    client = await _client(issuer, request, form, request.address())
+    if "token" not in form:
+        raise InvalidRequest("token is missing")
+    await issuer.revoke(form["token"], request.now, client_id=client.client_id)
+    return Reply(200, NO_STORE)
+
+
+async def introspect(issuer: Issuer, request: Request) -> Reply:
+    """`POST /oauth/introspect` (RFC 7662)."""
+    form = await _form(request)
+    caller = (await _client(issuer, request, form, request.address())).proven()
+    if "token" not in form:
+        raise InvalidRequest("token is missing")
+    return Reply(200, JSON_HEADERS, wire.encode(await issuer.introspect(form["token"], caller, request.now)))
+
+
+async def _form(request: Request) -> dict[str, str]:
+    media_type = (request.header(b"content-type") or b"").split(b";")[0].strip().lower()
+    if media_type != wire.FORM.encode():
+        raise InvalidRequest(f"the body has to be {wire.FORM}")
+    return wire.read_form(await request.body())
+
+
+async def _client(issuer: Issuer, request: Request, form: Mapping[str, str], address: str | None) -> _Client:
+    """Who the client says it is, and whether it proved that (RFC 6749 §2.3.1).
+
+    The key id and the key are client id and secret; the whole key as either also works. An id that contradicts the
+    key is refused.
+    """
+    header = request.header(b"authorization")
+    try:
+        basic = parse_authorization(header) if header is not None else None
+    except InvalidToken as error:
+        raise InvalidCredentials("broken Authorization header") from error
+    if isinstance(basic, Basic):
+        if "client_secret" in form:
+            raise InvalidRequest("client credentials in two places")
+        client_id, secret = unquote_plus(basic.unverified_user), unquote_plus(basic.unverified_password)
+    else:
+        client_id, secret = form.get("client_id", ""), form.get("client_secret", "")
+        if not secret and parse_api_key(client_id) is None:
+            # An id alone proves nothing, but it may not contradict what it comes with.
+            return _Client(None, client_id or None)
+    key = await issuer.authenticate(secret or client_id, address, request.now, throttled=True)
+    mentioned = {client_id, form.get("client_id", "")}
+    if not mentioned <= {"", key.key_id, secret or client_id}:
+        raise InvalidCredentials("client_id contradicts the key")
+    return _Client(key, key.key_id)

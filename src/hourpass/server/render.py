@@ -1,0 +1,112 @@
+"""Errors as answers: the one place where one becomes bytes, so that nothing private leaks and no spelling differs."""
+
+from typing import assert_never
+
+from hourpass import wire
+from hourpass.core.errors import (
+    InsufficientScope,
+    InvalidCredentials,
+    InvalidGrant,
+    InvalidRequest,
+    InvalidScope,
+    InvalidToken,
+    Refused,
+    Throttled,
+    Unavailable,
+    UnsupportedGrantType,
+)
+from hourpass.server.asgi import Headers, Reply, TooLarge
+
+JSON_HEADERS: Headers = [(b"content-type", wire.JSON), (b"cache-control", b"no-store")]
+NO_STORE: Headers = [(b"cache-control", b"no-store")]
+
+OAUTH_WORDS: dict[type[Exception], str] = {
+    InvalidCredentials: "The client credentials were incorrect.",
+    InvalidGrant: "The refresh token is invalid.",
+    InvalidScope: "A requested scope is unknown or not owned.",
+}
+
+
+class NoSuchRoute(Refused):
+    """No route has that path."""
+
+
+class MethodNotAllowed(Refused):
+    """The route has other methods: those in `allow`."""
+
+    def __init__(self, allow: str) -> None:
+        super().__init__()
+        self.allow = allow
+
+
+def problem(error: Exception, realm: str = "") -> Reply:
+    """An error as the source spells it, after RFC 9457. What is not one of ours says nothing of itself."""
+    status, title, headers = 500, "The server failed.", []
+    name, reason, problems = "", None, None
+    match error:
+        case InvalidRequest():
+            status, name = 400, error.name
+            title = "Invalid attributes." if error.name else "The payload is invalid."
+            if len(error.names) > 1:
+                problems = [{"type": "about:blank", "title": title, "name": each} for each in error.names]
+        case InvalidScope():
+            status, title, name = 400, "Invalid attributes.", "scope"
+        case InvalidCredentials():
+            status, title, reason = 400, "The user credentials were incorrect.", error.reason
+        case InvalidGrant():
+            status, title, reason = 400, "The refresh token is invalid.", error.reason
+        case Throttled():
+            status, title = 429, "Too many requests."
+            headers = [(b"retry-after", b"%d" % error.retry_after)]
+        case Unavailable():
+            status, title = 503, "The service is unavailable for a moment."
+            headers = [(b"retry-after", b"%d" % error.retry_after)]
+        case TooLarge():
+            status, title = 413, "The payload is too large."
+        case NoSuchRoute():
+            status, title = 404, "Unrecognized request URL."
+        case MethodNotAllowed():
+            status, title = 405, "Method is not allowed for this route."
+            headers = [(b"allow", error.allow.encode())]
+        case _:
+            pass
+    problem = wire.Problem("about:blank", title, name, status, reason, problems)
+    return Reply(status, [(b"content-type", wire.PROBLEM), *NO_STORE, *headers], wire.encode(problem))
+
+
+def oauth_error(error: Exception, realm: str) -> Reply:
+    """RFC 6749 §5.2. What is not an OAuth 2 error is a problem."""
+    status, headers, reason = 400, list(JSON_HEADERS), None
+    match error:
+        case InvalidCredentials():
+            status = 401
+            headers.append((b"www-authenticate", f'Basic realm="{realm}"'.encode()))
+        case InvalidGrant():
+            reason = error.reason
+        case InsufficientScope():
+            status = 403
+        case InvalidRequest() | InvalidScope() | UnsupportedGrantType():
+            pass
+        case _:
+            return problem(error)
+    description = OAUTH_WORDS.get(type(error)) or error.detail
+    return Reply(status, headers, wire.encode(wire.OAuthError(error.code, description, reason)))
+
+
+def challenge(error: InvalidToken | InvalidCredentials | InsufficientScope | None, realm: str) -> Reply:
+    """RFC 6750 §3: no error code where no credential came."""
+    scheme = f'Bearer realm="{realm}"'
+    match error:
+        case None:
+            return Reply(401, [(b"www-authenticate", scheme.encode()), *NO_STORE])
+        case InsufficientScope():
+            value = f'{scheme}, error="insufficient_scope", scope="{error.scope}"'
+            return Reply(403, [(b"www-authenticate", value.encode()), *NO_STORE])
+        case InvalidToken():
+            problem: str = error.problem
+        case InvalidCredentials():
+            problem = error.reason if error.reason in ("expired", "revoked") else "malformed"
+        case _:
+            assert_never(error)
+    value = f'{scheme}, error="invalid_token", error_description="{problem}"'
+    return Reply(401, [(b"www-authenticate", value.encode()), *NO_STORE])

@@ -1,0 +1,27 @@
+"""The source's two token endpoints: a key, or a refresh token, becomes a pair."""
+
+from hourpass import wire
+from hourpass.server.asgi import Reply, Request
+from hourpass.server.issuer import Issuer, TokenPair, Wish
+from hourpass.server.render import JSON_HEADERS
+
+
+async def exchange(issuer: Issuer, request: Request) -> Reply:
+    """`POST /auth/api-key`. Raises as `Issuer.exchange`."""
+    asked = wire.read_exchange(await request.body())
+    wish = Wish(asked.scope, asked.expires_in, asked.audience)
+    return token_answer(await issuer.exchange(asked.api_key, wish, request.address(), request.now))
+
+
+async def refresh(issuer: Issuer, request: Request) -> Reply:
+    """`POST /auth/refresh`. Raises as `Issuer.refresh`."""
+    asked = wire.read_refresh(await request.body())
+    wish = Wish(asked.scope, asked.expires_in)
+    return token_answer(await issuer.refresh(asked.refresh_token, wish, request.address(), request.now))
+
+
+def token_answer(pair: TokenPair, *, oauth: bool = False) -> Reply:
+    """A pair as it travels; the OAuth 2 endpoint also says the scope (RFC 6749 §5.1)."""
+    scope = pair.scope if oauth else None
+    body = wire.write_token_answer(pair.access_token, pair.refresh_token, pair.expires_in, scope)
+    return Reply(200, JSON_HEADERS, body)
