@@ -20,7 +20,7 @@ from hourpass.core.policy import Policy
 from hourpass.core.revocation import Revocations
 from hourpass.jose import AccessClaims, SigningKeyPair
 from hourpass.server.store.sqlite import SqliteStore
-from hourpass.verifier.verifier import Verifier
+from hourpass.verifier.token_verifier import TokenVerifier
 
 PREFILLED = 100_000
 BATCHES = (16, 64)
@@ -99,7 +99,7 @@ def guard_us():
     url = "http://127.0.0.1:3600"
     claims = AccessClaims(url, "s", url, second + 3600, second, "j", "k", "videos.read", "g", "production")
     token = pair.mint(claims)
-    verifier = Verifier(Expected(url, url, 3_600_000), {pair.header: pair.verification_key}, Revocations())
+    verifier = TokenVerifier(Expected(url, url, 3_600_000), {pair.header: pair.verification_key}, Revocations())
     verify, now = verifier.verify, second * 1000
     verify(token, now)
 

@@ -47,7 +47,7 @@ from hourpass.server.ledger import Ledger, Refreshed, Refreshing
 from hourpass.server.sealing import MasterKey
 from hourpass.server.store import Store
 from hourpass.server.throttle import Throttle
-from hourpass.verifier.verifier import Verifier
+from hourpass.verifier.token_verifier import TokenVerifier
 
 INTROSPECT_SCOPE = "introspect"
 """The scope that a key needs to introspect tokens."""
@@ -130,8 +130,8 @@ class Issuer:
         self.revocations = Revocations()
         expected = Expected(self.url, self._audience, self._policy.access_token_lifetime)
         keys = signing_keys.verification_keys(now)
-        self._verifier = Verifier(expected, keys, self.revocations)
-        self._own_verifier = Verifier(expected._replace(audience=None), keys, self.revocations)
+        self._verifier = TokenVerifier(expected, keys, self.revocations)
+        self._own_verifier = TokenVerifier(expected._replace(audience=None), keys, self.revocations)
         self.counts = counts
         self._entropy = _Entropy()
 

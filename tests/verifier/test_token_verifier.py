@@ -10,7 +10,7 @@ from hourpass.core.revocation import Revocation, Revocations
 from hourpass.jose import AccessClaims, SigningKeyPair
 from hourpass.testing import START, Clock
 from hourpass.verifier.token_cache import TokenCache
-from hourpass.verifier.verifier import Verifier
+from hourpass.verifier.token_verifier import TokenVerifier
 
 ISSUED = START // 1_000
 EXPECTED = Expected("https://auth.test", "https://api.test", HOUR)
@@ -52,10 +52,10 @@ def revocations():
 
 @pytest.fixture
 def verifier(counting, revocations):
-    return Verifier(EXPECTED, {PAIR.header: counting.key}, revocations)
+    return TokenVerifier(EXPECTED, {PAIR.header: counting.key}, revocations)
 
 
-def refused(verifier: Verifier, now: int, token: bytes = TOKEN) -> str:
+def refused(verifier: TokenVerifier, now: int, token: bytes = TOKEN) -> str:
     with pytest.raises(InvalidToken) as refusal:
         verifier.verify(token, now)
     return refusal.value.problem
@@ -189,7 +189,7 @@ def test_a_refusal_is_never_remembered(verifier, clock, counting, changes, probl
 
 def test_a_forged_token_is_not_remembered(counting, clock):
     cache = TokenCache()
-    verifier = Verifier(EXPECTED, {PAIR.header: counting.key}, Revocations(), cache=cache)
+    verifier = TokenVerifier(EXPECTED, {PAIR.header: counting.key}, Revocations(), cache=cache)
     forged = TOKEN[:-86] + SigningKeyPair.generate("k1", "ES256").mint(CLAIMS)[-86:]
 
     assert [refused(verifier, clock(), forged) for _ in range(3)] == ["signature"] * 3
@@ -217,15 +217,15 @@ def test_a_token_that_becomes_valid_is_accepted_after_it_was_refused(verifier, c
 def test_verifiers_that_share_a_cache_share_no_decision(clock, expected, problem):
     """verifier.md: the cache's key is the token plus the verifier's identity."""
     cache, keys = TokenCache(), {PAIR.header: PAIR.verification_key}
-    assert Verifier(EXPECTED, keys, Revocations(), cache=cache).verify(TOKEN, clock())
+    assert TokenVerifier(EXPECTED, keys, Revocations(), cache=cache).verify(TOKEN, clock())
 
-    other = Verifier(expected, keys, Revocations(), cache=cache)
+    other = TokenVerifier(expected, keys, Revocations(), cache=cache)
 
     assert refused(other, clock()) == problem
 
 
 def test_a_full_cache_only_costs_time(clock, counting):
-    verifier = Verifier(EXPECTED, {PAIR.header: counting.key}, Revocations(), cache=TokenCache(2))
+    verifier = TokenVerifier(EXPECTED, {PAIR.header: counting.key}, Revocations(), cache=TokenCache(2))
     tokens = [PAIR.mint(msgspec.structs.replace(CLAIMS, jti=str(number))) for number in range(10)]
 
     for _ in range(2):

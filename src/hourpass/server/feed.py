@@ -1,0 +1,186 @@
+"""The revocation feed: what verifiers everywhere learn of revocations, within milliseconds of their commit.
+
+It owns the entries in force as they were numbered, those who wait for the next one, and the signed answers. It revokes
+nothing; the store numbers the entries. One answer is signed once, however many are waiting for it.
+"""
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from hourpass.core.errors import InvalidRequest, Unavailable
+from hourpass.core.policy import SECOND
+from hourpass.core.revocation import Revocation, Revocations
+from hourpass.jose import SigningKeyPair, encode_segment
+from hourpass.verifier.revocations import MEDIA_TYPE, Entry, Page, feed_header
+
+MAX_WAIT = 30
+"""Seconds a poll may wait: proxies cut idle connections after a minute."""
+
+MAX_WAITERS = 1_000
+"""Polls that wait at once; whoever comes later is answered at once, and paces itself."""
+
+PAGE = 800
+"""Entries in one answer, within the 128 KiB that JOSE libraries take; whoever is told that there are more asks on."""
+
+HIGHEST = 2**63 - 1
+
+Read = Callable[[int, int], Awaitable[list[Revocation]]]
+"""The entries after a number that are in force at an instant, in the order of their numbers."""
+
+_encode = msgspec.json.Encoder().encode
+_HEADERS = [(b"content-type", MEDIA_TYPE.encode()), (b"cache-control", b"no-store")]
+
+
+class Answer(NamedTuple):
+    """Status, headers and body, for the route to send."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+class RevocationFeed:
+    """The feed of one process.
+
+    `look_up` is called when the database holds entries that are not known here; every new one goes into `revocations`,
+    which this process verifies by, too. `epoch` has to grow whenever numbers start anew.
+    """
+
+    def __init__(
+        self,
+        read: Read,
+        signing_pair: Callable[[int], SigningKeyPair],
+        revocations: Revocations,
+        *,
+        issuer: str,
+        epoch: int,
+    ) -> None:
+        self._read = read
+        self._signing_pair = signing_pair
+        self._revocations = revocations
+        self._issuer = issuer
+        self._epoch = epoch
+        self._entries: list[Revocation] = []
+        self._reading = asyncio.Lock()
+        self._hurried: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
+        self._made: dict[int, bytes] = {}
+        self._made_for = (0, 0, 0)
+        self._closed = False
+        self.waiting = 0
+        self.last = 0
+
+    async def look_up(self, now: int) -> None:
+        """Take in what the database holds beyond what is known here, in order, and wake whoever waits for it.
+
+        Raises:
+            StorageUnavailable: where it could not be read; nothing is lost, the next look finds it.
+        """
+        async with self._reading:
+            found = await self._read(self.last, now)
+            self._entries = [entry for entry in self._entries if entry.until > now]
+            if found:
+                self._entries += found
+                self.last = found[-1].n
+                for entry in found:
+                    self._revocations.add(entry)
+                self._wake()
+
+    def hurry(self, now: int) -> None:
+        """An entry was committed by this process: look it up at once rather than at the next turn.
+
+        The entry itself is not enough: other processes' entries with lower numbers may not be known here yet.
+        """
+        if self._hurried is None or self._hurried.done():
+            self._hurried = asyncio.get_running_loop().create_task(self._look_up_quietly(now))
+
+    async def _look_up_quietly(self, now: int) -> None:
+        try:
+            await self.look_up(now)
+        except Unavailable:
+            return  # the next turn looks again, and reports it
+
+    def close(self) -> None:
+        """Answer all who wait with what there is; from now on nobody waits. For draining."""
+        self._closed = True
+        self._wake()
+
+    async def answer(self, query: bytes, now: int) -> Answer:
+        """`GET /auth/revocations?after=N&wait=S`: what came after entry N, now or as soon as there is something.
+
+        Raises:
+            InvalidRequest: where the query is not two whole numbers; ConfigurationError: where no key signs.
+        """
+        after, wait = _read_query(query)
+        now += await self._wait_for_news(after, wait)
+        # A number that was never given is of another numbering: only the snapshot helps.
+        after = after if after <= self.last else 0
+        made_for = (self.last, now // SECOND, len(self._entries))
+        if made_for != self._made_for or len(self._made) > MAX_WAITERS:
+            self._made, self._made_for = {}, made_for
+        if after not in self._made:
+            self._made[after] = self._signed(after, now)
+        return Answer(200, _HEADERS, self._made[after])
+
+    async def _wait_for_news(self, after: int, wait: int) -> int:
+        """How many milliseconds passed."""
+        if after != self.last or not wait or self._closed or self.waiting >= MAX_WAITERS:
+            return 0
+        loop = asyncio.get_running_loop()
+        began, changed = loop.time(), self._changed
+        self.waiting += 1
+        try:
+            async with asyncio.timeout(wait):
+                await changed.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self.waiting -= 1
+        return int((loop.time() - began) * 1000)
+
+    def _signed(self, after: int, now: int) -> bytes:
+        first = bisect_right(self._entries, after, key=lambda entry: entry.n)
+        told = self._entries[first : first + PAGE]
+        more = first + len(told) < len(self._entries)
+        page = Page(
+            iss=self._issuer,
+            iat=now // SECOND,
+            epoch=self._epoch,
+            after=after,
+            last=told[-1].n if more else self.last,
+            # Rounded up: a revocation may last a moment longer, never shorter.
+            entries=[Entry(entry.n, entry.kind, entry.value, -(-entry.until // SECOND)) for entry in told],
+            more=more,
+        )
+        return _sign(self._signing_pair(now), _encode(page))
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+def _sign(pair: SigningKeyPair, payload: bytes) -> bytes:
+    signed = feed_header(pair.verification_key) + b"." + encode_segment(payload)
+    return signed + b"." + encode_segment(pair._sign(signed))  # noqa: SLF001 - until jose.py signs for others, too
+
+
+def _read_query(query: bytes) -> tuple[int, int]:
+    """`after` and `wait`, 0 where they are missing; a longer wait than the longest is the longest."""
+    try:
+        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=8)
+    except ValueError as error:
+        raise InvalidRequest("the query is malformed") from error
+    asked = dict(pairs)
+    if len(asked) != len(pairs):
+        raise InvalidRequest("a parameter is repeated")
+    numbers = [asked.get(name, "0") for name in ("after", "wait")]
+    for name, text in zip(("after", "wait"), numbers, strict=True):
+        if not (text.isascii() and text.isdigit() and len(text) <= 19):
+            raise InvalidRequest("not a whole number", name=name)
+    after, wait = map(int, numbers)
+    return min(after, HIGHEST), min(wait, MAX_WAIT)

@@ -1,0 +1,112 @@
+"""The ASGI middleware: no request reaches the application without a credential that was judged.
+
+For Starlette, FastAPI, Litestar, Quart and every other ASGI application, HTTP and WebSockets alike. What is decided is
+decided in `guard.py` and by the verifier.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from inspect import isawaitable
+from typing import Any
+
+from hourpass.core.authorization import Basic
+from hourpass.core.errors import HourpassError, InvalidToken
+from hourpass.verifier.guard import Guard, Identity, KeyIdentity, Refusal, admit, identity_headers, is_ours
+from hourpass.verifier.remote import Verifier
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+RawHeaders = Sequence[tuple[bytes, bytes]]
+
+ApiKeyPolicy = Callable[[str], KeyIdentity | Awaitable[KeyIdentity | None] | None]
+"""From an API key, which came as the user name of HTTP Basic, to its owner; None where it does not count."""
+
+
+class HourpassMiddleware:
+    """Judges every request; the application finds the identity in `scope["hourpass"]`, None on public paths.
+
+    Args:
+        app: the application behind it.
+        verifier: what judges tokens.
+        api_keys: what judges API keys where they are still accepted; without it they count as no credential.
+        realm, public, scope, scopes, preflights: as for `Guard`.
+    """
+
+    def __init__(
+        self,
+        app: Application,
+        *,
+        verifier: Verifier,
+        api_keys: ApiKeyPolicy | None = None,
+        realm: str = "hourpass",
+        public: Iterable[str] = (),
+        scope: str = "",
+        scopes: Mapping[str, str] | None = None,
+        preflights: bool = False,
+    ) -> None:
+        self._app = app
+        self._verifier = verifier
+        self._api_keys = api_keys
+        self._guard = Guard(realm=realm, public=public, scope=scope, scopes=scopes, preflights=preflights)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, one WebSocket, or the lifespan, which passes."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        # Whatever becomes of the request: nobody but us says who it is from.
+        headers = [(name, value) for name, value in scope["headers"] if not is_ours(name.decode("latin-1"))]
+        method: str = scope.get("method", "GET")
+        path: str = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
+        preflight = any(name == b"access-control-request-method" for name, _ in headers)
+        if self._guard.passes(method, path, preflight=preflight):
+            await self._app({**scope, "headers": headers, "hourpass": None}, receive, send)
+            return
+        try:
+            identity = await identify(self._guard, self._verifier, self._api_keys, headers)
+            if identity is not None:
+                admit(identity, self._guard.needed(method, path))
+        except HourpassError as error:
+            await _refuse(self._guard.refusal(error), scope, receive, send)
+            return
+        if identity is None:
+            await _refuse(self._guard.refusal(None), scope, receive, send)
+            return
+        headers += [(name.lower().encode(), value.encode()) for name, value in identity_headers(identity)]
+        await self._app({**scope, "headers": headers, "hourpass": identity}, receive, send)
+
+
+async def identify(
+    guard: Guard, verifier: Verifier, api_keys: ApiKeyPolicy | None, headers: RawHeaders
+) -> Identity | None:
+    """Who a request is from, by its headers; None where it brings no credential that counts here.
+
+    Raises:
+        InvalidRequest, InvalidToken; Unavailable: where it cannot be judged now.
+    """
+    values = [value for name, value in headers if name.lower() == b"authorization"]
+    credential = guard.credential(values, api_keys=api_keys is not None)
+    if not isinstance(credential, Basic):
+        return None if credential is None else await verifier.verify_async(credential)
+    judged = api_keys(credential.unverified_user) if api_keys is not None else None
+    owner = await judged if isawaitable(judged) else judged
+    if owner is None:
+        raise InvalidToken("malformed", "the API key does not count")
+    return owner
+
+
+async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer instead of the application. A WebSocket is refused before it is accepted."""
+    prefix = "http.response"
+    if scope["type"] == "websocket":
+        await receive()
+        if "websocket.http.response" not in (scope.get("extensions") or {}):
+            # The server makes a 403 of this: without the extension there is no other answer.
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        prefix = "websocket.http.response"
+    headers = [(name.lower().encode(), value.encode()) for name, value in refusal.headers]
+    await send({"type": f"{prefix}.start", "status": refusal.status, "headers": headers})
+    body = b"" if scope.get("method") == "HEAD" else refusal.body
+    await send({"type": f"{prefix}.body", "body": body})

@@ -1,0 +1,210 @@
+"""What every surface decides alike, whatever the framework: which requests pass unjudged, what a credential is, which
+answer a refusal becomes, and which headers an application may trust. Spelling for ASGI, WSGI and Django is theirs.
+"""
+
+import posixpath
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from hourpass import wire
+from hourpass.core.api_key import normal_scope
+from hourpass.core.authorization import Basic, Bearer, parse_authorization
+from hourpass.core.claims import Claims, require_scope
+from hourpass.core.errors import (
+    ConfigurationError,
+    HourpassError,
+    InsufficientScope,
+    InvalidRequest,
+    InvalidToken,
+    Unavailable,
+)
+
+_B64TOKEN = re.compile(rb"[A-Za-z0-9._~+/-]+=*")
+"""RFC 6750 §2.1."""
+
+_OURS = re.compile(r"hourpass(?![a-z0-9])", re.IGNORECASE)
+_REALM = re.compile(r"[\x20\x21\x23-\x5B\x5D-\x7E]{1,100}", re.ASCII)
+
+
+class KeyIdentity(NamedTuple):
+    """Who an API key belongs to, in the words of a token's claims. A provider's policy makes it from a proven key."""
+
+    sub: str
+    client_id: str
+    scope: str = ""
+    env: str = "production"
+
+
+Identity = Claims | KeyIdentity
+
+
+class Refusal(NamedTuple):
+    """The answer instead of the application's."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+class Guard:
+    """The settings of a middleware.
+
+    Args:
+        realm: of the challenge.
+        public: paths that need no credential, each exactly as written, or with all below it where it ends in `/*`.
+        scope: what every route needs, space-separated.
+        scopes: what some routes need instead: by path, or by method and path (`"POST /videos"`). A path stands for all
+            below it; the longest one counts, and among equals the one with the method. HEAD counts as GET.
+        preflights: whether CORS preflights pass without a credential (Fetch §4.8: browsers send none).
+
+    Raises:
+        ConfigurationError: where a realm, a path or a scope is not one.
+    """
+
+    def __init__(
+        self,
+        *,
+        realm: str = "hourpass",
+        public: Iterable[str] = (),
+        scope: str = "",
+        scopes: Mapping[str, str] | None = None,
+        preflights: bool = False,
+    ) -> None:
+        if not _REALM.fullmatch(realm):
+            raise ConfigurationError("a realm is up to 100 visible ASCII characters without quotes and backslashes")
+        self._challenge = f'Bearer realm="{realm}"'
+        self._public = frozenset(public)
+        self._public_below = tuple(path.removesuffix("*") for path in self._public if path.endswith("/*"))
+        self._preflights = preflights
+        self._scope = _checked(scope)
+        self._scopes = {_checked_route(route): _checked(needed) for route, needed in (scopes or {}).items()}
+        self._every_scope = normal_scope(" ".join([self._scope, *self._scopes.values()])) or ""
+        if not all(path.startswith("/") for path in self._public):
+            raise ConfigurationError("a public path begins with a slash")
+
+    def passes(self, method: str, path: str, *, preflight: bool) -> bool:
+        """Whether the request needs no credential. A path that is spelled oddly is not the public one."""
+        if self._preflights and preflight and method == "OPTIONS":
+            return True
+        return path in self._public or (path.startswith(self._public_below) and _is_plain(path + "x"))
+
+    def needed(self, method: str, path: str) -> str:
+        """The scope that a route needs; all that any route needs where applications may differ in how they read it."""
+        if not self._scopes:
+            return self._scope
+        path = path.rstrip("/") or "/"
+        if not _is_plain(path):
+            return self._every_scope
+        # Some frameworks take `get` for GET, and all of them answer HEAD as GET.
+        method = {"HEAD": "GET"}.get(method.upper(), method.upper())
+        while True:
+            for route in (f"{method} {path}", path):
+                if route in self._scopes:
+                    return self._scopes[route]
+            if path == "/":
+                return self._scope
+            path = path.rpartition("/")[0] or "/"
+
+    def credential(self, values: Sequence[bytes], *, api_keys: bool) -> bytes | Basic | None:
+        """The one credential among all Authorization headers: a bearer token, or an API key where those count.
+
+        Raises:
+            InvalidRequest: where there are several, or the header cannot be read (RFC 6750 §3.1).
+        """
+        if len(values) > 1:
+            raise InvalidRequest("several Authorization headers")
+        try:
+            credential = parse_authorization(values[0]) if values else None
+        except InvalidToken as error:
+            raise InvalidRequest("the Authorization header is malformed") from error
+        match credential:
+            case Bearer(token):
+                if not _B64TOKEN.fullmatch(token):
+                    raise InvalidRequest("not a bearer token")
+                return token
+            case Basic():
+                return credential if api_keys else None
+            case None:
+                return None
+
+    def refusal(self, error: HourpassError | None) -> Refusal:
+        """The answer to a refused request; None where no credential came, which is no error (RFC 6750 §3).
+
+        What is our own trouble is never shown as the client's: a 401 would have it fetch new tokens in vain.
+        """
+        headers: list[tuple[str, str]] = []
+        challenge = None
+        match error:
+            case None:
+                status, title, challenge = 401, "A credential is missing.", self._challenge
+            case InvalidRequest():
+                status, title = 400, "The Authorization header is malformed."
+                challenge = f'{self._challenge}, error="invalid_request"'
+            case InvalidToken():
+                status, title = 401, "The access token is not accepted."
+                challenge = f'{self._challenge}, error="invalid_token", error_description="{error.problem}"'
+            case InsufficientScope():
+                status, title = 403, "A scope is missing."
+                challenge = f'{self._challenge}, error="insufficient_scope", scope="{error.scope}"'
+            case Unavailable():
+                status, title = 503, "The service is unavailable for a moment."
+                headers.append(("Retry-After", str(error.retry_after)))
+            case _:
+                status, title = 500, "The server failed."
+        if challenge is not None:
+            headers.append(("WWW-Authenticate", challenge))
+        body = wire.encode(wire.Problem("about:blank", title, "", status))
+        headers += [("Content-Type", wire.PROBLEM.decode()), ("Cache-Control", "no-store")]
+        return Refusal(status, [*headers, ("Content-Length", str(len(body)))], body)
+
+
+def admit(identity: Identity, needed: str) -> Identity:
+    """The identity, where it reaches far enough. Judged on every request, never remembered.
+
+    Raises:
+        InsufficientScope: naming all that is needed.
+    """
+    require_scope(identity.scope, needed)
+    return identity
+
+
+def is_ours(header: str) -> bool:
+    """Whether a header's name could be taken for one of the identity headers.
+
+    `Hourpass_Subject` and `Hourpass.Subject` become the same variable as `Hourpass-Subject` in some frameworks.
+    """
+    return _OURS.match(header) is not None
+
+
+def identity_headers(identity: Identity) -> list[tuple[str, str]]:
+    """The whole set, always: what is empty is there, too, so that nobody's own header stands in for it."""
+    grant, auth = (identity.sid, "bearer") if isinstance(identity, Claims) else ("", "api-key")
+    return [
+        ("Hourpass-Subject", identity.sub),
+        ("Hourpass-Key-Id", identity.client_id),
+        ("Hourpass-Scope", identity.scope),
+        ("Hourpass-Environment", identity.env),
+        ("Hourpass-Grant", grant),
+        ("Hourpass-Auth", auth),
+    ]
+
+
+def _is_plain(path: str) -> bool:
+    """Whether a path has one reading only: no empty segment, and none of dots."""
+    return path.startswith("/") and not path.startswith("//") and posixpath.normpath(path) == path
+
+
+def _checked(scope: str) -> str:
+    normal = normal_scope(scope)
+    if normal is None:
+        raise ConfigurationError(f"not a scope: {scope!r}")
+    return normal
+
+
+def _checked_route(route: str) -> str:
+    method, _, path = route.rpartition(" ")
+    if not path.startswith("/") or (method and not method.isupper()):
+        raise ConfigurationError(f"a route is a path, or a method and a path: {route!r}")
+    path = path.rstrip("/") or "/"
+    return f"{method} {path}" if method else path

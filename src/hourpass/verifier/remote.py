@@ -1,0 +1,324 @@
+"""The verifier of a resource server: the issuer's keys and revocations are fetched and kept up in the background.
+
+It owns when to wait and for how long. Tokens are judged by `TokenVerifier`; what an answer of the issuer means is the
+business of `jwks.py` and `revocations.py`. The composition root of the API's side: the clock enters here.
+"""
+
+import os
+import random
+import ssl
+import time
+from asyncio import CancelledError, Task, create_task, wrap_future
+from asyncio import wait as wait_async
+from collections.abc import Iterator
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_threads
+from contextlib import suppress
+from ipaddress import ip_address
+from types import TracebackType
+from typing import NamedTuple, Self
+from urllib.parse import urlsplit
+from weakref import WeakSet, finalize
+
+from hourpass.core.claims import Claims, Expected
+from hourpass.core.errors import ConfigurationError, InvalidToken, Unavailable
+from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, SECOND
+from hourpass.verifier import jwks, revocations
+from hourpass.verifier.jwks import JwkSet, is_plausible
+from hourpass.verifier.revocations import RevocationList, Staleness, fail_closed
+from hourpass.verifier.token_verifier import TokenVerifier
+from hourpass.verifier.upkeep import Background, Keeper, Timer
+
+FIRST_WAIT = 2 * SECOND
+"""How long the first tokens wait for keys and revocations."""
+
+_BOOT = getattr(time, "CLOCK_BOOTTIME", None)
+"""Goes on while the machine sleeps, where the platform has it."""
+
+
+def wall_clock() -> int:
+    """Epoch milliseconds."""
+    return time.time_ns() // 1_000_000  # noqa: TID251 - the composition root of the API's side
+
+
+def steady_clock() -> int:
+    """Milliseconds that never step back."""
+    return (time.monotonic_ns() if _BOOT is None else time.clock_gettime_ns(_BOOT)) // 1_000_000
+
+
+class Status(NamedTuple):
+    """What a metrics page may say of a verifier. Ages are in milliseconds, None before the first answer."""
+
+    keys: jwks.State
+    keys_known: int
+    keys_age: int | None
+    keys_failures: int
+    keys_problem: str
+    revocations: revocations.State
+    revocations_known: int
+    revocations_age: int | None
+    revocations_failures: int
+    revocations_problem: str
+
+
+class Verifier:
+    """Verifies access tokens of an issuer for an audience, without asking the issuer about each.
+
+        verifier = Verifier(issuer="https://auth.example.com", audience="https://api.example.com")
+        claims = verifier.verify(token)
+
+    Safe in any number of threads and event loops. Keys and revocations are fetched from the first token on, by one
+    daemon thread for each process; `close`, or leaving `with verifier:`, ends it. `async with verifier:` uses the
+    running event loop instead of a thread. After a fork the child starts anew with its first token.
+
+    Args:
+        issuer: the issuer's URL, the `iss` of its tokens: https, or on loopback.
+        audience: what the tokens have to be for (RFC 9068 §4).
+        staleness: what becomes of tokens while the revocation feed is out of reach: `fail_closed` or `fail_open`.
+        url: where the issuer is reached, if not at its own URL.
+        max_lifetime: the longest `exp - iat` of a token, in seconds.
+        tls: for an issuer with a certificate of a private authority.
+        clock, timer: epoch milliseconds, and milliseconds that never step back.
+
+    Raises:
+        ConfigurationError: where an URL is neither https nor on loopback, or a lifetime is out of range.
+    """
+
+    def __init__(
+        self,
+        *,
+        issuer: str,
+        audience: str,
+        staleness: Staleness | None = None,
+        url: str | None = None,
+        max_lifetime: int = 3_600,
+        tls: ssl.SSLContext | None = None,
+        clock: Timer = wall_clock,
+        timer: Timer = steady_clock,
+    ) -> None:
+        issuer = issuer.rstrip("/")
+        self._url = _require_safe((url or issuer).rstrip("/"))
+        if not 0 < max_lifetime * SECOND <= MAX_ACCESS_TOKEN_LIFETIME or not audience:
+            raise ConfigurationError("a verifier wants an audience, and tokens of a day at most")
+        self._expected = Expected(issuer, audience, max_lifetime * SECOND)
+        self._staleness = staleness or fail_closed()
+        self._tls = tls
+        self._clock = clock
+        self._timer = timer
+        self._task: Task[None] | None = None
+        self._build()
+        _alive.add(self)
+
+    def _build(self) -> None:
+        # Nothing that the background touches refers to the verifier itself, so that one which is dropped is collected.
+        self._good_until = _Instant()
+        self._keys = keys = JwkSet(f"{self._url}/.well-known/jwks.json", random.random)
+        self._revoked = revoked = RevocationList(
+            f"{self._url}/auth/revocations", self._expected.issuer, keys, random.random, self._staleness
+        )
+        self._tokens = tokens = TokenVerifier(self._expected, {}, revoked.revocations)
+        good_until = self._good_until
+
+        def keys_came() -> None:
+            tokens.keys = keys.keys
+            good_until.at = min(keys.good_until, revoked.good_until)
+            self_feed.wake()
+
+        def revocations_came() -> None:
+            good_until.at = min(keys.good_until, revoked.good_until)
+            self_keys.wake()  # a new key may have signed the feed first
+
+        self._keys_keeper = self_keys = Keeper(keys, keys_came)
+        self._feed_keeper = self_feed = Keeper(revoked, revocations_came)
+        self._background = Background([self_keys, self_feed], self._timer, self._clock, self._tls)
+        self._finalizer = finalize(self, self._background.stop)
+
+    def verify(self, token: str | bytes) -> Claims:
+        """The token's claims. Scope is the route's to judge (`require_scope`).
+
+        Waits for at most 2 s: for the first keys and revocations, and for a key that is not known yet.
+
+        Raises:
+            InvalidToken: with one of the fixed words; Unavailable: where keys or revocations are out of reach for too
+            long, which is no fault of the token.
+        """
+        raw = _as_bytes(token)
+        if self._timer() >= self._good_until.at:
+            for attempt, seconds in self._first_attempts():
+                wait_threads([attempt], seconds)
+        try:
+            return self._tokens.verify(raw, self._clock())
+        except InvalidToken as refusal:
+            if not self._lacks_key(raw, refusal):
+                raise
+        for attempt, seconds in self._key_attempts(raw):
+            wait_threads([attempt], seconds)
+        return self._tokens.verify(raw, self._clock())
+
+    async def verify_async(self, token: str | bytes) -> Claims:
+        """As `verify`, without holding up the event loop."""
+        raw = _as_bytes(token)
+        if self._timer() >= self._good_until.at:
+            for attempt, seconds in self._first_attempts():
+                await wait_async([wrap_future(attempt)], timeout=seconds)
+        try:
+            return self._tokens.verify(raw, self._clock())
+        except InvalidToken as refusal:
+            if not self._lacks_key(raw, refusal):
+                raise
+        for attempt, seconds in self._key_attempts(raw):
+            await wait_async([wrap_future(attempt)], timeout=seconds)
+        return self._tokens.verify(raw, self._clock())
+
+    def status(self) -> Status:
+        """What is known, and how old it is."""
+        now, keys, revoked = self._timer(), self._keys, self._revoked
+        return Status(
+            keys.state(now),
+            len(keys.keys),
+            keys.age(now),
+            keys.failures,
+            keys.problem,
+            revoked.state(now),
+            len(revoked.revocations),
+            revoked.age(now),
+            revoked.failures,
+            revoked.problem,
+        )
+
+    def start(self) -> None:
+        """Begin to fetch, rather than with the first token."""
+        self._revoked.start(self._timer())
+        self._background.start()
+
+    def close(self) -> None:
+        """End the background thread. A later token would start it again."""
+        self._good_until.at = -1
+        self._background.stop()
+
+    def __enter__(self) -> Self:
+        """Begin to fetch."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the thread."""
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        """Begin to fetch, in the running event loop."""
+        self._revoked.start(self._timer())
+        self._task = create_task(self._background.run())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End what runs in the event loop."""
+        task, self._task = self._task, None
+        self._good_until.at = -1
+        if task is not None:
+            task.cancel()
+            with suppress(CancelledError):
+                await task
+
+    def __repr__(self) -> str:
+        """Which tokens it is for."""
+        return f"Verifier(issuer={self._expected.issuer!r}, audience={self._expected.audience!r})"
+
+    def restart_after_fork(self) -> None:
+        """In the child: threads and locks stayed with the parent."""
+        self._finalizer.detach()
+        self._task = None
+        self._build()
+
+    def _first_attempts(self) -> Iterator[tuple[Future[None], float]]:
+        """What to wait for, and for how many seconds, until enough is known.
+
+        Raises:
+            Unavailable: where that takes too long, or has failed: then nobody waits who comes later.
+        """
+        self.start()
+        keys, revoked = self._keys, self._revoked
+        deadline = self._timer() + FIRST_WAIT
+        while True:
+            attempts = self._keys_keeper.attempt, self._feed_keeper.attempt
+            now = self._timer()
+            self._good_until.at = min(keys.good_until, revoked.good_until)
+            if now < self._good_until.at:
+                return
+            what, problem, attempt = "revocations", revoked.problem, attempts[1]
+            if now >= keys.good_until:
+                what, problem, attempt = "keys", keys.problem, attempts[0]
+            if problem or now >= deadline:
+                raise Unavailable(f"{what} are out of reach: {problem or 'no answer yet'}")
+            yield attempt, (deadline - now) / SECOND
+
+    def _lacks_key(self, token: bytes, refusal: InvalidToken) -> bool:
+        """Whether the token could be good, were its key known. Anything else is final, and nobody waits for it."""
+        header = token.partition(b".")[0]
+        return refusal.problem == "signature" and header not in self._keys.keys and is_plausible(header)
+
+    def _key_attempts(self, token: bytes) -> Iterator[tuple[Future[None], float]]:
+        """What to wait for, and for how many seconds, while the token's key may still turn up.
+
+        Raises:
+            Unavailable: where it does not, and the set is so old that this says nothing about the token.
+        """
+        header, keys = token.partition(b".")[0], self._keys
+        while header not in keys.keys:
+            attempt, now = self._keys_keeper.attempt, self._timer()
+            wait = keys.ask(header, now)
+            if not wait and keys.state(now) != "fresh":
+                raise Unavailable("the token's key is unknown, and the JWK Set is stale")
+            if not wait:
+                return
+            self._keys_keeper.wake()
+            yield attempt, wait / SECOND
+
+
+class _Instant:
+    """Until when tokens may be judged without a look at anything else; both threads write it."""
+
+    __slots__ = ("at",)
+
+    def __init__(self) -> None:
+        self.at = -1
+
+
+def _as_bytes(token: str | bytes) -> bytes:
+    if isinstance(token, bytes):
+        return token
+    if not token.isascii():
+        raise InvalidToken("malformed")
+    return token.encode("ascii")
+
+
+def _require_safe(url: str) -> str:
+    """https, or a loopback address: keys that came in the clear over a network would be anybody's."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    loopback = host == "localhost"
+    with suppress(ValueError):
+        loopback = loopback or ip_address(host).is_loopback
+    if (
+        not host
+        or parts.query
+        or parts.fragment
+        or not (parts.scheme == "https" or (parts.scheme == "http" and loopback))
+    ):
+        raise ConfigurationError(f"{url!r} is neither https nor on loopback")
+    return url
+
+
+_alive: WeakSet[Verifier] = WeakSet()
+
+
+def _restart_after_fork() -> None:
+    for verifier in list(_alive):
+        verifier.restart_after_fork()
+
+
+os.register_at_fork(after_in_child=_restart_after_fork)

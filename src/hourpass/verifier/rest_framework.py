@@ -1,0 +1,87 @@
+"""Django REST framework: the authentication class and a permission for scopes.
+
+    REST_FRAMEWORK = {"DEFAULT_AUTHENTICATION_CLASSES": ["hourpass.verifier.rest_framework.HourpassAuthentication"]}
+
+    class Videos(APIView):
+        permission_classes = [scope("videos.read")]
+
+Takes its settings from `HOURPASS`, as the middleware does, and works with it or alone. The identity is `request.auth`.
+"""
+
+from typing import Any
+
+from rest_framework.authentication import BaseAuthentication  # type: ignore[import-untyped]
+from rest_framework.exceptions import APIException  # type: ignore[import-untyped]
+from rest_framework.permissions import BasePermission  # type: ignore[import-untyped]
+
+from hourpass.core.errors import HourpassError, InsufficientScope, Unavailable
+from hourpass.verifier.django import configured
+from hourpass.verifier.guard import Guard, Identity, Refusal, admit
+from hourpass.verifier.wsgi import identify
+
+
+class Caller:
+    """`request.user`: whoever the token is about. There is no row in the database behind it."""
+
+    is_authenticated = True
+    is_anonymous = False
+
+    def __init__(self, identity: Identity) -> None:
+        self.pk = self.id = identity.sub
+
+    def __str__(self) -> str:
+        """The subject."""
+        return self.pk
+
+
+class Refused(APIException):  # type: ignore[misc]
+    """A refusal with its own status and challenge; REST framework's own would lose the error code."""
+
+    def __init__(self, refusal: Refusal, title: str) -> None:
+        super().__init__(title)
+        self.status_code = refusal.status
+        headers = dict(refusal.headers)
+        if "WWW-Authenticate" in headers:
+            self.auth_header = headers["WWW-Authenticate"]
+        if "Retry-After" in headers:
+            self.wait = int(headers["Retry-After"])
+
+
+class HourpassAuthentication(BaseAuthentication):  # type: ignore[misc]
+    """Who the request is from: `(Caller, Claims)`, or None where it brings no credential that counts."""
+
+    def authenticate(self, request: Any) -> tuple[Caller, Identity] | None:
+        """Judge the request, unless the middleware has."""
+        verifier, guard, api_keys = configured()
+        identity: Identity | None = getattr(request._request, "hourpass", None)  # noqa: SLF001 - REST framework's own way to it
+        try:
+            if identity is None:
+                identity = identify(guard, verifier, api_keys, request.META)
+        except HourpassError as error:
+            raise _refused(guard, error) from error
+        return None if identity is None else (Caller(identity), identity)
+
+    def authenticate_header(self, request: Any) -> str:
+        """The challenge where no credential came: no error code then (RFC 6750 §3)."""
+        return dict(configured().guard.refusal(None).headers)["WWW-Authenticate"]
+
+
+def scope(needed: str) -> type[BasePermission]:
+    """A permission class: the identity has to hold all of these scopes, space-separated."""
+
+    class HasScope(BasePermission):  # type: ignore[misc]
+        def has_permission(self, request: Any, view: Any) -> bool:
+            if request.auth is None:
+                return False
+            try:
+                admit(request.auth, needed)
+            except InsufficientScope as error:
+                raise _refused(configured().guard, error) from error
+            return True
+
+    return HasScope
+
+
+def _refused(guard: Guard, error: HourpassError) -> Refused:
+    refusal = guard.refusal(error)
+    return Refused(refusal, "Unavailable." if isinstance(error, Unavailable) else "Not accepted.")

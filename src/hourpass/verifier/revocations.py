@@ -1,0 +1,225 @@
+"""The revocation feed as a resource server follows it: what is revoked, and how old that knowledge is.
+
+A state machine without I/O; `upkeep.py` does the polling. It owns the feed's shape, which answers are believed, and
+what becomes of tokens while the feed is out of reach. It judges no token.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Literal, NamedTuple
+
+import msgspec
+from cryptography.exceptions import InvalidSignature
+
+from hourpass.core.policy import MINUTE, SECOND
+from hourpass.core.revocation import Kind, Revocation, Revocations
+from hourpass.jose import VerificationKey, decode_segment, encode_segment
+from hourpass.verifier.jwks import JwkSet
+from hourpass.verifier.upkeep import NEVER, Answer, Request, backoff
+
+TYP = b"revocations+jwt"
+MEDIA_TYPE = "application/revocations+jwt"
+
+MAX_BYTES = 1024 * 1024
+"""Of one answer; the issuer tells 800 entries at a time, a tenth of this."""
+
+LONGEST_WAIT = 30 * SECOND
+ANSWER_TIMEOUT = 5 * SECOND
+"""Beyond the time that we ask the issuer to wait."""
+
+MAX_SKEW = MINUTE
+"""Between the issuer's clock and ours; an answer from further away is somebody's recording."""
+
+COALESCE = 50
+"""Milliseconds after news before asking again: a storm of revocations is taken in batches."""
+
+SHORTEST_TURN = SECOND // 2
+"""Between polls that brought nothing, where the issuer is too busy to let us wait."""
+
+FIRST_BACKOFF, LONGEST_BACKOFF = SECOND // 2, 5 * SECOND
+"""Shorter than the JWK Set's: here every second counts against the staleness budget."""
+
+State = Literal["fresh", "fail-open", "fail-closed"]
+
+
+class Staleness(NamedTuple):
+    """What becomes of tokens while the feed is out of reach. Durations are in milliseconds.
+
+    Within `budget` of the last word nothing happens. Then, until `open_until`, tokens are judged by what is known
+    (fail-open); after that they are refused with a 503 (fail-closed).
+    """
+
+    budget: int
+    open_until: int
+
+
+def fail_closed(*, budget: float = 10) -> Staleness:
+    """Refuse tokens with a 503 once the last word from the feed is older than `budget` seconds."""
+    return Staleness(round(budget * SECOND), 0)
+
+
+def fail_open(*, until: float, budget: float = 10) -> Staleness:
+    """Go on with what is known until the last word is `until` seconds old; only then refuse with a 503."""
+    return Staleness(round(budget * SECOND), round(until * SECOND))
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A revocation as it travels; `until` is epoch seconds."""
+
+    n: int
+    kind: Kind
+    value: str
+    until: int
+
+
+class Page(msgspec.Struct, frozen=True):
+    """What one answer of the feed says, signed as a JWS.
+
+    `entries` are all those after number `after`, up to number `last`; `more` says that others follow at once. `epoch`
+    grows when the numbers start anew. `iat` is epoch seconds.
+    """
+
+    iss: str
+    iat: int
+    epoch: int
+    after: int
+    last: int
+    entries: list[Entry]
+    more: bool = False
+
+
+_decode = msgspec.json.Decoder(Page).decode
+
+
+class RevocationList:
+    """What the feed has told so far. `revocations` is always the same object, and only grows until entries expire."""
+
+    def __init__(self, url: str, issuer: str, jwks: JwkSet, random: Callable[[], float], staleness: Staleness) -> None:
+        self._url = url
+        self._issuer = issuer
+        self._jwks = jwks
+        self._random = random
+        self._staleness = staleness
+        # At least twice within the budget, so that one lost answer costs nothing.
+        self._wait = max(SECOND, min(LONGEST_WAIT, staleness.budget // 2 // SECOND * SECOND))
+        self._next_at = 0
+        self._began_at: int | None = None
+        self._since: int | None = None
+        self._heard_at: int | None = None
+        self._epoch = 0
+        self._cursor = 0
+        self._snapshot_due = True
+        self._iat = 0
+        self.revocations = Revocations()
+        self.failures = 0
+        self.problem = ""
+
+    @property
+    def due_at(self) -> int:
+        """When to poll next. Without keys no answer could be believed."""
+        return self._next_at if self._jwks.keys else NEVER
+
+    @property
+    def good_until(self) -> int:
+        """The first instant at which tokens are refused because too little is known."""
+        if self._heard_at is not None:
+            return self._heard_at + max(self._staleness)
+        return -1 if self._since is None else self._since + self._staleness.open_until
+
+    def state(self, now: int) -> State:
+        """At exactly a boundary the later state holds."""
+        if self._heard_at is not None and now < self._heard_at + self._staleness.budget:
+            return "fresh"
+        return "fail-open" if now < self.good_until else "fail-closed"
+
+    def age(self, now: int) -> int | None:
+        """Milliseconds since the list was last known to be complete; None before the first time."""
+        return None if self._heard_at is None else now - self._heard_at
+
+    def start(self, now: int) -> None:
+        """From now on somebody needs the list: a feed that was never heard is counted from here."""
+        if self._since is None:
+            self._since = now
+
+    def begin(self, now: int) -> Request:
+        """A poll begins. The first one asks for the snapshot, and so does the one after a gap; neither waits."""
+        self._began_at = now
+        wait = 0 if self._snapshot_due else self._wait
+        url = f"{self._url}?after={self._cursor}&wait={wait // SECOND}"
+        return Request(url, {"accept": MEDIA_TYPE}, wait + ANSWER_TIMEOUT, MAX_BYTES)
+
+    def finish(self, answer: Answer, now: int, wall: int) -> None:
+        """A poll ended. What is not believed changes nothing but the time of the next one."""
+        try:
+            page = self._believed(answer, wall)
+        except ValueError as error:
+            self.failures += 1
+            self.problem = str(error)
+            self._next_at = now + backoff(self.failures, FIRST_BACKOFF, LONGEST_BACKOFF, self._random)
+            return
+        self.failures, self.problem = 0, ""
+        if page.epoch > self._epoch:
+            self._epoch, self._cursor, self._iat = page.epoch, 0, 0
+        if page.after > self._cursor:
+            # Numbers are missing, or they began anew. What is known stays: it can refuse nothing that is good.
+            self._cursor, self._snapshot_due, self._next_at = 0, True, now + COALESCE
+            return
+        self._take(page, now, wall)
+
+    def _take(self, page: Page, now: int, wall: int) -> None:
+        for entry in page.entries:
+            if (until := entry.until * SECOND) > wall:
+                self.revocations.add(Revocation(entry.n, entry.kind, entry.value, until))
+        news = page.last > self._cursor
+        # An answer that is not newer than the last one is no sign of life: it may be the last one again.
+        if not page.more and (news or page.iat > self._iat):
+            self._heard_at = now
+        self._cursor = page.last
+        pause = COALESCE if news or self._snapshot_due else SHORTEST_TURN
+        self._snapshot_due = page.more
+        self._iat = max(self._iat, page.iat)
+        self.revocations.prune(wall)
+        self._next_at = max(now, (self._began_at or 0) + pause)
+
+    def _believed(self, answer: Answer, wall: int) -> Page:
+        """The page of an answer; ValueError where it is forged, recorded, another issuer's, or rolled back."""
+        if answer.status != 200:
+            raise ValueError(answer.detail or f"status {answer.status}")
+        page = _open(answer.body, self._jwks.keys, self._unknown_key)
+        if page.iss != self._issuer:
+            raise ValueError("another issuer's feed")
+        if abs(page.iat * SECOND - wall) > MAX_SKEW:
+            raise ValueError("a recording, or clocks that are apart")
+        if page.epoch < self._epoch or page.after > page.last:
+            raise ValueError("rolled back")
+        if page.epoch == self._epoch and page.last < self._cursor:
+            raise ValueError("rolled back")
+        return page
+
+    def _unknown_key(self, header: bytes) -> None:
+        # The next poll finds the key, if there is one: waiting for it here would hold up the news.
+        self._jwks.ask(header, self._began_at or 0)
+
+
+# --- The feed's JWS (RFC 7515 §7.1): as strict as with access tokens, and never to be taken for one by its `typ`.
+
+
+def feed_header(key: VerificationKey) -> bytes:
+    """The only header segment that the feed's answers may have under a key."""
+    return encode_segment(b'{"typ":"%b","alg":"%b","kid":"%b"}' % (TYP, key.jwk["alg"].encode(), key.kid.encode()))
+
+
+def _open(jws: bytes, keys: Mapping[bytes, VerificationKey], unknown: Callable[[bytes], None]) -> Page:
+    signed, _, signature = jws.rpartition(b".")
+    header, _, payload = signed.partition(b".")
+    key = next((key for key in keys.values() if feed_header(key) == header), None)
+    if key is None:
+        unknown(encode_segment(re.sub(b'"typ":"revocations', b'"typ":"at', decode_segment(header), count=1)))
+        raise ValueError("no key of the issuer has this header")
+    try:
+        key.verify(decode_segment(signature), signed)
+        return _decode(decode_segment(payload))
+    except InvalidSignature as error:
+        raise ValueError("forged") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError("not a page of the feed") from error

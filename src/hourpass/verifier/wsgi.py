@@ -1,0 +1,113 @@
+"""The WSGI middleware: no request reaches the application without a credential that was judged.
+
+For Flask, Django, Pyramid and every other WSGI application. What is decided is decided in `guard.py` and by the
+verifier.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from hourpass.core.authorization import Basic
+from hourpass.core.errors import HourpassError, InvalidToken
+from hourpass.verifier.guard import Guard, Identity, KeyIdentity, admit, identity_headers, is_ours
+from hourpass.verifier.remote import Verifier
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
+Application = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+ApiKeyPolicy = Callable[[str], KeyIdentity | None]
+"""From an API key, which came as the user name of HTTP Basic, to its owner; None where it does not count."""
+
+_REASONS = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
+
+
+class HourpassMiddleware:
+    """Judges every request; the application finds the identity in `environ["hourpass.claims"]`, None on public paths.
+
+    Args:
+        app: the application behind it.
+        verifier: what judges tokens.
+        api_keys: what judges API keys where they are still accepted; without it they count as no credential.
+        realm, public, scope, scopes, preflights: as for `Guard`.
+    """
+
+    def __init__(
+        self,
+        app: Application,
+        *,
+        verifier: Verifier,
+        api_keys: ApiKeyPolicy | None = None,
+        realm: str = "hourpass",
+        public: Iterable[str] = (),
+        scope: str = "",
+        scopes: Mapping[str, str] | None = None,
+        preflights: bool = False,
+    ) -> None:
+        self._app = app
+        self._verifier = verifier
+        self._api_keys = api_keys
+        self._guard = Guard(realm=realm, public=public, scope=scope, scopes=scopes, preflights=preflights)
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """One request."""
+        cleanse(environ)
+        method: str = environ["REQUEST_METHOD"]
+        path: str = environ.get("PATH_INFO") or "/"
+        if self._guard.passes(method, path, preflight="HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ):
+            environ["hourpass.claims"] = None
+            return self._app(environ, start_response)
+        refused: HourpassError | None = None
+        identity = None
+        try:
+            identity = identify(self._guard, self._verifier, self._api_keys, environ)
+            if identity is not None:
+                admit(identity, self._guard.needed(method, path))
+        except HourpassError as error:
+            refused = error
+        if identity is None or refused is not None:
+            refusal = self._guard.refusal(refused)
+            start_response(f"{refusal.status} {_REASONS[refusal.status]}", refusal.headers)
+            return [b"" if method == "HEAD" else refusal.body]
+        vouch(environ, identity)
+        return self._app(environ, start_response)
+
+
+def identify(
+    guard: Guard, verifier: Verifier, api_keys: ApiKeyPolicy | None, environ: Mapping[str, Any]
+) -> Identity | None:
+    """Who a request is from, by its headers; None where it brings no credential that counts here.
+
+    Two Authorization headers arrive joined by a comma (RFC 9110 §5.3), which no credential of ours holds.
+
+    Raises:
+        InvalidRequest, InvalidToken; Unavailable: where it cannot be judged now.
+    """
+    value = environ.get("HTTP_AUTHORIZATION")
+    values = [] if value is None else [value.encode("latin-1", "replace")]
+    credential = guard.credential(values, api_keys=api_keys is not None)
+    if not isinstance(credential, Basic):
+        return None if credential is None else verifier.verify(credential)
+    owner = api_keys(credential.unverified_user) if api_keys is not None else None
+    if owner is None:
+        raise InvalidToken("malformed", "the API key does not count")
+    return owner
+
+
+def cleanse(environ: Environ) -> None:
+    """Drop whatever the client says about its own identity."""
+    for name in [name for name in environ if name.startswith("HTTP_") and is_ours(name[5:])]:
+        del environ[name]
+
+
+def vouch(environ: Environ, identity: Identity) -> None:
+    """Say who the request is from."""
+    environ["hourpass.claims"] = identity
+    for name, value in identity_headers(identity):
+        environ["HTTP_" + name.upper().replace("-", "_")] = value
