@@ -4,7 +4,7 @@ The only place that knows the source's spellings (`apiKey`, `refreshToken`) and 
 typed requests and turns answers into bytes; it decides nothing.
 """
 
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -57,6 +57,60 @@ class TokenAnswer(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         """Without the tokens."""
         return "TokenAnswer(…)"
+
+
+class OAuthTokenAnswer(TokenAnswer, frozen=True):
+    """The answer of `POST /oauth/token`, which also says the scope (RFC 6749 §5.1)."""
+
+    scope: str
+
+    def __repr__(self) -> str:
+        """Without the tokens."""
+        return "OAuthTokenAnswer(…)"
+
+
+class OAuthTokenRequest(msgspec.Struct, frozen=True):
+    """The form of `POST /oauth/token` (RFC 6749 §4.4.2 and §6). Client id and secret may come by Basic instead."""
+
+    grant_type: Literal["client_credentials", "refresh_token"]
+    refresh_token: str | None = None
+    scope: str | None = None
+    client_id: str | None = None
+    client_secret: str | None = None
+
+    def __repr__(self) -> str:
+        """Without the secrets."""
+        return "OAuthTokenRequest(…)"
+
+
+class TokenReference(msgspec.Struct, frozen=True):
+    """The form of `POST /oauth/revoke` (RFC 7009 §2.1) and `/oauth/introspect` (RFC 7662 §2.1)."""
+
+    token: str
+    token_type_hint: str | None = None
+    client_id: str | None = None
+    client_secret: str | None = None
+
+    def __repr__(self) -> str:
+        """Without the token."""
+        return "TokenReference(…)"
+
+
+class Introspection(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is known of a token (RFC 7662 §2.2). `exp` and `iat` are epoch seconds."""
+
+    active: bool
+    token_type: str | None = None
+    iss: str | None = None
+    sub: str | None = None
+    aud: str | None = None
+    exp: int | None = None
+    iat: int | None = None
+    jti: str | None = None
+    client_id: str | None = None
+    scope: str | None = None
+    sid: str | None = None
+    env: str | None = None
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):

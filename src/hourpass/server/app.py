@@ -16,6 +16,7 @@ from hourpass.server import forward_auth, oauth, tokens
 from hourpass.server.asgi import Gone, Headers, Receive, Reply, Request, Scope, Send
 from hourpass.server.config import Settings
 from hourpass.server.issuer import Issuer
+from hourpass.server.openapi import describe
 from hourpass.server.render import JSON_HEADERS, MethodNotAllowed, NoSuchRoute, oauth_error, problem
 
 VERIFY = "/auth/verify"
@@ -31,11 +32,16 @@ Handler = Callable[[Issuer, Request], Awaitable[Reply]]
 
 
 class Route(NamedTuple):
-    """A handler for each method, how its errors are told, and whether browsers of other origins may use it."""
+    """A handler for each method, how its errors are told, and whether browsers of other origins may use it.
+
+    `asks` and `answers` are the shapes of its bodies, for the description of the interface.
+    """
 
     methods: Mapping[str, Handler]
     tell: Callable[[Exception, str], Reply] = problem
     cors: bool = False
+    asks: type | None = None
+    answers: type | None = None
 
 
 class App:
@@ -65,14 +71,18 @@ class App:
         self._realm = settings.realm
         # An issuer's own path comes after the well-known one (RFC 8414 §3.1), so no prefix precedes that.
         self._metadata_path = METADATA + urlsplit(settings.public_url()).path
+        pair, oauth_pair = wire.TokenAnswer, wire.OAuthTokenAnswer
         self.routes = {
-            "/auth/api-key": Route({"POST": tokens.exchange}, cors=True),
-            "/auth/refresh": Route({"POST": tokens.refresh}, cors=True),
-            "/oauth/token": Route({"POST": oauth.token}, oauth_error, cors=True),
-            "/oauth/revoke": Route({"POST": oauth.revoke}, oauth_error, cors=True),
-            "/oauth/introspect": Route({"POST": oauth.introspect}, oauth_error),
+            "/auth/api-key": Route({"POST": tokens.exchange}, problem, True, wire.ExchangeRequest, pair),
+            "/auth/refresh": Route({"POST": tokens.refresh}, problem, True, wire.RefreshRequest, pair),
+            "/oauth/token": Route({"POST": oauth.token}, oauth_error, True, wire.OAuthTokenRequest, oauth_pair),
+            "/oauth/revoke": Route({"POST": oauth.revoke}, oauth_error, True, wire.TokenReference),
+            "/oauth/introspect": Route(
+                {"POST": oauth.introspect}, oauth_error, False, wire.TokenReference, wire.Introspection
+            ),
             "/.well-known/jwks.json": _reading(_jwks, cors=True),
             METADATA: _reading(_metadata, cors=True),
+            "/openapi.json": _reading(self._openapi, cors=True),
             "/health/live": _reading(_live),
             "/health/ready": _reading(self._ready),
         }
@@ -137,7 +147,12 @@ class App:
         checks = {"accepting": "draining" if self.draining else "ok"}
         return {**checks, **await self.issuer.readiness(now)}
 
+    async def _openapi(self, issuer: Issuer, request: Request) -> Reply:
+        """This description of the interface."""
+        return _published(wire.encode(describe(self.routes, issuer.url)), request)
+
     async def _ready(self, issuer: Issuer, request: Request) -> Reply:
+        """Whether requests should be sent here, with each check by name."""
         checks = await self.readiness(request.now)
         good = all(word == "ok" for word in checks.values())
         body = wire.encode({"status": "ok" if good else "unavailable", "checks": checks})
@@ -207,8 +222,8 @@ def _reading(handler: Handler, *, cors: bool = False) -> Route:
     return Route({"GET": handler, "HEAD": handler}, cors=cors)
 
 
-async def _jwks(issuer: Issuer, request: Request) -> Reply:
-    body = wire.encode({"keys": issuer.jwks(request.now)})
+def _published(body: bytes, request: Request) -> Reply:
+    """A document that may be kept for a while, and asked for by its tag (RFC 9110 §13.1.2)."""
     etag = b'"%b"' % sha256(body).hexdigest()[:16].encode()
     headers = [(b"cache-control", b"public, max-age=%d" % JWKS_MAX_AGE), (b"etag", etag)]
     if etag in (request.header(b"if-none-match") or b""):
@@ -216,8 +231,13 @@ async def _jwks(issuer: Issuer, request: Request) -> Reply:
     return Reply(200, [(b"content-type", wire.JSON), *headers], body)
 
 
+async def _jwks(issuer: Issuer, request: Request) -> Reply:
+    """The JWK Set (RFC 7517)."""
+    return _published(wire.encode({"keys": issuer.jwks(request.now)}), request)
+
+
 async def _metadata(issuer: Issuer, request: Request) -> Reply:
-    """RFC 8414."""
+    """Authorization server metadata (RFC 8414)."""
     url = issuer.url
     methods = ["client_secret_basic", "client_secret_post"]
     body = {
@@ -232,11 +252,11 @@ async def _metadata(issuer: Issuer, request: Request) -> Reply:
         "revocation_endpoint_auth_methods_supported": [*methods, "none"],
         "introspection_endpoint_auth_methods_supported": methods,
     }
-    headers = [(b"content-type", wire.JSON), (b"cache-control", b"public, max-age=%d" % JWKS_MAX_AGE)]
-    return Reply(200, headers, wire.encode(body))
+    return _published(wire.encode(body), request)
 
 
 async def _live(issuer: Issuer, request: Request) -> Reply:
+    """Whether the process answers; touches nothing."""
     return Reply(200, JSON_HEADERS, wire.encode({"status": "ok"}))
 
 

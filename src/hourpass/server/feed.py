@@ -27,8 +27,6 @@ MAX_WAITERS = 1_000
 PAGE = 800
 """Entries in one answer, within the 128 KiB that JOSE libraries take; whoever is told that there are more asks on."""
 
-HIGHEST = 2**63 - 1
-
 Read = Callable[[int, int], Awaitable[list[Revocation]]]
 """The entries after a number that are in force at an instant, in the order of their numbers."""
 
@@ -111,15 +109,18 @@ class RevocationFeed:
         self._wake()
 
     async def answer(self, query: bytes, now: int) -> Answer:
-        """`GET /auth/revocations?after=N&wait=S`: what came after entry N, now or as soon as there is something.
+        """`GET /auth/revocations?after=N&epoch=E&wait=S`: what came after entry N, as soon as there is something.
+
+        `epoch` is that of the answer which told N; who does not say it learns of another one when the wait is over.
 
         Raises:
-            InvalidRequest: where the query is not two whole numbers; ConfigurationError: where no key signs.
+            InvalidRequest: where the query is not whole numbers; ConfigurationError: where no key signs.
         """
-        after, wait = _read_query(query)
+        after, epoch, wait = _read_query(query)
+        # A number that was never given, or is of another numbering: only the snapshot helps, and at once.
+        if after > self.last or epoch not in (0, self._epoch):
+            after = wait = 0
         now += await self._wait_for_news(after, wait)
-        # A number that was never given is of another numbering: only the snapshot helps.
-        after = after if after <= self.last else 0
         made_for = (self.last, now // SECOND, len(self._entries))
         if made_for != self._made_for or len(self._made) > MAX_WAITERS:
             self._made, self._made_for = {}, made_for
@@ -169,8 +170,8 @@ def _sign(pair: SigningKeyPair, payload: bytes) -> bytes:
     return signed + b"." + encode_segment(pair._sign(signed))  # noqa: SLF001 - until jose.py signs for others, too
 
 
-def _read_query(query: bytes) -> tuple[int, int]:
-    """`after` and `wait`, 0 where they are missing; a longer wait than the longest is the longest."""
+def _read_query(query: bytes) -> tuple[int, int, int]:
+    """`after`, `epoch` and `wait`, 0 where they are missing; a longer wait than the longest is the longest."""
     try:
         pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=8)
     except ValueError as error:
@@ -178,9 +179,11 @@ def _read_query(query: bytes) -> tuple[int, int]:
     asked = dict(pairs)
     if len(asked) != len(pairs):
         raise InvalidRequest("a parameter is repeated")
-    numbers = [asked.get(name, "0") for name in ("after", "wait")]
-    for name, text in zip(("after", "wait"), numbers, strict=True):
-        if not (text.isascii() and text.isdigit() and len(text) <= 19):
-            raise InvalidRequest("not a whole number", name=name)
-    after, wait = map(int, numbers)
-    return min(after, HIGHEST), min(wait, MAX_WAIT)
+    after, epoch, wait = (_whole(name, asked.get(name, "0")) for name in ("after", "epoch", "wait"))
+    return after, epoch, min(wait, MAX_WAIT)
+
+
+def _whole(name: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 19):
+        raise InvalidRequest("not a whole number", name=name)
+    return int(text)

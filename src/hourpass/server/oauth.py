@@ -27,7 +27,7 @@ class _Client(NamedTuple):
 
 
 async def token(issuer: Issuer, request: Request) -> Reply:
-    """`POST /oauth/token`: client credentials (RFC 6749 §4.4) and refresh token (§6)."""
+    """Exchange by client credentials (RFC 6749 §4.4), or refresh (§6)."""
     form = await _form(request)
     wish = Wish(scope=form.get("scope"))
     address = request.address()
@@ -48,7 +48,7 @@ async def token(issuer: Issuer, request: Request) -> Reply:
 
 
 async def revoke(issuer: Issuer, request: Request) -> Reply:
-    """`POST /oauth/revoke` (RFC 7009)."""
+    """Revoke an access token, or with a refresh token its grant (RFC 7009)."""
     form = await _form(request)
     client = await _client(issuer, request, form, request.address())
     if "token" not in form:
@@ -58,7 +58,7 @@ async def revoke(issuer: Issuer, request: Request) -> Reply:
 
 
 async def introspect(issuer: Issuer, request: Request) -> Reply:
-    """`POST /oauth/introspect` (RFC 7662)."""
+    """Introspect a token; the caller's key needs the scope `introspect` (RFC 7662)."""
     form = await _form(request)
     caller = (await _client(issuer, request, form, request.address())).proven()
     if "token" not in form:

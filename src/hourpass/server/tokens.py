@@ -7,14 +7,14 @@ from hourpass.server.render import JSON_HEADERS
 
 
 async def exchange(issuer: Issuer, request: Request) -> Reply:
-    """`POST /auth/api-key`. Raises as `Issuer.exchange`."""
+    """Exchange an API key for its first pair of tokens."""
     asked = wire.read_exchange(await request.body())
     wish = Wish(asked.scope, asked.expires_in, asked.audience)
     return token_answer(await issuer.exchange(asked.api_key, wish, request.address(), request.now))
 
 
 async def refresh(issuer: Issuer, request: Request) -> Reply:
-    """`POST /auth/refresh`. Raises as `Issuer.refresh`."""
+    """Refresh: the next pair of tokens."""
     asked = wire.read_refresh(await request.body())
     wish = Wish(asked.scope, asked.expires_in)
     return token_answer(await issuer.refresh(asked.refresh_token, wish, request.address(), request.now))
