@@ -60,9 +60,17 @@ class Hourpass:
 
 
 @pytest.fixture
-def hourpass(tmp_path):
+def newcomer(tmp_path):
     """The command, with an empty home."""
     return Hourpass(tmp_path)
+
+
+@pytest.fixture
+def hourpass(newcomer):
+    """The command, with an empty database in its data folder."""
+    newcomer.data.mkdir(mode=0o700, parents=True)
+    (newcomer.data / "hourpass.db").touch(mode=0o600)
+    return newcomer
 
 
 @pytest.fixture

@@ -61,10 +61,20 @@ def test_wrong_usage_is_exit_code_2_and_speaks_on_stderr(hourpass, arguments):
     assert "Error: " in result.stderr
 
 
-def test_wrong_usage_changes_nothing(hourpass):
-    hourpass("keys", "create", "--name", "x", "--expires-in", "soon", code=2)
+def test_wrong_usage_changes_nothing(newcomer):
+    newcomer("keys", "create", "--name", "x", "--expires-in", "soon", code=2)
 
-    assert not hourpass.data.exists()
+    assert not newcomer.data.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("keys", "list"), ("keys", "revoke", "x"), ("grants", "list"), ("tokens", "inspect", "x"), ("audit",)],
+    ids=lambda arguments: " ".join(arguments),
+)
+def test_a_data_folder_that_does_not_exist_is_an_error_and_is_not_made(newcomer, arguments):
+    assert "no database at" in newcomer(*arguments, code=1).stderr
+    assert not newcomer.data.exists()
 
 
 @pytest.mark.parametrize(
@@ -80,7 +90,8 @@ def test_wrong_usage_changes_nothing(hourpass):
         (("tokens", "revoke", "nonsense"), "no token of this server"),
         (("keys", "list", "--database", "postgres://x"), "this version knows sqlite:PATH only"),
         (("keys", "list", "--config", "missing.toml"), "cannot read missing.toml"),
-        (("keys", "list", "--data", "/dev/null"), "cannot make the data folder /dev/null"),
+        (("keys", "list", "--data", "/dev/null"), "no database at /dev/null/hourpass.db"),
+        (("migrate", "--data", "/dev/null"), "cannot make the data folder /dev/null"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

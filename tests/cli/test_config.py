@@ -22,14 +22,14 @@ def test_show_answers_the_values_in_force(hourpass):
     assert shown["data"] == str(hourpass.data)
 
 
-def test_origin_tells_flag_from_environment_from_file_from_default(hourpass):
+def test_origin_tells_flag_from_environment_from_file_from_default(newcomer):
     """The first of them wins."""
-    hourpass.data.mkdir(parents=True)
-    file = hourpass.data / "hourpass.toml"
+    newcomer.data.mkdir(parents=True)
+    file = newcomer.data / "hourpass.toml"
     file.write_text("port = 1\nrealm = 'file'\nretry_window = 1\n")
     environment = {"HOURPASS_PORT": "2", "HOURPASS_REALM": "environment"}
 
-    shown = hourpass.json("config", "show", "--origin", "--port", "3", env=environment)
+    shown = newcomer.json("config", "show", "--origin", "--port", "3", env=environment)
 
     assert shown["port"] == {"value": 3, "origin": "flag"}
     assert shown["realm"] == {"value": "environment", "origin": "environment"}
@@ -56,12 +56,12 @@ def test_secrets_are_not_shown(hourpass, tmp_path):
             assert "[set]" in shown
 
 
-def test_check_changes_nothing(hourpass):
-    result = hourpass("config", "check")
+def test_check_changes_nothing(newcomer):
+    result = newcomer("config", "check")
 
     assert result.stdout == ""
     assert result.stderr.startswith("The settings are good.")
-    assert not hourpass.data.exists()
+    assert not newcomer.data.exists()
 
 
 def test_check_opens_what_is_there(hourpass):

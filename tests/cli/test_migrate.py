@@ -1,15 +1,15 @@
 """`hourpass migrate`."""
 
 
-def test_check_names_what_is_to_be_applied_and_fails(hourpass):
-    result = hourpass("migrate", "--check", code=1)
+def test_check_names_what_is_to_be_applied_and_fails(newcomer):
+    result = newcomer("migrate", "--check", code=1)
 
     assert result.stdout.splitlines()[0] == "0001_first"
     assert result.stderr.endswith("to apply.\n")
 
 
-def test_migrate_applies_once(hourpass):
-    first, second = hourpass("migrate"), hourpass("migrate")
+def test_migrate_applies_once(newcomer):
+    first, second = newcomer("migrate"), newcomer("migrate")
 
     assert first.stdout.splitlines()[0] == "0001_first"
     assert (second.stdout, second.stderr) == ("", "0 applied.\n")

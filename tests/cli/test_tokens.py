@@ -99,6 +99,7 @@ def test_what_this_server_did_not_make_is_unknown(hourpass, token):
 def test_a_token_of_another_server_is_unknown(hourpass, api_key, tmp_path):
     pair = hourpass.exchange(api_key)
     elsewhere = ("--data", str(tmp_path / "elsewhere"))
+    hourpass("migrate", *elsewhere)
 
     for token in (pair.access_token, pair.refresh_token):
         assert hourpass.json("tokens", "inspect", token.decode(), *elsewhere, code=1)["kind"] == "unknown"

@@ -74,7 +74,7 @@ def _is_free(settings: Settings) -> bool:
 
 
 def _first_key(flags: dict[str, object]) -> NewKey:
-    with database(flags) as db:
+    with database(flags, create=True) as db:
         return create_key(
             db.store,
             db.secrets.pepper,

@@ -76,7 +76,7 @@ def create(
     as_json: bool,
 ) -> None:
     """Make an API key. It is shown this once; only a digest is kept."""
-    with database(flags) as db:
+    with database(flags, create=True) as db:
         new = create_key(
             db.store,
             db.secrets.pepper,

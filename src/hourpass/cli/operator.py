@@ -75,10 +75,13 @@ class Database:
 
 
 @contextmanager
-def database(flags: dict[str, object]) -> Iterator[Database]:
-    """Open the database for one transaction. A running server takes note within a second."""
+def database(flags: dict[str, object], *, create: bool = False) -> Iterator[Database]:
+    """Open the database for one transaction. A running server takes note within a second.
+
+    Only what may come before the first start makes a database: a misspelt folder is an error, not an empty one.
+    """
     settings = read_settings(flags)
-    store = open_store(settings)
+    store = open_store(settings, create=create)
     try:
         now = wall_clock()
         master, secrets = open_secrets(store, settings, os.environ, now)

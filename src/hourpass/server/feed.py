@@ -27,6 +27,9 @@ MAX_WAITERS = 1_000
 PAGE = 800
 """Entries in one answer, within the 128 KiB that JOSE libraries take; whoever is told that there are more asks on."""
 
+REMEMBERED = 64
+"""Answers kept for those who ask the same within a second: verifiers in step have few different numbers."""
+
 Read = Callable[[int, int], Awaitable[list[Revocation]]]
 """The entries after a number that are in force at an instant, in the order of their numbers."""
 
@@ -68,7 +71,7 @@ class RevocationFeed:
         self._hurried: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._made: dict[int, bytes] = {}
-        self._made_for = (0, 0, 0)
+        self._made_for = (0, 0)
         self._closed = False
         self.waiting = 0
         self.last = 0
@@ -81,7 +84,6 @@ class RevocationFeed:
         """
         async with self._reading:
             found = await self._read(self.last, now)
-            self._entries = [entry for entry in self._entries if entry.until > now]
             if found:
                 self._entries += found
                 self.last = found[-1].n
@@ -121,8 +123,9 @@ class RevocationFeed:
         if after > self.last or epoch not in (0, self._epoch):
             after = wait = 0
         now += await self._wait_for_news(after, wait)
-        made_for = (self.last, now // SECOND, len(self._entries))
-        if made_for != self._made_for or len(self._made) > MAX_WAITERS:
+        made_for = (self.last, now // SECOND)
+        if made_for != self._made_for or len(self._made) >= REMEMBERED:
+            self._entries = [entry for entry in self._entries if entry.until > now]
             self._made, self._made_for = {}, made_for
         if after not in self._made:
             self._made[after] = self._signed(after, now)

@@ -54,14 +54,16 @@ def wall_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-def open_store(settings: Settings) -> Store:
-    """The database that the settings name; its folder is made if missing.
+def open_store(settings: Settings, *, create: bool = True) -> Store:
+    """The database that the settings name; its folder is made if missing, unless `create` is off.
 
     Raises:
-        ConfigurationError: where the folder cannot be made or the file cannot be opened.
+        ConfigurationError: where the folder cannot be made, the file cannot be opened, or is not to be made.
     """
     url = settings.database_url
     path = Path(url.removeprefix("sqlite:")) if url else Path(settings.data) / "hourpass.db"
+    if not create and not path.exists():
+        raise ConfigurationError(f"no database at {path}: start the server, or name its data folder with --data")
     make_data_folder(settings)
     try:
         if not str(path).startswith(":"):
