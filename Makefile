@@ -48,7 +48,7 @@ bench: setup-test ## the figures of the performance page
 
 pins: ## regenerate requirements/*.txt from pyproject.toml (needs uv); UPGRADE=1 for the newest versions
 	$(COMPILE) pyproject.toml --all-extras --group dev -o requirements/test.txt
-	$(COMPILE) pyproject.toml --extra server --group build -c requirements/test.txt -o requirements/run.txt
+	$(COMPILE) pyproject.toml --extra server --extra client --group build -c requirements/test.txt -o requirements/run.txt
 	echo 'api.video==1.4.7' | $(COMPILE) - -o requirements/interop-apivideo-1.4.7.txt
 	echo 'api.video==0.0.1' | $(COMPILE) - -o requirements/interop-apivideo-old.txt
 

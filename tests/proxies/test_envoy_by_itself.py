@@ -1,0 +1,86 @@
+"""Envoy's own jwt_authn with hourpass's JWK Set: nobody asks hourpass about a request."""
+
+import pytest
+from tests.proxies.conftest import identity
+from tests.proxies.proxies import EnvoyByItself
+
+
+@pytest.fixture(scope="module")
+def envoy(start, hourpass):
+    running = start(EnvoyByItself, hourpass.port)
+    yield running
+    running.stop()
+
+
+def test_no_token_is_401_with_a_challenge(envoy):
+    answer = envoy.client.get("/videos")
+
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer realm=")
+
+
+def test_a_good_token_reaches_the_api_with_its_identity(envoy, reader):
+    answer = envoy.client.get("/videos", headers=reader.bearer)
+    received = identity(answer)
+
+    assert answer.status_code == 200
+    assert received.pop("hourpass-grant")
+    assert received == {
+        "hourpass-subject": reader.key_id,
+        "hourpass-key-id": reader.key_id,
+        "hourpass-scope": "videos.read",
+        "hourpass-environment": "production",
+        "hourpass-auth": "bearer",
+    }
+    assert "authorization" not in {name.lower() for name, _ in answer.json()["headers"]}
+
+
+@pytest.mark.parametrize("spelling", ["Hourpass-Subject", "hourpass_subject", "HOURPASS.SUBJECT", "Hourpass-Auth"])
+def test_a_forged_identity_never_arrives(spelling, envoy, reader):
+    answer = envoy.client.get("/anything", headers={spelling: "forged", **reader.bearer})
+
+    assert answer.status_code == 200
+    assert "forged" not in answer.text
+
+
+def test_without_the_routes_scope_it_is_403(envoy, stranger):
+    assert envoy.client.get("/videos", headers=stranger.bearer).status_code == 403
+    assert envoy.client.get("/anything", headers=stranger.bearer).status_code == 200
+
+
+def test_two_authorization_headers_are_refused(envoy, reader):
+    credential = ("Authorization", reader.bearer["Authorization"])
+    for headers in ([credential, credential], [credential, ("Authorization", "Bearer x")]):
+        assert envoy.client.get("/anything", headers=headers).status_code == 401
+
+
+def test_a_refresh_token_a_key_and_a_token_in_the_query_are_refused(envoy, reader):
+    """RFC 6750 §2.3: not in the query, where logs see it. Envoy answers 403 to what is meant for another audience."""
+    refresh = {"Authorization": f"Bearer {reader.refresh_token}"}
+
+    assert envoy.client.get("/anything", headers=refresh).status_code == 403
+    assert envoy.client.get("/anything", auth=(reader.api_key, "")).status_code == 401
+    assert envoy.client.get("/anything", params={"access_token": reader.access_token}).status_code == 401
+
+
+def test_a_changed_token_is_refused(envoy, reader):
+    changed = {"Authorization": f"{reader.bearer['Authorization'][:-4]}AAAA"}
+
+    assert envoy.client.get("/anything", headers=changed).status_code == 401
+
+
+def test_the_token_endpoints_need_no_token(envoy, reader):
+    answer = envoy.client.post("/auth/api-key", json={"apiKey": reader.api_key})
+
+    assert answer.status_code == 200
+    assert answer.headers.get_list("Content-Type") == ["application/json"]
+
+
+def test_a_stopped_hourpass_changes_nothing_while_the_keys_are_fresh(envoy, hourpass, reader):
+    hourpass.kill()
+    try:
+        answer = envoy.client.get("/anything", headers=reader.bearer)
+    finally:
+        hourpass.restart()
+
+    assert answer.status_code == 200
