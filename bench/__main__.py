@@ -117,19 +117,25 @@ def measure(options, work):
         for each in (trivial, server, normal):
             each.stop()
 
-    if nginx_binary():
-        for http_server in ("uvicorn", "granian"):
-            for connections in (16, 64):
-                name = f"nginx to {http_server}, {connections} connections"
-                folder = work / f"nginx-{http_server}-{connections}"
-                figures = raw[name] = forward_auth(folder, http_server, connections, seconds, rounds, interleaved)
-                ratios = [h["per_second"] / k["per_second"] for h, k in zip(*figures.values(), strict=True)]
-                ratio, where = statistics.median(ratios), f"{http_server}, {connections} connections"
-                rows.append(Row(f"nginx forward auth: hourpass / constant ({where})", ratio, 0.75, 0.90, spread(ratios)))
-
+    rows += behind_nginx(options, work, raw) if nginx_binary() else []
     rows.append(Row("in-process guard, cached token, us", parts["guard_us"], 1.0, 0.5, at_most=True))
     rows += growth(options, work, raw)
     return rows, raw
+
+
+def behind_nginx(options, work, raw):
+    rows = []
+    for http_server in ("uvicorn", "granian"):
+        for connections in (16, 64):
+            where = f"{http_server}, {connections} connections"
+            print(f"nginx before {where}", file=sys.stderr)
+            folder = work / f"nginx-{http_server}-{connections}"
+            figures = forward_auth(folder, http_server, connections, options.seconds, options.rounds, interleaved)
+            raw[f"nginx, {where}"] = figures
+            ratios = [h["per_second"] / k["per_second"] for h, k in zip(*figures.values(), strict=True)]
+            name = f"nginx auth_request: hourpass / constant ({where})"
+            rows.append(Row(name, statistics.median(ratios), 0.75, 0.90, spread(ratios)))
+    return rows
 
 
 def growth(options, work, raw):

@@ -123,7 +123,9 @@ class JwkSet:
         try:
             if not (answer.status == 304 and self._etag):
                 keys = _read(answer, keys)
-                self._etag = answer.headers.get("etag", "")
+                etag = answer.headers.get("etag", "")
+                # One that cannot be sent back would fail every later request.
+                self._etag = etag if etag.isascii() and etag.isprintable() and len(etag) <= 256 else ""
         except ValueError as error:
             with self._lock:
                 self._failed(str(error), now)

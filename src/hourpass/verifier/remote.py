@@ -14,10 +14,8 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_threads
 from contextlib import suppress
-from ipaddress import ip_address
 from types import TracebackType
 from typing import NamedTuple, Self
-from urllib.parse import urlsplit
 from weakref import WeakSet, finalize
 
 from hourpass.core.claims import Claims, Expected
@@ -27,23 +25,15 @@ from hourpass.verifier import jwks, revocations
 from hourpass.verifier.jwks import JwkSet, is_plausible
 from hourpass.verifier.revocations import RevocationList, Staleness, fail_closed
 from hourpass.verifier.token_verifier import TokenVerifier
-from hourpass.verifier.upkeep import Background, Keeper, Timer
+from hourpass.verifier.upkeep import Background, Keeper, Timer, require_safe, steady_clock
 
 FIRST_WAIT = 2 * SECOND
 """How long the first tokens wait for keys and revocations."""
-
-_BOOT = getattr(time, "CLOCK_BOOTTIME", None)
-"""Goes on while the machine sleeps, where the platform has it."""
 
 
 def wall_clock() -> int:
     """Epoch milliseconds."""
     return time.time_ns() // 1_000_000  # noqa: TID251 - the composition root of the API's side
-
-
-def steady_clock() -> int:
-    """Milliseconds that never step back."""
-    return (time.monotonic_ns() if _BOOT is None else time.clock_gettime_ns(_BOOT)) // 1_000_000
 
 
 class Status(NamedTuple):
@@ -69,7 +59,8 @@ class Verifier:
 
     Safe in any number of threads and event loops. Keys and revocations are fetched from the first token on, by one
     daemon thread for each process; `close`, or leaving `with verifier:`, ends it. `async with verifier:` uses the
-    running event loop instead of a thread. After a fork the child starts anew with its first token.
+    running event loop instead of a thread: there, only `verify_async` may wait. After a fork the child starts anew with
+    its first token.
 
     Args:
         issuer: the issuer's URL, the `iss` of its tokens: https, or on loopback.
@@ -97,7 +88,7 @@ class Verifier:
         timer: Timer = steady_clock,
     ) -> None:
         issuer = issuer.rstrip("/")
-        self._url = _require_safe((url or issuer).rstrip("/"))
+        self._url = require_safe((url or issuer).rstrip("/"))
         if not 0 < max_lifetime * SECOND <= MAX_ACCESS_TOKEN_LIFETIME or not audience:
             raise ConfigurationError("a verifier wants an audience, and tokens of a day at most")
         self._expected = Expected(issuer, audience, max_lifetime * SECOND)
@@ -294,23 +285,6 @@ def _as_bytes(token: str | bytes) -> bytes:
     if not token.isascii():
         raise InvalidToken("malformed")
     return token.encode("ascii")
-
-
-def _require_safe(url: str) -> str:
-    """https, or a loopback address: keys that came in the clear over a network would be anybody's."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    loopback = host == "localhost"
-    with suppress(ValueError):
-        loopback = loopback or ip_address(host).is_loopback
-    if (
-        not host
-        or parts.query
-        or parts.fragment
-        or not (parts.scheme == "https" or (parts.scheme == "http" and loopback))
-    ):
-        raise ConfigurationError(f"{url!r} is neither https nor on loopback")
-    return url
 
 
 _alive: WeakSet[Verifier] = WeakSet()

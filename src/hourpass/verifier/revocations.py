@@ -27,7 +27,7 @@ LONGEST_WAIT = 30 * SECOND
 ANSWER_TIMEOUT = 5 * SECOND
 """Beyond the time that we ask the issuer to wait."""
 
-MAX_SKEW = MINUTE
+MAX_CLOCK_DIFFERENCE = MINUTE
 """Between the issuer's clock and ours; an answer from further away is somebody's recording."""
 
 COALESCE = 50
@@ -145,7 +145,7 @@ class RevocationList:
         """A poll begins. The first one asks for the snapshot, and so does the one after a gap; neither waits."""
         self._began_at = now
         wait = 0 if self._snapshot_due else self._wait
-        url = f"{self._url}?after={self._cursor}&wait={wait // SECOND}"
+        url = f"{self._url}?after={self._cursor}&epoch={self._epoch}&wait={wait // SECOND}"
         return Request(url, {"accept": MEDIA_TYPE}, wait + ANSWER_TIMEOUT, MAX_BYTES)
 
     def finish(self, answer: Answer, now: int, wall: int) -> None:
@@ -188,12 +188,14 @@ class RevocationList:
         page = _open(answer.body, self._jwks.keys, self._unknown_key)
         if page.iss != self._issuer:
             raise ValueError("another issuer's feed")
-        if abs(page.iat * SECOND - wall) > MAX_SKEW:
+        if abs(page.iat * SECOND - wall) > MAX_CLOCK_DIFFERENCE:
             raise ValueError("a recording, or clocks that are apart")
         if page.epoch < self._epoch or page.after > page.last:
             raise ValueError("rolled back")
         if page.epoch == self._epoch and page.last < self._cursor:
             raise ValueError("rolled back")
+        if not all(entry.value.isdecimal() for entry in page.entries if entry.kind == "issued_before"):
+            raise ValueError("an entry that is none")
         return page
 
     def _unknown_key(self, header: bytes) -> None:

@@ -9,9 +9,14 @@ import asyncio
 import contextlib
 import ssl
 import threading
+import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple, Protocol
+from urllib.parse import urlsplit
+
+from hourpass.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import httpx2
@@ -21,6 +26,9 @@ Timer = Callable[[], int]
 
 NEVER = 2**62
 """Due when something else has happened first."""
+
+_BOOT = getattr(time, "CLOCK_BOOTTIME", None)
+"""Goes on while the machine sleeps, where the platform has it."""
 
 LONGEST_SLEEP = 30.0
 """Seconds. Waiting does not count a machine's sleep, so the timer is looked at this often."""
@@ -173,8 +181,6 @@ class Background:
 
 async def _fetch(http: "httpx2.AsyncClient", request: Request) -> Answer:
     """One GET, bounded in time and size. A body that came encoded would defeat the bound."""
-    import httpx2  # noqa: PLC0415 - late, as above
-
     headers = {"accept-encoding": "identity", **request.headers}
     try:
         async with (
@@ -189,7 +195,8 @@ async def _fetch(http: "httpx2.AsyncClient", request: Request) -> Answer:
                 if len(body) > request.limit:
                     return Answer(0, {}, b"", "the body is too long")
             return Answer(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
-    except (TimeoutError, httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001 - whatever a library makes of it, no answer came, and the thread goes on
+        # Its kind alone: a message may hold what is in the URL.
         return Answer(0, {}, b"", type(error).__name__)
 
 
@@ -197,6 +204,28 @@ def backoff(failures: int, first: int, longest: int, random: Callable[[], float]
     """Milliseconds before the next attempt: doubling, less up to a quarter, so that verifiers do not march in step."""
     delay = min(longest, first << min(failures - 1, 16))
     return max(first, round(delay * (1 - random() / 4)))
+
+
+def require_safe(url: str) -> str:
+    """The URL, where it is https or on loopback: what comes in the clear over a network could be anybody's.
+
+    Raises:
+        ConfigurationError: where it is not.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    loopback = host == "localhost"
+    with contextlib.suppress(ValueError):
+        loopback = loopback or ip_address(host).is_loopback
+    encrypted = parts.scheme == "https" or (parts.scheme == "http" and loopback)
+    if not host or not encrypted or parts.query or parts.fragment:
+        raise ConfigurationError(f"{url!r} is neither https nor on loopback")
+    return url
+
+
+def steady_clock() -> int:
+    """Milliseconds that never step back."""
+    return (time.monotonic_ns() if _BOOT is None else time.clock_gettime_ns(_BOOT)) // 1_000_000
 
 
 def _nothing() -> None:
