@@ -5,8 +5,8 @@ import re
 
 GLOSSARY = "docs/glossary.md"
 
-DICTATED = {"has_permission"}
-"""Names that a framework calls us by."""
+DICTATED = {"address_family", "has_permission"}
+"""Names that a framework or the standard library calls us by."""
 
 
 def defined_names(tree: ast.AST) -> set[str]:
