@@ -1,0 +1,184 @@
+"""Carries one refresh out: takes the lock, looks at the cache, sends what the transaction says, writes what it got.
+
+Owns the order of these steps and nothing else: what to do next is `transaction`'s to decide, who waits for it is
+`source`'s. A process that dies between any two of them leaves a cache from which the next one goes on.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal, NamedTuple, assert_never
+
+from hourpass.client.cache import Cache
+from hourpass.client.credential import Credential, dump, load, new_credential, newest
+from hourpass.client.transaction import (
+    Adopt,
+    GiveUp,
+    Granted,
+    KeepGood,
+    Outcome,
+    PostExchange,
+    PostRefresh,
+    Refused,
+    Transaction,
+    Transient,
+    Unknown,
+    Wait,
+)
+from hourpass.core.errors import ConfigurationError, HourpassError
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from hourpass.client.token_endpoint import TokenEndpoint
+
+Event = Literal[
+    "locked", "posting", "answered", "resent", "refused", "exchanged", "refreshed", "written", "unsaved", "adopted",
+    "published", "failed", "login_required",
+]  # fmt: skip
+"""What happens during a refresh, for counters and for whoever observes."""
+
+LOCK_TIMEOUT = 35.0
+"""Seconds: what a sibling may take for three sends."""
+
+
+class Setting(NamedTuple):
+    """What does not change while a source lives. `owner` names the server and the wish that a cache was filled for."""
+
+    url: str
+    owner: str
+    wish: tuple[str | None, str | None, int | None]
+    api_key: str | Callable[[], str] | None
+    cache: Cache
+    allow_http: bool
+    user_agent: str
+    clock: Callable[[], int]
+    wall: Callable[[], int]
+    chance: Callable[[], float]
+    transport: "httpx2.BaseTransport | None"
+
+    def __repr__(self) -> str:
+        """Without the key."""
+        return f"Setting({self.url!r})"
+
+
+class Fetcher:
+    """One credential of one server. `emit` is told each event."""
+
+    def __init__(self, setting: Setting, emit: Callable[[Event], None]) -> None:
+        self._setting = setting
+        self._emit = emit
+        self._endpoint: TokenEndpoint | None = None
+
+    def read(self) -> Credential | None:
+        """What the cache holds for this server; needs no lock, since a cache is replaced whole.
+
+        Raises:
+            ConfigurationError: the cache cannot be read, or is not ours.
+        """
+        setting = self._setting
+        return load(setting.cache.read(), setting.owner, setting.clock(), setting.wall())
+
+    def fetch(
+        self, *, rejected: int | None, current: Credential | None, failures: int
+    ) -> Credential | KeepGood | Wait | GiveUp:
+        """One refresh, from the lock to its end. `current` counts where the cache holds nothing newer.
+
+        Raises:
+            LockTimeout: another process does not end its refresh.
+            ConfigurationError: the API key, the cache or its lock cannot be had.
+        """
+        setting = self._setting
+        transaction = Transaction(rejected=rejected, has_key=setting.api_key is not None, failures=failures)
+        with setting.cache.lock(LOCK_TIMEOUT):
+            self._emit("locked")
+            while True:
+                cached = newest(self.read(), current)
+                step = transaction.next(cached, setting.clock(), setting.chance())
+                match step:
+                    case Adopt(credential):
+                        self._emit("adopted")
+                        return credential
+                    case KeepGood() | Wait() | GiveUp():
+                        return step
+                    case PostRefresh() | PostExchange():
+                        sent_at = setting.clock()
+                        outcome = self._post(step)
+                    case _:
+                        assert_never(step)
+                match outcome:
+                    case Granted():
+                        return self._keep(outcome, step, sent_at, cached, rejected)
+                    case Unknown():
+                        self._emit("resent")
+                    case Refused():
+                        self._emit("refused")
+                    case Transient():
+                        pass
+                    case _:
+                        assert_never(outcome)
+                transaction.record(outcome)
+
+    def _post(self, step: PostRefresh | PostExchange) -> Outcome:
+        if self._endpoint is None:
+            # Only who sends something needs the HTTP library.
+            from hourpass.client.token_endpoint import TokenEndpoint, Wish  # noqa: PLC0415
+
+            setting = self._setting
+            self._endpoint = TokenEndpoint(
+                setting.url,
+                wish=Wish(*setting.wish),
+                wall=setting.wall,
+                user_agent=setting.user_agent,
+                allow_http=setting.allow_http,
+                transport=setting.transport,
+            )
+        key = self._api_key() if isinstance(step, PostExchange) else ""
+        self._emit("posting")
+        if isinstance(step, PostRefresh):
+            outcome = self._endpoint.refresh(step.refresh_token)
+        else:
+            outcome = self._endpoint.exchange(key)
+        self._emit("answered")
+        return outcome
+
+    def _api_key(self) -> str:
+        key = self._setting.api_key
+        if not callable(key):
+            return key or ""
+        try:
+            return key().strip()
+        except HourpassError:
+            raise
+        except Exception as error:  # noqa: BLE001 the callable is the caller's
+            # Whatever its text says, it may hold the key.
+            raise ConfigurationError(f"the API key cannot be read ({type(error).__name__})") from None
+
+    def _keep(
+        self,
+        granted: Granted,
+        step: PostRefresh | PostExchange,
+        sent_at: int,
+        cached: Credential | None,
+        rejected: int | None,
+    ) -> Credential:
+        is_exchange = isinstance(step, PostExchange)
+        credential = new_credential(
+            access_token=granted.access_token,
+            # RFC 6749 §6: a refresh that brings no refresh token leaves the old one in force.
+            refresh_token=granted.refresh_token or (None if isinstance(step, PostExchange) else step.refresh_token),
+            number=max(cached.number if cached else 0, rejected or 0) + 1,
+            issued_at=sent_at,
+            lifetime=granted.lifetime,
+            jitter=self._setting.chance(),
+            refresh_in=granted.refresh_in,
+            exchanged_at=sent_at if is_exchange else cached and cached.exchanged_at,
+        )
+        self._emit("exchanged" if is_exchange else "refreshed")
+        setting = self._setting
+        try:
+            setting.cache.write(dump(credential, setting.owner, setting.clock(), setting.wall()))
+        except (OSError, ConfigurationError):
+            # A full disk must not cost the token that has just come; the next refresh tries again to write.
+            self._emit("unsaved")
+        else:
+            self._emit("written")
+        return credential

@@ -1,0 +1,192 @@
+"""The reading side of an agent's file: the access token that somebody else keeps fresh.
+
+It looks at the file when it is used, keeps the last good token through whatever the file may hold meanwhile, and never
+asks a server for anything.
+"""
+
+import base64
+import json
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from hourpass.client.clocks import boot_clock, wall_clock
+from hourpass.client.credential import Credential
+from hourpass.client.driver import Waiting, drive, drive_async
+from hourpass.client.flow import Breaker
+from hourpass.client.origin import AllowList
+from hourpass.core.errors import Unavailable
+from hourpass.core.policy import DAY, SECOND
+
+LOOK_EVERY = SECOND
+"""A busy program looks at the file no more often than this."""
+
+PATIENCE = 2.0
+"""Seconds that an agent has to bring a new token after the one in the file was rejected."""
+
+POLL = 50
+"""Milliseconds between two looks while something new is expected."""
+
+MAX_SIZE = 64 * 1024
+
+
+class FileToken:
+    """Reads the token from a file that an agent writes; used like a TokenSource.
+
+    The file holds the bare token, or JSON with `access_token` and, if it is known, `expires_at` (epoch milliseconds).
+    A bare JWT says itself when it expires; of any other bare token nobody knows. `origins` are those that adapters may
+    send it to.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        origins: Iterable[str] = (),
+        allow_http: bool = False,
+        clock: Callable[[], int] = boot_clock,
+        wall: Callable[[], int] = wall_clock,
+    ) -> None:
+        self.path = Path(path)
+        self.breaker = Breaker()
+        self.now = clock
+        self._wall = wall
+        self.allows = AllowList(origins, allow_http=allow_http).allows
+        self._current: Credential | None = None
+        self._seen: tuple[int, int, int] | None = None
+        self._looked_at: int | None = None
+
+    @property
+    def current(self) -> Credential | None:
+        """The last good token, expired or not. Does not look at the file."""
+        return self._current
+
+    def token(self, *, min_valid: float = 0, within: float | None = None) -> str:
+        """The access token. Errors as for `credential`."""
+        return self.credential(min_valid=min_valid, within=within).access_token
+
+    async def token_async(self, *, min_valid: float = 0, within: float | None = None) -> str:
+        """As `token`, for asyncio."""
+        return self.credential(min_valid=min_valid, within=within).access_token
+
+    def credential(self, *, min_valid: float = 0, within: float | None = None) -> Credential:
+        """What the file holds, or held when it last held something good. How long it lasts is the agent's to see to.
+
+        Raises:
+            Unavailable: there has been no token, or the last one has expired.
+        """
+        now = self.now()
+        is_due = self._looked_at is None or now - self._looked_at >= LOOK_EVERY
+        if is_due or self._current is None or not self._current.is_usable(now):
+            self._look(now)
+        if self._current is None or not self._current.is_usable(now):
+            raise Unavailable("the token file holds no valid token")
+        return self._current
+
+    async def credential_async(self, *, min_valid: float = 0, within: float | None = None) -> Credential:
+        """As `credential`; a look at a small file blocks no loop."""
+        return self.credential()
+
+    def refresh(self, *, rejected: int | None = None, retry: bool = True, within: float | None = None) -> Credential:
+        """Look at once, and for 2 s more (or `within` seconds), for a token newer than the rejected one.
+
+        Raises:
+            Unavailable: the agent has brought none.
+        """
+        return drive(self._wait_for_newer(rejected, retry=retry), PATIENCE if within is None else min(within, PATIENCE))
+
+    async def refresh_async(
+        self, *, rejected: int | None = None, retry: bool = True, within: float | None = None
+    ) -> Credential:
+        """As `refresh`, for asyncio."""
+        patience = PATIENCE if within is None else min(within, PATIENCE)
+        return await drive_async(self._wait_for_newer(rejected, retry=retry), patience)
+
+    def expires_at(self, credential: Credential) -> int:
+        """When a credential of this file expires, in epoch milliseconds."""
+        return self._wall() + credential.expires_at - self.now()
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def __repr__(self) -> str:
+        """With the path alone."""
+        return f"FileToken({str(self.path)!r})"
+
+    def _wait_for_newer(self, rejected: int | None, *, retry: bool) -> Waiting[Credential]:
+        while True:
+            now = self.now()
+            self._look(now)
+            current = self._current
+            if current is not None and current.is_usable(now) and (rejected is None or current.number > rejected):
+                return current
+            try:
+                if not retry:
+                    raise TimeoutError
+                yield POLL
+            except TimeoutError:
+                raise Unavailable("no newer token has come into the token file") from None
+
+    def _look(self, now: int) -> None:
+        self._looked_at = now
+        try:
+            found = self.path.stat()
+            seen = (found.st_ino, found.st_mtime_ns, found.st_size)
+            if seen == self._seen:
+                return
+            with self.path.open("rb") as file:
+                content = file.read(MAX_SIZE + 1)
+        except OSError:
+            # Missing for a moment, or not ours to read: the last good one is as good as before.
+            return
+        self._seen = seen
+        token, expires_at = _parse(content)
+        lifetime = DAY if expires_at is None else expires_at - self._wall()
+        if token is None or lifetime <= 0 or (self._current is not None and self._current.access_token == token):
+            return
+        self._current = Credential(
+            access_token=token,
+            refresh_token=None,
+            number=1 if self._current is None else self._current.number + 1,
+            issued_at=now,
+            lifetime=lifetime,
+            soft=now + lifetime,
+            hard=now + lifetime,
+        )
+
+
+def _parse(content: bytes) -> tuple[str | None, int | None]:
+    """The token and when it expires, in epoch milliseconds; None for what is not there."""
+    text = content.decode("ascii", "replace").strip()
+    if len(content) > MAX_SIZE or not text:
+        return None, None
+    if text.startswith("{"):
+        record = _object(text)
+        token, expires_at = record.get("access_token"), record.get("expires_at")
+        return (
+            token if isinstance(token, str) and token.isascii() and token.isprintable() and token else None,
+            expires_at if type(expires_at) is int else None,
+        )
+    if not text.isprintable() or " " in text or "\ufffd" in text:
+        return None, None
+    return text, _unverified_expiry(text)
+
+
+def _unverified_expiry(token: str) -> int | None:
+    """What a JWT says of its own end (RFC 7519 §4.1.4). Only ever makes us drop a token, so nothing need be proven."""
+    payload = token.split(".")[1] if token.count(".") == 2 else ""
+    try:
+        claims = _object(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except ValueError:
+        return None
+    exp = claims.get("exp")
+    return int(exp * SECOND) if isinstance(exp, int | float) and 0 < exp < 10**11 else None
+
+
+def _object(text: str | bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}

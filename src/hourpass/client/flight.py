@@ -1,0 +1,187 @@
+"""One refresh at a time in this process: whoever needs one begins it or joins the one under way.
+
+A flight runs in a thread of its own, so that nobody who waits for it can cancel it. Owns the newest credential and the
+memory of what failed last; how to fetch is `fetcher`'s, who waits and for how long is `source`'s.
+"""
+
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from copy import copy
+from typing import assert_never
+from weakref import WeakSet
+
+from hourpass.client.credential import Credential
+from hourpass.client.fetcher import Event, Fetcher, Setting
+from hourpass.client.transaction import GiveUp, KeepGood, Wait
+from hourpass.core.errors import HourpassError, LoginRequired, Unavailable
+from hourpass.core.policy import SECOND
+
+REST = 30 * SECOND
+"""How long a refusal is remembered: asking again at once would only be refused again."""
+
+
+class Flights:
+    """The refreshes of one credential. `observe` is told each event in the thread where it happens."""
+
+    def __init__(self, setting: Setting, observe: Callable[[Event], None] | None) -> None:
+        self.current: Credential | None = None
+        self.error: HourpassError | None = None
+        """What ended the last flight; None after a success."""
+        self.not_before = 0
+        """The instant before which no refresh is worth trying."""
+        self.counts: Counter[Event] = Counter()
+        self._now = setting.clock
+        self._observe = observe
+        self._fetcher = Fetcher(setting, self._emit)
+        self._failures = 0
+        self._closed = False
+        self._pid = os.getpid()
+        self._guard = threading.Lock()
+        self._flight: Future[None] | None = None
+
+    @property
+    def is_own(self) -> bool:
+        """Whether this is still the process that it was made in, or `look` has begun anew."""
+        return self._pid == os.getpid()
+
+    def look(self, is_good: Callable[[Credential, int], bool]) -> Credential | None:
+        """What we hold, or, where that is not good, what a sibling may have put into the cache.
+
+        Raises:
+            ConfigurationError: the cache cannot be read.
+        """
+        if not self.is_own:
+            self._begin_in_child()
+        if self.current is None or not is_good(self.current, self._now()):
+            found = self._fetcher.read()
+            if found is not None and is_good(found, self._now()):
+                self._publish(found)
+        return self.current
+
+    def take_off(self, rejected: int | None) -> Future[None]:
+        """Begin a refresh, or join the one under way. The future says that it is over, not how it ended.
+
+        Raises:
+            Unavailable: after `close`, or where the system has no thread to give.
+        """
+        with self._guard:
+            if self._flight is None:
+                if self._closed:
+                    raise Unavailable("the token source is closed")
+                flight: Future[None] = Future()
+                # A future that runs cannot be cancelled, from whichever side.
+                flight.set_running_or_notify_cancel()
+                try:
+                    # No daemon: a process that ends waits for the answer rather than lose a rotated token.
+                    thread = threading.Thread(target=self._fly, args=(flight, rejected), name="hourpass-refresh")
+                    thread.start()
+                except RuntimeError as error:
+                    raise Unavailable("no thread can be started") from error
+                _threads.add(thread)
+                self._flight = flight
+            return self._flight
+
+    def trouble(self) -> HourpassError:
+        """What ended the last flight, as a new error each time: several threads may raise it."""
+        match self.error:
+            case None:
+                return Unavailable("the token endpoint has not answered in time")
+            case Unavailable() as error:
+                again = copy(error)
+                again.retry_after = max(1, -((self._now() - self.not_before) // SECOND))
+                return again
+            case error:
+                return copy(error)
+
+    def forget(self) -> None:
+        """Drop what is held in memory, the last error included."""
+        with self._guard:
+            self.current = None
+            self.error = None
+            self._failures = self.not_before = 0
+
+    def close(self, seconds: float) -> None:
+        """Begin no further flight, and wait so long for the end of one that is under way."""
+        self._closed = True
+        flight = self._flight
+        if flight is not None and self.is_own:
+            with suppress(TimeoutError):
+                flight.result(seconds)
+
+    def _fly(self, flight: Future[None], rejected: int | None) -> None:
+        try:
+            self._land(self._fetcher.fetch(rejected=rejected, current=self.current, failures=self._failures))
+        except HourpassError as error:
+            self._fail(error, self._now() + SECOND)
+        except Exception as error:  # noqa: BLE001 callers wait, and nobody else would tell them
+            self._fail(Unavailable(f"the refresh broke off ({type(error).__name__})"), self._now() + SECOND)
+        finally:
+            with self._guard:
+                self._flight = None
+            flight.set_result(None)
+
+    def _land(self, ending: Credential | KeepGood | Wait | GiveUp) -> None:
+        match ending:
+            case Credential():
+                self._publish(ending)
+                self._failures = self.not_before = 0
+                self.error = None
+            case KeepGood(until, why) | Wait(until, why):
+                self._fail(Unavailable(why), until)
+            case GiveUp(why, reason):
+                self._emit("login_required")
+                self._fail(LoginRequired(why, reason=reason), self._now() + REST)
+            case _:
+                assert_never(ending)
+
+    def _fail(self, error: HourpassError, until: int) -> None:
+        self._failures += 1
+        self.error = error
+        self.not_before = until
+        self._emit("failed")
+
+    def _publish(self, credential: Credential) -> None:
+        with self._guard:
+            if self.current is not None and credential.number <= self.current.number:
+                return
+            self.current = credential
+        self._emit("published")
+
+    def _emit(self, event: Event) -> None:
+        self.counts[event] += 1
+        if self._observe is not None:
+            # An observer that fails must not cost the token.
+            with suppress(Exception):
+                self._observe(event)
+
+    def _begin_in_child(self) -> None:
+        # Locks and threads do not survive a fork, nor does the right to present the parent's refresh token: only a
+        # cache with a lock between processes can share that.
+        self._pid = os.getpid()
+        self._guard = threading.Lock()
+        self._flight = None
+        self.not_before = 0
+        if self.current is not None:
+            self.current = self.current._replace(refresh_token=None)
+
+
+_threads: "WeakSet[threading.Thread]" = WeakSet()
+
+FORK_WAIT = 1.0
+"""Seconds that a fork waits for each refresh under way."""
+
+
+def _await_flights() -> None:
+    # The TLS library's own locks are copied as they stand: a child forked in the middle of a handshake, or of a
+    # thread's end, would wait for them for ever at its own first refresh.
+    for thread in list(_threads):
+        if thread is not threading.current_thread():
+            thread.join(FORK_WAIT)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_await_flights)

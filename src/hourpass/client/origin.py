@@ -1,0 +1,77 @@
+"""Origins: where a token may go, and whether anyone could read it on the way.
+
+Pure reading of URLs; no name is ever looked up.
+"""
+
+from collections.abc import Iterable
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from hourpass.core.errors import ConfigurationError
+
+_PORTS = {"https": 443, "http": 80}
+
+
+class AllowList:
+    """The origins that a credential may be sent to: https or this machine, whatever the list says.
+
+    With `allow_http`, which is for networks that nobody else listens on, plain http is no obstacle.
+    """
+
+    def __init__(self, urls: Iterable[str], *, allow_http: bool = False) -> None:
+        self._origins = {origin_of(url) for url in urls} - {None}
+        self._allow_http = allow_http
+
+    def allows(self, url: str) -> bool:
+        """Whether the token may be sent to this URL."""
+        origin = origin_of(url)
+        return origin is not None and origin in self._origins and (self._allow_http or is_confidential(origin))
+
+
+def origin_of(url: str) -> str | None:
+    """The origin of a URL with its port spelled out, `https://api.example.com:443` (RFC 6454 §4); None if it has none.
+
+    A URL with user information has none for us: it carries credentials of its own.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    scheme = parts.scheme.lower()
+    if scheme not in _PORTS or not parts.hostname or "@" in parts.netloc:
+        return None
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{scheme}://{host}:{_PORTS[scheme] if port is None else port}"
+
+
+def is_confidential(origin: str) -> bool:
+    """Whether what is sent to an origin can be read by nobody on the way: https, or this machine itself."""
+    scheme, _, rest = origin.partition("://")
+    return scheme == "https" or is_loopback(rest.rpartition(":")[0].strip("[]"))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine. `localhost` is by RFC 6761 §6.3."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_url(url: str, *, allow_http: bool) -> str:
+    """The server's URL without a final slash, if keys may be sent there.
+
+    Raises:
+        ConfigurationError: it is no http(s) URL, carries user information, a query or a fragment, or is plain http to
+            another machine without `allow_http`.
+    """
+    origin = origin_of(url)
+    if origin is None or "?" in url or "#" in url:
+        # Not repeated: what is wrong with it may be a password in it.
+        raise ConfigurationError("the server's URL must be https://host, with at most a port and a path")
+    if not allow_http and not is_confidential(origin):
+        raise ConfigurationError(f"{origin} is plain http: anyone on the way could read the API key")
+    return url.rstrip("/")

@@ -1,0 +1,195 @@
+"""The two POSTs of the contract, sent once each, and what the answers mean.
+
+Works against any server with these endpoints. It repeats nothing, follows nothing, keeps no cookie and no connection;
+what to do about an answer is `transaction`'s to decide. Imported late: it needs the HTTP library.
+"""
+
+import re
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import httpx2
+import msgspec
+
+from hourpass.client.challenge import retry_after_of
+from hourpass.client.origin import check_url
+from hourpass.client.transaction import Granted, Outcome, Refused, Transient, Unknown
+from hourpass.wire import ExchangeRequest, RefreshRequest, encode
+
+MAX_ANSWER = 64 * 1024
+CONNECT = 5.0
+TOTAL = 10.0
+"""Seconds. A whole refresh must end while the caller still has a use for it."""
+
+ASSUMED_LIFETIME = 300
+"""Seconds to count on where an answer says none (RFC 6749 §5.1 only recommends it): short enough to be wrong about."""
+
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{1,32768}=*", re.ASCII)
+_WORD = re.compile(r"[a-z_]{1,40}", re.ASCII)
+
+
+class Wish(NamedTuple):
+    """What to ask for, where the server's own choice is not wanted. `expires_in` is in seconds and only shortens."""
+
+    scope: str | None = None
+    audience: str | None = None
+    expires_in: int | None = None
+
+
+class _Answer(msgspec.Struct):
+    """Whatever a token endpoint may answer with (RFC 6749 §5.1): only the access token is a must."""
+
+    access_token: str
+    token_type: str = "Bearer"
+    expires_in: float = ASSUMED_LIFETIME
+    refresh_token: str | None = None
+    refresh_in: float | None = None
+
+
+class TokenEndpoint:
+    """The token endpoints below `url`, with or without a path prefix or a final slash.
+
+    Plain http is for this machine, unless `allow_http`. `total` is how many seconds a whole request may take.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        wish: Wish,
+        wall: Callable[[], int],
+        user_agent: str,
+        allow_http: bool = False,
+        total: float = TOTAL,
+        transport: httpx2.BaseTransport | None = None,
+    ) -> None:
+        self._url = check_url(url, allow_http=allow_http)
+        self._wish = wish
+        self._wall = wall
+        self._total = total
+        # Made once: it is slow to make, and a forked child must not have to.
+        self._tls: ssl.SSLContext | None = None
+        self._transport = transport
+        # A packed answer could be far larger than what its bytes say.
+        self._headers = {"User-Agent": user_agent, "Accept": "application/json", "Accept-Encoding": "identity"}
+
+    def exchange(self, api_key: str) -> Outcome:
+        """`POST /auth/api-key`."""
+        request = ExchangeRequest(api_key, self._wish.scope, self._wish.expires_in, self._wish.audience)
+        return self._post("/auth/api-key", request)
+
+    def refresh(self, refresh_token: str) -> Outcome:
+        """`POST /auth/refresh`."""
+        return self._post("/auth/refresh", RefreshRequest(refresh_token, self._wish.scope, self._wish.expires_in))
+
+    def _post(self, path: str, request: msgspec.Struct) -> Outcome:
+        members = {name: value for name, value in msgspec.to_builtins(request).items() if value is not None}
+        is_https = self._url.startswith("https:")
+        if self._tls is None:
+            self._tls = httpx2.create_ssl_context(verify=is_https, trust_env=is_https)
+        deadline = _Deadline(self._total)
+        try:
+            # A connection an hour is not worth keeping, and none is shared with a forked child.
+            with (
+                # The environment may name proxies for https only: they would read plain http.
+                httpx2.Client(
+                    transport=self._transport, trust_env=is_https, verify=self._tls, follow_redirects=False
+                ) as client,
+                deadline,
+                client.stream(
+                    "POST",
+                    self._url + path,
+                    content=encode(members),
+                    headers={**self._headers, "Content-Type": "application/json"},
+                    timeout=httpx2.Timeout(self._total, connect=CONNECT),
+                    extensions={"trace": deadline.trace},
+                ) as response,
+            ):
+                if response.headers.get("content-encoding", "identity") != "identity":
+                    return Transient("the token endpoint packs its answer, unasked")
+                body = b""
+                for part in response.iter_bytes():
+                    body += part
+                    if len(body) > MAX_ANSWER:
+                        return Transient("the token endpoint's answer is too long")
+        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError, httpx2.UnsupportedProtocol) as error:
+            return Transient(f"no connection to the token endpoint ({type(error).__name__})")
+        except httpx2.HTTPError as error:
+            return Unknown(f"no answer from the token endpoint ({type(error).__name__})")
+        return classify(response.status_code, body, retry_after_of(response.headers.get("retry-after"), self._wall()))
+
+    def __repr__(self) -> str:
+        """With the URL alone."""
+        return f"TokenEndpoint({self._url!r})"
+
+
+def classify(status: int, body: bytes, retry_after: int | None = None) -> Outcome:
+    """What an answer means. `retry_after` is milliseconds.
+
+    Only 400 and 401 judge the credential (RFC 6749 §5.2, and the source's own 400). Everything else that is no token,
+    a 404 or a login page in the way included, must not cost a refresh token.
+    """
+    if status in (400, 401):
+        return Refused(_reason(body))
+    if status != 200:
+        return Transient(f"the token endpoint answered {status}", retry_after)
+    try:
+        answer = msgspec.json.decode(body, type=_Answer, strict=False)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return Transient("the token endpoint's answer is no token")
+    if (
+        answer.token_type.lower() != "bearer"
+        or not _TOKEN.fullmatch(answer.access_token)
+        or not 0.1 <= answer.expires_in <= 10**9
+    ):
+        return Transient("the token endpoint's answer is no bearer token")
+    refresh_in = answer.refresh_in
+    return Granted(
+        access_token=answer.access_token,
+        refresh_token=answer.refresh_token or None,
+        lifetime=int(answer.expires_in * 1000),
+        refresh_in=int(refresh_in * 1000) if refresh_in is not None and 0 < refresh_in <= 10**9 else None,
+    )
+
+
+def _reason(body: bytes) -> str | None:
+    """The server's word for a refusal: `reason`, or OAuth's `error`. Only a plain word is ever repeated."""
+    try:
+        problem: Any = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    if not isinstance(problem, dict):
+        return None
+    said = (problem.get("reason"), problem.get("error"))
+    return next((word for word in said if isinstance(word, str) and _WORD.fullmatch(word)), None)
+
+
+class _Deadline:
+    """Ends a whole request after so many seconds; the HTTP library's time-outs begin anew with every byte."""
+
+    def __init__(self, seconds: float) -> None:
+        self._ends_at = time.monotonic() + seconds
+        self._stream: Any = None
+        self._timer = threading.Timer(seconds, self._cut)
+        self._timer.daemon = True
+
+    def trace(self, event: str, info: dict[str, Any]) -> None:
+        """Take note of the connection. Called by the HTTP library for whatever it does."""
+        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            self._stream = info["return_value"]
+
+    def _cut(self) -> None:
+        if self._stream is not None:
+            with suppress(OSError):
+                self._stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+
+    def __enter__(self) -> None:
+        self._timer.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()

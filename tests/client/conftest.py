@@ -1,0 +1,96 @@
+"""A credential to reason about, clocks that stand still, and a token endpoint that answers as it is told."""
+
+import json
+import threading
+
+import httpx2
+import pytest
+
+from hourpass.client.credential import Credential, new_credential
+from hourpass.client.source import TokenSource
+from hourpass.testing import Clock
+
+NOW = 5_000_000
+HOUR = 3_600_000
+URL = "http://127.0.0.1:3600"
+
+
+def credential(*, lifetime=HOUR, jitter=0.0, number=1, issued_at=NOW, **more) -> Credential:
+    members = {"access_token": "access", "refresh_token": "refresh", **more}
+    return new_credential(number=number, issued_at=issued_at, lifetime=lifetime, jitter=jitter, **members)
+
+
+class Endpoint:
+    """A token endpoint behind a transport. Answers pair after pair, unless `script` says otherwise.
+
+    An entry of the script is a status, a status and headers, an exception to raise, or the body of a 200.
+    """
+
+    def __init__(self) -> None:
+        self.script: list = []
+        self.requests: list[tuple[str, dict]] = []
+        self.lifetime = 3600
+        self.open = threading.Event()
+        self.open.set()
+        self.transport = httpx2.MockTransport(self._answer)
+
+    @property
+    def paths(self) -> list[str]:
+        return [path.rpartition("/")[2] for path, _ in self.requests]
+
+    def _answer(self, request: httpx2.Request) -> httpx2.Response:
+        assert self.open.wait(10)
+        self.requests.append((request.url.path, json.loads(request.content)))
+        number = len(self.requests)
+        entry = self.script.pop(0) if self.script else 200
+        match entry:
+            case Exception():
+                raise entry
+            case bytes():
+                return httpx2.Response(200, content=entry)
+            case (status, headers):
+                return httpx2.Response(status, headers=headers, json={"title": "no"})
+            case 200:
+                pair = {"access_token": f"access-{number}", "refresh_token": f"refresh-{number}"}
+                return httpx2.Response(200, json={"token_type": "Bearer", "expires_in": self.lifetime, **pair})
+            case status:
+                return httpx2.Response(status, json={"title": "no", "reason": "revoked"})
+
+
+def settle(source: TokenSource) -> None:
+    """Wait for the end of the refresh that runs behind callers, if one does."""
+    flight = source._flights._flight
+    if flight is not None:
+        flight.result(5)
+
+
+@pytest.fixture
+def endpoint():
+    return Endpoint()
+
+
+@pytest.fixture
+def clock():
+    return Clock(NOW)
+
+
+@pytest.fixture
+def make(endpoint, clock):
+    """A factory of sources on that endpoint and clock; both clocks are the same one. Callers wait for no backoff."""
+    made = []
+
+    def make(api_key="KEY", **more) -> TokenSource:
+        options = {"clock": clock, "wall": clock, "chance": lambda: 0.5, "timeout": 0.4, **more}
+        source = TokenSource(URL, api_key, transport=endpoint.transport, **options)
+        made.append(source)
+        return source
+
+    yield make
+    endpoint.open.set()
+    for source in made:
+        source.close(5)
+
+
+@pytest.fixture
+def source(make):
+    return make()

@@ -1,0 +1,133 @@
+"""The reading side of an agent's file."""
+
+import base64
+import json
+import threading
+
+import pytest
+
+from hourpass.client.atomic_file import write_atomically
+from hourpass.client.clocks import boot_clock
+from hourpass.client.file_token import FileToken
+from hourpass.core.errors import Unavailable
+
+
+def jwt(exp, name="a"):
+    payload = base64.urlsafe_b64encode(json.dumps({"exp": exp, "n": name}).encode()).rstrip(b"=").decode()
+    return f"eyJ0.{payload}.c2ln"
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "token"
+
+
+@pytest.fixture
+def tokens(path, clock):
+    return FileToken(path, origins=["https://api.example.com"], clock=clock, wall=clock)
+
+
+def put(path, content):
+    write_atomically(path, content if isinstance(content, bytes) else content.encode())
+
+
+def test_a_bare_token_a_jwt_and_json_are_read(tokens, path, clock):
+    for content, token in [
+        ("opaque", "opaque"),
+        (jwt(clock.now // 1000 + 60) + "\n", jwt(clock.now // 1000 + 60)),
+        (json.dumps({"access_token": "inside", "expires_at": clock.now + 5_000}), "inside"),
+    ]:
+        put(path, content)
+        clock.advance(1)
+        assert tokens.token() == token
+
+
+def test_it_looks_at_the_file_once_a_second_at_most(tokens, path, clock):
+    put(path, "one")
+    assert tokens.token() == "one"
+    put(path, "two")
+
+    clock.advance(0.999)
+    assert tokens.token() == "one"
+    clock.advance(0.001)
+    assert tokens.token() == "two"
+    assert tokens.current.number == 2
+
+
+@pytest.mark.parametrize("content", [None, "", "{}", "{", "a b", "\x00", b"\xff", "x" * 70_000, jwt(1)], ids=repr)
+def test_the_last_good_token_outlasts_whatever_the_file_holds(tokens, path, clock, content):
+    put(path, "good")
+    tokens.token()
+    if content is None:
+        path.unlink()
+    else:
+        put(path, content)
+    clock.advance(1)
+
+    assert tokens.token() == "good"
+
+
+def test_an_expired_token_is_never_given_away(tokens, path, clock):
+    put(path, jwt(clock.now // 1000 + 60))
+    expires_at = clock.now // 1000 * 1000 + 60_000
+    tokens.token()
+
+    clock.now = expires_at - 1
+    assert tokens.token()
+    assert tokens.expires_at(tokens.current) == expires_at
+    clock.now = expires_at
+    with pytest.raises(Unavailable):
+        tokens.token()
+
+
+def test_without_a_file_there_is_no_token(tokens):
+    with pytest.raises(Unavailable):
+        tokens.token()
+
+
+def test_after_a_401_it_looks_at_once(tokens, path):
+    put(path, "one")
+    number = tokens.credential().number
+    put(path, "two")
+
+    assert tokens.refresh(rejected=number, within=0).access_token == "two"
+
+
+def test_after_a_401_it_waits_for_the_agent(path):
+    tokens = FileToken(path, clock=boot_clock)
+    put(path, "one")
+    number = tokens.credential().number
+    agent = threading.Timer(0.1, put, (path, "two"))
+    agent.start()
+
+    assert tokens.refresh(rejected=number).access_token == "two"
+    agent.join()
+
+
+def test_an_agent_that_brings_nothing_is_not_waited_for_long(tokens, path):
+    put(path, "one")
+    number = tokens.credential().number
+
+    with pytest.raises(Unavailable):
+        tokens.refresh(rejected=number, within=0.05)
+    assert tokens.token() == "one"
+
+
+@pytest.mark.anyio
+async def test_asyncio_reads_the_same(tokens, path):
+    put(path, "one")
+
+    assert await tokens.token_async() == "one"
+    with pytest.raises(Unavailable):
+        await tokens.refresh_async(rejected=1, within=0.01)
+    put(path, "two")
+    assert (await tokens.refresh_async(rejected=1)).access_token == "two"
+
+
+def test_it_goes_to_its_origins_alone_and_shows_no_token(tokens, path):
+    put(path, "SECRET")
+    tokens.token()
+
+    assert tokens.allows("https://api.example.com/videos")
+    assert not tokens.allows("https://other.example.com/videos")
+    assert "SECRET" not in f"{tokens!r} {tokens.current!r}"

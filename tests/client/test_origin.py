@@ -1,0 +1,84 @@
+"""Where a token may go."""
+
+import pytest
+
+from hourpass.client.origin import AllowList, check_url, is_confidential, origin_of
+from hourpass.core.errors import ConfigurationError
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://api.example.com", "https://api.example.com:443"),
+        ("HTTPS://API.Example.COM:443/a?b#c", "https://api.example.com:443"),
+        ("http://localhost/", "http://localhost:80"),
+        ("http://[::1]:8080/x", "http://[::1]:8080"),
+        ("https://user@api.example.com", None),
+        ("https://api.example.com:port", None),
+        ("https://api.example.com:99999", None),
+        ("https://", None),
+        ("https://[::1", None),
+        ("ftp://api.example.com", None),
+        ("//api.example.com", None),
+        ("", None),
+    ],
+)
+def test_an_origin_is_scheme_host_and_port(url, origin):
+    """RFC 6454 §4."""
+    assert origin_of(url) == origin
+
+
+@pytest.mark.parametrize(
+    ("origin", "is_safe"),
+    [
+        ("https://api.example.com:443", True),
+        ("http://127.0.0.1:3600", True),
+        ("http://127.9.9.9:80", True),
+        ("http://[::1]:80", True),
+        ("http://localhost:80", True),
+        ("http://localhost.example.com:80", False),
+        ("http://127.0.0.1.example.com:80", False),
+        ("http://10.0.0.1:80", False),
+        ("http://0.0.0.0:80", False),
+    ],
+)
+def test_plain_http_is_for_this_machine(origin, is_safe):
+    assert is_confidential(origin) == is_safe
+
+
+@pytest.mark.parametrize(
+    ("url", "is_allowed"),
+    [
+        ("https://api.example.com/videos", True),
+        ("https://api.example.com:443/", True),
+        ("https://api.example.com.evil.example/", False),
+        ("https://api.example.com@evil.example/", False),
+        ("https://evil.example/https://api.example.com", False),
+        ("https://api.example.com:8443/", False),
+        ("http://api.example.com/", False),
+        ("http://other.example.com/", False),
+        ("http://127.0.0.1:3600/", True),
+        ("http://127.0.0.1:3601/", False),
+    ],
+)
+def test_a_token_goes_to_origins_of_the_list_alone(url, is_allowed):
+    listed = ["https://api.example.com", "http://127.0.0.1:3600/v1", "http://other.example.com", "nonsense"]
+
+    assert AllowList(listed).allows(url) == is_allowed
+
+
+def test_plain_http_may_be_allowed_by_name():
+    assert AllowList(["http://auth:3600"], allow_http=True).allows("http://auth:3600/videos")
+    assert not AllowList(["http://auth:3600"], allow_http=True).allows("http://other:3600/videos")
+
+
+def test_a_servers_url_loses_its_final_slash_and_keeps_its_path():
+    assert check_url("https://api.example.com/v1/", allow_http=False) == "https://api.example.com/v1"
+    assert check_url("http://auth:3600", allow_http=True) == "http://auth:3600"
+
+
+@pytest.mark.parametrize("url", ["http://auth:3600", "https://a:SECRET@h", "https://h?key=SECRET", "https://h#f", "h"])
+def test_a_url_that_keys_must_not_be_sent_to_is_refused_without_repeating_it(url):
+    with pytest.raises(ConfigurationError) as caught:
+        check_url(url, allow_http=False)
+    assert "SECRET" not in caught.value.detail

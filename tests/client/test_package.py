@@ -1,0 +1,41 @@
+"""The package's face: five names, and nothing loaded before it is needed."""
+
+import subprocess
+import sys
+
+import pytest
+
+import hourpass.client
+from hourpass.client.cache import FileCache
+from hourpass.client.clocks import boot_clock, draw, wall_clock
+from hourpass.client.credential import dump, new_credential
+
+READ = """
+import sys
+from hourpass.client import FileCache, TokenSource
+print(TokenSource("https://api.example.com", cache=FileCache(sys.argv[1])).token())
+print(sorted({"asyncio", "cryptography", "filelock", "httpx2", "msgspec", "ssl"} & set(sys.modules)))
+"""
+
+
+def test_a_fresh_token_in_a_file_is_read_without_an_http_library(tmp_path):
+    now, wall = boot_clock(), wall_clock()
+    one = new_credential(
+        access_token="fresh", refresh_token=None, number=1, issued_at=now, lifetime=3_600_000, jitter=draw()
+    )
+    FileCache(tmp_path / "token").write(dump(one, "https://api.example.com", now, wall))
+
+    done = subprocess.run([sys.executable, "-c", READ, tmp_path / "token"], capture_output=True, text=True, check=True)
+
+    assert done.stdout.split("\n")[:2] == ["fresh", "[]"]
+
+
+@pytest.mark.parametrize("name", hourpass.client.__all__)
+def test_every_public_name_is_there_and_listed(name):
+    assert getattr(hourpass.client, name).__name__ == name
+    assert name in dir(hourpass.client)
+
+
+def test_no_other_name_is():
+    with pytest.raises(AttributeError, match="Nothing"):
+        _ = hourpass.client.Nothing

@@ -1,0 +1,106 @@
+"""The scheduled strategy: refreshed at soft, without anybody asking, and stopped cleanly."""
+
+import asyncio
+import os
+import threading
+import time
+
+import pytest
+from tests.client.conftest import settle
+
+from hourpass.client.clocks import boot_clock
+from hourpass.client.refresher import SLICE, Refresher
+
+
+@pytest.fixture
+def live(make, endpoint):
+    """A source on the real clock, with tokens that live for a second: due after 0.7, unusable after 0.8."""
+    endpoint.lifetime = 1
+    return make(clock=boot_clock, wall=boot_clock)
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_it_fetches_the_first_token_and_each_next_one_at_soft(live, endpoint):
+    with Refresher(live):
+        wait_for(lambda: len(endpoint.paths) == 1)
+        first = live.current
+        wait_for(lambda: live.current is not first)
+
+    settle(live)
+    assert endpoint.paths[:2] == ["api-key", "refresh"]
+    assert first.soft <= live.current.issued_at < first.soft + 1_000
+
+
+def test_it_goes_on_after_trouble(live, endpoint):
+    endpoint.script = [503]
+
+    with Refresher(live):
+        wait_for(lambda: live.current is not None)
+
+    assert endpoint.paths[:2] == ["api-key", "api-key"]
+
+
+def test_stopping_does_not_wait_for_the_next_refresh(source):
+    refresher = Refresher(source)
+    refresher.start()
+    refresher.start()
+    wait_for(lambda: source.current is not None)
+    begun = time.monotonic()
+
+    refresher.stop()
+    refresher.stop()
+
+    assert time.monotonic() - begun < 2
+    assert "hourpass-refresher" not in {thread.name for thread in threading.enumerate()}
+
+
+@pytest.mark.parametrize(
+    ("age", "retry_at", "pause"),
+    [
+        pytest.param(0, 0, 2_520_000, id="until soft"),
+        pytest.param(2_519_900, 0, 100, id="the last moments before soft"),
+        pytest.param(2_600_000, 2_630_000, 30_000, id="until the source may try again"),
+        pytest.param(9_999_000, 0, -1, id="at once after a suspend"),
+    ],
+)
+def test_the_pause_follows_from_soft_and_from_the_last_trouble(source, clock, age, retry_at, pause):
+    source.token()
+    issued_at = source.current.issued_at
+    clock.now = issued_at + age
+    source._flights.not_before = issued_at + retry_at
+
+    left = Refresher(source)._pause(tried_at=issued_at)
+
+    assert left == pause if pause >= 0 else left < 0
+
+
+def test_a_suspend_is_noticed_within_half_a_minute():
+    assert SLICE <= 30_000
+
+
+@pytest.mark.anyio
+async def test_the_task_form_does_the_same_until_it_is_cancelled(live, endpoint):
+    task = asyncio.create_task(Refresher(live).run())
+    await asyncio.to_thread(wait_for, lambda: len(endpoint.paths) >= 2)
+
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    settle(live)
+    assert endpoint.paths[:2] == ["api-key", "refresh"]
+
+
+def test_in_a_forked_child_it_goes_on(source):
+    with Refresher(source):
+        wait_for(lambda: source.current is not None)
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0 if "hourpass-refresher" in {thread.name for thread in threading.enumerate()} else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
