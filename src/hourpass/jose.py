@@ -136,6 +136,39 @@ class SigningKeyPair:
         signed = self._prefix + encode_segment(_encode_json(claims))
         return signed + b"." + encode_segment(self._sign(signed))
 
+    def sign_feed(self, payload: bytes) -> bytes:
+        """An answer of the revocation feed as a compact JWS (RFC 7515 §7.1)."""
+        signed = _feed_header(self.verification_key) + b"." + encode_segment(payload)
+        return signed + b"." + encode_segment(self._sign(signed))
+
+
+class UnknownKey(LookupError):
+    """None of the keys has the header; `header` is the one that its access tokens would have."""
+
+    def __init__(self, header: bytes) -> None:
+        super().__init__("no key of ours has this header")
+        self.header = header
+
+
+def open_feed(jws: bytes, keys: Mapping[bytes, VerificationKey]) -> bytes:
+    """Prove an answer of the revocation feed, and return its payload.
+
+    Its `typ` keeps it from being taken for an access token, and the other way round (RFC 8725 §3.11).
+
+    Raises:
+        UnknownKey: where none of the keys has its header; ValueError: where it is forged, or no JWS.
+    """
+    signed, _, signature = jws.rpartition(b".")
+    header, _, payload = signed.partition(b".")
+    key = next((key for key in keys.values() if _feed_header(key) == header), None)
+    if key is None:
+        raise UnknownKey(encode_segment(decode_segment(header).replace(b'"typ":"revocations', b'"typ":"at', 1)))
+    try:
+        key.verify(decode_segment(signature), signed)
+    except InvalidSignature as error:
+        raise ValueError("forged") from error
+    return decode_segment(payload)
+
 
 def open_access_token(token: bytes, keys: Mapping[bytes, VerificationKey]) -> tuple[UnverifiedClaims, VerificationKey]:
     """Prove a token's signature with the key whose header it carries; the claims are still to be validated.
@@ -302,6 +335,11 @@ def verification_key(jwk: Jwk) -> VerificationKey:
             raise ValueError("not a key of ours")
     header = encode_segment(b'{"typ":"at+jwt","alg":"%b","kid":"%b"}' % (algorithm.encode(), kid.encode()))
     return VerificationKey(kid, header, verify, jwk)
+
+
+def _feed_header(key: VerificationKey) -> bytes:
+    words = key.jwk["alg"].encode(), key.kid.encode()
+    return encode_segment(b'{"typ":"revocations+jwt","alg":"%b","kid":"%b"}' % words)
 
 
 def _hs256(secret: bytes) -> Callable[[bytes], bytes]:

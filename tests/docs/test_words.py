@@ -5,7 +5,7 @@ import re
 
 GLOSSARY = "docs/glossary.md"
 
-DICTATED = {"address_family", "has_permission"}
+DICTATED = {"address_family", "allow_reuse_address", "has_permission"}
 """Names that a framework or the standard library calls us by."""
 
 

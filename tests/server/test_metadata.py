@@ -16,6 +16,7 @@ async def test_the_metadata_names_what_is_there_and_nothing_else(http):
         "issuer": url,
         "token_endpoint": f"{url}/oauth/token",
         "jwks_uri": f"{url}/.well-known/jwks.json",
+        "revocations_uri": f"{url}/auth/revocations",
         "revocation_endpoint": f"{url}/oauth/revoke",
         "introspection_endpoint": f"{url}/oauth/introspect",
         "grant_types_supported": ["client_credentials", "refresh_token"],

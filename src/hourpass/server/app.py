@@ -82,6 +82,7 @@ class App:
             ),
             "/.well-known/jwks.json": _reading(_jwks, cors=True),
             METADATA: _reading(_metadata, cors=True),
+            "/auth/revocations": _reading(_revocations),
             "/openapi.json": _reading(self._openapi, cors=True),
             "/health/live": _reading(_live),
             "/health/ready": _reading(self._ready),
@@ -236,6 +237,11 @@ async def _jwks(issuer: Issuer, request: Request) -> Reply:
     return _published(wire.encode({"keys": issuer.jwks(request.now)}), request)
 
 
+async def _revocations(issuer: Issuer, request: Request) -> Reply:
+    """The revocation feed: a signed snapshot, or a long poll for what comes after a number."""
+    return Reply(*await issuer.feed.answer(request.query(), request.now))
+
+
 async def _metadata(issuer: Issuer, request: Request) -> Reply:
     """Authorization server metadata (RFC 8414)."""
     url = issuer.url
@@ -244,6 +250,7 @@ async def _metadata(issuer: Issuer, request: Request) -> Reply:
         "issuer": url,
         "token_endpoint": f"{url}/oauth/token",
         "jwks_uri": f"{url}/.well-known/jwks.json",
+        "revocations_uri": f"{url}/auth/revocations",
         "revocation_endpoint": f"{url}/oauth/revoke",
         "introspection_endpoint": f"{url}/oauth/introspect",
         "grant_types_supported": ["client_credentials", "refresh_token"],

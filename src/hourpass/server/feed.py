@@ -15,8 +15,8 @@ import msgspec
 from hourpass.core.errors import InvalidRequest, Unavailable
 from hourpass.core.policy import SECOND
 from hourpass.core.revocation import Revocation, Revocations
-from hourpass.jose import SigningKeyPair, encode_segment
-from hourpass.verifier.revocations import MEDIA_TYPE, Entry, Page, feed_header
+from hourpass.jose import SigningKeyPair
+from hourpass.verifier.revocations import MEDIA_TYPE, Entry, Page
 
 MAX_WAIT = 30
 """Seconds a poll may wait: proxies cut idle connections after a minute."""
@@ -161,16 +161,11 @@ class RevocationFeed:
             entries=[Entry(entry.n, entry.kind, entry.value, -(-entry.until // SECOND)) for entry in told],
             more=more,
         )
-        return _sign(self._signing_pair(now), _encode(page))
+        return self._signing_pair(now).sign_feed(_encode(page))
 
     def _wake(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
-
-
-def _sign(pair: SigningKeyPair, payload: bytes) -> bytes:
-    signed = feed_header(pair.verification_key) + b"." + encode_segment(payload)
-    return signed + b"." + encode_segment(pair._sign(signed))  # noqa: SLF001 - until jose.py signs for others, too
 
 
 def _read_query(query: bytes) -> tuple[int, int, int]:

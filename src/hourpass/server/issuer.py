@@ -40,8 +40,9 @@ from hourpass.core.grant import (
 )
 from hourpass.core.policy import SECOND, Policy
 from hourpass.core.revocation import Revocation, Revocations
-from hourpass.jose import AccessClaims, Jwk, OpenedRefreshToken, encode_segment
+from hourpass.jose import AccessClaims, Jwk, OpenedRefreshToken, SigningKeyPair, encode_segment
 from hourpass.server.config import Settings
+from hourpass.server.feed import RevocationFeed
 from hourpass.server.keys import Secrets, SigningKeys, revoke_grant, revoke_token
 from hourpass.server.ledger import Ledger, Refreshed, Refreshing
 from hourpass.server.sealing import MasterKey
@@ -126,8 +127,14 @@ class Issuer:
         self._staleness = settings.revocation_staleness * SECOND
         self._observed_at = now
         self._version = -1
-        self._revocations_seen = 0
         self.revocations = Revocations()
+        self.feed = RevocationFeed(
+            lambda after, now: ledger.read(lambda store: store.revocations_after(after, now)),
+            self._signing_pair,
+            self.revocations,
+            issuer=self.url,
+            epoch=now // SECOND,
+        )
         expected = Expected(self.url, self._audience, self._policy.access_token_lifetime)
         keys = signing_keys.verification_keys(now)
         self._verifier = TokenVerifier(expected, keys, self.revocations)
@@ -194,8 +201,7 @@ class Issuer:
         if pair is not None:
             self.counts[f"refresh_{type(outcome).__name__.lower()}"] += 1
             return pair
-        if answer.revocation is not None:
-            self.revocations.add(answer.revocation)
+        self._revoked(answer.revocation, now)
         reason: RefusalReason = "replayed"
         match outcome:
             case Dead():
@@ -287,7 +293,7 @@ class Issuer:
         if client_id is not None and claims.client_id != client_id:
             raise InvalidGrant("unknown", "the token belongs to another client")
 
-        self._revoked(await self.ledger.run(lambda store: revoke_token(store, claims, now, actor="client")))
+        self._revoked(await self.ledger.run(lambda store: revoke_token(store, claims, now, actor="client")), now)
 
     async def _revoke_refresh_token(self, token: str, now: int, client_id: str | None) -> None:
         try:
@@ -300,7 +306,8 @@ class Issuer:
         self._revoked(
             await self.ledger.run(
                 lambda store: revoke_grant(store, grant, now, self._policy, actor="client", token=True)
-            )
+            ),
+            now,
         )
 
     async def introspect(self, token: str, caller: ApiKey, now: int) -> dict[str, object]:
@@ -391,12 +398,8 @@ class Issuer:
             StorageUnavailable: where it could not be looked up; verifying goes on until the staleness budget is spent.
         """
         control = await self.ledger.observe()
-        if control.last_revocation > self._revocations_seen:
-            after = self._revocations_seen
-            for entry in await self.ledger.read(lambda store: store.revocations_after(after, now)):
-                self.revocations.add(entry)
-            # Not from an entry of our own: others may have come before it that were not looked up yet.
-            self._revocations_seen = control.last_revocation
+        if control.last_revocation > self.feed.last:
+            await self.feed.look_up(now)
         if control.version != self._version:
             stored = await self.ledger.read(lambda store: store.signing_keys())
             self._signing_keys = SigningKeys(stored, self._master, self._policy, known=self._signing_keys)
@@ -405,6 +408,9 @@ class Issuer:
         self._observed_at = now
 
     # Helpers.
+
+    def _signing_pair(self, now: int) -> SigningKeyPair:
+        return self._signing_keys.pair(now)
 
     def _require_fresh(self, now: int) -> None:
         if now - self._observed_at > self._staleness:
@@ -468,9 +474,10 @@ class Issuer:
         if key is not None:
             _narrowed(key.scope if grant.scope is None else grant.scope, wish.scope)
 
-    def _revoked(self, revocation: Revocation | None) -> None:
+    def _revoked(self, revocation: Revocation | None, now: int) -> None:
         if revocation is not None:
             self.revocations.add(revocation)
+            self.feed.hurry(now)
 
 
 def _narrowed(owned: str, requested: str | None) -> str:

@@ -284,6 +284,7 @@ async def _serve(
         ready(settings)
         await told_to_stop.wait()
         app.draining = True
+        app.issuer.feed.close()
         log.info("draining")
         await asyncio.gather(*(carrier.drain() for carrier in carriers))
     finally:

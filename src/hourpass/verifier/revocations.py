@@ -4,20 +4,17 @@ A state machine without I/O; `upkeep.py` does the polling. It owns the feed's sh
 what becomes of tokens while the feed is out of reach. It judges no token.
 """
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
 
 from hourpass.core.policy import MINUTE, SECOND
 from hourpass.core.revocation import Kind, Revocation, Revocations
-from hourpass.jose import VerificationKey, decode_segment, encode_segment
+from hourpass.jose import UnknownKey, open_feed
 from hourpass.verifier.jwks import JwkSet
 from hourpass.verifier.upkeep import NEVER, Answer, Request, backoff
 
-TYP = b"revocations+jwt"
 MEDIA_TYPE = "application/revocations+jwt"
 
 MAX_BYTES = 1024 * 1024
@@ -185,7 +182,14 @@ class RevocationList:
         """The page of an answer; ValueError where it is forged, recorded, another issuer's, or rolled back."""
         if answer.status != 200:
             raise ValueError(answer.detail or f"status {answer.status}")
-        page = _open(answer.body, self._jwks.keys, self._unknown_key)
+        try:
+            page = _decode(open_feed(answer.body, self._jwks.keys))
+        except UnknownKey as error:
+            # The next poll finds the key, if there is one: waiting for it here would hold up the news.
+            self._jwks.ask(error.header, self._began_at or 0)
+            raise ValueError("the feed's key is unknown") from error
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise ValueError("not a page of the feed") from error
         if page.iss != self._issuer:
             raise ValueError("another issuer's feed")
         if abs(page.iat * SECOND - wall) > MAX_CLOCK_DIFFERENCE:
@@ -197,31 +201,3 @@ class RevocationList:
         if not all(entry.value.isdecimal() for entry in page.entries if entry.kind == "issued_before"):
             raise ValueError("an entry that is none")
         return page
-
-    def _unknown_key(self, header: bytes) -> None:
-        # The next poll finds the key, if there is one: waiting for it here would hold up the news.
-        self._jwks.ask(header, self._began_at or 0)
-
-
-# --- The feed's JWS (RFC 7515 §7.1): as strict as with access tokens, and never to be taken for one by its `typ`.
-
-
-def feed_header(key: VerificationKey) -> bytes:
-    """The only header segment that the feed's answers may have under a key."""
-    return encode_segment(b'{"typ":"%b","alg":"%b","kid":"%b"}' % (TYP, key.jwk["alg"].encode(), key.kid.encode()))
-
-
-def _open(jws: bytes, keys: Mapping[bytes, VerificationKey], unknown: Callable[[bytes], None]) -> Page:
-    signed, _, signature = jws.rpartition(b".")
-    header, _, payload = signed.partition(b".")
-    key = next((key for key in keys.values() if feed_header(key) == header), None)
-    if key is None:
-        unknown(encode_segment(re.sub(b'"typ":"revocations', b'"typ":"at', decode_segment(header), count=1)))
-        raise ValueError("no key of the issuer has this header")
-    try:
-        key.verify(decode_segment(signature), signed)
-        return _decode(decode_segment(payload))
-    except InvalidSignature as error:
-        raise ValueError("forged") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError("not a page of the feed") from error

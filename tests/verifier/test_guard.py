@@ -1,0 +1,160 @@
+"""What every surface decides alike: public paths, scopes of routes, foreign identity headers."""
+
+import pytest
+
+from hourpass.core.errors import ConfigurationError, InsufficientScope, NotFound, Unavailable
+from hourpass.verifier.guard import Guard, KeyIdentity, admit, identity_headers, is_ours
+
+SCOPES = {
+    "/videos": "videos.read",
+    "POST /videos": "videos.write",
+    "/videos/private": "videos.private",
+    "/": "any",
+    "DELETE /": "delete",
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "passes"),
+    [
+        ("/health", True),
+        ("/health/", False),
+        ("/health/live", False),
+        ("/Health", False),
+        ("//health", False),
+        ("/x/../health", False),
+        ("/static/a/b.css", True),
+        ("/static/", True),
+        ("/static", False),
+        ("/static/../videos", False),
+        ("/static/./a", False),
+        ("/static//a", False),
+        ("/statically", False),
+        ("/videos", False),
+        ("", False),
+        ("*", False),
+    ],
+)
+def test_only_what_is_written_as_public_is_public(path, passes):
+    guard = Guard(public=["/health", "/static/*"])
+
+    assert guard.passes("GET", path, preflight=False) is passes
+
+
+@pytest.mark.parametrize(
+    ("allowed", "method", "preflight", "passes"),
+    [
+        (True, "OPTIONS", True, True),
+        (True, "OPTIONS", False, False),
+        (True, "GET", True, False),
+        (False, "OPTIONS", True, False),
+    ],
+    ids=["a preflight", "any OPTIONS", "a GET that claims to be one", "not asked for"],
+)
+def test_preflights_pass_where_the_setting_says_so(allowed, method, preflight, passes):
+    assert Guard(preflights=allowed).passes(method, "/videos", preflight=preflight) is passes
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "needed"),
+    [
+        ("GET", "/videos", "videos.read"),
+        ("HEAD", "/videos", "videos.read"),
+        ("get", "/videos", "videos.read"),
+        ("POST", "/videos", "videos.write"),
+        ("post", "/videos/", "videos.write"),
+        ("POST", "/videos/1", "videos.write"),
+        ("GET", "/videos/1", "videos.read"),
+        ("GET", "/videos/private/1", "videos.private"),
+        ("POST", "/videos/private", "videos.private"),
+        ("GET", "/videosx", "any"),
+        ("GET", "/", "any"),
+        ("DELETE", "/other", "delete"),
+    ],
+)
+def test_the_longest_path_counts_and_then_the_method(method, path, needed):
+    assert Guard(scopes=SCOPES).needed(method, path) == needed
+
+
+@pytest.mark.parametrize("path", ["/videos//1", "//videos", "/x/../videos", "/videos/./1", "/videos/..", "videos"])
+def test_a_path_that_may_be_read_in_two_ways_needs_everything(path):
+    assert Guard(scope="base", scopes=SCOPES).needed("GET", path) == (
+        "any base delete videos.private videos.read videos.write"
+    )
+
+
+def test_without_routes_every_path_needs_the_one_scope():
+    assert Guard(scope="b a").needed("GET", "//x/..") == "a b"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"realm": 'a"b'},
+        {"realm": "a\\b"},
+        {"realm": ""},
+        {"realm": "é"},
+        {"realm": "a\r\nb"},
+        {"public": ["health"]},
+        {"scope": 'a"b'},
+        {"scopes": {"videos": "a"}},
+        {"scopes": {"get /videos": "a"}},
+        {"scopes": {"/videos": "a\\b"}},
+    ],
+    ids=str,
+)
+def test_a_setting_that_is_none_is_refused(settings):
+    with pytest.raises(ConfigurationError):
+        Guard(**settings)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Hourpass-Subject", "hourpass-subject", "HOURPASS-SUBJECT", "Hourpass_Subject", "Hourpass.Subject", "hourpass~x",
+     "HOURPASS_KEY_ID", "hourpass-", "hourpass", "Hourpass-Anything-At-All"],
+)  # fmt: skip
+def test_every_spelling_of_an_identity_header_is_ours(name):
+    assert is_ours(name)
+
+
+@pytest.mark.parametrize("name", ["x-hourpass-subject", "hourpassword", "authorization", "subject", "hour-pass"])
+def test_other_headers_are_not_ours(name):
+    assert not is_ours(name)
+
+
+def test_an_api_key_s_identity_has_the_whole_set_of_headers():
+    """contract.md: every header is always present."""
+    assert identity_headers(KeyIdentity("alice", "key")) == [
+        ("Hourpass-Subject", "alice"),
+        ("Hourpass-Key-Id", "key"),
+        ("Hourpass-Scope", ""),
+        ("Hourpass-Environment", "production"),
+        ("Hourpass-Grant", ""),
+        ("Hourpass-Auth", "api-key"),
+    ]
+
+
+def test_a_scope_that_is_missing_is_named_with_all_that_are_needed():
+    with pytest.raises(InsufficientScope) as refusal:
+        admit(KeyIdentity("alice", "key", "a b"), "a c")
+
+    answer = Guard().refusal(refusal.value)
+    assert answer.status == 403
+    assert ("WWW-Authenticate", 'Bearer realm="hourpass", error="insufficient_scope", scope="a c"') in answer.headers
+
+
+def test_our_own_trouble_is_503_without_a_challenge():
+    """contract.md: a 401 would start refreshes in vain."""
+    answer = Guard().refusal(Unavailable("secret detail", retry_after=7))
+
+    assert answer.status == 503
+    assert ("Retry-After", "7") in answer.headers
+    assert "WWW-Authenticate" not in dict(answer.headers)
+    assert b"secret" not in answer.body
+
+
+def test_an_error_that_nobody_foresaw_is_500_and_tells_nothing():
+    answer = Guard().refusal(NotFound("secret detail"))
+
+    assert answer.status == 500
+    assert b"secret" not in answer.body
