@@ -5,7 +5,9 @@ import threading
 
 import httpx2
 import pytest
+from tests.client.scripted_server import ScriptedServer
 
+from hourpass.client.cache import FileCache
 from hourpass.client.credential import Credential, new_credential
 from hourpass.client.source import TokenSource
 from hourpass.testing import Clock
@@ -59,9 +61,9 @@ class Endpoint:
 
 def settle(source: TokenSource) -> None:
     """Wait for the end of the refresh that runs behind callers, if one does."""
-    flight = source._flights._flight
-    if flight is not None:
-        flight.result(5)
+    for thread in threading.enumerate():
+        if thread.name == "hourpass-refresh":
+            thread.join(5)
 
 
 @pytest.fixture
@@ -94,3 +96,28 @@ def make(endpoint, clock):
 @pytest.fixture
 def source(make):
     return make()
+
+
+@pytest.fixture
+def other():
+    """Somebody else's token server, on a real socket."""
+    server = ScriptedServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def source_of(clock):
+    """A factory of sources on a real server. Both clocks stand still, so only the first failure is waited out."""
+    made = []
+
+    def make(server, api_key="KEY", *, cache_at=None, **more) -> TokenSource:
+        cache = None if cache_at is None else FileCache(cache_at)
+        options = {"clock": clock, "wall": clock, "chance": lambda: 1.0, "timeout": 0.9, **more}
+        source = TokenSource(server.url, api_key, cache=cache, **options)
+        made.append(source)
+        return source
+
+    yield make
+    for source in made:
+        source.close(5)

@@ -5,11 +5,13 @@ import json
 import threading
 
 import pytest
+from tests.client.conftest import HOUR, NOW
 
 from hourpass.client.atomic_file import write_atomically
 from hourpass.client.clocks import boot_clock
 from hourpass.client.file_token import FileToken
 from hourpass.core.errors import Unavailable
+from hourpass.testing import Clock
 
 
 def jwt(exp, name="a"):
@@ -131,3 +133,76 @@ def test_it_goes_to_its_origins_alone_and_shows_no_token(tokens, path):
     assert tokens.allows("https://api.example.com/videos")
     assert not tokens.allows("https://other.example.com/videos")
     assert "SECRET" not in f"{tokens!r} {tokens.current!r}"
+
+
+@pytest.fixture
+def wall(clock):
+    return Clock(clock.now)
+
+
+@pytest.mark.parametrize("offset", [-300, 0, 300])
+def test_a_bare_jwt_ends_when_it_says_so_by_this_machines_clock(path, clock, wall, offset):
+    """With its issuer's clock five minutes off it ends as much early or late; JSON dated here has no such gap."""
+    put(path, jwt(wall.now // 1000 + 3_600 + offset))
+    tokens = FileToken(path, clock=clock, wall=wall)
+    tokens.token()
+
+    clock.now = wall.now = NOW + HOUR + offset * 1000 - 1
+    assert tokens.token()
+    clock.now = wall.now = NOW + HOUR + offset * 1000
+    with pytest.raises(Unavailable):
+        tokens.token()
+
+
+def test_a_wall_clock_that_is_set_does_not_move_what_was_read(path, clock, wall):
+    put(path, jwt(wall.now // 1000 + 3_600))
+    tokens = FileToken(path, clock=clock, wall=wall)
+    tokens.token()
+    wall.advance(7_200)
+
+    clock.advance(3_599.999)
+    assert tokens.token()
+    clock.advance(0.001)
+    with pytest.raises(Unavailable):
+        tokens.token()
+
+
+def test_a_file_that_seemed_expired_is_judged_anew_when_the_clock_is_set_right(path, clock, wall):
+    put(path, jwt(wall.now // 1000 + 3_600))
+    tokens = FileToken(path, clock=clock, wall=wall)
+    wall.advance(7_200)
+    with pytest.raises(Unavailable):
+        tokens.token()
+
+    wall.advance(-7_200)
+
+    assert tokens.token()
+
+
+def test_a_file_read_by_a_clock_that_was_ahead_is_dated_anew_when_it_seems_to_end(path, clock, wall):
+    put(path, jwt(wall.now // 1000 + 3_600))
+    tokens = FileToken(path, clock=clock, wall=wall)
+    wall.advance(3_540)
+    tokens.token()
+    wall.now = NOW
+
+    clock.now = wall.now = NOW + 60_000
+    assert tokens.credential().number == 1, "it is the same token"
+    clock.now = wall.now = NOW + HOUR - 1
+    assert tokens.token()
+    clock.now = wall.now = NOW + HOUR
+    with pytest.raises(Unavailable):
+        tokens.token()
+
+
+def test_after_a_suspend_of_two_hours_the_old_token_is_not_given_away(path, clock, wall):
+    put(path, jwt(wall.now // 1000 + 3_600))
+    tokens = FileToken(path, clock=clock, wall=wall)
+    tokens.token()
+    clock.advance(7_200)
+    wall.advance(7_200)
+
+    with pytest.raises(Unavailable):
+        tokens.token()
+    put(path, jwt(wall.now // 1000 + 3_600))
+    assert tokens.credential().number == 2

@@ -10,6 +10,7 @@ from tests.client.conftest import settle
 
 from hourpass.client.clocks import boot_clock
 from hourpass.client.refresher import SLICE, Refresher
+from hourpass.core.errors import Unavailable
 
 
 @pytest.fixture
@@ -61,19 +62,22 @@ def test_stopping_does_not_wait_for_the_next_refresh(source):
 
 
 @pytest.mark.parametrize(
-    ("age", "retry_at", "pause"),
+    ("age", "retry_after", "pause"),
     [
-        pytest.param(0, 0, 2_520_000, id="until soft"),
-        pytest.param(2_519_900, 0, 100, id="the last moments before soft"),
-        pytest.param(2_600_000, 2_630_000, 30_000, id="until the source may try again"),
-        pytest.param(9_999_000, 0, -1, id="at once after a suspend"),
+        pytest.param(0, None, 2_520_000, id="until soft"),
+        pytest.param(2_519_900, None, 100, id="the last moments before soft"),
+        pytest.param(2_600_000, "30", 30_000, id="until the source may try again"),
+        pytest.param(9_999_000, None, -1, id="at once after a suspend"),
     ],
 )
-def test_the_pause_follows_from_soft_and_from_the_last_trouble(source, clock, age, retry_at, pause):
+def test_the_pause_follows_from_soft_and_from_the_last_trouble(source, endpoint, clock, age, retry_after, pause):
     source.token()
     issued_at = source.current.issued_at
     clock.now = issued_at + age
-    source._flights.not_before = issued_at + retry_at
+    if retry_after is not None:
+        endpoint.script = [(503, {"Retry-After": retry_after})]
+        with pytest.raises(Unavailable):
+            source.refresh(retry=False)
 
     left = Refresher(source)._pause(tried_at=issued_at)
 

@@ -91,7 +91,7 @@ class Fetcher:
         with setting.cache.lock(LOCK_TIMEOUT):
             self._emit("locked")
             while True:
-                cached = newest(self.read(), current)
+                cached = self._newest(current)
                 step = transaction.next(cached, setting.clock(), setting.chance())
                 match step:
                     case Adopt(credential):
@@ -116,6 +116,15 @@ class Fetcher:
                     case _:
                         assert_never(outcome)
                 transaction.record(outcome)
+
+    def _newest(self, current: Credential | None) -> Credential | None:
+        """The newer of what the cache holds and what is at hand."""
+        cached = self.read()
+        if cached is None or current is None or cached.access_token != current.access_token:
+            return newest(cached, current)
+        # The wall clock, which dates what is cached, may have been set since: set back, it makes an old token young.
+        # The refresh token is the cache's all the same: a forked child holds none.
+        return current._replace(refresh_token=cached.refresh_token)
 
     def _post(self, step: PostRefresh | PostExchange) -> Outcome:
         if self._endpoint is None:
@@ -143,7 +152,7 @@ class Fetcher:
     def _api_key(self) -> str:
         key = self._setting.api_key
         if not callable(key):
-            return key or ""
+            return (key or "").strip()
         try:
             return key().strip()
         except HourpassError:

@@ -130,10 +130,13 @@ class FileToken:
 
     def _look(self, now: int) -> None:
         self._looked_at = now
+        current = self._current
+        good = current if current is not None and current.is_usable(now) else None
         try:
             found = self.path.stat()
             seen = (found.st_ino, found.st_mtime_ns, found.st_size)
-            if seen == self._seen:
+            # Without a good token even the same content is judged anew: the clock may have been wrong the last time.
+            if seen == self._seen and good is not None:
                 return
             with self.path.open("rb") as file:
                 content = file.read(MAX_SIZE + 1)
@@ -143,12 +146,13 @@ class FileToken:
         self._seen = seen
         token, expires_at = _parse(content)
         lifetime = DAY if expires_at is None else expires_at - self._wall()
-        if token is None or lifetime <= 0 or (self._current is not None and self._current.access_token == token):
+        if token is None or lifetime <= 0 or (good is not None and good.access_token == token):
             return
+        number = 1 if current is None else current.number + (current.access_token != token)
         self._current = Credential(
             access_token=token,
             refresh_token=None,
-            number=1 if self._current is None else self._current.number + 1,
+            number=number,
             issued_at=now,
             lifetime=lifetime,
             soft=now + lifetime,

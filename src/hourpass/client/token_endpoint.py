@@ -19,6 +19,7 @@ import msgspec
 from hourpass.client.challenge import retry_after_of
 from hourpass.client.origin import check_url
 from hourpass.client.transaction import Granted, Outcome, Refused, Transient, Unknown
+from hourpass.core.errors import ConfigurationError
 from hourpass.wire import ExchangeRequest, RefreshRequest, encode
 
 MAX_ANSWER = 64 * 1024
@@ -49,6 +50,10 @@ class _Answer(msgspec.Struct):
     expires_in: float = ASSUMED_LIFETIME
     refresh_token: str | None = None
     refresh_in: float | None = None
+
+    def __repr__(self) -> str:
+        """Without the tokens."""
+        return "_Answer(…)"
 
 
 class TokenEndpoint:
@@ -91,7 +96,7 @@ class TokenEndpoint:
         members = {name: value for name, value in msgspec.to_builtins(request).items() if value is not None}
         is_https = self._url.startswith("https:")
         if self._tls is None:
-            self._tls = httpx2.create_ssl_context(verify=is_https, trust_env=is_https)
+            self._tls = _trust(is_https=is_https)
         deadline = _Deadline(self._total)
         try:
             # A connection an hour is not worth keeping, and none is shared with a forked child.
@@ -118,7 +123,7 @@ class TokenEndpoint:
                     if len(body) > MAX_ANSWER:
                         return Transient("the token endpoint's answer is too long")
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError, httpx2.UnsupportedProtocol) as error:
-            return Transient(f"no connection to the token endpoint ({type(error).__name__})")
+            return Transient(_no_connection(error))
         except httpx2.HTTPError as error:
             return Unknown(f"no answer from the token endpoint ({type(error).__name__})")
         return classify(response.status_code, body, retry_after_of(response.headers.get("retry-after"), self._wall()))
@@ -169,6 +174,24 @@ def _reason(body: bytes) -> str | None:
     return next((word for word in said if isinstance(word, str) and _WORD.fullmatch(word)), None)
 
 
+def _trust(*, is_https: bool) -> ssl.SSLContext:
+    """Whom to trust: the system's authorities, or those that SSL_CERT_FILE or SSL_CERT_DIR name."""
+    try:
+        return httpx2.create_ssl_context(verify=is_https, trust_env=is_https)
+    except OSError as error:
+        raise ConfigurationError(f"the trusted certificates cannot be loaded: {error.strerror or error}") from error
+
+
+def _no_connection(error: BaseException) -> str:
+    """Why there is none; a certificate is said to be the reason, since waiting does not mend it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"the token endpoint's certificate is not trusted: {cause.verify_message}"
+        cause = cause.__cause__ or cause.__context__
+    return f"no connection to the token endpoint ({type(error).__name__})"
+
+
 class _Deadline:
     """Ends a whole request after so many seconds; the HTTP library's time-outs begin anew with every byte."""
 
@@ -182,11 +205,15 @@ class _Deadline:
         """Take note of the connection. Called by the HTTP library for whatever it does."""
         if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
             self._stream = info["return_value"]
+            if time.monotonic() >= self._ends_at:
+                # The timer found nothing to cut: looking up a name, or a handshake, took all of the time.
+                self._cut()
 
     def _cut(self) -> None:
         if self._stream is not None:
             with suppress(OSError):
-                self._stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+                # Not SSLSocket's own: it takes the TLS away first, and a write in that moment would go out in plain.
+                socket.socket.shutdown(self._stream.get_extra_info("socket"), socket.SHUT_RDWR)
 
     def __enter__(self) -> None:
         self._timer.start()
