@@ -50,6 +50,7 @@ pins: ## regenerate requirements/*.txt from pyproject.toml (needs uv); UPGRADE=1
 	$(COMPILE) pyproject.toml --all-extras --group dev -o requirements/test.txt
 	$(COMPILE) pyproject.toml --extra server --extra client --group build -c requirements/test.txt -o requirements/run.txt
 	echo 'api.video==1.4.7' | $(COMPILE) - -o requirements/interop-apivideo-1.4.7.txt
+	echo 'niquests>=3.21' | $(COMPILE) - -o requirements/interop-niquests.txt
 	echo 'api.video==0.0.1' | $(COMPILE) - -o requirements/interop-apivideo-old.txt
 
 clean: ## remove .venv and everything the checks left

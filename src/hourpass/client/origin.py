@@ -19,13 +19,12 @@ class AllowList:
     """
 
     def __init__(self, urls: Iterable[str], *, allow_http: bool = False) -> None:
-        self._origins = {origin_of(url) for url in urls} - {None}
-        self._allow_http = allow_http
+        origins = {origin_of(url) for url in urls} - {None}
+        self._origins = {origin for origin in origins if origin and (allow_http or is_confidential(origin))}
 
     def allows(self, url: str) -> bool:
         """Whether the token may be sent to this URL."""
-        origin = origin_of(url)
-        return origin is not None and origin in self._origins and (self._allow_http or is_confidential(origin))
+        return origin_of(url) in self._origins
 
 
 def origin_of(url: str) -> str | None:
