@@ -26,7 +26,7 @@ STAMP = VENV / "stamp.json"
 PINS = ROOT / "requirements"
 # The base interpreter, also when the one that runs this file is .venv's own.
 INTERPRETER = os.path.realpath(sys.executable)
-INTEROP = ("apivideo-1.4.7", "apivideo-old")
+INTEROP = ("apivideo-1.4.7", "apivideo-old", "niquests")
 
 
 def main():
