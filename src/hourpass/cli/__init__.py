@@ -17,9 +17,18 @@ _COMMANDS = {
     "keys": ("hourpass.cli.keys", "Create, list and revoke API keys."),
     "grants": ("hourpass.cli.grants", "List and revoke grants."),
     "tokens": ("hourpass.cli.tokens", "Explain and revoke tokens."),
+    "signing-keys": ("hourpass.cli.signing_keys", "List and rotate the keys that sign."),
     "audit": ("hourpass.cli.audit", "Show the audit trail."),
     "config": ("hourpass.cli.config", "Show and check the settings."),
     "migrate": ("hourpass.cli.migrate", "Bring the database's schema up to date."),
+    "token": ("hourpass.cli.token", "Print a token: from the agent, the cache or the server."),
+    "auth-header": ("hourpass.cli.token", "Print the header Authorization: Bearer …"),
+    "refresh": ("hourpass.cli.refresh", "Refresh the cached token: the cron job's one line."),
+    "agent": ("hourpass.cli.agent", "Keep a token fresh, and hand it on."),
+    "run": ("hourpass.cli.run", "Run a command beside a token file that is kept fresh."),
+    "credential": ("hourpass.cli.credential", "Hand tokens to git, docker and kubectl."),
+    "install": ("hourpass.cli.install", "Print or write the job that refreshes on a schedule."),
+    "doctor": ("hourpass.cli.doctor", "Look for trouble with the client."),
 }
 
 
@@ -32,7 +41,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = getattr(import_module(_COMMANDS[cmd_name][0]), cmd_name)
+        command: click.Command = getattr(import_module(_COMMANDS[cmd_name][0]), cmd_name.replace("-", "_"))
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -47,7 +56,7 @@ def command() -> None:
 
 
 def main() -> None:
-    """Run the command. Exit codes: 0 done, 1 failed, 2 usage."""
+    """Run the command. Exit codes: 0 done, 1 failed, 2 usage; those of the client's commands are in `client`."""
     try:
         try:
             command(prog_name="hourpass", standalone_mode=True)

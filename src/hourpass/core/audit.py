@@ -66,11 +66,12 @@ class TokenRevoked(NamedTuple):
 
 
 class SigningKeyPublished(NamedTuple):
-    """A signing key entered the JWK Set."""
+    """A signing key entered the JWK Set; the one before it retires at `signs_from`."""
 
     kid: str
     algorithm: str
     signs_from: int
+    actor: str = "server"
 
 
 Event = (

@@ -18,6 +18,12 @@ from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, MAX_RETRY_WINDOW, SE
 from hourpass.core.signing_key import Algorithm
 
 PREFIX = "HOURPASS_"
+
+CLIENT_VARIABLES = frozenset(
+    f"HOURPASS_{name}"
+    for name in ("URL", "ALLOW_HTTP", "API_KEY", "API_KEY_FILE", "API_KEY_COMMAND", "CACHE", "AGENT", "TOKEN_FILE")
+)
+"""Both run on one machine; each passes over what is the other's."""
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -255,12 +261,17 @@ def load(
     return settings, origins
 
 
+def is_clients(key: str) -> bool:
+    """Whether an environment variable is the client's or its agent's, and so no misspelt setting of the server."""
+    return key in CLIENT_VARIABLES or key.startswith("HOURPASS_AGENT_")
+
+
 def _environment(
     environ: Mapping[str, str], known: Mapping[str, dataclasses.Field[Any]], ignore: set[str]
 ) -> dict[str, object]:
     values: dict[str, object] = {}
     for key, value in environ.items():
-        if not key.startswith(PREFIX) or key == PREFIX + "CONFIG" or key in ignore:
+        if not key.startswith(PREFIX) or key == PREFIX + "CONFIG" or key in ignore or is_clients(key):
             continue
         name = key.removeprefix(PREFIX).lower()
         secret_file = name.removesuffix("_file")

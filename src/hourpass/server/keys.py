@@ -19,7 +19,7 @@ from hourpass.core.api_key import (
 from hourpass.core.claims import Claims
 from hourpass.core.errors import ConfigurationError, InvalidRequest, InvalidScope, NotFound
 from hourpass.core.grant import Grant, GrantRef, revoke
-from hourpass.core.policy import LEEWAY, MAX_RETRY_WINDOW, Policy
+from hourpass.core.policy import LEEWAY, MAX_RETRY_WINDOW, SECOND, Policy
 from hourpass.core.revocation import Revocation, token_until
 from hourpass.core.signing_key import Algorithm, SigningKey, retire, schedule, signer, state_of
 from hourpass.jose import Jwk, RefreshTokens, SigningKeyPair, VerificationKey
@@ -71,7 +71,7 @@ def prepare(
     keys = [stored.key for stored in store.signing_keys() if state_of(stored.key, now, policy) != "gone"]
     wanted = [key for key in keys if key.algorithm == algorithm and key.retired_at is None] if serving else keys
     if not wanted:
-        _publish(store, master, algorithm, keys, now, policy, random)
+        _publish(store, master, algorithm, keys, now, policy, random, actor="server")
     return Secrets(
         pepper=master.open("pepper", store.secrets("pepper")[0][1]),
         refresh_ring=[(kid, master.open(f"refresh secret {kid}", sealed)) for kid, sealed in store.secrets("refresh")],
@@ -86,7 +86,9 @@ def _publish(
     now: int,
     policy: Policy,
     random: Random,
-) -> None:
+    *,
+    actor: str,
+) -> SigningKey:
     kid = random(6).hex()
     pair = SigningKeyPair.generate(kid, algorithm)
     key = schedule(kid, algorithm, keys, now, policy)
@@ -94,7 +96,26 @@ def _publish(
         if old.retired_at is None:
             store.retire_signing_key(old.kid, retire(old, key).retired_at or now)
     store.add_signing_key(StoredSigningKey(key, master.seal(f"signing key {kid}", pair.private_bytes())))
-    store.append_audit(now, [audit.SigningKeyPublished(kid, algorithm, key.signs_from)])
+    store.append_audit(now, [audit.SigningKeyPublished(kid, algorithm, key.signs_from, actor)])
+    return key
+
+
+def rotate_signing_key(
+    store: Store, master: MasterKey, now: int, policy: Policy, random: Random, *, actor: str
+) -> SigningKey:
+    """Publish a signing key of the newest one's algorithm; it takes over when verifiers have had time to learn of it.
+
+    The one that signs until then retires at that instant, and verifies until its last token has expired.
+
+    Raises:
+        InvalidRequest: where a key is waiting to sign already: a second one would retire it before it ever did.
+    """
+    keys = [stored.key for stored in store.signing_keys()]
+    for key in keys:
+        if state_of(key, now, policy) == "published":
+            seconds = -(-(key.signs_from - now) // SECOND)
+            raise InvalidRequest(f"the signing key {key.kid} is waiting already: it signs in {seconds} s")
+    return _publish(store, master, keys[-1].algorithm, keys, now, policy, random, actor=actor)
 
 
 class SigningKeys:

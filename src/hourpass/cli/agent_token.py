@@ -1,0 +1,143 @@
+"""Tokens from a running `hourpass agent`, asked over its unix socket; used by the commands like a TokenSource.
+
+The agent holds the API key and the refresh token and does every refresh. Here is only the question and what the answer
+means.
+"""
+
+import json
+import socket
+from collections.abc import Callable, Iterable
+from hashlib import sha256
+from http.client import HTTPConnection, HTTPException
+from typing import Any
+
+from hourpass.client.clocks import boot_clock, wall_clock
+from hourpass.client.credential import Credential, new_credential
+from hourpass.client.origin import AllowList
+from hourpass.core.errors import LoginRequired, Unavailable
+from hourpass.core.policy import SECOND
+
+MAX_ANSWER = 64 * 1024
+
+PATIENCE = 15.0
+"""Seconds: the agent may have to ask the server first."""
+
+
+class AgentToken:
+    """The agent at the socket `path`. `origins` are those that a token may be handed out for."""
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        origins: Iterable[str] = (),
+        allow_http: bool = False,
+        clock: Callable[[], int] = boot_clock,
+        wall: Callable[[], int] = wall_clock,
+    ) -> None:
+        self.now = clock
+        self.allows = AllowList(origins, allow_http=allow_http).allows
+        self._path = path
+        self._wall = wall
+        self._newest: Credential | None = None
+
+    def credential(self, *, min_valid: float = 0, within: float | None = None) -> Credential:
+        """What the agent holds, after a refresh where less than `min_valid` seconds are left.
+
+        Raises:
+            LoginRequired: the server accepts neither the agent's refresh token nor its API key.
+            Unavailable: the agent cannot be reached, or has no good token.
+        """
+        return self._ask("GET", f"/token?min_valid={int(min_valid)}", within=within)
+
+    def refresh(self, *, rejected: int | None = None, retry: bool = True, within: float | None = None) -> Credential:
+        """What the agent holds now: when to refresh is its own to decide.
+
+        Raises:
+            LoginRequired, Unavailable: as `credential`; Unavailable also where it holds the rejected one.
+        """
+        credential = self.credential(within=within or None)
+        if rejected is not None and credential.number <= rejected:
+            raise Unavailable("the agent has no newer token")
+        return credential
+
+    def reject(self, access_token: str) -> None:
+        """Tell the agent that an API rejected this token. It refreshes if that is still the current one.
+
+        Raises:
+            LoginRequired, Unavailable: as `credential`.
+        """
+        # Its name is enough: the agent knows its own.
+        fingerprint = sha256(access_token.encode()).hexdigest()[:16]
+        self._ask("POST", "/rejected", json.dumps({"fingerprint": fingerprint}).encode())
+
+    def expires_at(self, credential: Credential) -> int:
+        """When a credential expires, in epoch milliseconds."""
+        return self._wall() + credential.expires_at - self.now()
+
+    def close(self, within: float | None = None) -> None:
+        """Nothing is held open."""
+
+    def __repr__(self) -> str:
+        """With the path alone."""
+        return f"AgentToken({self._path!r})"
+
+    def _ask(self, method: str, target: str, body: bytes | None = None, *, within: float | None = None) -> Credential:
+        status, answer = self._send(method, target, body, PATIENCE if within is None else within)
+        if status == 200:
+            return self._read(answer)
+        if answer.get("reason") == "login_required":
+            raise LoginRequired("the agent says that a login is required")
+        raise Unavailable(f"the agent has no valid token (it answered {status})")
+
+    def _send(self, method: str, target: str, body: bytes | None, timeout: float) -> tuple[int, dict[str, Any]]:
+        connection = _UnixConnection(self._path, timeout)
+        try:
+            connection.request(method, target, body)
+            response = connection.getresponse()
+            content = response.read(MAX_ANSWER + 1)
+        except OSError as error:
+            words = error.strerror or type(error).__name__
+            raise Unavailable(f"the agent at {self._path} cannot be reached: {words}") from None
+        except HTTPException as error:
+            raise Unavailable(f"what listens at {self._path} is no agent ({type(error).__name__})") from None
+        finally:
+            connection.close()
+        try:
+            answer = json.loads(content)
+        except (ValueError, RecursionError):
+            answer = {}
+        return response.status, answer if isinstance(answer, dict) else {}
+
+    def _read(self, answer: dict[str, Any]) -> Credential:
+        token, issued_at, expires_at = (answer.get(name) for name in ("access_token", "issued_at", "expires_at"))
+        if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:
+            raise Unavailable("the agent's answer holds no token")
+        if type(issued_at) is not int or type(expires_at) is not int or expires_at <= issued_at:
+            raise Unavailable("the agent's answer says not when the token expires")
+        last = self._newest
+        if last is not None and last.access_token == token:
+            return last
+        credential = new_credential(
+            access_token=token,
+            refresh_token=None,
+            number=1 if last is None else last.number + 1,
+            issued_at=self.now() - (self._wall() - issued_at),
+            lifetime=expires_at - issued_at,
+            jitter=0,
+        )
+        if self.now() >= credential.expires_at:
+            raise Unavailable(f"the agent's token expired {(self.now() - credential.expires_at) // SECOND} s ago")
+        self._newest = credential
+        return credential
+
+
+class _UnixConnection(HTTPConnection):
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)

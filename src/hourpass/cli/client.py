@@ -1,0 +1,190 @@
+"""What the client's commands work with: the token source that their options describe, and what an exit code says.
+
+On the quick path of `hourpass token`, so that nothing heavy is imported here. A token leaves on stdout or in a file;
+what is said on stderr holds no secret.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from hourpass.cli.api_key_source import ApiKeySource
+from hourpass.cli.terminal import say
+from hourpass.client.cache import FileCache
+from hourpass.client.clocks import boot_clock, wall_clock
+from hourpass.client.credential import Credential, load
+from hourpass.client.origin import check_url, origin_of
+from hourpass.core.errors import ConfigurationError, HourpassError, LockTimeout, LoginRequired, Unavailable
+from hourpass.core.policy import SECOND
+
+if TYPE_CHECKING:
+    from hourpass.cli.agent_token import AgentToken
+    from hourpass.client.fetcher import Event
+    from hourpass.client.source import TokenSource
+
+FAILED = 1
+USAGE = 2
+STILL_VALID = 10
+NO_TOKEN = 20
+LOGIN_REQUIRED = 30
+LOCK_TIMEOUT = 40
+
+VARIABLES = (
+    "HOURPASS_URL", "HOURPASS_ALLOW_HTTP", "HOURPASS_API_KEY", "HOURPASS_API_KEY_FILE", "HOURPASS_API_KEY_COMMAND",
+    "HOURPASS_CACHE", "HOURPASS_AGENT", "HOURPASS_TOKEN_FILE",
+)  # fmt: skip
+"""The client's own variables, which are no settings of the server."""
+
+LEAST = 0.001
+"""Seconds: asks for a token that is still good, without a refresh of one that soon will not be."""
+
+
+def exit_code(error: HourpassError, *, still_valid: bool) -> int:
+    """The code of a command that met an error. That a person has to act is said at once, however good the token is."""
+    if isinstance(error, LoginRequired):
+        return LOGIN_REQUIRED
+    if still_valid:
+        return STILL_VALID
+    if isinstance(error, ConfigurationError):
+        return USAGE
+    if isinstance(error, LockTimeout):
+        return LOCK_TIMEOUT
+    return NO_TOKEN if isinstance(error, Unavailable) else FAILED
+
+
+def complain(error: HourpassError) -> None:
+    """Say what went wrong, on stderr."""
+    reason = f" ({error.reason})" if isinstance(error, LoginRequired) and error.reason else ""
+    say(f"hourpass: {error.detail or error.code.replace('_', ' ')}{reason}")
+
+
+class Client(NamedTuple):
+    """What the options say. `timeout` is in seconds."""
+
+    url: str | None
+    allow_http: bool
+    api_key: ApiKeySource
+    folder: Path
+    agent: str | None
+    scope: str | None
+    audience: str | None
+    timeout: float
+
+    @property
+    def server(self) -> str:
+        """The server's URL.
+
+        Raises:
+            click.UsageError: it was not given.
+            ConfigurationError: it is not one that a key may be sent to.
+        """
+        if not self.url:
+            raise click.UsageError("the server is not known: use --url or HOURPASS_URL")
+        return check_url(self.url, allow_http=self.allow_http)
+
+    @property
+    def cache_path(self) -> Path:
+        """The cache of this server and these wishes: one for each, or they would take turns to push each other out."""
+        import hashlib
+
+        parts = (self.server, self.scope or "", self.audience or "")
+        digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
+        name = re.sub(r"[^a-z0-9.]+", "-", origin_of(self.server) or "")
+        return self.folder / f"{name[:80]}-{digest}"
+
+    def source(self, origins: Iterable[str] = ()) -> "TokenSource | AgentToken":
+        """Tokens from the agent where one is named, else from the cache and the server. Nothing is read yet."""
+        return self.agent_token(origins) if self.agent else self.own_source(origins)
+
+    def agent_token(self, origins: Iterable[str] = ()) -> "AgentToken":
+        """Tokens from the agent."""
+        from hourpass.cli.agent_token import AgentToken
+
+        known = (self.url, *origins) if self.url else origins
+        return AgentToken(self.agent or "", origins=known, allow_http=self.allow_http)
+
+    def own_source(self, origins: Iterable[str] = ()) -> "TokenSource":
+        """Tokens from the cache and the server."""
+        from hourpass.client.source import TokenSource
+
+        return TokenSource(
+            self.server,
+            self.api_key.read,
+            cache=_Cache(self.cache_path, self.timeout),
+            scope=self.scope,
+            audience=self.audience,
+            origins=origins,
+            allow_http=self.allow_http,
+            # A moment more than the lock gets, so that a lock held for too long is told as such.
+            timeout=self.timeout + 1,
+            observe=self._observe,
+        )
+
+    def _observe(self, event: "Event") -> None:
+        if event == "unsaved":
+            complain(ConfigurationError(f"the new token cannot be written to {self.cache_path}"))
+
+    def cached(self) -> Credential | None:
+        """What lies in the cache, good or not.
+
+        Raises:
+            ConfigurationError: the cache cannot be read.
+        """
+        content = FileCache(self.cache_path).read()
+        try:
+            owner = json.loads(content or b"{}")["owner"]
+        except (ValueError, TypeError, LookupError):
+            return None
+        # The file's name is made of the server and the wishes already.
+        return load(content, owner, boot_clock(), wall_clock()) if isinstance(owner, str) else None
+
+
+class _Cache(FileCache):
+    """A cache whose lock is waited for no longer than the command may take."""
+
+    def __init__(self, path: Path, patience: float) -> None:
+        super().__init__(path)
+        self._patience = patience
+
+    @contextmanager
+    def lock(self, timeout: float) -> Iterator[None]:
+        with super().lock(min(timeout, self._patience)):
+            yield
+
+
+class Answer(NamedTuple):
+    """A token that may be used. `trouble` is why it is not as fresh as was asked for."""
+
+    credential: Credential
+    trouble: HourpassError | None = None
+
+
+def obtain(source: "TokenSource | AgentToken", min_valid: float) -> Answer:
+    """A token with `min_valid` seconds left (half its lifetime at most), else one that is still good.
+
+    Raises:
+        LoginRequired, LockTimeout, Unavailable, ConfigurationError: there is none.
+    """
+    credential = source.credential(min_valid=max(min_valid, LEAST))
+    wanted = min(int(min_valid * SECOND), credential.lifetime // 2)
+    if credential.hard - source.now() > wanted:
+        return Answer(credential)
+    try:
+        # What failed just now is not tried again so soon: this tells why.
+        return Answer(source.refresh(rejected=credential.number, retry=False, within=0))
+    except HourpassError as trouble:
+        return Answer(credential, trouble)
+
+
+def end(answer: Answer) -> None:
+    """End the command after its data was printed: with words and a code where there was trouble."""
+    if answer.trouble is not None:
+        sys.stdout.flush()
+        complain(answer.trouble)
+        sys.exit(exit_code(answer.trouble, still_valid=True))

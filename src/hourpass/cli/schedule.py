@@ -1,0 +1,148 @@
+"""How often a scheduled refresh must run, and the texts of crontab lines and systemd units that run it.
+
+Pure: instants and lifetimes come in as arguments, and nothing is read, written or run.
+"""
+
+import re
+import shlex
+from collections.abc import Sequence
+
+from hourpass.client.credential import new_credential
+from hourpass.core.policy import DAY, HOUR, MINUTE, SECOND
+
+
+def longest_interval(lifetime: int) -> int:
+    """The longest time between two runs, splay included, so that two of them fall between soft and hard. Milliseconds.
+
+    With less, one failed run leaves a hole: a job every 3600 s is always too late for a token of 3600 s.
+    """
+    latest = new_credential(access_token="", refresh_token=None, number=0, issued_at=0, lifetime=lifetime, jitter=0)
+    return (latest.hard - latest.soft) // 2
+
+
+def cron_words(words: Sequence[str]) -> str:
+    """A command as a crontab takes it: quoted for the shell, and `%`, which ends a command there, escaped."""
+    return shlex.join(words).replace("%", r"\%")
+
+
+def crontab_line(minutes: int, words: Sequence[str]) -> str:
+    """An entry that runs every so many minutes, a divisor of 60."""
+    when = {1: "* * * * *", 60: "0 * * * *"}.get(minutes, f"*/{minutes} * * * *")
+    return f"{when} {cron_words(words)}"
+
+
+def longest_gap(line: str) -> int | None:
+    """The longest time between two runs of a crontab entry, in milliseconds; None where it is none.
+
+    Only minutes and hours are looked at: any limit to days makes gaps of a day.
+    """
+    fields = line.split(None, 5)
+    named = {"@hourly": HOUR, "@daily": DAY, "@midnight": DAY}
+    if line.startswith("@"):
+        return named.get(fields[0], 7 * DAY)
+    if len(fields) < 6:
+        return None
+    try:
+        minutes, hours = _values(fields[0], 60), _values(fields[1], 24)
+    except ValueError:
+        return None
+    if fields[2:5] != ["*", "*", "*"]:
+        return DAY
+    runs = sorted(hour * 60 + minute for hour in hours for minute in minutes)
+    gaps = [after - before for before, after in zip(runs, [*runs[1:], runs[0] + 24 * 60], strict=True)]
+    return max(gaps) * MINUTE
+
+
+def _values(field: str, end: int) -> set[int]:
+    values: set[int] = set()
+    for part in field.split(","):
+        match = re.fullmatch(r"(?:\*|(\d+)(?:-(\d+))?)(?:/(\d+))?", part)
+        if match is None:
+            raise ValueError(part)
+        first, last, step = match.groups()
+        low = int(first or 0)
+        high = int(last) if last else (low if first and not step else end - 1)
+        values |= set(range(low, high + 1, int(step or 1)))
+    if not values or max(values) >= end:
+        raise ValueError(field)
+    return values
+
+
+def unit_words(words: Sequence[str]) -> str:
+    """A command as ExecStart= takes it (systemd.service(5), command lines)."""
+    escaped = [word.replace("\\", "\\\\").replace("%", "%%").replace("$", "$$").replace('"', r"\"") for word in words]
+    plain = re.compile(r"[\w@%+=:,./~$-]+", re.ASCII)
+    return " ".join(word if plain.fullmatch(word) else f'"{word}"' for word in escaped)
+
+
+def service_unit(words: Sequence[str], *, user: str | None, key_file: str | None) -> str:
+    """The unit that refreshes once. As `user` it is a system unit, shut in, whose key systemd hands over."""
+    lines = [
+        "[Unit]",
+        "Description=Refresh the access token if it is due",
+        "Wants=network-online.target",
+        "After=network-online.target",
+        "",
+        "[Service]",
+        "Type=oneshot",
+        f"ExecStart={unit_words(words)}",
+        "TimeoutStartSec=90",
+    ]
+    if user is None:
+        # A user's manager knows no network targets.
+        lines = [line for line in lines if "network-online" not in line]
+    else:
+        lines += [
+            f"User={user}",
+            *([f"LoadCredential=api-key:{key_file}"] if key_file else []),
+            "CacheDirectory=hourpass",
+            "CacheDirectoryMode=0700",
+            "UMask=0077",
+            "NoNewPrivileges=yes",
+            "ProtectSystem=strict",
+            "ProtectHome=yes",
+            "PrivateTmp=yes",
+            "PrivateDevices=yes",
+            "ProtectKernelTunables=yes",
+            "ProtectKernelModules=yes",
+            "ProtectControlGroups=yes",
+            "RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX",
+            "RestrictNamespaces=yes",
+            "LockPersonality=yes",
+            "MemoryDenyWriteExecute=yes",
+            "SystemCallFilter=@system-service",
+            "CapabilityBoundingSet=",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def timer_unit(minutes: int, splay: int) -> str:
+    """The unit that says when: every so many minutes, at a random moment of `splay` seconds."""
+    when = {1: "*:*", 60: "hourly"}.get(minutes, f"*:0/{minutes}")
+    return "\n".join(
+        [
+            "[Unit]",
+            "Description=Refresh the access token in time",
+            "",
+            "[Timer]",
+            "OnActiveSec=1s",
+            f"OnCalendar={when}",
+            f"RandomizedDelaySec={splay}",
+            "AccuracySec=1s",
+            "Persistent=true",
+            "",
+            "[Install]",
+            "WantedBy=timers.target",
+            "",
+        ]
+    )
+
+
+def timer_gap(text: str) -> int | None:
+    """The longest time between two runs of a timer that `timer_unit` wrote, in milliseconds; None for any other."""
+    when = re.search(r"^OnCalendar=(?:(\*:\*)|(hourly)|\*:0/(\d+))$", text, re.MULTILINE)
+    if when is None:
+        return None
+    splay = re.search(r"^RandomizedDelaySec=(\d+)$", text, re.MULTILINE)
+    minutes = 1 if when[1] else 60 if when[2] else int(when[3])
+    return minutes * MINUTE + int(splay[1] if splay else 0) * SECOND

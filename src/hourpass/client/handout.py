@@ -1,0 +1,68 @@
+"""What other programs get to see of a credential: the access token and its two instants, never the refresh token.
+
+Owns that view, and the two requests that programs may make of a source: a token, and word that one was rejected.
+"""
+
+import json
+from hashlib import sha256
+from typing import NamedTuple
+
+from hourpass.client.credential import Credential
+from hourpass.client.source import TokenSource
+from hourpass.core.errors import Unavailable
+
+WITHIN = 5.0
+"""Seconds that a program waits for a token."""
+
+
+class Handout(NamedTuple):
+    """An access token. Instants are epoch milliseconds."""
+
+    access_token: str
+    issued_at: int
+    expires_at: int
+    token_type: str = "Bearer"
+
+    def __repr__(self) -> str:
+        """Without the token."""
+        return f"Handout(issued_at={self.issued_at}, expires_at={self.expires_at})"
+
+    def to_json(self) -> bytes:
+        """The JSON of the file form and of the agent's socket."""
+        return json.dumps(self._asdict()).encode()
+
+
+def handout_of(source: TokenSource, credential: Credential) -> Handout:
+    """What may be seen of a source's credential."""
+    expires_at = source.expires_at(credential)
+    return Handout(credential.access_token, expires_at - credential.lifetime, expires_at)
+
+
+def fingerprint(access_token: str) -> str:
+    """A token's short name for talk about it: the first 16 hex digits of its SHA-256."""
+    return sha256(access_token.encode()).hexdigest()[:16]
+
+
+def hand_out(source: TokenSource, min_valid: float = 0) -> Handout:
+    """The token, with so many seconds left if that can be had.
+
+    Raises:
+        HourpassError: as `TokenSource.credential`.
+    """
+    return handout_of(source, source.credential(min_valid=min_valid, within=WITHIN))
+
+
+def reject(source: TokenSource, rejected: str) -> Handout:
+    """An API answered 401 to the token of this fingerprint: refresh if that is still the current one.
+
+    Raises:
+        Unavailable: the breaker is open, because the server's fresh tokens are rejected.
+        HourpassError: as `TokenSource.refresh`.
+    """
+    current, now = source.current, source.now()
+    if current is None or fingerprint(current.access_token) != rejected:
+        return hand_out(source)
+    source.breaker.reject(current.number, now - current.issued_at, now)
+    if not source.breaker.allows(now):
+        raise Unavailable("fresh tokens are rejected, so none is fetched for now", retry_after=30)
+    return handout_of(source, source.refresh(rejected=current.number, retry=False, within=WITHIN))

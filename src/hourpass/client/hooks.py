@@ -1,0 +1,122 @@
+"""Hooks: programs that are told of a new token, such as a reload of whoever reads the file.
+
+Owns when they run and for how long. A hook is an argument list and no shell ever sees it; it learns where the token is,
+never the token; what it prints goes nowhere, because it may be the token.
+"""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Literal
+
+Result = Literal["done", "failed", "timed_out"]
+
+LIMIT = 30.0
+"""Seconds that a hook may take."""
+
+DEBOUNCE = 0.25
+"""Seconds in which several new tokens are one."""
+
+
+class Hooks:
+    """Runs the hooks one after the other, in a thread of its own. What comes while they run makes one more run.
+
+    `environment` is what they get; it must hold no secret. `log` is told of a hook that fails.
+    """
+
+    def __init__(
+        self,
+        hooks: Sequence[Sequence[str]],
+        *,
+        environment: Mapping[str, str],
+        log: Callable[[str], None],
+        limit: float = LIMIT,
+        debounce: float = DEBOUNCE,
+    ) -> None:
+        self.counts: Counter[Result] = Counter()
+        self._hooks = [tuple(hook) for hook in hooks]
+        self._environment = dict(environment)
+        self._log = log
+        self._limit = limit
+        self._debounce = debounce
+        self._wishes: SimpleQueue[bool] = SimpleQueue()
+        self._running: subprocess.Popen[bytes] | None = None
+        self._thread: threading.Thread | None = None
+
+    def trigger(self) -> None:
+        """There is a new token. Never waits, never fails."""
+        if not self._hooks:
+            return
+        self._wishes.put(True)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="hourpass-hooks", daemon=True)
+            self._thread.start()
+
+    def close(self, within: float) -> None:
+        """Let a run that is due or under way end, for so many seconds; then end it."""
+        if self._thread is not None:
+            self._wishes.put(False)
+            self._thread.join(within)
+            _end(self._running)
+
+    def _run(self) -> None:
+        while self._wishes.get():
+            time.sleep(self._debounce)
+            is_last = self._is_closed()
+            for hook in self._hooks:
+                self._call(hook)
+            if is_last:
+                return
+
+    def _is_closed(self) -> bool:
+        """Take every wish that has come meanwhile as one; whether the last of them was the end."""
+        with suppress(Empty):
+            while self._wishes.get_nowait():
+                pass
+            return True
+        return False
+
+    def _call(self, hook: tuple[str, ...]) -> None:
+        name = Path(hook[0]).name
+        try:
+            # A group of its own, so that what it started ends with it.
+            process = subprocess.Popen(
+                hook,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=self._environment,
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            self._count("failed", f"hook {name} cannot be started ({type(error).__name__})")
+            return
+        self._running = process
+        try:
+            code = process.wait(self._limit)
+        except subprocess.TimeoutExpired:
+            _end(process)
+            process.wait()
+            self._count("timed_out", f"hook {name} was ended after {self._limit:g} s")
+        else:
+            self._count(*(("done", "") if code == 0 else ("failed", f"hook {name} ended with {code}")))
+        finally:
+            self._running = None
+
+    def _count(self, result: Result, words: str) -> None:
+        self.counts[result] += 1
+        if words:
+            self._log(words)
+
+
+def _end(process: "subprocess.Popen[bytes] | None") -> None:
+    if process is not None and process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)

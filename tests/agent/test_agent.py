@@ -1,0 +1,210 @@
+"""The loop, turn by turn, on a clock that stands still: what becomes of the file while the server is away."""
+
+import httpx2
+import pytest
+from tests.client.conftest import Endpoint, settle
+
+from hourpass.client.agent import Agent
+from hourpass.client.agent_metrics import metrics
+from hourpass.client.delivery import Plan
+from hourpass.client.handout import fingerprint, reject
+from hourpass.client.hooks import Hooks
+from hourpass.client.mailbox import Mailbox
+from hourpass.client.sinks import FileSink
+from hourpass.client.source import TokenSource
+from hourpass.core.errors import ConfigurationError, Unavailable
+from hourpass.testing import Clock
+
+HOUR = 3600
+SOFT = 2340
+HARD = 3528
+AWAY = httpx2.ConnectError("away")
+
+
+class Bench:
+    """An agent whose every turn is asked for, one sink, and a token endpoint that does as it is told."""
+
+    def __init__(self, path):
+        self.clock = Clock(1_800_000_000_000)
+        self.endpoint = Endpoint()
+        self.endpoint.lifetime = HOUR
+        self.mailbox = Mailbox()
+        self.path = path
+        self.log = []
+        self.plans = [self.plan(path)]
+        self.source = TokenSource(
+            "http://127.0.0.1:3600",
+            "KEY",
+            transport=self.endpoint.transport,
+            observe=self.mailbox.put,
+            clock=self.clock,
+            wall=self.clock,
+            # As early as soft may be, and waits so long that nobody begins them.
+            chance=lambda: 1.0,
+        )
+        self.shown = []
+        self.agent = Agent(self.source, self.mailbox, self.load, log=self.log.append, show=self.shown.append, tick=1)
+
+    def plan(self, path, **options):
+        return Plan([FileSink(path, **options)], Hooks([], environment={}, log=self.log.append))
+
+    def load(self):
+        if not self.plans:
+            raise ConfigurationError("the file is wrong")
+        return self.plans.pop(0)
+
+    def turn(self, message=None):
+        """Turns until no message is left, and what the file holds then."""
+        if message:
+            self.mailbox.put(message)
+        for _ in range(2):
+            assert self.agent._turn()
+            settle(self.source)
+            while not self.mailbox.is_empty():
+                assert self.agent._turn()
+                settle(self.source)
+        return self.path.read_text() if self.path.exists() else None
+
+
+@pytest.fixture
+def bench(tmp_path):
+    bench = Bench(tmp_path / "token")
+    yield bench
+    bench.source.close(5)
+    bench.mailbox.close()
+
+
+def test_past_soft_the_next_token_is_in_the_file(bench):
+    assert bench.turn() == "access-1"
+    bench.clock.advance(SOFT)
+
+    assert bench.turn() == "access-2"
+    assert [path for path, _ in bench.endpoint.requests] == ["/auth/api-key", "/auth/refresh"]
+
+
+def test_a_token_that_is_not_due_is_left_alone(bench):
+    bench.turn()
+    bench.clock.advance(SOFT - 0.001)
+
+    assert bench.turn() == "access-1"
+    assert len(bench.endpoint.requests) == 1
+
+
+def test_an_outage_from_soft_to_hard_and_back_keeps_the_good_token_and_drops_the_expired_one(bench):
+    """client.md: keep the token that is still good; never an expired one."""
+    bench.turn()
+    bench.endpoint.script = [AWAY] * 50
+
+    bench.clock.advance(SOFT)
+    assert bench.turn() == "access-1"
+    assert bench.agent.failures > 0
+    assert bench.agent.is_ready
+    bench.clock.advance(HARD - SOFT)
+    assert bench.turn() == "access-1"
+    assert not bench.agent.is_ready
+    bench.clock.advance(HOUR - HARD)
+    assert bench.turn() is None
+    assert "no connection" in str(bench.shown[-1])
+
+    bench.endpoint.script.clear()
+    bench.clock.advance(120)
+    assert bench.turn() == "access-" + str(len(bench.endpoint.requests))
+    assert bench.agent.is_ready
+    assert bench.agent.failures == 0
+    assert bench.source.counts["exchanged"] == 1
+
+
+def test_an_expired_token_is_left_where_that_is_asked_for(bench):
+    bench.agent.delivery.plan = bench.plan(bench.path, on_expiry="leave")
+    bench.turn()
+    bench.endpoint.script = [AWAY] * 50
+    bench.clock.advance(HOUR)
+
+    assert bench.turn() == "access-1"
+
+
+def test_what_another_agent_left_is_removed_while_there_is_no_token(bench):
+    """Nobody knows how long it is good, so it counts as expired."""
+    bench.path.write_text("left")
+    bench.endpoint.script = [AWAY] * 50
+
+    assert bench.turn() is None
+
+
+def test_the_same_trouble_again_and_again_is_one_line(bench):
+    bench.turn()
+    bench.endpoint.script = [AWAY] * 50
+    bench.clock.advance(SOFT)
+    for _ in range(5):
+        bench.turn()
+        bench.clock.advance(61)
+
+    assert sum("no connection" in line for line in bench.log) == 1
+
+
+def test_a_reload_that_fails_changes_nothing(bench):
+    bench.turn()
+
+    assert bench.turn("reload") == "access-1"
+    assert "not reloaded: the file is wrong" in bench.log
+
+
+def test_a_reload_brings_the_token_to_the_new_sinks(bench, tmp_path):
+    bench.turn()
+    bench.plans.append(bench.plan(tmp_path / "other", form="header"))
+
+    bench.turn("reload")
+
+    assert (tmp_path / "other").read_text() == "Authorization: Bearer access-1\n"
+    assert len(bench.endpoint.requests) == 1
+
+
+def test_only_the_current_token_can_be_rejected(bench):
+    bench.turn()
+
+    newer = reject(bench.source, fingerprint("access-1"))
+    again = reject(bench.source, fingerprint("access-1"))
+
+    assert newer.access_token == again.access_token == "access-2"
+    assert len(bench.endpoint.requests) == 2
+
+
+def test_where_fresh_tokens_are_rejected_the_breaker_ends_the_refreshes(bench):
+    """client.md, 401 strategy 7: the fifth opens it."""
+    bench.turn()
+    for _ in range(4):
+        reject(bench.source, fingerprint(bench.source.current.access_token))
+
+    with pytest.raises(Unavailable, match="fresh tokens are rejected"):
+        reject(bench.source, fingerprint(bench.source.current.access_token))
+
+    assert len(bench.endpoint.requests) == 5
+    assert "hourpass_agent_breaker_open 1" in metrics(bench.agent)
+
+
+def test_a_loop_that_no_longer_turns_is_not_alive(bench):
+    bench.turn()
+    assert bench.agent.is_live
+    bench.clock.advance(60)
+
+    assert not bench.agent.is_live
+
+
+def test_the_metrics_say_what_happened(bench):
+    bench.turn()
+    bench.clock.advance(SOFT)
+    bench.turn()
+
+    lines = metrics(bench.agent).splitlines()
+
+    for line in (
+        "hourpass_agent_token_valid 1",
+        "hourpass_agent_token_expires_at_seconds 1800005940",
+        'hourpass_agent_refreshes_total{result="refreshed"} 1',
+        "hourpass_agent_exchanges_total 1",
+        "hourpass_agent_consecutive_failures 0",
+        f'hourpass_agent_sink_writes_total{{sink="{bench.path}",result="written"}} 2',
+        'hourpass_agent_hooks_total{result="done"} 0',
+        "hourpass_agent_breaker_open 0",
+    ):
+        assert line in lines

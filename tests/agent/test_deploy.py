@@ -1,0 +1,93 @@
+"""The files in deploy/ that run the agent: systemd and docker accept them, and every flag in them is one of ours."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.conftest import HOURPASS, clean_environment
+
+from hourpass.cli.agent import agent
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+UNIT = DEPLOY / "systemd" / "hourpass-agent.service"
+FILES = [UNIT, DEPLOY / "kubernetes" / "sidecar.yaml", DEPLOY / "compose" / "agent.yaml"]
+
+
+def flags_of(text):
+    """What stands in a file as `--flag`, without comments and other programs' flags."""
+    return re.findall(r"(?:^|[\s\"])(--[a-z-]+)", re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.parent.name)
+def test_every_flag_is_one_of_the_agents(path):
+    known = {flag for parameter in agent.params for flag in parameter.opts}
+
+    flags = flags_of(path.read_text())
+
+    assert len(flags) >= 2
+    assert set(flags) <= known
+
+
+def test_systemd_accepts_the_unit(tmp_path):
+    """Where there is no systemd-analyze, the unit is read as what it is: sections of assignments."""
+    text = UNIT.read_text()
+    assert "ExecStart=/usr/local/bin/hourpass agent" in text
+    if not shutil.which("systemd-analyze"):
+        lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+        assert all(re.fullmatch(r"\[(Unit|Service|Install)\]|[A-Z][A-Za-z]+=.*", line) for line in lines)
+        return
+    unit = tmp_path / UNIT.name
+    unit.write_text(text.replace("/usr/local/bin/hourpass", str(HOURPASS)))
+
+    verified = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
+
+    ours = [line for line in verified.stderr.splitlines() if UNIT.name in line]
+    assert (verified.returncode, ours) == (0, [])
+
+
+def test_the_units_time_to_stop_is_longer_than_a_refresh():
+    from hourpass.client.agent import HOOKS_WITHIN
+    from hourpass.client.fetcher import LOCK_TIMEOUT
+
+    seconds = int(re.search(r"^TimeoutStopSec=(\d+)$", UNIT.read_text(), re.MULTILINE)[1])
+
+    assert seconds > LOCK_TIMEOUT + HOOKS_WITHIN
+
+
+def test_docker_accepts_the_compose_file(tmp_path):
+    """Where there is no docker compose, the names that belong together are looked at."""
+    path = FILES[2]
+    text = path.read_text()
+    assert text.count("/run/hourpass/token") == 3
+    docker = shutil.which("docker")
+    if docker and subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode == 0:
+        (tmp_path / "api-key").touch()
+        (tmp_path / path.name).write_text(text)
+        command = [docker, "compose", "-f", tmp_path / path.name, "config", "--quiet"]
+        checked = subprocess.run(command, capture_output=True, text=True, check=False, env=clean_environment())
+        assert checked.returncode == 0, checked.stderr
+
+
+def test_the_pod_mounts_the_key_into_the_agent_alone():
+    before, _, after = FILES[1].read_text().partition("\n  containers:\n")
+
+    assert before.count("name: api-key") == 1
+    assert "api-key" not in after.partition("\n  volumes:\n")[0]
+
+
+def test_kubectl_reads_the_pod():
+    """Without a cluster; where there is no kubectl, the fields that make it a native sidecar are looked for."""
+    kubectl = shutil.which("kubectl")
+    if not kubectl:
+        assert "\n      restartPolicy: Always\n" in FILES[1].read_text()
+        return
+    command = [kubectl, "annotate", "--local", "-f", FILES[1], "read=yes", "-o", "json"]
+
+    pod = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    sidecar = pod["spec"]["initContainers"][0]
+    assert sidecar["restartPolicy"] == "Always"
+    assert sidecar["startupProbe"]["exec"]["command"][0] == "test"

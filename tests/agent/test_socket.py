@@ -1,0 +1,195 @@
+"""The socket: who may ask, what is answered, and what is refused."""
+
+import json
+import os
+import shutil
+import socket
+import stat
+import subprocess
+from contextlib import closing
+
+import httpx2
+import pytest
+from tests.agent.conftest import ask
+from tests.client.conftest import Endpoint
+from tests.conftest import free_port
+
+from hourpass.client.agent import Agent
+from hourpass.client.agent_socket import MAX_CONNECTIONS, LoopbackSocket, UnixSocket
+from hourpass.client.delivery import Plan
+from hourpass.client.hooks import Hooks
+from hourpass.client.mailbox import Mailbox
+from hourpass.client.source import TokenSource
+from hourpass.core.errors import ConfigurationError
+
+SECRET = "a secret of the port"
+NOBODY = 65_534
+
+
+@pytest.fixture
+def agent():
+    """An agent with a token that is good for an hour; its loop does not run."""
+    with (
+        closing(Mailbox()) as mailbox,
+        TokenSource("http://127.0.0.1:3600", "KEY", transport=Endpoint().transport) as source,
+    ):
+        plan = Plan([], Hooks([], environment={}, log=print))
+        yield Agent(source, mailbox, lambda: plan, log=print)
+
+
+@pytest.fixture
+def path(folder):
+    return folder / "s" / "agent"
+
+
+@pytest.fixture
+def unix(path, agent):
+    with UnixSocket(path, agent):
+        yield path
+
+
+def test_get_token_answers_with_the_token_and_its_instants(unix):
+    status, text = ask(unix, "/token?min_valid=300")
+    answer = json.loads(text)
+
+    assert status == 200
+    assert answer.keys() == {"access_token", "token_type", "expires_at", "issued_at"}
+    assert (answer["access_token"], answer["token_type"]) == ("access-1", "Bearer")
+    assert answer["expires_at"] - answer["issued_at"] == 3_600_000
+
+
+@pytest.mark.parametrize(
+    ("target", "body", "status"),
+    [
+        ("/token?min_valid=x", None, 400),
+        ("/token?min_valid=-1", None, 400),
+        ("/token?min_valid=1&min_valid=2", None, 400),
+        ("/rejected", b"", 400),
+        ("/rejected", b"[]", 400),
+        ("/rejected", b'{"fingerprint": "0123456789ABCDEF"}', 400),
+        ("/rejected", b'{"fingerprint": "' + b"0" * 2000 + b'"}', 400),
+        ("/rejected", b'{"fingerprint": "0123456789abcdef"}', 200),
+        ("/rejected", None, 404),
+        ("/token", b"{}", 404),
+        ("/", None, 404),
+    ],
+    ids=["word", "negative", "twice", "empty", "list", "capitals", "long", "unknown", "get", "post", "elsewhere"],
+)
+def test_each_request_has_its_status(unix, target, body, status):
+    assert ask(unix, target, body)[0] == status
+
+
+def test_the_folder_is_0700_and_the_socket_0600(unix):
+    assert stat.S_IMODE(unix.parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE(unix.stat().st_mode) == 0o600
+
+
+def test_a_user_who_is_not_on_the_list_is_refused(path, agent):
+    """The list names somebody else, so that this user is the stranger."""
+    with UnixSocket(path, agent, {os.geteuid() + 1}):
+        status, text = ask(path, "/token")
+
+    assert status == 403
+    assert "access" not in text
+
+
+def test_another_user_is_known_by_the_kernel(path, folder, agent):
+    """A real other user, where the tests may become one; the forged list above holds everywhere."""
+    become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+    if os.geteuid() != 0 or not shutil.which("setpriv") or not shutil.which("curl"):
+        pytest.skip("needs root, setpriv and curl to be another user")
+    folder.chmod(0o711)
+    curl = ["curl", "-s", "-o", os.devnull, "-w", "%{http_code}", "--unix-socket", str(path), "http://localhost/token"]
+
+    def answer(uids):
+        with UnixSocket(path, agent, uids):
+            return subprocess.run([*become, *curl], capture_output=True, text=True, check=False).stdout
+
+    assert answer({0, NOBODY}) == "200"
+    assert answer({0, NOBODY + 1}) == "403"
+    shutil.rmtree(path.parent)
+    assert answer({0}) == "000"
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o770, 0o707])
+def test_a_folder_that_others_may_enter_is_refused(path, agent, mode):
+    path.parent.mkdir()
+    path.parent.chmod(mode)
+
+    with pytest.raises(ConfigurationError, match="0700"), UnixSocket(path, agent):
+        pass
+
+
+def test_what_a_killed_agent_left_is_replaced(path, agent):
+    path.parent.mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+
+    with UnixSocket(path, agent):
+        assert ask(path, "/health/live")[0] == 200
+    assert not path.exists()
+
+
+def test_a_file_in_the_sockets_place_is_left_alone(path, agent):
+    path.parent.mkdir(mode=0o700)
+    path.write_text("precious")
+
+    with pytest.raises(ConfigurationError, match="no socket"), UnixSocket(path, agent):
+        pass
+
+    assert path.read_text() == "precious"
+
+
+def test_a_path_that_is_too_long_is_told_as_such(folder, agent):
+    with pytest.raises(ConfigurationError, match="cannot listen"), UnixSocket(folder / ("x" * 120), agent):
+        pass
+
+
+def test_more_peers_than_there_is_room_for_are_turned_away_and_no_others(unix):
+    peers = []
+    try:
+        for _ in range(MAX_CONNECTIONS + 1):
+            peers.append(socket.socket(socket.AF_UNIX))
+            peers[-1].settimeout(10)
+            peers[-1].connect(str(unix))
+        assert peers[-1].recv(1) == b""
+    finally:
+        for peer in peers:
+            peer.close()
+
+
+@pytest.fixture
+def port(agent):
+    port = free_port()
+    with LoopbackSocket("127.0.0.1", port, agent, SECRET):
+        yield port
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Authorization": f"Bearer {SECRET}"}, 200),
+        ({}, 403),
+        ({"Authorization": "Bearer another secret"}, 403),
+        ({"Authorization": f"Bearer {SECRET}", "Host": "evil.example"}, 403),
+    ],
+    ids=["secret", "none", "wrong", "host"],
+)
+@pytest.mark.parametrize("target", ["/token", "/metrics", "/health/live"])
+def test_the_port_wants_the_secret_and_its_own_host(port, target, headers, status):
+    answer = httpx2.get(f"http://127.0.0.1:{port}{target}", headers=headers, verify=False)
+
+    assert answer.status_code == status
+
+
+@pytest.mark.parametrize(("host", "secret"), [("0.0.0.0", SECRET), ("192.0.2.1", SECRET), ("127.0.0.1", "short")])
+def test_a_port_is_loopback_with_a_secret_or_not_at_all(agent, host, secret):
+    with pytest.raises(ConfigurationError):
+        LoopbackSocket(host, 0, agent, secret)
+
+
+def test_an_answer_is_not_to_be_stored(port):
+    answer = httpx2.get(f"http://127.0.0.1:{port}/token", headers={"Authorization": f"Bearer {SECRET}"}, verify=False)
+
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["connection"] == "close"

@@ -1,0 +1,122 @@
+"""Where the API key may come from, and that the argument list is no such place."""
+
+import subprocess
+
+import pytest
+from tests.conftest import HOURPASS
+
+
+def test_the_key_comes_from_a_file(user):
+    assert user.token("--api-key-file", str(user.key_file), env={**user.bare, "HOURPASS_URL": user.url})
+
+
+def test_the_key_comes_from_a_variable(user):
+    assert user.token(env={**user.bare, "HOURPASS_URL": user.url, "HOURPASS_API_KEY": user.api_key})
+
+
+def test_the_key_comes_from_standard_input(user):
+    environment = {**user.bare, "HOURPASS_URL": user.url}
+
+    assert user.token("--api-key-file", "-", env=environment, input=user.api_key + "\n")
+
+
+def test_the_key_comes_from_a_program(user):
+    environment = {**user.bare, "HOURPASS_URL": user.url}
+
+    assert user.token("--api-key-command", f"cat {user.key_file}", env=environment)
+
+
+def test_the_key_comes_from_a_credential_of_systemd(user, tmp_path):
+    """systemd.exec(5), LoadCredential=."""
+    (tmp_path / "api-key").write_text(user.api_key)
+
+    assert user.token(env={**user.bare, "HOURPASS_URL": user.url, "CREDENTIALS_DIRECTORY": str(tmp_path)})
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--api-key", "{}"), ("--api-key={}",), ("--api-key-file", "{}"), ("--api-key-file={}",), ("{}",)],
+    ids=" ".join,
+)
+def test_a_key_among_the_arguments_is_refused_and_not_repeated(stranger, arguments):
+    result = stranger("token", *(argument.format(stranger.api_key) for argument in arguments), code=2)
+
+    assert "take that API key for leaked" in result.stderr
+    assert not stranger.folder.exists()
+
+
+def test_a_foreign_key_as_an_option_is_refused_and_not_repeated(stranger):
+    result = stranger("token", "--api-key", "kR3foreign", code=2)
+
+    assert "take that API key for leaked" in result.stderr
+    assert "kR3foreign" not in result.stderr
+
+
+def test_a_key_in_place_of_its_file_is_not_repeated(stranger):
+    assert "kR3foreign" not in stranger("token", "--api-key-file", "kR3foreign", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        (b" \n", "is empty"),
+        (b"a key\nand more", "more in"),
+        (b"x" * 5000, "more in"),
+        (b"\xff", "more"),
+    ],
+    ids=["empty", "blank", "two words", "too long", "no text"],
+)
+def test_a_file_that_holds_no_key_is_told_by_its_name_alone(stranger, content, words):
+    stranger.key_file.write_bytes(content)
+    result = stranger("token", code=2)
+
+    assert words in result.stderr
+    assert str(stranger.key_file) in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [("false", "ended with 1"), ("missing-program", "cannot be run"), ("'", "cannot be run"), ("true", "is empty")],
+    ids=["fails", "is missing", "cannot be read", "prints nothing"],
+)
+def test_a_program_that_gives_no_key_is_a_usage_error(stranger, command, words):
+    environment = {**stranger.bare, "HOURPASS_URL": stranger.url}
+
+    assert words in stranger("token", "--api-key-command", command, code=2, env=environment).stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("token",),
+        ("token", "--url", "ftp://127.0.0.1"),
+        ("token", "--url", "http://auth.example.com"),
+        ("token", "--min-valid", "soon"),
+        ("refresh", "--agent", "/run/agent"),
+        ("run",),
+        ("credential", "svn"),
+    ],
+    ids=" ".join,
+)
+def test_code_2_is_wrong_usage(stranger, arguments):
+    assert stranger(*arguments, code=2, env=stranger.bare).stdout == ""
+
+
+def test_a_key_that_is_only_needed_later_is_read_later(holder):
+    """A token from the cache asks no password store."""
+    environment = {**holder.bare, "HOURPASS_URL": holder.url, "HOURPASS_API_KEY_COMMAND": "false"}
+
+    assert holder.token(env=environment) == holder.cached["access_token"]
+
+
+def test_help_tells_no_value_of_a_variable(stranger):
+    result = subprocess.run(
+        [HOURPASS, "token", "--help"],
+        capture_output=True,
+        text=True,
+        env={**stranger.environment, "HOURPASS_API_KEY": stranger.api_key},
+    )
+
+    assert result.returncode == 0
+    assert stranger.api_key not in result.stdout
