@@ -52,10 +52,9 @@ def setup(*, test):
         STAMP.unlink(missing_ok=True)
         install_test_pins()
         stamp |= {"run": True, "test": True}
-    if test and stamp.get("node") != node_key:
-        # Not every machine that has the Python packages reaches npm's, too: its one test then says that it is skipped.
-        if install_node_modules():
-            stamp |= {"node": node_key}
+    # Not every machine that has the Python packages reaches npm's, too: its one test then says that it is skipped.
+    if test and stamp.get("node") != node_key and install_node_modules():
+        stamp |= {"node": node_key}
     if "run" not in stamp:
         install_run_pins()
         stamp |= {"run": True}
