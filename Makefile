@@ -3,6 +3,8 @@ PYTHON ?= $(shell for p in .venv/bin/python python3 python3.14 python3.13 python
 	$$p -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && exit; done; echo python3)
 BIN := .venv/bin
 UV ?= uv
+# Many tests wait for other processes, so a few more workers than two cores still pay.
+WORKERS ?= 3
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	$(if $(UPGRADE),--upgrade)
 MAKEFLAGS += --no-print-directory
@@ -39,8 +41,9 @@ check: setup-test ## format, lint, types, layers, tests, core coverage: the same
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest tests/core
 	$(BIN)/coverage report
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --ignore tests/core
 
 fix: setup-test ## format, and repair what the linter can
 	$(BIN)/ruff format .

@@ -1,11 +1,16 @@
 """Every store passes this suite. A new kind of database joins by a class like those below and a line in a list."""
 
+from typing import ClassVar
+
 import apsw
+import psycopg
 import pytest
+from tests.postgres.cluster import NEWEST, clusters_of
 
 from hourpass.core.api_key import ApiKey
 from hourpass.core.grant import Grant
 from hourpass.server.store import Store
+from hourpass.server.store.postgres import PostgresStore
 from hourpass.server.store.sqlite import SqliteStore
 
 NOW = 1_800_000_000_000
@@ -15,7 +20,9 @@ KEY = "0aZkey000001"
 class SqliteInMemory:
     """A database that only its one connection can see."""
 
-    def __init__(self, folder) -> None:
+    remote = False
+
+    def __init__(self, folder, config) -> None:
         self._opened: list[Store] = []
 
     def connect(self) -> Store:
@@ -37,18 +44,19 @@ class SqliteInMemory:
 class SqliteOnFile(SqliteInMemory):
     """A database that several connections share, and that can be looked at from outside."""
 
-    def __init__(self, folder) -> None:
-        super().__init__(folder)
+    def __init__(self, folder, config) -> None:
+        super().__init__(folder, config)
         self.path = folder / "hourpass.db"
         self.url = f"sqlite:{self.path}"
 
     def _open(self) -> Store:
         return SqliteStore(self.path)
 
-    def dump(self) -> dict[str, list[tuple]]:
+    def dump(self) -> dict[str, list[dict[str, object]]]:
         """Every row of every table."""
         db = apsw.Connection(str(self.path))
-        tables = [name for (name,) in db.execute("select name from sqlite_schema where type = 'table'")]
+        db.row_trace = lambda cursor, row: dict(zip((column[0] for column in cursor.description), row, strict=True))
+        tables = [row["name"] for row in db.execute("select name from sqlite_schema where type = 'table'")]
         rows = {table: db.execute(f'select * from "{table}"').fetchall() for table in tables}
         db.close()
         return rows
@@ -58,18 +66,83 @@ class SqliteOnFile(SqliteInMemory):
         return b"".join(file.read_bytes() for file in sorted(self.path.parent.glob(self.path.name + "*")))
 
 
-@pytest.fixture(params=[SqliteInMemory, SqliteOnFile])
+EMPTY = """
+delete from grants; delete from api_keys; delete from signing_keys; delete from secrets; delete from leases;
+delete from revocations; delete from audit; update control set version = 0, last_revocation = 0, last_audit = 0
+"""
+
+
+class Postgres(SqliteInMemory):
+    """A database on the test run's server of the newest version, emptied after each test."""
+
+    remote = True
+    version = NEWEST
+    more: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, folder, config) -> None:
+        super().__init__(folder, config)
+        self.cluster = clusters_of(config).shared(self.version)
+        self.name = self.cluster.kept_database("contract")
+        self.url = self.cluster.url(self.name, **self.more)
+
+    def _open(self) -> Store:
+        return PostgresStore(self.url)
+
+    def close(self) -> None:
+        super().close()
+        self.cluster.run(EMPTY, self.name)
+
+    def dump(self) -> dict[str, list[dict[str, object]]]:
+        """Every row of every table."""
+        with psycopg.connect(self.url, row_factory=psycopg.rows.dict_row) as db:
+            tables = [
+                row["tablename"] for row in db.execute("select tablename from pg_tables where schemaname = 'public'")
+            ]
+            return {table: db.execute(f'select * from "{table}"').fetchall() for table in tables}
+
+    def raw(self) -> bytes:
+        """The bytes of the database's files and of the server's log of writes."""
+        self.cluster.run("checkpoint")
+        ((oid,),) = self.cluster.run("select oid from pg_database where datname = %s", "postgres", self.name)
+        folders = [self.cluster.data / "base" / str(oid), self.cluster.data / "pg_wal"]
+        return b"".join(file.read_bytes() for folder in folders for file in sorted(folder.rglob("*")) if file.is_file())
+
+
+class PostgresBefore(Postgres):
+    """The major version before the newest."""
+
+    version = NEWEST - 1
+
+
+class PostgresSerializable(Postgres):
+    """The strictest isolation, where a transaction may be told at any moment that another one was in its way."""
+
+    more: ClassVar[dict[str, str]] = {"options": "-c%20default_transaction_isolation%3Dserializable"}
+
+
+SHARED = [SqliteOnFile, Postgres, PostgresBefore, PostgresSerializable]
+
+
+@pytest.fixture(params=[SqliteInMemory, *SHARED])
 def database(request, tmp_path):
     """A database of each kind."""
-    database = request.param(tmp_path)
+    database = request.param(tmp_path, request.config)
     yield database
     database.close()
 
 
-@pytest.fixture(params=[SqliteOnFile])
+@pytest.fixture(params=SHARED)
 def shared(request, tmp_path):
     """A database of each kind that several processes can use at once."""
-    database = request.param(tmp_path)
+    database = request.param(tmp_path, request.config)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def exclusive(request, tmp_path):
+    """A database that has one writer at a time, whatever is written."""
+    database = SqliteOnFile(tmp_path, request.config)
     yield database
     database.close()
 

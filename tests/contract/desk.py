@@ -54,14 +54,14 @@ class Witness:
 class Desk:
     """Where callers submit. `other` is another process's connection to the same database."""
 
-    def __init__(self, connect, queue_limit: int) -> None:
-        self.other = connect()
+    def __init__(self, database, queue_limit: int) -> None:
+        self.other = database.connect()
         with transaction(self.other):
             self.key = create_key(
                 self.other, bytes(32), name="test", now=NOW, random=lambda size: b"\x07" * size, actor="test"
             ).key
-        self.store = Witness(connect())
-        self.ledger = Ledger(self.store, POLICY, queue_limit=queue_limit)
+        self.store = Witness(database.connect())
+        self.ledger = Ledger(self.store, POLICY, remote=database.remote, queue_limit=queue_limit)
 
     def new_grant(self, number: int = 1) -> Grant:
         """A grant that nobody has opened yet; its number is its id."""
@@ -109,9 +109,9 @@ class Desk:
 
 
 @asynccontextmanager
-async def open_desk(connect, *, queue_limit: int = 10_000):
-    """A desk on the stores that `connect` makes; whoever made them closes them."""
-    desk = Desk(connect, queue_limit)
+async def open_desk(database, *, queue_limit: int = 10_000):
+    """A desk on stores of a database, which closes them."""
+    desk = Desk(database, queue_limit)
     yield desk
     desk.other.rollback()
     await desk.ledger.close()

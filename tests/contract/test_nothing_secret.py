@@ -94,7 +94,7 @@ async def test_no_row_of_any_table_holds_anything_that_was_handed_out(shared, se
 
     for table, rows in shared.dump().items():
         for row in rows:
-            values = [value if isinstance(value, bytes) else str(value).encode() for value in row if value is not None]
+            values = [value if isinstance(value, bytes) else str(value).encode() for value in row.values()]
             assert loot.found_in(b"\n".join(values)) == [], table
 
 
@@ -112,8 +112,8 @@ async def test_the_search_would_find_what_does_lie_there(shared, server):
     await use_everything(server)
     rows = shared.dump()["grants"]
     loot = Loot()
-    loot.secret("a grant's seed", rows[0][3])
-    loot.texts["a key's id"] = rows[0][0].encode()
+    loot.secret("a grant's seed", rows[0]["seed"])
+    loot.texts["a key's id"] = rows[0]["key_id"].encode()
 
     assert loot.found_in(shared.raw()) == ["a grant's seed", "a key's id"]
 
@@ -125,7 +125,7 @@ async def test_with_the_database_alone_no_refresh_token_can_be_forged(shared, se
     pair = await server.exchange(await server.create_key())
     issuer = server.app.issuer
     grant = await issuer.ledger.read(lambda store: store.grants_page(GrantRef("", b""), 1)[0])
-    (kid, sealed), *_ = [(kid, sealed) for name, kid, sealed, _ in shared.dump()["secrets"] if name == "refresh"]
+    kid, sealed = next((row["kid"], row["sealed"]) for row in shared.dump()["secrets"] if row["name"] == "refresh")
     secret = {"the sealed secret": sealed, "the seed": grant.seed, "zeros": bytes(32), "nothing": b""}[guess]
     thief = RefreshTokens([(kid, secret)], issuer=issuer.url, audience=f"{issuer.url}/auth/refresh")
     now = server.clock() // 1000
@@ -166,7 +166,7 @@ async def test_a_refresh_token_is_no_access_token_even_for_who_knows_both_secret
 @pytest.mark.anyio
 async def test_another_master_key_opens_nothing(shared, server):
     stranger = MasterKey(bytes(32))
-    sealed = [(name, sealed) for name, _, sealed, _ in shared.dump()["secrets"]]
+    sealed = [(row["name"], row["sealed"]) for row in shared.dump()["secrets"]]
     assert {name for name, _ in sealed} == {"pepper", "refresh"}
 
     for name, secret in sealed:

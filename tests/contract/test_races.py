@@ -24,7 +24,7 @@ LATER = NOW + POLICY.retry_window + 1
 
 @pytest.fixture
 async def desk(shared):
-    async with open_desk(shared.connect) as desk:
+    async with open_desk(shared) as desk:
         yield desk
 
 
@@ -194,7 +194,7 @@ async def test_a_grant_revoked_by_another_process_never_rotates_again(desk):
 async def test_two_ledgers_race_for_one_grant_and_all_get_the_same_generation(shared, desk):
     """Two servers on one database: each holds up the other's transactions."""
     grant = desk.grant()
-    second = Ledger(shared.connect(), POLICY)
+    second = Ledger(shared.connect(), POLICY, remote=shared.remote)
     decided = await decisions(desk.refresh(grant, ledger=ledger) for _ in range(32) for ledger in (desk.ledger, second))
     await second.close()
 

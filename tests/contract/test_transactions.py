@@ -70,8 +70,8 @@ def test_nothing_is_seen_by_others_before_the_commit(shared):
     assert make_grant().ref in theirs.grants([make_grant().ref])
 
 
-def test_a_second_writer_that_does_not_wait_is_told_so(shared):
-    ours, theirs = shared.connect(), shared.connect()
+def test_a_second_writer_that_does_not_wait_is_told_so(exclusive):
+    ours, theirs = exclusive.connect(), exclusive.connect()
 
     assert theirs.begin(wait=False) is True
     assert ours.begin(wait=False) is False
@@ -79,11 +79,22 @@ def test_a_second_writer_that_does_not_wait_is_told_so(shared):
     assert ours.begin(wait=False) is True
 
 
-def test_a_writer_that_was_told_so_may_wait_for_its_turn(shared):
+def test_a_writer_that_was_told_so_may_wait_for_its_turn(exclusive):
+    ours, theirs = exclusive.connect(), exclusive.connect()
+    theirs.begin(wait=True)
+    assert ours.begin(wait=False) is False
+    release = threading.Timer(0.05, theirs.commit)
+    release.start()
+
+    assert ours.begin(wait=True) is True
+    release.join()
+
+
+def test_a_writer_that_waits_sees_what_the_one_before_it_left(shared):
     ours, theirs = shared.connect(), shared.connect()
     theirs.begin(wait=True)
     theirs.add_grants([make_grant()])
-    assert ours.begin(wait=False) is False
+    theirs.add_key(make_key())
     release = threading.Timer(0.05, theirs.commit)
     release.start()
 
@@ -104,13 +115,21 @@ def test_a_writer_that_waited_in_vain_is_told_that_storage_is_unavailable(shared
     assert ours.begin(wait=False) is True
 
 
-@pytest.mark.parametrize("tried_before", [False, True], ids=["at once", "after a writer that did not wait"])
-def test_a_reader_is_not_held_up_by_a_writer(shared, tried_before):
+def test_a_reader_is_not_held_up_by_a_writer(shared):
     ours, theirs = shared.connect(), shared.connect()
     theirs.begin(wait=True)
     theirs.add_key(make_key())
-    if tried_before:
-        assert ours.begin(wait=False) is False
+
+    ours.begin_reading()
+    assert ours.key(make_key().key_id) is None
+    ours.commit()
+
+
+def test_a_reader_that_wanted_to_write_before_is_not_held_up_either(exclusive):
+    ours, theirs = exclusive.connect(), exclusive.connect()
+    theirs.begin(wait=True)
+    theirs.add_key(make_key())
+    assert ours.begin(wait=False) is False
 
     ours.begin_reading()
     assert ours.key(make_key().key_id) is None

@@ -16,15 +16,15 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def database(tmp_path):
-    database = SqliteOnFile(tmp_path)
+def database(request, tmp_path):
+    database = SqliteOnFile(tmp_path, request.config)
     yield database
     database.close()
 
 
 @pytest.fixture
 async def desk(database):
-    async with open_desk(database.connect) as desk:
+    async with open_desk(database) as desk:
         yield desk
 
 
@@ -218,7 +218,7 @@ async def test_a_stream_of_refreshes_does_not_keep_a_read_waiting(desk):
 
 
 async def test_more_than_the_queue_holds_is_refused_at_once_and_the_others_are_served(database):
-    async with open_desk(database.connect, queue_limit=3) as desk:
+    async with open_desk(database, queue_limit=3) as desk:
         grants = [desk.grant(number) for number in range(4)]
         waiting = [desk.refresh(grant) for grant in grants]
 
@@ -228,7 +228,7 @@ async def test_more_than_the_queue_holds_is_refused_at_once_and_the_others_are_s
 
 
 async def test_work_of_other_kinds_has_a_bound_of_its_own(database):
-    async with open_desk(database.connect, queue_limit=3) as desk:
+    async with open_desk(database, queue_limit=3) as desk:
         waiting = [desk.ledger.read(lambda store: store.last_audit()) for _ in range(4)]
 
         assert await outcomes(waiting) == [int, int, int, StorageUnavailable]
@@ -250,6 +250,6 @@ async def test_closing_ends_the_thread(database):
     def threads():
         return [thread for thread in threading.enumerate() if thread.name == "hourpass-ledger"]
 
-    async with open_desk(database.connect):
+    async with open_desk(database):
         assert len(threads()) == 1
     assert threads() == []

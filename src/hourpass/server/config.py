@@ -126,7 +126,10 @@ class Settings:
 
     data: str = _setting("", _text, "folder of the SQLite file and the secrets; made on the first start")
     database_url: str | None = _setting(
-        None, _text, "where the database is; the SQLite file in the data folder by default", secret=True
+        None,
+        _text,
+        "sqlite:PATH or postgresql://USER@HOST/NAME; the SQLite file in the data folder by default",
+        secret=True,
     )
     host: str = _setting(
         "127.0.0.1", _text, "address to listen on; loopback, because a proxy with TLS belongs in front"
@@ -183,6 +186,11 @@ class Settings:
         None, _text, "base64 of 32 bytes that seal the secrets; master.key in the data folder by default", secret=True
     )
     log_format: str = _setting("auto", _one_of("auto", "console", "json"), "auto is console on a terminal, else json")
+
+    @property
+    def shares_database(self) -> bool:
+        """Whether the database is a server, which other nodes may use, too."""
+        return self.database_url is not None and self.database_url.startswith("postgresql://")
 
     def policy(self) -> Policy:
         """The durations that the rules need, in milliseconds."""
@@ -310,8 +318,10 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _check(settings: Settings) -> None:
-    if settings.database_url and not settings.database_url.startswith("sqlite:"):
-        raise ConfigurationError("database_url: this version knows sqlite:PATH only")
+    if settings.database_url and not settings.database_url.startswith(("sqlite:", "postgresql://")):
+        raise ConfigurationError(
+            "database_url: this version knows sqlite:PATH only, besides postgresql://USER@HOST/NAME"
+        )
     if settings.absolute_lifetime < settings.access_token_lifetime:
         raise ConfigurationError("absolute_lifetime: a grant cannot end before its first access token does")
     if not all("\x21" <= letter <= "\x7e" for letter in settings.audience or ""):

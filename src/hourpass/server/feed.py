@@ -49,7 +49,8 @@ class RevocationFeed:
     """The feed of one process.
 
     `look_up` is called when the database holds entries that are not known here; every new one goes into `revocations`,
-    which this process verifies by, too. `epoch` has to grow whenever numbers start anew.
+    which this process verifies by, too. `epoch` has to grow whenever numbers start anew. `catch_up` is called when a
+    poll knows a number that is not known here: another node on the same database has told it.
     """
 
     def __init__(
@@ -60,8 +61,10 @@ class RevocationFeed:
         *,
         issuer: str,
         epoch: int,
+        catch_up: Callable[[int], Awaitable[None]] | None = None,
     ) -> None:
         self._read = read
+        self._catch_up = catch_up
         self._signing_pair = signing_pair
         self._revocations = revocations
         self._issuer = issuer
@@ -76,8 +79,10 @@ class RevocationFeed:
         self.waiting = 0
         self.last = 0
 
-    async def look_up(self, now: int) -> None:
+    async def look_up(self, now: int, *, given: int = 0) -> None:
         """Take in what the database holds beyond what is known here, in order, and wake whoever waits for it.
+
+        `given` is a number that had been given out before: entries up to it that are not found can refuse nothing.
 
         Raises:
             StorageUnavailable: where it could not be read; nothing is lost, the next look finds it.
@@ -90,6 +95,7 @@ class RevocationFeed:
                 for entry in found:
                     self._revocations.add(entry)
                 self._wake()
+            self.last = max(self.last, given)
 
     def hurry(self, now: int) -> None:
         """An entry was committed by this process: look it up at once rather than at the next turn.
@@ -119,6 +125,8 @@ class RevocationFeed:
             InvalidRequest: where the query is not whole numbers; ConfigurationError: where no key signs.
         """
         after, epoch, wait = _read_query(query)
+        if after > self.last and epoch == self._epoch and self._catch_up is not None:
+            await self._catch_up(now)
         # A number that was never given, or is of another numbering: only the snapshot helps, and at once.
         if after > self.last or epoch not in (0, self._epoch):
             after = wait = 0

@@ -101,7 +101,11 @@ class _Entropy:
 
 
 class Issuer:
-    """The use cases on one ledger. `observe` has to be called every fraction of a second."""
+    """The use cases on one ledger. `observe` has to be called every fraction of a second.
+
+    `numbered_since` is the instant since which revocations are numbered without a break, for nodes on one database to
+    agree on; by default the start.
+    """
 
     def __init__(
         self,
@@ -112,6 +116,8 @@ class Issuer:
         master: MasterKey,
         counts: Counter[str],
         now: int,
+        *,
+        numbered_since: int | None = None,
     ) -> None:
         self._policy: Policy = settings.policy()
         self.ledger = ledger
@@ -133,7 +139,8 @@ class Issuer:
             self._signing_pair,
             self.revocations,
             issuer=self.url,
-            epoch=now // SECOND,
+            epoch=(now if numbered_since is None else numbered_since) // SECOND,
+            catch_up=self.observe,
         )
         expected = Expected(self.url, self._audience, self._policy.access_token_lifetime)
         keys = signing_keys.verification_keys(now)
@@ -399,7 +406,7 @@ class Issuer:
         """
         control = await self.ledger.observe()
         if control.last_revocation > self.feed.last:
-            await self.feed.look_up(now)
+            await self.feed.look_up(now, given=control.last_revocation)
         if control.version != self._version:
             stored = await self.ledger.read(lambda store: store.signing_keys())
             self._signing_keys = SigningKeys(stored, self._master, self._policy, known=self._signing_keys)

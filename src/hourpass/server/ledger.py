@@ -1,41 +1,28 @@
 """The ledger: many callers, one transaction, each answered after the commit.
 
-Whatever waits goes into the next transaction. The statements run in the event loop, between requests, because they are
-short and contend for the interpreter lock anyway; the commit, which waits for the disk, runs in a thread while the next
-batch gathers. Work that may take longer runs in that thread whole.
-
-The ledger carries out what `core.grant` decides. It holds no rule.
+Whatever waits goes into the next transaction. With a local store its statements run in the event loop, between
+requests, because they are short and contend for the interpreter lock anyway; the commit, which waits for the disk, runs
+in a thread while the next batch gathers. Statements of a remote store wait for a network: such a batch runs in its
+thread whole, and each further connection carries one more at the same time. Other work runs in a thread always.
 """
 
 import asyncio
-import hmac
 import threading
-from collections import Counter, deque
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from queue import SimpleQueue
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import msgspec
 
-from hourpass.core import audit
-from hourpass.core.api_key import ApiKey, allows_ip, is_usable
-from hourpass.core.errors import InvalidCredentials, StorageUnavailable
-from hourpass.core.grant import (
-    Ahead,
-    Dead,
-    Decision,
-    Grant,
-    GrantRef,
-    Replay,
-    Rotate,
-    closing_order,
-    decide_refresh,
-    excess_grants,
-    generation_tag,
-)
+from hourpass.core.api_key import ApiKey
+from hourpass.core.errors import StorageUnavailable
+from hourpass.core.grant import Grant
 from hourpass.core.policy import Policy
-from hourpass.core.revocation import Revocation
-from hourpass.server.store import Control, Store
+from hourpass.server.settling import Opened, Opening, Refreshed, Refreshing, Settling
+from hourpass.server.store import Control, SharedStore, Store, Unreachable, persist
+
+__all__ = ["BATCH_LIMIT", "Ledger", "Opened", "Refreshed", "Refreshing"]
 
 QUEUE_LIMIT = 10_000
 """Callers beyond this are told to come back at once: waiting longer than a client's time-out helps nobody."""
@@ -43,42 +30,11 @@ QUEUE_LIMIT = 10_000
 BATCH_LIMIT = 256
 """A transaction's statements hold the event loop; this many take a few milliseconds."""
 
-KEYS_KEPT = 100_000
-"""API keys remembered between transactions. Reading one again costs a few microseconds."""
+PATIENCE = 6.0
+"""Seconds a remote store may take for one turn: longer than any of its statements may, and with an attempt to connect
+after it still shorter than a client waits."""
 
 T = TypeVar("T")
-
-
-class Opening(msgspec.Struct, frozen=True):
-    """A grant to open, and when the exchange was asked for."""
-
-    grant: Grant
-    now: int
-
-
-class Refreshing(NamedTuple):
-    """A proven refresh token: its grant, generation and tag, and from where and when it was presented."""
-
-    ref: GrantRef
-    generation: int
-    tag: bytes
-    address: str | None
-    now: int
-
-
-class Refreshed(NamedTuple):
-    """The decision, with the key of the grant, and the revocation that a replay caused."""
-
-    decision: Decision
-    key: ApiKey | None
-    revocation: Revocation | None
-
-
-class Opened(msgspec.Struct, frozen=True):
-    """The grant is open; `closed` others of its key had to make room."""
-
-    key: ApiKey
-    closed: int
 
 
 class _Entry(msgspec.Struct, frozen=True):
@@ -89,38 +45,74 @@ class _Entry(msgspec.Struct, frozen=True):
 
 class _Job(NamedTuple):
     work: Callable[[Store], Any]
-    begin: Callable[[], Any]
+    reads: bool
     future: "asyncio.Future[Any]"
 
 
-class Ledger:
-    """Group commit in front of one store. Belongs to one event loop."""
+class _Lane:
+    """One store with the thread that may use it. What is handed to the thread returns what the loop is to do next."""
 
-    def __init__(self, store: Store, policy: Policy, *, queue_limit: int = QUEUE_LIMIT) -> None:
-        self._store = store
-        self._policy = policy
+    def __init__(self, store: Store, loop: asyncio.AbstractEventLoop) -> None:
+        self.store = store
+        self.watch: asyncio.TimerHandle | None = None
+        self._loop = loop
+        self._handed: SimpleQueue[Callable[[], Callable[[], None]] | None] = SimpleQueue()
+        self.hand = self._handed.put
+        self._thread = threading.Thread(target=self._main, name="hourpass-ledger", daemon=True)
+        self._thread.start()
+
+    def _main(self) -> None:
+        while (task := self._handed.get()) is not None:
+            self._loop.call_soon_threadsafe(task())
+            task = None
+
+    def begin(self, job: _Job) -> None:
+        if job.reads:
+            self.store.begin_reading()
+        else:
+            self.store.begin(wait=True)
+
+    async def close(self) -> None:
+        self._handed.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+
+class Ledger:
+    """Group commit in front of one database. Belongs to one event loop.
+
+    `remote` says that the store waits for a network; `others` are further connections of the same kind.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        policy: Policy,
+        *,
+        remote: bool = False,
+        others: Sequence[Store] = (),
+        queue_limit: int = QUEUE_LIMIT,
+        patience: float = PATIENCE,
+    ) -> None:
+        self._settling = Settling(policy)
+        self._remote = remote
         self._queue_limit = queue_limit
+        self._patience = patience
         self._entries: deque[_Entry] = deque()
         self._jobs: deque[_Job] = deque()
-        self._keys: dict[str, ApiKey] = {}
-        self._keys_version = -1
-        self._live: dict[str, int] = {}
-        self._busy = False
+        self._loop = asyncio.get_running_loop()
+        self._lanes = [_Lane(each, self._loop) for each in (store, *others)]
+        self._idle = list(self._lanes)
+        self._turning = False
         self._gathered = 0
         self._batch_last = False
         self._closing = False
-        self._handed: SimpleQueue[Callable[[], Callable[[], None]] | None] = SimpleQueue()
-        self._begin_writing = lambda: store.begin(wait=True)
-        self._loop = asyncio.get_running_loop()
-        self._thread = threading.Thread(target=self._thread_main, name="hourpass-ledger", daemon=True)
-        self._thread.start()
 
     def open(self, grant: Grant, now: int, finish: Callable[[Opened], T]) -> "asyncio.Future[T]":
         """Open a grant; resolves to what `finish` makes of it, after the commit.
 
-        `finish` runs while the commit is on its way to the disk; what it makes is thrown away if the commit fails. The
-        future raises InvalidCredentials where the key has ended meanwhile, StorageUnavailable where nothing was
-        kept.
+        `finish` runs in the loop, with a local store while the commit is on its way to the disk; what it makes is
+        thrown away if the commit fails. The future raises InvalidCredentials where the key has ended meanwhile,
+        StorageUnavailable where nothing was kept.
         """
         return self._submit(Opening(grant, now), finish)
 
@@ -132,43 +124,49 @@ class Ledger:
         return self._submit(asked, finish)
 
     def run(self, work: Callable[[Store], T]) -> "asyncio.Future[T]":
-        """Run work in a transaction of its own, in the ledger's thread; resolves after the commit."""
-        return self._job(work, self._begin_writing)
+        """Run work in a transaction of its own, in a thread; resolves after the commit.
+
+        Where another transaction was in the way, the work is done once more.
+        """
+        return self._job(work, reads=False)
 
     def read(self, work: Callable[[Store], T]) -> "asyncio.Future[T]":
-        """Run work that only reads, in the ledger's thread. Other processes that write do not hold it up."""
-        return self._job(work, self._store.begin_reading)
+        """Run work that only reads, in a thread. Other processes that write do not hold it up."""
+        return self._job(work, reads=True)
 
     def cached_key(self, key_id: str) -> ApiKey | None:
         """A key as the last transaction saw it, if it did."""
-        return self._keys.get(key_id)
+        return self._settling.remembered_key(key_id)
 
     async def key(self, key_id: str) -> ApiKey | None:
         """A key, from the database where it is not remembered."""
-        return self._keys.get(key_id) or await self.read(lambda store: self._key(store, key_id))
+        settling = self._settling
+        return settling.remembered_key(key_id) or await self.read(lambda store: settling.key(store, key_id))
 
     async def observe(self) -> Control:
         """What other processes changed; keys remembered from before such a change are forgotten."""
         control = await self.read(lambda store: store.control())
-        if control.version != self._keys_version:
-            self._keys.clear()
-            self._keys_version = control.version
+        self._settling.keys_at(control.version)
         return control
+
+    def recount(self) -> None:
+        """Forget how many grants each key has; called after pruning."""
+        self._settling.recount()
 
     async def close(self) -> None:
         """Finish what waits, then stop. Nothing more is taken in."""
         self._closing = True
-        while self._busy or self._entries or self._jobs:
+        while len(self._idle) < len(self._lanes) or self._entries or self._jobs:
             await asyncio.sleep(0.005)
-        self._handed.put(None)
-        await asyncio.to_thread(self._thread.join)
+        for lane in self._lanes:
+            await lane.close()
 
-    def _job(self, work: Callable[[Store], T], begin: Callable[[], object]) -> "asyncio.Future[T]":
+    def _job(self, work: Callable[[Store], T], *, reads: bool) -> "asyncio.Future[T]":
         future: asyncio.Future[T] = self._loop.create_future()
         if self._closing or len(self._jobs) >= self._queue_limit:
             future.set_exception(StorageUnavailable("the ledger is closing or full"))
             return future
-        self._jobs.append(_Job(work, begin, future))
+        self._jobs.append(_Job(work, reads, future))
         self._start()
         return future
 
@@ -181,11 +179,11 @@ class Ledger:
         self._start()
         return future
 
-    # One turn at a time: `_busy` from the moment one is scheduled until its callers were answered.
+    # A turn takes a lane that is idle and gives it what waits; the lane is idle again once its callers are answered.
 
     def _start(self) -> None:
-        if not self._busy:
-            self._busy = True
+        if self._idle and not self._turning:
+            self._turning = True
             self._loop.call_soon(self._turn)
 
     def _turn(self) -> None:
@@ -195,236 +193,155 @@ class Ledger:
             self._loop.call_soon(self._turn)
             return
         self._gathered = 0
+        self._turning = False
+        if not self._entries and not self._jobs:
+            return  # a batch that found the database away took them along
+        lane = self._idle.pop()
         if self._jobs and (self._batch_last or not self._entries):
             # In turns: neither a stream of look-ups nor one of refreshes keeps the other kind waiting.
             self._batch_last = False
             jobs = [self._jobs.popleft() for _ in range(len(self._jobs))]
-            self._handed.put(lambda: self._run_jobs(jobs))
-            return
-        self._batch_last = True
-        batch = [self._entries.popleft() for _ in range(min(len(self._entries), BATCH_LIMIT))]
-        try:
-            if self._store.begin(wait=False):
-                self._apply(batch)
+            self._watch(lane)
+            lane.hand(lambda: self._run_jobs(lane, jobs))
+        else:
+            self._batch_last = True
+            batch = [self._entries.popleft() for _ in range(min(len(self._entries), BATCH_LIMIT))]
+            if self._remote:
+                self._watch(lane)
+                lane.hand(lambda: self._run_batch(lane, batch))
             else:
-                self._handed.put(lambda: self._begin_waiting(batch))
-        except StorageUnavailable as error:
-            self._fail(batch, error)
-
-    def _apply(self, batch: list[_Entry]) -> None:
-        try:
-            answers = self._settle(batch)
-        except Exception as error:
-            self._store.rollback()
-            self._fail(batch, error)
-            return
-        results: list[Any] = []
-        self._handed.put(lambda: self._commit(batch, results))
-        # While the disk is at work: by the time it is done, most or all of the answers are made.
-        results += [_finished(entry, answer) for entry, answer in zip(batch, answers, strict=True)]
-
-    def _done(self) -> None:
-        self._busy = False
+                self._begin(lane, batch)
         if self._entries or self._jobs:
             self._start()
 
-    def _fail(self, batch: list[_Entry], error: BaseException) -> None:
-        # What was counted or remembered in a transaction that is gone is not to be believed.
-        self._live.clear()
-        self._keys_version = -1
-        for entry in batch:
-            if not entry.future.done():
-                entry.future.set_exception(error)
-        self._done()
+    def _done(self, lane: _Lane) -> None:
+        if lane.watch is not None:
+            lane.watch.cancel()
+            lane.watch = None
+        self._idle.append(lane)
+        if self._entries or self._jobs:
+            self._start()
 
-    # What runs in the thread: it returns what the loop is to do next.
-
-    def _thread_main(self) -> None:
-        while (task := self._handed.get()) is not None:
-            self._loop.call_soon_threadsafe(task())
-            task = None
-
-    def _begin_waiting(self, batch: list[_Entry]) -> Callable[[], None]:
-        try:
-            self._store.begin(wait=True)
-        except Exception as error:
-            failure = error
-            return lambda: self._fail(batch, failure)
-        return lambda: self._apply(batch)
-
-    def _commit(self, batch: list[_Entry], results: list[Any]) -> Callable[[], None]:
-        try:
-            self._store.commit()
-        except Exception as error:
-            self._store.rollback()
-            failure = error
-            return lambda: self._fail(batch, failure)
-        return lambda: self._answer(batch, results)
-
-    def _answer(self, batch: list[_Entry], results: list[Any]) -> None:
+    def _answer(self, lane: _Lane, batch: list[_Entry], results: list[Any]) -> None:
         for entry, result in zip(batch, results, strict=True):
-            if entry.future.done():
-                continue
-            if isinstance(result, Exception):
-                entry.future.set_exception(result)
-            else:
-                entry.future.set_result(result)
-        self._done()
+            _resolve(entry.future, result)
+        self._done(lane)
 
-    def _run_jobs(self, jobs: list[_Job]) -> Callable[[], None]:
-        outcomes: list[tuple[_Job, Any, BaseException | None]] = []
-        locked: StorageUnavailable | None = None
+    def _fail(self, lane: _Lane, batch: list[_Entry], error: Exception) -> None:
+        self._settling.distrust()
+        if isinstance(error, Unreachable):
+            # Whoever waits behind these would wait for the same in vain.
+            batch = batch + [self._entries.popleft() for _ in range(len(self._entries))]
+        for entry in batch:
+            _resolve(entry.future, error)
+        self._done(lane)
+
+    # A batch of a local store: the statements in the loop, waiting in the thread.
+
+    def _begin(self, lane: _Lane, batch: list[_Entry]) -> None:
+        try:
+            if lane.store.begin(wait=False):
+                self._apply(lane, batch)
+            else:
+                lane.hand(lambda: self._begin_waiting(lane, batch))
+        except StorageUnavailable as error:
+            self._fail(lane, batch, error)
+
+    def _begin_waiting(self, lane: _Lane, batch: list[_Entry]) -> Callable[[], None]:
+        try:
+            lane.store.begin(wait=True)
+        except Exception as error:
+            failure = error
+            return lambda: self._fail(lane, batch, failure)
+        return lambda: self._apply(lane, batch)
+
+    def _apply(self, lane: _Lane, batch: list[_Entry]) -> None:
+        try:
+            answers = self._settling.settle(lane.store, [entry.asked for entry in batch])
+        except Exception as error:
+            lane.store.rollback()
+            self._fail(lane, batch, error)
+            return
+        results: list[Any] = []
+        lane.hand(lambda: self._commit(lane, batch, results))
+        # While the disk is at work: by the time it is done, most or all of the answers are made.
+        results += [_finished(entry, answer) for entry, answer in zip(batch, answers, strict=True)]
+
+    def _commit(self, lane: _Lane, batch: list[_Entry], results: list[Any]) -> Callable[[], None]:
+        try:
+            lane.store.commit()
+        except Exception as error:
+            lane.store.rollback()
+            failure = error
+            return lambda: self._fail(lane, batch, failure)
+        return lambda: self._answer(lane, batch, results)
+
+    # A batch of a remote store: all of it in the thread.
+
+    def _watch(self, lane: _Lane) -> None:
+        if self._remote:
+            store = cast("SharedStore", lane.store)
+            lane.watch = self._loop.call_later(self._patience, store.interrupt)
+
+    def _run_batch(self, lane: _Lane, batch: list[_Entry]) -> Callable[[], None]:
+        asked = [entry.asked for entry in batch]
+
+        def attempt() -> list[Any]:
+            lane.store.begin(wait=False)
+            answers = self._settling.settle(lane.store, asked)
+            lane.store.commit()
+            return answers
+
+        try:
+            answers = persist(attempt, lane.store.rollback)
+        except Exception as error:
+            failure = error
+            return lambda: self._fail(lane, batch, failure)
+        return lambda: self._answer(lane, batch, [*map(_finished, batch, answers)])
+
+    # Work of other kinds.
+
+    def _run_jobs(self, lane: _Lane, jobs: list[_Job]) -> Callable[[], None]:
+        outcomes: list[Any] = []
+        given_up: dict[bool, StorageUnavailable] = {}
         for job in jobs:
             try:
-                if job.begin is self._begin_writing and locked is not None:
-                    # One wait for the database a turn: who only reads is behind these writers.
-                    raise locked
-                try:
-                    job.begin()
-                except StorageUnavailable as error:
-                    locked = error
-                    raise
-                result = job.work(self._store)
-                self._store.commit()
-                outcomes.append((job, result, None))
+                outcomes.append(persist(lambda: _attempt(lane, job, given_up), lane.store.rollback))  # noqa: B023
             except Exception as error:
-                self._store.rollback()
-                outcomes.append((job, None, error))
+                outcomes.append(error)
 
         def deliver() -> None:
-            for job, result, error in outcomes:
-                if job.future.done():
-                    continue
-                if error is None:
-                    job.future.set_result(result)
-                else:
-                    job.future.set_exception(error)
-            self._done()
+            for job, outcome in zip(jobs, outcomes, strict=True):
+                _resolve(job.future, outcome)
+            self._done(lane)
 
         return deliver
 
-    # Inside a transaction.
 
-    def _settle(self, batch: list[_Entry]) -> list[Any]:
-        version = self._store.control().version
-        if version != self._keys_version:
-            # Another process changed keys: what was remembered may let an ended one through.
-            self._keys.clear()
-            self._keys_version = version
-        openings = [entry.asked for entry in batch if isinstance(entry.asked, Opening)]
-        refreshings = [entry.asked for entry in batch if isinstance(entry.asked, Refreshing)]
-        opened = iter(self._open_all(openings) if openings else ())
-        refreshed = iter(self._refresh_all(refreshings) if refreshings else ())
-        return [next(opened) if isinstance(entry.asked, Opening) else next(refreshed) for entry in batch]
+def _attempt(lane: _Lane, job: _Job, given_up: dict[bool, StorageUnavailable]) -> Any:
+    """One job in its transaction. What kind of transaction could not begin is not waited for again this turn."""
+    if job.reads in given_up:
+        raise given_up[job.reads]
+    try:
+        lane.begin(job)
+    except StorageUnavailable as error:
+        given_up[job.reads] = error
+        if isinstance(error, Unreachable):
+            given_up[not job.reads] = error
+        raise
+    result = job.work(lane.store)
+    lane.store.commit()
+    return result
 
-    def _open_all(self, openings: list[Opening]) -> list[Any]:
-        grants: list[Grant] = []
-        answers: list[Any] = []
-        latest: dict[str, int] = {}
-        for asked in openings:
-            key = self._key(self._store, asked.grant.key_id)
-            if key is None or not is_usable(key, asked.now):
-                answers.append(InvalidCredentials("the key ended while the exchange was under way"))
-            else:
-                latest[key.key_id] = len(answers)
-                grants.append(asked.grant)
-                answers.append(Opened(key, 0))
-        self._store.add_grants(grants)
-        newcomers = Counter(grant.key_id for grant in grants)
-        for key_id, position in latest.items():
-            closed = self._make_room(key_id, newcomers[key_id], openings[position].now)
-            if closed:
-                answers[position] = Opened(answers[position].key, closed)
-        return answers
 
-    def _make_room(self, key_id: str, newcomers: int, now: int) -> int:
-        """Close what is over the key's cap; returns how many were."""
-        known = self._live.get(key_id)
-        live = self._store.count_grants(key_id) if known is None else known + newcomers
-        if known is not None and excess_grants(live, self._policy):
-            # The count is ours alone: it drifts by what was revoked, pruned, and opened by others.
-            live = self._store.count_grants(key_id)
-        self._live[key_id] = live
-        excess = excess_grants(live, self._policy)
-        if not excess:
-            return 0
-        closing = closing_order(self._store.grant_ages(key_id), excess)
-        self._store.delete_grants([GrantRef(key_id, grant_id) for grant_id in closing])
-        self._store.append_audit(now, [audit.GrantsClosed(key_id, len(closing))])
-        self._live[key_id] = live - len(closing)
-        return len(closing)
-
-    def recount(self) -> None:
-        """Forget how many grants each key has; called after pruning."""
-        self._live.clear()
-
-    def _refresh_all(self, refreshings: list[Refreshing]) -> list[Refreshed]:
-        """Decide each in turn on the state that the one before it left, then store what changed.
-
-        Where another node changed a grant meanwhile, those are read and decided again: the loser of a race sees a
-        retry.
-        """
-        answers: dict[int, Refreshed] = {}
-        undecided = list(range(len(refreshings)))
-        while undecided:
-            refs = list({refreshings[i].ref: None for i in undecided})
-            before = self._store.grants(refs)
-            state: dict[GrantRef, Grant | None] = {ref: before.get(ref) for ref in refs}
-            decided: list[tuple[int, Refreshed]] = []
-            for i in undecided:
-                asked = refreshings[i]
-                answer = self._decide(state[asked.ref], asked)
-                decided.append((i, answer))
-                if isinstance(answer.decision, Rotate | Replay):
-                    state[asked.ref] = answer.decision.grant
-            rotated = [
-                (before[ref].generation, grant)
-                for ref, grant in state.items()
-                if grant is not None and grant.generation != before[ref].generation
-            ]
-            saved = self._store.save_rotations(rotated) if rotated else set()
-            lost = {grant.ref for _, grant in rotated} - saved if len(saved) < len(rotated) else None
-            undecided = []
-            for i, answer in decided:
-                if lost and refreshings[i].ref in lost:
-                    undecided.append(i)
-                else:
-                    answers[i] = self._record(refreshings[i], answer)
-        return [answers[i] for i in range(len(refreshings))]
-
-    def _decide(self, grant: Grant | None, asked: Refreshing) -> Refreshed:
-        if grant is None or not hmac.compare_digest(generation_tag(grant.seed, asked.generation), asked.tag):
-            return Refreshed(Dead("unknown"), None, None)
-        key = self._key(self._store, grant.key_id)
-        policy = self._policy.with_retry_window(key.retry_window if key else None)
-        usable = key is not None and is_usable(key, asked.now) and allows_ip(key, asked.address)
-        return Refreshed(decide_refresh(grant, asked.generation, asked.now, policy, key_usable=usable), key, None)
-
-    def _record(self, asked: Refreshing, answer: Refreshed) -> Refreshed:
-        """Carry out what a decision asks for beyond the grant's new generation."""
-        decision = answer.decision
-        if not isinstance(decision, Replay | Ahead):
-            return answer
-        grant = decision.grant
-        ids = (grant.grant_id.hex(), grant.key_id, asked.generation, grant.generation)
-        if isinstance(decision, Ahead):
-            self._store.append_audit(asked.now, [audit.RefreshAhead(*ids)])
-            return answer
-        if not self._store.revoke_grant(grant):
-            return answer
-        self._store.append_audit(asked.now, [audit.RefreshReplayed(*ids)])
-        until = asked.now + self._policy.revocation_lifetime
-        return answer._replace(revocation=self._store.add_revocation("grant", grant.grant_id.hex(), until))
-
-    def _key(self, store: Store, key_id: str) -> ApiKey | None:
-        key = self._keys.get(key_id)
-        if key is None:
-            key = store.key(key_id)
-            if key is not None:
-                if len(self._keys) >= KEYS_KEPT:
-                    self._keys.clear()
-                self._keys[key_id] = key
-        return key
+def _resolve(future: "asyncio.Future[Any]", outcome: Any) -> None:
+    """Tell a caller, if he is still there."""
+    if future.done():
+        return
+    if isinstance(outcome, Exception):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)
 
 
 def _finished(entry: _Entry, answer: Any) -> Any:

@@ -14,6 +14,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import cast
 
 import platformdirs
 import uvloop
@@ -30,7 +31,7 @@ from hourpass.server.issuer import Issuer
 from hourpass.server.keys import Secrets, SigningKeys, prepare
 from hourpass.server.ledger import Ledger
 from hourpass.server.sealing import MasterKey, load_master_key
-from hourpass.server.store import Store, transaction
+from hourpass.server.store import SharedStore, Store, transaction
 from hourpass.server.store.sqlite import SqliteStore
 from hourpass.server.telemetry import configure_logging, render_metrics
 
@@ -42,6 +43,12 @@ MAINTAIN_EVERY = 0.5
 
 PRUNE_EVERY = 300.0
 """Seconds between walks over the grants, give or take a fifth, so that nodes do not walk in step."""
+
+PRUNE_LEASE = 600_000
+"""Milliseconds for which the node that walked last goes on to be the one that walks: twice the time between walks."""
+
+CONNECTIONS = 2
+"""To a database that is shared: two batches under way keep its disk and this process busy at the same time."""
 
 GC_THRESHOLD = 20_000
 """Objects between two collections of the young ones; a request leaves no cycles behind."""
@@ -60,6 +67,8 @@ def open_store(settings: Settings, *, create: bool = True) -> Store:
     Raises:
         ConfigurationError: where the folder cannot be made, the file cannot be opened, or is not to be made.
     """
+    if settings.shares_database:
+        return open_shared_store(settings, create=create)
     url = settings.database_url
     path = Path(url.removeprefix("sqlite:")) if url else Path(settings.data) / "hourpass.db"
     if not create and not path.exists():
@@ -75,6 +84,28 @@ def open_store(settings: Settings, *, create: bool = True) -> Store:
         return SqliteStore(path, durability=settings.durability)
     except StorageUnavailable as error:
         raise ConfigurationError(f"cannot open {path}: {error.detail}") from error
+
+
+def open_shared_store(settings: Settings, *, create: bool = True) -> SharedStore:
+    """A connection to the database server that the settings name; its tables are not to be made where `create` is off.
+
+    Raises:
+        ConfigurationError: where it cannot be connected to, or has no tables and is not to get them here.
+    """
+    try:
+        from hourpass.server.store.postgres import PostgresStore  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise ConfigurationError("database_url: PostgreSQL needs an extra: pip install 'hourpass[postgres]'") from error
+    try:
+        store = PostgresStore(settings.database_url or "", durability=settings.durability)
+        if create:
+            make_data_folder(settings)
+        elif not store.is_migrated():
+            store.close()
+            raise ConfigurationError("no hourpass in this database: start the server, or name another with --database")
+    except StorageUnavailable as error:
+        raise ConfigurationError(f"cannot open the database: {error.detail}") from error
+    return store
 
 
 def make_data_folder(settings: Settings) -> None:
@@ -109,28 +140,36 @@ class _Running:
         self._settings = settings
         self._environ = environ
         self._clock = clock
+        self._node = os.urandom(8).hex()
+        self._lock: FileLock | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, app: App) -> Issuer:
         settings, now = self._settings, self._clock()
         make_data_folder(settings)
-        self._lock = FileLock(Path(settings.data) / "serve.lock")
+        if not settings.shares_database:
+            self._lock = FileLock(Path(settings.data) / "serve.lock")
+            try:
+                self._lock.acquire(blocking=False)
+            except Timeout:
+                raise ConfigurationError(f"another hourpass server runs on the data folder {settings.data}") from None
+        store = open_store(settings)
+        self._stores = [store]
         try:
-            self._lock.acquire(blocking=False)
-        except Timeout:
-            raise ConfigurationError(f"another hourpass server runs on the data folder {settings.data}") from None
-        store = self._store = open_store(settings)
-        try:
+            if settings.shares_database:
+                self._stores += [open_store(settings) for _ in range(CONNECTIONS - 1)]
             master, secrets = open_secrets(store, settings, self._environ, now, serving=True)
             store.begin_reading()
             signing_keys = SigningKeys(store.signing_keys(), master, settings.policy())
+            numbered_since = cast("SharedStore", store).numbered_since() if settings.shares_database else None
             store.commit()
-            self._ledger = Ledger(store, settings.policy())
-            self._issuer = Issuer(settings, self._ledger, secrets, signing_keys, master, app.counts, now)
+            self._ledger = Ledger(store, settings.policy(), remote=settings.shares_database, others=self._stores[1:])
+            self._issuer = Issuer(
+                settings, self._ledger, secrets, signing_keys, master, app.counts, now, numbered_since=numbered_since
+            )
             await self._issuer.observe(now)
         except BaseException:
-            store.close()
-            self._lock.release()
+            self._let_go()
             raise
         self._tasks = [
             asyncio.create_task(self._repeat(self._observe, OBSERVE_EVERY)),
@@ -144,8 +183,13 @@ class _Running:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._ledger.close()
-        self._store.close()
-        self._lock.release()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        for store in self._stores:
+            store.close()
+        if self._lock is not None:
+            self._lock.release()
 
     async def _repeat(self, work: Callable[[], Awaitable[None]], every: float) -> None:
         name = getattr(work, "__name__", "").lstrip("_")
@@ -162,13 +206,28 @@ class _Running:
         await self._issuer.observe(self._clock())
 
     async def _maintain(self) -> None:
-        await asyncio.to_thread(self._store.maintain)
+        await asyncio.to_thread(self._stores[0].maintain)
 
     async def _prune(self) -> None:
+        if not await self._leads("prune", PRUNE_LEASE):
+            self._issuer.revocations.prune(self._clock())
+            self._ledger.recount()
+            return
         after = await self._issuer.prune(GrantRef("", b""), self._clock())
         while after is not None:
             await asyncio.sleep(random.uniform(0.01, 0.05))  # noqa: S311 - jitter, not a secret
             after = await self._issuer.prune(after, self._clock())
+
+    async def _leads(self, work: str, lease: int) -> bool:
+        """Whether this node does what only one has to do; `lease` is in milliseconds."""
+        if not self._settings.shares_database:
+            return True
+        now = self._clock()
+
+        def take(store: Store) -> bool:
+            return cast("SharedStore", store).take_lease(work, self._node, now, now + lease)
+
+        return await self._ledger.run(take)
 
 
 def create_app(

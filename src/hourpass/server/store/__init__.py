@@ -4,16 +4,33 @@ A store belongs to one thread at a time: the ledger's. Every method but `beginâ€
 transaction. Each may raise `StorageUnavailable`, after which the caller rolls back.
 """
 
-from collections.abc import Iterator, Sequence
+import hashlib
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from hourpass.core.api_key import ApiKey
 from hourpass.core.audit import Event
+from hourpass.core.errors import ConfigurationError, StorageUnavailable
 from hourpass.core.grant import Grant, GrantAge, GrantRef
 from hourpass.core.revocation import Kind, Revocation
 from hourpass.core.signing_key import SigningKey
+
+PAUSES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+"""Seconds, at most, before each further attempt at a transaction that met another one."""
+
+T = TypeVar("T")
+
+
+class TransactionConflict(StorageUnavailable):
+    """Another transaction was in the way of this one, which is undone; the same again may well succeed."""
+
+
+class Unreachable(StorageUnavailable):
+    """No connection to the database can be made."""
 
 
 class Control(NamedTuple):
@@ -54,7 +71,10 @@ class Store(Protocol):
     """What the use cases need of a database."""
 
     def begin(self, *, wait: bool) -> bool:
-        """Start a transaction that writes. False where another writer is at it and `wait` is false."""
+        """Start a transaction that writes; one that waits is the only one of its kind in all processes.
+
+        False where another writer is at it, this one cannot go on beside it, and `wait` is false.
+        """
 
     def begin_reading(self) -> None:
         """Start a transaction that sees one moment, holds up nobody and is held up by nobody."""
@@ -166,6 +186,19 @@ class Store(Protocol):
         """Let go of the database."""
 
 
+class SharedStore(Store, Protocol):
+    """A store over a network, which several servers share."""
+
+    def numbered_since(self) -> int:
+        """Since when revocations are numbered without a break, in epoch milliseconds."""
+
+    def take_lease(self, name: str, holder: str, now: int, until: int) -> bool:
+        """Take or renew the lease of a name until an instant. False where another holder has it now."""
+
+    def interrupt(self) -> None:
+        """Make a statement that waits for a frozen database fail. The one method for another thread to call."""
+
+
 @contextmanager
 def transaction(store: Store) -> Iterator[Store]:
     """One transaction that writes: committed at the end, undone if anything goes wrong."""
@@ -178,9 +211,32 @@ def transaction(store: Store) -> Iterator[Store]:
         raise
 
 
-def load_queries() -> dict[str, str]:
-    """The named queries: name -> SQL."""
-    text = resources.files(__name__).joinpath("sql", "queries.sql").read_text("utf-8")
+def persist(attempt: Callable[[], T], undo: Callable[[], None]) -> T:
+    """What an attempt at a transaction returns; where it met another one it is undone and made again, a few times.
+
+    Raises:
+        TransactionConflict: where every attempt met another one; and what else the attempt raises. All is undone then.
+    """
+    for pause in (*PAUSES, None):
+        try:
+            return attempt()
+        except TransactionConflict:
+            undo()
+            if pause is None:
+                raise
+            time.sleep(random.uniform(0, pause))  # noqa: S311 - jitter, not a secret
+        except BaseException:
+            undo()
+            raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def load_queries(dialect: str | None = None) -> dict[str, str]:
+    """The named queries, name -> SQL; those that a dialect has in words of its own take their places."""
+    folder = resources.files(__name__).joinpath("sql")
+    text = folder.joinpath("queries.sql").read_text("utf-8")
+    if dialect is not None:
+        text += folder.joinpath(dialect, "queries.sql").read_text("utf-8")
     queries = {}
     for block in text.split("-- name: ")[1:]:
         name, _, rest = block.partition("\n")
@@ -193,3 +249,24 @@ def load_migrations(dialect: str) -> list[tuple[str, str]]:
     folder = resources.files(__name__).joinpath("sql", dialect, "migrations")
     files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
     return [(file.name.removesuffix(".sql"), file.read_text("utf-8")) for file in files]
+
+
+def checksum(sql: str) -> str:
+    """By which a migration is recognised that was altered after it had been applied."""
+    return hashlib.sha256(sql.encode()).hexdigest()
+
+
+def unapplied(dialect: str, applied: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The migrations that a database still lacks: `(name, SQL)`. `applied` maps names to checksums.
+
+    Raises:
+        ConfigurationError: where the database is newer than this program, or an applied migration was altered.
+    """
+    migrations = load_migrations(dialect)
+    unknown = applied.keys() - {name for name, _ in migrations}
+    if unknown:
+        raise ConfigurationError(f"the database is newer than this program: it has migration {max(unknown)}")
+    for name, sql in migrations:
+        if name in applied and applied[name] != checksum(sql):
+            raise ConfigurationError(f"migration {name} was altered after it had been applied")
+    return [(name, sql) for name, sql in migrations if name not in applied]

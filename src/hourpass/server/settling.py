@@ -1,0 +1,241 @@
+"""Settling: what a ledger's transaction does for its batch of callers, and what is remembered between transactions.
+
+It carries out what `core.grant` decides, and holds no rule. Where two transactions settle at once, each in its thread,
+both may use what is remembered: nothing of it is believed beyond the version that it was read at.
+"""
+
+import hmac
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from hourpass.core import audit
+from hourpass.core.api_key import ApiKey, allows_ip, is_usable
+from hourpass.core.errors import InvalidCredentials
+from hourpass.core.grant import (
+    Ahead,
+    Dead,
+    Decision,
+    Grant,
+    GrantRef,
+    Replay,
+    Rotate,
+    closing_order,
+    decide_refresh,
+    excess_grants,
+    generation_tag,
+)
+from hourpass.core.policy import Policy
+from hourpass.core.revocation import Revocation
+from hourpass.server.store import Store
+
+KEYS_KEPT = 100_000
+"""API keys remembered between transactions. Reading one again costs a few microseconds."""
+
+Keys = dict[str, ApiKey]
+
+
+class Opening(msgspec.Struct, frozen=True):
+    """A grant to open, and when the exchange was asked for."""
+
+    grant: Grant
+    now: int
+
+
+class Refreshing(NamedTuple):
+    """A proven refresh token: its grant, generation and tag, and from where and when it was presented."""
+
+    ref: GrantRef
+    generation: int
+    tag: bytes
+    address: str | None
+    now: int
+
+
+class Refreshed(NamedTuple):
+    """The decision, with the key of the grant, and the revocation that a replay caused."""
+
+    decision: Decision
+    key: ApiKey | None
+    revocation: Revocation | None
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """The grant is open; `closed` others of its key had to make room."""
+
+    key: ApiKey
+    closed: int
+
+
+class Settling:
+    """The inside of transactions, for one ledger."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._version = -1
+        self._keys: Keys = {}
+        self._turning = threading.Lock()
+        self._live: dict[str, int] = {}
+
+    # What is remembered.
+
+    def remembered_key(self, key_id: str) -> ApiKey | None:
+        """A key as the last transaction saw it, if it did."""
+        return self._keys.get(key_id)
+
+    def key(self, store: Store, key_id: str) -> ApiKey | None:
+        """A key, read where it is not remembered; called before anything else was read in its transaction."""
+        return _key(store, self._keys, key_id)
+
+    def keys_at(self, version: int) -> Keys:
+        """The keys remembered at a version: none, where it is not the one that they were read at.
+
+        Whoever reads on fills the dictionary that he was given: if it was replaced meanwhile, by a transaction that saw
+        another version, then what he read under the old one goes with it.
+        """
+        with self._turning:
+            if version != self._version:
+                self._version, self._keys = version, {}
+            return self._keys
+
+    def distrust(self) -> None:
+        """A transaction failed: what was counted or remembered in it is not to be believed."""
+        self._version = -1
+        self._live.clear()
+
+    def recount(self) -> None:
+        """Forget how many grants each key has."""
+        self._live.clear()
+
+    # Inside a transaction.
+
+    def settle(self, store: Store, batch: Sequence[Opening | Refreshing]) -> list[Any]:
+        """Carry out a batch; the answers in its order, errors that are answers included."""
+        # Another process may have changed keys: what was remembered could let an ended one through.
+        keys = self.keys_at(store.control().version)
+        openings = [asked for asked in batch if isinstance(asked, Opening)]
+        refreshings = [asked for asked in batch if isinstance(asked, Refreshing)]
+        events: list[tuple[int, audit.Event]] = []
+        opened = iter(self._open_all(store, keys, openings, events) if openings else ())
+        refreshed = iter(self._refresh_all(store, keys, refreshings, events) if refreshings else ())
+        for at, event in events:
+            # Last, because whoever takes a number holds up all others who want one.
+            store.append_audit(at, [event])
+        return [next(opened) if isinstance(asked, Opening) else next(refreshed) for asked in batch]
+
+    def _open_all(
+        self, store: Store, keys: Keys, openings: list[Opening], events: list[tuple[int, audit.Event]]
+    ) -> list[Any]:
+        grants: list[Grant] = []
+        answers: list[Any] = []
+        latest: dict[str, int] = {}
+        for asked in openings:
+            key = _key(store, keys, asked.grant.key_id)
+            if key is None or not is_usable(key, asked.now):
+                answers.append(InvalidCredentials("the key ended while the exchange was under way"))
+            else:
+                latest[key.key_id] = len(answers)
+                grants.append(asked.grant)
+                answers.append(Opened(key, 0))
+        store.add_grants(grants)
+        newcomers = Counter(grant.key_id for grant in grants)
+        for key_id, position in latest.items():
+            closed = self._make_room(store, key_id, newcomers[key_id])
+            if closed:
+                events.append((openings[position].now, audit.GrantsClosed(key_id, closed)))
+                answers[position] = Opened(answers[position].key, closed)
+        return answers
+
+    def _make_room(self, store: Store, key_id: str, newcomers: int) -> int:
+        """Close what is over the key's cap; returns how many were."""
+        known = self._live.get(key_id)
+        live = store.count_grants(key_id) if known is None else known + newcomers
+        if known is not None and excess_grants(live, self._policy):
+            # The count is ours alone: it drifts by what was revoked, pruned, and opened by others.
+            live = store.count_grants(key_id)
+        self._live[key_id] = live
+        excess = excess_grants(live, self._policy)
+        if not excess:
+            return 0
+        closing = closing_order(store.grant_ages(key_id), excess)
+        store.delete_grants([GrantRef(key_id, grant_id) for grant_id in closing])
+        self._live[key_id] = live - len(closing)
+        return len(closing)
+
+    def _refresh_all(
+        self, store: Store, keys: Keys, refreshings: list[Refreshing], events: list[tuple[int, audit.Event]]
+    ) -> list[Refreshed]:
+        """Decide each in turn on the state that the one before it left, then store what changed.
+
+        Where another node changed a grant meanwhile, those are read and decided again: the loser of a race sees a
+        retry.
+        """
+        answers: dict[int, Refreshed] = {}
+        undecided = list(range(len(refreshings)))
+        while undecided:
+            refs = list({refreshings[i].ref: None for i in undecided})
+            before = store.grants(refs)
+            state: dict[GrantRef, Grant | None] = {ref: before.get(ref) for ref in refs}
+            decided: list[tuple[int, Refreshed]] = []
+            for i in undecided:
+                asked = refreshings[i]
+                answer = self._decide(store, keys, state[asked.ref], asked)
+                decided.append((i, answer))
+                if isinstance(answer.decision, Rotate | Replay):
+                    state[asked.ref] = answer.decision.grant
+            rotated = [
+                (before[ref].generation, grant)
+                for ref, grant in state.items()
+                if grant is not None and grant.generation != before[ref].generation
+            ]
+            saved = store.save_rotations(rotated) if rotated else set()
+            lost = {grant.ref for _, grant in rotated} - saved if len(saved) < len(rotated) else None
+            undecided = []
+            for i, answer in decided:
+                if lost and refreshings[i].ref in lost:
+                    undecided.append(i)
+                elif isinstance(answer.decision, Replay | Ahead):
+                    answers[i] = self._tell(store, refreshings[i], answer, events)
+                else:
+                    answers[i] = answer
+        return [answers[i] for i in range(len(refreshings))]
+
+    def _decide(self, store: Store, keys: Keys, grant: Grant | None, asked: Refreshing) -> Refreshed:
+        if grant is None or not hmac.compare_digest(generation_tag(grant.seed, asked.generation), asked.tag):
+            return Refreshed(Dead("unknown"), None, None)
+        key = _key(store, keys, grant.key_id)
+        policy = self._policy.with_retry_window(key.retry_window if key else None)
+        usable = key is not None and is_usable(key, asked.now) and allows_ip(key, asked.address)
+        return Refreshed(decide_refresh(grant, asked.generation, asked.now, policy, key_usable=usable), key, None)
+
+    def _tell(
+        self, store: Store, asked: Refreshing, answer: Refreshed, events: list[tuple[int, audit.Event]]
+    ) -> Refreshed:
+        """Carry out what a decision asks for beyond the grant's new generation."""
+        decision = answer.decision
+        if not isinstance(decision, Replay | Ahead):
+            return answer
+        grant = decision.grant
+        ids = (grant.grant_id.hex(), grant.key_id, asked.generation, grant.generation)
+        if isinstance(decision, Ahead):
+            events.append((asked.now, audit.RefreshAhead(*ids)))
+            return answer
+        if not store.revoke_grant(grant):
+            return answer
+        events.append((asked.now, audit.RefreshReplayed(*ids)))
+        until = asked.now + self._policy.revocation_lifetime
+        return answer._replace(revocation=store.add_revocation("grant", grant.grant_id.hex(), until))
+
+
+def _key(store: Store, keys: Keys, key_id: str) -> ApiKey | None:
+    key = keys.get(key_id)
+    if key is None:
+        key = store.key(key_id)
+        if key is not None:
+            if len(keys) >= KEYS_KEPT:
+                keys.clear()
+            keys[key_id] = key
+    return key

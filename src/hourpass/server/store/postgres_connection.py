@@ -1,0 +1,172 @@
+"""A connection to PostgreSQL, through psycopg: transactions, a bound on every wait, what errors mean.
+
+It knows no table but the row that administrators hold. The URL may hold a password, so it is shown nowhere.
+"""
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import psycopg
+from psycopg import errors
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import TransactionStatus
+
+from hourpass.core.errors import ConfigurationError, StorageUnavailable
+from hourpass.server.store import TransactionConflict, Unreachable, load_queries
+
+DEFAULTS = {
+    # Seconds after which a host is given up, each of several in turn.
+    "connect_timeout": "3",
+    # A host that vanished without a word is noticed within seconds, not after the kernel's two hours.
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "2",
+    "tcp_user_timeout": "5000",
+    # Of several hosts, the one that takes writes: after a failover the new primary is found by itself.
+    "target_session_attrs": "read-write",
+    "application_name": "hourpass",
+}
+"""What holds where the URL says nothing else; the names are libpq's."""
+
+WAITS_AND_PLANS = """
+set lock_timeout = 2000; -- milliseconds to wait for another writer before the caller is told to come back
+set statement_timeout = 5000;
+set idle_in_transaction_session_timeout = 10000; -- a server that froze in a transaction lets go of its rows
+set jit = off;
+-- A plan is made once and stays right: each row of a batch is looked up by the primary key, in the batch's order,
+-- however old the statistics are. That order is what keeps two batches from waiting for each other in a circle.
+set plan_cache_mode = force_generic_plan;
+set enable_hashjoin = off;
+set enable_mergejoin = off;
+set enable_seqscan = off;
+"""
+
+DURABILITY = {
+    # A server that waits for its replicas, too, keeps doing so.
+    "full": "select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'",
+    "normal": "set synchronous_commit = off",
+}
+
+Row = tuple[Any, ...]
+
+_Q = {name: sql.replace("?", "%s") for name, sql in load_queries("postgres").items()}
+
+
+class PostgresConnection:
+    """One connection, made anew where the server was restarted or replaced. The repr says nothing.
+
+    The URL may name several hosts, certificates and whatever else libpq knows.
+
+    Raises:
+        ConfigurationError: where the URL is none; Unreachable: where no host of it can be connected to.
+    """
+
+    def __init__(self, url: str, *, durability: Literal["full", "normal"] = "full") -> None:
+        try:
+            self._parameters: dict[str, Any] = {**DEFAULTS, **conninfo_to_dict(url)}
+        except psycopg.Error:
+            raise ConfigurationError("database_url: not a PostgreSQL URL") from None
+        self._settings = WAITS_AND_PLANS + DURABILITY[durability]
+        self._db = self._connect()
+
+    def __repr__(self) -> str:
+        """Without the URL."""
+        return f"{type(self).__name__}(…)"
+
+    def begin(self, *, wait: bool) -> bool:
+        """Start a transaction that writes.
+
+        One that waits is the only one of its kind in all processes. Those that do not wait go on beside it and each
+        other: they are for batches, which compare and swap row by row.
+        """
+        if wait:
+            # Whatever the database's default: it has to see what the one that it waited for left behind.
+            self._start("begin isolation level read committed")
+            try:
+                self._rows("hold_control")
+            except StorageUnavailable:
+                self.rollback()
+                raise
+        else:
+            self._start("begin")
+        return True
+
+    def begin_reading(self) -> None:
+        """Start a transaction that sees one moment."""
+        self._start("begin isolation level repeatable read read only")
+
+    def commit(self) -> None:
+        """Make the transaction durable."""
+        if self._execute("commit").statusmessage != "COMMIT":
+            raise StorageUnavailable("PostgreSQL: the transaction had failed before its commit")
+
+    def rollback(self) -> None:
+        """Undo. A connection that cannot even do that is given up, and the server undoes by itself."""
+        try:
+            if self._db.info.transaction_status != TransactionStatus.IDLE:
+                self._db.execute("rollback")
+        except psycopg.Error:
+            self._db.close()
+
+    def interrupt(self) -> None:
+        """Cut the line: a statement that waits for a frozen server, in another thread, fails at once."""
+        with contextlib.suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(self._db.fileno())) as line:
+            line.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._db.close()
+
+    def _connect(self) -> psycopg.Connection[Row]:
+        try:
+            db = psycopg.connect(**self._parameters, autocommit=True, prepare_threshold=1)
+            db.execute(self._settings)
+        except psycopg.Error as error:
+            raise Unreachable(_words(error)) from None  # a traceback would show the parameters
+        return db
+
+    def _start(self, begin: str) -> None:
+        if not self._db.closed:
+            try:
+                self._db.execute(begin)
+            except psycopg.OperationalError:
+                # The server was restarted, or the line was cut while nobody used it.
+                self._db.close()
+            else:
+                return
+        self._db = self._connect()
+        self._execute(begin)
+
+    def _rows(self, name: str, *parameters: Any) -> list[Row]:
+        with _storage_errors():
+            return self._db.execute(_Q[name], parameters, binary=True).fetchall()
+
+    def _run(self, name: str, *parameters: Any) -> int:
+        """How many rows a statement changed."""
+        with _storage_errors():
+            return self._db.execute(_Q[name], parameters).rowcount
+
+    def _execute(self, sql: str, parameters: Sequence[Any] | None = None) -> psycopg.Cursor[Row]:
+        with _storage_errors():
+            return self._db.execute(sql, parameters)
+
+
+@contextlib.contextmanager
+def _storage_errors() -> Iterator[None]:
+    try:
+        yield
+    except (errors.SerializationFailure, errors.DeadlockDetected) as error:
+        raise TransactionConflict(_words(error)) from error
+    except psycopg.IntegrityError:
+        raise
+    except psycopg.Error as error:
+        raise StorageUnavailable(_words(error)) from error
+
+
+def _words(error: psycopg.Error) -> str:
+    """What the server says, without the detail, which may quote a row."""
+    said = error.diag.message_primary or str(error).strip().partition("\n")[0]
+    return f"PostgreSQL: {error.sqlstate or 'connection'}: {said}"

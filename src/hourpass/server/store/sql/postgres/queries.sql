@@ -1,0 +1,64 @@
+-- What PostgreSQL is asked in words of its own; every other query is the common one of that name.
+-- A batch is one statement: its rows come as arrays, in the order of keys and ids, and are locked in that order.
+
+-- name: add_grants
+-- Open a batch of grants.
+insert into grants (grant_id, key_id, generation, seed, superseded, scope, created_at, idle_expires_at, expires_at)
+select * from unnest(
+    ?::bytea[], ?::text[], ?::bigint[], ?::bytea[], ?::bytea[], ?::text[], ?::bigint[], ?::bigint[], ?::bigint[])
+
+-- name: grants
+-- Those of a batch of grants that exist.
+select g.grant_id, g.key_id, g.generation, g.seed, g.superseded, g.scope, g.created_at, g.idle_expires_at, g.expires_at,
+    g.revoked_at, g.revoked_why
+from unnest(?::text[], ?::bytea[]) as asked (key_id, grant_id)
+join grants g on g.key_id = asked.key_id and g.grant_id = asked.grant_id
+
+-- name: rotate_grants
+-- Move a batch of grants on, each unless it was moved or revoked meanwhile.
+update grants g set generation = r.generation, superseded = r.superseded, idle_expires_at = r.idle_expires_at
+from unnest(?::text[], ?::bytea[], ?::bigint[], ?::bigint[], ?::bytea[], ?::bigint[])
+    as r (key_id, grant_id, decided_on, generation, superseded, idle_expires_at)
+where g.key_id = r.key_id and g.grant_id = r.grant_id and g.generation = r.decided_on and g.revoked_at is null
+returning g.key_id, g.grant_id
+
+-- name: delete_grants
+-- Close or prune a batch of grants.
+delete from grants g using unnest(?::text[], ?::bytea[]) as gone (key_id, grant_id)
+where g.key_id = gone.key_id and g.grant_id = gone.grant_id
+
+-- name: hold_control
+-- Be the only one who administers, until the end of the transaction.
+select 1 from control for update
+
+-- name: control
+-- What a process polls: the version of the keys, and the newest revocation.
+select version, last_revocation from control
+
+-- name: numbered_since
+-- Since when revocations are numbered without a break.
+select numbered_since from control
+
+-- name: begin_numbering
+-- Say since when, the first time.
+update control set numbered_since = ? where numbered_since = 0
+
+-- name: add_revocation
+-- Put an entry into the revocation list, under a number that nobody sees before all lower ones.
+with numbered as (update control set last_revocation = last_revocation + 1 returning last_revocation)
+insert into revocations (n, kind, value, until) select last_revocation, ?, ?, ? from numbered returning n
+
+-- name: add_audit
+-- Append to the audit trail, under a number that nobody sees before all lower ones.
+with numbered as (update control set last_audit = last_audit + 1 returning last_audit)
+insert into audit (n, at, event, key_id, grant_id, detail) select last_audit, ?, ?, ?, ?, ? from numbered
+
+-- name: last_audit
+-- The newest number of the audit trail.
+select last_audit from control
+
+-- name: take_lease
+-- Take or renew a lease that nobody else holds at this moment.
+insert into leases (name, holder, until) values (?, ?, ?)
+on conflict (name) do update set holder = excluded.holder, until = excluded.until
+where leases.holder = excluded.holder or leases.until <= ?

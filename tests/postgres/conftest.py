@@ -1,0 +1,152 @@
+"""What the PostgreSQL tests share: the test run's servers, an empty database for each test, stores that end with it."""
+
+import json
+import os
+from base64 import b64encode
+from pathlib import Path
+
+import psycopg
+import pytest
+from tests.conftest import clean_environment, run_command
+from tests.postgres.cluster import clusters_of
+
+from hourpass.server.app import App
+from hourpass.server.config import Settings
+from hourpass.server.serve import _Running
+from hourpass.server.store.postgres import PostgresStore
+from hourpass.testing import Clock
+
+NOW = 1_800_000_000_000
+MASTER_KEY = b64encode(bytes(range(32))).decode()
+
+
+@pytest.fixture
+def clusters(request):
+    """All servers of this test run; `clusters.new()` is one of one's own."""
+    return clusters_of(request.config)
+
+
+@pytest.fixture
+def cluster(clusters):
+    """The server that the tests share, of the newest version."""
+    return clusters.shared(18)
+
+
+class Database:
+    """A database of the test's own. Its stores are closed with the test."""
+
+    remote = True
+
+    def __init__(self, cluster) -> None:
+        self.cluster = cluster
+        self.name = cluster.create_database()
+        self.url = cluster.url(self.name)
+        self.stores: list[PostgresStore] = []
+
+    def open(self, **more: str) -> PostgresStore:
+        """A store as it is before anything was migrated; more of its URL as keywords."""
+        self.stores.append(PostgresStore(self.cluster.url(self.name, **more)))
+        return self.stores[-1]
+
+    def connect(self) -> PostgresStore:
+        store = self.open()
+        store.migrate(NOW)
+        return store
+
+    def run(self, sql: str, *parameters: object) -> list[tuple]:
+        return self.cluster.run(sql, self.name, *parameters)
+
+    def close(self) -> None:
+        for store in self.stores:
+            store.rollback()
+            store.close()
+
+
+@pytest.fixture
+def database(cluster):
+    database = Database(cluster)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def own_database(clusters):
+    """A database on a server of the test's own, which it may stop and freeze."""
+    cluster = clusters.new()
+    database = Database(cluster)
+    yield database
+    database.close()
+    cluster.stop()
+
+
+class LocalNode:
+    """A server in this process, whose background work runs when the test says so."""
+
+    def __init__(self, url: str, data: Path, clock: Clock) -> None:
+        settings = Settings(data=str(data), database_url=url, issuer="http://hourpass.test", master_key=MASTER_KEY)
+        self.running = _Running(settings, {}, clock)
+        self.app = App(settings, clock, self.running.start, self.running.stop, lambda *_: None)
+
+    @property
+    def pruned(self) -> int:
+        return self.app.counts["grants_pruned"]
+
+
+class LocalNodes:
+    """Starts servers in this process on one database, with one clock."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self._url = url
+        self._folder = folder
+        self.clock = Clock()
+        self.started: list[LocalNode] = []
+
+    async def __call__(self, name: str) -> LocalNode:
+        node = LocalNode(self._url, self._folder / name, self.clock)
+        await node.app.start()
+        for task in node.running._tasks:
+            task.cancel()
+        self.started.append(node)
+        return node
+
+
+@pytest.fixture
+async def local_nodes(database, tmp_path):
+    nodes = LocalNodes(database.url, tmp_path)
+    yield nodes
+    for node in nodes.started:
+        await node.app.stop()
+
+
+class Nodes:
+    """Servers on one database, and the command beside them. All know the master key from their environment."""
+
+    def __init__(self, serve, database: Database, data: Path) -> None:
+        self._serve = serve
+        self._data = data
+        self._url = database.url
+        self._environment = {"HOURPASS_MASTER_KEY": b64encode(os.urandom(32)).decode()}
+        self.running: list = []
+
+    def start(self, **flags: object):
+        flags = {"database": self._url, "issuer": "https://auth.example.com", "exchange_limit": 0, **flags}
+        self.running.append(self._serve(environment=self._environment, **flags))
+        return self.running[-1]
+
+    def command(self, *arguments: str) -> str:
+        where = ("--data", str(self._data), "--database", self._url)
+        return run_command(*arguments, *where, env=clean_environment(**self._environment)).stdout
+
+    def create_key(self) -> dict[str, str]:
+        return json.loads(self.command("keys", "create", "--name", "test", "--json"))
+
+    def generations(self) -> dict[str, int]:
+        """What the database says of every grant that is not revoked."""
+        with psycopg.connect(self._url) as db:
+            rows = db.execute("select encode(grant_id, 'hex'), generation from grants where revoked_at is null")
+            return dict(rows.fetchall())
+
+
+@pytest.fixture
+def nodes(serve, own_database, tmp_path):
+    return Nodes(serve, own_database, tmp_path / "command")

@@ -1,0 +1,81 @@
+"""How grants lie in the database: a rotation stays on its page, touches no index, and finds its row by the key."""
+
+import os
+import time
+
+from tests.postgres.conftest import NOW
+
+from hourpass.core.grant import GrantRef, decide_refresh, new_grant_id, open_grant
+from hourpass.core.policy import HOUR, Policy
+from hourpass.server.ledger import BATCH_LIMIT
+
+POLICY = Policy()
+GRANTS = 2_048
+HOURS = 12
+
+
+def counted(database, columns: str) -> tuple[int, ...]:
+    """What the server counted. Each connection reports when it ends."""
+    for store in database.stores:
+        store.close()
+    while database.run("select 1 from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"):
+        time.sleep(0.01)
+    return database.run(f"select {columns} from pg_stat_user_tables where relname = 'grants'")[0]
+
+
+def test_every_rotation_of_a_clients_hourly_rhythm_is_in_place(database):
+    """Whole pages in one transaction: the clients that exchanged together come back together."""
+    store = database.connect()
+    made = [
+        open_grant(
+            grant_id=new_grant_id(NOW + number // 16, os.urandom(10)),
+            seed=os.urandom(16),
+            key_id="0aZkey000001",
+            scope=None,
+            now=NOW,
+            policy=POLICY,
+        )
+        for number in range(GRANTS)
+    ]
+    batches = [made[start : start + BATCH_LIMIT] for start in range(0, GRANTS, BATCH_LIMIT)]
+    for batch in batches:
+        store.begin(wait=False)
+        store.add_grants(batch)
+        store.commit()
+    index = database.run("select pg_indexes_size('grants')")
+
+    for hour in range(1, HOURS + 1):
+        for number, batch in enumerate(batches):
+            decided = [decide_refresh(grant, grant.generation, NOW + hour * HOUR, POLICY).grant for grant in batch]
+            store.begin(wait=False)
+            store.save_rotations([(grant.generation - 1, grant) for grant in decided])
+            store.commit()
+            batches[number] = decided
+
+    assert counted(database, "n_tup_upd, n_tup_hot_upd") == (GRANTS * HOURS, GRANTS * HOURS)
+    assert database.run("select pg_indexes_size('grants')") == index
+
+
+def test_the_only_index_is_on_what_never_changes(database):
+    database.connect()
+
+    indexes = database.run("select indexdef from pg_indexes where tablename = 'grants'")
+
+    assert [sql.partition(" USING ")[2] for (sql,) in indexes] == ["btree (key_id, grant_id)"]
+
+
+def test_a_batch_looks_each_row_up_by_its_key_however_little_the_planner_knows(database):
+    """Nothing was ever analysed here: a plan made from that would read the whole table, and lock in another order."""
+    store = database.connect()
+    grants = [
+        open_grant(grant_id=bytes([n] * 16), seed=bytes(16), key_id="k", scope=None, now=NOW, policy=POLICY)
+        for n in range(200)
+    ]
+    store.begin(wait=False)
+    store.add_grants(grants)
+    store.grants([grant.ref for grant in grants])
+    store.save_rotations([(0, grant._replace(generation=1)) for grant in grants])
+    store.delete_grants([GrantRef("k", grants[0].grant_id)])
+    store.commit()
+
+    assert counted(database, "seq_tup_read, idx_scan") == (0, 401)
