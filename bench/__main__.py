@@ -4,51 +4,21 @@ Prints a table with the budgets, writes bench/results/<date>.json and .svg. ARGS
 """
 
 import argparse
-import datetime as dt
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from bench.grants import database_mb, fill
+from bench.grants import ISSUER, TOKENS, Refreshing, database_mb, fill
 from bench.latency import latency
-from bench.plot import plot
 from bench.proxy import forward_auth, nginx_binary
 from bench.servers import SERVER_CORE, Hourpass, Trivial, pinned
+from bench.table import Row, interleaved, keep, median, show, spread
 
-RESULTS = Path(__file__).parent / "results"
-
-
-def median(rounds, name):
-    return statistics.median(figures[name] for figures in rounds)
-
-
-def spread(values):
-    return f"{min(values):.2f}–{max(values):.2f}"
-
-
-class Row:
-    """One line of the table: a figure, its budgets, and whether the first one holds."""
-
-    def __init__(self, name, value, first, aim, note="", *, at_most=False):
-        self.name, self.value, self.first, self.aim, self.note, self.at_most = name, value, first, aim, note, at_most
-
-    def holds(self, budget):
-        return self.value <= budget if self.at_most else self.value >= budget
-
-
-def interleaved(rounds, contenders):
-    """Run each contender once a round: name -> its figures, round by round."""
-    figures = {name: [] for name in contenders}
-    for number in range(rounds):
-        for name, run in contenders.items():
-            figures[name].append(run())
-        print(f"  round {number + 1} of {rounds}", file=sys.stderr)
-    return figures
+DEFAULT_SERVER = "uvicorn"
+"""The budgets are for what people get; the other server's figures are shown beside them."""
 
 
 def measure(options, work):
@@ -60,18 +30,13 @@ def measure(options, work):
     parts = raw["parts"] = json.loads(process.communicate(timeout=300)[0])
 
     for http_server in ("uvicorn", "granian"):
+        budgets = http_server == DEFAULT_SERVER
         trivial = Trivial(http_server)
-        server = Hourpass(http_server, work / http_server, http_server=http_server)
+        server = Hourpass(http_server, work / http_server, http_server=http_server, issuer=ISSUER)
         normal = Hourpass("normal", work / f"{http_server}-normal", http_server=http_server, durability="normal")
         idle = server.memory_mb()
-        pairs = [server.exchange_once() for _ in range(200)]
-        tokens = work / f"{http_server}.tokens"
-        tokens.write_text("\n".join(pair["refresh_token"] for pair in pairs))
-        access_token = pairs[0]["access_token"]
-
-        def refresh(connections, server=server, tokens=tokens):
-            tokens.write_text("\n".join(server.exchange_once()["refresh_token"] for _ in range(200)))
-            return server.refresh(seconds, connections, tokens)
+        access_token = server.exchange_once()["access_token"]
+        ordered, shuffled = Refreshing(server, TOKENS), Refreshing(server, TOKENS, shuffled=True)
 
         for connections in (16, 64):
             print(f"{http_server}, {connections} connections", file=sys.stderr)
@@ -81,7 +46,8 @@ def measure(options, work):
                     "trivial post": lambda c=connections, t=trivial: t.post(seconds, c),
                     "exchange": lambda c=connections, s=server: s.exchange(seconds, c),
                     "exchange, normal": lambda c=connections, s=normal: s.exchange(seconds, c),
-                    "refresh": lambda c=connections: refresh(c),
+                    "refresh": lambda c=connections, r=ordered: r.load(seconds, c),
+                    "refresh in any order": lambda c=connections, r=shuffled: r.load(seconds, c),
                     "trivial get": lambda c=connections, t=trivial: t.get(seconds, c),
                     "verify": lambda c=connections, s=server, t=access_token: s.verify(seconds, c, t),
                 },
@@ -101,20 +67,28 @@ def measure(options, work):
             ):
                 speed = median(figures[name], "per_second")
                 note = f"{limits[name]:.0f} / {cpu[name]:.0f} us, {speed:.0f}/s"
-                rows.append(Row(f"{what} ({where})", limits[name] / cpu[name], first, aim, note))
+                budget = (first, aim) if budgets else ()
+                rows.append(Row(f"{what} ({where})", limits[name] / cpu[name], *budget, note=note))
+            note = f"{cpu['refresh in any order']:.0f} us"
+            value = limits["refresh"] / cpu["refresh in any order"]
+            rows.append(Row(f"refresh, the grants in any order ({where})", value, note=note))
             if connections == 64:
                 ratios = [
                     full["per_second"] / norm["per_second"]
                     for full, norm in zip(figures["exchange"], figures["exchange, normal"], strict=True)
                 ]
                 full_to_normal = statistics.median(ratios)
-                rows.append(Row(f"FULL / NORMAL, exchange ({where})", full_to_normal, 0.85, 0.95, spread(ratios)))
+                budget = (0.85, 0.95) if budgets else ()
+                rows.append(Row(f"FULL / NORMAL, exchange ({where})", full_to_normal, *budget, note=spread(ratios)))
                 for name in ("exchange", "refresh"):
                     tails = [figure["p99_ms"] / figure["p50_ms"] for figure in figures[name]]
                     worst = f"p50 {median(figures[name], 'p50_ms'):.1f}, p99 {median(figures[name], 'p99_ms'):.1f} ms"
                     tail = statistics.median(tails)
-                    rows.append(Row(f"p99 / p50 of the {name} ({where})", tail, 5.0, 2.5, worst, at_most=True))
-        rows.append(Row(f"memory, idle server, MB ({http_server})", idle, 100, 60, at_most=True))
+                    budget = (5.0, 2.5) if budgets else ()
+                    rows.append(Row(f"p99 / p50 of the {name} ({where})", tail, *budget, note=worst, at_most=True))
+        rows.append(
+            Row(f"memory, idle server, MB ({http_server})", idle, *((100, 60) if budgets else ()), at_most=True)
+        )
         for each in (trivial, server, normal):
             each.stop()
 
@@ -138,30 +112,20 @@ def behind_nginx(options, work, raw):
             raw[f"nginx, {where}"] = figures
             ratios = [h["per_second"] / k["per_second"] for h, k in zip(*figures.values(), strict=True)]
             name = f"nginx auth_request: hourpass / constant ({where})"
-            rows.append(Row(name, statistics.median(ratios), 0.75, 0.90, spread(ratios)))
+            budget = (0.75, 0.90) if http_server == DEFAULT_SERVER else ()
+            rows.append(Row(name, statistics.median(ratios), *budget, note=spread(ratios)))
     return rows
 
 
 def growth(options, work, raw):
     print(f"growth: 10 k and {options.grants:,} grants", file=sys.stderr)
-    servers, tokens = {}, {}
-    for name, count in (("few", 10_000), ("many", options.grants)):
-        server = servers[name] = Hourpass(name, work / name, issuer="http://bench")
-        tokens[name] = fill(work / name, server.key_id, count, tokens=min(count, 100_000), issuer="http://bench")
-
-    def load(name):
-        figures = servers[name].refresh(options.seconds, 16, tokens[name])
-        # Each run takes the next tokens of the list; those it used have moved on.
-        rest = tokens[name].read_text().split()[figures["requests"] :]
-        if len(rest) < 30_000:
-            rest = fresh(name)
-        tokens[name].write_text("\n".join(rest))
-        return figures
-
-    def fresh(name):
-        return fill(work / name, servers[name].key_id, 40_000, tokens=40_000, issuer="http://bench").read_text().split()
-
-    figures = interleaved(max(3, options.rounds // 2), {"few": lambda: load("few"), "many": lambda: load("many")})
+    servers = {name: Hourpass(name, work / name, issuer=ISSUER) for name in ("few", "many")}
+    few = Refreshing(servers["few"], 10_000, shuffled=True)
+    many = Refreshing(servers["many"], options.grants, shuffled=True)
+    figures = interleaved(
+        max(3, options.rounds // 2),
+        {"few": lambda: few.load(options.seconds, 16), "many": lambda: many.load(options.seconds, 16)},
+    )
     raw["growth"] = figures
     ratios = [m["per_second"] / f["per_second"] for f, m in zip(figures["few"], figures["many"], strict=True)]
     cpu = f"cpu {median(figures['few'], 'cpu_us'):.0f} and {median(figures['many'], 'cpu_us'):.0f} us"
@@ -179,54 +143,17 @@ def growth(options, work, raw):
     return rows
 
 
-def show(rows):
-    width = max(len(row.name) for row in rows)
-    lines = [f"{'':{width}}  measured   first     aim"]
-    for row in rows:
-        sign = "≤" if row.at_most else "≥"
-        mark = "ok " if row.holds(row.first) else "NO "
-        mark = "aim" if row.holds(row.aim) else mark
-        lines.append(
-            f"{row.name:{width}}  {row.value:8.2f}  {sign}{row.first:6.2f}  {sign}{row.aim:6.2f}  {mark}  {row.note}"
-        )
-    return "\n".join(lines)
-
-
 def main():
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--grants", type=int, default=1_000_000)
-    parser.add_argument("--keep", action="store_true", help="write bench/results/")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="hourpass-bench-") as folder:
         rows, raw = measure(options, Path(folder))
     print(show(rows))
-    now = dt.datetime.now(dt.UTC)
-    machine = {
-        "python": platform.python_version(),
-        "cores": os.cpu_count(),
-        "cpu": cpu_name(),
-        "system": platform.system(),
-    }
-    result = {
-        "date": now.date().isoformat(),
-        "machine": machine,
-        "options": {"rounds": options.rounds, "seconds": options.seconds, "grants": options.grants},
-        "rows": [vars(row) for row in rows],
-        "raw": raw,
-    }
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{now.date().isoformat()}.json"
-    path.write_text(json.dumps(result, indent=1) + "\n")
-    plot(rows, path.with_suffix(".svg"))
-    print(f"\nwritten: bench/results/{path.name} and .svg")
-    return 0 if all(row.holds(row.first) for row in rows) else 1
-
-
-def cpu_name():
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unknown")
+    print(f"\nwritten: {keep(rows, options=vars(options), raw=raw)}")
+    return int(any(row.fails for row in rows))
 
 
 if __name__ == "__main__":

@@ -1,20 +1,26 @@
 """Databases with many grants, made through the store itself, and refresh tokens for them."""
 
 import os
+import random
 import time
 from pathlib import Path
 
-from hourpass.core.grant import decide_refresh, open_grant
+from hourpass.core.grant import GRANT_ID_ENTROPY, decide_refresh, new_grant_id, open_grant
 from hourpass.core.policy import HOUR, Policy
 from hourpass.server.config import Settings
 from hourpass.server.serve import open_secrets, open_store
 from hourpass.server.store import transaction
 
 BATCH = 500
+ISSUER = "http://bench"
+"""Tokens are minted here, for a server that must believe in the same issuer."""
+
+TOKENS = 50_000
+"""More than some seconds of load refresh. A grant that turns too often in a minute answers with the same pair again."""
 
 
 def fill(folder, key_id, count, *, refreshes=0, tokens=0, issuer=""):
-    """Open grants, rotate each hourly as a client would, and mint refresh tokens for some: the path of their list."""
+    """Open grants, rotate each hourly as a client would, and mint refresh tokens, for every so many of them."""
     settings = Settings(data=str(folder), durability="normal")
     store = open_store(settings)
     policy = Policy()
@@ -24,8 +30,16 @@ def fill(folder, key_id, count, *, refreshes=0, tokens=0, issuer=""):
     refresh_tokens = secrets.refresh_tokens(issuer)
     grants = []
     for _ in range(0, count, BATCH):
+        now += 1
         batch = [
-            open_grant(grant_id=os.urandom(16), seed=os.urandom(16), key_id=key_id, scope=None, now=now, policy=policy)
+            open_grant(
+                grant_id=new_grant_id(now, os.urandom(GRANT_ID_ENTROPY)),
+                seed=os.urandom(16),
+                key_id=key_id,
+                scope=None,
+                now=now,
+                policy=policy,
+            )
             for _ in range(BATCH)
         ]
         with transaction(store):
@@ -33,10 +47,11 @@ def fill(folder, key_id, count, *, refreshes=0, tokens=0, issuer=""):
         store.maintain()
         if refreshes:
             grants.extend(batch)
-        if len(minted) < tokens:
+        if tokens:
             second = now // 1000
             minted += [
-                refresh_tokens.mint(g.ref, g.seed, 0, issued_at=second, expires_at=second + 10**6) for g in batch
+                refresh_tokens.mint(g.ref, g.seed, 0, issued_at=second, expires_at=second + 10**6)
+                for g in batch[:: max(1, count // tokens)]
             ]
     for _ in range(refreshes):
         now += HOUR
@@ -48,9 +63,27 @@ def fill(folder, key_id, count, *, refreshes=0, tokens=0, issuer=""):
             grants[at : at + BATCH] = [grant for _, grant in rotated]
             store.maintain()
     store.close()
-    path = Path(folder) / "bench-tokens.txt"
-    path.write_bytes(b"\n".join(minted[:tokens]))
-    return path
+    return [token.decode() for token in minted]
+
+
+class Refreshing:
+    """Grants to refresh, run after run, each with the tokens that come next: so nearly every refresh is a rotation.
+
+    In the order in which the grants were opened, or in any. Where `grants` are few, the list goes round.
+    """
+
+    def __init__(self, server, grants, *, shuffled=False):
+        self._server = server
+        self._tokens = fill(server.folder, server.key_id, grants, tokens=min(grants, TOKENS), issuer=ISSUER)
+        if shuffled:
+            random.shuffle(self._tokens)
+
+    def load(self, seconds, connections):
+        path = Path(self._server.folder) / "bench-tokens.txt"
+        path.write_text("\n".join(self._tokens))
+        figures = self._server.load(seconds, connections, path="/auth/refresh", tokens=path, keep_tokens=True)
+        self._tokens = path.read_text().split()
+        return figures
 
 
 def database_mb(folder):

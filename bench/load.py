@@ -1,9 +1,11 @@
 """A load generator for one keep-alive HTTP/1.1 endpoint: `python -m bench.load SPEC.json`, the result on stdout.
 
-Each connection sends its next request when the last answer is complete. Bounded in time; loopback only.
+Each connection sends its next request when the last answer is complete. Bounded in time; loopback only. An answer
+counts as refused unless it is a 2xx one that holds what the specification expects.
 """
 
 import asyncio
+import itertools
 import json
 import sys
 import time
@@ -14,23 +16,43 @@ import uvloop
 
 
 class Traffic:
-    """What is sent: constant requests, or refreshes that go on with the token that the last answer brought."""
+    """What is sent: the same requests in turn, or refreshes that go on with the token that the last answer brought."""
 
     def __init__(self, spec):
-        self._constant = _request(spec["method"], spec["path"], spec["headers"], spec.get("body", "").encode())
+        method, path, headers = spec["method"], spec["path"], spec["headers"]
+        body = spec.get("body", "").encode()
+        authorized = [{"authorization": f"Bearer {token}"} for token in _lines(spec.get("access_tokens"))] or [{}]
+        self._constant = itertools.cycle([_request(method, path, {**headers, **each}, body) for each in authorized])
         self._spec = spec
-        self._tokens = deque(Path(spec["tokens"]).read_text().split()) if spec.get("tokens") else None
+        self._tokens = deque(_lines(spec["tokens"])) if spec.get("tokens") else None
+        self._before, self._after = spec.get("template", '{"refreshToken":"%s"}').encode().split(b"%s")
+        self._field = b'"%b":"' % spec.get("field", "refresh_token").encode()
+        self._expected = spec.get("expected", "").encode()
 
     def next(self):
         if self._tokens is None:
-            return self._constant
-        body = b'{"refreshToken":"%b"}' % self._tokens.popleft().encode()
+            return next(self._constant)
+        body = self._before + self._tokens.popleft().encode() + self._after
         return _request("POST", self._spec["path"], self._spec["headers"], body)
 
     def answered(self, body):
+        """Whether the answer holds what it has to."""
         if self._tokens is not None:
-            start = body.index(b'"refresh_token":"') + 17
+            at = body.find(self._field)
+            if at < 0:
+                return False
+            start = at + len(self._field)
             self._tokens.append(body[start : body.index(b'"', start)].decode())
+        return self._expected in body
+
+    def finish(self):
+        """Leave the tokens for the next load, where that is wanted."""
+        if self._spec.get("keep_tokens"):
+            Path(self._spec["tokens"]).write_text("\n".join(self._tokens))
+
+
+def _lines(path):
+    return Path(path).read_text().split() if path else []
 
 
 def _request(method, path, headers, body):
@@ -43,6 +65,7 @@ def _request(method, path, headers, body):
 class Connection(asyncio.Protocol):
     def __init__(self, run):
         self._run = run
+        self._finished = False
 
     def connection_made(self, transport):
         self._transport = transport
@@ -60,25 +83,31 @@ class Connection(asyncio.Protocol):
             return
         head = self._buffer[:end].lower()
         at = head.find(b"content-length:")
-        length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
-        total = end + 4 + length
+        if at < 0 and b"transfer-encoding: chunked" in head:
+            # The next request is sent only after this answer, so nothing follows its last chunk.
+            total = len(self._buffer) if self._buffer.endswith(b"\r\n0\r\n\r\n") else sys.maxsize
+        else:
+            total = end + 4 + (int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0)
         if len(self._buffer) < total:
             return
         body, self._buffer = self._buffer[end + 4 : total], self._buffer[total:]
         run = self._run
         now = time.perf_counter()
         run.latencies.append(now - self._sent_at)
-        if head[9:10] == b"2":
-            run.traffic.answered(body)
-        else:
+        if head[9:10] != b"2" or not run.traffic.answered(body):
             run.refused += 1
         if now < run.end:
             self._send()
         else:
+            self._finished = True
             self._transport.close()
-            run.open -= 1
-            if not run.open:
-                run.done.set()
+
+    def connection_lost(self, error):
+        run = self._run
+        run.refused += not self._finished
+        run.open -= 1
+        if not run.open:
+            run.done.set()
 
 
 class Run:
@@ -98,6 +127,7 @@ class Run:
             await loop.create_connection(lambda: Connection(self), "127.0.0.1", self.spec["port"])
         await asyncio.wait_for(self.done.wait(), self.spec["seconds"] + 30)
         elapsed = time.perf_counter() - begin
+        self.traffic.finish()
         ordered = sorted(self.latencies)
         count = len(ordered)
         return {

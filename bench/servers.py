@@ -1,5 +1,6 @@
 """Servers under test: pinned to the first core, driven from the second, their CPU read from /proc."""
 
+import contextlib
 import json
 import os
 import signal
@@ -16,7 +17,9 @@ TICK = os.sysconf("SC_CLK_TCK")
 
 
 def pinned(command, core, **options):
-    return subprocess.Popen(command, preexec_fn=lambda: os.sched_setaffinity(0, {core}), **options)  # noqa: PLW1509
+    """Start a command on one core, or on any where that is None."""
+    cores = os.sched_getaffinity(0) if core is None else {core}
+    return subprocess.Popen(command, preexec_fn=lambda: os.sched_setaffinity(0, cores), **options)  # noqa: PLW1509
 
 
 def free_port():
@@ -25,12 +28,28 @@ def free_port():
         return probe.getsockname()[1]
 
 
-class Server:
-    """A process that listens on a loopback port."""
+def descendants(pid):
+    """A process and all below it."""
+    yield pid
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        # A thread may end meanwhile.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            for child in children.read_text().split():
+                yield from descendants(int(child))
 
-    def __init__(self, name, command, port):
+
+def cpu_ticks(pid):
+    """Of a process and of those below it that have ended."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:15]))
+
+
+class Server:
+    """A process that listens on a loopback port; `options` are those of `subprocess.Popen`."""
+
+    def __init__(self, name, command, port, *, core=SERVER_CORE, **options):
         self.name, self.port = name, port
-        self.process = pinned(command, SERVER_CORE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.process = pinned(command, core, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
         deadline = time.monotonic() + 60
         while True:
             try:
@@ -42,15 +61,25 @@ class Server:
                 time.sleep(0.05)
 
     def cpu_seconds(self):
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICK
+        """Of all its processes."""
+        ticks = 0
+        for pid in descendants(self.process.pid):
+            # A process that ends meanwhile is counted by the one above it.
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                ticks += cpu_ticks(pid)
+        return ticks / TICK
 
     def memory_mb(self):
         lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
         return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
 
-    def load(self, seconds, connections, *, method="POST", path, headers=None, body="", tokens=None):
-        """Drive it for a while: the load generator's figures, with `cpu_us` per request."""
+    def load(
+        self, seconds, connections, *, method="POST", path, headers=None, body="", tokens=None, core=LOAD_CORE, **more
+    ):
+        """Drive it for a while: the load generator's figures, with `cpu_us` per request.
+
+        `more` is the load generator's: `template`, `field`, `keep_tokens`, `expected`, `access_tokens`.
+        """
         spec = {
             "port": self.port,
             "seconds": seconds,
@@ -60,12 +89,13 @@ class Server:
             "headers": headers or {},
             "body": body,
             "tokens": str(tokens) if tokens else None,
+            **more,
         }
         with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
             json.dump(spec, file)
             file.flush()
             before = self.cpu_seconds()
-            load = pinned([sys.executable, "-m", "bench.load", file.name], LOAD_CORE, stdout=subprocess.PIPE)
+            load = pinned([sys.executable, "-m", "bench.load", file.name], core, stdout=subprocess.PIPE)
             output = load.communicate(timeout=seconds + 60)[0]
         figures = json.loads(output)
         figures["cpu_us"] = (self.cpu_seconds() - before) / max(1, figures["requests"]) * 1e6
@@ -85,7 +115,7 @@ class Server:
 class Hourpass(Server):
     """`hourpass serve` with one API key, throttles off."""
 
-    def __init__(self, name, folder, **flags):
+    def __init__(self, name, folder, *, core=SERVER_CORE, **flags):
         self.folder = folder
         port = free_port()
         flags = {
@@ -97,23 +127,10 @@ class Hourpass(Server):
             **flags,
         }
         arguments = [part for flag, value in flags.items() for part in (f"--{flag.replace('_', '-')}", str(value))]
-        super().__init__(name, [HOURPASS, "serve", *arguments], port)
-        made = subprocess.run(
-            [
-                HOURPASS,
-                "keys",
-                "create",
-                "--name",
-                "bench",
-                "--scope",
-                "introspect videos.read",
-                "--data",
-                folder,
-                "--json",
-            ],
-            capture_output=True,
-            check=True,
-        )
+        super().__init__(name, [HOURPASS, "serve", *arguments], port, core=core)
+        where = [f"--{flag}={flags[flag]}" for flag in ("data", "database") if flag in flags]
+        key = ["--name", "bench", "--scope", "introspect videos.read", "--json"]
+        made = subprocess.run([HOURPASS, "keys", "create", *where, *key], capture_output=True, check=True)
         self.api_key = json.loads(made.stdout)["api_key"]
         self.key_id = json.loads(made.stdout)["key_id"]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hourpass.core.api_key import parse_api_key
+from hourpass.core.api_key import is_well_formed
 
 FACTS = {
     "key_id",
@@ -63,7 +63,7 @@ def test_a_created_key_is_shown_once_and_to_a_person_with_a_warning_on_stderr(ho
     result = hourpass("keys", "create", "--name", "test")
 
     api_key = result.stdout.splitlines()[0].split()[-1]
-    assert parse_api_key(api_key)
+    assert is_well_formed(api_key)
     assert "shown this once" in result.stderr
     secret = api_key.rsplit("_", 1)[1]
     for arguments in (("list",), ("list", "--json"), ("show", api_key.split("_")[2], "--json")):

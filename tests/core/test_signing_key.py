@@ -3,7 +3,7 @@
 import pytest
 
 from hourpass.core.policy import HOUR, LEEWAY, MINUTE, Policy
-from hourpass.core.signing_key import SigningKey, retire, schedule, signer, state_of
+from hourpass.core.signing_key import SigningKey, retire, schedule, signer, stand_in, state_of
 
 START = 1_800_000_000_000
 POLICY = Policy(access_token_lifetime=HOUR, publish_ahead=10 * MINUTE)
@@ -78,3 +78,15 @@ def test_a_retired_key_verifies_the_last_token_it_signed_to_its_end():
 
     assert state_of(retired, last_token_accepted_until, POLICY) == "verify_only"
     assert state_of(retired, last_token_accepted_until + 1, POLICY) == "gone"
+
+
+@pytest.mark.parametrize(
+    ("now", "signs_from"),
+    [(START, SIGNS_FROM), (SIGNS_FROM, SIGNS_FROM), (SIGNS_FROM + 1, SIGNS_FROM + 1)],
+    ids=["it waits", "it begins to sign", "it signs"],
+)
+@pytest.mark.parametrize("retired_at", [None, RETIRED], ids=["without a successor", "with one"])
+def test_a_stand_in_signs_whenever_the_withdrawn_key_still_would_have(now, signs_from, retired_at):
+    withdrawn = KEY._replace(retired_at=retired_at)
+
+    assert stand_in("fresh", withdrawn, now) == SigningKey("fresh", "ES256", now, signs_from, retired_at)

@@ -60,18 +60,6 @@ class ApiKey(NamedTuple):
         return f"ApiKey({self.key_id!r}, name={self.name!r})"
 
 
-class PresentedKey(NamedTuple):
-    """A well-formed key as somebody presented it; nothing is proven yet."""
-
-    environment: str
-    unverified_key_id: str
-    text: str
-
-    def __repr__(self) -> str:
-        """Without the secret."""
-        return f"PresentedKey({self.unverified_key_id!r})"
-
-
 def new_api_key(environment: Environment, entropy: bytes) -> tuple[str, str]:
     """Make a key from 32 random bytes: `(key_id, api_key)`."""
     if len(entropy) != ENTROPY_BYTES:
@@ -82,16 +70,19 @@ def new_api_key(environment: Environment, entropy: bytes) -> tuple[str, str]:
     return key_id, body + _checksum(body)
 
 
-def parse_api_key(text: str) -> PresentedKey | None:
-    """Read a key; None where it is malformed or its checksum is wrong."""
+def is_well_formed(text: str) -> bool:
+    """Whether this could be a key of ours: its form and its checksum. Only then is it worth a look-up."""
     match = KEY_PATTERN.fullmatch(text)
     if match is None:
-        return None
+        return False
     checksum = match[4]
     value = (_VALUES[checksum[:2]] * 3844 + _VALUES[checksum[2:4]]) * 3844 + _VALUES[checksum[4:]]
-    if value != crc32(text[:-6].encode("ascii")):
-        return None
-    return PresentedKey(match[1], match[2], text)
+    return value == crc32(text[:-6].encode("ascii"))
+
+
+def unverified_key_id(text: str) -> str:
+    """Where a key says which one it is. Whether it is that one, only `proves` tells."""
+    return text[-45:-33]
 
 
 def key_digest(pepper: bytes, text: str) -> bytes:
@@ -102,9 +93,9 @@ def key_digest(pepper: bytes, text: str) -> bytes:
     return blake2b(text.encode("ascii"), key=pepper, digest_size=32).digest()
 
 
-def proves(presented: PresentedKey, key: ApiKey, pepper: bytes) -> bool:
-    """Whether the presented text is this key, compared in constant time."""
-    return hmac.compare_digest(key_digest(pepper, presented.text), key.digest)
+def proves(text: str, key: ApiKey, pepper: bytes) -> bool:
+    """Whether the text is this key, compared in constant time. The MAC covers all of it: nothing else need be checked."""
+    return text.isascii() and hmac.compare_digest(key_digest(pepper, text), key.digest)
 
 
 def is_usable(key: ApiKey, now: int) -> bool:

@@ -74,6 +74,14 @@ class SigningKeyPublished(NamedTuple):
     actor: str = "server"
 
 
+class SigningKeyWithdrawn(NamedTuple):
+    """A signing key was withdrawn: nothing that it signed counts any more. `stand_in` signs in its place, if it did."""
+
+    kid: str
+    stand_in: str | None
+    actor: str
+
+
 Event = (
     KeyCreated
     | KeyRevoked
@@ -83,6 +91,7 @@ Event = (
     | GrantsClosed
     | TokenRevoked
     | SigningKeyPublished
+    | SigningKeyWithdrawn
 )
 
 

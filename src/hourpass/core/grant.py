@@ -139,18 +139,20 @@ def decide_refresh(
 
 def _rotated(grant: Grant, now: int, policy: Policy) -> Grant:
     # A clock that steps back must not make an older generation look younger than a newer one.
-    superseded_at = max(now, grant.superseded[0]) if grant.superseded else now
-    remembered = (superseded_at, *(at for at in grant.superseded if superseded_at - at <= MAX_RETRY_WINDOW))
+    older = grant.superseded
+    superseded_at = max(now, older[0]) if older else now
+    remembered = (superseded_at, *[at for at in older if superseded_at - at <= MAX_RETRY_WINDOW])
+    # By position, and so is the opening: naming nine fields takes longer than all else here.
     return Grant(
-        grant_id=grant.grant_id,
-        key_id=grant.key_id,
-        generation=grant.generation + 1,
-        seed=grant.seed,
-        superseded=remembered[:RING_SIZE],
-        scope=grant.scope,
-        created_at=grant.created_at,
-        idle_expires_at=min(now + policy.idle_lifetime, grant.expires_at),
-        expires_at=grant.expires_at,
+        grant.grant_id,
+        grant.key_id,
+        grant.generation + 1,
+        grant.seed,
+        remembered[:RING_SIZE],
+        grant.scope,
+        grant.created_at,
+        min(now + policy.idle_lifetime, grant.expires_at),
+        grant.expires_at,
     )
 
 
@@ -176,17 +178,8 @@ def open_grant(
 ) -> Grant:
     """Open what an exchange opens: generation 0. `seed` is 16 random bytes, `grant_id` comes from `new_grant_id`."""
     expires_at = now + policy.absolute_lifetime
-    return Grant(
-        grant_id=grant_id,
-        key_id=key_id,
-        generation=0,
-        seed=seed,
-        superseded=(),
-        scope=scope,
-        created_at=now,
-        idle_expires_at=min(now + policy.idle_lifetime, expires_at),
-        expires_at=expires_at,
-    )
+    idle_expires_at = min(now + policy.idle_lifetime, expires_at)
+    return Grant(grant_id, key_id, 0, seed, (), scope, now, idle_expires_at, expires_at)
 
 
 def revoke(grant: Grant, now: int, why: RevokedWhy) -> Grant:

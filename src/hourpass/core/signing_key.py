@@ -49,3 +49,12 @@ def schedule(kid: str, algorithm: Algorithm, existing: Iterable[SigningKey], now
 def retire(key: SigningKey, successor: SigningKey) -> SigningKey:
     """The key as it is once its successor is scheduled: it signs until the successor does."""
     return key._replace(retired_at=successor.signs_from)
+
+
+def stand_in(kid: str, withdrawn: SigningKey, now: int) -> SigningKey:
+    """The key that takes the place of a withdrawn one: it signs when that one would have, from now on at the earliest.
+
+    So no instant is without a signer, and a rotation under way goes on as planned.
+    """
+    signs_from = max(now, withdrawn.signs_from)
+    return withdrawn._replace(kid=kid, published_at=now, signs_from=signs_from)

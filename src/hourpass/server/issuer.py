@@ -9,7 +9,15 @@ from typing import NamedTuple
 
 import msgspec
 
-from hourpass.core.api_key import ApiKey, allows_ip, is_usable, narrow_scope, parse_api_key, proves
+from hourpass.core.api_key import (
+    ApiKey,
+    allows_ip,
+    is_usable,
+    is_well_formed,
+    narrow_scope,
+    proves,
+    unverified_key_id,
+)
 from hourpass.core.claims import Claims, Expected, require_scope
 from hourpass.core.errors import (
     ConfigurationError,
@@ -264,19 +272,16 @@ class Issuer:
         Raises:
             InvalidCredentials: with a reason only where the key itself was genuine; Throttled; StorageUnavailable.
         """
-        presented = parse_api_key(api_key)
-        key = None
-        if presented is not None:
-            key_id = presented.unverified_key_id
-            key = self.ledger.cached_key(key_id)
-            if key is None:
-                key = await self.ledger.key(key_id)
-            if key is not None and proves(presented, key, self.secrets.pepper):
-                if not is_usable(key, now):
-                    raise InvalidCredentials(reason="expired" if key.revoked_at is None else "revoked")
-                if key.allowed_ips and not allows_ip(key, address):
-                    raise InvalidCredentials(reason="address_not_allowed")
-                return key
+        key_id = unverified_key_id(api_key)
+        key = self.ledger.cached_key(key_id)
+        if key is None and is_well_formed(api_key):
+            key = await self.ledger.key(key_id)
+        if key is not None and proves(api_key, key, self.secrets.pepper):
+            if not is_usable(key, now):
+                raise InvalidCredentials(reason="expired" if key.revoked_at is None else "revoked")
+            if key.allowed_ips and not allows_ip(key, address):
+                raise InvalidCredentials(reason="address_not_allowed")
+            return key
         self.counts["credentials_refused"] += 1
         if throttled:
             self._failures.admit(address or "", now)

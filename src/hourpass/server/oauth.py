@@ -5,7 +5,7 @@ from typing import NamedTuple
 from urllib.parse import unquote_plus
 
 from hourpass import wire
-from hourpass.core.api_key import ApiKey, parse_api_key
+from hourpass.core.api_key import ApiKey, is_well_formed
 from hourpass.core.authorization import Basic, parse_authorization
 from hourpass.core.errors import InvalidCredentials, InvalidRequest, InvalidToken, UnsupportedGrantType
 from hourpass.server.asgi import Reply, Request
@@ -90,7 +90,7 @@ async def _client(issuer: Issuer, request: Request, form: Mapping[str, str], add
         client_id, secret = unquote_plus(basic.unverified_user), unquote_plus(basic.unverified_password)
     else:
         client_id, secret = form.get("client_id", ""), form.get("client_secret", "")
-        if not secret and parse_api_key(client_id) is None:
+        if not secret and not is_well_formed(client_id):
             # An id alone proves nothing, but it may not contradict what it comes with.
             return _Client(None, client_id or None)
     key = await issuer.authenticate(secret or client_id, address, request.now, throttled=True)
