@@ -63,6 +63,9 @@ class Refreshed(NamedTuple):
     revocation: Revocation | None
 
 
+_UNDECIDED = Refreshed(Dead("unknown"), None, None)
+
+
 class Opened(msgspec.Struct, frozen=True):
     """The grant is open; `closed` others of its key had to make room."""
 
@@ -173,35 +176,28 @@ class Settling:
         Where another node changed a grant meanwhile, those are read and decided again: the loser of a race sees a
         retry.
         """
-        answers: dict[int, Refreshed] = {}
-        undecided = list(range(len(refreshings)))
+        answers: list[Refreshed] = [_UNDECIDED] * len(refreshings)
+        undecided: Sequence[int] = range(len(refreshings))
         while undecided:
-            refs = list({refreshings[i].ref: None for i in undecided})
-            before = store.grants(refs)
-            state: dict[GrantRef, Grant | None] = {ref: before.get(ref) for ref in refs}
-            decided: list[tuple[int, Refreshed]] = []
+            before = store.grants(list({refreshings[i].ref: None for i in undecided}))
+            state = dict(before)
             for i in undecided:
                 asked = refreshings[i]
-                answer = self._decide(store, keys, state[asked.ref], asked)
-                decided.append((i, answer))
+                answer = answers[i] = self._decide(store, keys, state.get(asked.ref), asked)
                 if isinstance(answer.decision, Rotate | Replay):
                     state[asked.ref] = answer.decision.grant
             rotated = [
                 (before[ref].generation, grant)
                 for ref, grant in state.items()
-                if grant is not None and grant.generation != before[ref].generation
+                if grant.generation != before[ref].generation
             ]
-            saved = store.save_rotations(rotated) if rotated else set()
-            lost = {grant.ref for _, grant in rotated} - saved if len(saved) < len(rotated) else None
-            undecided = []
-            for i, answer in decided:
-                if lost and refreshings[i].ref in lost:
-                    undecided.append(i)
-                elif isinstance(answer.decision, Replay | Ahead):
-                    answers[i] = self._tell(store, refreshings[i], answer, events)
-                else:
-                    answers[i] = answer
-        return [answers[i] for i in range(len(refreshings))]
+            saved = store.save_rotations(rotated) if rotated else ()
+            lost = {grant.ref for _, grant in rotated}.difference(saved) if len(saved) < len(rotated) else ()
+            undecided = [i for i in undecided if refreshings[i].ref in lost] if lost else ()
+        for i, answer in enumerate(answers):
+            if isinstance(answer.decision, Replay | Ahead):
+                answers[i] = self._tell(store, refreshings[i], answer.decision, answer, events)
+        return answers
 
     def _decide(self, store: Store, keys: Keys, grant: Grant | None, asked: Refreshing) -> Refreshed:
         if grant is None or not hmac.compare_digest(generation_tag(grant.seed, asked.generation), asked.tag):
@@ -212,12 +208,14 @@ class Settling:
         return Refreshed(decide_refresh(grant, asked.generation, asked.now, policy, key_usable=usable), key, None)
 
     def _tell(
-        self, store: Store, asked: Refreshing, answer: Refreshed, events: list[tuple[int, audit.Event]]
+        self,
+        store: Store,
+        asked: Refreshing,
+        decision: Replay | Ahead,
+        answer: Refreshed,
+        events: list[tuple[int, audit.Event]],
     ) -> Refreshed:
         """Carry out what a decision asks for beyond the grant's new generation."""
-        decision = answer.decision
-        if not isinstance(decision, Replay | Ahead):
-            return answer
         grant = decision.grant
         ids = (grant.grant_id.hex(), grant.key_id, asked.generation, grant.generation)
         if isinstance(decision, Ahead):
