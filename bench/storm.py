@@ -1,0 +1,280 @@
+"""A storm of refreshes after an outage, as a discrete-event simulation: four kinds of client before one server.
+
+Nothing sleeps, and a seed decides all chance. hourpass's own client is no copy: when it asks again is decided by
+`new_credential` and `Transaction`, the code that ships. `python -m bench.storm --keep` writes the figures and the plot.
+"""
+
+import argparse
+import datetime as dt
+import json
+import random
+import sys
+from collections import Counter, deque
+from heapq import heapify, heapreplace
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.storm_plot import plot
+from hourpass.client.credential import new_credential
+from hourpass.client.refresher import LEAST
+from hourpass.client.token_endpoint import CONNECT, classify
+from hourpass.client.transaction import Granted, Transaction, Transient, backoff
+from hourpass.core.errors import StorageUnavailable
+from hourpass.core.policy import HOUR, LEEWAY, MINUTE, SECOND, Policy
+from hourpass.server.http import BACKLOG
+from hourpass.server.ledger import QUEUE_LIMIT
+
+RESULTS = Path(__file__).parent / "results"
+PICTURE = Path(__file__).parents[1] / "docs" / "storm.svg"
+
+LIFETIME = Policy().access_token_lifetime
+CORE = 10_000
+"""Refreshes a second on one core, measured by the bench: the server's own limits belong to that rate."""
+
+REFUSAL = 0.4
+"""What a refusal costs of a refresh: the request is read and its token proven, but nothing is stored or signed."""
+
+ROUND_TRIP = 100
+"""Milliseconds, for the connection and TLS included."""
+
+CALL_EVERY = 10 * SECOND
+"""Each client calls its API this often: who refreshes on a 401 learns of a token's end by the next call."""
+
+OUTAGE = range(HOUR - 5 * MINUTE, HOUR + 5 * MINUTE)
+END = OUTAGE.stop + 2 * HOUR
+ECHO_FROM = OUTAGE.stop + 30 * MINUTE
+"""Who refreshed together comes back together, an hour later."""
+
+GRANTED = Granted("", "next", LIFETIME)
+NO_ANSWER = Transient("no connection")
+BUSY = classify(503, b"", StorageUnavailable().retry_after * SECOND)
+
+
+class Server:
+    """One line, served in its order. Beyond its queue it refuses, and beyond the listen backlog nobody is heard.
+
+    Its limits are the real ones, in proportion to `capacity` (refreshes a second).
+    """
+
+    def __init__(self, capacity, outage):
+        self._pace = SECOND / capacity
+        self._queue = QUEUE_LIMIT * capacity / CORE
+        self._line = (QUEUE_LIMIT + BACKLOG) * capacity / CORE
+        self._outage = outage
+        self._free_at = 0.0
+        self._accepted, self._refused = deque(), deque()
+        self.longest_queue = 0
+
+    def take(self, now):
+        """What a request that comes now gets, and when."""
+        if now in self._outage:
+            return NO_ANSWER, now + int(CONNECT * SECOND)
+        for line in (self._accepted, self._refused):
+            while line and line[0] <= now:
+                line.popleft()
+        if len(self._accepted) + len(self._refused) >= self._line:
+            return NO_ANSWER, now + int(CONNECT * SECOND)
+        is_full = len(self._accepted) >= self._queue
+        self._free_at = max(self._free_at, now) + self._pace * (REFUSAL if is_full else 1)
+        (self._refused if is_full else self._accepted).append(self._free_at)
+        self.longest_queue = max(self.longest_queue, len(self._accepted))
+        return BUSY if is_full else GRANTED, int(self._free_at) + ROUND_TRIP
+
+
+class Cron:
+    """`0 * * * *`: asks within a second of the full hour, and after a failure not before the next one."""
+
+    title = "cron at minute 0"
+
+    def __init__(self, chance):
+        self.chance = chance
+        self.failures = 0
+        self.useless_from = 0
+        """When the client first lacks a token that it needs."""
+
+    def start(self):
+        return self.granted(0)
+
+    def granted(self, sent):
+        self.useless_from = sent + LIFETIME + LEEWAY
+        return self.next_run(sent)
+
+    def failed(self, outcome, sent, now):
+        return self.next_run(sent)
+
+    def next_run(self, now):
+        return (now // HOUR + 1) * HOUR + int(self.chance() * SECOND)
+
+
+class At401(Cron):
+    """Refreshes when a call is answered 401, and after a failure at once again."""
+
+    title = "on a 401, again at once"
+
+    def start(self):
+        return max(0, self.granted(-int(self.chance() * LIFETIME)))
+
+    def granted(self, sent):
+        self.failures = 0
+        self.useless_from = sent + LIFETIME + LEEWAY + int(self.chance() * CALL_EVERY)
+        return self.useless_from
+
+    def failed(self, outcome, sent, now):
+        return now
+
+
+class BackingOff(At401):
+    """As before, but waits 1 s after a failure, then 2, 4 and so on to 60: hourpass's own back-off, without chance."""
+
+    title = "on a 401, back-off without jitter"
+
+    def failed(self, outcome, sent, now):
+        self.failures += 1
+        return now + backoff(self.failures - 1, 1.0)
+
+
+class Hourpass(Cron):
+    """hourpass's client: ahead of time, with jitter; `Refresher` asks when `Transaction` says so."""
+
+    title = "hourpass's client"
+
+    def start(self):
+        jitter = self.chance()
+        return self.keep(-int(self.chance() * self.keep(0, jitter)), jitter)
+
+    def granted(self, sent):
+        self.failures = 0
+        return self.keep(sent, self.chance())
+
+    def keep(self, sent, jitter):
+        self.credential = new_credential(
+            access_token="", refresh_token="next", number=0, issued_at=sent, lifetime=GRANTED.lifetime, jitter=jitter
+        )
+        self.useless_from = self.credential.hard
+        return self.credential.soft
+
+    def failed(self, outcome, sent, now):
+        transaction = Transaction(rejected=None, has_key=True, failures=self.failures)
+        transaction.next(self.credential, sent, self.chance())
+        transaction.record(outcome)
+        self.failures += 1
+        return max(transaction.next(self.credential, now, self.chance()).until, sent + LEAST)
+
+
+KINDS = (Cron, At401, BackingOff, Hourpass)
+
+
+class Report(NamedTuple):
+    """What became of one kind of client. Rates are requests in one second."""
+
+    title: str
+    usual: float
+    """Mean rate before the outage."""
+    peak: int
+    """From the outage on; `echo` is the peak from half an hour after it."""
+    echo: int
+    longest_queue: int
+    fresh_after: float | None
+    """Seconds from the outage's end until every refresh that failed has been made up for; None: not within 2 h."""
+    without_token: int
+    """Client-seconds without a token after a failed refresh."""
+    failed_calls: int
+    asked: int
+    wasted: int
+    """Requests that brought no token, of all that were `asked`."""
+    rates: list[int]
+    """The highest rate within each 10 seconds."""
+
+
+def simulate(kind, clients, capacity, seed):
+    """Two hours around an outage and one more, for clients that all are of one kind."""
+    chance = random.Random(f"{seed} {kind.title}").random
+    server = Server(capacity, OUTAGE)
+    people = [kind(chance) for _ in range(clients)]
+    waiting = [(person.start(), number) for number, person in enumerate(people)]
+    heapify(waiting)
+    failing, troubles = {}, []
+    rates = Counter()
+    wasted = without = 0
+    while waiting[0][0] < END:
+        sent, number = waiting[0]
+        person = people[number]
+        rates[sent // SECOND] += 1
+        outcome, at = server.take(sent)
+        if outcome is GRANTED:
+            if number in failing:
+                troubles.append((failing.pop(number), at))
+                without += max(0, at - person.useless_from)
+            again = person.granted(sent)
+        else:
+            wasted += 1
+            failing.setdefault(number, at)
+            again = person.failed(outcome, sent, at)
+        heapreplace(waiting, (again, number))
+    for number, since in failing.items():
+        troubles.append((since, END))
+        without += max(0, END - people[number].useless_from)
+    fresh_at = end_of_trouble(troubles)
+    outage, echo = OUTAGE.start // SECOND, ECHO_FROM // SECOND
+    return Report(
+        title=kind.title,
+        usual=sum(rate for second, rate in rates.items() if second < outage) / outage,
+        peak=max(rate for second, rate in rates.items() if second >= outage),
+        echo=max(rate for second, rate in rates.items() if second >= echo),
+        longest_queue=server.longest_queue,
+        fresh_after=None if fresh_at >= END else (fresh_at - OUTAGE.stop) / SECOND,
+        without_token=without // SECOND,
+        failed_calls=without // CALL_EVERY,
+        asked=rates.total(),
+        wasted=wasted,
+        rates=[max(rates[s] for s in range(start, start + 10)) for start in range(0, END // SECOND, 10)],
+    )
+
+
+def end_of_trouble(troubles):
+    """The first instant since the outage's end at which no refresh is overdue; troubles are (since, until)."""
+    fresh_at = OUTAGE.stop
+    for since, until in sorted(troubles):
+        if since > fresh_at:
+            break
+        fresh_at = max(fresh_at, until)
+    return fresh_at
+
+
+def show(reports):
+    lines = [f"{'':34} usual    peak    echo   queue  fresh after  without token  failed calls    wasted of    asked"]
+    for one in reports:
+        fresh = "not in 2 h" if one.fresh_after is None else f"{one.fresh_after:,.0f} s"
+        lines.append(
+            f"{one.title:34} {one.usual:5.0f} {one.peak:7,} {one.echo:7,} {one.longest_queue:7,} {fresh:>12}"
+            f" {one.without_token:12,} s {one.failed_calls:13,} {one.wasted:9,} {one.asked:11,}"
+        )
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="bench.storm", description=__doc__)
+    parser.add_argument("--clients", type=int, default=100_000)
+    parser.add_argument("--capacity", type=int, nargs="+", default=[100, 160, CORE], help="refreshes a second")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keep", action="store_true", help="write bench/results/ and docs/storm.svg")
+    options = parser.parse_args()
+    runs = {}
+    for capacity in options.capacity:
+        runs[capacity] = [simulate(kind, options.clients, capacity, options.seed) for kind in KINDS]
+        print(f"\n{options.clients:,} clients, {capacity:,} refreshes a second\n{show(runs[capacity])}")
+    if options.keep:
+        today = dt.datetime.now(dt.UTC).date().isoformat()
+        path = RESULTS / f"storm-{today}.json"
+        found = {str(capacity): [one._asdict() for one in reports] for capacity, reports in runs.items()}
+        result = {"date": today, "clients": options.clients, "seed": options.seed, "capacity": found}
+        path.write_text(json.dumps(result, separators=(",", ":")) + "\n")
+        tight = min(runs)
+        for picture in (path.with_suffix(".svg"), PICTURE):
+            picture.write_text(plot(runs[tight], clients=options.clients, capacity=tight, outage=OUTAGE))
+        print(f"\nwritten: bench/results/{path.name} and .svg, docs/{PICTURE.name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
