@@ -57,6 +57,9 @@ pins: ## regenerate requirements/*.txt from pyproject.toml (needs uv); UPGRADE=1
 	$(COMPILE) pyproject.toml --extra server --extra client --group build -c requirements/test.txt -o requirements/run.txt
 	echo 'api.video==1.4.7' | $(COMPILE) - -o requirements/interop-apivideo-1.4.7.txt
 	echo 'niquests>=3.21' | $(COMPILE) - -o requirements/interop-niquests.txt
+	printf '%s\n' 'djangorestframework-simplejwt[crypto]>=5.5' 'fastapi>=0.120' 'granian>=2.8' 'httptools>=0.7' \
+		'pyjwt[crypto]>=2.13' 'uvicorn>=0.50' 'uvloop>=0.22' \
+		| $(COMPILE) -c requirements/test.txt - -o requirements/peers.txt
 	echo 'api.video==0.0.1' | $(COMPILE) - -o requirements/interop-apivideo-old.txt
 
 clean: ## remove .venv and everything the checks left

@@ -1,4 +1,4 @@
-"""`make bench`: every figure that needs no peer, as ratios inside one interleaved run.
+"""`make bench`: hourpass's figures as ratios inside one interleaved run, then those beside its peers.
 
 Prints a table with the budgets, writes bench/results/<date>.json and .svg. ARGS="--rounds 3 --seconds 2" shortens it.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bench.grants import ISSUER, TOKENS, Refreshing, database_mb, fill
 from bench.latency import latency
+from bench.peers.__main__ import main as measure_peers
 from bench.proxy import forward_auth, nginx_binary
 from bench.servers import SERVER_CORE, Hourpass, Trivial, pinned
 from bench.table import Row, interleaved, keep, median, show, spread
@@ -153,7 +154,8 @@ def main():
         rows, raw = measure(options, Path(folder))
     print(show(rows))
     print(f"\nwritten: {keep(rows, options=vars(options), raw=raw)}")
-    return int(any(row.fails for row in rows))
+    failed = measure_peers(["--rounds", str(options.rounds), "--seconds", str(min(2, options.seconds))])
+    return int(bool(failed) or any(row.fails for row in rows))
 
 
 if __name__ == "__main__":

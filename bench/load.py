@@ -30,8 +30,11 @@ class Traffic:
         self._expected = spec.get("expected", "").encode()
 
     def next(self):
+        """The next request; None where refusals have used up the tokens."""
         if self._tokens is None:
             return next(self._constant)
+        if not self._tokens:
+            return None
         body = self._before + self._tokens.popleft().encode() + self._after
         return _request("POST", self._spec["path"], self._spec["headers"], body)
 
@@ -73,8 +76,12 @@ class Connection(asyncio.Protocol):
         self._send()
 
     def _send(self):
+        request = self._run.traffic.next()
+        if request is None:
+            self._transport.close()
+            return
         self._sent_at = time.perf_counter()
-        self._transport.write(self._run.traffic.next())
+        self._transport.write(request)
 
     def data_received(self, data):
         self._buffer += data
@@ -96,6 +103,8 @@ class Connection(asyncio.Protocol):
         run.latencies.append(now - self._sent_at)
         if head[9:10] != b"2" or not run.traffic.answered(body):
             run.refused += 1
+            # What is not an error may hold tokens.
+            run.refusal = run.refusal or (head[9:12] + (b"" if head[9:10] == b"2" else b" " + body[:200])).decode()
         if now < run.end:
             self._send()
         else:
@@ -116,6 +125,7 @@ class Run:
         self.traffic = Traffic(spec)
         self.latencies = []
         self.refused = 0
+        self.refusal = ""
 
     async def go(self):
         self.open = self.spec["connections"]
@@ -136,6 +146,7 @@ class Run:
             "p50_ms": ordered[count // 2] * 1e3,
             "p99_ms": ordered[int(count * 0.99)] * 1e3,
             "refused": self.refused,
+            "refusal": self.refusal,
         }
 
 

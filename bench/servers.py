@@ -1,5 +1,6 @@
 """Servers under test: pinned to the first core, driven from the second, their CPU read from /proc."""
 
+import atexit
 import contextlib
 import json
 import os
@@ -50,6 +51,7 @@ class Server:
     def __init__(self, name, command, port, *, core=SERVER_CORE, **options):
         self.name, self.port = name, port
         self.process = pinned(command, core, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
+        atexit.register(self.process.terminate)  # where something fails before it is stopped
         deadline = time.monotonic() + 60
         while True:
             try:
@@ -100,7 +102,8 @@ class Server:
         figures = json.loads(output)
         figures["cpu_us"] = (self.cpu_seconds() - before) / max(1, figures["requests"]) * 1e6
         if figures["refused"]:
-            raise RuntimeError(f"{self.name}{path}: {figures['refused']} of {figures['requests']} refused")
+            what = "{refused} of {requests} refused, first {refusal!r}".format(**figures)
+            raise RuntimeError(f"{self.name}{path}: {what}")
         return figures
 
     def stop(self):

@@ -12,8 +12,8 @@ from tests.conftest import HOURPASS
 from hourpass.core.errors import InvalidRequest
 from hourpass.core.policy import HOUR, LEEWAY, MINUTE, SECOND, Policy
 from hourpass.core.signing_key import state_of
-from hourpass.server.keys import SigningKeys, prepare, rotate_signing_key
 from hourpass.server.sealing import load_master_key
+from hourpass.server.signing_keys import SigningKeys, prepare, rotate_signing_key
 from hourpass.server.store import transaction
 from hourpass.server.store.sqlite import SqliteStore
 

@@ -1,12 +1,20 @@
 """`hourpass tokens`: what a token is, whether it counts, and how it ends."""
 
+import os
+
 import pytest
+from tests.cli.conftest import ISSUER
+
+from hourpass.core.errors import InvalidGrant
+from hourpass.server.sealing import load_master_key
+from hourpass.server.signing_keys import rotate_signing_key
 
 ACCESS_FACTS = {
     "kind",
     "counts",
     "subject",
     "key_id",
+    "key_name",
     "scope",
     "environment",
     "issuer",
@@ -20,7 +28,11 @@ ACCESS_FACTS = {
 REFRESH_FACTS = {
     "kind",
     "counts",
+    "subject",
     "key_id",
+    "key_name",
+    "scope",
+    "environment",
     "generation",
     "current_generation",
     "grant_id",
@@ -39,13 +51,13 @@ def test_a_good_access_token_is_explained(hourpass, api_key):
     assert facts.keys() == ACCESS_FACTS
     assert facts["kind"] == "access token"
     assert facts["counts"].startswith("yes, for another 59 min")
-    assert facts["key_id"] == api_key.split("_")[2]
+    assert (facts["key_id"], facts["key_name"]) == (api_key.split("_")[2], "test")
     assert facts["scope"] == "videos.read"
 
 
 @pytest.mark.parametrize(
     ("age", "code", "counts"),
-    [(3590, 0, "yes, for another"), (3700, 1, "no: expired 1 min")],
+    [(3590, 0, "yes, for another"), (3700, 1, "no: it expired 1 min")],
     ids=["in its hour", "after its hour"],
 )
 def test_an_access_token_counts_for_its_hour_and_the_exit_code_says_so(hourpass, api_key, age, code, counts):
@@ -67,7 +79,7 @@ def test_a_good_refresh_token_is_explained_and_not_used(hourpass, api_key):
 
 @pytest.mark.parametrize(
     ("age", "code", "counts"),
-    [(30, 0, "yes, as a retry"), (90, 1, "no: using it would be a replay")],
+    [(30, 0, "yes, for another 2"), (90, 1, "no: it was used before; using it again would revoke its grant")],
     ids=["within the retry window", "after it"],
 )
 def test_a_superseded_refresh_token_counts_within_its_window(hourpass, api_key, age, code, counts):
@@ -77,6 +89,7 @@ def test_a_superseded_refresh_token_counts_within_its_window(hourpass, api_key, 
     facts = inspect(hourpass, token, code)
 
     assert facts["counts"].startswith(counts)
+    assert facts["counts"].endswith(("s ago, and a retry may be", "as if it were stolen"))
     assert (facts["generation"], facts["current_generation"]) == (0, 1)
 
 
@@ -89,20 +102,78 @@ def test_inspecting_a_replay_does_not_revoke_the_grant(hourpass, api_key):
     assert inspect(hourpass, current)["counts"].startswith("yes")
 
 
-@pytest.mark.parametrize("token", ["", "nonsense", "a.b.c", "hp_production_x", "é"])
+@pytest.mark.parametrize("token", ["", "nonsense", "a.b.c", "é", "\u001b[31m.W10.x"])
 def test_what_this_server_did_not_make_is_unknown(hourpass, token):
     facts = hourpass.json("tokens", "inspect", token, code=1)
 
     assert facts == {"kind": "unknown", "counts": "no: this server did not make it"}
 
 
-def test_a_token_of_another_server_is_unknown(hourpass, api_key, tmp_path):
+def test_a_token_of_another_server_says_from_where_it_claims_to_be(hourpass, api_key, tmp_path):
     pair = hourpass.exchange(api_key)
     elsewhere = ("--data", str(tmp_path / "elsewhere"))
     hourpass("migrate", *elsewhere)
 
-    for token in (pair.access_token, pair.refresh_token):
-        assert hourpass.json("tokens", "inspect", token.decode(), *elsewhere, code=1)["kind"] == "unknown"
+    access = hourpass.json("tokens", "inspect", pair.access_token.decode(), *elsewhere, code=1)
+    refresh = hourpass.json("tokens", "inspect", pair.refresh_token.decode(), *elsewhere, code=1)
+
+    assert access == {
+        "kind": "access token",
+        "counts": "no: of another server, or its signing key was withdrawn",
+        "unverified_issuer": ISSUER,
+    }
+    assert refresh == {
+        "kind": "unknown",
+        "counts": "no: this server did not make it",
+        "unverified_issuer": ISSUER,
+    }
+
+
+def test_a_forged_access_token_names_the_key_that_did_not_sign_it(hourpass, api_key):
+    token = hourpass.exchange(api_key).access_token
+    (key,) = hourpass.json("signing-keys", "list")
+
+    facts = inspect(hourpass, token[:-8] + b"AAAAAAAA", code=1)
+
+    assert (facts["kind"], facts["counts"]) == ("access token", f"no: forged or damaged: {key['kid']} did not sign it")
+
+
+def test_an_api_key_is_told_from_a_token(hourpass, api_key):
+    facts = hourpass.json("tokens", "inspect", "-", input=api_key, code=1)
+
+    assert facts == {"kind": "API key", "counts": "no: it is no token; it can be exchanged for one"}
+
+
+def test_a_token_whose_signing_key_is_gone_is_still_explained(hourpass, api_key):
+    token = hourpass.exchange(api_key, seconds_ago=30 * 86_400).access_token
+
+    async def rotate(server) -> None:
+        issuer, now = server.app.issuer, server.clock()
+        master = load_master_key(None, hourpass.data, {})
+        policy = issuer._policy
+        await issuer.ledger.run(lambda store: rotate_signing_key(store, master, now, policy, os.urandom, actor="test"))
+
+    hourpass.with_server(rotate, seconds_ago=29 * 86_400)
+
+    assert hourpass.json("signing-keys", "list")[0]["state"] == "gone"
+    assert inspect(hourpass, token, code=1)["counts"].startswith("no: it expired 29 d")
+
+
+def test_a_token_from_the_future_is_called_that(hourpass, api_key):
+    token = hourpass.exchange(api_key, seconds_ago=-600).access_token
+
+    counts = inspect(hourpass, token, code=1)["counts"]
+
+    assert counts.startswith("no: by this machine's clock it is from the future, 9 min 5")
+
+
+def test_the_refresh_token_of_a_theft_says_so(hourpass, api_key):
+    stolen = hourpass.exchange(api_key, seconds_ago=200).refresh_token
+    current = hourpass.refresh(stolen, seconds_ago=200).refresh_token
+    with pytest.raises(InvalidGrant):
+        hourpass.refresh(stolen)
+
+    assert "used twice: somebody may have stolen one" in inspect(hourpass, current, code=1)["counts"]
 
 
 def test_a_token_can_come_on_stdin_out_of_sight_of_the_process_list(hourpass, api_key):
@@ -117,7 +188,7 @@ def test_revoking_an_access_token_ends_that_token_alone(hourpass, api_key):
 
     assert hourpass.json("tokens", "revoke", pair.access_token.decode()) == {"revoked": "access"}
 
-    assert inspect(hourpass, pair.access_token, code=1)["counts"] == "no: revoked"
+    assert inspect(hourpass, pair.access_token, code=1)["counts"] == "no: it was revoked"
     assert inspect(hourpass, pair.refresh_token)["counts"].startswith("yes")
 
 
@@ -127,16 +198,16 @@ def test_revoking_a_refresh_token_ends_the_grant_and_its_access_tokens(hourpass,
     result = hourpass("tokens", "revoke", pair.refresh_token.decode())
 
     assert (result.stdout, result.stderr) == ("", "The grant and its access tokens are revoked.\n")
-    assert inspect(hourpass, pair.access_token, code=1)["counts"] == "no: revoked"
-    assert inspect(hourpass, pair.refresh_token, code=1)["counts"] == "no: revoked"
+    assert inspect(hourpass, pair.access_token, code=1)["counts"] == "no: its grant was revoked"
+    assert inspect(hourpass, pair.refresh_token, code=1)["counts"] == "no: its grant was revoked"
 
 
 def test_a_token_of_a_revoked_key_does_not_count(hourpass, api_key):
     pair = hourpass.exchange(api_key)
     hourpass("keys", "revoke", api_key.split("_")[2])
 
-    assert inspect(hourpass, pair.access_token, code=1)["counts"] == "no: revoked"
-    assert inspect(hourpass, pair.refresh_token, code=1)["counts"] == "no: key disabled"
+    assert inspect(hourpass, pair.access_token, code=1)["counts"] == "no: its API key was revoked"
+    assert inspect(hourpass, pair.refresh_token, code=1)["counts"] == "no: its API key was revoked or has expired"
 
 
 def test_an_expired_access_token_needs_no_revoking(hourpass, api_key):

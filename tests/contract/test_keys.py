@@ -61,6 +61,16 @@ def test_signing_keys_come_back_with_their_sealed_half(store):
     assert sorted(store.signing_keys()) == sorted([SIGNING_KEY, later])
 
 
+def test_a_deleted_signing_key_is_gone_and_the_others_are_not(store):
+    later = SIGNING_KEY._replace(key=SIGNING_KEY.key._replace(kid="kid2"))
+    store.add_signing_key(SIGNING_KEY)
+    store.add_signing_key(later)
+
+    store.delete_signing_key("kid1")
+
+    assert store.signing_keys() == [later]
+
+
 def test_the_first_retirement_of_a_signing_key_stands(store):
     store.add_signing_key(SIGNING_KEY)
 
@@ -88,6 +98,7 @@ CHANGES_OF_KEYS = {
     "add a secret": lambda store: store.add_secret("refresh", "k", b"sealed", NOW),
     "add a signing key": lambda store: store.add_signing_key(StoredSigningKey(SIGNING_KEY.key, b"sealed")),
     "retire a signing key": lambda store: store.retire_signing_key("kid0", NOW),
+    "delete a signing key": lambda store: store.delete_signing_key("kid0"),
 }
 
 

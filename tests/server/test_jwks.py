@@ -3,8 +3,8 @@
 import pytest
 
 from hourpass.server.app import JWKS_MAX_AGE
-from hourpass.server.keys import prepare
 from hourpass.server.sealing import load_master_key
+from hourpass.server.signing_keys import prepare
 
 PATH = "/.well-known/jwks.json"
 

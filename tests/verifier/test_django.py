@@ -1,10 +1,15 @@
-"""The Django middleware and the REST framework classes, configured by the project's settings."""
+"""The Django middleware and the REST framework classes, configured by the project's settings, under WSGI and ASGI."""
+
+import asyncio
+from io import BytesIO
 
 import django
 import pytest
+from asgiref.sync import async_to_sync, iscoroutinefunction
 from django.conf import settings
+from django.core.handlers.asgi import ASGIRequest
 from django.http import JsonResponse
-from django.test import Client, override_settings
+from django.test import AsyncClient, Client, override_settings
 from django.urls import path
 from tests.verifier.conftest import PLAIN, keys
 
@@ -25,7 +30,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from hourpass.core.errors import ConfigurationError
-from hourpass.verifier.django import configured
+from hourpass.verifier import Verifier
+from hourpass.verifier.django import HourpassMiddleware, configured
 from hourpass.verifier.rest_framework import scope
 
 
@@ -48,15 +54,29 @@ WITH_MIDDLEWARE = ["hourpass.verifier.django.HourpassMiddleware"]
 REST = pytest.mark.parametrize("middleware", [ONLY_REST, WITH_MIDDLEWARE], ids=["alone", "with the middleware"])
 
 
-@pytest.fixture
-def project(shared_verifier):
-    """A client of a project with these settings."""
+class Visitor:
+    """Asks the project over WSGI, or over ASGI, where Django runs the middleware as a coroutine."""
 
-    def project(middleware: list[str] = WITH_MIDDLEWARE, **options) -> Client:
+    def __init__(self, asgi: bool) -> None:
+        self._client = (AsyncClient if asgi else Client)(raise_request_exception=False)
+        self._run = async_to_sync if asgi else lambda call: call
+
+    def get(self, path: str, headers: dict[str, str] | None = None):
+        return self._run(self._client.get)(path, headers=headers)
+
+    def options(self, path: str, headers: dict[str, str] | None = None):
+        return self._run(self._client.options)(path, headers=headers)
+
+
+@pytest.fixture(params=[False, True], ids=["wsgi", "asgi"])
+def project(request, shared_verifier):
+    """A visitor of a project with these settings."""
+
+    def project(middleware: list[str] = WITH_MIDDLEWARE, **options) -> Visitor:
         changed.append(override_settings(MIDDLEWARE=middleware, HOURPASS={"verifier": shared_verifier, **options}))
         changed[-1].enable()
         configured.cache_clear()
-        return Client(raise_request_exception=False)
+        return Visitor(request.param)
 
     changed: list = []
     yield project
@@ -71,11 +91,11 @@ def token(shared_issuer):
 
 
 def bearer(token: str) -> dict[str, str]:
-    return {"HTTP_AUTHORIZATION": f"Bearer {token}"}
+    return {"Authorization": f"Bearer {token}"}
 
 
 def test_a_good_token_reaches_the_view_with_its_claims_and_ours_alone(project, token):
-    answer = project().get("/videos", **bearer(token), HTTP_HOURPASS_SUBJECT="eve", **{"HTTP_HOURPASS.GRANT": "eve"})
+    answer = project().get("/videos", {**bearer(token), "Hourpass-Subject": "eve", "Hourpass.Grant": "eve"})
 
     assert answer.status_code == 200
     assert answer.json()["owner"] == "alice"
@@ -96,7 +116,7 @@ def test_a_good_token_reaches_the_view_with_its_claims_and_ours_alone(project, t
     ("middleware", "where"), [(WITH_MIDDLEWARE, "/videos"), (ONLY_REST, "/rest")], ids=["middleware", "rest"]
 )
 def test_refusals_carry_the_challenge(project, middleware, where, authorization, status, challenge):
-    answer = project(middleware).get(where, **authorization)
+    answer = project(middleware).get(where, authorization)
 
     assert (answer.status_code, answer["www-authenticate"]) == (status, challenge)
 
@@ -105,7 +125,7 @@ def test_refusals_carry_the_challenge(project, middleware, where, authorization,
     ("middleware", "where"), [(WITH_MIDDLEWARE, "/videos"), (ONLY_REST, "/rest")], ids=["middleware", "rest"]
 )
 def test_out_of_reach_is_503_with_retry_after(project, dead_verifier, token, middleware, where):
-    answer = project(middleware, verifier=dead_verifier).get(where, **bearer(token))
+    answer = project(middleware, verifier=dead_verifier).get(where, bearer(token))
 
     assert (answer.status_code, answer["retry-after"]) == (503, "1")
 
@@ -113,29 +133,39 @@ def test_out_of_reach_is_503_with_retry_after(project, dead_verifier, token, mid
 def test_public_paths_scopes_and_preflights_are_settings(project, token):
     client = project(public=["/health"], scopes={"/videos": "videos.write"}, preflights=True)
 
-    assert client.get("/health", HTTP_HOURPASS_SUBJECT="eve").json() == {"owner": None, "headers": {}}
-    assert client.get("/videos", **bearer(token)).status_code == 403
-    assert client.options("/videos", HTTP_ACCESS_CONTROL_REQUEST_METHOD="GET").status_code == 200
+    assert client.get("/health", {"Hourpass-Subject": "eve"}).json() == {"owner": None, "headers": {}}
+    assert client.get("/videos", bearer(token)).status_code == 403
+    assert client.options("/videos", {"Access-Control-Request-Method": "GET"}).status_code == 200
 
 
 @pytest.mark.parametrize("policy", [keys, "tests.verifier.conftest.keys"], ids=["callable", "dotted name"])
 def test_an_api_key_counts_where_the_provider_says_so(project, policy):
     client = project(api_keys=policy)
 
-    assert client.get("/videos", HTTP_AUTHORIZATION="Basic Z29vZDo=").json()["owner"] == "bob"
-    assert client.get("/rest", HTTP_AUTHORIZATION="Basic Z29vZDo=").json()["user"] == "bob"
+    assert client.get("/videos", {"Authorization": "Basic Z29vZDo="}).json()["owner"] == "bob"
+    assert client.get("/rest", {"Authorization": "Basic Z29vZDo="}).json()["user"] == "bob"
+
+
+@pytest.mark.parametrize("project", [True], indirect=True, ids=["asgi"])
+def test_under_asgi_a_policy_of_api_keys_may_be_a_coroutine(project):
+    async def policy(api_key):
+        return keys(api_key)
+
+    answer = project(api_keys=policy).get("/videos", {"Authorization": "Basic Z29vZDo="})
+
+    assert answer.json()["owner"] == "bob"
 
 
 @REST
 def test_rest_framework_knows_the_caller(project, token, middleware):
-    answer = project(middleware).get("/rest", **bearer(token))
+    answer = project(middleware).get("/rest", bearer(token))
 
     assert answer.json() == {"owner": "alice", "user": "alice"}
 
 
 @REST
 def test_rest_framework_refuses_a_token_without_the_scope(project, shared_issuer, middleware):
-    answer = project(middleware).get("/rest", **bearer(shared_issuer.token(scope="other")))
+    answer = project(middleware).get("/rest", bearer(shared_issuer.token(scope="other")))
 
     assert answer.status_code == 403
     assert answer["www-authenticate"] == f'{PLAIN}, error="insufficient_scope", scope="videos.read"'
@@ -154,3 +184,56 @@ def test_the_setting_makes_one_verifier_for_the_process():
         assert configured().verifier is configured().verifier
         assert repr(configured().verifier) == "Verifier(issuer='https://auth.test', audience='https://api.test')"
     configured.cache_clear()
+
+
+# --- Under ASGI.
+
+
+@pytest.mark.anyio
+async def test_before_a_coroutine_it_is_one_itself(shared_verifier):
+    """Django's documentation on asynchronous middleware: else each request would take a thread."""
+
+    async def view(request):
+        return JsonResponse({})
+
+    configured.cache_clear()
+    with override_settings(HOURPASS={"verifier": shared_verifier}):
+        assert (HourpassMiddleware.sync_capable, HourpassMiddleware.async_capable) == (True, True)
+        assert iscoroutinefunction(HourpassMiddleware(view))
+        assert not iscoroutinefunction(HourpassMiddleware(lambda request: JsonResponse({})))
+    configured.cache_clear()
+
+
+@pytest.mark.anyio
+async def test_waiting_for_the_issuers_keys_does_not_hold_up_the_event_loop(issuer):
+    issuer.delay, turns = 0.5, 0
+    configured.cache_clear()
+    with (
+        Verifier(issuer=issuer.url, audience="https://api.test") as verifier,
+        override_settings(MIDDLEWARE=WITH_MIDDLEWARE, HOURPASS={"verifier": verifier}),
+    ):
+        asking = asyncio.ensure_future(AsyncClient().get("/videos", headers=bearer(issuer.token())))
+        while not asking.done():
+            await asyncio.sleep(0.01)
+            turns += 1
+    configured.cache_clear()
+
+    assert asking.result().status_code == 200
+    assert turns > 20
+
+
+@pytest.mark.anyio
+async def test_two_authorization_headers_are_a_broken_request(shared_verifier, token):
+    """RFC 6750 §3.1. Django joins them with a comma."""
+    headers = [(b"authorization", f"Bearer {token}".encode())] * 2
+    scope = {"type": "http", "method": "GET", "path": "/videos", "query_string": b"", "headers": headers}
+
+    async def view(request):
+        return JsonResponse({})
+
+    configured.cache_clear()
+    with override_settings(HOURPASS={"verifier": shared_verifier}):
+        answer = await HourpassMiddleware(view)(ASGIRequest(scope, BytesIO()))
+    configured.cache_clear()
+
+    assert (answer.status_code, answer["www-authenticate"]) == (400, f'{PLAIN}, error="invalid_request"')

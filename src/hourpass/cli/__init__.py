@@ -8,7 +8,7 @@ from typing import NoReturn
 import click
 
 from hourpass import __version__
-from hourpass.core.errors import HourpassError
+from hourpass.core.errors import ConfigurationError, HourpassError
 
 # command -> (module, what the list of commands says of it)
 _COMMANDS = {
@@ -17,10 +17,13 @@ _COMMANDS = {
     "keys": ("hourpass.cli.keys", "Create, list and revoke API keys."),
     "grants": ("hourpass.cli.grants", "List and revoke grants."),
     "tokens": ("hourpass.cli.tokens", "Explain and revoke tokens."),
-    "signing-keys": ("hourpass.cli.signing_keys", "List and rotate the keys that sign."),
+    "signing-keys": ("hourpass.cli.signing_keys", "List, rotate and withdraw the keys that sign."),
     "audit": ("hourpass.cli.audit", "Show the audit trail."),
     "config": ("hourpass.cli.config", "Show and check the settings."),
     "migrate": ("hourpass.cli.migrate", "Bring the database's schema up to date."),
+    "copy": ("hourpass.cli.copy", "Copy everything into another, empty database."),
+    "backup": ("hourpass.cli.backup", "Write everything but the master key into a file."),
+    "restore": ("hourpass.cli.backup", "Fill an empty installation from such a file."),
     "token": ("hourpass.cli.token", "Print a token: from the agent, the cache or the server."),
     "auth-header": ("hourpass.cli.token", "Print the header Authorization: Bearer …"),
     "refresh": ("hourpass.cli.refresh", "Refresh the cached token: the cron job's one line."),
@@ -41,7 +44,12 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = getattr(import_module(_COMMANDS[cmd_name][0]), cmd_name.replace("-", "_"))
+        try:
+            module = import_module(_COMMANDS[cmd_name][0])
+        except ModuleNotFoundError as error:
+            # What is left out of an installation is a matter of the extras that were asked for.
+            raise ConfigurationError(f"{error.name} is missing: pip install 'hourpass[all]'") from None
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

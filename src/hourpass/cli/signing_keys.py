@@ -1,6 +1,7 @@
 """`hourpass signing-keys`."""
 
 import os
+import sys
 
 import click
 
@@ -8,12 +9,12 @@ from hourpass.cli.operator import actor, database, database_options, json_option
 from hourpass.cli.terminal import moment, print_json, print_table, say
 from hourpass.core.policy import Policy
 from hourpass.core.signing_key import SigningKey, signer, state_of
-from hourpass.server.keys import rotate_signing_key
+from hourpass.server.signing_keys import rotate_signing_key, withdraw_signing_key
 
 
 @click.group()
 def signing_keys() -> None:
-    """List and rotate the keys that sign access tokens."""
+    """List, rotate and withdraw the keys that sign access tokens."""
 
 
 @signing_keys.command("list")
@@ -45,6 +46,35 @@ def rotate(flags: dict[str, object], as_json: bool) -> None:
     say(f"{new.kid} is published and signs from {moment(new.signs_from)}.")
     if old:
         say(f"{old.kid} signs until then, and verifies until its last token has expired.")
+
+
+@signing_keys.command()
+@click.argument("kid")
+@click.option("--yes", is_flag=True, help="do not ask; needed where nobody can answer")
+@database_options
+@json_option
+def withdraw(flags: dict[str, object], kid: str, yes: bool, as_json: bool) -> None:
+    """Withdraw a compromised signing key at once. Whatever it signed is refused, and clients have to refresh.
+
+    This server takes note within a second; a verifier elsewhere when it next fetches the key set, which can take four
+    minutes. A key that signs, or waits to, is replaced by a fresh one.
+    """
+    if not yes:
+        _confirm(f"Every access token that {kid} signed will be refused. Withdraw it?")
+    with database(flags) as db:
+        fresh = withdraw_signing_key(db.store, db.master, kid, db.now, db.policy, os.urandom, actor=actor())
+    if as_json:
+        print_json({"kid": kid, "stand_in": None if fresh is None else _facts(fresh, db.now, db.policy)})
+        return
+    say(f"{kid} is withdrawn: nothing that it signed counts any more.")
+    if fresh is not None:
+        say(f"{fresh.kid} signs in its place from {moment(fresh.signs_from)}.")
+
+
+def _confirm(question: str) -> None:
+    if not sys.stdin.isatty():
+        raise click.UsageError("nobody is here to confirm: say --yes")
+    click.confirm(question, abort=True, err=True)
 
 
 def _facts(key: SigningKey, now: int, policy: Policy) -> dict[str, object]:

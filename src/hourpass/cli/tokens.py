@@ -1,21 +1,53 @@
-"""`hourpass tokens`."""
+"""`hourpass tokens`: what a token is, in words, and its end."""
 
 import sys
+from typing import assert_never
 
 import click
+import msgspec
 
 from hourpass.cli.operator import Database, actor, database, json_option, settings_options
 from hourpass.cli.terminal import moment, print_facts, print_json, say, span
 from hourpass.core.api_key import is_usable
-from hourpass.core.claims import Expected, UnverifiedClaims, validate_claims
+from hourpass.core.claims import Claims, Expected, UnverifiedClaims, validate_claims
 from hourpass.core.errors import HourpassError, InvalidGrant, InvalidToken
-from hourpass.core.grant import Burst, Dead, Retry, Rotate, decide_refresh, generation_tag
-from hourpass.core.policy import SECOND
+from hourpass.core.grant import (
+    Ahead,
+    Burst,
+    Dead,
+    Decision,
+    Grant,
+    Replay,
+    Retry,
+    Rotate,
+    decide_refresh,
+    generation_tag,
+)
+from hourpass.core.policy import SECOND, Policy
 from hourpass.core.revocation import Revocations
-from hourpass.jose import OpenedRefreshToken, open_access_token, unverified_issuer
-from hourpass.server.keys import SigningKeys, revoke_grant, revoke_token
+from hourpass.jose import OpenedRefreshToken, decode_segment, open_access_token, unverified_issuer
+from hourpass.server.keys import revoke_grant, revoke_token
+from hourpass.server.signing_keys import SigningKeys
+from hourpass.verifier.jwks import is_plausible
 
 token_options = settings_options("data", "database_url", "issuer", "audience")
+
+REVOKED = {
+    "token": "it was revoked",
+    "grant": "its grant was revoked",
+    "key": "its API key was revoked",
+    "issued_before": "all tokens of its time were revoked",
+}
+"""By the level of the revocation that refuses an access token."""
+
+DEAD = {
+    "replayed": "its grant was revoked, because a refresh token of it was used twice: somebody may have stolen one",
+    "revoked": "its grant was revoked",
+    "key_disabled": "its API key was revoked or has expired",
+    "expired": "it has expired",
+    "unknown": "this database does not have its grant: closed, pruned, or made since a backup that was restored",
+}
+"""By the reason for which a refresh token is refused."""
 
 token_argument = click.argument("token", metavar="TOKEN|-")
 
@@ -33,9 +65,7 @@ def inspect(flags: dict[str, object], token: str, as_json: bool) -> None:
     """Say what a token is, whom it speaks for, until when, and whether it counts."""
     token = _read(token)
     with database(flags) as db:
-        facts = _access_facts(db, token) or _refresh_facts(db, token)
-    if facts is None:
-        facts = {"kind": "unknown", "counts": "no: this server did not make it"}
+        facts = _access_facts(db, token) or _refresh_facts(db, token) or _strange_facts(db, token)
     print_json(facts) if as_json else print_facts(facts.items())
     sys.exit(0 if str(facts["counts"]).startswith("yes") else 1)
 
@@ -96,23 +126,28 @@ def _open_refresh(db: Database, token: str) -> OpenedRefreshToken:
 
 
 def _access_facts(db: Database, token: str) -> dict[str, object] | None:
-    keys = _signing_keys(db).verification_keys(db.now)
+    signing_keys = _signing_keys(db)
     try:
-        claims, key = open_access_token(token.encode(), keys)
+        # By the keys that are gone, too: an old token is explained better than by "unknown".
+        claims, key = open_access_token(
+            token.encode(), {pair.header: pair.verification_key for pair in signing_keys.pairs.values()}
+        )
     except InvalidToken:
         return None
     try:
-        verified = validate_claims(claims, db.now, _expected(db, claims))
-        revoked = Revocations(db.store.revocations_after(0, db.now)).refuses(verified)
-        counts = "no: revoked" if revoked else f"yes, for another {span(claims.exp * SECOND - db.now)}"
+        counts = _revoked(db, validate_claims(claims, db.now, _expected(db, claims)))
+        if key.header not in signing_keys.verification_keys(db.now):
+            counts = "no: its signing key is gone"
+        counts = counts or f"yes, for another {span(claims.exp * SECOND - db.now)}"
     except InvalidToken as error:
-        ago = f" {span(db.now - claims.exp * SECOND)} ago" if error.problem == "expired" else ""
-        counts = f"no: {error.problem.replace('_', ' ')}{ago}"
+        counts = _invalid(error, claims, db.now)
+    api_key = db.store.key(claims.client_id)
     return {
         "kind": "access token",
         "counts": counts,
         "subject": claims.sub,
         "key_id": claims.client_id,
+        "key_name": api_key.name if api_key else None,
         "scope": claims.scope,
         "environment": claims.env,
         "issuer": claims.iss,
@@ -125,33 +160,90 @@ def _access_facts(db: Database, token: str) -> dict[str, object] | None:
     }
 
 
+def _revoked(db: Database, claims: Claims) -> str:
+    """Why a token that is otherwise good is refused, empty where it is not."""
+    entries = db.store.revocations_after(0, db.now)
+    kinds = [entry.kind for entry in entries if Revocations([entry]).refuses(claims)]
+    return f"no: {REVOKED[kinds[0]]}" if kinds else ""
+
+
+def _invalid(error: InvalidToken, claims: UnverifiedClaims, now: int) -> str:
+    match error.problem:
+        case "expired":
+            return f"no: it expired {span(now - claims.exp * SECOND)} ago"
+        case "not_yet_valid":
+            return f"no: by this machine's clock it is from the future, {span(claims.iat * SECOND - now)} ahead"
+        case problem:
+            return f"no: {problem.replace('_', ' ')}"
+
+
 def _refresh_facts(db: Database, token: str) -> dict[str, object] | None:
     try:
         opened = _open_refresh(db, token)
     except InvalidGrant as error:
-        return None if error.reason == "malformed" else {"kind": "refresh token", "counts": f"no: {error.reason}"}
+        reason = error.reason
+        return None if reason == "malformed" else {"kind": "refresh token", "counts": f"no: {DEAD[reason]}"}
     grant = db.store.grants([opened.ref])[opened.ref]
     key = db.store.key(grant.key_id)
     policy = db.policy.with_retry_window(key.retry_window if key else None)
     decision = decide_refresh(
         grant, opened.generation, db.now, policy, key_usable=key is not None and is_usable(key, db.now)
     )
-    match decision:
-        case Rotate() | Burst():
-            counts = f"yes, until it is used, or for another {span(grant.idle_expires_at - db.now)}"
-        case Retry():
-            counts = "yes, as a retry: it was superseded within the retry window"
-        case Dead(reason):
-            counts = f"no: {reason.replace('_', ' ')}"
-        case _:
-            counts = f"no: using it would be a {type(decision).__name__.lower()}"
     return {
         "kind": "refresh token",
-        "counts": counts,
+        "counts": _counts(decision, grant, opened.generation, policy, db.now),
+        "subject": key.subject if key else None,
         "key_id": grant.key_id,
+        "key_name": key.name if key else None,
+        "scope": (key.scope if key else None) if grant.scope is None else grant.scope,
+        "environment": key.environment if key else None,
         "generation": opened.generation,
         "current_generation": grant.generation,
         "grant_id": grant.grant_id.hex(),
         "idle_expires_at": moment(grant.idle_expires_at),
         "expires_at": moment(grant.expires_at),
     }
+
+
+def _counts(decision: Decision, grant: Grant, generation: int, policy: Policy, now: int) -> str:
+    match decision:
+        case Rotate() | Burst():
+            return f"yes, until it is used, or for another {span(min(grant.idle_expires_at, grant.expires_at) - now)}"
+        case Retry():
+            used = now - grant.superseded[grant.generation - 1 - generation]
+            return (
+                f"yes, for another {span(policy.retry_window - used)}: it was used {span(used)} ago, and a retry may be"
+            )
+        case Replay():
+            return "no: it was used before; using it again would revoke its grant, as if it were stolen"
+        case Ahead():
+            return "no: it is newer than this database, which was probably restored from a backup"
+        case Dead(reason):
+            return f"no: {DEAD[reason]}"
+        case _:  # pragma: no cover - the type checker proves it unreachable
+            assert_never(decision)
+
+
+def _strange_facts(db: Database, token: str) -> dict[str, object]:
+    """What can be said of a token that proves nothing; what it says of itself is called unverified."""
+    header = token.partition(".")[0].encode()
+    kid = next((pair.kid for pair in _signing_keys(db).pairs.values() if pair.header == header), None)
+    if kid is not None:
+        facts: dict[str, object] = {"kind": "access token", "counts": f"no: forged or damaged: {kid} did not sign it"}
+    elif is_plausible(header):
+        why = "no: of another server, or its signing key was withdrawn"
+        facts = {"kind": "access token", "counts": why}
+    elif token.startswith("hp_"):
+        facts = {"kind": "API key", "counts": "no: it is no token; it can be exchanged for one"}
+    else:
+        facts = {"kind": "unknown", "counts": "no: this server did not make it"}
+    issuer = _claimed_issuer(token)
+    return {**facts, "unverified_issuer": issuer} if issuer else facts
+
+
+def _claimed_issuer(token: str) -> str | None:
+    try:
+        issuer = msgspec.json.decode(decode_segment(token.split(".")[1].encode()), type=dict[str, object]).get("iss")
+    except (ValueError, IndexError, RecursionError):
+        return None
+    return issuer if isinstance(issuer, str) and issuer.isprintable() and len(issuer) <= 200 else None

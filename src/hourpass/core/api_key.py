@@ -94,7 +94,7 @@ def key_digest(pepper: bytes, text: str) -> bytes:
 
 
 def proves(text: str, key: ApiKey, pepper: bytes) -> bool:
-    """Whether the text is this key, compared in constant time. The MAC covers all of it: nothing else need be checked."""
+    """Whether the text is this key, compared in constant time. The MAC covers all of it, its form included."""
     return text.isascii() and hmac.compare_digest(key_digest(pepper, text), key.digest)
 
 

@@ -51,9 +51,10 @@ from hourpass.core.revocation import Revocation, Revocations
 from hourpass.jose import AccessClaims, Jwk, OpenedRefreshToken, SigningKeyPair, encode_segment
 from hourpass.server.config import Settings
 from hourpass.server.feed import RevocationFeed
-from hourpass.server.keys import Secrets, SigningKeys, revoke_grant, revoke_token
+from hourpass.server.keys import revoke_grant, revoke_token
 from hourpass.server.ledger import Ledger, Refreshed, Refreshing
 from hourpass.server.sealing import MasterKey
+from hourpass.server.signing_keys import Secrets, SigningKeys
 from hourpass.server.store import Store
 from hourpass.server.throttle import Throttle
 from hourpass.verifier.token_verifier import TokenVerifier
@@ -376,6 +377,8 @@ class Issuer:
         try:
             if pending := await self.ledger.read(lambda store: store.pending_migrations()):
                 checks["migrations"] = f"{len(pending)} pending"
+        except ConfigurationError:
+            pass  # a newer program has migrated: this one runs on until it is replaced, and would not start again
         except StorageUnavailable:
             checks["database"] = "unavailable"
         try:

@@ -28,9 +28,9 @@ from hourpass.server.asgi import Receive, Scope, Send
 from hourpass.server.config import Settings, load
 from hourpass.server.http import Asgi, Carrier, Granian, Uvicorn, bind
 from hourpass.server.issuer import Issuer
-from hourpass.server.keys import Secrets, SigningKeys, prepare
 from hourpass.server.ledger import Ledger
 from hourpass.server.sealing import MasterKey, load_master_key
+from hourpass.server.signing_keys import Secrets, SigningKeys, prepare
 from hourpass.server.store import SharedStore, Store, transaction
 from hourpass.server.store.sqlite import SqliteStore
 from hourpass.server.telemetry import configure_logging, render_metrics

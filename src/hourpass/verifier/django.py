@@ -3,21 +3,23 @@
     MIDDLEWARE = ["hourpass.verifier.django.HourpassMiddleware", ...]
     HOURPASS = {"issuer": "https://auth.example.com", "audience": "https://api.example.com", "public": ["/health"]}
 
-Views find who the request is from in `request.hourpass`. For Django REST framework see `rest_framework.py`.
+Views find who the request is from in `request.hourpass`. Works under WSGI and ASGI. For Django REST framework see
+`rest_framework.py`.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import Any, NamedTuple
 
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings  # type: ignore[import-untyped]
 from django.http import HttpRequest, HttpResponse  # type: ignore[import-untyped]
 from django.utils.module_loading import import_string  # type: ignore[import-untyped]
 
 from hourpass.core.errors import ConfigurationError, HourpassError
+from hourpass.verifier import asgi, wsgi
 from hourpass.verifier.guard import Guard, Identity, Refusal, admit
 from hourpass.verifier.remote import Verifier
-from hourpass.verifier.wsgi import ApiKeyPolicy, cleanse, identify, vouch
 
 _GUARD = ("realm", "public", "scope", "scopes", "preflights")
 _VERIFIER = ("issuer", "audience", "staleness", "url", "max_lifetime", "tls")
@@ -28,7 +30,7 @@ class Configured(NamedTuple):
 
     verifier: Verifier
     guard: Guard
-    api_keys: ApiKeyPolicy | None
+    api_keys: Any
 
 
 @cache
@@ -51,32 +53,53 @@ def configured() -> Configured:
 
 
 class HourpassMiddleware:
-    """Judges every request before the view."""
+    """Judges every request before the view; a coroutine where the next in line is one."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self._get_response = get_response
-        self._configured = configured()
+        self._verifier, self._guard, self._api_keys = configured()
+        self._is_async = iscoroutinefunction(get_response)
+        if self._is_async:
+            markcoroutinefunction(self)
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
+    def __call__(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
         """One request."""
-        verifier, guard, api_keys = self._configured
-        cleanse(request.META)
-        preflight = "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in request.META
-        request.hourpass = None
-        if guard.passes(request.method, request.path_info, preflight=preflight):
+        if self._is_async:
+            return self._call_async(request)
+        if self._passes(request):
             return self._get_response(request)
-        identity: Identity | None = None
         try:
-            identity = identify(guard, verifier, api_keys, request.META)
-            if identity is not None:
-                admit(identity, guard.needed(request.method, request.path_info))
+            identity = wsgi.identify(self._guard, self._verifier, self._api_keys, request.META)
+            self._admit(request, identity)
         except HourpassError as error:
-            return _response(guard.refusal(error))
-        if identity is None:
-            return _response(guard.refusal(None))
-        vouch(request.META, identity)
-        request.hourpass = identity
-        return self._get_response(request)
+            return _response(self._guard.refusal(error))
+        return _response(self._guard.refusal(None)) if identity is None else self._get_response(request)
+
+    async def _call_async(self, request: HttpRequest) -> HttpResponse:
+        if self._passes(request):
+            return await self._get_response(request)
+        value = request.META.get("HTTP_AUTHORIZATION")
+        headers = [] if value is None else [(b"authorization", value.encode("latin-1", "replace"))]
+        try:
+            identity = await asgi.identify(self._guard, self._verifier, self._api_keys, headers)
+            self._admit(request, identity)
+        except HourpassError as error:
+            return _response(self._guard.refusal(error))
+        return _response(self._guard.refusal(None)) if identity is None else await self._get_response(request)
+
+    def _passes(self, request: HttpRequest) -> bool:
+        wsgi.cleanse(request.META)
+        request.hourpass = None
+        preflight = "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in request.META
+        return self._guard.passes(request.method, request.path_info, preflight=preflight)
+
+    def _admit(self, request: HttpRequest, identity: Identity | None) -> None:
+        if identity is not None:
+            request.hourpass = admit(identity, self._guard.needed(request.method, request.path_info))
+            wsgi.vouch(request.META, identity)
 
 
 def _response(refusal: Refusal) -> HttpResponse:

@@ -16,8 +16,8 @@ from tests.conftest import LOOKS_SECRET, ServerProcess, clean_environment
 
 from hourpass.core.policy import Policy
 from hourpass.jose import AccessClaims, SigningKeyPair
-from hourpass.server.keys import SigningKeys
 from hourpass.server.sealing import load_master_key
+from hourpass.server.signing_keys import SigningKeys
 from hourpass.server.store import transaction
 from hourpass.server.store.sqlite import SqliteStore
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from hourpass.core.api_key import ApiKey
 from hourpass.core.audit import Event
@@ -18,11 +18,14 @@ from hourpass.core.errors import ConfigurationError, StorageUnavailable
 from hourpass.core.grant import Grant, GrantAge, GrantRef
 from hourpass.core.revocation import Kind, Revocation
 from hourpass.core.signing_key import SigningKey
+from hourpass.server.store.tables import Table
 
 PAUSES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 """Seconds, at most, before each further attempt at a transaction that met another one."""
 
 T = TypeVar("T")
+
+Row = tuple[Any, ...]
 
 
 class TransactionConflict(StorageUnavailable):
@@ -38,6 +41,18 @@ class Control(NamedTuple):
 
     version: int
     last_revocation: int
+
+
+class Numbers(NamedTuple):
+    """Where a database's counting is: the keys' version, the last numbers given, and since when without a break.
+
+    `numbered_since` is 0 where the database does not keep it.
+    """
+
+    version: int
+    last_revocation: int
+    last_audit: int
+    numbered_since: int
 
 
 class StoredSigningKey(NamedTuple):
@@ -168,6 +183,27 @@ class Store(Protocol):
 
     def retire_signing_key(self, kid: str, at: int) -> None:
         """Set when a successor takes over."""
+
+    def delete_signing_key(self, kid: str) -> None:
+        """Forget a signing key, its private half included."""
+
+    def count_rows(self, table: Table) -> int:
+        """How many rows a table has, however long that takes."""
+
+    def rows_page(self, table: Table, after: Row, limit: int) -> list[Row]:
+        """A table's rows after a key, in the order of the keys and of the table's columns."""
+
+    def add_rows(self, table: Table, rows: Sequence[Row]) -> None:
+        """Add rows as another store gave them."""
+
+    def numbers(self) -> Numbers:
+        """Where the counting is."""
+
+    def go_on_from(self, numbers: Numbers) -> None:
+        """Let the counting go on where another store's was."""
+
+    def is_migrated(self) -> bool:
+        """Whether `migrate` was ever here."""
 
     def migrate(self, now: int) -> list[str]:
         """Bring the schema up to date; the names of the migrations that were applied.

@@ -19,6 +19,8 @@ from hourpass.server.store import (
     AuditRecord,
     Control,
     Expiry,
+    Numbers,
+    Row,
     StoredSigningKey,
     TransactionConflict,
     checksum,
@@ -26,7 +28,8 @@ from hourpass.server.store import (
     persist,
     unapplied,
 )
-from hourpass.server.store.postgres_connection import PostgresConnection, Row
+from hourpass.server.store.postgres_connection import PostgresConnection
+from hourpass.server.store.tables import Table
 
 _encode = msgspec.json.Encoder().encode
 
@@ -190,6 +193,32 @@ class PostgresStore(PostgresConnection):
         self._run("retire_signing_key", at, kid)
         self._run("bump_control")
 
+    def delete_signing_key(self, kid: str) -> None:
+        """Forget a signing key."""
+        self._run("delete_signing_key", kid)
+        self._run("bump_control")
+
+    def count_rows(self, table: Table) -> int:
+        """How many rows a table has, however long that takes."""
+        self._run("take_time")
+        return int(self._fetch(table.count_sql)[0][0])
+
+    def rows_page(self, table: Table, after: Row, limit: int) -> list[Row]:
+        """A table's rows after a key."""
+        return self._fetch(table.page_sql.replace("?", "%s"), *after, limit)
+
+    def add_rows(self, table: Table, rows: Sequence[Row]) -> None:
+        """Add rows as another store gave them."""
+        self._stream(f"copy {table.name} ({', '.join(table.columns)}) from stdin", rows)
+
+    def numbers(self) -> Numbers:
+        """Where the counting is."""
+        return Numbers(*self._rows("numbers")[0])
+
+    def go_on_from(self, numbers: Numbers) -> None:
+        """Let the counting go on where another store's was."""
+        self._run("go_on_from", *numbers)
+
     def migrate(self, now: int) -> list[str]:
         """Apply what is missing, all in one transaction; of several at once, the others wait."""
 
@@ -201,6 +230,8 @@ class PostgresStore(PostgresConnection):
                 # `if not exists` does not see a table that another first start is making.
                 raise TransactionConflict("PostgreSQL: another process migrates") from error
             self._execute("lock table migrations in exclusive mode")
+            # A change to a table waits for whoever reads it, and all who come later wait for the change: not for long.
+            self._execute("set local lock_timeout = 2000")
             pending = self._pending()
             for name, sql in pending:
                 self._execute(sql)

@@ -5,19 +5,18 @@ and `maintain` does them on a second one.
 """
 
 import contextlib
-import hashlib
 import struct
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import apsw
 import msgspec
 
 from hourpass.core.api_key import ApiKey
 from hourpass.core.audit import Event, event_name
-from hourpass.core.errors import ConfigurationError, StorageUnavailable
+from hourpass.core.errors import StorageUnavailable
 from hourpass.core.grant import Grant, GrantAge, GrantRef
 from hourpass.core.revocation import Kind, Revocation
 from hourpass.core.signing_key import SigningKey
@@ -25,10 +24,15 @@ from hourpass.server.store import (
     AuditRecord,
     Control,
     Expiry,
+    Numbers,
+    Row,
     StoredSigningKey,
+    checksum,
     load_migrations,
     load_queries,
+    unapplied,
 )
+from hourpass.server.store.tables import Table
 
 WAL_WORTH_COPYING = 4 * 1024 * 1024
 """Below this a checkpoint would only cost a sync."""
@@ -39,7 +43,9 @@ WAL_BOUND = 32 * 1024 * 1024
 BUSY_WAIT = 2_000
 """Milliseconds to wait for another writer before the caller is told to come back."""
 
-Row = tuple[Any, ...]
+TRUNCATE_WAIT = 50
+"""Milliseconds for which starting the log over may hold up writers, where a reader still needs the old one."""
+
 Value = None | int | float | str | bytes
 
 _Q = load_queries()
@@ -47,17 +53,24 @@ _encode = msgspec.json.Encoder().encode
 
 
 class SqliteStore:
-    """One SQLite file. `path` may be `:memory:` for tests."""
+    """One SQLite file. `path` may be `:memory:` for tests; `read_only` leaves what it finds as it is."""
 
-    def __init__(self, path: str | Path, *, durability: Literal["full", "normal"] = "full") -> None:
+    def __init__(
+        self, path: str | Path, *, durability: Literal["full", "normal"] = "full", read_only: bool = False
+    ) -> None:
         self._path = str(path)
         self._durability = durability
+        self._read_only = read_only
         with _storage_errors():
             self._db = self._connect()
             self._execute = self._db.execute
         self._maintenance: apsw.Connection | None = None
 
     def _connect(self) -> apsw.Connection:
+        if self._read_only:
+            db = apsw.Connection(self._path, flags=apsw.SQLITE_OPEN_READONLY)
+            db.set_busy_timeout(BUSY_WAIT)
+            return db
         db = apsw.Connection(self._path)
         db.set_busy_timeout(BUSY_WAIT)
         self._switch_to_wal(db)
@@ -273,6 +286,35 @@ class SqliteStore:
         self._rows("retire_signing_key", at, kid)
         self._rows("bump_control")
 
+    def delete_signing_key(self, kid: str) -> None:
+        """Forget a signing key."""
+        self._rows("delete_signing_key", kid)
+        self._rows("bump_control")
+
+    def count_rows(self, table: Table) -> int:
+        """How many rows a table has."""
+        return int(self._fetch(table.count_sql)[0][0])
+
+    def rows_page(self, table: Table, after: Row, limit: int) -> list[Row]:
+        """A table's rows after a key."""
+        return self._fetch(table.page_sql, *after, limit)
+
+    def add_rows(self, table: Table, rows: Sequence[Row]) -> None:
+        """Add rows as another store gave them."""
+        with _storage_errors():
+            self._db.executemany(table.add_sql, rows)
+
+    def numbers(self) -> Numbers:
+        """Where the counting is; since when, the file does not know: each start of a server numbers anew."""
+        return Numbers(*self._rows("numbers")[0])
+
+    def go_on_from(self, numbers: Numbers) -> None:
+        """Let the counting go on where another store's was."""
+        self._rows("set_version", numbers.version)
+        for table, last in (("revocations", numbers.last_revocation), ("audit", numbers.last_audit)):
+            self._rows("forget_last_number", table)
+            self._rows("set_last_number", table, last)
+
     def migrate(self, now: int) -> list[str]:
         """Apply what is missing, all in one transaction."""
         with _storage_errors():
@@ -285,7 +327,7 @@ class SqliteStore:
                 pending = self._pending()
                 for name, sql in pending:
                     self._execute(sql)
-                    self._execute("insert into migrations values (?, ?, ?)", (name, _checksum(sql), now))
+                    self._execute("insert into migrations values (?, ?, ?)", (name, checksum(sql), now))
                 self._execute("commit")
             except BaseException:
                 self.rollback()
@@ -295,20 +337,16 @@ class SqliteStore:
     def pending_migrations(self) -> list[str]:
         """What `migrate` would apply."""
         with _storage_errors():
-            known = self._execute("select 1 from sqlite_schema where name = 'migrations'").fetchone()
-            return [name for name, _ in (self._pending() if known else load_migrations("sqlite"))]
+            return [name for name, _ in (self._pending() if self.is_migrated() else load_migrations("sqlite"))]
+
+    def is_migrated(self) -> bool:
+        """Whether `migrate` was ever here."""
+        with _storage_errors():
+            return bool(self._execute("select 1 from sqlite_schema where name = 'migrations'").fetchone())
 
     def _pending(self) -> list[tuple[str, str]]:
         rows: list[Row] = self._execute("select name, checksum from migrations").fetchall()
-        applied: dict[str, str] = dict(rows)
-        migrations = load_migrations("sqlite")
-        unknown = applied.keys() - {name for name, _ in migrations}
-        if unknown:
-            raise ConfigurationError(f"the database is newer than this program: it has migration {max(unknown)}")
-        for name, sql in migrations:
-            if name in applied and applied[name] != _checksum(sql):
-                raise ConfigurationError(f"migration {name} was altered after it had been applied")
-        return [(name, sql) for name, sql in migrations if name not in applied]
+        return unapplied("sqlite", dict(rows))
 
     def maintain(self) -> None:
         """Copy the log into the database file, and start the log over where it has grown past its bound."""
@@ -318,14 +356,21 @@ class SqliteStore:
             return
         if log < WAL_WORTH_COPYING:
             return
-        with _storage_errors():
+        # A writer may be in the way of the very first step, too; the next turn comes soon.
+        with _storage_errors(), contextlib.suppress(apsw.BusyError):
             if self._maintenance is None:
                 self._maintenance = self._connect()
+                self._maintenance.set_busy_timeout(TRUNCATE_WAIT)
             # The long part first, beside the writers; what is left for the part that makes them wait is small.
-            self._maintenance.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-            if log >= WAL_BOUND:
-                with contextlib.suppress(apsw.BusyError):
-                    self._maintenance.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            pages, copied = self._maintenance.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            # Where somebody reads an old moment, such as a copy under way, not all could be copied: a later turn can.
+            if log >= WAL_BOUND and copied == pages:
+                self._maintenance.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+
+    def fold(self) -> None:
+        """Put all into the one file, which can then be moved and be read where nothing can be written."""
+        with _storage_errors():
+            self._execute("pragma journal_mode = delete")
 
     def close(self) -> None:
         """Let go of the file. The last one to close it also copies the log."""
@@ -334,8 +379,11 @@ class SqliteStore:
                 db.close()
 
     def _rows(self, name: str, *parameters: Value) -> list[Row]:
+        return self._fetch(_Q[name], *parameters)
+
+    def _fetch(self, sql: str, *parameters: Value) -> list[Row]:
         with _storage_errors():
-            return self._execute(_Q[name], parameters).fetchall()
+            return self._execute(sql, parameters).fetchall()
 
     def _changed(self, name: str, *parameters: Value) -> bool:
         self._rows(name, *parameters)
@@ -373,7 +421,3 @@ def _grant(row: Row) -> Grant:
 
 def _key(row: Row) -> ApiKey:
     return ApiKey._make((*row[:8], tuple(str(row[8]).split()), *row[9:]))
-
-
-def _checksum(sql: str) -> str:
-    return hashlib.sha256(sql.encode()).hexdigest()

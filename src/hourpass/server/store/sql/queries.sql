@@ -120,3 +120,27 @@ select kid, algorithm, published_at, signs_from, retired_at, sealed from signing
 -- name: retire_signing_key
 -- Set when a successor takes over.
 update signing_keys set retired_at = ? where kid = ? and retired_at is null
+
+-- name: delete_signing_key
+-- Forget a signing key.
+delete from signing_keys where kid = ?
+
+-- name: numbers
+-- Where the counting is: the keys' version, the last revocation and line of the audit trail; since when is not kept.
+select version,
+    coalesce((select seq from sqlite_sequence where name = 'revocations'), 0),
+    coalesce((select seq from sqlite_sequence where name = 'audit'), 0),
+    0
+from control
+
+-- name: set_version
+-- Let the keys' version go on where another database's was.
+update control set version = ?
+
+-- name: forget_last_number
+-- Forget the last number that a table gave, before it gets another one.
+delete from sqlite_sequence where name = ?
+
+-- name: set_last_number
+-- Let a table's numbers go on after the last one of another database.
+insert into sqlite_sequence (name, seq) values (?, ?)

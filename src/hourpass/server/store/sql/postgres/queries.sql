@@ -62,3 +62,15 @@ select last_audit from control
 insert into leases (name, holder, until) values (?, ?, ?)
 on conflict (name) do update set holder = excluded.holder, until = excluded.until
 where leases.holder = excluded.holder or leases.until <= ?
+
+-- name: numbers
+-- Where the counting is.
+select version, last_revocation, last_audit, numbered_since from control
+
+-- name: go_on_from
+-- Let the counting go on where another database's was.
+update control set version = ?, last_revocation = ?, last_audit = ?, numbered_since = ?
+
+-- name: take_time
+-- Let a statement on a whole table take the time that it needs, until the end of the transaction.
+set local statement_timeout = 0

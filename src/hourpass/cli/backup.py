@@ -1,0 +1,72 @@
+"""`hourpass backup` and `hourpass restore`: a backup is a copy into a SQLite file of its own, restoring one from it."""
+
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import click
+
+from hourpass.cli.copy import at, carry_out, open_source
+from hourpass.cli.operator import database_options, json_option, read_settings
+from hourpass.cli.terminal import moment, say
+from hourpass.core.errors import ConfigurationError
+from hourpass.server.serve import open_store
+from hourpass.server.store.sqlite import SqliteStore
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@database_options
+@json_option
+def backup(flags: dict[str, object], file: Path, as_json: bool) -> None:
+    """Write everything but the master key into FILE, which must not exist yet. Servers go on meanwhile."""
+    settings = read_settings(flags)
+    with closing(open_source(settings)) as source, _new_file(file) as draft, closing(SqliteStore(draft)) as target:
+        transfer = carry_out(source, target, settings)
+        target.fold()
+    transfer.show(as_json=as_json)
+    say(f"{file} is the installation as of {moment(transfer.as_of)}. It is worth nothing without the master key.")
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@database_options
+@json_option
+def restore(flags: dict[str, object], file: Path, as_json: bool) -> None:
+    """Fill an empty installation from a backup FILE; its database may be of the other kind."""
+    settings = read_settings(flags)
+    with closing(open_source(at(settings, f"sqlite:{file}"))) as source, closing(open_store(settings)) as target:
+        transfer = carry_out(source, target, settings)
+    transfer.show(as_json=as_json)
+    say("Restored. What happened after the backup is forgotten: revoke again what was revoked since.")
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[Path]:
+    """A draft to fill, for its owner alone, that gets its name at the end or not at all.
+
+    Raises:
+        ConfigurationError: where the name is taken, or no file can be made there.
+    """
+    if os.path.lexists(path):
+        raise ConfigurationError(f"{path} exists already, and a backup overwrites nothing")
+    draft = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
+    try:
+        draft.touch(mode=0o600, exist_ok=False)
+    except OSError as error:
+        raise ConfigurationError(f"cannot make {path}: {error.strerror}") from error
+    try:
+        yield draft
+        # Unlike a renaming, a link takes nobody's place, should the name have been taken meanwhile.
+        os.link(draft, path)
+    except FileExistsError as error:
+        raise ConfigurationError(f"{path} exists already, and a backup overwrites nothing") from error
+    finally:
+        for beside in ("", "-wal", "-shm"):
+            Path(f"{draft}{beside}").unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

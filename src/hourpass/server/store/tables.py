@@ -1,0 +1,66 @@
+"""The tables that hold an installation, for whoever moves all of it. Every database has them, with these columns.
+
+It names what is moved row by row. What is not: `control`, whose numbers go on; `leases`, which end by themselves; and
+`migrations`, which say what a database itself went through.
+"""
+
+from typing import Any, NamedTuple
+
+
+class Table(NamedTuple):
+    """A table: the columns of its primary key and the rest of them, in SQL, and what sorts before every key."""
+
+    name: str
+    key: str
+    rest: str
+    start: tuple[str | bytes | int, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All of them, in the order of a row as it is moved."""
+        return tuple(f"{self.key}, {self.rest}".split(", "))
+
+    def key_of(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The primary key in a row as it is moved."""
+        return row[: len(self.start)]
+
+    # The SQL is made of the names in this file alone: there is nothing to inject.
+
+    @property
+    def count_sql(self) -> str:
+        """How many rows there are."""
+        return f"select count(*) from {self.name}"  # noqa: S608
+
+    @property
+    def page_sql(self) -> str:
+        """The rows after a key, in the order of the keys; the last parameter is how many at most."""
+        after = ", ".join("?" * len(self.start))
+        return f"select {self.key}, {self.rest} from {self.name} where ({self.key}) > ({after}) order by {self.key} limit ?"  # noqa: S608, E501
+
+    @property
+    def add_sql(self) -> str:
+        """Add a row."""
+        values = ", ".join("?" * len(self.columns))
+        return f"insert into {self.name} ({self.key}, {self.rest}) values ({values})"  # noqa: S608
+
+
+TABLES = (
+    Table("secrets", "name, kid", "sealed, created_at", ("", "")),
+    Table("signing_keys", "kid", "algorithm, published_at, signs_from, retired_at, sealed", ("",)),
+    Table(
+        "api_keys",
+        "key_id",
+        "name, digest, subject, scope, environment, audience, retry_window, allowed_ips, "
+        "created_at, expires_at, revoked_at",
+        ("",),
+    ),
+    Table(
+        "grants",
+        "key_id, grant_id",
+        "generation, seed, superseded, scope, created_at, idle_expires_at, expires_at, revoked_at, revoked_why",
+        ("", b""),
+    ),
+    Table("revocations", "n", "kind, value, until", (0,)),
+    Table("audit", "n", "at, event, key_id, grant_id, detail", (0,)),
+)
+"""In the order in which they are moved."""

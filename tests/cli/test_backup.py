@@ -1,0 +1,148 @@
+"""`hourpass backup` and `hourpass restore`: a file of its own that overwrites nothing, and an installation from it."""
+
+import stat
+
+import apsw
+import pytest
+from tests.postgres.cluster import NEWEST, clusters_of
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "kept" / "backup.db"
+
+
+@pytest.fixture
+def kept(file):
+    """The folder of the backups."""
+    file.parent.mkdir()
+    return file.parent
+
+
+def test_a_backup_is_one_file_for_its_owner_alone(hourpass, api_key, file, kept):
+    result = hourpass("backup", str(file), umask=0)
+
+    assert [path.name for path in kept.iterdir()] == ["backup.db"]
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert result.stdout.splitlines()[3].split()[:2] == ["api_keys", "1"]
+    assert "worth nothing without the master key" in result.stderr
+
+
+def test_a_backup_holds_no_secret_that_is_not_sealed(hourpass, api_key, file, kept):
+    hourpass("backup", str(file))
+    content = file.read_bytes()
+
+    assert api_key.encode() not in content
+    assert (hourpass.data / "master.key").read_bytes().strip() not in content
+
+
+def test_a_restored_backup_goes_on_where_it_was(hourpass, api_key, file, kept):
+    first = hourpass.exchange(api_key)
+    second = hourpass.refresh(first.refresh_token)
+    hourpass("backup", str(file))
+    for database in hourpass.data.glob("hourpass.db*"):
+        database.unlink()
+
+    result = hourpass("restore", str(file))
+
+    assert "revoke again" in result.stderr
+    assert hourpass.refresh(second.refresh_token)
+    assert hourpass.exchange(api_key)
+
+
+def test_a_backup_can_be_restored_from_where_nothing_can_be_written(hourpass, api_key, file, kept, tmp_path):
+    """Neither a log nor a lock is made beside it."""
+    hourpass("backup", str(file))
+    before = file.read_bytes()
+    file.chmod(0o400)
+    kept.chmod(0o500)
+
+    hourpass("restore", str(file), "--data", str(tmp_path / "new"))
+
+    assert [path.name for path in kept.iterdir()] == ["backup.db"]
+    assert file.read_bytes() == before
+    kept.chmod(0o700)
+
+
+def test_a_backup_of_postgresql_is_the_same_kind_of_file(hourpass, api_key, file, kept, request, tmp_path):
+    cluster = clusters_of(request.config).shared(NEWEST)
+    first, second = (cluster.url(cluster.create_database()) for _ in range(2))
+    hourpass("copy", "--to", first)
+    hourpass("backup", str(file), "--database", first)
+
+    hourpass("restore", str(file), "--database", second)
+    hourpass("restore", str(file), "--data", str(tmp_path / "new"))
+
+    keys = hourpass.json("keys", "list")
+    assert hourpass.json("keys", "list", "--database", second) == keys
+    (tmp_path / "new" / "master.key").write_bytes((hourpass.data / "master.key").read_bytes())
+    (tmp_path / "new" / "master.key").chmod(0o600)
+    assert hourpass.json("keys", "list", "--data", str(tmp_path / "new")) == keys
+
+
+@pytest.mark.parametrize("taken_by", ["a file", "a folder", "a dangling link"])
+def test_a_name_that_is_taken_is_1_and_left_alone(hourpass, api_key, file, kept, taken_by):
+    if taken_by == "a file":
+        file.write_text("the only copy of something")
+    elif taken_by == "a folder":
+        file.mkdir()
+    else:
+        file.symlink_to("nowhere")
+    before = [(path.name, path.lstat().st_ino, path.lstat().st_mtime_ns) for path in kept.iterdir()]
+
+    result = hourpass("backup", str(file), code=1)
+
+    assert "exists already, and a backup overwrites nothing" in result.stderr
+    assert [(path.name, path.lstat().st_ino, path.lstat().st_mtime_ns) for path in kept.iterdir()] == before
+
+
+def test_a_backup_that_fails_leaves_no_file(hourpass, file, kept):
+    hourpass("migrate")
+
+    assert "the source is empty" in hourpass("backup", str(file), code=1).stderr
+    assert list(kept.iterdir()) == []
+
+
+def test_a_folder_that_is_missing_is_1(hourpass, api_key, file):
+    assert "No such file" in hourpass("backup", str(file), code=1).stderr
+
+
+def test_a_misspelt_data_folder_is_1_and_is_not_made(hourpass, file, kept, tmp_path):
+    result = hourpass("backup", str(file), "--data", str(tmp_path / "misspelt"), code=1)
+
+    assert "no database at" in result.stderr
+    assert not (tmp_path / "misspelt").exists()
+    assert list(kept.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["backup", "restore"])
+def test_a_file_has_to_be_named(hourpass, command):
+    hourpass(command, code=2)
+
+
+def test_an_installation_that_is_not_empty_is_not_restored_over(hourpass, api_key, file, kept):
+    hourpass("backup", str(file))
+    hourpass("keys", "create", "--name", "later")
+
+    assert "the target is not empty" in hourpass("restore", str(file), code=1).stderr
+    assert len(hourpass.json("keys", "list")) == 2
+
+
+def test_a_backup_of_another_schema_is_migrated_first(hourpass, api_key, file, kept, tmp_path):
+    hourpass("backup", str(file))
+    db = apsw.Connection(str(file))
+    db.execute("delete from migrations where name = (select max(name) from migrations)")
+    db.close()
+
+    result = hourpass("restore", str(file), "--data", str(tmp_path / "new"), code=1)
+
+    assert "the source is behind this program" in result.stderr
+
+
+def test_a_backup_under_another_master_key_is_1(hourpass, api_key, file, kept, tmp_path):
+    hourpass("backup", str(file))
+    other = {"HOURPASS_MASTER_KEY": "A" * 43 + "="}
+
+    result = hourpass("restore", str(file), "--data", str(tmp_path / "new"), env=other, code=1)
+
+    assert "the master key does not open this database's pepper" in result.stderr

@@ -1,0 +1,104 @@
+"""A newer program has migrated: nodes of this one that run already go on until they are replaced.
+
+Migrations are forward-only and add; what they add, a running node does not ask for and need not fill.
+"""
+
+import pytest
+from tests.copy.conftest import Postgres, Sqlite
+from tests.copy.test_moving import Desk
+from tests.postgres.cluster import NEWEST, clusters_of
+from tests.postgres.conftest import LocalNode
+
+from hourpass.core.errors import ConfigurationError, InvalidToken
+from hourpass.core.grant import GrantRef
+from hourpass.server.store.tables import TABLES
+from hourpass.testing import Clock
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request, tmp_path):
+    if request.param == "sqlite":
+        database = Sqlite(tmp_path / "database", request.config)
+    else:
+        database = Postgres(clusters_of(request.config).shared(NEWEST))
+    yield database
+    database.close()
+
+
+class Node:
+    """A node of this version, and a newer program beside it."""
+
+    def __init__(self, database, folder) -> None:
+        self._database = database
+        self._folder = folder
+        self.clock = Clock()
+        self.node = LocalNode(database.url, folder / "node", self.clock)
+        self.desk: Desk
+
+    async def start(self) -> None:
+        await self.node.app.start()
+        self.desk = Desk(self.node, self.clock)
+
+    def newer_program_migrates(self) -> None:
+        """A column in every table, a table, and the note that it was done."""
+        for table in TABLES:
+            self._database.rows(f"alter table {table.name} add column newer integer")
+            self._database.rows(f"alter table {table.name} add column newest integer not null default 7")
+        self._database.rows("create table newer (a integer)")
+        self._database.rows("insert into migrations values ('9999_from_the_future', 'checksum', 1)")
+
+
+@pytest.fixture
+async def running(database, tmp_path):
+    node = Node(database, tmp_path)
+    await node.start()
+    yield node
+    await node.node.app.stop()
+
+
+async def test_a_running_node_exchanges_refreshes_and_verifies_under_a_newer_schema(running):
+    desk = running.desk
+    key = await desk.create_key()
+    pair = await desk.exchange(key.api_key)
+    running.newer_program_migrates()
+
+    pair = await desk.refresh(await desk.refresh(pair))
+
+    assert desk.verify(pair) == desk.verify(await desk.refresh(pair))
+    assert desk.verify(await desk.exchange((await desk.create_key()).api_key))
+
+
+async def test_a_running_node_revokes_prunes_and_looks_up_under_a_newer_schema(running):
+    desk = running.desk
+    key = await desk.create_key()
+    by_grant, by_key = await desk.exchange(key.api_key), await desk.exchange(key.api_key)
+    running.newer_program_migrates()
+
+    await desk.revoke(by_grant.refresh_token)
+    await desk.revoke_key(key.key.key_id)
+
+    for pair in (by_grant, by_key):
+        with pytest.raises(InvalidToken, match="revoked"):
+            desk.verify(pair)
+    running.clock.advance(100 * 86_400)
+    assert await desk.issuer.prune(GrantRef("", b""), running.clock()) is None
+    assert running.node.pruned == 2
+
+
+async def test_a_node_of_this_version_does_not_start_on_a_newer_schema(running, database, tmp_path):
+    """It runs on what it knew when it started; a start is the time to say no."""
+    running.newer_program_migrates()
+
+    with pytest.raises(ConfigurationError, match="newer than this program"):
+        await Node(database, tmp_path / "other").start()
+
+
+async def test_a_running_node_stays_ready_under_a_newer_schema(running):
+    """Else the proxy would take all old nodes out at the moment when the first new one has migrated."""
+    running.newer_program_migrates()
+
+    checks = await running.node.app.readiness(running.clock())
+
+    assert set(checks.values()) == {"ok"}
