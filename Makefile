@@ -11,7 +11,7 @@ MAKEFLAGS += --no-print-directory
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test test-slow check fix bench pins clean
+.PHONY: help setup setup-test run test test-slow check fix bench drill pins clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -52,6 +52,10 @@ fix: setup-test ## format, and repair what the linter can
 bench: setup-test ## the figures of the performance page
 	$(BIN)/python -m bench $(ARGS)
 
+drill: ## kill, hand over and freeze the leader of a Patroni cluster under load, in about two minutes
+	@$(PYTHON) tools/bootstrap.py setup --drill
+	$(BIN)/python -m drill $(ARGS)
+
 pins: ## regenerate requirements/*.txt from pyproject.toml (needs uv); UPGRADE=1 for the newest versions
 	$(COMPILE) pyproject.toml --all-extras --group dev -o requirements/test.txt
 	$(COMPILE) pyproject.toml --extra server --extra client --group build -c requirements/test.txt -o requirements/run.txt
@@ -60,8 +64,9 @@ pins: ## regenerate requirements/*.txt from pyproject.toml (needs uv); UPGRADE=1
 	printf '%s\n' 'djangorestframework-simplejwt[crypto]>=5.5' 'fastapi>=0.120' 'granian>=2.8' 'httptools>=0.7' \
 		'pyjwt[crypto]>=2.13' 'uvicorn>=0.50' 'uvloop>=0.22' \
 		| $(COMPILE) -c requirements/test.txt - -o requirements/peers.txt
+	echo 'patroni[raft,psycopg3]>=4.1' | $(COMPILE) - -o requirements/drill.txt
 	echo 'api.video==0.0.1' | $(COMPILE) - -o requirements/interop-apivideo-old.txt
 
 clean: ## remove .venv and everything the checks left
 	rm -rf .venv build dist htmlcov .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	find src tests tools bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+	find src tests tools bench drill -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -36,13 +36,14 @@ def main():
     commands = parser.add_subparsers(dest="command", required=True)
     setup_command = commands.add_parser("setup", help="install the server and the project itself")
     setup_command.add_argument("--test", action="store_true", help="add the development tools and interop clients")
+    setup_command.add_argument("--drill", action="store_true", help="add Patroni, for the failover drill")
     options = parser.parse_args()
     with Path(__file__).open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two makes at once: the second waits, then finds the stamp
-        setup(test=options.test)
+        setup(test=options.test or options.drill, drill=options.drill)
 
 
-def setup(*, test):
+def setup(*, test, drill):
     venv_key, node_key, project_key = digest_of_venv(), digest_of_node(), digest_of_project()
     stamp = read_stamp()
     if stamp.get("venv") != venv_key:
@@ -55,6 +56,9 @@ def setup(*, test):
     # Not every machine that has the Python packages reaches npm's, too: its one test then says that it is skipped.
     if test and stamp.get("node") != node_key and install_node_modules():
         stamp |= {"node": node_key}
+    if drill and "drill" not in stamp:
+        install_drill_pins()
+        stamp |= {"drill": True}
     if "run" not in stamp:
         install_run_pins()
         stamp |= {"run": True}
@@ -104,11 +108,19 @@ def install_test_pins():
     pip("--require-hashes", "-r", str(PINS / "test.txt"))
     for name in INTEROP:
         say(f"installing the interop client {name}")
-        target = VENV / "interop" / name
-        shutil.rmtree(target, ignore_errors=True)
-        pins = str(PINS / f"interop-{name}.txt")
-        # These releases are source archives: built with the pinned setuptools of .venv, never with a fetched one.
-        pip("--require-hashes", "--no-deps", "--no-build-isolation", "--target", str(target), "-r", pins)
+        install_apart(VENV / "interop" / name, f"interop-{name}.txt")
+
+
+def install_drill_pins():
+    say("installing Patroni, for the drill")
+    install_apart(VENV / "drill", "drill.txt")
+
+
+def install_apart(target, pins):
+    shutil.rmtree(target, ignore_errors=True)
+    # Some are source archives: built with the pinned setuptools of .venv, never with a fetched one.
+    options = ["--require-hashes", "--no-deps", "--no-build-isolation"]
+    pip(*options, "--target", str(target), "-r", str(PINS / pins))
 
 
 def install_node_modules():
