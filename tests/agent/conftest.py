@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.conftest import HOURPASS, LOOKS_SECRET, clean_environment
+from tests.conftest import HOURPASS, LOOKS_SECRET, ServerProcess, clean_environment
 
 from hourpass.client.handout import Handout
 
@@ -107,6 +107,16 @@ class AgentProcess:
     def kill(self) -> None:
         self.process.kill()
         self.process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory):
+    """A server that no test changes: starting one takes longer than most tests."""
+    folder = tmp_path_factory.mktemp("shared")
+    server = ServerProcess(folder / "data", folder / "log", {"exchange-limit": 0}, {}).start()
+    yield server
+    server.kill()
+    assert not LOOKS_SECRET.search(server.log.read_bytes()), "a key or a token stands in the log"
 
 
 @pytest.fixture

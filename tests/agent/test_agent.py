@@ -142,6 +142,17 @@ def test_the_same_trouble_again_and_again_is_one_line(bench):
     assert sum("no connection" in line for line in bench.log) == 1
 
 
+def test_a_refused_refresh_token_is_healed_from_the_key_and_said(bench):
+    """client.md, refresh transaction: it may have been revoked for theft."""
+    bench.turn()
+    bench.endpoint.script = [400]
+    bench.clock.advance(SOFT)
+
+    assert bench.turn() == "access-3"
+    assert bench.source.counts["exchanged"] == 2
+    assert bench.log.count("the server no longer accepts the refresh token") == 1
+
+
 def test_a_reload_that_fails_changes_nothing(bench):
     bench.turn()
 

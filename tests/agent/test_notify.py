@@ -74,11 +74,10 @@ def test_the_status_says_time_left_last_and_next_refresh(status, line):
     assert str(status) == line
 
 
-def test_the_agent_is_ready_after_its_first_write_and_then_alive(serve, start, channel):
+def test_the_agent_is_ready_after_its_first_write_and_then_alive(shared, start, channel):
     receiver, name = channel
-    server = serve()
-    api_key = server.create_key()["api_key"]
-    agent = start(server.url, api_key, NOTIFY_SOCKET=name, WATCHDOG_USEC="400000")
+    api_key = shared.create_key()["api_key"]
+    agent = start(shared.url, api_key, NOTIFY_SOCKET=name, WATCHDOG_USEC="400000")
 
     seen = []
     while "READY=1" not in seen:
@@ -95,10 +94,9 @@ def test_the_agent_is_ready_after_its_first_write_and_then_alive(serve, start, c
         last = receiver.recv(1000)
 
 
-def test_the_status_has_the_time_left(serve, start, channel):
+def test_the_status_has_the_time_left(shared, start, channel):
     receiver, name = channel
-    server = serve()
-    start(server.url, server.create_key()["api_key"], NOTIFY_SOCKET=name).ready()
+    start(shared.url, shared.create_key()["api_key"], NOTIFY_SOCKET=name).ready()
 
     def status():
         lines = receiver.recv(1000).decode().splitlines()
@@ -107,14 +105,13 @@ def test_the_status_has_the_time_left(serve, start, channel):
     assert "next refresh in" in eventually(status)
 
 
-def test_without_a_first_write_the_agent_is_not_ready(serve, start, channel, folder):
+def test_without_a_first_write_the_agent_is_not_ready(shared, start, channel, folder):
     """The sink's folder is open to everyone: refused, said, and tried again once it is closed."""
     receiver, name = channel
-    server = serve()
     (folder / "open").mkdir()
     (folder / "open").chmod(0o777)
     flags = ("--sink", str(folder / "open" / "token"))
-    agent = start(server.url, server.create_key()["api_key"], *flags, NOTIFY_SOCKET=name, WATCHDOG_USEC="400000")
+    agent = start(shared.url, shared.create_key()["api_key"], *flags, NOTIFY_SOCKET=name, WATCHDOG_USEC="400000")
     agent.wait_for("anyone may write to")
     for _ in range(8):
         assert b"READY=1" not in receiver.recv(1000)

@@ -13,13 +13,18 @@ from hourpass.client.handout import fingerprint
 
 
 @pytest.fixture
-def server(serve):
-    return serve()
+def server(shared):
+    return shared
 
 
 @pytest.fixture
-def api_key(server):
-    return server.create_key()["api_key"]
+def made(server):
+    return server.create_key()
+
+
+@pytest.fixture
+def api_key(made):
+    return made["api_key"]
 
 
 @pytest.fixture
@@ -27,8 +32,8 @@ def agent(server, api_key, start):
     return start(server.url, api_key).ready()
 
 
-def grants(server):
-    return json.loads(server.command("grants", "list", "--json").stdout)
+def grants(server, made):
+    return json.loads(server.command("grants", "list", "--key", made["key_id"], "--json").stdout)
 
 
 def test_the_file_and_the_socket_hold_the_same_token(agent):
@@ -64,29 +69,29 @@ def test_term_ends_it_with_0_and_leaves_the_good_token(agent):
     assert not agent.socket.exists()
 
 
-def test_kill_9_leaves_the_last_good_file_and_the_next_agent_goes_on_with_the_same_grant(agent, server, api_key, start):
+def test_kill_9_leaves_the_last_good_file_and_the_next_agent_goes_on_with_the_same_grant(agent, server, made, start):
     agent.kill()
     for round_ in range(6):
         assert is_whole(agent.sink.read_text())
-        successor = start(server.url, api_key).ready()
+        successor = start(server.url, made["api_key"]).ready()
         successor.send("SIGUSR1")
         # Into the middle of the refresh: a little later each time.
         time.sleep(0.004 * round_)
         successor.kill()
 
-    last = start(server.url, api_key).ready()
+    last = start(server.url, made["api_key"]).ready()
 
     assert last.sink.read_text() == last.token()
     assert last.metric("exchanges_total") == 0
-    assert len(grants(server)) == 1
+    assert len(grants(server, made)) == 1
 
 
 def is_whole(token):
     return token.startswith("eyJ") and [len(part) for part in token.split(".")][2:] == [86]
 
 
-def test_a_second_agent_stands_by_and_takes_over(agent, server, api_key, start):
-    second = start(server.url, api_key)
+def test_a_second_agent_stands_by_and_takes_over(agent, server, made, start):
+    second = start(server.url, made["api_key"])
     second.wait_for("standing by")
     before = agent.token()
 
@@ -95,7 +100,7 @@ def test_a_second_agent_stands_by_and_takes_over(agent, server, api_key, start):
     second.wait_for("taking over")
     second.ready()
     assert second.token() == before
-    assert len(grants(server)) == 1
+    assert len(grants(server, made)) == 1
 
 
 def test_an_agent_that_stands_by_ends_at_once(agent, server, api_key, start):

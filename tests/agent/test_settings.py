@@ -95,8 +95,8 @@ def test_hooks_get_a_short_environment_without_anything_secret():
 
 
 @pytest.fixture
-def server(serve):
-    return serve()
+def server(shared):
+    return shared
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from tests.conftest import HOURPASS, LOOKS_SECRET, clean_environment, free_port
+from tests.conftest import HOURPASS, LOOKS_SECRET, ServerProcess, clean_environment, free_port
 
 
 class User:
@@ -64,16 +64,31 @@ class User:
         return self("token", *arguments, **options).stdout.strip()
 
 
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory):
+    """A server that no test changes, and one key: starting both is most of what a test would take."""
+    folder = tmp_path_factory.mktemp("shared")
+    server = ServerProcess(folder / "data", folder / "log", {"exchange-limit": 0}, {}).start()
+    yield server, server.create_key("--scope", "videos.read")
+    server.kill()
+    assert not LOOKS_SECRET.search(server.log.read_bytes()), "a key or a token stands in the log"
+
+
 @pytest.fixture
 def server(serve):
+    """A server of this test's own, to be killed, or to have its keys revoked. Its user has a key of it."""
     return serve(exchange_limit=0)
 
 
 @pytest.fixture
-def user(server, tmp_path):
+def user(request, tmp_path):
     home = tmp_path / "home"
     home.mkdir()
-    made = server.create_key("--scope", "videos.read")
+    if "server" in request.fixturenames:
+        server = request.getfixturevalue("server")
+        made = server.create_key("--scope", "videos.read")
+    else:
+        server, made = request.getfixturevalue("shared")
     return User(home, server.url, made["api_key"], made["key_id"])
 
 

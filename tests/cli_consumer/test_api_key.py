@@ -1,6 +1,8 @@
 """Where the API key may come from, and that the argument list is no such place."""
 
+import json
 import subprocess
+from base64 import urlsafe_b64decode as b64decode
 
 import pytest
 from tests.conftest import HOURPASS
@@ -103,11 +105,51 @@ def test_code_2_is_wrong_usage(stranger, arguments):
     assert stranger(*arguments, code=2, env=stranger.bare).stdout == ""
 
 
-def test_a_key_that_is_only_needed_later_is_read_later(holder):
+def test_a_key_that_is_only_needed_later_is_read_later(user):
     """A token from the cache asks no password store."""
-    environment = {**holder.bare, "HOURPASS_URL": holder.url, "HOURPASS_API_KEY_COMMAND": "false"}
+    environment = {**user.bare, "HOURPASS_URL": user.url, "HOURPASS_API_KEY_COMMAND": f"cat {user.key_file}"}
+    first = user.token(env=environment)
+    user.key_file.unlink()
 
-    assert holder.token(env=environment) == holder.cached["access_token"]
+    assert user.token(env=environment) == first
+
+
+def test_the_key_comes_from_the_desktops_keyring(user, tmp_path):
+    """By the keyring's own command, with a keyring that is a file here."""
+    (tmp_path / "drawer.py").write_text(DRAWER)
+    more = {"PYTHONPATH": str(tmp_path), "PYTHON_KEYRING_BACKEND": "drawer.Drawer", "DRAWER": str(user.key_file)}
+    command = f"{HOURPASS.with_name('keyring')} get hourpass api-key"
+
+    assert user.token("--api-key-command", command, env={**user.bare, **more, "HOURPASS_URL": user.url})
+
+
+DRAWER = """
+import os
+from pathlib import Path
+from keyring.backend import KeyringBackend
+
+class Drawer(KeyringBackend):
+    priority = 1
+    set_password = delete_password = None
+
+    def get_password(self, service, username):
+        is_ours = (service, username) == ("hourpass", "api-key")
+        return Path(os.environ["DRAWER"]).read_text().strip() if is_ours else None
+"""
+
+
+def test_two_keys_in_one_cache_are_never_taken_for_each_other(user, server):
+    """Each gets a token of its own, however often they take turns; without any key the last one counts."""
+    subject_of = {}
+    for name in ("one", "two", "one"):
+        made = server.create_key("--subject", name)
+        environment = {**user.bare, "HOURPASS_URL": user.url, "HOURPASS_API_KEY": made["api_key"]}
+        token = user.token(env=environment)
+        assert user.token(env=environment) == token
+        subject_of[name] = json.loads(b64decode(token.split(".")[1] + "=="))["sub"]
+
+    assert subject_of == {"one": "one", "two": "two"}
+    assert user.token(env={**user.bare, "HOURPASS_URL": user.url}) == token
 
 
 def test_help_tells_no_value_of_a_variable(stranger):

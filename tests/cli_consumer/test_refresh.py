@@ -87,12 +87,13 @@ def test_a_token_that_cannot_be_kept_is_a_failure(holder, age, code):
 
 
 def test_a_dead_refresh_token_heals_from_the_key(holder, server):
-    """client.md, refresh transaction: refused, then the API key is exchanged."""
+    """client.md, refresh transaction: refused, then the API key is exchanged; and it says so."""
     holder.age(4000)
     grant = server.command("grants", "list", "--json").stdout.split('"grant_id": "')[1].split('"')[0]
     server.command("grants", "revoke", grant)
-    holder("refresh", "--if-due")
+    result = holder("refresh", "--if-due", "--quiet")
 
+    assert "the refresh token was refused, so the API key was exchanged" in result.stderr
     assert holder.cached["number"] == 2
     assert holder.cached["exchanged_at"] == holder.cached["issued_at"]
 

@@ -4,10 +4,12 @@ import signal
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx2
 import pytest
+from tests.cli_consumer.conftest import User
 
 LIFETIME = 12
 
@@ -35,17 +37,27 @@ def server(serve):
 
 
 @pytest.mark.slow
-def test_a_service_under_run_never_sees_its_token_die(user):
-    arguments = (sys.executable, "-c", SERVICE, f"{user.url}/auth/verify", str(3 * LIFETIME))
-    result = user("run", "--", *arguments)
+def test_neither_under_run_nor_beside_a_job_does_a_service_see_its_token_die(user, server, tmp_path):
+    """Side by side, because each takes three lifetimes: `hourpass run`, and what cron does with a run each second."""
+    neighbour = User(tmp_path, server.url, user.api_key)
+    with ThreadPoolExecutor(2) as pool:
+        under_run = pool.submit(serve_under_run, user)
+        statuses = serve_beside_a_job(neighbour, pool)
 
     # A token lives 12 s and is followed after 7.8 to 9 s.
-    assert 4 <= int(result.stdout) <= 6
+    assert 4 <= under_run.result() <= 6
+    assert statuses == {204}
+    assert 4 <= neighbour.cached["number"] <= 6
 
 
-@pytest.mark.slow
-def test_a_job_that_comes_often_enough_keeps_a_service_going(user):
-    """What cron does, with a short enough interval for the short lifetime: a run each second, most of them no-ops."""
+def serve_under_run(user):
+    """How many tokens the service saw. It ends with an error at the first that is refused."""
+    arguments = (sys.executable, "-c", SERVICE, f"{user.url}/auth/verify", str(3 * LIFETIME))
+    return int(user("run", "--", *arguments).stdout)
+
+
+def serve_beside_a_job(user, pool):
+    """How its calls were answered, each with the token that `hourpass token` printed just then."""
     user("refresh", "--if-due")
     statuses, ended = set(), threading.Event()
 
@@ -53,20 +65,16 @@ def test_a_job_that_comes_often_enough_keeps_a_service_going(user):
         while not ended.wait(1):
             user("refresh", "--if-due", "--quiet")
 
-    jobs = threading.Thread(target=run_jobs)
-    jobs.start()
+    jobs = pool.submit(run_jobs)
     with httpx2.Client() as http:
         ends = time.monotonic() + 3 * LIFETIME
         while time.monotonic() < ends:
-            answer = http.get(
-                f"{user.url}/auth/verify", headers={"Authorization": f"Bearer {user.token('--min-valid', '0')}"}
-            )
-            statuses.add(answer.status_code)
+            token = user.token("--min-valid", "0")
+            statuses.add(http.get(f"{user.url}/auth/verify", headers={"Authorization": f"Bearer {token}"}).status_code)
+            time.sleep(0.2)
     ended.set()
-    jobs.join()
-
-    assert statuses == {204}
-    assert 4 <= user.cached["number"] <= 6
+    jobs.result()
+    return statuses
 
 
 def test_a_run_whose_server_is_away_goes_on_and_recovers(user, server, tmp_path):

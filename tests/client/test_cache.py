@@ -126,6 +126,15 @@ def test_a_lock_that_cannot_be_had_at_all_is_a_matter_of_configuration(path):
     assert FileCache(path / "token").read() is None
 
 
+@pytest.mark.parametrize("name", ["mem", "status"], ids=["read (EIO)", "close to others (EPERM)"])
+def test_a_file_that_the_system_does_not_let_us_read_is_a_matter_of_configuration(name):
+    """Files of the kernel's that are plain, ours, and refuse: nothing raw gets out, whatever the disk says."""
+    cache = FileCache(f"/proc/{os.getpid()}/{name}")
+
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        cache.read()
+
+
 def test_a_giant_file_counts_as_absent(path):
     path.write_bytes(b"x" * (MAX_SIZE + 1))
 

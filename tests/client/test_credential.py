@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.client.conftest import HOUR, NOW, credential
 
-from hourpass.client.credential import Credential, dump, load, newest
+from hourpass.client.credential import Credential, dump, load, name_of_key, newest
 
 WALL = 1_800_000_000_000
 
@@ -122,16 +122,43 @@ RECORD = json.loads(dump(credential(exchanged_at=NOW), "owner", NOW, WALL))
                 ("access_token", None),
                 ("refresh_token", 7),
                 ("exchanged_at", "x"),
+                ("key_name", 7),
             ]
         ),
         *(
             pytest.param(json.dumps({k: v for k, v in RECORD.items() if k != name}).encode(), id=f"no {name}")
             for name in RECORD
+            if name != "key_name"
         ),
     ],
 )
 def test_corrupt_or_foreign_content_counts_as_absent(content):
     assert load(content, "owner", NOW, WALL) is None
+
+
+@pytest.mark.parametrize(
+    ("written", "asked", "is_read"),
+    [("A", "A", True), ("A", "B", False), ("A", None, True), (None, "A", True), (None, None, True)],
+    ids=["the same key", "another key", "a reader without one", "a writer without one", "none"],
+)
+def test_what_another_key_opened_counts_as_absent(written, asked, is_read):
+    """Who has no key uses what there is: a script beside the job that refreshes."""
+    read = load(dump(credential(key_name=written), "owner", NOW, WALL), "owner", NOW, WALL, asked)
+
+    assert (read is not None) == is_read
+    assert not is_read or read.key_name == written
+
+
+def test_a_record_without_a_name_of_its_key_is_read():
+    """Older ones have none, and a refresh token must not be lost to an update."""
+    record = {name: value for name, value in RECORD.items() if name != "key_name"}
+
+    assert isinstance(load(json.dumps(record).encode(), "owner", NOW, WALL, "A"), Credential)
+
+
+def test_a_keys_name_is_short_the_same_each_time_and_another_for_another_key():
+    assert name_of_key("hp_KEY\n") == name_of_key("hp_KEY") != name_of_key("hp_KEX")
+    assert len(name_of_key("hp_KEY")) == 16
 
 
 def test_the_untouched_record_is_read():

@@ -1,6 +1,7 @@
 """The scheduled strategy: refreshed at soft, without anybody asking, and stopped cleanly."""
 
 import asyncio
+import errno
 import os
 import threading
 import time
@@ -8,9 +9,10 @@ import time
 import pytest
 from tests.client.conftest import settle
 
+from hourpass.client.cache import MemoryCache
 from hourpass.client.clocks import boot_clock
 from hourpass.client.refresher import SLICE, Refresher
-from hourpass.core.errors import Unavailable
+from hourpass.core.errors import ConfigurationError, Unavailable
 
 
 @pytest.fixture
@@ -45,6 +47,82 @@ def test_it_goes_on_after_trouble(live, endpoint):
         wait_for(lambda: live.current is not None)
 
     assert endpoint.paths[:2] == ["api-key", "api-key"]
+
+
+class Disk(MemoryCache):
+    """A cache whose every access fails while there is `trouble`, in the words of the system."""
+
+    trouble: Exception | None = None
+
+    def read(self):
+        if self.trouble is not None:
+            raise self.trouble
+        return super().read()
+
+
+TROUBLE = {
+    "the client's own": ConfigurationError("the token cache cannot be read"),
+    "raw, SECRET": OSError(errno.EIO, "SECRET"),
+}
+
+
+@pytest.mark.parametrize("kind", TROUBLE)
+@pytest.mark.parametrize("form", ["thread", "task"])
+def test_storage_trouble_is_reported_and_survived(make, endpoint, caplog, form, kind):
+    disk = Disk()
+    disk.trouble = TROUBLE[kind]
+    refresher = Refresher(make(cache=disk, clock=boot_clock, wall=boot_clock))
+    stop = run_in_thread(refresher) if form == "thread" else run_as_task(refresher)
+    try:
+        wait_for(lambda: refresher.error is not None)
+        assert not endpoint.paths
+        disk.trouble = None
+        wait_for(lambda: refresher._source.current is not None and refresher.error is None)
+    finally:
+        stop()
+
+    assert endpoint.paths == ["api-key"]
+    assert len(caplog.messages) == 1
+    assert "SECRET" not in caplog.text
+
+
+def run_in_thread(refresher):
+    refresher.start()
+    return refresher.stop
+
+
+def run_as_task(refresher):
+    """On a loop of its own, so that both forms can be looked at from outside."""
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(refresher.run())
+    thread = threading.Thread(target=lambda: loop.run_until_complete(asyncio.wait([task])))
+    thread.start()
+
+    def stop():
+        loop.call_soon_threadsafe(task.cancel)
+        thread.join(10)
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+
+    return stop
+
+
+def test_the_same_trouble_again_is_logged_once(source, endpoint, caplog):
+    refresher = Refresher(source)
+    for words in ("one", "one", "two"):
+        with refresher._noted():
+            raise Unavailable(words)
+        assert str(refresher.error) == words
+
+    assert [message.rpartition(" ")[2] for message in caplog.messages] == ["one", "two"]
+
+
+def test_after_trouble_it_rests_for_a_second(source, clock):
+    refresher = Refresher(source)
+    with refresher._noted():
+        raise ConfigurationError("no cache")
+
+    assert refresher._pause(tried_at=clock.now) == 1_000
 
 
 def test_stopping_does_not_wait_for_the_next_refresh(source):

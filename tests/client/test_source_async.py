@@ -4,8 +4,23 @@ import asyncio
 import threading
 
 import pytest
+from tests.client.conftest import settle
 
-from hourpass.core.errors import LoginRequired, Unavailable
+from hourpass.client.cache import FileCache, MemoryCache
+from hourpass.core.errors import ConfigurationError, LoginRequired, Unavailable
+
+
+class SlowCache(MemoryCache):
+    """Says that it is asked, and answers when it may."""
+
+    def __init__(self):
+        super().__init__()
+        self.is_asked, self.answer = threading.Event(), threading.Event()
+
+    def read(self):
+        self.is_asked.set()
+        assert self.answer.wait(10)
+        return super().read()
 
 
 @pytest.mark.anyio
@@ -30,6 +45,45 @@ async def test_a_cancelled_waiter_does_not_cancel_the_refresh(source, endpoint):
 
     assert await patient == "access-1"
     assert endpoint.paths == ["api-key"]
+
+
+@pytest.mark.anyio
+async def test_a_cancellation_that_comes_together_with_the_token_counts(source, endpoint):
+    """Or a task that waits for its end would wait for ever, now and then."""
+    endpoint.open.clear()
+    task = asyncio.create_task(source.token_async(within=5))
+    while "hourpass-refresh" not in {thread.name for thread in threading.enumerate()}:
+        await asyncio.sleep(0)
+
+    endpoint.open.set()
+    # The loop stands still meanwhile: it learns of both at once.
+    settle(source)
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.anyio
+async def test_a_cache_that_blocks_does_not_block_the_loop(make):
+    """A keyring may ask a person to unlock it, and a disk may be slow to wake up."""
+    cache = SlowCache()
+    source = make(cache=cache)
+    task = asyncio.create_task(source.token_async(within=5))
+    while not cache.is_asked.is_set():
+        await asyncio.sleep(0)
+
+    assert not task.done()
+    cache.answer.set()
+
+    assert await task == "access-1"
+
+
+@pytest.mark.anyio
+async def test_a_cache_that_cannot_be_read_is_heard_of(make, tmp_path):
+    (tmp_path / "token").mkdir()
+    with pytest.raises(ConfigurationError):
+        await make(cache=FileCache(tmp_path / "token")).token_async()
 
 
 @pytest.mark.anyio

@@ -158,10 +158,12 @@ def agent(context: click.Context, /, client: Client, **flags: Any) -> None:
     environ = os.environ
     talk = StatusLine(sys.stderr, environ, wall_clock)
     mailbox = Mailbox()
+    api_key = _api_key(client.api_key, flags["api_key_env"], environ)
     source = TokenSource(
         client.server,
-        _api_key(client.api_key, flags["api_key_env"], environ).read,
+        api_key.read,
         cache=FileCache(client.cache_path),
+        key_name=api_key.name(),
         scope=client.scope,
         audience=client.audience,
         allow_http=client.allow_http,

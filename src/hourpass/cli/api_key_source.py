@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import click
 
+from hourpass.client.credential import name_of_key
 from hourpass.core.errors import ConfigurationError
 
 VARIABLE = "HOURPASS_API_KEY"
@@ -36,6 +37,18 @@ class ApiKeySource(NamedTuple):
     read: Callable[[], str] | None = None
     path: Path | None = None
     command: str | None = None
+
+    def name(self) -> str | None:
+        """What the key goes by in the cache; None where it cannot be read. A program is not run for that.
+
+        What it prints may change, and it may have to ask a person: it is told apart by its own words.
+        """
+        if self.read is None or self.command is not None:
+            return name_of_key(self.command) if self.command else None
+        try:
+            return name_of_key(self.read())
+        except ConfigurationError:
+            return None
 
 
 def find_api_key(file: str | None, command: str | None, environ: Mapping[str, str]) -> ApiKeySource:

@@ -117,6 +117,7 @@ class Client(NamedTuple):
             self.server,
             self.api_key.read,
             cache=_Cache(self.cache_path, self.timeout),
+            key_name=self.api_key.name(),
             scope=self.scope,
             audience=self.audience,
             origins=origins,
@@ -142,7 +143,9 @@ class Client(NamedTuple):
         except (ValueError, TypeError, LookupError):
             return None
         # The file's name is made of the server and the wishes already.
-        return load(content, owner, boot_clock(), wall_clock()) if isinstance(owner, str) else None
+        if not isinstance(owner, str):
+            return None
+        return load(content, owner, boot_clock(), wall_clock(), self.api_key.name())
 
 
 class _Cache(FileCache):

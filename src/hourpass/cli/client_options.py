@@ -91,7 +91,7 @@ _OPTIONS = {
         metavar="DIR",
         envvar="HOURPASS_CACHE",
         show_envvar=True,
-        help="folder of the cached tokens, one folder for each API key  [$XDG_CACHE_HOME/hourpass]",
+        help="folder of the cached tokens; better one for each API key  [$XDG_CACHE_HOME/hourpass]",
     ),
     "agent": click.option(
         "--agent",

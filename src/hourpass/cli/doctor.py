@@ -259,7 +259,7 @@ def _sink(path: Path) -> Check:
     try:
         left = (token := FileToken(path)).credential().expires_at - token.now()
     except HourpassError:
-        return Check("token file", "bad", f"{path} holds no valid token")
+        return Check("token file", "bad", f"{path} holds no valid token, bare or in JSON")
     return Check("token file", "good", f"{path}, valid for another {span(left)}")
 
 

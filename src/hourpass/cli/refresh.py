@@ -46,7 +46,10 @@ def refresh(client: Client, if_due: bool, splay: float, quiet: bool) -> None:
         source.close()
     if source.counts["unsaved"]:
         sys.exit(STILL_VALID if _is_valid(client) else NO_TOKEN)
-    _tell(after, quiet=quiet, words="refreshed")
+    is_healed = source.counts["refused"] and source.counts["exchanged"]
+    words = "the refresh token was refused, so the API key was exchanged" if is_healed else "refreshed"
+    # It may have been revoked for theft: that is worth a word even to cron.
+    _tell(after, quiet=quiet and not is_healed, words=words)
 
 
 def _is_fresh(credential: Credential | None) -> bool:

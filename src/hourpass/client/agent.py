@@ -128,6 +128,9 @@ class Agent:
                 self._reload()
             case "published":
                 self.failures = 0
+            case "refused":
+                # A new exchange may heal it, and somebody should ask why: it may have been revoked for theft.
+                self._say("the server no longer accepts the refresh token")
             case "failed":
                 self.failures += 1
                 self._explain()

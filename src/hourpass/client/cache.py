@@ -24,7 +24,7 @@ class Cache(Protocol):
     """What a TokenSource needs of a cache."""
 
     def read(self) -> bytes | None:
-        """The content; None where there is none. Needs no lock.
+        """The content; None where there is none. Needs no lock, but may wait for a disk or a person.
 
         Raises:
             ConfigurationError: where it cannot be read, or others could have written it.
@@ -114,6 +114,8 @@ class FileCache:
                 os.fchmod(descriptor, 0o600)
             with os.fdopen(descriptor, "rb", closefd=False) as file:
                 content = file.read(MAX_SIZE + 1)
+        except OSError as error:
+            raise ConfigurationError(f"the token cache {self.path} cannot be read: {error.strerror}") from error
         finally:
             os.close(descriptor)
         return content if len(content) <= MAX_SIZE else None

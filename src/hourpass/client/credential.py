@@ -5,6 +5,7 @@ Pure: instants come in as arguments. `issued_at` and all that follows from it li
 """
 
 import json
+from hashlib import sha256
 from typing import Any, Literal, NamedTuple
 
 from hourpass.core.policy import SECOND
@@ -30,7 +31,8 @@ class Credential(NamedTuple):
     """An immutable snapshot, swapped whole. Instants and durations are milliseconds.
 
     `number` grows with every new one. `issued_at` is when the request for it was about to be sent, so it never counts
-    longer than the server means. `exchanged_at` is when the API key opened its grant; None where that is not known.
+    longer than the server means. `exchanged_at` is when the API key opened its grant, `key_name` which key that was;
+    None where that is not known.
     """
 
     access_token: str
@@ -41,6 +43,7 @@ class Credential(NamedTuple):
     soft: int
     hard: int
     exchanged_at: int | None = None
+    key_name: str | None = None
 
     @property
     def expires_at(self) -> int:
@@ -72,6 +75,7 @@ def new_credential(
     jitter: float,
     refresh_in: int | None = None,
     exchanged_at: int | None = None,
+    key_name: str | None = None,
 ) -> Credential:
     """Date a token that was just granted. `jitter` is from 0 to 1; `refresh_in` is the server's own wish for soft.
 
@@ -92,7 +96,16 @@ def new_credential(
         soft=issued_at + int(until_soft),
         hard=issued_at + int(lifetime - margin),
         exchanged_at=exchanged_at,
+        key_name=key_name,
     )
+
+
+def name_of_key(api_key: str) -> str:
+    """What a key goes by in a cache: 16 hex digits that are good for telling keys apart, and for nothing else.
+
+    A key has 128 random bits at least, so that nobody finds it by trying.
+    """
+    return sha256(b"hourpass cache\0" + api_key.strip().encode()).hexdigest()[:16]
 
 
 def newest(*credentials: Credential | None) -> Credential | None:
@@ -105,6 +118,7 @@ def dump(credential: Credential, owner: str, now: int, wall: int) -> bytes:
     record = {
         "version": 1,
         "owner": owner,
+        "key_name": credential.key_name,
         "number": credential.number,
         "issued_at": wall - (now - credential.issued_at),
         "lifetime": credential.lifetime,
@@ -117,9 +131,10 @@ def dump(credential: Credential, owner: str, now: int, wall: int) -> bytes:
     return json.dumps(record).encode()
 
 
-def load(content: bytes | None, owner: str, now: int, wall: int) -> Credential | None:
-    """Read what a cache kept; None for anything that `dump` did not write for this owner.
+def load(content: bytes | None, owner: str, now: int, wall: int, key_name: str | None = None) -> Credential | None:
+    """Read what a cache kept; None for anything that `dump` did not write for this owner, or that another key opened.
 
+    Where either name of a key is not known, they count as the same.
     A token that seems to come from the future was issued before the clock was set back. Nobody can tell its age, so it
     counts as expired; its refresh token is as good as ever.
     """
@@ -129,7 +144,7 @@ def load(content: bytes | None, owner: str, now: int, wall: int) -> Credential |
         return None
     if not isinstance(record, dict) or record.get("version") != 1 or record.get("owner") != owner:
         return None
-    if not _is_sound(record):
+    if not _is_sound(record) or (key_name and record.get("key_name") not in (None, key_name)):
         return None
     age = wall - record["issued_at"]
     issued_at = now - (age if age >= 0 else record["lifetime"])
@@ -143,6 +158,7 @@ def load(content: bytes | None, owner: str, now: int, wall: int) -> Credential |
         soft=issued_at + record["soft"],
         hard=issued_at + record["hard"],
         exchanged_at=None if exchanged_at is None or exchanged_at > wall else now - (wall - exchanged_at),
+        key_name=record.get("key_name"),
     )
 
 
@@ -154,5 +170,6 @@ def _is_sound(record: dict[str, Any]) -> bool:
         0 <= record["soft"] < record["hard"] < record["lifetime"]
         and isinstance(record.get("access_token"), str)
         and isinstance(record.get("refresh_token", b""), str | None)
+        and isinstance(record.get("key_name"), str | None)
         and (record.get("exchanged_at", "") is None or type(record.get("exchanged_at")) is int)
     )

@@ -1,16 +1,18 @@
 """Runs a wait written once, for a thread or for asyncio.
 
-What waits is a generator that yields what it waits for: a future, or milliseconds. It holds no lock while it does, and
-is told by TimeoutError that its time is up.
+What waits is a generator that yields what it waits for: a future, milliseconds, or a call that may block, which asyncio
+makes in a thread. It holds no lock while it waits, is told by TimeoutError that its time is up, and of a call's error.
 """
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from typing import TypeVar
 
+from hourpass.core.errors import HourpassError
+
 Result = TypeVar("Result")
-Waiting = Generator[Future[None] | int, None, Result]
+Waiting = Generator[Future[None] | int | Callable[[], None], None, Result]
 
 
 def drive(waiting: Waiting[Result], timeout: float) -> Result:
@@ -23,11 +25,13 @@ def drive(waiting: Waiting[Result], timeout: float) -> Result:
             try:
                 if isinstance(awaited, Future):
                     awaited.result(max(left, 0))
+                elif callable(awaited):
+                    awaited()
                 elif awaited < left * 1000:
                     time.sleep(awaited / 1000)
                 else:
                     raise TimeoutError
-            except TimeoutError as error:
+            except (TimeoutError, HourpassError) as error:
                 awaited = waiting.throw(error)
             else:
                 awaited = next(waiting)
@@ -48,13 +52,18 @@ async def drive_async(waiting: Waiting[Result], timeout: float) -> Result:  # no
             left = deadline - time.monotonic()
             try:
                 if isinstance(awaited, Future):
-                    # The future runs already, so that cancelling its asyncio side cannot cancel it.
-                    await asyncio.wait_for(asyncio.wrap_future(awaited), max(left, 0))
+                    # The future runs already, so that cancelling its asyncio side cannot cancel it. No `wait_for`:
+                    # Python 3.11's forgets a cancellation that comes together with the result.
+                    async with asyncio.timeout(max(left, 0)):
+                        await asyncio.wrap_future(awaited)
+                elif callable(awaited):
+                    # Its end is waited for, as a thread would: what it has begun cannot be taken back.
+                    await asyncio.to_thread(awaited)
                 elif awaited < left * 1000:
                     await asyncio.sleep(awaited / 1000)
                 else:
                     raise TimeoutError
-            except TimeoutError as error:
+            except (TimeoutError, HourpassError) as error:
                 awaited = waiting.throw(error)
             else:
                 awaited = next(waiting)

@@ -41,10 +41,14 @@ LOCK_TIMEOUT = 35.0
 
 
 class Setting(NamedTuple):
-    """What does not change while a source lives. `owner` names the server and the wish that a cache was filled for."""
+    """What does not change while a source lives.
+
+    `owner` names the server and the wish that a cache was filled for, `key_name` the key if its name is known.
+    """
 
     url: str
     owner: str
+    key_name: str | None
     wish: tuple[str | None, str | None, int | None]
     api_key: str | Callable[[], str] | None
     cache: Cache
@@ -75,7 +79,7 @@ class Fetcher:
             ConfigurationError: the cache cannot be read, or is not ours.
         """
         setting = self._setting
-        return load(setting.cache.read(), setting.owner, setting.clock(), setting.wall())
+        return load(setting.cache.read(), setting.owner, setting.clock(), setting.wall(), setting.key_name)
 
     def fetch(
         self, *, rejected: int | None, current: Credential | None, failures: int
@@ -169,7 +173,7 @@ class Fetcher:
         cached: Credential | None,
         rejected: int | None,
     ) -> Credential:
-        is_exchange = isinstance(step, PostExchange)
+        setting, is_exchange = self._setting, isinstance(step, PostExchange)
         credential = new_credential(
             access_token=granted.access_token,
             # RFC 6749 §6: a refresh that brings no refresh token leaves the old one in force.
@@ -177,12 +181,12 @@ class Fetcher:
             number=max(cached.number if cached else 0, rejected or 0) + 1,
             issued_at=sent_at,
             lifetime=granted.lifetime,
-            jitter=self._setting.chance(),
+            jitter=setting.chance(),
             refresh_in=granted.refresh_in,
             exchanged_at=sent_at if is_exchange else cached and cached.exchanged_at,
+            key_name=setting.key_name if is_exchange else cached and cached.key_name,
         )
         self._emit("exchanged" if is_exchange else "refreshed")
-        setting = self._setting
         try:
             setting.cache.write(dump(credential, setting.owner, setting.clock(), setting.wall()))
         except (OSError, ConfigurationError):

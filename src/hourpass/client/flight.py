@@ -45,22 +45,24 @@ class Flights:
 
     @property
     def is_own(self) -> bool:
-        """Whether this is still the process that it was made in, or `look` has begun anew."""
+        """Whether this is still the process that it was made in, or `holds` has begun anew."""
         return self._pid == os.getpid()
 
-    def look(self, is_good: Callable[[Credential, int], bool]) -> Credential | None:
-        """What we hold, or, where that is not good, what a sibling may have put into the cache.
+    def holds(self, is_good: Callable[[Credential, int], bool]) -> bool:
+        """Whether what we hold is good."""
+        if not self.is_own:
+            self._begin_in_child()
+        return self.current is not None and is_good(self.current, self._now())
+
+    def look(self, is_good: Callable[[Credential, int], bool]) -> None:
+        """Take over what a sibling may have put into the cache, if that is good.
 
         Raises:
             ConfigurationError: the cache cannot be read.
         """
-        if not self.is_own:
-            self._begin_in_child()
-        if self.current is None or not is_good(self.current, self._now()):
-            found = self._fetcher.read()
-            if found is not None and is_good(found, self._now()):
-                self._publish(found)
-        return self.current
+        found = self._fetcher.read()
+        if found is not None and is_good(found, self._now()):
+            self._publish(found)
 
     def take_off(self, rejected: int | None) -> Future[None]:
         """Begin a refresh, or join the one under way. The future says that it is over, not how it ended.

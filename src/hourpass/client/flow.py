@@ -4,6 +4,8 @@ Pure: time and chance come in as arguments, and nothing is sent. Adapters carry 
 provably our token's refusal goes to the caller untouched.
 """
 
+import os
+import threading
 from collections import deque
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, Protocol
@@ -167,8 +169,16 @@ def bearer(credential: Credential) -> str:
     return f"Bearer {credential.access_token}"
 
 
+_guard = threading.Lock()
+"""One for all breakers, held for a few statements."""
+
+if hasattr(os, "register_at_fork"):
+    # So that no child finds it held by a thread that it does not have.
+    os.register_at_fork(before=_guard.acquire, after_in_parent=_guard.release, after_in_child=_guard.release)
+
+
 class Breaker:
-    """Opens where a server rejects fresh tokens, so that it cannot burn refresh tokens.
+    """Opens where a server rejects fresh tokens, so that it cannot burn refresh tokens. Safe for threads.
 
     5 different tokens rejected within 60 s, each younger than 60 s, open it for 30 s. One more within 60 s after it
     closed opens it again, for twice as long each time, up to 10 minutes. Instants are milliseconds.
@@ -192,14 +202,15 @@ class Breaker:
 
     def reject(self, number: int, age: int, now: int) -> None:
         """An API rejected the token of this number and age. A token counts once, however many requests carried it."""
-        if age >= self.YOUNG or number <= self._last_number or not self.allows(now):
-            return
-        self._last_number = number
-        self._rejections.append(now)
-        if self._span and now < self._open_until + self.WINDOW:
-            self._open(now, min(self._span * 2, self.LONGEST))
-        elif len(self._rejections) == self.LIMIT and now < self._rejections[0] + self.WINDOW:
-            self._open(now, self.FIRST)
+        with _guard:
+            if age >= self.YOUNG or number <= self._last_number or not self.allows(now):
+                return
+            self._last_number = number
+            self._rejections.append(now)
+            if self._span and now < self._open_until + self.WINDOW:
+                self._open(now, min(self._span * 2, self.LONGEST))
+            elif len(self._rejections) == self.LIMIT and now < self._rejections[0] + self.WINDOW:
+                self._open(now, self.FIRST)
 
     def _open(self, now: int, span: int) -> None:
         self._rejections.clear()

@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from hourpass.client.cache import Cache, MemoryCache
 from hourpass.client.clocks import boot_clock, draw, wall_clock
-from hourpass.client.credential import Credential
+from hourpass.client.credential import Credential, name_of_key
 from hourpass.client.driver import Waiting, drive, drive_async
 from hourpass.client.fetcher import Event, Setting
 from hourpass.client.flight import Flights
@@ -31,9 +32,10 @@ class TokenSource:
     """Keeps one credential of one server fresh. Safe for threads, event loops and forks.
 
     `api_key` is the key, or a callable that gives it when it is needed; without one, a refresh token must lie in the
-    cache. `scope`, `audience` and `expires_in` (seconds) narrow what is asked for. The token may be sent to the
-    server's own origin and to `origins`. `timeout` (seconds) is how long callers wait where they do not say.
-    `observe` is told each event in the thread of the refresh, and must be quick.
+    cache. What another key has left there is not used; for a callable, `key_name`, no secret, tells the keys apart.
+    `scope`, `audience` and `expires_in` (seconds) narrow what is asked for. The token may be sent to the server's own
+    origin and to `origins`. `timeout` (seconds) is how long callers wait where they do not say. `observe` is told each
+    event in the thread of the refresh, and must be quick.
 
     Raises:
         ConfigurationError: the URL is not one that a key may be sent to.
@@ -51,6 +53,7 @@ class TokenSource:
         origins: Iterable[str] = (),
         allow_http: bool = False,
         timeout: float = 10.0,
+        key_name: str | None = None,
         user_agent: str = "hourpass",
         observe: Callable[[Event], None] | None = None,
         clock: Callable[[], int] = boot_clock,
@@ -69,6 +72,7 @@ class TokenSource:
             url=self.url,
             # What another server, or another wish, left in the cache is not for this source.
             owner=" ".join(str(part) for part in (self.url, *wish) if part is not None),
+            key_name=name_of_key(api_key) if isinstance(api_key, str) and not key_name else key_name,
             wish=wish,
             api_key=api_key,
             cache=MemoryCache() if cache is None else cache,
@@ -120,7 +124,7 @@ class TokenSource:
         return drive(self._credential(min_valid), self._seconds(within)) if good is None else good
 
     async def credential_async(self, *, min_valid: float = 0, within: float | None = None) -> Credential:
-        """As `credential`, for asyncio."""
+        """As `credential`, for asyncio. What may block, the cache included, is done in a thread."""
         good = self._at_once(min_valid)
         return await drive_async(self._credential(min_valid), self._seconds(within)) if good is None else good
 
@@ -174,7 +178,7 @@ class TokenSource:
 
     def _credential(self, min_valid: float) -> Waiting[Credential]:
         flights = self._flights
-        current = flights.look(_is_usable)
+        current = yield from self._look(_is_usable)
         now = self.now()
         if current is not None and min_valid and now < current.hard:
             if now + min(int(min_valid * SECOND), current.lifetime // 2) < current.hard:
@@ -191,6 +195,12 @@ class TokenSource:
                 flights.take_off(None)
         return current
 
+    def _look(self, is_good: IsGood) -> Waiting[Credential | None]:
+        """What we hold, after a look into the cache where that is not good."""
+        if not self._flights.holds(is_good):
+            yield partial(self._flights.look, is_good)
+        return self._flights.current
+
     def _refresh(self, rejected: int | None, *, retry: bool) -> Waiting[Credential]:
         def is_newer(one: Credential, now: int) -> bool:
             return rejected is not None and one.number > rejected and one.is_usable(now)
@@ -202,7 +212,7 @@ class TokenSource:
         flights = self._flights
         in_vain = 0
         while True:
-            current = flights.look(is_good)
+            current = yield from self._look(is_good)
             now = self.now()
             if current is not None and is_good(current, now):
                 return current
