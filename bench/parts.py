@@ -1,11 +1,14 @@
-"""The parts that no implementation can do without, timed alone: `python -m bench.parts FOLDER`, the result on stdout.
+"""The parts that no implementation can do without: `python -m bench.parts FOLDER`, with a batch size a line on stdin.
 
-CPU microseconds of one core: a raw ES256 signature, and one grant inserted or rotated in a batch as large as the load
-allows, on a database that syncs every commit. Also the in-process guard: `Verifier.verify` on a token that it has seen.
+Each line is answered with CPU microseconds of one core: a raw ES256 signature, and one grant inserted or rotated in
+batches of that size, on a database that syncs every commit. Also the in-process guard: `Verifier.verify` on a token
+that it has seen. Grants have random ids here and turn in any order, as in the run that the budgets were set by.
 """
 
+import gc
 import json
 import os
+import random
 import statistics
 import sys
 import time
@@ -23,11 +26,10 @@ from hourpass.server.store.sqlite import SqliteStore
 from hourpass.verifier.token_verifier import TokenVerifier
 
 PREFILLED = 100_000
-BATCHES = (16, 64)
-"""A transaction cannot hold more than what waits, so each load has its own: one grant for each connection."""
+COUNT = 3_840
 
 
-def cpu_us(work, count, repeat=5):
+def cpu_us(work, count, repeat=3):
     """The median CPU microseconds of one of `count` units of work."""
     figures = []
     for _ in range(repeat):
@@ -48,49 +50,51 @@ def sign_us():
     return cpu_us(work, 2000)
 
 
-def new_grant(key_id, now):
-    return open_grant(grant_id=os.urandom(16), seed=os.urandom(16), key_id=key_id, scope=None, now=now, policy=Policy())
+class Grouped:
+    """A database with as many grants as a server has after some seconds of load: an empty tree would flatter it."""
 
+    def __init__(self, path):
+        self._store = SqliteStore(path)
+        self._now = time.time_ns() // 1_000_000
+        self._store.migrate(self._now)
+        self._grants = []
+        self.insert_us(500, PREFILLED)
+        self._store.maintain()
+        gc.freeze()
 
-def grouped_us(folder, batch):
-    store = SqliteStore(folder / f"parts-{batch}.db")
-    now = time.time_ns() // 1_000_000
-    store.migrate(now)
-    count = 3840
-    made = []
-    # As many grants as a server has after some seconds of this load: an empty tree would flatter the part.
-    for _ in range(0, PREFILLED, 500):
-        store.begin(wait=True)
-        store.add_grants([new_grant("vLN4aeuHv8ZP", now) for _ in range(500)])
-        store.commit()
-        store.maintain()
+    def insert_us(self, batch, count=COUNT):
+        grants = [self._new() for _ in range(count)]
+        self._grants += grants
+        return self._each(grants, batch, self._store.add_grants)
 
-    def insert():
-        grants = [new_grant("vLN4aeuHv8ZP", now) for _ in range(count)]
-        made.extend(grants)
+    def rotate_us(self, batch):
+        places = random.sample(range(len(self._grants)), COUNT)
+        turning = [self._grants[place] for place in places]
+        policy = Policy(retry_window=0)
+        rotated = [(g.generation, decide_refresh(g, g.generation, self._now, policy).grant) for g in turning]
+        for place, (_, grant) in zip(places, rotated, strict=True):
+            self._grants[place] = grant
+        return self._each(rotated, batch, self._store.save_rotations)
+
+    def _each(self, items, batch, write):
         begin = time.process_time()
-        for at in range(0, len(grants), batch):
-            store.begin(wait=True)
-            store.add_grants(grants[at : at + batch])
-            store.commit()
-        return (time.process_time() - begin) / len(grants) * 1e6
+        for at in range(0, len(items), batch):
+            self._store.begin(wait=True)
+            write(items[at : at + batch])
+            self._store.commit()
+        spent = time.process_time() - begin
+        self._store.maintain()
+        return spent / len(items) * 1e6
 
-    inserted = statistics.median(insert() for _ in range(5))
-
-    def rotate():
-        rotated = [(g.generation, decide_refresh(g, g.generation, now, Policy(retry_window=0)).grant) for g in made]
-        begin = time.process_time()
-        for at in range(0, len(made), batch):
-            store.begin(wait=True)
-            store.save_rotations(rotated[at : at + batch])
-            store.commit()
-        spent = (time.process_time() - begin) / len(made) * 1e6
-        made[:] = [grant for _, grant in rotated]
-        return spent
-
-    updated = statistics.median(rotate() for _ in range(3))
-    store.close()
-    return inserted, updated
+    def _new(self):
+        return open_grant(
+            grant_id=os.urandom(16),
+            seed=os.urandom(16),
+            key_id="vLN4aeuHv8ZP",
+            scope=None,
+            now=self._now,
+            policy=Policy(),
+        )
 
 
 def guard_us():
@@ -104,14 +108,20 @@ def guard_us():
     verify(token, now)
 
     def work():
-        for _ in range(100_000):
+        for _ in range(20_000):
             verify(token, now)
 
-    return cpu_us(work, 100_000)
+    return cpu_us(work, 20_000)
 
 
 if __name__ == "__main__":
-    figures = {"sign_us": sign_us(), "guard_us": guard_us()}
-    for batch in BATCHES:
-        figures[f"insert_{batch}_us"], figures[f"update_{batch}_us"] = grouped_us(Path(sys.argv[1]), batch)
-    print(json.dumps(figures))
+    grouped = Grouped(Path(sys.argv[1]) / "parts.db")
+    for line in sys.stdin:
+        size = int(line)
+        figures = {
+            "sign_us": sign_us(),
+            "insert_us": grouped.insert_us(size),
+            "update_us": grouped.rotate_us(size),
+            "guard_us": guard_us(),
+        }
+        print(json.dumps(figures), flush=True)

@@ -34,6 +34,16 @@ def median(rounds, name):
     return statistics.median(figures[name] for figures in rounds)
 
 
+def least(rounds, name):
+    """CPU time of the best round: whatever else a shared machine does can only add to it."""
+    return min(figures[name] for figures in rounds)
+
+
+def fastest(rounds):
+    """The rate of the best round, for the same reason."""
+    return max(figures["per_second"] for figures in rounds)
+
+
 def spread(values):
     return f"{min(values):.2f}–{max(values):.2f}"
 
