@@ -3,6 +3,7 @@
 A `Claims` value exists only where a signature was verified and the claims were validated.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from hourpass.core.errors import InsufficientScope, InvalidToken
@@ -87,5 +88,11 @@ def require_scope(granted: str, needed: str) -> None:
     Raises:
         InsufficientScope: naming everything that is needed (RFC 6750 §3.1).
     """
-    if not set(needed.split()) <= set(granted.split()):
+    if not _covers(granted, needed):
         raise InsufficientScope(needed)
+
+
+@lru_cache(maxsize=4096)
+def _covers(granted: str, needed: str) -> bool:
+    # The same few pairs are asked about all day long.
+    return set(needed.split()) <= set(granted.split())
