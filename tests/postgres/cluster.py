@@ -4,6 +4,7 @@ PostgreSQL refuses to run as root, so there it runs in a user namespace where it
 used: the wheels' own Python would make a system user and open up folders.
 """
 
+import contextlib
 import functools
 import importlib.util
 import itertools
@@ -116,8 +117,15 @@ class Cluster:
             os.kill(pid, number)
 
     def remove(self) -> None:
-        self.stop(signal.SIGQUIT)
-        shutil.rmtree(self.folder)
+        try:
+            self.stop(signal.SIGQUIT)
+        finally:
+            # Its last processes may still be ending, and writing.
+            for _ in range(100):
+                shutil.rmtree(self.folder, ignore_errors=True)
+                if not self.folder.exists():
+                    break
+                time.sleep(0.05)
 
     def log(self) -> str:
         return (self.folder / "log").read_text()
@@ -164,8 +172,13 @@ class Clusters:
 
     def remove(self) -> None:
         for cluster in self._own:
-            cluster.remove()
-        shutil.rmtree(self._folder)
+            if cluster.process is not None:
+                cluster.process.send_signal(signal.SIGQUIT)  # all at once: a worker has not long to end
+        # All of them, whatever becomes of one: a server that stays would outlive the test run.
+        with contextlib.ExitStack() as ending:
+            ending.callback(shutil.rmtree, self._folder)
+            for cluster in self._own:
+                ending.callback(cluster.remove)
 
 
 _CLUSTERS = pytest.StashKey[Clusters]()
