@@ -25,7 +25,7 @@ def running(holder):
     yield start
     for process in processes:
         if process.poll() is None:
-            process.kill()
+            process.terminate()  # it takes its command along, which KILL would leave behind
         process.wait(10)
         process.stdout.close()
 
