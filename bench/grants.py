@@ -19,9 +19,12 @@ TOKENS = 50_000
 """More than some seconds of load refresh. A grant that turns too often in a minute answers with the same pair again."""
 
 
-def fill(folder, key_id, count, *, refreshes=0, tokens=0, issuer=""):
-    """Open grants, rotate each hourly as a client would, and mint refresh tokens, for every so many of them."""
-    settings = Settings(data=str(folder), durability="normal")
+def fill(folder, key_id, count, *, refreshes=0, tokens=0, issuer="", database=None):
+    """Open grants, rotate each hourly as a client would, and mint refresh tokens, for every so many of them.
+
+    On SQLite without the URL of a database.
+    """
+    settings = Settings(data=str(folder), database_url=database, durability="normal")
     store = open_store(settings)
     policy = Policy()
     now = time.time_ns() // 1_000_000 - refreshes * HOUR

@@ -11,16 +11,9 @@ import time
 from pathlib import Path
 
 from bench.servers import LOAD_CORE, Server, free_port
-from hourpass.core.grant import GRANT_ID_ENTROPY, new_grant_id, open_grant
-from hourpass.core.policy import Policy
-from hourpass.server.config import Settings
-from hourpass.server.serve import open_secrets, open_store
-from hourpass.server.store import transaction
 
 SETTINGS = {"shared_buffers": "512MB", "max_wal_size": "4GB", "log_min_messages": "fatal"}
 """Beside the defaults, which sync every commit."""
-
-BATCH = 2_000
 
 
 def binaries():
@@ -73,35 +66,3 @@ class Postgres(Server):
     def stop(self):
         self.process.send_signal(signal.SIGINT)
         self.process.wait(60)
-
-
-def fill(folder, key_id, count, *, tokens, issuer, database=None):
-    """Open grants through the store, and refresh tokens for every so many of them; on SQLite without a database."""
-    store = open_store(settings := Settings(data=str(folder), database_url=database, durability="normal"))
-    now, policy = time.time_ns() // 1_000_000, Policy()
-    _, secrets = open_secrets(store, settings, {}, now)
-    refresh_tokens = secrets.refresh_tokens(issuer)
-    minted = []
-    for _ in range(0, count, BATCH):
-        now += 1
-        batch = [
-            open_grant(
-                grant_id=new_grant_id(now, os.urandom(GRANT_ID_ENTROPY)),
-                seed=os.urandom(16),
-                key_id=key_id,
-                scope=None,
-                now=now,
-                policy=policy,
-            )
-            for _ in range(BATCH)
-        ]
-        with transaction(store):
-            store.add_grants(batch)
-        store.maintain()
-        second = now // 1000
-        minted += [
-            refresh_tokens.mint(g.ref, g.seed, 0, issued_at=second, expires_at=second + 10**6)
-            for g in batch[:: max(1, count // tokens)]
-        ]
-    store.close()
-    return [token.decode() for token in minted]

@@ -12,9 +12,8 @@ import subprocess
 from pathlib import Path
 from urllib.parse import urlencode
 
-from bench.grants import TOKENS
+from bench.grants import TOKENS, fill
 from bench.peers.install import HERE, MODULES, PYTHON, haproxy, node
-from bench.postgres import fill
 from bench.servers import HOURPASS, Hourpass, Server, free_port
 
 FRESH = 150
