@@ -3,7 +3,6 @@
 A batch of grants is one statement, whose rows come in the order of keys and ids. Instants come from the caller.
 """
 
-import struct
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,13 +11,8 @@ from psycopg.errors import UniqueViolation
 
 from hourpass.core.api_key import ApiKey
 from hourpass.core.audit import Event, event_name
-from hourpass.core.grant import Grant, GrantAge, GrantRef
-from hourpass.core.revocation import Kind, Revocation
-from hourpass.core.signing_key import SigningKey
+from hourpass.core.grant import Grant, GrantRef
 from hourpass.server.store import (
-    AuditRecord,
-    Control,
-    Expiry,
     Numbers,
     Row,
     StoredSigningKey,
@@ -29,12 +23,13 @@ from hourpass.server.store import (
     unapplied,
 )
 from hourpass.server.store.postgres_connection import PostgresConnection
+from hourpass.server.store.reading import Reading, pack, read_grant
 from hourpass.server.store.tables import Table
 
 _encode = msgspec.json.Encoder().encode
 
 
-class PostgresStore(PostgresConnection):
+class PostgresStore(PostgresConnection, Reading):
     """One connection to a PostgreSQL database that several servers may share."""
 
     def add_grants(self, grants: Sequence[Grant]) -> None:
@@ -46,7 +41,7 @@ class PostgresStore(PostgresConnection):
                     g.key_id,
                     g.generation,
                     g.seed,
-                    _pack(g.superseded),
+                    pack(g.superseded),
                     g.scope,
                     g.created_at,
                     g.idle_expires_at,
@@ -60,20 +55,15 @@ class PostgresStore(PostgresConnection):
         """The grants that exist among these."""
         if not refs:
             return {}
-        grants = map(_grant, self._rows("grants", *_columns(refs)))
+        grants = map(read_grant, self._rows("grants", *_columns(refs)))
         return {grant.ref: grant for grant in grants}
-
-    def find_grant(self, grant_id: bytes) -> Grant | None:
-        """One grant by its id alone, by looking at all of them."""
-        rows = self._rows("find_grant", grant_id)
-        return _grant(rows[0]) if rows else None
 
     def save_rotations(self, rotations: Sequence[tuple[int, Grant]]) -> set[GrantRef]:
         """Store rotated grants that nobody changed meanwhile."""
         if not rotations:
             return set()
         rows = sorted(
-            (g.key_id, g.grant_id, decided_on, g.generation, _pack(g.superseded), g.idle_expires_at)
+            (g.key_id, g.grant_id, decided_on, g.generation, pack(g.superseded), g.idle_expires_at)
             for decided_on, g in rotations
         )
         return {GrantRef(*row) for row in self._rows("rotate_grants", *_columns(rows))}
@@ -81,27 +71,6 @@ class PostgresStore(PostgresConnection):
     def revoke_grant(self, grant: Grant) -> bool:
         """Store a grant's end by decision."""
         return self._run("revoke_grant", grant.revoked_at, grant.revoked_why, *grant.ref) > 0
-
-    def count_grants(self, key_id: str) -> int:
-        """How many grants of a key are not revoked."""
-        return int(self._rows("count_grants", key_id)[0][0])
-
-    def grant_ages(self, key_id: str) -> list[GrantAge]:
-        """What decides which grants of a key are closed first."""
-        return [GrantAge(*row) for row in self._rows("grant_ages", key_id)]
-
-    def grants_page(self, after: GrantRef, limit: int) -> list[Grant]:
-        """Grants in the order of their keys and ids."""
-        return [_grant(row) for row in self._rows("grants_page", *after, limit)]
-
-    def grants_of_key(self, key_id: str, after: bytes, limit: int) -> list[Grant]:
-        """A key's grants in the order of their ids."""
-        return [_grant(row) for row in self._rows("grants_of_key", key_id, after, limit)]
-
-    def expiries_page(self, after: GrantRef, limit: int) -> list[Expiry]:
-        """What pruning has to know."""
-        rows = self._rows("expiries_page", *after, limit)
-        return [Expiry(GrantRef(key_id, grant_id), *rest) for key_id, grant_id, *rest in rows]
 
     def delete_grants(self, refs: Sequence[GrantRef]) -> None:
         """Close or prune grants."""
@@ -113,29 +82,12 @@ class PostgresStore(PostgresConnection):
         self._run("add_key", *key[:8], " ".join(key.allowed_ips), key.created_at, key.expires_at)
         self._run("bump_control")
 
-    def key(self, key_id: str) -> ApiKey | None:
-        """One API key."""
-        rows = self._rows("key", key_id)
-        return _key(rows[0]) if rows else None
-
-    def keys_page(self, after: str, limit: int) -> list[ApiKey]:
-        """API keys in the order of their ids."""
-        return [_key(row) for row in self._rows("keys_page", after, limit)]
-
     def revoke_key(self, key_id: str, at: int) -> bool:
         """End an API key."""
         if not self._run("revoke_key", at, key_id):
             return False
         self._run("bump_control")
         return True
-
-    def add_revocation(self, kind: Kind, value: str, until: int) -> Revocation:
-        """Put an entry into the revocation list."""
-        return Revocation(self._rows("add_revocation", kind, value, until)[0][0], kind, value, until)
-
-    def revocations_after(self, n: int, now: int) -> list[Revocation]:
-        """The entries after a number that can still refuse a token."""
-        return [Revocation(*row) for row in self._rows("revocations_after", n, now)]
 
     def prune_revocations(self, now: int) -> None:
         """Forget entries that can refuse nothing any more."""
@@ -147,19 +99,6 @@ class PostgresStore(PostgresConnection):
             detail = event._asdict()
             key_id, grant_id = detail.pop("key_id", None), detail.pop("grant_id", None)
             self._run("add_audit", at, event_name(event), key_id, grant_id, _encode(detail).decode())
-
-    def audit_after(self, n: int, limit: int) -> list[AuditRecord]:
-        """The audit trail after a number."""
-        rows = self._rows("audit_after", n, limit)
-        return [AuditRecord._make((*row[:5], msgspec.json.decode(row[5]))) for row in rows]
-
-    def last_audit(self) -> int:
-        """The newest number of the audit trail."""
-        return int(self._rows("last_audit")[0][0])
-
-    def control(self) -> Control:
-        """What every process polls."""
-        return Control(*self._rows("control")[0])
 
     def numbered_since(self) -> int:
         """Since when revocations are numbered without a break."""
@@ -174,19 +113,11 @@ class PostgresStore(PostgresConnection):
         self._run("add_secret", name, kid, sealed, at)
         self._run("bump_control")
 
-    def secrets(self, name: str) -> list[tuple[str, bytes]]:
-        """The sealed secrets of a name, newest first."""
-        return [(kid, sealed) for kid, sealed in self._rows("secrets", name)]
-
     def add_signing_key(self, stored: StoredSigningKey) -> None:
         """Keep a signing key."""
         key = stored.key
         self._run("add_signing_key", key.kid, key.algorithm, key.published_at, key.signs_from, stored.sealed)
         self._run("bump_control")
-
-    def signing_keys(self) -> list[StoredSigningKey]:
-        """All signing keys."""
-        return [StoredSigningKey(SigningKey(*row[:5]), row[5]) for row in self._rows("signing_keys")]
 
     def retire_signing_key(self, kid: str, at: int) -> None:
         """Set when a successor takes over."""
@@ -267,17 +198,3 @@ create table if not exists migrations
 def _columns(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
     """Rows as one array for each column, as `unnest` wants them."""
     return [list(column) for column in zip(*rows, strict=True)]
-
-
-def _pack(instants: Sequence[int]) -> bytes:
-    return struct.pack(f">{len(instants)}q", *instants) if instants else b""
-
-
-def _grant(row: Row) -> Grant:
-    superseded = row[4]
-    instants = struct.unpack(f">{len(superseded) // 8}q", superseded) if superseded else ()
-    return Grant._make((*row[:4], instants, *row[5:]))
-
-
-def _key(row: Row) -> ApiKey:
-    return ApiKey._make((*row[:8], tuple(str(row[8]).split()), *row[9:]))

@@ -5,7 +5,6 @@ and `maintain` does them on a second one.
 """
 
 import contextlib
-import struct
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,13 +16,8 @@ import msgspec
 from hourpass.core.api_key import ApiKey
 from hourpass.core.audit import Event, event_name
 from hourpass.core.errors import StorageUnavailable
-from hourpass.core.grant import Grant, GrantAge, GrantRef
-from hourpass.core.revocation import Kind, Revocation
-from hourpass.core.signing_key import SigningKey
+from hourpass.core.grant import Grant, GrantRef
 from hourpass.server.store import (
-    AuditRecord,
-    Control,
-    Expiry,
     Numbers,
     Row,
     StoredSigningKey,
@@ -32,6 +26,7 @@ from hourpass.server.store import (
     load_queries,
     unapplied,
 )
+from hourpass.server.store.reading import Reading, pack, read_grant
 from hourpass.server.store.tables import Table
 
 WAL_WORTH_COPYING = 4 * 1024 * 1024
@@ -52,7 +47,7 @@ _Q = load_queries()
 _encode = msgspec.json.Encoder().encode
 
 
-class SqliteStore:
+class SqliteStore(Reading):
     """One SQLite file. `path` may be `:memory:` for tests; `read_only` leaves what it finds as it is."""
 
     def __init__(
@@ -130,7 +125,7 @@ class SqliteStore:
                         g.key_id,
                         g.generation,
                         g.seed,
-                        _pack(g.superseded),
+                        pack(g.superseded),
                         g.scope,
                         g.created_at,
                         g.idle_expires_at,
@@ -145,13 +140,8 @@ class SqliteStore:
             for ref in refs:
                 row = self._execute(_GRANT, ref).fetchone()
                 if row is not None:
-                    found[ref] = _grant(row)
+                    found[ref] = read_grant(row)
         return found
-
-    def find_grant(self, grant_id: bytes) -> Grant | None:
-        """One grant by its id alone, by looking at all of them."""
-        rows = self._rows("find_grant", grant_id)
-        return _grant(rows[0]) if rows else None
 
     def save_rotations(self, rotations: Sequence[tuple[int, Grant]]) -> set[GrantRef]:
         """Store rotated grants that nobody changed meanwhile."""
@@ -160,7 +150,7 @@ class SqliteStore:
             for generation, g in rotations:
                 self._execute(
                     _ROTATE_GRANT,
-                    (g.generation, _pack(g.superseded), g.idle_expires_at, g.key_id, g.grant_id, generation),
+                    (g.generation, pack(g.superseded), g.idle_expires_at, g.key_id, g.grant_id, generation),
                 )
                 if self._db.changes():
                     saved.add(g.ref)
@@ -169,27 +159,6 @@ class SqliteStore:
     def revoke_grant(self, grant: Grant) -> bool:
         """Store a grant's end by decision."""
         return self._changed("revoke_grant", grant.revoked_at, grant.revoked_why, *grant.ref)
-
-    def count_grants(self, key_id: str) -> int:
-        """How many grants of a key are not revoked."""
-        return int(self._rows("count_grants", key_id)[0][0])
-
-    def grant_ages(self, key_id: str) -> list[GrantAge]:
-        """What decides which grants of a key are closed first."""
-        return [GrantAge(*row) for row in self._rows("grant_ages", key_id)]
-
-    def grants_page(self, after: GrantRef, limit: int) -> list[Grant]:
-        """Grants in the order of their keys and ids."""
-        return [_grant(row) for row in self._rows("grants_page", *after, limit)]
-
-    def grants_of_key(self, key_id: str, after: bytes, limit: int) -> list[Grant]:
-        """A key's grants in the order of their ids."""
-        return [_grant(row) for row in self._rows("grants_of_key", key_id, after, limit)]
-
-    def expiries_page(self, after: GrantRef, limit: int) -> list[Expiry]:
-        """What pruning has to know."""
-        rows = self._rows("expiries_page", *after, limit)
-        return [Expiry(GrantRef(key_id, grant_id), *rest) for key_id, grant_id, *rest in rows]
 
     def delete_grants(self, refs: Sequence[GrantRef]) -> None:
         """Close or prune grants."""
@@ -214,29 +183,12 @@ class SqliteStore:
         )
         self._rows("bump_control")
 
-    def key(self, key_id: str) -> ApiKey | None:
-        """One API key."""
-        rows = self._rows("key", key_id)
-        return _key(rows[0]) if rows else None
-
-    def keys_page(self, after: str, limit: int) -> list[ApiKey]:
-        """API keys in the order of their ids."""
-        return [_key(row) for row in self._rows("keys_page", after, limit)]
-
     def revoke_key(self, key_id: str, at: int) -> bool:
         """End an API key."""
         if not self._changed("revoke_key", at, key_id):
             return False
         self._rows("bump_control")
         return True
-
-    def add_revocation(self, kind: Kind, value: str, until: int) -> Revocation:
-        """Put an entry into the revocation list."""
-        return Revocation(self._rows("add_revocation", kind, value, until)[0][0], kind, value, until)
-
-    def revocations_after(self, n: int, now: int) -> list[Revocation]:
-        """The entries after a number that can still refuse a token."""
-        return [Revocation(*row) for row in self._rows("revocations_after", n, now)]
 
     def prune_revocations(self, now: int) -> None:
         """Forget entries that can refuse nothing any more."""
@@ -249,37 +201,16 @@ class SqliteStore:
             key_id, grant_id = detail.pop("key_id", None), detail.pop("grant_id", None)
             self._rows("add_audit", at, event_name(event), key_id, grant_id, _encode(detail).decode())
 
-    def audit_after(self, n: int, limit: int) -> list[AuditRecord]:
-        """The audit trail after a number."""
-        rows = self._rows("audit_after", n, limit)
-        return [AuditRecord._make((*row[:5], msgspec.json.decode(row[5]))) for row in rows]
-
-    def last_audit(self) -> int:
-        """The newest number of the audit trail."""
-        return int(self._rows("last_audit")[0][0])
-
-    def control(self) -> Control:
-        """What every process polls."""
-        return Control(*self._rows("control")[0])
-
     def add_secret(self, name: str, kid: str, sealed: bytes, at: int) -> None:
         """Keep a sealed secret."""
         self._rows("add_secret", name, kid, sealed, at)
         self._rows("bump_control")
-
-    def secrets(self, name: str) -> list[tuple[str, bytes]]:
-        """The sealed secrets of a name, newest first."""
-        return [(kid, sealed) for kid, sealed in self._rows("secrets", name)]
 
     def add_signing_key(self, stored: StoredSigningKey) -> None:
         """Keep a signing key."""
         key = stored.key
         self._rows("add_signing_key", key.kid, key.algorithm, key.published_at, key.signs_from, stored.sealed)
         self._rows("bump_control")
-
-    def signing_keys(self) -> list[StoredSigningKey]:
-        """All signing keys."""
-        return [StoredSigningKey(SigningKey(*row[:5]), row[5]) for row in self._rows("signing_keys")]
 
     def retire_signing_key(self, kid: str, at: int) -> None:
         """Set when a successor takes over."""
@@ -407,17 +338,3 @@ def _storage_errors() -> Iterator[None]:
 
 def _words(error: apsw.Error) -> str:
     return f"SQLite: {type(error).__name__.removesuffix('Error').lower()}: {error}"
-
-
-def _pack(instants: Sequence[int]) -> bytes:
-    return struct.pack(f">{len(instants)}q", *instants) if instants else b""
-
-
-def _grant(row: Row) -> Grant:
-    superseded = row[4]
-    instants = struct.unpack(f">{len(superseded) // 8}q", superseded) if superseded else ()
-    return Grant._make((*row[:4], instants, *row[5:]))
-
-
-def _key(row: Row) -> ApiKey:
-    return ApiKey._make((*row[:8], tuple(str(row[8]).split()), *row[9:]))
