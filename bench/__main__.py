@@ -158,6 +158,8 @@ def growth(options, work, raw):
     servers = {name: Hourpass(name, work / name, issuer=ISSUER) for name in ("few", "many")}
     few = Refreshing(servers["few"], 10_000, shuffled=True)
     many = Refreshing(servers["many"], options.grants, shuffled=True)
+    few.warm_up(16)
+    many.warm_up(16)
     figures = interleaved(
         max(3, options.rounds // 2),
         {"few": lambda: few.load(options.seconds, 16), "many": lambda: many.load(options.seconds, 16)},

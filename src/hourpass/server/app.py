@@ -100,18 +100,19 @@ class App:
         if scope["type"] != "http":
             await self._other(scope, receive, send)
             return
-        path = self._path(scope)
+        path = scope["path"]
+        if path != VERIFY and path not in self.routes:
+            path = self._path(scope)
         route = self.routes.get(path)
         request = Request(scope, receive, self.clock(), self._body_limit, self._trusted_proxies)
         try:
-            if self._issuer is None:
-                await self.start()
+            issuer = self._issuer or await self.start()
             if path == VERIFY:
-                reply = await forward_auth.verify(self.issuer, request, self._realm)
+                reply = await forward_auth.verify(issuer, request, self._realm)
             elif route is None:
                 raise NoSuchRoute
             elif (handler := route.methods.get(scope["method"])) is not None:
-                reply = await handler(self.issuer, request)
+                reply = await handler(issuer, request)
             else:
                 reply = self._other_method(request, scope["method"], route)
         except Gone:
@@ -136,9 +137,7 @@ class App:
         asked = {**scope, "query_string": urlencode({"scope": wanted}).encode()}
         request = Request(asked, _nothing_more, self.clock(), self._body_limit, self._trusted_proxies)
         try:
-            if self._issuer is None:
-                await self.start()
-            return await forward_auth.verify(self.issuer, request, self._realm)
+            return await forward_auth.verify(self._issuer or await self.start(), request, self._realm)
         except Exception as error:  # noqa: BLE001 - as in `__call__`
             self._report(self, scope["path"], error)
             return problem(error)
@@ -167,7 +166,7 @@ class App:
             return METADATA
         return path[len(prefix) :] if prefix and path.startswith(prefix) else path
 
-    async def start(self) -> None:
+    async def start(self) -> Issuer:
         """Open the database and the ledger.
 
         Serving does it through the lifespan; a mounted application on first use.
@@ -175,6 +174,7 @@ class App:
         async with self._starting:
             if self._issuer is None:
                 self._issuer = await self._start(self)
+            return self._issuer
 
     async def stop(self) -> None:
         """Finish what is under way and let go of the database."""

@@ -5,6 +5,8 @@ from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any, NamedTuple
 
+import msgspec
+
 from hourpass.core.api_key import in_networks
 from hourpass.core.errors import Refused
 
@@ -30,19 +32,14 @@ class Gone(Exception):
     """The client left before its request was whole."""
 
 
-class Request:
+class Request(msgspec.Struct):
     """A request that came at `now` (epoch milliseconds); its body is read when a handler asks for it."""
 
-    __slots__ = ("_body_limit", "_receive", "_scope", "_trusted_proxies", "now")
-
-    def __init__(
-        self, scope: Scope, receive: Receive, now: int, body_limit: int, trusted_proxies: tuple[str, ...]
-    ) -> None:
-        self._scope = scope
-        self._receive = receive
-        self._body_limit = body_limit
-        self._trusted_proxies = trusted_proxies
-        self.now = now
+    scope: Scope
+    receive: Receive
+    now: int
+    body_limit: int
+    trusted_proxies: tuple[str, ...]
 
     async def body(self) -> bytes:
         """The whole body.
@@ -50,42 +47,43 @@ class Request:
         Raises:
             TooLarge, Gone.
         """
-        message = await self._receive()
+        message = await self.receive()
         body: bytes = message.get("body", b"")
         while message.get("more_body"):
-            if len(body) > self._body_limit:
+            if len(body) > self.body_limit:
                 raise TooLarge
-            message = await self._receive()
+            message = await self.receive()
             body += message.get("body", b"")
         if message["type"] == "http.disconnect":
             raise Gone
-        if len(body) > self._body_limit:
+        if len(body) > self.body_limit:
             raise TooLarge
         return body
 
     @property
     def headers(self) -> Headers:
         """All header lines; the names are in lower case (the ASGI specification says so)."""
-        headers: Headers = self._scope["headers"]
+        headers: Headers = self.scope["headers"]
         return headers
 
     def header(self, name: bytes) -> bytes | None:
         """The first line of a name."""
-        return next((value for key, value in self._scope["headers"] if key == name), None)
+        return next((value for key, value in self.scope["headers"] if key == name), None)
 
     def query(self) -> bytes:
         """The query as it came."""
-        return bytes(self._scope.get("query_string", b""))
+        query: bytes = self.scope.get("query_string", b"")
+        return query
 
     def address(self) -> str | None:
         """Whom the request came from, as far as trusted proxies tell."""
-        client = self._scope.get("client")
+        client = self.scope.get("client")
         peer: str | None = client[0] if client else None
-        if not self._trusted_proxies:
+        if not self.trusted_proxies:
             return peer
         # Lines of one name are one list (RFC 9110 §5.3): a proxy may have appended its own line.
-        forwarded = [value for key, value in self._scope["headers"] if key == b"x-forwarded-for"]
-        return _client_address(peer, b",".join(forwarded), self._trusted_proxies) if forwarded else peer
+        forwarded = [value for key, value in self.scope["headers"] if key == b"x-forwarded-for"]
+        return _client_address(peer, b",".join(forwarded), self.trusted_proxies) if forwarded else peer
 
 
 @lru_cache(maxsize=4096)
