@@ -1,5 +1,7 @@
 """Forward auth through nginx: hourpass behind `auth_request`, against the same nginx before a constant answer.
 
+A trivial endpoint on hourpass's own HTTP server takes part, too: what that leaves is the most that hourpass could.
+
 The file that operators get (deploy/proxies/nginx), without TLS. Everything but the load shares one core, so the ratio
 of the rates is what hourpass leaves of the transport's ceiling.
 """
@@ -9,7 +11,7 @@ import importlib.util
 import os
 from pathlib import Path
 
-from bench.servers import Hourpass, Server, free_port
+from bench.servers import Hourpass, Server, Trivial, free_port
 
 DEPLOYED = Path(__file__).parents[1] / "deploy/proxies/nginx/nginx.conf"
 
@@ -74,7 +76,7 @@ class Nginx(Server):
 
 
 def forward_auth(folder, http_server, connections, seconds, rounds, interleaved):
-    """Both contenders' figures, round by round; `interleaved` is the caller's way of taking turns."""
+    """All contenders' figures, round by round; `interleaved` is the caller's way of taking turns."""
     folder.mkdir()
     with contextlib.ExitStack() as running:
 
@@ -89,13 +91,16 @@ def forward_auth(folder, http_server, connections, seconds, rounds, interleaved)
         port = free_port()
         constant = started(Nginx("constant", folder, port, CONSTANT.format(port=port)))
         hourpass = started(Hourpass(http_server, folder / "data", http_server=http_server))
+        trivial = started(Trivial(http_server))
         before_hourpass = front("before-hourpass", hourpass.port)
+        before_trivial = front("before-trivial", trivial.port)
         before_constant = front("before-constant", constant.port)
         access_token = hourpass.exchange_once()["access_token"]
         return interleaved(
             rounds,
             {
                 "nginx, hourpass": lambda: before_hourpass.page(seconds, connections, access_token),
+                "nginx, trivial": lambda: before_trivial.page(seconds, connections, access_token),
                 "nginx, constant": lambda: before_constant.page(seconds, connections, access_token),
             },
         )
