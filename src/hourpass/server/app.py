@@ -101,7 +101,7 @@ class App:
             await self._other(scope, receive, send)
             return
         path = scope["path"]
-        if path != VERIFY and path not in self.routes:
+        if path != VERIFY and path not in self.routes:  # no prefix is looked for where none is needed
             path = self._path(scope)
         route = self.routes.get(path)
         request = Request(scope, receive, self.clock(), self._body_limit, self._trusted_proxies)
