@@ -15,8 +15,8 @@ from typing import Any, Self
 
 from hourpass.server.app import App
 from hourpass.server.config import Settings
-from hourpass.server.issuer import TokenPair, Wish
 from hourpass.server.keys import create_key
+from hourpass.server.minting import TokenPair, Wish
 from hourpass.server.serve import create_app
 
 START = 1_800_000_000_000

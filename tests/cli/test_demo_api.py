@@ -58,7 +58,7 @@ async def test_without_a_credential_every_route_is_401_with_a_challenge_and_a_pr
 
 async def test_an_expired_token_is_401_and_the_challenge_says_why(server, http, bearer):
     server.clock.advance(3605)
-    await server.app.issuer.observe(server.clock())
+    await server.app.issuer.verification.observe(server.clock())
 
     answer = await http.get("/videos", headers=bearer)
 

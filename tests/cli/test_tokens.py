@@ -150,7 +150,7 @@ def test_a_token_whose_signing_key_is_gone_is_still_explained(hourpass, api_key)
     async def rotate(server) -> None:
         issuer, now = server.app.issuer, server.clock()
         master = load_master_key(None, hourpass.data, {})
-        policy = issuer._policy
+        policy = issuer.policy
         await issuer.ledger.run(lambda store: rotate_signing_key(store, master, now, policy, os.urandom, actor="test"))
 
     hourpass.with_server(rotate, seconds_ago=29 * 86_400)

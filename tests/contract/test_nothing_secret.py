@@ -13,6 +13,7 @@ from hourpass.core.errors import ConfigurationError, InvalidGrant, InvalidToken
 from hourpass.core.grant import GrantRef
 from hourpass.jose import RefreshTokens, decode_segment, encode_segment
 from hourpass.server.keys import revoke_key
+from hourpass.server.presented import revoke
 from hourpass.server.sealing import MasterKey
 from hourpass.testing import InMemoryServer
 
@@ -66,7 +67,7 @@ async def use_everything(server: InMemoryServer) -> Loot:
         loot.secret(f"refresh secret {secret_name}", secret)
     loot.secret("pepper", issuer.secrets.pepper)
     loot.secret("master key", b64decode(Path(server.settings.data, "master.key").read_bytes()))
-    for kid, signing_pair in issuer._signing_keys.pairs.items():
+    for kid, signing_pair in issuer.verification.signing_keys.pairs.items():
         loot.secret(f"signing key {kid}", signing_pair.private_bytes())
         scalar = signing_pair._private.private_numbers().private_value
         loot.secret(f"signing key {kid}'s number", scalar.to_bytes(32, "big"))
@@ -75,14 +76,14 @@ async def use_everything(server: InMemoryServer) -> Loot:
     first = loot.pair("first", await server.exchange(key, scope="a"))
     second = loot.pair("second", await server.refresh(first.refresh_token))
     loot.pair("retried", await server.refresh(first.refresh_token))
-    await issuer.revoke(second.access_token.decode(), server.clock())
+    await revoke(issuer, second.access_token.decode(), server.clock())
     server.clock.advance(61)
     with pytest.raises(InvalidGrant, match="replayed"):
         await server.refresh(first.refresh_token)
 
     other = loot.key("second key", await server.create_key(environment="sandbox"))
     third = loot.pair("third", await server.exchange(other))
-    await issuer.revoke(third.refresh_token.decode(), server.clock())
+    await revoke(issuer, third.refresh_token.decode(), server.clock())
     loot.pair("fourth", await server.exchange(other))
     await issuer.ledger.run(lambda store: revoke_key(store, other.split("_")[2], server.clock(), policy, "test"))
     return loot
@@ -160,7 +161,7 @@ async def test_a_refresh_token_is_no_access_token_even_for_who_knows_both_secret
     pair = await server.exchange(await server.create_key())
 
     with pytest.raises(InvalidToken):
-        server.app.issuer.verify(pair.refresh_token, server.clock())
+        server.app.issuer.verification.verify(pair.refresh_token, server.clock())
 
 
 @pytest.mark.anyio

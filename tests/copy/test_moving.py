@@ -12,8 +12,9 @@ from hourpass.core.errors import InvalidGrant, InvalidToken
 from hourpass.core.policy import Policy
 from hourpass.jose import decode_segment
 from hourpass.server.copying import copy
-from hourpass.server.issuer import TokenPair, Wish
 from hourpass.server.keys import create_key, revoke_key
+from hourpass.server.minting import TokenPair, Wish
+from hourpass.server.presented import revoke
 from hourpass.testing import Clock
 
 pytestmark = pytest.mark.anyio
@@ -37,7 +38,7 @@ class Desk:
     async def revoke_key(self, key_id: str) -> None:
         now = self._clock()
         await self.issuer.ledger.run(lambda store: revoke_key(store, key_id, now, Policy(), "test"))
-        await self.issuer.observe(now)
+        await self.issuer.verification.observe(now)
 
     async def exchange(self, api_key: str) -> TokenPair:
         return await self.issuer.exchange(api_key, Wish(), None, self._clock())
@@ -46,11 +47,11 @@ class Desk:
         return await self.issuer.refresh(pair.refresh_token.decode(), Wish(), None, self._clock())
 
     async def revoke(self, token: bytes) -> None:
-        await self.issuer.revoke(token.decode(), self._clock())
-        await self.issuer.observe(self._clock())
+        await revoke(self.issuer, token.decode(), self._clock())
+        await self.issuer.verification.observe(self._clock())
 
     def verify(self, pair: TokenPair) -> str:
-        return self.issuer.verify(pair.access_token, self._clock()).sid
+        return self.issuer.verification.verify(pair.access_token, self._clock()).sid
 
 
 class Move:

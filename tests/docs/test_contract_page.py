@@ -14,6 +14,7 @@ from hourpass.core.errors import RefusalReason, Refused, TokenProblem
 from hourpass.server import http, issuer, render
 from hourpass.server.app import VERIFY
 from hourpass.server.config import Settings
+from hourpass.server.presented import introspect
 from hourpass.server.serve import create_app
 from hourpass.testing import InMemoryServer
 
@@ -116,7 +117,7 @@ async def test_the_claims_and_the_introspection_example_are_the_real_ones(table,
     async with InMemoryServer() as server:
         pair = await server.exchange(await server.create_key(scope="introspect"))
         key = await server.app.issuer.authenticate(await server.create_key(scope="introspect"), None, server.clock())
-        told = await server.app.issuer.introspect(pair.access_token.decode(), key, server.clock())
+        told = await introspect(server.app.issuer, pair.access_token.decode(), key, server.clock())
 
     example = next(json.loads(text) for text in re.findall(r"```json\n(.*?)```", pages[PAGE], re.DOTALL))
     assert list(example) == list(told)

@@ -22,7 +22,7 @@ async def revoke_any_key(node, clock) -> None:
 
 
 async def asked(node, clock, after: int, epoch: int) -> dict:
-    answer = await node.app.issuer.feed.answer(b"after=%d&epoch=%d" % (after, epoch), clock())
+    answer = await node.app.issuer.verification.feed.answer(b"after=%d&epoch=%d" % (after, epoch), clock())
     return json.loads(decode_segment(answer.body.split(b".")[1]))
 
 
@@ -32,7 +32,7 @@ async def test_a_number_that_one_node_told_is_known_to_the_next_one_that_is_aske
     clock.advance(100)
     second = await local_nodes("b")
     await revoke_any_key(first, clock)
-    await first.app.issuer.observe(clock())
+    await first.app.issuer.verification.observe(clock())
 
     told = await asked(first, clock, 0, 0)
     next_told = await asked(second, clock, told["last"], told["epoch"])
@@ -47,7 +47,7 @@ async def test_a_node_that_starts_when_all_entries_are_over_knows_their_numbers_
     first = await local_nodes("a")
     for _ in range(3):
         await revoke_any_key(first, clock)
-    await first.app.issuer.observe(clock())
+    await first.app.issuer.verification.observe(clock())
     told = await asked(first, clock, 0, 0)
     clock.advance(2 * 3600)
 

@@ -71,7 +71,7 @@ async def test_two_servers_have_one_pepper_one_refresh_secret_and_one_signing_ke
     first, second, clock = nodes
 
     assert first.app.issuer.secrets == second.app.issuer.secrets
-    assert first.app.issuer.jwks(clock()) == second.app.issuer.jwks(clock())
+    assert first.app.issuer.verification.jwks(clock()) == second.app.issuer.verification.jwks(clock())
     assert database.run("select count(*) from signing_keys") == [(1,)]
 
 

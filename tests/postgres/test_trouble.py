@@ -36,7 +36,7 @@ class Server(InMemoryServer):
         return {**answer.json(), "status": answer.status_code}
 
     def verify(self, token: bytes) -> str:
-        return self.app.issuer.verify(token, self.clock()).sub
+        return self.app.issuer.verification.verify(token, self.clock()).sub
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ class Server(InMemoryServer):
     async def later(self, seconds: float) -> None:
         """Let time pass, and have the server look up what happened meanwhile, as it does several times a second."""
         self.clock.advance(seconds)
-        await self.app.issuer.observe(self.clock())
+        await self.app.issuer.verification.observe(self.clock())
 
     async def tokens(self, **key: object) -> tuple[str, str]:
         """The first pair of a new key: access token and refresh token."""

@@ -58,10 +58,10 @@ async def test_a_ledger_that_takes_nothing_more_is_not_ready(server, http):
 async def test_revocations_that_were_not_looked_up_are_stale_past_the_budget(server):
     """contract.md: readiness goes when verifying does, at the same millisecond."""
     issuer, now = server.app.issuer, server.clock()
-    await issuer.observe(now)
+    await issuer.verification.observe(now)
 
     fresh = await issuer.readiness(now + 10_000)
-    await issuer.observe(now)
+    await issuer.verification.observe(now)
     stale = await issuer.readiness(now + 10_001)
 
     assert (fresh["revocations"], stale["revocations"]) == ("ok", "stale")

@@ -8,6 +8,7 @@ from tests.server.conftest import claims_of, key_id_of
 
 from hourpass.core.errors import InvalidCredentials, InvalidGrant, InvalidToken, StorageUnavailable
 from hourpass.server.keys import create_key, get_grant, revoke_grant, revoke_key, revoke_token
+from hourpass.server.presented import revoke
 from hourpass.server.store import transaction
 from hourpass.server.store.sqlite import SqliteStore
 
@@ -52,7 +53,7 @@ def generation(refresh_token: bytes | str) -> int:
 def problem_with(server, access_token: bytes | str) -> str | None:
     """The word that an API would answer, None where it would let the token pass."""
     try:
-        server.app.issuer.verify(
+        server.app.issuer.verification.verify(
             access_token if isinstance(access_token, bytes) else access_token.encode(), server.clock()
         )
     except InvalidToken as error:
@@ -121,7 +122,7 @@ ENDS = {
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
 async def test_what_a_command_revokes_is_refused_at_the_next_look(server, command, end):
     access_token, _ = await server.tokens()
-    claims = server.app.issuer.verify(access_token.encode(), server.clock())
+    claims = server.app.issuer.verification.verify(access_token.encode(), server.clock())
     command(end, claims, server.clock(), server.settings.policy())
 
     assert problem_with(server, access_token) is None
@@ -136,15 +137,15 @@ async def test_what_a_command_revokes_is_not_missed_where_the_server_revokes_som
     mine = await server.exchange(await server.create_key())
     await server.refresh(mine.refresh_token)
     await server.later(61)
-    claims = server.app.issuer.verify(theirs.encode(), server.clock())
+    claims = server.app.issuer.verification.verify(theirs.encode(), server.clock())
     command(revoke_key, claims.client_id, server.clock(), server.settings.policy(), "test")
 
     match own:
         case "revoked token":
-            await server.app.issuer.revoke(mine.access_token.decode(), server.clock())
+            await revoke(server.app.issuer, mine.access_token.decode(), server.clock())
         case "revoked grant":
             fresh = await server.exchange(await server.create_key())
-            await server.app.issuer.revoke(fresh.refresh_token.decode(), server.clock())
+            await revoke(server.app.issuer, fresh.refresh_token.decode(), server.clock())
         case "replay":
             with pytest.raises(InvalidGrant, match="replayed"):
                 await server.refresh(mine.refresh_token)
@@ -155,7 +156,7 @@ async def test_what_a_command_revokes_is_not_missed_where_the_server_revokes_som
 
 async def test_a_revocation_by_one_server_is_seen_by_the_other(server, second):
     access_token, refresh_token = await server.tokens()
-    await server.app.issuer.revoke(refresh_token, server.clock())
+    await revoke(server.app.issuer, refresh_token, server.clock())
 
     await second.later(0)
 
@@ -169,8 +170,8 @@ async def test_a_grant_whose_revocation_was_acknowledged_never_rotates_again_wha
     _, token = await server.tokens()
     acknowledged = asyncio.Event()
 
-    async def revoke():
-        await server.app.issuer.revoke(token, server.clock())
+    async def end():
+        await revoke(server.app.issuer, token, server.clock())
         acknowledged.set()
 
     async def refresh():
@@ -178,7 +179,7 @@ async def test_a_grant_whose_revocation_was_acknowledged_never_rotates_again_wha
         (outcome,) = await asyncio.gather(server.refresh(token), return_exceptions=True)
         return late, outcome
 
-    outcomes = await asyncio.gather(*(refresh() for _ in range(8)), revoke(), *(refresh() for _ in range(8)))
+    outcomes = await asyncio.gather(*(refresh() for _ in range(8)), end(), *(refresh() for _ in range(8)))
     outcomes = [outcome for outcome in outcomes if outcome is not None] + [await refresh()]
 
     for late, outcome in outcomes:

@@ -50,7 +50,7 @@ def issued(server):
     """Genuine in the eyes of the server: its own key."""
     now = server.clock()
     url = server.settings.issuer
-    return Genuine(server.app.issuer._signing_keys.pair(now), claims(url, url, now // 1_000))
+    return Genuine(server.app.issuer.verification.signing_keys.pair(now), claims(url, url, now // 1_000))
 
 
 async def ask(app, path: str, *authorization: bytes) -> tuple[int, str]:

@@ -32,9 +32,9 @@ class Follower:
     async def poll(self, server: InMemoryServer) -> int:
         """How many entries the answer had."""
         now, issuer = server.clock(), server.app.issuer
-        self.jwks.keys = {key.header: key for key in issuer._signing_keys.verification_keys(now).values()}
+        self.jwks.keys = {key.header: key for key in issuer.verification.signing_keys.verification_keys(now).values()}
         query = self.list.begin(now).url.partition("?")[2].rpartition("&wait=")[0]
-        status, _, body = await issuer.feed.answer(query.encode(), now)
+        status, _, body = await issuer.verification.feed.answer(query.encode(), now)
         self.list.finish(Answer(status, {}, body), now, now)
         return len(json.loads(decode_segment(body.split(b".")[1]))["entries"])
 
@@ -64,15 +64,15 @@ async def revoke_one(server: InMemoryServer) -> None:
     """By a command in another process: the server learns of it by the numbers that it polls."""
     key_id = (await server.create_key()).split("_")[2]
     issuer, now = server.app.issuer, server.clock()
-    await issuer.ledger.run(lambda store: revoke_key(store, key_id, now, issuer._policy, "cli:ada"))
-    await issuer.observe(now)
+    await issuer.ledger.run(lambda store: revoke_key(store, key_id, now, issuer.policy, "cli:ada"))
+    await issuer.verification.observe(now)
 
 
 async def prune_all(server: InMemoryServer) -> None:
     """An hour later every entry is over, and the table is empty."""
     server.clock.advance((HOUR + LEEWAY) / SECOND)
     issuer = server.app.issuer
-    await issuer.observe(server.clock())
+    await issuer.verification.observe(server.clock())
     await issuer.prune(("", b""), server.clock())
     assert (await issuer.ledger.observe()).last_revocation == 0
 
@@ -105,7 +105,7 @@ async def test_a_server_that_starts_with_a_pruned_table_is_followed_without_a_ga
     async with start() as server:
         assert (await follower.poll(server), follower.trouble, follower.list.state(clock())) == (0, "", "fresh")
         await revoke_one(server)
-        assert server.app.issuer.feed.last == 4, "a number is never given twice"
+        assert server.app.issuer.verification.feed.last == 4, "a number is never given twice"
 
         assert (await follower.poll(server), len(follower.list.revocations)) == (1, 1)
         clock.advance(1)
@@ -120,7 +120,7 @@ async def test_what_was_revoked_while_no_server_ran_is_told_after_the_start(star
         await prune_all(server)
         key_id = (await server.create_key()).split("_")[2]
         issuer = server.app.issuer
-        await issuer.ledger.run(lambda store: revoke_key(store, key_id, clock(), issuer._policy, "cli:ada"))
+        await issuer.ledger.run(lambda store: revoke_key(store, key_id, clock(), issuer.policy, "cli:ada"))
     clock.advance(1)
 
     async with start() as server:

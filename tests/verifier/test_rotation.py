@@ -71,7 +71,7 @@ class Issuer:
             await self._uvicorn.serve()
 
     def stop(self) -> None:
-        self.issuer.feed.close()
+        self.issuer.verification.feed.close()
         self._uvicorn.should_exit = True
         self._thread.join(20)
 
@@ -80,7 +80,7 @@ class Issuer:
         return json.loads(run_command("signing-keys", "rotate", "--json", "--data", str(self.data)).stdout)["kid"]
 
     def header(self, kid: str) -> str:
-        return self.issuer._signing_keys.pairs[kid].header.decode()
+        return self.issuer.verification.signing_keys.pairs[kid].header.decode()
 
 
 class Remote:
@@ -216,7 +216,7 @@ def test_the_last_token_of_the_old_key_is_good_until_it_expires(everyone):
 
 def test_a_key_that_is_gone_signs_nothing_that_counts(everyone):
     """Whoever stole a retired key can do nothing with it, however fresh the tokens that he makes."""
-    (stolen,) = everyone.issuer.issuer._signing_keys.pairs.values()
+    (stolen,) = everyone.issuer.issuer.verification.signing_keys.pairs.values()
     everyone.issuer.rotate()
     began = everyone.issuer.clock()
     until(lambda: len(everyone.http.get("/.well-known/jwks.json").json()["keys"]) == 2, 1)

@@ -19,8 +19,9 @@ from hourpass.core.errors import HourpassError
 from hourpass.server.app import App
 from hourpass.server.config import Settings, load
 from hourpass.server.http import bind
-from hourpass.server.issuer import INTROSPECT_SCOPE, TokenPair, Wish
 from hourpass.server.keys import NewKey, create_key
+from hourpass.server.minting import TokenPair, Wish
+from hourpass.server.presented import INTROSPECT_SCOPE
 from hourpass.server.serve import default_data
 from hourpass.server.serve import serve as run
 

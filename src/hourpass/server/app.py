@@ -234,12 +234,12 @@ def _published(body: bytes, request: Request) -> Reply:
 
 async def _jwks(issuer: Issuer, request: Request) -> Reply:
     """The JWK Set (RFC 7517)."""
-    return _published(wire.encode({"keys": issuer.jwks(request.now)}), request)
+    return _published(wire.encode({"keys": issuer.verification.jwks(request.now)}), request)
 
 
 async def _revocations(issuer: Issuer, request: Request) -> Reply:
     """The revocation feed: a signed snapshot, or a long poll for what comes after a number."""
-    return Reply(*await issuer.feed.answer(request.query(), request.now))
+    return Reply(*await issuer.verification.feed.answer(request.query(), request.now))
 
 
 async def _metadata(issuer: Issuer, request: Request) -> Reply:

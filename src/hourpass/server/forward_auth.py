@@ -31,10 +31,10 @@ async def verify(issuer: Issuer, request: Request, realm: str) -> Reply:
             return challenge(None, realm)
         if value[:7] == b"Bearer " and value[7:8] != b" ":
             # The common case, without building anything. What is not a token is found out by the verifier.
-            return _token_identity(issuer.verify(value[7:].rstrip(b" \t"), request.now, wanted))
+            return _token_identity(issuer.verification.verify(value[7:].rstrip(b" \t"), request.now, wanted))
         match parse_authorization(value):
             case Bearer(token):
-                return _token_identity(issuer.verify(token, request.now, wanted))
+                return _token_identity(issuer.verification.verify(token, request.now, wanted))
             case Basic(user, _):
                 return _key_identity(await issuer.verify_api_key(user, request.address(), request.now, wanted))
             case None:

@@ -8,8 +8,10 @@ from hourpass import wire
 from hourpass.core.api_key import ApiKey, is_well_formed
 from hourpass.core.authorization import Basic, parse_authorization
 from hourpass.core.errors import InvalidCredentials, InvalidRequest, InvalidToken, UnsupportedGrantType
+from hourpass.server import presented
 from hourpass.server.asgi import Reply, Request
-from hourpass.server.issuer import Issuer, Wish
+from hourpass.server.issuer import Issuer
+from hourpass.server.minting import Wish
 from hourpass.server.render import JSON_HEADERS, NO_STORE
 from hourpass.server.tokens import token_answer
 
@@ -53,7 +55,7 @@ async def revoke(issuer: Issuer, request: Request) -> Reply:
     client = await _client(issuer, request, form, request.address())
     if "token" not in form:
         raise InvalidRequest("token is missing")
-    await issuer.revoke(form["token"], request.now, client_id=client.client_id)
+    await presented.revoke(issuer, form["token"], request.now, client_id=client.client_id)
     return Reply(200, NO_STORE)
 
 
@@ -63,7 +65,8 @@ async def introspect(issuer: Issuer, request: Request) -> Reply:
     caller = (await _client(issuer, request, form, request.address())).proven()
     if "token" not in form:
         raise InvalidRequest("token is missing")
-    return Reply(200, JSON_HEADERS, wire.encode(await issuer.introspect(form["token"], caller, request.now)))
+    told = await presented.introspect(issuer, form["token"], caller, request.now)
+    return Reply(200, JSON_HEADERS, wire.encode(told))
 
 
 async def _form(request: Request) -> dict[str, str]:

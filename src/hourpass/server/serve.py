@@ -34,6 +34,7 @@ from hourpass.server.signing_keys import Secrets, SigningKeys, prepare
 from hourpass.server.store import SharedStore, Store, transaction
 from hourpass.server.store.sqlite import SqliteStore
 from hourpass.server.telemetry import configure_logging, render_metrics
+from hourpass.server.verification import Verification
 
 OBSERVE_EVERY = 0.25
 """Seconds between looks at what other processes changed; a revocation has to count within one."""
@@ -164,10 +165,11 @@ class _Running:
             numbered_since = cast("SharedStore", store).numbered_since() if settings.shares_database else None
             store.commit()
             self._ledger = Ledger(store, settings.policy(), remote=settings.shares_database, others=self._stores[1:])
-            self._issuer = Issuer(
-                settings, self._ledger, secrets, signing_keys, master, app.counts, now, numbered_since=numbered_since
+            verification = Verification(
+                settings, self._ledger, signing_keys, master, now, numbered_since=numbered_since
             )
-            await self._issuer.observe(now)
+            await verification.observe(now)
+            self._issuer = Issuer(settings, self._ledger, secrets, verification, app.counts)
         except BaseException:
             self._let_go()
             raise
@@ -203,14 +205,14 @@ class _Running:
                 log.exception("background work failed", extra={"work": name})
 
     async def _observe(self) -> None:
-        await self._issuer.observe(self._clock())
+        await self._issuer.verification.observe(self._clock())
 
     async def _maintain(self) -> None:
         await asyncio.to_thread(self._stores[0].maintain)
 
     async def _prune(self) -> None:
         if not await self._leads("prune", PRUNE_LEASE):
-            self._issuer.revocations.prune(self._clock())
+            self._issuer.verification.revocations.prune(self._clock())
             self._ledger.recount()
             return
         after = await self._issuer.prune(GrantRef("", b""), self._clock())
@@ -277,7 +279,7 @@ class AdminApp:
         """Metrics here; everything under /health/ is the public application's."""
         path = scope["path"]
         if path == "/metrics":
-            gauges = {"revocations_in_force": len(self._app.issuer.revocations)}
+            gauges = {"revocations_in_force": len(self._app.issuer.verification.revocations)}
             body = render_metrics(self._app.counts, gauges)
             headers = [
                 (b"content-type", b"text/plain; version=0.0.4; charset=utf-8"),
@@ -343,7 +345,7 @@ async def _serve(
         ready(settings)
         await told_to_stop.wait()
         app.draining = True
-        app.issuer.feed.close()
+        app.issuer.verification.feed.close()
         log.info("draining")
         await asyncio.gather(*(carrier.drain() for carrier in carriers))
     finally:

@@ -2,7 +2,8 @@
 
 from hourpass import wire
 from hourpass.server.asgi import Reply, Request
-from hourpass.server.issuer import Issuer, TokenPair, Wish
+from hourpass.server.issuer import Issuer
+from hourpass.server.minting import TokenPair, Wish
 from hourpass.server.render import JSON_HEADERS
 
 

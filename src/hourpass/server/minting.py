@@ -1,0 +1,121 @@
+"""Minting: a grant, its key and what was wished for become a pair of tokens."""
+
+import os
+from typing import NamedTuple
+
+import msgspec
+
+from hourpass.core.api_key import ApiKey, narrow_scope
+from hourpass.core.errors import InvalidRequest, InvalidScope
+from hourpass.core.grant import Grant
+from hourpass.core.policy import SECOND, Policy
+from hourpass.jose import AccessClaims, RefreshTokens, SigningKeyPair, encode_segment
+
+JTI_BYTES = 15
+"""120 random bits, 20 base64url characters."""
+
+
+class TokenPair(msgspec.Struct, frozen=True):
+    """What an exchange and a refresh answer; `expires_in` is in seconds. The repr says nothing."""
+
+    access_token: bytes
+    refresh_token: bytes
+    expires_in: int
+    scope: str
+
+    def __repr__(self) -> str:
+        """Without the tokens."""
+        return "TokenPair(…)"
+
+
+class Wish(NamedTuple):
+    """What a caller may ask for beyond the plain answer: only narrower, only shorter (seconds)."""
+
+    scope: str | None = None
+    expires_in: int | None = None
+    audience: str | None = None
+
+    def require_lifetime(self) -> None:
+        """InvalidRequest where the lifetime is none."""
+        if self.expires_in is not None and self.expires_in < 1:
+            raise InvalidRequest("a lifetime is at least a second", name="expiresIn")
+
+    def narrowed(self, owned: str) -> str:
+        """The scope that is granted out of what is owned. InvalidScope where more was asked for."""
+        if self.scope is None:
+            return owned
+        scope = narrow_scope(owned, self.scope)
+        if scope is None:
+            raise InvalidScope("a requested scope is unknown or not owned")
+        return scope
+
+
+NO_WISH = Wish()
+
+
+class Entropy:
+    """Random bytes from the kernel, a page at a time: the system call costs far more than the bytes."""
+
+    def __init__(self) -> None:
+        self._page = b""
+        self._used = 0
+
+    def draw(self, count: int) -> bytes:
+        """Bytes that nobody was given before."""
+        if self._used + count > len(self._page):
+            self._page, self._used = os.urandom(4_096), 0
+        start = self._used
+        self._used += count
+        return self._page[start : self._used]
+
+
+class Mint:
+    """Makes pairs for one issuer. `audience` is that of keys which name none."""
+
+    def __init__(
+        self, url: str, audience: str, policy: Policy, refresh_tokens: RefreshTokens, entropy: Entropy
+    ) -> None:
+        self._url = url
+        self._audience = audience
+        self._longest = policy.access_token_lifetime // SECOND
+        self._refresh_tokens = refresh_tokens
+        self._entropy = entropy
+
+    def pair(self, grant: Grant, key: ApiKey, wish: Wish, signing_pair: SigningKeyPair, now: int) -> TokenPair:
+        """The pair of a grant's current generation.
+
+        Raises:
+            InvalidScope: where the wish goes beyond the grant.
+        """
+        second = now // SECOND
+        scope = wish.narrowed(key.scope if grant.scope is None else grant.scope)
+        lifetime = self._lifetime(wish, key, now)
+        access_token = signing_pair.mint(
+            AccessClaims(
+                self._url,
+                key.subject,
+                key.audience or self._audience,
+                second + lifetime,
+                second,
+                encode_segment(self._entropy.draw(JTI_BYTES)).decode(),
+                key.key_id,
+                scope,
+                grant.grant_id.hex(),
+                key.environment,
+            )
+        )
+        refresh_token = self._refresh_tokens.mint(
+            grant.ref,
+            grant.seed,
+            grant.generation,
+            issued_at=second,
+            expires_at=grant.idle_expires_at // SECOND,
+        )
+        return TokenPair(access_token, refresh_token, lifetime, scope)
+
+    def _lifetime(self, wish: Wish, key: ApiKey, now: int) -> int:
+        """Seconds that an access token made now lives: a wish shortens it, and so does the end of its key."""
+        lifetime = self._longest if wish.expires_in is None else min(self._longest, wish.expires_in)
+        if key.expires_at is not None:
+            lifetime = max(1, min(lifetime, (key.expires_at - now) // SECOND))
+        return lifetime

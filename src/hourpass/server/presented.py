@@ -1,0 +1,90 @@
+"""What a client may do with a token besides refreshing it: end it (RFC 7009), or ask about it (RFC 7662)."""
+
+from hourpass.core.api_key import ApiKey, is_usable
+from hourpass.core.errors import InsufficientScope, InvalidGrant, InvalidToken
+from hourpass.core.grant import Burst, Retry, Rotate, decide_refresh
+from hourpass.core.policy import SECOND
+from hourpass.server.issuer import Issuer
+from hourpass.server.keys import revoke_grant, revoke_token
+
+INTROSPECT_SCOPE = "introspect"
+"""The scope that a key needs to introspect tokens."""
+
+_INACTIVE: dict[str, object] = {"active": False}
+
+
+async def revoke(issuer: Issuer, token: str, now: int, *, client_id: str | None = None) -> None:
+    """Revoke a token: an access token alone, or with a refresh token its whole grant (RFC 7009).
+
+    A token that is none of ours, or dead already, is no error (§2.2).
+
+    Raises:
+        InvalidGrant: where the token belongs to another client; StorageUnavailable: where nothing was kept.
+    """
+    try:
+        claims = issuer.verification.verify_for_anybody(token.encode(), now)
+    except InvalidToken:
+        await _revoke_refresh_token(issuer, token, now, client_id)
+        return
+    _require_owner(claims.client_id, client_id)
+    revocation = await issuer.ledger.run(lambda store: revoke_token(store, claims, now, actor="client"))
+    issuer.verification.revoked(revocation, now)
+
+
+async def _revoke_refresh_token(issuer: Issuer, token: str, now: int, client_id: str | None) -> None:
+    try:
+        _, grant = await issuer.look_up(token, now)
+    except InvalidGrant:
+        return
+    _require_owner(grant.key_id, client_id)
+    revocation = await issuer.ledger.run(
+        lambda store: revoke_grant(store, grant, now, issuer.policy, actor="client", token=True)
+    )
+    issuer.verification.revoked(revocation, now)
+
+
+def _require_owner(owner: str, client_id: str | None) -> None:
+    if client_id is not None and client_id != owner:
+        raise InvalidGrant("unknown", "the token belongs to another client")
+
+
+async def introspect(issuer: Issuer, token: str, caller: ApiKey, now: int) -> dict[str, object]:
+    """What is known of a token (RFC 7662 §2.2); `{"active": false}` for every token that does not count.
+
+    Raises:
+        InsufficientScope: where the caller's key has not the scope for it. Unavailable: where revocations have not been
+        looked up for too long.
+    """
+    if INTROSPECT_SCOPE not in caller.scope.split():
+        raise InsufficientScope(INTROSPECT_SCOPE)
+    issuer.verification.require_fresh(now)
+    try:
+        claims = issuer.verification.verify_for_anybody(token.encode(), now)
+    except InvalidToken:
+        return await _introspect_refresh_token(issuer, token, now)
+    return {"active": True, "token_type": "Bearer", **claims._asdict()}
+
+
+async def _introspect_refresh_token(issuer: Issuer, token: str, now: int) -> dict[str, object]:
+    try:
+        opened, grant = await issuer.look_up(token, now)
+    except InvalidGrant:
+        return _INACTIVE
+    key = await issuer.ledger.key(grant.key_id)
+    if key is None:
+        return _INACTIVE
+    policy = issuer.policy.with_retry_window(key.retry_window)
+    decision = decide_refresh(grant, opened.generation, now, policy, key_usable=is_usable(key, now))
+    if not isinstance(decision, Rotate | Burst | Retry):
+        return _INACTIVE
+    return {
+        "active": True,
+        "iss": issuer.url,
+        "sub": key.subject,
+        "client_id": key.key_id,
+        "scope": key.scope if grant.scope is None else grant.scope,
+        "sid": grant.grant_id.hex(),
+        "env": key.environment,
+        "iat": grant.created_at // SECOND,
+        "exp": grant.idle_expires_at // SECOND,
+    }

@@ -1,0 +1,118 @@
+"""What one process believes of access tokens: its keys, the revocations, and how fresh both are.
+
+Another process may change either; `observe` has to be called every fraction of a second to learn of it.
+"""
+
+from hourpass.core.claims import Claims, Expected, require_scope
+from hourpass.core.errors import ConfigurationError, Unavailable
+from hourpass.core.policy import SECOND
+from hourpass.core.revocation import Revocation, Revocations
+from hourpass.jose import Jwk, SigningKeyPair
+from hourpass.server.config import Settings
+from hourpass.server.feed import RevocationFeed
+from hourpass.server.ledger import Ledger
+from hourpass.server.sealing import MasterKey
+from hourpass.server.signing_keys import SigningKeys
+from hourpass.verifier.token_verifier import TokenVerifier
+
+
+class Verification:
+    """Verifies this issuer's access tokens by what was observed last.
+
+    `numbered_since` is the instant since which revocations are numbered without a break, for nodes on one database to
+    agree on; by default the start.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        signing_keys: SigningKeys,
+        master: MasterKey,
+        now: int,
+        *,
+        numbered_since: int | None = None,
+    ) -> None:
+        self._policy = settings.policy()
+        self._ledger = ledger
+        self._master = master
+        self._staleness = settings.revocation_staleness * SECOND
+        self._observed_at = now
+        self._version = -1
+        self.signing_keys = signing_keys
+        self.revocations = Revocations()
+        url = settings.public_url()
+        self.feed = RevocationFeed(
+            lambda after, now: ledger.read(lambda store: store.revocations_after(after, now)),
+            self.signing_pair,
+            self.revocations,
+            issuer=url,
+            epoch=(now if numbered_since is None else numbered_since) // SECOND,
+            catch_up=self.observe,
+        )
+        expected = Expected(url, settings.audience or url, self._policy.access_token_lifetime)
+        keys = signing_keys.verification_keys(now)
+        self._ours = TokenVerifier(expected, keys, self.revocations)
+        self._anybodys = TokenVerifier(expected._replace(audience=None), keys, self.revocations)
+
+    def verify(self, token: bytes, now: int, scope: str = "") -> Claims:
+        """Verify an access token for our own audience, and judge its scope.
+
+        Raises:
+            InvalidToken, InsufficientScope; Unavailable: where revocations have not been looked up for too long.
+        """
+        self.require_fresh(now)
+        claims = self._ours.verify(token, now)
+        if scope:
+            require_scope(claims.scope, scope)
+        return claims
+
+    def verify_for_anybody(self, token: bytes, now: int) -> Claims:
+        """Verify an access token whatever its audience, on whatever is known of revocations. Raises InvalidToken."""
+        return self._anybodys.verify(token, now)
+
+    def require_fresh(self, now: int) -> None:
+        """Unavailable where revocations have not been looked up for too long."""
+        if now - self._observed_at > self._staleness:
+            raise Unavailable("revocations have not been looked up for too long")
+
+    def revoked(self, revocation: Revocation | None, now: int) -> None:
+        """Take in what this process has revoked just now, if anything."""
+        if revocation is not None:
+            self.revocations.add(revocation)
+            self.feed.hurry(now)
+
+    def signing_pair(self, now: int) -> SigningKeyPair:
+        """The key pair that signs now. ConfigurationError where none does."""
+        return self.signing_keys.pair(now)
+
+    def jwks(self, now: int) -> list[Jwk]:
+        """The public keys, those published ahead included."""
+        return self.signing_keys.jwks(now)
+
+    async def observe(self, now: int) -> None:
+        """Take in what other processes changed. Called several times a second.
+
+        Raises:
+            StorageUnavailable: where it could not be looked up; verifying goes on until the staleness budget is spent.
+        """
+        control = await self._ledger.observe()
+        if control.last_revocation > self.feed.last:
+            await self.feed.look_up(now, given=control.last_revocation)
+        if control.version != self._version:
+            stored = await self._ledger.read(lambda store: store.signing_keys())
+            self.signing_keys = SigningKeys(stored, self._master, self._policy, known=self.signing_keys)
+            self._version = control.version
+        self._ours.keys = self._anybodys.keys = self.signing_keys.verification_keys(now)
+        self._observed_at = now
+
+    def readiness(self, now: int) -> dict[str, str]:
+        """Each named check with `ok` or what is wrong."""
+        checks = {"signing_key": "ok", "revocations": "ok"}
+        try:
+            self.signing_pair(now)
+        except ConfigurationError:
+            checks["signing_key"] = "none signs"
+        if now - self._observed_at > self._staleness:
+            checks["revocations"] = "stale"
+        return checks
