@@ -1,18 +1,18 @@
-"""The trivial endpoint that everything is measured against, on the very HTTP server that hourpass runs on.
+"""The trivial endpoint that everything is measured against, on the HTTP server that hourpass runs on, as that comes.
 
 `python -m bench.trivial HTTP_SERVER PORT`. A POST reads its body and gets a constant answer of a token answer's size; a
-GET gets constant headers of the shape that forward auth answers.
+GET gets constant headers of the shape that forward auth answers. What hourpass adds to the server, or spares it, is
+hourpass's and therefore not in here.
 """
 
 import asyncio
-import dataclasses
 import signal
 import sys
 
+import uvicorn
 import uvloop
-
-from hourpass.server.config import Settings
-from hourpass.server.http import Granian, Uvicorn, bind
+from granian.constants import HTTPModes, Interfaces
+from granian.server.embed import Server as Granian
 
 BODY = b'{"token_type":"Bearer","expires_in":3600,"access_token":"%b","refresh_token":"%b"}' % (b"a" * 520, b"r" * 400)
 TOKEN_HEADERS = [
@@ -40,16 +40,18 @@ async def app(scope, receive, send):
         await send({"type": "http.response.body", "body": b""})
 
 
-async def main(http_server, port):
-    settings = dataclasses.replace(Settings(), port=port)
-    granian = http_server == "granian"
-    carrier = Granian(app, settings) if granian else Uvicorn(app, bind("127.0.0.1", port), settings)
-    stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    await carrier.start()
-    await stop.wait()
-    await carrier.drain()
+async def on_uvicorn(port):
+    quiet = {"log_config": None, "access_log": False, "server_header": False, "proxy_headers": False}
+    config = uvicorn.Config(app, port=port, lifespan="off", ws="none", **quiet)
+    await uvicorn.Server(config).serve()
+
+
+async def on_granian(port):
+    interface = {"interface": Interfaces.ASGINL, "http": HTTPModes.http1, "websockets": False}
+    server = Granian(app, address="127.0.0.1", port=port, log_enabled=False, **interface)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.stop)
+    await server.serve()
 
 
 if __name__ == "__main__":
-    uvloop.run(main(sys.argv[1], int(sys.argv[2])))
+    uvloop.run({"uvicorn": on_uvicorn, "granian": on_granian}[sys.argv[1]](int(sys.argv[2])))

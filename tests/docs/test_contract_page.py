@@ -11,7 +11,7 @@ from typing import get_args
 import pytest
 
 from hourpass.core.errors import RefusalReason, Refused, TokenProblem
-from hourpass.server import http, issuer, render
+from hourpass.server import issuer, protocol, render
 from hourpass.server.app import VERIFY
 from hourpass.server.config import Settings
 from hourpass.server.presented import introspect
@@ -39,7 +39,7 @@ def titles() -> set[str]:
 
 def early_titles() -> set[str]:
     """What is refused before the application sees the request: `self._refuse(431)` says the status's own phrase."""
-    return {HTTPStatus(int(status)).phrase for status in re.findall(r"_refuse\((\d+)\)", inspect.getsource(http))}
+    return {HTTPStatus(int(status)).phrase for status in re.findall(r"_refuse\((\d+)\)", inspect.getsource(protocol))}
 
 
 def key_reasons() -> set[str]:

@@ -100,6 +100,14 @@ class App:
         if scope["type"] != "http":
             await self._other(scope, receive, send)
             return
+        reply = await self.answer(scope, receive)
+        if reply is not None:
+            status, headers, body = reply
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
+
+    async def answer(self, scope: Scope, receive: Receive) -> Reply | None:
+        """The whole answer to a request, None where the client has left; for servers that can send it in one piece."""
         path = scope["path"]
         if path != VERIFY and path not in self.routes:  # no prefix is looked for where none is needed
             path = self._path(scope)
@@ -116,7 +124,7 @@ class App:
             else:
                 reply = self._other_method(request, scope["method"], route)
         except Gone:
-            return
+            return None
         except Exception as error:  # noqa: BLE001 - the outermost net: whatever it is, it never leaks
             self._report(self, path, error)
             reply = problem(error) if route is None else route.tell(error, self._realm)
@@ -125,8 +133,7 @@ class App:
             headers = [*headers, *self._cors(request)]
         if status != 204:
             headers = [*headers, (b"content-length", b"%d" % len(body))]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        return Reply(status, headers, body)
 
     async def authorize(self, scope: Scope, wanted: str) -> Reply:
         """What forward auth answers about a request: 204 with the identity headers, or the refusal to send.

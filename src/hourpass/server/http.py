@@ -6,23 +6,23 @@ Both run in the caller's event loop and neither touches signals, so that the com
 import asyncio
 import contextlib
 import socket
-from collections.abc import Awaitable, Callable, MutableMapping
-from http import HTTPStatus
+from collections.abc import MutableMapping
 from typing import Any, Protocol
 
 import uvicorn
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server as GranianServer
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from hourpass.server.asgi import Receive, Scope, Send
+from hourpass.server.asgi import Asgi, Receive, Scope, Send
 from hourpass.server.config import Settings
-
-Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+from hourpass.server.protocol import Answering, GuardedProtocol, guarded, in_one_piece, problem_body
 
 BACKLOG = 2_048
 SWEEP_EVERY = 1.0
+
+KEEP_ALIVE = 75.0
+"""Seconds for which a connection may be idle: longer than a proxy keeps its own, so that the proxy is who closes it."""
 
 
 class Carrier(Protocol):
@@ -44,15 +44,15 @@ class Uvicorn:
         self._drain_timeout = settings.drain_timeout
         self._server = _UvicornServer(
             uvicorn.Config(
-                app,
-                http=_guarded(settings.header_limit),
+                in_one_piece(app) if isinstance(app, Answering) else app,
+                http=guarded(settings.header_limit),
+                interface="asgi3",
                 ws="none",
                 lifespan="off",
                 log_config=None,
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                timeout_keep_alive=75,
                 timeout_graceful_shutdown=settings.drain_timeout + 1,
                 backlog=BACKLOG,
             )
@@ -77,109 +77,32 @@ class Uvicorn:
         await self._served
 
     async def _sweep(self) -> None:
-        """Close connections that are too slow to say what they want. Uvicorn itself would wait for ever."""
-        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(SWEEP_EVERY)
-            self._give_up_since(loop.time() - self._timeout)
+            self.close_overdue(asyncio.get_running_loop().time())
+
+    def close_overdue(self, now: float) -> None:
+        """Close connections that are idle, or too slow to say what they want, for which uvicorn would wait for ever.
+
+        `now` is seconds on the event loop's clock.
+        """
+        self._give_up_since(now - self._timeout)
+        for connection in self._connections():
+            if connection.idle_since < now - KEEP_ALIVE:
+                connection.timeout_keep_alive_handler()
 
     def _give_up_since(self, instant: float) -> None:
-        for connection in list(self._server.server_state.connections):
-            if isinstance(connection, _GuardedProtocol) and connection.waiting_since < instant:
+        for connection in self._connections():
+            if connection.waiting_since < instant:
                 connection.give_up()
+
+    def _connections(self) -> list[GuardedProtocol]:
+        return [each for each in self._server.server_state.connections if isinstance(each, GuardedProtocol)]
 
 
 class _UvicornServer(uvicorn.Server):
     def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]
         return contextlib.nullcontext()
-
-
-_NEVER = float("inf")
-
-
-class _GuardedProtocol(HttpToolsProtocol):
-    """Uvicorn's protocol with the two limits that it lacks: the header block's size, and the time a request may take.
-
-    `waiting_since` is when the client began to owe us the rest of a request, infinity while it owes nothing.
-    """
-
-    header_limit = 0
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.waiting_since = self.loop.time()
-        self._header_bytes = 0
-        self._in_headers = True
-
-    def data_received(self, data: bytes) -> None:
-        if self.waiting_since is _NEVER:
-            self.waiting_since = self.loop.time()
-        if self._in_headers:
-            # What arrived with the headers may be body: it counts only while the block is not complete.
-            self._header_bytes += len(data)
-        super().data_received(data)
-        if self._in_headers and self._header_bytes > self.header_limit:
-            self._refuse(431)
-
-    def on_message_begin(self) -> None:
-        if self.waiting_since is _NEVER:
-            # A request that began in the packet in which the one before it ended.
-            self.waiting_since = self.loop.time()
-        self._in_headers = True
-        super().on_message_begin()
-
-    def on_headers_complete(self) -> None:
-        self._in_headers = False
-        arrived, self._header_bytes = self._header_bytes, 0
-        # Some of what arrived may be body; it is told apart only where all of it is too much.
-        if arrived > self.header_limit:
-            size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
-            if size > self.header_limit:
-                self._refuse(431)
-                return
-        super().on_headers_complete()
-
-    def on_body(self, body: bytes) -> None:
-        if not self.transport.is_closing():
-            super().on_body(body)
-
-    def on_message_complete(self) -> None:
-        self.waiting_since = _NEVER
-        self._in_headers = True
-        if not self.transport.is_closing():
-            super().on_message_complete()
-
-    def send_400_response(self, msg: str) -> None:
-        """Uvicorn's own would be plain text; clients read a problem's `title` without looking."""
-        self._refuse(400)
-
-    def _unsupported_upgrade_warning(self) -> None:
-        """Uvicorn's own would advise the operator to install a WebSocket library."""
-
-    def give_up(self) -> None:
-        """Close a connection that did not finish its request in time (RFC 9110 §15.5.9)."""
-        self._refuse(408)
-
-    def _refuse(self, status: int) -> None:
-        if self.transport.is_closing():
-            return
-        cycle: RequestResponseCycle | None = self.cycle
-        # Into an answer that has begun, nothing may be written; one that has not is ours to give.
-        if cycle is None or cycle.response_complete or not cycle.response_started:
-            body = _problem(status)
-            self.transport.write(
-                b"HTTP/1.1 %d %b\r\ncontent-type: application/problem+json\r\ncontent-length: %d\r\n"
-                b"connection: close\r\n\r\n%b" % (status, HTTPStatus(status).phrase.encode(), len(body), body)
-            )
-        self.transport.close()
-
-
-def _problem(status: int) -> bytes:
-    return b'{"type":"about:blank","title":"%b","name":"","status":%d}' % (HTTPStatus(status).phrase.encode(), status)
-
-
-def _guarded(header_limit: int) -> type[asyncio.Protocol]:
-    return type("GuardedProtocol", (_GuardedProtocol,), {"header_limit": header_limit})
 
 
 class Granian:
@@ -236,7 +159,7 @@ class Granian:
             if not answered:
                 headers = [(b"content-type", b"application/problem+json"), (b"connection", b"close")]
                 await send({"type": "http.response.start", "status": status, "headers": headers})
-                await send({"type": "http.response.body", "body": _problem(status)})
+                await send({"type": "http.response.body", "body": problem_body(status)})
         finally:
             self._in_flight -= 1
 

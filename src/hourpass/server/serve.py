@@ -24,9 +24,9 @@ from hourpass.core.errors import ConfigurationError, HourpassError, Refused, Sto
 from hourpass.core.grant import GrantRef
 from hourpass.core.signing_key import Algorithm
 from hourpass.server.app import App
-from hourpass.server.asgi import Receive, Scope, Send
+from hourpass.server.asgi import Asgi, Receive, Scope, Send
 from hourpass.server.config import Settings, load
-from hourpass.server.http import Asgi, Carrier, Granian, Uvicorn, bind
+from hourpass.server.http import Carrier, Granian, Uvicorn, bind
 from hourpass.server.issuer import Issuer
 from hourpass.server.ledger import Ledger
 from hourpass.server.sealing import MasterKey, load_master_key

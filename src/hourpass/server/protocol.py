@@ -1,0 +1,181 @@
+"""Uvicorn's HTTP/1.1 protocol, with what it lacks: limits on a request, and answers in one piece."""
+
+import asyncio
+import re
+from collections.abc import Awaitable
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Any, Protocol, cast, runtime_checkable
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from hourpass.server.asgi import Asgi, Receive, Reply, Scope, Send
+
+
+@runtime_checkable
+class Answering(Protocol):
+    """An ASGI application that can say its whole answer at once; None where the client has left."""
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """As every ASGI application."""
+
+    def answer(self, scope: Scope, receive: Receive) -> Awaitable[Reply | None]:
+        """The answer to a request."""
+
+
+def in_one_piece(app: Answering) -> Asgi:
+    """The application, for uvicorn: an answer is one write, where ASGI's two messages would be two.
+
+    That is a system call and a packet less for each request, and the lines of headers that come again and again are
+    checked and joined once.
+    """
+
+    async def run(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        reply = await app.answer(scope, receive)
+        if reply is not None:
+            cycle = cast("RequestResponseCycle", send.__self__)  # type: ignore[attr-defined]
+            if cycle.flow.write_paused and not cycle.disconnected:
+                await cycle.flow.drain()
+            _write(cycle, reply)
+
+    return run
+
+
+def _write(cycle: RequestResponseCycle, reply: Reply) -> None:
+    """Write a whole answer, as `RequestResponseCycle.send` writes the parts of one."""
+    if cycle.disconnected:
+        return
+    status, headers, body = reply
+    lines = [STATUS_LINE[status]]
+    lines += [_line(*header) for header in cycle.default_headers]
+    lines += [_line(*header) for header in headers]
+    lines.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
+    if cycle.scope["method"] != "HEAD":
+        lines.append(body)
+    cycle.waiting_for_100_continue = False
+    cycle.response_started = cycle.response_complete = True
+    cycle.transport.write(b"".join(lines))
+    cycle.message_event.set()
+    if not cycle.keep_alive:
+        cycle.transport.close()
+    cycle.on_response()
+
+
+_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
+
+
+@lru_cache(maxsize=4_096)
+def _line(name: bytes, value: bytes) -> bytes:
+    """A header's line. ValueError where one header would become two (RFC 9110 §5.5)."""
+    if _NAME.fullmatch(name) is None or _VALUE.fullmatch(value) is None:
+        raise ValueError("no header")
+    return b"%b: %b\r\n" % (name, value)
+
+
+_NEVER = float("inf")
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """Uvicorn's protocol with the two limits that it lacks: the header block's size, and the time a request may take.
+
+    `waiting_since` is when the client began to owe us the rest of a request, `idle_since` when nobody owed anything any
+    more; infinity while that is not so. Whoever made the connection's server looks at both now and then: a timer for
+    each request would cost more than all else here.
+    """
+
+    header_limit = 0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.waiting_since = self.loop.time()
+        self.idle_since = _NEVER
+        self._header_bytes = 0
+        self._in_headers = True
+
+    def data_received(self, data: bytes) -> None:
+        if self.waiting_since is _NEVER:
+            self.waiting_since = self.loop.time()
+            self.idle_since = _NEVER
+        if self._in_headers:
+            # What arrived with the headers may be body: it counts only while the block is not complete.
+            self._header_bytes += len(data)
+        super().data_received(data)
+        if self._in_headers and self._header_bytes > self.header_limit:
+            self._refuse(431)
+
+    def on_message_begin(self) -> None:
+        if self.waiting_since is _NEVER:
+            # A request that began in the packet in which the one before it ended.
+            self.waiting_since = self.loop.time()
+        self._in_headers = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_headers = False
+        arrived, self._header_bytes = self._header_bytes, 0
+        # Some of what arrived may be body; it is told apart only where all of it is too much.
+        if arrived > self.header_limit:
+            size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+            if size > self.header_limit:
+                self._refuse(431)
+                return
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if not self.transport.is_closing():
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self.waiting_since = _NEVER
+        self._in_headers = True
+        if not self.transport.is_closing():
+            super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Uvicorn's own, without its timer."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self.waiting_since is _NEVER:
+            self.idle_since = self.loop.time()
+
+    def send_400_response(self, msg: str) -> None:
+        """Uvicorn's own would be plain text; clients read a problem's `title` without looking."""
+        self._refuse(400)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Uvicorn's own would advise the operator to install a WebSocket library."""
+
+    def give_up(self) -> None:
+        """Close a connection that did not finish its request in time (RFC 9110 §15.5.9)."""
+        self._refuse(408)
+
+    def _refuse(self, status: int) -> None:
+        if self.transport.is_closing():
+            return
+        cycle: RequestResponseCycle | None = self.cycle
+        # Into an answer that has begun, nothing may be written; one that has not is ours to give.
+        if cycle is None or cycle.response_complete or not cycle.response_started:
+            body = problem_body(status)
+            self.transport.write(
+                b"HTTP/1.1 %d %b\r\ncontent-type: application/problem+json\r\ncontent-length: %d\r\n"
+                b"connection: close\r\n\r\n%b" % (status, HTTPStatus(status).phrase.encode(), len(body), body)
+            )
+        self.transport.close()
+
+
+def problem_body(status: int) -> bytes:
+    """A problem (RFC 9457) for what is refused before the application sees it."""
+    return b'{"type":"about:blank","title":"%b","name":"","status":%d}' % (HTTPStatus(status).phrase.encode(), status)
+
+
+def guarded(header_limit: int) -> type[asyncio.Protocol]:
+    """The protocol with its limit in bytes: uvicorn makes one for each connection, and passes no settings of ours."""
+    return type("GuardedProtocol", (GuardedProtocol,), {"header_limit": header_limit})

@@ -1,0 +1,213 @@
+"""Uvicorn as we run it: an answer leaves in one piece, byte for byte as uvicorn itself would send it in two."""
+
+import asyncio
+import contextlib
+import dataclasses
+import re
+from collections.abc import AsyncIterator
+
+import pytest
+
+from hourpass.server.asgi import Asgi, Reply
+from hourpass.server.config import Settings
+from hourpass.server.http import KEEP_ALIVE, Uvicorn, bind
+
+pytestmark = pytest.mark.anyio
+
+HOST = b"Host: hourpass.test\r\n"
+JSON = [(b"content-type", b"application/json"), (b"content-length", b"11")]
+BIG = b"x" * 3_000_000
+
+REPLIES = {
+    "/json": Reply(200, JSON, b'{"ok":true}'),
+    "/nothing": Reply(204, [(b"hourpass-subject", b"s\xc3\xbc"), (b"hourpass-scope", b"")]),
+    "/unchanged": Reply(304, [(b"etag", b'"a"'), (b"content-length", b"0")]),
+    "/refused": Reply(401, [(b"www-authenticate", b'Bearer realm="a"'), (b"content-length", b"2")], b"{}"),
+    "/unavailable": Reply(503, [(b"retry-after", b"1"), (b"content-length", b"0")]),
+    "/big": Reply(200, [(b"content-length", b"%d" % len(BIG))], BIG),
+}
+
+
+class Application:
+    """Answers by path; reads the body that was announced."""
+
+    async def answer(self, scope, receive):
+        if any(name == b"content-length" for name, _ in scope["headers"]):
+            assert (await receive())["body"] == b"body"
+        if scope["path"] == "/split":
+            return Reply(200, [(b"x-name", b"value\r\nset-cookie: forged"), (b"content-length", b"0")])
+        return REPLIES[scope["path"]]
+
+    async def __call__(self, scope, receive, send):
+        status, headers, body = await self.answer(scope, receive)
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+@contextlib.asynccontextmanager
+async def carried(app: Asgi, **settings: object) -> AsyncIterator[tuple[Uvicorn, int]]:
+    listener = bind("127.0.0.1", 0)
+    carrier = Uvicorn(app, listener, dataclasses.replace(Settings(), **settings))
+    await carrier.start()
+    try:
+        yield carrier, listener.getsockname()[1]
+    finally:
+        await carrier.drain()
+
+
+async def told(port: int, *requests: bytes) -> list[bytes]:
+    """What comes back, packet by packet, until the server closes; the last request asks it to."""
+    packets: list[bytes] = []
+    closed = asyncio.get_running_loop().create_future()
+
+    class Client(asyncio.Protocol):
+        def data_received(self, data: bytes) -> None:
+            packets.append(re.sub(rb"date: [^\r]+", b"date: now", data))
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            closed.set_result(None)
+
+    transport, _ = await asyncio.get_running_loop().create_connection(Client, "127.0.0.1", port)
+    transport.write(b"".join(requests))
+    await asyncio.wait_for(closed, 10)
+    return packets
+
+
+def request(path: str, *headers: bytes, method: str = "GET", version: str = "1.1", close: bool = True) -> bytes:
+    lines = [f"{method} {path} HTTP/{version}\r\n".encode(), HOST, *(line + b"\r\n" for line in headers)]
+    return b"".join(lines) + (b"connection: close\r\n\r\n" if close else b"\r\n")
+
+
+CONVERSATIONS = {
+    "an answer with a body": [request("/json")],
+    "an answer without one": [request("/nothing")],
+    "a document that did not change": [request("/unchanged")],
+    "a refusal": [request("/refused")],
+    "trouble": [request("/unavailable")],
+    "a head alone": [request("/json", method="HEAD")],
+    "a client of HTTP/1.0": [request("/json", version="1.0", close=False)],
+    "a request with a body": [request("/json", b"content-length: 4", method="POST") + b"body"],
+    "two requests, one after the other": [request("/json", close=False), request("/refused")],
+    "three at once, one of them with a body": [
+        request("/nothing", close=False),
+        request("/json", b"content-length: 4", method="POST", close=False) + b"body",
+        request("/unchanged"),
+    ],
+}
+
+
+@pytest.mark.parametrize("conversation", CONVERSATIONS.values(), ids=CONVERSATIONS)
+async def test_an_answer_in_one_piece_is_what_uvicorn_would_send_in_two(conversation):
+    app = Application()
+    async with carried(app) as (_, port):
+        ours = await told(port, *conversation)
+    async with carried(app.__call__) as (_, port):
+        uvicorns = await told(port, *conversation)
+
+    assert b"".join(ours) == b"".join(uvicorns)
+    assert b"date: now" in ours[0]
+
+
+async def test_head_and_body_leave_together():
+    async with carried(Application()) as (_, port):
+        (packet,) = await told(port, request("/json"))
+
+    assert packet.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert packet.endswith(b'\r\n\r\n{"ok":true}')
+
+
+async def test_a_client_that_waits_for_100_is_told_to_go_on_once():
+    waiting = request("/json", b"content-length: 4", b"expect: 100-continue", method="POST")
+    async with carried(Application()) as (_, port):
+        answer = b"".join(await told(port, waiting, b"body"))
+
+    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
+    assert answer.count(b"HTTP/1.1 ") == 2
+
+
+async def test_a_header_that_would_be_two_is_not_sent():
+    async with carried(Application()) as (_, port):
+        answer = b"".join(await told(port, request("/split")))
+
+    assert answer.startswith(b"HTTP/1.1 500 ")
+    assert b"forged" not in answer
+
+
+async def test_a_client_that_reads_slowly_gets_all_of_several_large_answers():
+    async with carried(Application()) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**16)
+        writer.write(request("/big", close=False) * 3 + request("/json"))
+        everything = bytearray()
+        while piece := await asyncio.wait_for(reader.read(65_536), 10):
+            everything += piece
+        writer.close()
+
+    assert everything.count(BIG) == 3
+    assert everything.endswith(b'{"ok":true}')
+
+
+async def test_a_client_that_left_before_its_answer_disturbs_nobody():
+    gone = asyncio.Event()
+
+    class Slow(Application):
+        async def answer(self, scope, receive):
+            if scope["path"] == "/json":
+                await gone.wait()
+            return await super().answer(scope, receive)
+
+    async with carried(Slow()) as (_, port):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request("/json"))
+        await writer.drain()
+        writer.transport.abort()
+        await told(port, request("/nothing"))
+        gone.set()
+
+        assert b"401" in (await told(port, request("/refused")))[0]
+
+
+async def test_an_idle_connection_is_kept_for_its_time_and_then_closed():
+    async with carried(Application(), request_timeout=5) as (carrier, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        connection = await the_connection(carrier)
+        writer.write(request("/json", close=False))
+        await reader.readuntil(b'{"ok":true}')
+        idle_since = connection.idle_since
+
+        carrier.close_overdue(idle_since + KEEP_ALIVE)
+        writer.write(request("/json", close=False))
+        await reader.readuntil(b'{"ok":true}')
+        idle_since = connection.idle_since
+        carrier.close_overdue(idle_since + KEEP_ALIVE + 0.001)
+
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+        writer.close()
+
+
+async def test_a_connection_whose_answer_takes_longer_is_not_idle():
+    going_on = asyncio.Event()
+
+    class Slow(Application):
+        async def answer(self, scope, receive):
+            await going_on.wait()
+            return await super().answer(scope, receive)
+
+    async with carried(Slow()) as (carrier, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        connection = await the_connection(carrier)
+        writer.write(request("/json", close=False))
+        while connection.waiting_since != float("inf"):
+            await asyncio.sleep(0)
+
+        carrier.close_overdue(asyncio.get_running_loop().time() + 10 * KEEP_ALIVE)
+        going_on.set()
+
+        assert (await reader.readuntil(b'{"ok":true}')).startswith(b"HTTP/1.1 200 OK")
+        writer.close()
+
+
+async def the_connection(carrier: Uvicorn):
+    """The one connection, once the server knows it."""
+    while not carrier._connections():
+        await asyncio.sleep(0)
+    return carrier._connections()[0]
