@@ -30,15 +30,14 @@ MAX_TOKEN_LENGTH = 8_192
 PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 Jwk = dict[str, str]
 
-_TO_URL = bytes.maketrans(b"+/", b"-_")
-_FROM_URL = bytes.maketrans(b"-_", b"+/")
 _encode_json = msgspec.json.Encoder().encode
 _ES256 = ec.ECDSA(hashes.SHA256())
 
 
 def encode_segment(data: bytes) -> bytes:
     """Base64url without padding (RFC 7515 §2)."""
-    return binascii.b2a_base64(data, newline=False).translate(_TO_URL, b"=")
+    # Twice `replace` takes a third of the time of one `translate`.
+    return binascii.b2a_base64(data, newline=False).rstrip(b"=").replace(b"+", b"-").replace(b"/", b"_")
 
 
 def decode_segment(segment: bytes) -> bytes:
@@ -47,7 +46,7 @@ def decode_segment(segment: bytes) -> bytes:
     Libraries accept padding, stray bits and foreign characters; two spellings of one token would defeat every look-up.
     """
     try:
-        data = binascii.a2b_base64(segment.translate(_FROM_URL) + b"=" * (-len(segment) % 4), strict_mode=True)
+        data = binascii.a2b_base64(_standard(segment) + b"=" * (-len(segment) % 4), strict_mode=True)
     except binascii.Error as error:
         raise ValueError("not base64url") from error
     if encode_segment(data) != segment:
@@ -57,7 +56,11 @@ def decode_segment(segment: bytes) -> bytes:
 
 def _decode_own(segment: bytes) -> bytes:
     """Decode a segment that we encoded ourselves, which has been proven."""
-    return binascii.a2b_base64(segment.translate(_FROM_URL) + b"==")
+    return binascii.a2b_base64(_standard(segment) + b"==")
+
+
+def _standard(segment: bytes) -> bytes:
+    return segment.replace(b"-", b"+").replace(b"_", b"/")
 
 
 class AccessClaims(msgspec.Struct, frozen=True):

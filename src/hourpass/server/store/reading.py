@@ -3,6 +3,7 @@
 import struct
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -86,15 +87,20 @@ class Reading(ABC):
         return [StoredSigningKey(SigningKey(*row[:5]), row[5]) for row in self._rows("signing_keys")]
 
 
+@cache
+def _instants(count: int) -> struct.Struct:
+    return struct.Struct(f">{count}q")
+
+
 def pack(instants: Sequence[int]) -> bytes:
     """Instants as 8 bytes each."""
-    return struct.pack(f">{len(instants)}q", *instants) if instants else b""
+    return _instants(len(instants)).pack(*instants) if instants else b""
 
 
 def read_grant(row: Row) -> Grant:
     """A grant from its columns."""
     superseded = row[4]
-    instants = struct.unpack(f">{len(superseded) // 8}q", superseded) if superseded else ()
+    instants = _instants(len(superseded) // 8).unpack(superseded) if superseded else ()
     return Grant._make((*row[:4], instants, *row[5:]))
 
 
