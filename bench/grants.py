@@ -12,6 +12,10 @@ from hourpass.server.serve import open_secrets, open_store
 from hourpass.server.store import transaction
 
 BATCH = 500
+
+OPENED_PER_MS = 10
+"""As a busy server opens them. Grants of one millisecond lie in the database in any order, later ones behind them."""
+
 ISSUER = "http://bench"
 """Tokens are minted here, for a server that must believe in the same issuer."""
 
@@ -27,24 +31,24 @@ def fill(folder, key_id, count, *, refreshes=0, tokens=0, issuer="", database=No
     settings = Settings(data=str(folder), database_url=database, durability="normal")
     store = open_store(settings)
     policy = Policy()
-    now = time.time_ns() // 1_000_000 - refreshes * HOUR
+    now = time.time_ns() // 1_000_000 - refreshes * HOUR - count // OPENED_PER_MS
     _, secrets = open_secrets(store, settings, {}, now)
     minted = []
     refresh_tokens = secrets.refresh_tokens(issuer)
     grants = []
     for _ in range(0, count, BATCH):
-        now += 1
         batch = [
             open_grant(
-                grant_id=new_grant_id(now, os.urandom(GRANT_ID_ENTROPY)),
+                grant_id=new_grant_id(at, os.urandom(GRANT_ID_ENTROPY)),
                 seed=os.urandom(16),
                 key_id=key_id,
                 scope=None,
-                now=now,
+                now=at,
                 policy=policy,
             )
-            for _ in range(BATCH)
+            for at in (now + number // OPENED_PER_MS for number in range(BATCH))
         ]
+        now = batch[-1].created_at + 1
         with transaction(store):
             store.add_grants(batch)
         store.maintain()

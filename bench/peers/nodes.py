@@ -11,12 +11,15 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 from bench import postgres
-from bench.grants import ISSUER
+from bench.grants import ISSUER, TOKENS
 from bench.peers.contenders import Ours
 from bench.peers.rows import EXCHANGES, in_both
 from bench.table import Row, median, spread
 
 FEW = 10_000
+
+BUDGETED = 1_000_000
+"""The budget is for so many; of more there is a figure."""
 
 
 def growth(options, work, database, turns, raw):
@@ -30,8 +33,12 @@ def growth(options, work, database, turns, raw):
             server = Ours(name, work / name, database=url, grants=grants, shuffled=True)
             running.callback(server.stop)
             database.run("vacuum analyze", name)
+            database.run("checkpoint")
             loads[name] = functools.partial(server.refresh, options.seconds, 16)
-        database.run("checkpoint")
+            # Each once, as on SQLite: the first time is when a page is read from its file and logged whole.
+            turned = 0
+            while turned < min(grants, TOKENS):
+                turned += server.refresh(1, 16)["requests"]
         figures = raw["growth"] = turns.take(f"growth on PostgreSQL, {count:,} grants", loads)
     title = f"refresh rate with {count:,} grants / with {FEW:,} (PostgreSQL)"
     few, many = in_both(figures["few"], figures["many"])
@@ -39,7 +46,8 @@ def growth(options, work, database, turns, raw):
         return [Row(title, None, note="failed in every round")]
     ratios = [m["per_second"] / f["per_second"] for f, m in zip(few, many, strict=True)]
     cpu = f"cpu {median(few, 'cpu_us'):.0f} and {median(many, 'cpu_us'):.0f} us"
-    return [Row(title, statistics.median(ratios), 0.90, 0.97, f"{spread(ratios)}, {cpu}")]
+    budget = (0.90, 0.97) if count == BUDGETED else ()
+    return [Row(title, statistics.median(ratios), *budget, note=f"{spread(ratios)}, {cpu}")]
 
 
 def nodes(options, work, turns, raw):
