@@ -184,6 +184,29 @@ async def test_an_idle_connection_is_kept_for_its_time_and_then_closed():
         writer.close()
 
 
+async def test_a_connection_is_idle_too_where_the_answer_came_before_all_of_the_request():
+    """As a refusal may."""
+
+    class Hasty(Application):
+        async def answer(self, scope, receive):
+            return REPLIES["/refused"]
+
+    async with carried(Hasty()) as (carrier, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        connection = await the_connection(carrier)
+        writer.write(request("/json", b"content-length: 4", method="POST", close=False))
+        await reader.readuntil(b"{}")
+        assert connection.idle_since == float("inf")
+        writer.write(b"body")
+        while connection.idle_since == float("inf"):
+            await asyncio.sleep(0)
+
+        carrier.close_overdue(connection.idle_since + KEEP_ALIVE + 0.001)
+
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+        writer.close()
+
+
 async def test_a_connection_whose_answer_takes_longer_is_not_idle():
     going_on = asyncio.Event()
 

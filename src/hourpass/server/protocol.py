@@ -26,8 +26,8 @@ class Answering(Protocol):
 def in_one_piece(app: Answering) -> Asgi:
     """The application, for uvicorn: an answer is one write, where ASGI's two messages would be two.
 
-    That is a system call and a packet less for each request, and the lines of headers that come again and again are
-    checked and joined once.
+    That is a system call and a packet less for each request, and headers that come again and again are checked and
+    joined once.
     """
 
     async def run(scope: Scope, receive: Receive, send: Send) -> None:
@@ -131,6 +131,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self.waiting_since = _NEVER
         self._in_headers = True
         if not self.transport.is_closing():
+            if self.cycle.response_complete:
+                self.idle_since = self.loop.time()  # the answer did not wait for all of the request
             HttpToolsProtocol.on_message_complete(self)
 
     def on_response_complete(self) -> None:
