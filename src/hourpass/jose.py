@@ -36,7 +36,7 @@ _ES256 = ec.ECDSA(hashes.SHA256())
 
 def encode_segment(data: bytes) -> bytes:
     """Base64url without padding (RFC 7515 §2)."""
-    # Twice `replace` takes a third of the time of one `translate`.
+    # Twice `replace` takes half the time of one `translate`, or less.
     return binascii.b2a_base64(data, newline=False).rstrip(b"=").replace(b"+", b"-").replace(b"/", b"_")
 
 

@@ -13,10 +13,11 @@ import tempfile
 from types import TracebackType
 from typing import Any, Self
 
+from hourpass.core.wish import Wish
 from hourpass.server.app import App
 from hourpass.server.config import Settings
 from hourpass.server.keys import create_key
-from hourpass.server.minting import TokenPair, Wish
+from hourpass.server.minting import TokenPair
 from hourpass.server.serve import create_app
 
 START = 1_800_000_000_000

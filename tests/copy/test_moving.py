@@ -10,10 +10,11 @@ from tests.postgres.conftest import LocalNode
 
 from hourpass.core.errors import InvalidGrant, InvalidToken
 from hourpass.core.policy import Policy
+from hourpass.core.wish import Wish
 from hourpass.jose import decode_segment
 from hourpass.server.copying import copy
 from hourpass.server.keys import create_key, revoke_key
-from hourpass.server.minting import TokenPair, Wish
+from hourpass.server.minting import TokenPair
 from hourpass.server.presented import revoke
 from hourpass.testing import Clock
 

@@ -25,6 +25,11 @@ def rotated(grant: Grant, *instants: int, policy: Policy = POLICY) -> Grant:
     return grant
 
 
+def test_a_grant_owns_what_its_key_owns_unless_the_exchange_narrowed_it():
+    assert new_grant().owned_scope("a b") == "a b"
+    assert new_grant(scope="a").owned_scope("a b") == "a"
+
+
 def test_the_current_generation_rotates():
     grant = new_grant()
 

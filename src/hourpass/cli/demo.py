@@ -16,11 +16,12 @@ from hourpass.cli.demo_api import SCOPE, DemoApi
 from hourpass.cli.operator import database, settings_options
 from hourpass.cli.terminal import bold, say
 from hourpass.core.errors import HourpassError
+from hourpass.core.wish import Wish
 from hourpass.server.app import App
 from hourpass.server.config import Settings, load
 from hourpass.server.http import bind
 from hourpass.server.keys import NewKey, create_key
-from hourpass.server.minting import TokenPair, Wish
+from hourpass.server.minting import TokenPair
 from hourpass.server.presented import INTROSPECT_SCOPE
 from hourpass.server.serve import default_data
 from hourpass.server.serve import serve as run

@@ -195,7 +195,7 @@ def _refresh_facts(db: Database, token: str) -> dict[str, object] | None:
         "subject": key.subject if key else None,
         "key_id": grant.key_id,
         "key_name": key.name if key else None,
-        "scope": (key.scope if key else None) if grant.scope is None else grant.scope,
+        "scope": grant.owned_scope(key.scope) if key else grant.scope,
         "environment": key.environment if key else None,
         "generation": opened.generation,
         "current_generation": grant.generation,

@@ -54,6 +54,10 @@ class Grant(NamedTuple):
         """What finds it."""
         return GrantRef(self.key_id, self.grant_id)
 
+    def owned_scope(self, scope_of_key: str) -> str:
+        """The scope that its tokens may say."""
+        return scope_of_key if self.scope is None else self.scope
+
     def __repr__(self) -> str:
         """Without the seed: it is half of what a refresh token is made of."""
         return f"Grant({self.grant_id.hex()}, key_id={self.key_id!r}, generation={self.generation})"

@@ -31,10 +31,11 @@ from hourpass.core.grant import (
     open_grant,
 )
 from hourpass.core.policy import SECOND
+from hourpass.core.wish import NO_WISH, Wish
 from hourpass.jose import OpenedRefreshToken
 from hourpass.server.config import Settings
 from hourpass.server.ledger import Ledger, Refreshed, Refreshing
-from hourpass.server.minting import NO_WISH, Entropy, Mint, TokenPair, Wish
+from hourpass.server.minting import Entropy, Mint, TokenPair
 from hourpass.server.signing_keys import Secrets
 from hourpass.server.store import Store
 from hourpass.server.throttle import Throttle
@@ -239,4 +240,4 @@ class Issuer:
             raise InvalidGrant("unknown", "the grant belongs to another client")
         key = await self.ledger.key(grant.key_id)
         if key is not None:
-            wish.narrowed(key.scope if grant.scope is None else grant.scope)
+            wish.narrowed(grant.owned_scope(key.scope))

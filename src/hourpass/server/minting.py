@@ -1,14 +1,13 @@
 """Minting: a grant, its key and what was wished for become a pair of tokens."""
 
 import os
-from typing import NamedTuple
 
 import msgspec
 
-from hourpass.core.api_key import ApiKey, narrow_scope
-from hourpass.core.errors import InvalidRequest, InvalidScope
+from hourpass.core.api_key import ApiKey
 from hourpass.core.grant import Grant
 from hourpass.core.policy import SECOND, Policy
+from hourpass.core.wish import Wish
 from hourpass.jose import AccessClaims, RefreshTokens, SigningKeyPair, encode_segment
 
 JTI_BYTES = 15
@@ -26,31 +25,6 @@ class TokenPair(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         """Without the tokens."""
         return "TokenPair(…)"
-
-
-class Wish(NamedTuple):
-    """What a caller may ask for beyond the plain answer: only narrower, only shorter (seconds)."""
-
-    scope: str | None = None
-    expires_in: int | None = None
-    audience: str | None = None
-
-    def require_lifetime(self) -> None:
-        """InvalidRequest where the lifetime is none."""
-        if self.expires_in is not None and self.expires_in < 1:
-            raise InvalidRequest("a lifetime is at least a second", name="expiresIn")
-
-    def narrowed(self, owned: str) -> str:
-        """The scope that is granted out of what is owned. InvalidScope where more was asked for."""
-        if self.scope is None:
-            return owned
-        scope = narrow_scope(owned, self.scope)
-        if scope is None:
-            raise InvalidScope("a requested scope is unknown or not owned")
-        return scope
-
-
-NO_WISH = Wish()
 
 
 class Entropy:
@@ -77,7 +51,7 @@ class Mint:
     ) -> None:
         self._url = url
         self._audience = audience
-        self._longest = policy.access_token_lifetime // SECOND
+        self._policy = policy
         self._refresh_tokens = refresh_tokens
         self._entropy = entropy
 
@@ -88,8 +62,8 @@ class Mint:
             InvalidScope: where the wish goes beyond the grant.
         """
         second = now // SECOND
-        scope = wish.narrowed(key.scope if grant.scope is None else grant.scope)
-        lifetime = self._lifetime(wish, key, now)
+        scope = wish.narrowed(grant.owned_scope(key.scope))
+        lifetime = wish.lifetime(key, self._policy, now)
         access_token = signing_pair.mint(
             AccessClaims(
                 self._url,
@@ -112,10 +86,3 @@ class Mint:
             expires_at=grant.idle_expires_at // SECOND,
         )
         return TokenPair(access_token, refresh_token, lifetime, scope)
-
-    def _lifetime(self, wish: Wish, key: ApiKey, now: int) -> int:
-        """Seconds that an access token made now lives: a wish shortens it, and so does the end of its key."""
-        lifetime = self._longest if wish.expires_in is None else min(self._longest, wish.expires_in)
-        if key.expires_at is not None:
-            lifetime = max(1, min(lifetime, (key.expires_at - now) // SECOND))
-        return lifetime

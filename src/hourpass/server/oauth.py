@@ -8,10 +8,10 @@ from hourpass import wire
 from hourpass.core.api_key import ApiKey, is_well_formed
 from hourpass.core.authorization import Basic, parse_authorization
 from hourpass.core.errors import InvalidCredentials, InvalidRequest, InvalidToken, UnsupportedGrantType
+from hourpass.core.wish import Wish
 from hourpass.server import presented
 from hourpass.server.asgi import Reply, Request
 from hourpass.server.issuer import Issuer
-from hourpass.server.minting import Wish
 from hourpass.server.render import JSON_HEADERS, NO_STORE
 from hourpass.server.tokens import token_answer
 

@@ -82,7 +82,7 @@ async def _introspect_refresh_token(issuer: Issuer, token: str, now: int) -> dic
         "iss": issuer.url,
         "sub": key.subject,
         "client_id": key.key_id,
-        "scope": key.scope if grant.scope is None else grant.scope,
+        "scope": grant.owned_scope(key.scope),
         "sid": grant.grant_id.hex(),
         "env": key.environment,
         "iat": grant.created_at // SECOND,

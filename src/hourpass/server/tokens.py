@@ -1,9 +1,10 @@
 """The source's two token endpoints: a key, or a refresh token, becomes a pair."""
 
 from hourpass import wire
+from hourpass.core.wish import Wish
 from hourpass.server.asgi import Reply, Request
 from hourpass.server.issuer import Issuer
-from hourpass.server.minting import TokenPair, Wish
+from hourpass.server.minting import TokenPair
 from hourpass.server.render import JSON_HEADERS
 
 

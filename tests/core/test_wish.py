@@ -1,0 +1,51 @@
+"""What a caller may ask for: only narrower, only shorter, each at its exact boundary."""
+
+import pytest
+from tests.core.test_api_key import START, stored_key
+
+from hourpass.core.errors import InvalidRequest, InvalidScope
+from hourpass.core.policy import HOUR, SECOND, Policy
+from hourpass.core.wish import NO_WISH, Wish
+
+POLICY = Policy(access_token_lifetime=HOUR)
+
+
+@pytest.mark.parametrize(
+    ("scope", "granted"),
+    [(None, "videos.read videos.write"), ("videos.read", "videos.read"), ("videos.write videos.read",) * 2],
+)
+def test_a_scope_is_granted_out_of_what_is_owned(scope, granted):
+    assert set(Wish(scope).narrowed("videos.read videos.write").split()) == set(granted.split())
+
+
+@pytest.mark.parametrize("scope", ["videos.delete", "videos.read videos.delete", 'videos"read'])
+def test_more_than_is_owned_is_refused(scope):
+    with pytest.raises(InvalidScope):
+        Wish(scope).narrowed("videos.read")
+
+
+def test_a_lifetime_is_at_least_a_second():
+    NO_WISH.require_lifetime()
+    Wish(expires_in=1).require_lifetime()
+    for none in (0, -1):
+        with pytest.raises(InvalidRequest):
+            Wish(expires_in=none).require_lifetime()
+
+
+@pytest.mark.parametrize(("expires_in", "seconds"), [(None, 3600), (3599, 3599), (3600, 3600), (3601, 3600), (1, 1)])
+def test_a_wish_shortens_the_lifetime_and_never_lengthens_it(expires_in, seconds):
+    assert Wish(expires_in=expires_in).lifetime(stored_key(), POLICY, START) == seconds
+
+
+@pytest.mark.parametrize(
+    ("left", "seconds"), [(HOUR + SECOND, 3600), (HOUR, 3600), (HOUR - 1, 3599), (2 * SECOND, 2), (1, 1)]
+)
+def test_no_token_outlives_its_key_but_by_less_than_a_second(left, seconds):
+    assert NO_WISH.lifetime(stored_key(expires_at=START + left), POLICY, START) == seconds
+
+
+def test_the_shorter_of_wish_and_key_counts():
+    key = stored_key(expires_at=START + 60 * SECOND)
+
+    assert Wish(expires_in=30).lifetime(key, POLICY, START) == 30
+    assert Wish(expires_in=90).lifetime(key, POLICY, START) == 60
