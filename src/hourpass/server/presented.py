@@ -10,8 +10,6 @@ from hourpass.server.keys import revoke_grant, revoke_token
 INTROSPECT_SCOPE = "introspect"
 """The scope that a key needs to introspect tokens."""
 
-_INACTIVE: dict[str, object] = {"active": False}
-
 
 async def revoke(issuer: Issuer, token: str, now: int, *, client_id: str | None = None) -> None:
     """Revoke a token: an access token alone, or with a refresh token its whole grant (RFC 7009).
@@ -69,14 +67,14 @@ async def _introspect_refresh_token(issuer: Issuer, token: str, now: int) -> dic
     try:
         opened, grant = await issuer.look_up(token, now)
     except InvalidGrant:
-        return _INACTIVE
+        return {"active": False}
     key = await issuer.ledger.key(grant.key_id)
     if key is None:
-        return _INACTIVE
+        return {"active": False}
     policy = issuer.policy.with_retry_window(key.retry_window)
     decision = decide_refresh(grant, opened.generation, now, policy, key_usable=is_usable(key, now))
     if not isinstance(decision, Rotate | Burst | Retry):
-        return _INACTIVE
+        return {"active": False}
     return {
         "active": True,
         "iss": issuer.url,

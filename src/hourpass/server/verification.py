@@ -73,8 +73,11 @@ class Verification:
 
     def require_fresh(self, now: int) -> None:
         """Unavailable where revocations have not been looked up for too long."""
-        if now - self._observed_at > self._staleness:
+        if self._is_stale(now):
             raise Unavailable("revocations have not been looked up for too long")
+
+    def _is_stale(self, now: int) -> bool:
+        return now - self._observed_at > self._staleness
 
     def revoked(self, revocation: Revocation | None, now: int) -> None:
         """Take in what this process has revoked just now, if anything."""
@@ -113,6 +116,6 @@ class Verification:
             self.signing_pair(now)
         except ConfigurationError:
             checks["signing_key"] = "none signs"
-        if now - self._observed_at > self._staleness:
+        if self._is_stale(now):
             checks["revocations"] = "stale"
         return checks
