@@ -169,7 +169,8 @@ def test_while_an_answer_is_slow_the_good_token_goes_on(other, source_of, clock)
     ],
 )
 def test_an_answer_that_stops_is_cut_off_at_the_whole_time(other, head, kind):
-    endpoint = TokenEndpoint(other.url, wish=Wish(), wall=wall_clock, user_agent="x", total=0.2)
+    # Long enough for the head to arrive on a machine that is busy with other things.
+    endpoint = TokenEndpoint(other.url, wish=Wish(), wall=wall_clock, user_agent="x", total=1.0)
 
     def begin_and_stop(connection):
         connection.sendall(head)
@@ -180,4 +181,4 @@ def test_an_answer_that_stops_is_cut_off_at_the_whole_time(other, head, kind):
     outcome = endpoint.refresh("token")
 
     assert isinstance(outcome, kind)
-    assert 0.15 < time.monotonic() - begun < 5
+    assert 0.95 < time.monotonic() - begun < 6
