@@ -20,6 +20,10 @@ LOOKS_SECRET = re.compile(rb"hp_(production|sandbox)_[0-9A-Za-z]{12}_[0-9A-Za-z]
 
 HOURPASS = Path(sys.executable).with_name("hourpass")
 
+# A shell ignores both in what it starts with `&`, and all that we start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+
 
 @pytest.fixture
 def anyio_backend():

@@ -128,12 +128,12 @@ class App:
         except Exception as error:  # noqa: BLE001 - the outermost net: whatever it is, it never leaks
             self._report(self, path, error)
             reply = problem(error) if route is None else route.tell(error, self._realm)
-        headers = reply.headers
+        status, headers, body = reply
         if self._origins and route is not None and route.cors:
             headers = [*headers, *self._cors(request)]
-        if reply.status != 204:
-            headers = [*headers, (b"content-length", b"%d" % len(reply.body))]
-        return reply if headers is reply.headers else reply._replace(headers=headers)
+        if status != 204:
+            headers = [*headers, (b"content-length", b"%d" % len(body))]
+        return Reply(status, headers, body)
 
     async def authorize(self, scope: Scope, wanted: str) -> Reply:
         """What forward auth answers about a request: 204 with the identity headers, or the refusal to send.
