@@ -17,12 +17,12 @@ from jwt.algorithms import OKPAlgorithm
 from hourpass.jose import (
     AccessClaims,
     SigningKeyPair,
-    _raw_signature,
     decode_segment,
     encode_segment,
     open_access_token,
     verification_key,
 )
+from hourpass.jose.keys import _raw_signature
 
 CLAIMS = AccessClaims("https://i.test", "s", "https://a.test", 7_200, 3_600, "j", "k", "a b", "g", "production")
 PAYLOAD = json.dumps(msgspec.to_builtins(CLAIMS))

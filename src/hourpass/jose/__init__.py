@@ -1,0 +1,36 @@
+"""Tokens: minting and opening them, and the keys that do it. The only package that knows JOSE.
+
+Tokens are composed and opened by hand, because the contract fixes the header's members and their order: a token's
+header segment is compared with the few that our own keys can produce, never parsed, so a token cannot choose its
+algorithm, key or extensions (RFC 8725 §3.1). Every other part passes a strict canonical base64url gate first.
+"""
+
+from hourpass.jose.access import (
+    AccessClaims,
+    SigningKeyPair,
+    UnknownKey,
+    open_access_token,
+    open_feed,
+    refuse_duplicate_members,
+)
+from hourpass.jose.keys import Jwk, VerificationKey, verification_key
+from hourpass.jose.refresh import OpenedRefreshToken, RefreshTokens, unverified_issuer
+from hourpass.jose.segments import MAX_TOKEN_LENGTH, decode_segment, encode_segment
+
+__all__ = [
+    "MAX_TOKEN_LENGTH",
+    "AccessClaims",
+    "Jwk",
+    "OpenedRefreshToken",
+    "RefreshTokens",
+    "SigningKeyPair",
+    "UnknownKey",
+    "VerificationKey",
+    "decode_segment",
+    "encode_segment",
+    "open_access_token",
+    "open_feed",
+    "refuse_duplicate_members",
+    "unverified_issuer",
+    "verification_key",
+]

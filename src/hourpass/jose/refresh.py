@@ -1,0 +1,125 @@
+"""Refresh tokens: HS256 under a secret that only the server has, derived and never stored."""
+
+import hmac
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import msgspec
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.hmac import HMAC
+
+from hourpass.core.errors import InvalidGrant
+from hourpass.core.grant import GrantRef, generation_tag
+from hourpass.jose.segments import MAX_TOKEN_LENGTH, decode_own, decode_segment, encode_segment
+
+_encode_json = msgspec.json.Encoder().encode
+
+
+class _RefreshClaims(msgspec.Struct, frozen=True):
+    iss: str
+    aud: str
+    client_id: str
+    sid: str
+    gen: int
+    iat: int
+    exp: int
+    jti: str
+
+
+_decode_refresh = msgspec.json.Decoder(_RefreshClaims).decode
+
+
+class OpenedRefreshToken(NamedTuple):
+    """A refresh token whose signature is proven.
+
+    The tag is to be compared with the grant's row before anything else.
+    """
+
+    ref: GrantRef
+    generation: int
+    tag: bytes
+
+
+class RefreshTokens:
+    """Mints and opens refresh tokens: HS256 under a server-only secret that no JWK Set ever shows.
+
+    `secrets` is a ring of (kid, secret), newest first: the first one mints, all of them open. `iss` and `aud` bind a
+    token to this issuer's own refresh endpoint.
+    """
+
+    def __init__(self, secrets: Iterable[tuple[str, bytes]], *, issuer: str, audience: str) -> None:
+        self._ring = {
+            encode_segment(b'{"typ":"rt+jwt","alg":"HS256","kid":"%b"}' % kid.encode()): _hs256(secret)
+            for kid, secret in secrets
+        }
+        header, self._mac = next(iter(self._ring.items()))
+        self._prefix = header + b"."
+        self._issuer = issuer
+        self._audience = audience
+
+    def mint(self, ref: GrantRef, seed: bytes, generation: int, *, issued_at: int, expires_at: int) -> bytes:
+        """The refresh token of a generation; the instants are epoch seconds. Any generation can be minted again."""
+        claims = _RefreshClaims(
+            self._issuer,
+            self._audience,
+            ref.key_id,
+            ref.grant_id.hex(),
+            generation,
+            issued_at,
+            expires_at,
+            generation_tag(seed, generation).hex(),
+        )
+        signed = self._prefix + encode_segment(_encode_json(claims))
+        return signed + b"." + encode_segment(self._mac(signed))
+
+    def open(self, token: bytes, now: int) -> OpenedRefreshToken:
+        """Prove a refresh token's signature and validate its claims; `now` is epoch seconds.
+
+        Raises:
+            InvalidGrant: `malformed` where this server never made it, `expired` where its time has passed.
+        """
+        if len(token) > MAX_TOKEN_LENGTH or token.count(b".") != 2:
+            raise InvalidGrant("malformed")
+        signed, _, signature_segment = token.rpartition(b".")
+        header, _, payload_segment = signed.partition(b".")
+        mac = self._ring.get(header)
+        if mac is None:
+            raise InvalidGrant("malformed", "no secret of ours has this header")
+        # Compared as it travels, so that there is one spelling; what the MAC covers was spelt by ourselves.
+        if not hmac.compare_digest(signature_segment, encode_segment(mac(signed))):
+            raise InvalidGrant("malformed", "signature")
+        try:
+            claims = _decode_refresh(decode_own(payload_segment))
+            ref, tag = GrantRef(claims.client_id, bytes.fromhex(claims.sid)), bytes.fromhex(claims.jti)
+        except ValueError as error:
+            raise InvalidGrant("malformed") from error
+        if claims.iss != self._issuer or claims.aud != self._audience:
+            raise InvalidGrant("malformed", "made for another issuer")
+        if not 0 <= claims.gen < 2**63:
+            raise InvalidGrant("malformed", "no such generation can exist")
+        if now >= claims.exp:
+            raise InvalidGrant("expired")
+        return OpenedRefreshToken(ref, claims.gen, tag)
+
+
+def unverified_issuer(token: bytes) -> str | None:
+    """The issuer that a refresh token claims.
+
+    Proves nothing: for an operator who inspects a token of their own server.
+    """
+    try:
+        return _decode_refresh(decode_segment(token.split(b".")[1])).iss
+    except (ValueError, IndexError, RecursionError):
+        return None
+
+
+def _hs256(secret: bytes) -> Callable[[bytes], bytes]:
+    """HMAC-SHA-256 under one secret. The keyed state is made once: setting one up costs more than the hashing does."""
+    keyed = HMAC(secret, hashes.SHA256())
+
+    def mac(data: bytes) -> bytes:
+        state = keyed.copy()
+        state.update(data)
+        return state.finalize()
+
+    return mac
