@@ -11,7 +11,7 @@ from cryptography.x509.oid import NameOID
 
 from hourpass.core.errors import ConfigurationError
 from hourpass.server.config import Settings
-from hourpass.server.serve import open_store
+from hourpass.server.opening import open_store
 from hourpass.server.store import Unreachable
 from hourpass.server.store.postgres import PostgresStore
 

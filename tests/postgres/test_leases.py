@@ -7,7 +7,8 @@ from tests.postgres.conftest import MASTER_KEY, NOW
 
 from hourpass.core.grant import GrantRef
 from hourpass.server.config import Settings
-from hourpass.server.serve import PRUNE_LEASE, open_secrets
+from hourpass.server.opening import open_secrets
+from hourpass.server.serve import PRUNE_LEASE
 from hourpass.server.store import transaction
 
 

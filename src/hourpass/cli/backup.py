@@ -11,7 +11,7 @@ from hourpass.cli.copy import at, carry_out, open_source
 from hourpass.cli.operator import database_options, json_option, read_settings
 from hourpass.cli.terminal import moment, say
 from hourpass.core.errors import ConfigurationError
-from hourpass.server.serve import open_store
+from hourpass.server.opening import open_store
 from hourpass.server.store.sqlite import SqliteStore
 
 

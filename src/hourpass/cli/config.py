@@ -9,8 +9,8 @@ from hourpass.cli.operator import json_option, settings_options
 from hourpass.cli.terminal import print_json, print_table, say
 from hourpass.core.errors import ConfigurationError
 from hourpass.server.config import described, load
+from hourpass.server.opening import default_data, open_store
 from hourpass.server.sealing import load_master_key
-from hourpass.server.serve import default_data, open_store
 
 
 @click.group()

@@ -16,8 +16,8 @@ from hourpass.core.errors import ConfigurationError, StorageUnavailable
 from hourpass.server.config import Settings
 from hourpass.server.copying import Copied
 from hourpass.server.copying import copy as copy_all
+from hourpass.server.opening import open_shared_store, open_store, wall_clock
 from hourpass.server.sealing import MasterKey, load_master_key
-from hourpass.server.serve import open_shared_store, open_store, wall_clock
 from hourpass.server.store import Store
 from hourpass.server.store.sqlite import SqliteStore
 

@@ -22,8 +22,8 @@ from hourpass.server.config import Settings, load
 from hourpass.server.http import bind
 from hourpass.server.keys import NewKey, create_key
 from hourpass.server.minting import TokenPair
+from hourpass.server.opening import default_data
 from hourpass.server.presented import INTROSPECT_SCOPE
-from hourpass.server.serve import default_data
 from hourpass.server.serve import serve as run
 
 

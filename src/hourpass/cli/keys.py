@@ -12,7 +12,7 @@ from hourpass.core.api_key import ApiKey
 from hourpass.core.policy import MAX_RETRY_WINDOW, SECOND
 from hourpass.server.config import seconds
 from hourpass.server.keys import all_keys, create_key, get_key, revoke_key
-from hourpass.server.serve import wall_clock
+from hourpass.server.opening import wall_clock
 
 Convert = Callable[[click.Context, click.Parameter, str | None], int | None]
 

@@ -6,7 +6,7 @@ import click
 
 from hourpass.cli.operator import database_options, read_settings
 from hourpass.cli.terminal import say
-from hourpass.server.serve import open_store, wall_clock
+from hourpass.server.opening import open_store, wall_clock
 
 
 @click.command()

@@ -10,8 +10,8 @@ import click
 
 from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME
 from hourpass.server.config import Settings, described, load
+from hourpass.server.opening import default_data, open_secrets, open_store, wall_clock
 from hourpass.server.sealing import MasterKey
-from hourpass.server.serve import default_data, open_secrets, open_store, wall_clock
 from hourpass.server.signing_keys import Secrets
 from hourpass.server.store import Store, transaction
 

@@ -1,0 +1,102 @@
+"""What settings name, opened: the data folder, the database, the secrets. For the server, and for commands beside it.
+
+The only place that names a concrete store.
+"""
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import platformdirs
+
+from hourpass.core.errors import ConfigurationError, StorageUnavailable
+from hourpass.core.signing_key import Algorithm
+from hourpass.server.config import Settings
+from hourpass.server.sealing import MasterKey, load_master_key
+from hourpass.server.signing_keys import Secrets, prepare
+from hourpass.server.store import SharedStore, Store, transaction
+from hourpass.server.store.sqlite import SqliteStore
+
+
+def wall_clock() -> int:
+    """Epoch milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def open_store(settings: Settings, *, create: bool = True) -> Store:
+    """The database that the settings name; its folder is made if missing, unless `create` is off.
+
+    Raises:
+        ConfigurationError: where the folder cannot be made, the file cannot be opened, or is not to be made.
+    """
+    if settings.shares_database:
+        return open_shared_store(settings, create=create)
+    url = settings.database_url
+    path = Path(url.removeprefix("sqlite:")) if url else Path(settings.data) / "hourpass.db"
+    if not create and not path.exists():
+        raise ConfigurationError(f"no database at {path}: start the server, or name its data folder with --data")
+    make_data_folder(settings)
+    try:
+        if not str(path).startswith(":"):
+            # For its owner alone, whatever the umask; the log beside it takes the same mode.
+            path.touch(mode=0o600)
+    except OSError as error:
+        raise ConfigurationError(f"cannot make {path}: {error.strerror}") from error
+    try:
+        return SqliteStore(path, durability=settings.durability)
+    except StorageUnavailable as error:
+        raise ConfigurationError(f"cannot open {path}: {error.detail}") from error
+
+
+def open_shared_store(settings: Settings, *, create: bool = True) -> SharedStore:
+    """A connection to the database server that the settings name; its tables are not to be made where `create` is off.
+
+    Raises:
+        ConfigurationError: where it cannot be connected to, or has no tables and is not to get them here.
+    """
+    try:
+        from hourpass.server.store.postgres import PostgresStore  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise ConfigurationError("database_url: PostgreSQL needs an extra: pip install 'hourpass[postgres]'") from error
+    try:
+        store = PostgresStore(settings.database_url or "", durability=settings.durability)
+        if create:
+            make_data_folder(settings)
+        elif not store.is_migrated():
+            store.close()
+            raise ConfigurationError("no hourpass in this database: start the server, or name another with --database")
+    except StorageUnavailable as error:
+        raise ConfigurationError(f"cannot open the database: {error.detail}") from error
+    return store
+
+
+def make_data_folder(settings: Settings) -> None:
+    """Make the data folder, for its owner alone.
+
+    Raises:
+        ConfigurationError: where that is not possible.
+    """
+    try:
+        Path(settings.data).mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"cannot make the data folder {settings.data}: {error.strerror}") from error
+
+
+def open_secrets(
+    store: Store, settings: Settings, environ: Mapping[str, str], now: int, *, serving: bool = False
+) -> tuple[MasterKey, Secrets]:
+    """Bring the schema up to date and make or open the secrets."""
+    store.migrate(now)
+    with transaction(store):
+        fresh = not store.secrets("pepper")
+        master = load_master_key(settings.master_key, Path(settings.data), environ, create=fresh)
+        algorithm: Algorithm = settings.signing_algorithm  # type: ignore[assignment]
+        secrets = prepare(store, master, algorithm, now, settings.policy(), os.urandom, serving=serving)
+    return master, secrets
+
+
+def default_data(environ: Mapping[str, str]) -> str:
+    """`$XDG_STATE_HOME/hourpass`, or what the platform has instead."""
+    state = environ.get("XDG_STATE_HOME")
+    return str(Path(state) / "hourpass") if state else platformdirs.user_state_dir("hourpass", appauthor=False)
