@@ -5,17 +5,19 @@ Prints a table with the budgets, writes bench/results/<date>.json and .svg. ARGS
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from bench.grants import ISSUER, TOKENS, Refreshing, database_mb, fill
 from bench.latency import latency
 from bench.peers.__main__ import main as measure_peers
 from bench.proxy import forward_auth, nginx_binary
-from bench.servers import SERVER_CORE, Hourpass, Trivial, pinned
+from bench.servers import HOURPASS, SERVER_CORE, Hourpass, Trivial, pinned
 from bench.table import Row, fastest, interleaved, keep, least, median, show, spread
 
 DEFAULT_SERVER = "uvicorn"
@@ -132,6 +134,8 @@ def measure(options, work):
     figures = raw["revoke to refuse"] = latency(work)
     note = f"p50 {figures['p50_ms']:.1f}, worst {figures['max_ms']:.1f} ms, {figures['verifiers']} processes"
     rows.append(Row("revoke to refuse everywhere, p99, ms", figures["p99_ms"], 1000, 100, note, at_most=True))
+    raw["hourpass token"] = times = command_ms(work)
+    rows.append(Row("hourpass token, cached, whole process, ms", min(times), 150, 80, spread(times), at_most=True))
     rows += growth(options, work, raw)
     return rows, raw
 
@@ -152,6 +156,24 @@ def behind_nginx(options, work, raw):
             note = f"{spread(ratios)}; a trivial endpoint {fastest(trivial) / fastest(constant):.2f}"
             rows.append(Row(name, fastest(hourpass) / fastest(constant), *budget, note=note))
     return rows
+
+
+def command_ms(work, *, runs=40):
+    """Milliseconds for `hourpass token` with a fresh token in its cache, from the start of the process to its end."""
+    server = Hourpass("command", work / "command")
+    environment = {
+        **os.environ,
+        "HOURPASS_URL": f"http://127.0.0.1:{server.port}",
+        "HOURPASS_API_KEY": server.api_key,
+        "XDG_CACHE_HOME": str(work / "cache"),
+    }
+    times = []
+    for _ in range(1 + runs):
+        began = time.perf_counter()
+        subprocess.run([HOURPASS, "token"], env=environment, stdout=subprocess.DEVNULL, check=True)
+        times.append((time.perf_counter() - began) * 1_000)
+    server.stop()
+    return times[1:]  # the first one fetched the token
 
 
 def growth(options, work, raw):

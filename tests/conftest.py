@@ -14,11 +14,16 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from hypothesis import HealthCheck, settings
 
 LOOKS_SECRET = re.compile(rb"hp_(production|sandbox)_[0-9A-Za-z]{12}_[0-9A-Za-z]{20,}|eyJ[\w-]{20,}\.[\w-]+")
 """What no log of any test may hold."""
 
 HOURPASS = Path(sys.executable).with_name("hourpass")
+
+# Time is never what a test is about, and a machine may be busy with others.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 # A shell ignores both in what it starts with `&`, and all that we start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

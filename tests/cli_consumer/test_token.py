@@ -141,15 +141,3 @@ def test_a_cached_token_loads_no_http_library_and_no_server(holder):
             "uvicorn",
         }
     )
-
-
-def test_a_cached_token_takes_150_ms_at_most(holder):
-    """The whole process, once the machine is busy with nothing else: of 40 runs one is quick enough."""
-    times = []
-    for _ in range(40):
-        began = time.perf_counter()
-        holder("token")
-        times.append((time.perf_counter() - began) * 1000)
-        if times[-1] <= 150:
-            return
-    pytest.fail(f"hourpass token took {min(times):.0f} ms at least")

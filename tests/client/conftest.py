@@ -82,7 +82,7 @@ def make(endpoint, clock):
     made = []
 
     def make(api_key="KEY", **more) -> TokenSource:
-        options = {"clock": clock, "wall": clock, "chance": lambda: 0.5, "timeout": 0.4, **more}
+        options = {"clock": clock, "wall": clock, "chance": lambda: 0.5, "timeout": 3.0, **more}
         source = TokenSource(URL, api_key, transport=endpoint.transport, **options)
         made.append(source)
         return source

@@ -272,8 +272,8 @@ class CapMachine(RuleBasedStateMachine):
 
 
 def test_a_grant_keeps_its_promises_whatever_happens():
-    run_state_machine_as_test(GrantMachine, settings=settings(max_examples=250, stateful_step_count=50, deadline=None))
+    run_state_machine_as_test(GrantMachine, settings=settings(max_examples=250, stateful_step_count=50))
 
 
 def test_a_key_stays_within_its_cap_and_loses_the_least_used_grants():
-    run_state_machine_as_test(CapMachine, settings=settings(max_examples=60, stateful_step_count=25, deadline=None))
+    run_state_machine_as_test(CapMachine, settings=settings(max_examples=60, stateful_step_count=25))

@@ -25,7 +25,7 @@ PATHS = [
     "/health/ready",
 ]
 FORM = b"application/x-www-form-urlencoded"
-fuzz = settings(max_examples=150, deadline=None)
+fuzz = settings(max_examples=150)
 
 
 class Fuzzed:
