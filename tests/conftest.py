@@ -25,9 +25,10 @@ HOURPASS = Path(sys.executable).with_name("hourpass")
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
-# A shell ignores both in what it starts with `&`, and all that we start would inherit that.
+# A shell ignores two of them in what it starts with `&`, nohup the third, and all that we start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture
