@@ -1,12 +1,14 @@
 """Keys of our three algorithms as JSON Web Keys, and their signatures as JWS wants them (RFC 7518 §3)."""
 
 from collections.abc import Callable
+from hashlib import sha256
 from typing import NamedTuple, assert_never
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from hourpass.core.signing_key import Algorithm
 from hourpass.jose.segments import decode_segment, encode_segment
@@ -70,11 +72,25 @@ def signer(private: PrivateKey) -> Callable[[bytes], bytes]:
     """What makes a key's signatures."""
     match private:
         case ec.EllipticCurvePrivateKey():
-            return lambda data: _raw_signature(private.sign(data, _ES256))
+            return _ecdsa_signer(private)
         case ed25519.Ed25519PrivateKey():
             return private.sign
         case rsa.RSAPrivateKey():
             return lambda data: private.sign(data, padding.PKCS1v15(), hashes.SHA256())
+
+
+def _ecdsa_signer(private: ec.EllipticCurvePrivateKey) -> Callable[[bytes], bytes]:
+    # Decision 0018: it signs in three quarters of the time. Who only verifies does without it.
+    from awscrt.crypto import EC  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    key = EC.new_key_from_der_data(private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()))
+    # RFC 7518 §3.4: the octets are R || S, where the library's own are DER.
+
+    def sign(data: bytes) -> bytes:
+        signature: bytes = EC.decode_der_signature_to_padded_pair(key.sign(sha256(data).digest()), 32)
+        return signature
+
+    return sign
 
 
 def _ecdsa_verifier(public: ec.EllipticCurvePublicKey) -> Callable[[bytes, bytes], None]:
@@ -90,16 +106,6 @@ def _ecdsa_verifier(public: ec.EllipticCurvePublicKey) -> Callable[[bytes, bytes
 
 def _rsa_verifier(public: rsa.RSAPublicKey) -> Callable[[bytes, bytes], None]:
     return lambda signature, data: public.verify(signature, data, padding.PKCS1v15(), hashes.SHA256())
-
-
-def _raw_signature(der: bytes) -> bytes:
-    """R || S, 32 octets each (RFC 7518 §3.4), from the DER that the crypto library makes.
-
-    SEQUENCE, length, INTEGER, length, r, INTEGER, length, s; a P-256 signature is short, so each length is one byte. An
-    INTEGER has a leading zero where its first bit is set, and is shorter than 32 bytes where its first bytes are zero.
-    """
-    r_end = 4 + der[3]
-    return der[4:r_end][-32:].rjust(32, b"\0") + der[r_end + 2 :][-32:].rjust(32, b"\0")
 
 
 def _uint(number: int, length: int | None = None) -> str:

@@ -56,7 +56,7 @@ def open_shared_store(settings: Settings, *, create: bool = True) -> SharedStore
         ConfigurationError: where it cannot be connected to, or has no tables and is not to get them here.
     """
     try:
-        from hourpass.server.store.postgres import PostgresStore  # noqa: PLC0415 - an extra
+        from hourpass.server.store.postgres import PostgresStore  # an extra
     except ImportError as error:
         raise ConfigurationError("database_url: PostgreSQL needs an extra: pip install 'hourpass[postgres]'") from error
     try:

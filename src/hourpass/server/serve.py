@@ -23,7 +23,7 @@ from hourpass.core.grant import GrantRef
 from hourpass.server.app import App
 from hourpass.server.asgi import Asgi, Receive, Scope, Send
 from hourpass.server.config import Settings, load
-from hourpass.server.http import Carrier, Granian, Uvicorn, bind
+from hourpass.server.http import Carrier, Uvicorn, bind
 from hourpass.server.issuer import Issuer
 from hourpass.server.ledger import Ledger
 from hourpass.server.opening import default_data, make_data_folder, open_secrets, open_store, wall_clock
@@ -240,6 +240,8 @@ async def _serve(
         await app.start()
         carriers: list[Carrier] = []
         if settings.http_server == "granian":
+            from hourpass.server.granian import Granian
+
             listener.close()
             carriers.append(Granian(wrap(app), settings))
         else:
