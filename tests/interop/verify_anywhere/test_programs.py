@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 
 import httpx2
 import pytest
@@ -70,7 +71,13 @@ def test_a_token_of_the_exchange_is_accepted_with_its_claims(program, live):
 
 def test_a_token_within_the_leeway_is_accepted(program, live):
     """RFC 7519 §4.1.4: some small leeway; ours is 5 s, and a virtual machine takes its time to start."""
-    assert program(live.mint(expired_for=1)).code == 0
+    for _ in range(5):
+        began = time.monotonic()
+        verdict = program(live.mint(expired_for=1))
+        if verdict.code == 0 or time.monotonic() - began < 4:
+            break
+        # A busy machine: the leeway may have been over before the program looked.
+    assert (verdict.code, verdict.complaint) == (0, "")
 
 
 @pytest.mark.parametrize("case", BAD)
