@@ -10,9 +10,9 @@ from hourpass.cli.operator import actor, database, database_options, json_option
 from hourpass.cli.terminal import moment, print_facts, print_json, print_table, say
 from hourpass.core.api_key import ApiKey
 from hourpass.core.policy import MAX_RETRY_WINDOW, SECOND
-from hourpass.server.config import seconds
 from hourpass.server.keys import all_keys, create_key, get_key, revoke_key
 from hourpass.server.opening import wall_clock
+from hourpass.server.parsing import seconds
 
 Convert = Callable[[click.Context, click.Parameter, str | None], int | None]
 

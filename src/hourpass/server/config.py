@@ -5,17 +5,16 @@ Each setting is described once, here; the command's flags, `config show` and the
 
 import dataclasses
 import difflib
-import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
-from urllib.parse import urlsplit
 
 from hourpass.core.errors import ConfigurationError
 from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, MAX_RETRY_WINDOW, SECOND, Policy
 from hourpass.core.signing_key import Algorithm
+from hourpass.server import parsing
 
 PREFIX = "HOURPASS_"
 
@@ -24,95 +23,6 @@ CLIENT_VARIABLES = frozenset(
     for name in ("URL", "ALLOW_HTTP", "API_KEY", "API_KEY_FILE", "API_KEY_COMMAND", "CACHE", "AGENT", "TOKEN_FILE")
 )
 """Both run on one machine; each passes over what is the other's."""
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value or not value.isprintable():
-        raise ValueError("wants printable text")
-    return value
-
-
-def _whole(low: int, high: int) -> Callable[[object], int]:
-    def parse(value: object) -> int:
-        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,12}", value):
-            value = int(value)
-        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise ValueError(f"wants a whole number from {low} to {high}")
-        return value
-
-    return parse
-
-
-def seconds(low: int, high: int) -> Callable[[object], int]:
-    """A parser of durations between two bounds: whole seconds, or a number with s, m, h or d."""
-    whole = _whole(low, high)
-
-    def parse(value: object) -> int:
-        if isinstance(value, str) and (match := re.fullmatch(r"([0-9]{1,9})([smhd]?)", value)):
-            value = int(match[1]) * _UNITS[match[2]]
-        try:
-            return whole(value)
-        except ValueError:
-            raise ValueError(f"wants a duration from {low}s to {high}s, such as 90s, 15m, 12h or 30d") from None
-
-    return parse
-
-
-def _yes_no(value: object) -> bool:
-    words: dict[object, bool] = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.lower() in words:
-        return words[value.lower()]
-    raise ValueError("wants true or false")
-
-
-def _words(check: Callable[[str], object] = str) -> Callable[[object], tuple[str, ...]]:
-    def parse(value: object) -> tuple[str, ...]:
-        items = value.replace(",", " ").split() if isinstance(value, str) else value
-        if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
-            raise ValueError("wants a list, separated by spaces or commas")
-        for item in items:
-            check(item)
-        return tuple(items)
-
-    return parse
-
-
-def _one_of(*choices: str) -> Callable[[object], str]:
-    def parse(value: object) -> str:
-        if value not in choices:
-            raise ValueError(f"wants one of {', '.join(choices)}")
-        return str(value)
-
-    return parse
-
-
-def _url(value: object) -> str:
-    text = _text(value).rstrip("/")
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
-        raise ValueError("wants an http or https URL without query and fragment")
-    return text
-
-
-def _listen(value: object) -> str:
-    text = _text(value)
-    if text != "off" and not re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\s]+):[0-9]{1,5}", text):
-        raise ValueError("wants HOST:PORT, or off")
-    if text != "off" and int(text.rpartition(":")[2]) > 65_535:
-        raise ValueError("wants HOST:PORT with a port up to 65535, or off")
-    return text
-
-
-def _path_prefix(value: object) -> str:
-    if value == "":
-        return ""
-    text = _text(value)
-    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", text):
-        raise ValueError("wants a path such as /login")
-    return text
 
 
 def _setting(default: Any, parse: Callable[[object], Any], help: str, *, secret: bool = False) -> Any:  # noqa: A002
@@ -124,68 +34,89 @@ def _setting(default: Any, parse: Callable[[object], Any], help: str, *, secret:
 class Settings:
     """Every setting of the server. Durations are in whole seconds, sizes in bytes."""
 
-    data: str = _setting("", _text, "folder of the SQLite file and the secrets; made on the first start")
+    data: str = _setting("", parsing.text, "folder of the SQLite file and the secrets; made on the first start")
     database_url: str | None = _setting(
         None,
-        _text,
+        parsing.text,
         "sqlite:PATH or postgresql://USER@HOST/NAME; the SQLite file in the data folder by default",
         secret=True,
     )
     host: str = _setting(
-        "127.0.0.1", _text, "address to listen on; loopback, because a proxy with TLS belongs in front"
+        "127.0.0.1", parsing.text, "address to listen on; loopback, because a proxy with TLS belongs in front"
     )
-    port: int = _setting(3600, _whole(0, 65535), "port to listen on; 0 takes a free one")
+    port: int = _setting(3600, parsing.whole(0, 65535), "port to listen on; 0 takes a free one")
     admin_listen: str = _setting(
-        "127.0.0.1:3601", _listen, "HOST:PORT of health and metrics, away from the public; off for none"
+        "127.0.0.1:3601", parsing.listen, "HOST:PORT of health and metrics, away from the public; off for none"
     )
-    workers: int = _setting(1, _whole(1, 1), "worker processes; one, as SQLite has one writer")
-    http_server: str = _setting("uvicorn", _one_of("uvicorn", "granian"), "the HTTP server that runs the application")
+    workers: int = _setting(1, parsing.whole(1, 1), "worker processes; one, as SQLite has one writer")
+    http_server: str = _setting(
+        "uvicorn", parsing.one_of("uvicorn", "granian"), "the HTTP server that runs the application"
+    )
     issuer: str | None = _setting(
-        None, _url, "this server's public URL, the tokens' iss; http://HOST:PORT by default, never taken from a request"
+        None,
+        parsing.url,
+        "this server's public URL, the tokens' iss; http://HOST:PORT by default, never taken from a request",
     )
-    audience: str | None = _setting(None, _text, "the tokens' aud; the issuer by default")
-    realm: str = _setting("hourpass", _text, "realm in the challenges")
-    path_prefix: str = _setting("", _path_prefix, "path under which every route lives; the root by default")
+    audience: str | None = _setting(None, parsing.text, "the tokens' aud; the issuer by default")
+    realm: str = _setting("hourpass", parsing.text, "realm in the challenges")
+    path_prefix: str = _setting("", parsing.path_prefix, "path under which every route lives; the root by default")
     access_token_lifetime: int = _setting(
-        3600, seconds(1, MAX_ACCESS_TOKEN_LIFETIME // SECOND), "lifetime of an access token: what a leaked one is worth"
+        3600,
+        parsing.seconds(1, MAX_ACCESS_TOKEN_LIFETIME // SECOND),
+        "lifetime of an access token: what a leaked one is worth",
     )
     retry_window: int = _setting(
         60,
-        seconds(0, MAX_RETRY_WINDOW // SECOND),
+        parsing.seconds(0, MAX_RETRY_WINDOW // SECOND),
         "how long a superseded refresh token still gets its successor; 0 is strict single use",
     )
-    idle_lifetime: int = _setting(30 * 86400, seconds(60, 366 * 86400), "a grant that nobody refreshes ends after this")
-    absolute_lifetime: int = _setting(90 * 86400, seconds(60, 3660 * 86400), "every grant ends after this")
+    idle_lifetime: int = _setting(
+        30 * 86400, parsing.seconds(60, 366 * 86400), "a grant that nobody refreshes ends after this"
+    )
+    absolute_lifetime: int = _setting(90 * 86400, parsing.seconds(60, 3660 * 86400), "every grant ends after this")
     grants_per_key: int = _setting(
-        10_000, _whole(1, 10_000_000), "live grants of one API key; beyond it the least used ones are closed"
+        10_000, parsing.whole(1, 10_000_000), "live grants of one API key; beyond it the least used ones are closed"
     )
     exchange_limit: int = _setting(
-        600, _whole(0, 1_000_000), "exchanges per minute and key, bursts allowed; 0 turns every throttle off"
+        600, parsing.whole(0, 1_000_000), "exchanges per minute and key, bursts allowed; 0 turns every throttle off"
     )
     accept_api_keys: bool = _setting(
-        True, _yes_no, "whether protected endpoints accept the API key itself, by HTTP Basic; the token is optional"
+        True,
+        parsing.yes_no,
+        "whether protected endpoints accept the API key itself, by HTTP Basic; the token is optional",
     )
     signing_algorithm: str = _setting(
-        "ES256", _one_of(*get_args(Algorithm)), "ES256 is what the most gateways know; RS256 signs ten times slower"
+        "ES256",
+        parsing.one_of(*get_args(Algorithm)),
+        "ES256 is what the most gateways know; RS256 signs ten times slower",
     )
-    cors_origins: tuple[str, ...] = _setting((), _words(), "origins whose pages may call the endpoints from a browser")
+    cors_origins: tuple[str, ...] = _setting(
+        (), parsing.words(), "origins whose pages may call the endpoints from a browser"
+    )
     trusted_proxies: tuple[str, ...] = _setting(
-        ("127.0.0.1/32", "::1/128"), _words(ip_network), "networks whose X-Forwarded-For is believed"
+        ("127.0.0.1/32", "::1/128"), parsing.words(ip_network), "networks whose X-Forwarded-For is believed"
     )
-    body_limit: int = _setting(65_536, _whole(1_024, 16_777_216), "largest request body; ours are under 2 KiB")
-    header_limit: int = _setting(16_384, _whole(8_192, 1_048_576), "largest header block; a token is at most 8 KiB")
-    request_timeout: int = _setting(10, seconds(1, 600), "a request has to arrive whole within this")
-    drain_timeout: int = _setting(20, seconds(1, 600), "on TERM, requests in flight get this long to finish")
+    body_limit: int = _setting(65_536, parsing.whole(1_024, 16_777_216), "largest request body; ours are under 2 KiB")
+    header_limit: int = _setting(
+        16_384, parsing.whole(8_192, 1_048_576), "largest header block; a token is at most 8 KiB"
+    )
+    request_timeout: int = _setting(10, parsing.seconds(1, 600), "a request has to arrive whole within this")
+    drain_timeout: int = _setting(20, parsing.seconds(1, 600), "on TERM, requests in flight get this long to finish")
     revocation_staleness: int = _setting(
-        10, seconds(1, 3600), "verifying stops (503) when revocations could not be looked up for this long"
+        10, parsing.seconds(1, 3600), "verifying stops (503) when revocations could not be looked up for this long"
     )
     durability: Literal["full", "normal"] = _setting(
-        "full", _one_of("full", "normal"), "normal may lose the last commits in a power cut; full never does"
+        "full", parsing.one_of("full", "normal"), "normal may lose the last commits in a power cut; full never does"
     )
     master_key: str | None = _setting(
-        None, _text, "base64 of 32 bytes that seal the secrets; master.key in the data folder by default", secret=True
+        None,
+        parsing.text,
+        "base64 of 32 bytes that seal the secrets; master.key in the data folder by default",
+        secret=True,
     )
-    log_format: str = _setting("auto", _one_of("auto", "console", "json"), "auto is console on a terminal, else json")
+    log_format: str = _setting(
+        "auto", parsing.one_of("auto", "console", "json"), "auto is console on a terminal, else json"
+    )
 
     @property
     def shares_database(self) -> bool:
