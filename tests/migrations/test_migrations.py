@@ -8,8 +8,8 @@ import apsw
 import pytest
 
 from hourpass.core.errors import ConfigurationError, StorageUnavailable
-from hourpass.server.store import load_migrations
 from hourpass.server.store.sqlite import SqliteStore
+from hourpass.server.store.statements import load_migrations
 
 NOW = 1_800_000_000_000
 

@@ -7,8 +7,8 @@ from tests.postgres.cluster import NEWEST, clusters_of
 
 from hourpass.core.audit import KeyRevoked
 from hourpass.core.errors import ConfigurationError, StorageUnavailable
-from hourpass.server.store import load_migrations
 from hourpass.server.store.postgres import PostgresStore
+from hourpass.server.store.statements import load_migrations
 
 NOW = 1_800_000_000_000
 NAMES = [name for name, _ in load_migrations("postgres")]

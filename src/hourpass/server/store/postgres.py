@@ -17,13 +17,11 @@ from hourpass.server.store import (
     Row,
     StoredSigningKey,
     TransactionConflict,
-    checksum,
-    load_migrations,
     persist,
-    unapplied,
 )
 from hourpass.server.store.postgres_connection import PostgresConnection
 from hourpass.server.store.reading import Reading, pack, read_grant
+from hourpass.server.store.statements import checksum, load_migrations, unapplied
 from hourpass.server.store.tables import Table
 
 _encode = msgspec.json.Encoder().encode

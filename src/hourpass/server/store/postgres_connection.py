@@ -15,7 +15,8 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 
 from hourpass.core.errors import ConfigurationError, StorageUnavailable
-from hourpass.server.store import Row, TransactionConflict, Unreachable, load_queries
+from hourpass.server.store import Row, TransactionConflict, Unreachable
+from hourpass.server.store.statements import load_queries
 
 DEFAULTS = {
     # Seconds after which a host is given up, each of several in turn.

@@ -21,12 +21,9 @@ from hourpass.server.store import (
     Numbers,
     Row,
     StoredSigningKey,
-    checksum,
-    load_migrations,
-    load_queries,
-    unapplied,
 )
 from hourpass.server.store.reading import Reading, pack, read_grant
+from hourpass.server.store.statements import checksum, load_migrations, load_queries, unapplied
 from hourpass.server.store.tables import Table
 
 WAL_WORTH_COPYING = 4 * 1024 * 1024
