@@ -24,7 +24,8 @@ def test_the_first_token_starts_everything(issuer):
 
 
 def test_a_token_may_be_text_or_bytes(issuer, verifier):
-    assert verifier.verify(issuer.token()) == verifier.verify(issuer.token().encode())
+    token = issuer.token()
+    assert verifier.verify(token) == verifier.verify(token.encode())
 
 
 def test_text_beyond_ascii_is_malformed(verifier):
