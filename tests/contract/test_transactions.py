@@ -188,7 +188,7 @@ def test_two_connections_that_race_for_one_rotation_have_one_winner(shared):
             with transaction(store):
                 now = store.grants([grant.ref])[grant.ref]
             with transaction(store):
-                wins.extend([now.generation] if store.save_rotations([(now.generation, rotated(now))]) else [])
+                wins.extend([] if store.save_rotations([(now.generation, rotated(now))]) else [now.generation])
 
     racers = [threading.Thread(target=race, args=[shared.connect()]) for _ in range(3)]
     for racer in racers:

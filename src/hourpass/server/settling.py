@@ -191,8 +191,7 @@ class Settling:
                 for ref, grant in state.items()
                 if grant.generation != before[ref].generation
             ]
-            saved = store.save_rotations(rotated) if rotated else ()
-            lost = {grant.ref for _, grant in rotated}.difference(saved) if len(saved) < len(rotated) else ()
+            lost = store.save_rotations(rotated) if rotated else ()
             undecided = [i for i in undecided if refreshings[i].ref in lost] if lost else ()
         for i, answer in enumerate(answers):
             if isinstance(answer.decision, Replay | Ahead):

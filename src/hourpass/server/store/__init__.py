@@ -110,7 +110,7 @@ class Store(Protocol):
     def save_rotations(self, rotations: Sequence[tuple[int, Grant]]) -> set[GrantRef]:
         """Store rotated grants, each with the generation it was decided on.
 
-        Returns those that nobody changed meanwhile; the others are to be read and decided again.
+        Returns those that somebody changed meanwhile: they are to be read and decided again.
         """
 
     def revoke_grant(self, grant: Grant) -> bool:

@@ -55,7 +55,8 @@ class SqliteStore(Reading):
         self._read_only = read_only
         with _storage_errors():
             self._db = self._connect()
-            self._execute = self._db.execute
+            # One cursor for all: each call of the connection's own `execute` would make another.
+            self._execute = self._db.cursor().execute
         self._maintenance: apsw.Connection | None = None
 
     def _connect(self) -> apsw.Connection:
@@ -132,26 +133,28 @@ class SqliteStore(Reading):
 
     def grants(self, refs: Sequence[GrantRef]) -> dict[GrantRef, Grant]:
         """The grants that exist among these."""
+        execute = self._execute
         found = {}
         with _storage_errors():
             for ref in refs:
-                row = self._execute(_GRANT, ref).fetchone()
+                row = execute(_GRANT, ref).fetchone()
                 if row is not None:
                     found[ref] = read_grant(row)
         return found
 
     def save_rotations(self, rotations: Sequence[tuple[int, Grant]]) -> set[GrantRef]:
-        """Store rotated grants that nobody changed meanwhile."""
-        saved = set()
+        """Store rotated grants; returns those that somebody changed meanwhile."""
+        execute, changes = self._execute, self._db.changes
+        lost = set()
         with _storage_errors():
             for generation, g in rotations:
-                self._execute(
+                execute(
                     _ROTATE_GRANT,
                     (g.generation, pack(g.superseded), g.idle_expires_at, g.key_id, g.grant_id, generation),
                 )
-                if self._db.changes():
-                    saved.add(g.ref)
-        return saved
+                if not changes():
+                    lost.add(g.ref)
+        return lost
 
     def revoke_grant(self, grant: Grant) -> bool:
         """Store a grant's end by decision."""
@@ -270,7 +273,7 @@ class SqliteStore(Reading):
     def is_migrated(self) -> bool:
         """Whether `migrate` was ever here."""
         with _storage_errors():
-            return bool(self._execute("select 1 from sqlite_schema where name = 'migrations'").fetchone())
+            return bool(self._execute("select 1 from sqlite_schema where name = 'migrations'").fetchall())
 
     def _pending(self) -> list[tuple[str, str]]:
         rows: list[Row] = self._execute("select name, checksum from migrations").fetchall()
