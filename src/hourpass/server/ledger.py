@@ -8,6 +8,7 @@ thread whole, and each further connection carries one more at the same time. Oth
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
@@ -264,6 +265,8 @@ class Ledger:
             return
         results: list[Any] = []
         lane.hand(lambda: self._commit(lane, batch, results))
+        # Lets go of the interpreter, which the thread needs to get as far as the disk; signatures do not let go of it.
+        time.sleep(0)
         # While the disk is at work: by the time it is done, most or all of the answers are made.
         results += [_finished(entry, answer) for entry, answer in zip(batch, answers, strict=True)]
 
