@@ -130,7 +130,7 @@ async def test_with_the_database_alone_no_refresh_token_can_be_forged(shared, se
     secret = {"the sealed secret": sealed, "the seed": grant.seed, "zeros": bytes(32), "nothing": b""}[guess]
     thief = RefreshTokens([(kid, secret)], issuer=issuer.url, audience=f"{issuer.url}/auth/refresh")
     now = server.clock() // 1000
-    forged = thief.mint(grant.ref, grant.seed, grant.generation, issued_at=now, expires_at=now + 60)
+    forged = thief.mint(grant, now)
     assert forged.split(b".")[:1] == pair.refresh_token.split(b".")[:1]
 
     with pytest.raises(InvalidGrant) as refused:
@@ -147,7 +147,7 @@ async def test_with_the_refresh_secret_alone_no_refresh_token_can_be_forged(serv
     issuer = server.app.issuer
     grant = await issuer.ledger.read(lambda store: store.grants_page(GrantRef("", b""), 1)[0])
     thief, now = issuer.secrets.refresh_tokens(issuer.url), server.clock() // 1000
-    forged = thief.mint(grant.ref, b"a guessed seed!!", grant.generation, issued_at=now, expires_at=now + 60)
+    forged = thief.mint(grant._replace(seed=b"a guessed seed!!"), now)
 
     with pytest.raises(InvalidGrant) as refused:
         await server.refresh(forged)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hourpass.core.errors import InvalidGrant, InvalidToken
-from hourpass.core.grant import GrantRef, generation_tag
+from hourpass.core.grant import Grant, GrantRef, generation_tag
 from hourpass.jose import (
     MAX_TOKEN_LENGTH,
     AccessClaims,
@@ -34,8 +34,12 @@ def ring(*secrets, issuer=ISSUER, audience=ENDPOINT) -> RefreshTokens:
     return RefreshTokens(secrets or [NEW], issuer=issuer, audience=audience)
 
 
+def grant(generation: int, seed: bytes, ref: GrantRef = REF) -> Grant:
+    return Grant(ref.grant_id, ref.key_id, generation, seed, (), None, 0, EXPIRES * 1_000, EXPIRES * 2_000)
+
+
 def minted(tokens: RefreshTokens, generation=3, *, seed=SEED, issued_at=100) -> bytes:
-    return tokens.mint(REF, seed, generation, issued_at=issued_at, expires_at=EXPIRES)
+    return tokens.mint(grant(generation, seed), issued_at)
 
 
 GOOD = minted(ring())
@@ -135,7 +139,7 @@ async def test_a_token_with_the_right_secret_and_the_wrong_tag_burns_nothing():
         secrets = server.app.issuer.secrets.refresh_tokens(server.settings.issuer)
         opened = secrets.open(pair.refresh_token, server.clock() // 1_000)
         for generation in (0, 1, 5):
-            forged = secrets.mint(opened.ref, b"?" * 16, generation, issued_at=0, expires_at=2**40)
+            forged = secrets.mint(grant(generation, b"?" * 16, opened.ref)._replace(idle_expires_at=2**50), 0)
             with pytest.raises(InvalidGrant) as refusal:
                 await server.refresh(forged)
             assert refusal.value.reason == "unknown"

@@ -9,7 +9,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.hmac import HMAC
 
 from hourpass.core.errors import InvalidGrant
-from hourpass.core.grant import GrantRef, generation_tag
+from hourpass.core.grant import Grant, GrantRef, generation_tag
+from hourpass.core.policy import SECOND
 from hourpass.jose.segments import MAX_TOKEN_LENGTH, decode_own, decode_segment, encode_segment
 
 _encode_json = msgspec.json.Encoder().encode
@@ -57,17 +58,20 @@ class RefreshTokens:
         self._issuer = issuer
         self._audience = audience
 
-    def mint(self, ref: GrantRef, seed: bytes, generation: int, *, issued_at: int, expires_at: int) -> bytes:
-        """The refresh token of a generation; the instants are epoch seconds. Any generation can be minted again."""
+    def mint(self, grant: Grant, issued_at: int) -> bytes:
+        """The refresh token of a grant's generation, issued at an epoch second.
+
+        It says everything but the instant as the one before it did: a generation can be minted again and again.
+        """
         claims = _RefreshClaims(
             self._issuer,
             self._audience,
-            ref.key_id,
-            ref.grant_id.hex(),
-            generation,
+            grant.key_id,
+            grant.grant_id.hex(),
+            grant.generation,
             issued_at,
-            expires_at,
-            generation_tag(seed, generation).hex(),
+            grant.idle_expires_at // SECOND,
+            generation_tag(grant.seed, grant.generation).hex(),
         )
         signed = self._prefix + encode_segment(_encode_json(claims))
         return signed + b"." + encode_segment(self._mac(signed))

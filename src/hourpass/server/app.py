@@ -102,9 +102,8 @@ class App:
             return
         reply = await self.answer(scope, receive)
         if reply is not None:
-            status, headers, body = reply
-            await send({"type": "http.response.start", "status": status, "headers": headers})
-            await send({"type": "http.response.body", "body": body})
+            await send({"type": "http.response.start", "status": reply.status, "headers": reply.framed()})
+            await send({"type": "http.response.body", "body": reply.body})
 
     async def answer(self, scope: Scope, receive: Receive) -> Reply | None:
         """The whole answer to a request, None where the client has left; for servers that can send it in one piece."""
@@ -128,12 +127,9 @@ class App:
         except Exception as error:  # noqa: BLE001 - the outermost net: whatever it is, it never leaks
             self._report(self, path, error)
             reply = problem(error) if route is None else route.tell(error, self._realm)
-        status, headers, body = reply
         if self._origins and route is not None and route.cors:
-            headers = [*headers, *self._cors(request)]
-        if status != 204:
-            headers = [*headers, (b"content-length", b"%d" % len(body))]
-        return Reply(status, headers, body)
+            return reply._replace(headers=[*reply.headers, *self._cors(request)])
+        return reply
 
     async def authorize(self, scope: Scope, wanted: str) -> Reply:
         """What forward auth answers about a request: 204 with the identity headers, or the refusal to send.

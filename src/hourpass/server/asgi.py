@@ -17,12 +17,23 @@ Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 
+UNSIZED = (204, 304)
+"""Answers without a content length: these never have a body, and the second's would be that of another (RFC 9110 §8.6).
+"""
+
+
 class Reply(NamedTuple):
     """A whole answer. The content length is added on the way out."""
 
     status: int
     headers: Headers
     body: bytes = b""
+
+    def framed(self) -> Headers:
+        """The headers with the content length."""
+        if self.status in UNSIZED:
+            return self.headers
+        return [*self.headers, (b"content-length", b"%d" % len(self.body))]
 
 
 class TooLarge(Refused):

@@ -66,7 +66,7 @@ class Issuer:
         self._failures = Throttle(settings.exchange_limit)
         self._refresh_tokens = secrets.refresh_tokens(self.url)
         self._entropy = Entropy()
-        self._mint = Mint(self.url, self._audience, self.policy, self._refresh_tokens, self._entropy)
+        self._mint = Mint(self.url, self._audience, self.policy, self._refresh_tokens)
 
     async def exchange(self, api_key: str, wish: Wish, address: str | None, now: int) -> TokenPair:
         """Exchange an API key for its first pair.
@@ -137,11 +137,10 @@ class Issuer:
 
     def _refreshed(self, answer: Refreshed, wish: Wish, now: int) -> TokenPair | None:
         """The pair that a decision grants, None where it grants none."""
-        match answer.decision:
-            case Rotate(grant) | Burst(grant) | Retry(grant) if answer.key is not None:
-                return self._pair(grant, answer.key, wish, now)
-            case _:
-                return None
+        decision, key, _ = answer
+        if isinstance(decision, (Rotate, Burst, Retry)) and key is not None:
+            return self._pair(decision.grant, key, wish, now)
+        return None
 
     def _pair(self, grant: Grant, key: ApiKey, wish: Wish, now: int) -> TokenPair:
         return self._mint.pair(grant, key, wish, self.verification.signing_pair(now), now)

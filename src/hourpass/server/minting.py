@@ -10,8 +10,8 @@ from hourpass.core.policy import SECOND, Policy
 from hourpass.core.wish import Wish
 from hourpass.jose import AccessClaims, RefreshTokens, SigningKeyPair, encode_segment
 
-JTI_BYTES = 15
-"""120 random bits, 20 base64url characters."""
+JTI_LENGTH = 20
+"""Characters of base64url: 120 random bits."""
 
 
 class TokenPair(msgspec.Struct, frozen=True):
@@ -28,7 +28,7 @@ class TokenPair(msgspec.Struct, frozen=True):
 
 
 class Entropy:
-    """Random bytes from the kernel, a page at a time: the system call costs far more than the bytes."""
+    """Random bytes from the kernel, a page at a time: the system call costs far more than the bytes. For one thread."""
 
     def __init__(self) -> None:
         self._page = b""
@@ -43,17 +43,33 @@ class Entropy:
         return self._page[start : self._used]
 
 
+class TokenIds:
+    """Random ids for tokens, encoded a page at a time. Any thread may draw: a batch's answers are made in its own."""
+
+    def __init__(self) -> None:
+        self._ids: list[str] = []
+
+    def draw(self) -> str:
+        """An id that nobody was given before."""
+        try:
+            return self._ids.pop()
+        except IndexError:
+            page = encode_segment(os.urandom(3_000)).decode()
+            fresh = [page[at : at + JTI_LENGTH] for at in range(0, len(page), JTI_LENGTH)]
+            mine = fresh.pop()
+            self._ids += fresh
+            return mine
+
+
 class Mint:
     """Makes pairs for one issuer. `audience` is that of keys which name none."""
 
-    def __init__(
-        self, url: str, audience: str, policy: Policy, refresh_tokens: RefreshTokens, entropy: Entropy
-    ) -> None:
+    def __init__(self, url: str, audience: str, policy: Policy, refresh_tokens: RefreshTokens) -> None:
         self._url = url
         self._audience = audience
         self._policy = policy
         self._refresh_tokens = refresh_tokens
-        self._entropy = entropy
+        self._token_ids = TokenIds()
 
     def pair(self, grant: Grant, key: ApiKey, wish: Wish, signing_pair: SigningKeyPair, now: int) -> TokenPair:
         """The pair of a grant's current generation.
@@ -71,18 +87,12 @@ class Mint:
                 key.audience or self._audience,
                 second + lifetime,
                 second,
-                encode_segment(self._entropy.draw(JTI_BYTES)).decode(),
+                self._token_ids.draw(),
                 key.key_id,
                 scope,
                 grant.grant_id.hex(),
                 key.environment,
             )
         )
-        refresh_token = self._refresh_tokens.mint(
-            grant.ref,
-            grant.seed,
-            grant.generation,
-            issued_at=second,
-            expires_at=grant.idle_expires_at // SECOND,
-        )
+        refresh_token = self._refresh_tokens.mint(grant, second)
         return TokenPair(access_token, refresh_token, lifetime, scope)

@@ -9,7 +9,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from hourpass.server.asgi import Asgi, Receive, Reply, Scope, Send
+from hourpass.server.asgi import UNSIZED, Asgi, Receive, Reply, Scope, Send
 
 
 @runtime_checkable
@@ -50,6 +50,8 @@ def _write(cycle: RequestResponseCycle, reply: Reply) -> None:
         return
     status, headers, body = reply
     head = STATUS_LINE[status] + _lines(*cycle.default_headers) + _lines(*headers)
+    if status not in UNSIZED:
+        head += b"content-length: %d\r\n" % len(body)
     head += b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"
     cycle.waiting_for_100_continue = False
     cycle.response_started = cycle.response_complete = True

@@ -1,7 +1,7 @@
 """The source's two token endpoints: a key, or a refresh token, becomes a pair."""
 
 from hourpass import wire
-from hourpass.core.wish import Wish
+from hourpass.core.wish import NO_WISH, Wish
 from hourpass.server.asgi import Reply, Request
 from hourpass.server.issuer import Issuer
 from hourpass.server.minting import TokenPair
@@ -18,7 +18,8 @@ async def exchange(issuer: Issuer, request: Request) -> Reply:
 async def refresh(issuer: Issuer, request: Request) -> Reply:
     """Refresh: the next pair of tokens."""
     asked = wire.read_refresh(await request.body())
-    wish = Wish(asked.scope, asked.expires_in)
+    plain = asked.scope is None and asked.expires_in is None
+    wish = NO_WISH if plain else Wish(asked.scope, asked.expires_in)
     return token_answer(await issuer.refresh(asked.refresh_token, wish, request.address(), request.now))
 
 
