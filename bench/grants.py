@@ -56,10 +56,7 @@ def fill(folder, key_id, count, *, refreshes=0, tokens=0, issuer="", database=No
             grants.extend(batch)
         if tokens:
             second = now // 1000
-            minted += [
-                refresh_tokens.mint(g.ref, g.seed, 0, issued_at=second, expires_at=second + 10**6)
-                for g in batch[:: max(1, count // tokens)]
-            ]
+            minted += [refresh_tokens.mint(grant, second) for grant in batch[:: max(1, count // tokens)]]
     for _ in range(refreshes):
         now += HOUR
         for at in range(0, len(grants), BATCH):
