@@ -31,9 +31,9 @@ REPLIES = {
 class Application:
     """Answers by path; reads the body that was announced."""
 
-    async def answer(self, scope, receive):
+    async def answer(self, scope, receive, body=None):
         if any(name == b"content-length" for name, _ in scope["headers"]):
-            assert (await receive())["body"] == b"body"
+            assert (body or (await receive())["body"]) == b"body"
         if scope["path"] == "/split":
             return Reply(200, [(b"x-name", b"value\r\nset-cookie: forged")])
         return REPLIES[scope["path"]]
@@ -150,10 +150,10 @@ async def test_a_client_that_left_before_its_answer_disturbs_nobody():
     gone = asyncio.Event()
 
     class Slow(Application):
-        async def answer(self, scope, receive):
+        async def answer(self, scope, receive, body=None):
             if scope["path"] == "/json":
                 await gone.wait()
-            return await super().answer(scope, receive)
+            return await super().answer(scope, receive, body)
 
     async with carried(Slow()) as (_, port):
         _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -188,7 +188,7 @@ async def test_a_connection_is_idle_too_where_the_answer_came_before_all_of_the_
     """As a refusal may."""
 
     class Hasty(Application):
-        async def answer(self, scope, receive):
+        async def answer(self, scope, receive, body=None):
             return REPLIES["/refused"]
 
     async with carried(Hasty()) as (carrier, port):
@@ -211,9 +211,9 @@ async def test_a_connection_whose_answer_takes_longer_is_not_idle():
     going_on = asyncio.Event()
 
     class Slow(Application):
-        async def answer(self, scope, receive):
+        async def answer(self, scope, receive, body=None):
             await going_on.wait()
-            return await super().answer(scope, receive)
+            return await super().answer(scope, receive, body)
 
     async with carried(Slow()) as (carrier, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -105,13 +105,17 @@ class App:
             await send({"type": "http.response.start", "status": reply.status, "headers": reply.framed()})
             await send({"type": "http.response.body", "body": reply.body})
 
-    async def answer(self, scope: Scope, receive: Receive) -> Reply | None:
-        """The whole answer to a request, None where the client has left; for servers that can send it in one piece."""
+    async def answer(self, scope: Scope, receive: Receive, body: bytes | None = None) -> Reply | None:
+        """The whole answer to a request, None where the client has left; for servers that can send it in one piece.
+
+        `body` is the request's where all of it has arrived; else it is received.
+        """
         path = scope["path"]
-        if path != VERIFY and path not in self.routes:  # no prefix is looked for where none is needed
-            path = self._path(scope)
         route = self.routes.get(path)
-        request = Request(scope, receive, self.clock(), self._body_limit, self._trusted_proxies)
+        if route is None and path != VERIFY:  # no prefix is looked for where none is needed
+            path = self._path(scope)
+            route = self.routes.get(path)
+        request = Request(scope, receive, self.clock(), self._body_limit, self._trusted_proxies, body)
         try:
             issuer = self._issuer or await self.start()
             if path == VERIFY:

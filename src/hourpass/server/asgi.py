@@ -45,13 +45,17 @@ class Gone(Exception):
 
 
 class Request(msgspec.Struct, eq=False):
-    """A request that came at `now` (epoch milliseconds); its body is read when a handler asks for it."""
+    """A request that came at `now` (epoch milliseconds); its body is read when a handler asks for it.
+
+    `arrived` is the body where the server had all of it already.
+    """
 
     scope: Scope
     receive: Receive
     now: int
     body_limit: int
     trusted_proxies: tuple[str, ...]
+    arrived: bytes | None = None
 
     def __repr__(self) -> str:
         """Without the headers: they hold the credentials."""
@@ -63,17 +67,19 @@ class Request(msgspec.Struct, eq=False):
         Raises:
             TooLarge, Gone.
         """
+        body = await self._received() if self.arrived is None else self.arrived
+        if len(body) > self.body_limit:
+            raise TooLarge
+        return body
+
+    async def _received(self) -> bytes:
         message = await self.receive()
         body: bytes = message.get("body", b"")
-        while message.get("more_body"):
-            if len(body) > self.body_limit:
-                raise TooLarge
+        while message.get("more_body") and len(body) <= self.body_limit:
             message = await self.receive()
             body += message.get("body", b"")
         if message["type"] == "http.disconnect":
             raise Gone
-        if len(body) > self.body_limit:
-            raise TooLarge
         return body
 
     @property

@@ -19,8 +19,8 @@ class Answering(Protocol):
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """As every ASGI application."""
 
-    def answer(self, scope: Scope, receive: Receive) -> Awaitable[Reply | None]:
-        """The answer to a request."""
+    def answer(self, scope: Scope, receive: Receive, body: bytes | None = None) -> Awaitable[Reply | None]:
+        """The answer to a request; `body` is there where all of it has arrived."""
 
 
 def in_one_piece(app: Answering) -> Asgi:
@@ -34,9 +34,10 @@ def in_one_piece(app: Answering) -> Asgi:
         if scope["type"] != "http":
             await app(scope, receive, send)
             return
-        reply = await app.answer(scope, receive)
+        cycle = cast("RequestResponseCycle", send.__self__)  # type: ignore[attr-defined]
+        arrived = not (cycle.more_body or cycle.disconnected or cycle.waiting_for_100_continue)
+        reply = await app.answer(scope, receive, bytes(cycle.body) if arrived else None)
         if reply is not None:
-            cycle = cast("RequestResponseCycle", send.__self__)  # type: ignore[attr-defined]
             if cycle.flow.write_paused and not cycle.disconnected:
                 await cycle.flow.drain()
             _write(cycle, reply)
