@@ -12,6 +12,7 @@ from hourpass.core.grant import Grant, GrantRef, generation_tag
 from hourpass.jose import (
     MAX_TOKEN_LENGTH,
     AccessClaims,
+    OpenedRefreshToken,
     RefreshTokens,
     SigningKeyPair,
     decode_segment,
@@ -69,7 +70,8 @@ def test_any_generation_can_be_minted_again_at_any_time(generation):
     first, again = (minted(ring(), generation, issued_at=at) for at in (100, 150))
 
     assert first != again
-    assert ring().open(first, 200) == ring().open(again, 200) == (REF, generation, generation_tag(SEED, generation))
+    opened = OpenedRefreshToken(REF, generation, generation_tag(SEED, generation))
+    assert ring().open(first, 200) == ring().open(again, 200) == opened
 
 
 def test_a_refresh_token_begins_like_the_source_s_and_says_what_it_must():

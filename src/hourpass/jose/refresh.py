@@ -2,7 +2,6 @@
 
 import hmac
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 import msgspec
 from cryptography.hazmat.primitives import hashes
@@ -30,7 +29,7 @@ class _RefreshClaims(msgspec.Struct, frozen=True):
 _decode_refresh = msgspec.json.Decoder(_RefreshClaims).decode
 
 
-class OpenedRefreshToken(NamedTuple):
+class OpenedRefreshToken(msgspec.Struct, frozen=True):
     """A refresh token whose signature is proven.
 
     The tag is to be compared with the grant's row before anything else.

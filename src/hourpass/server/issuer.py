@@ -114,7 +114,8 @@ class Issuer:
             if client_id is not None or wish != NO_WISH:
                 await self._require_refreshable(opened, wish, client_id)
             answer, pair = await self.ledger.refresh(
-                Refreshing(*opened, address, now), lambda answer: (answer, self._refreshed(answer, wish, now))
+                Refreshing(opened.ref, opened.generation, opened.tag, address, now),
+                lambda answer: (answer, self._refreshed(answer, wish, now)),
             )
         except InvalidGrant as error:
             self.counts[f"refresh_{error.reason}"] += 1
@@ -137,9 +138,9 @@ class Issuer:
 
     def _refreshed(self, answer: Refreshed, wish: Wish, now: int) -> TokenPair | None:
         """The pair that a decision grants, None where it grants none."""
-        decision, key, _ = answer
-        if isinstance(decision, (Rotate, Burst, Retry)) and key is not None:
-            return self._pair(decision.grant, key, wish, now)
+        decision = answer.decision
+        if isinstance(decision, (Rotate, Burst, Retry)) and answer.key is not None:
+            return self._pair(decision.grant, answer.key, wish, now)
         return None
 
     def _pair(self, grant: Grant, key: ApiKey, wish: Wish, now: int) -> TokenPair:

@@ -7,8 +7,8 @@ thread whole, and each further connection carries one more at the same time. Oth
 """
 
 import asyncio
+import os
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
@@ -36,6 +36,8 @@ PATIENCE = 6.0
 after it still shorter than a client waits."""
 
 T = TypeVar("T")
+
+_give_way = getattr(os, "sched_yield", lambda: None)
 
 
 class _Entry(msgspec.Struct, frozen=True):
@@ -224,8 +226,7 @@ class Ledger:
             self._start()
 
     def _answer(self, lane: _Lane, batch: list[_Entry], results: list[Any]) -> None:
-        for entry, result in zip(batch, results, strict=True):
-            _resolve(entry.future, result)
+        _resolve(batch, results)
         self._done(lane)
 
     def _fail(self, lane: _Lane, batch: list[_Entry], error: Exception) -> None:
@@ -233,8 +234,7 @@ class Ledger:
         if isinstance(error, Unreachable):
             # Whoever waits behind these would wait for the same in vain.
             batch = batch + [self._entries.popleft() for _ in range(len(self._entries))]
-        for entry in batch:
-            _resolve(entry.future, error)
+        _resolve(batch, [error] * len(batch))
         self._done(lane)
 
     # A batch of a local store: the statements in the loop, waiting in the thread.
@@ -265,10 +265,10 @@ class Ledger:
             return
         results: list[Any] = []
         lane.hand(lambda: self._commit(lane, batch, results))
-        # Lets go of the interpreter, which the thread needs to get as far as the disk; signatures do not let go of it.
-        time.sleep(0)
+        # The thread needs the interpreter to get as far as the disk, and signatures do not let go of it.
+        _give_way()
         # While the disk is at work: by the time it is done, most or all of the answers are made.
-        results += [_finished(entry, answer) for entry, answer in zip(batch, answers, strict=True)]
+        results += _finished(batch, answers)
 
     def _commit(self, lane: _Lane, batch: list[_Entry], results: list[Any]) -> Callable[[], None]:
         try:
@@ -300,7 +300,7 @@ class Ledger:
         except Exception as error:
             failure = error
             return lambda: self._fail(lane, batch, failure)
-        return lambda: self._answer(lane, batch, [*map(_finished, batch, answers)])
+        return lambda: self._answer(lane, batch, _finished(batch, answers))
 
     # Work of other kinds.
 
@@ -314,8 +314,7 @@ class Ledger:
                 outcomes.append(error)
 
         def deliver() -> None:
-            for job, outcome in zip(jobs, outcomes, strict=True):
-                _resolve(job.future, outcome)
+            _resolve(jobs, outcomes)
             self._done(lane)
 
         return deliver
@@ -337,21 +336,27 @@ def _attempt(lane: _Lane, job: _Job, given_up: dict[bool, StorageUnavailable]) -
     return result
 
 
-def _resolve(future: "asyncio.Future[Any]", outcome: Any) -> None:
-    """Tell a caller, if he is still there."""
-    if future.done():
-        return
-    if isinstance(outcome, Exception):
-        future.set_exception(outcome)
-    else:
-        future.set_result(outcome)
+def _resolve(callers: Sequence[_Entry | _Job], outcomes: Sequence[Any]) -> None:
+    """Tell the callers who are still there."""
+    for caller, outcome in zip(callers, outcomes, strict=True):
+        future = caller.future
+        if future.done():
+            continue
+        if isinstance(outcome, Exception):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)
 
 
-def _finished(entry: _Entry, answer: Any) -> Any:
-    """What the caller will get, an exception included. No answer is made for a caller who has left."""
-    if isinstance(answer, Exception) or entry.future.done():
-        return answer
-    try:
-        return entry.finish(answer)
-    except Exception as error:
-        return error
+def _finished(batch: list[_Entry], answers: list[Any]) -> list[Any]:
+    """What the callers will get, exceptions included. No answer is made for a caller who has left."""
+    finished = []
+    for entry, answer in zip(batch, answers, strict=True):
+        if isinstance(answer, Exception) or entry.future.done():
+            finished.append(answer)
+            continue
+        try:
+            finished.append(entry.finish(answer))
+        except Exception as error:
+            finished.append(error)
+    return finished

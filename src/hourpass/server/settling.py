@@ -8,7 +8,7 @@ import hmac
 import threading
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -45,7 +45,7 @@ class Opening(msgspec.Struct, frozen=True):
     now: int
 
 
-class Refreshing(NamedTuple):
+class Refreshing(msgspec.Struct, frozen=True):
     """A proven refresh token: its grant, generation and tag, and from where and when it was presented."""
 
     ref: GrantRef
@@ -55,7 +55,7 @@ class Refreshing(NamedTuple):
     now: int
 
 
-class Refreshed(NamedTuple):
+class Refreshed(msgspec.Struct, frozen=True):
     """The decision, with the key of the grant, and the revocation that a replay caused."""
 
     decision: Decision
@@ -194,10 +194,11 @@ class Settling:
                 answer = answers[i] = self._decide(store, keys, state.get(asked.ref), asked)
                 if isinstance(answer.decision, (Rotate, Replay)):  # a union would take thrice as long
                     state[asked.ref] = answer.decision.grant
+            # Both are in the order of `before`: assigning to a key leaves it in its place.
             rotated = [
-                (before[ref].generation, grant)
-                for ref, grant in state.items()
-                if grant.generation != before[ref].generation
+                (was.generation, grant)
+                for was, grant in zip(before.values(), state.values(), strict=True)
+                if grant.generation != was.generation
             ]
             lost = store.save_rotations(rotated) if rotated else ()
             undecided = [i for i in undecided if refreshings[i].ref in lost] if lost else ()
@@ -232,7 +233,7 @@ class Settling:
             return answer
         events.append((asked.now, audit.RefreshReplayed(*ids)))
         until = asked.now + self._policy.revocation_lifetime
-        return answer._replace(revocation=store.add_revocation("grant", grant.grant_id.hex(), until))
+        return Refreshed(answer.decision, answer.key, store.add_revocation("grant", grant.grant_id.hex(), until))
 
 
 def _key(store: Store, keys: Keys, key_id: str) -> ApiKey | None:
