@@ -40,6 +40,7 @@ async def test_an_unchanged_set_is_304_without_a_body(http):
     again = await http.get(PATH, headers={"if-none-match": first.headers["etag"]})
 
     assert (again.status_code, again.content) == (304, b"")
+    assert "content-length" not in again.headers  # it would be that of the whole set (RFC 9110 §8.6)
     assert again.headers["etag"] == first.headers["etag"]
     assert again.headers["cache-control"] == first.headers["cache-control"]
 

@@ -18,8 +18,8 @@ Headers = list[tuple[bytes, bytes]]
 
 
 UNSIZED = (204, 304)
-"""Answers without a content length: these never have a body, and the second's would be that of another (RFC 9110 §8.6).
-"""
+"""Answers without a content length (RFC 9110 §8.6): a 204 must have none, and a 304's would be that of the answer which
+it spares."""
 
 
 class Reply(NamedTuple):
