@@ -11,7 +11,6 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeVar, cast
 
 import msgspec
@@ -37,8 +36,6 @@ after it still shorter than a client waits."""
 
 T = TypeVar("T")
 
-_give_way = getattr(os, "sched_yield", lambda: None)
-
 
 class _Entry(msgspec.Struct, frozen=True):
     asked: Opening | Refreshing
@@ -53,21 +50,36 @@ class _Job(NamedTuple):
 
 
 class _Lane:
-    """One store with the thread that may use it. What is handed to the thread returns what the loop is to do next."""
+    """One store with the thread that may use it. What is handed to the thread returns what the loop is to do next.
+
+    Each wakes the other through a pipe, because to write to one lets go of the interpreter: whoever is woken can run at
+    once. A queue's lock would wake the thread while the loop still holds the interpreter, and back.
+    """
 
     def __init__(self, store: Store, loop: asyncio.AbstractEventLoop) -> None:
         self.store = store
         self.watch: asyncio.TimerHandle | None = None
         self._loop = loop
-        self._handed: SimpleQueue[Callable[[], Callable[[], None]] | None] = SimpleQueue()
-        self.hand = self._handed.put
+        self._handed: deque[Callable[[], Callable[[], None]]] = deque()
+        self._returned: deque[Callable[[], None]] = deque()
+        self._thread_wakes, self._wake_thread = os.pipe()
+        self._loop_wakes, self._wake_loop = os.pipe()
+        loop.add_reader(self._loop_wakes, self._on_return)
         self._thread = threading.Thread(target=self._main, name="hourpass-ledger", daemon=True)
         self._thread.start()
 
+    def hand(self, task: Callable[[], Callable[[], None]]) -> None:
+        self._handed.append(task)
+        os.write(self._wake_thread, b"!")
+
     def _main(self) -> None:
-        while (task := self._handed.get()) is not None:
-            self._loop.call_soon_threadsafe(task())
-            task = None
+        while os.read(self._thread_wakes, 1):
+            self._returned.append(self._handed.popleft()())
+            os.write(self._wake_loop, b"!")
+
+    def _on_return(self) -> None:
+        os.read(self._loop_wakes, 1)
+        self._returned.popleft()()
 
     def begin(self, job: _Job) -> None:
         if job.reads:
@@ -76,8 +88,11 @@ class _Lane:
             self.store.begin(wait=True)
 
     async def close(self) -> None:
-        self._handed.put(None)
+        os.close(self._wake_thread)
         await asyncio.to_thread(self._thread.join)
+        self._loop.remove_reader(self._loop_wakes)
+        for end in (self._thread_wakes, self._loop_wakes, self._wake_loop):
+            os.close(end)
 
 
 class Ledger:
@@ -161,8 +176,8 @@ class Ledger:
         self._closing = True
         while len(self._idle) < len(self._lanes) or self._entries or self._jobs:
             await asyncio.sleep(0.005)
-        for lane in self._lanes:
-            await lane.close()
+        while self._lanes:
+            await self._lanes.pop().close()
 
     def _job(self, work: Callable[[Store], T], *, reads: bool) -> "asyncio.Future[T]":
         future: asyncio.Future[T] = self._loop.create_future()
@@ -265,8 +280,6 @@ class Ledger:
             return
         results: list[Any] = []
         lane.hand(lambda: self._commit(lane, batch, results))
-        # The thread needs the interpreter to get as far as the disk, and signatures do not let go of it.
-        _give_way()
         # While the disk is at work: by the time it is done, most or all of the answers are made.
         results += _finished(batch, answers)
 
