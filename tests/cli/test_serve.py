@@ -16,7 +16,12 @@ from tests.conftest import HOURPASS
         (("--port", "65536"), "port (from flag): wants a whole number from 0 to 65535"),
         (("--retry-window", "301"), "retry_window (from flag)"),
         (("--access-token-lifetime", "0"), "access_token_lifetime (from flag)"),
-        (("--workers", "2"), "workers (from flag)"),
+        (("--workers", "0"), "workers (from flag): wants a whole number from 1 to 256"),
+        (("--workers", "2"), "workers: more than one needs a PostgreSQL database"),
+        (
+            ("--workers", "2", "--database", "postgresql://h/d", "--admin-listen", "127.0.0.1:65535"),
+            "admin_listen: each worker takes a port of its own",
+        ),
         (("--http-server", "apache"), "http_server (from flag): wants one of uvicorn, granian"),
         (("--signing-algorithm", "none"), "signing_algorithm (from flag)"),
         (("--issuer", "ftp://x"), "issuer (from flag)"),

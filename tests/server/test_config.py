@@ -190,6 +190,7 @@ WRONG = [
     ("port", "1e3"),
     ("port", ""),
     ("port", True),
+    ("workers", "0"),
     ("workers", "2"),
     ("access_token_lifetime", "0"),
     ("access_token_lifetime", "1 h"),

@@ -48,7 +48,11 @@ class Settings:
     admin_listen: str = _setting(
         "127.0.0.1:3601", parsing.listen, "HOST:PORT of health and metrics, away from the public; off for none"
     )
-    workers: int = _setting(1, parsing.whole(1, 1), "worker processes; one, as SQLite has one writer")
+    workers: int = _setting(
+        1,
+        parsing.whole(1, 256),
+        "worker processes on one port; more than one on PostgreSQL only, SQLite has one writer",
+    )
     http_server: str = _setting(
         "uvicorn", parsing.one_of("uvicorn", "granian"), "the HTTP server that runs the application"
     )
@@ -122,6 +126,13 @@ class Settings:
     def shares_database(self) -> bool:
         """Whether the database is a server, which other nodes may use, too."""
         return self.database_url is not None and self.database_url.startswith("postgresql://")
+
+    def of_worker(self, number: int) -> "Settings":
+        """A worker's settings: its admin listener, which says how this one is, has a port of its own."""
+        host, _, port = self.admin_listen.rpartition(":")
+        if self.admin_listen == "off" or port == "0":
+            return self
+        return dataclasses.replace(self, admin_listen=f"{host}:{int(port) + number}")
 
     def policy(self) -> Policy:
         """The durations that the rules need, in milliseconds."""
@@ -253,6 +264,11 @@ def _check(settings: Settings) -> None:
         raise ConfigurationError(
             "database_url: this version knows sqlite:PATH only, besides postgresql://USER@HOST/NAME"
         )
+    if settings.workers > 1:
+        if not settings.shares_database:
+            raise ConfigurationError("workers: more than one needs a PostgreSQL database, as SQLite has one writer")
+        if settings.admin_listen != "off" and int(settings.admin_listen.rpartition(":")[2]) + settings.workers > 65_536:
+            raise ConfigurationError("admin_listen: each worker takes a port of its own, and there are not so many")
     if settings.absolute_lifetime < settings.access_token_lifetime:
         raise ConfigurationError("absolute_lifetime: a grant cannot end before its first access token does")
     if not all("\x21" <= letter <= "\x7e" for letter in settings.audience or ""):

@@ -31,6 +31,7 @@ from hourpass.server.signing_keys import SigningKeys
 from hourpass.server.store import SharedStore, Store
 from hourpass.server.telemetry import configure_logging, render_metrics
 from hourpass.server.verification import Verification
+from hourpass.server.workers import run_workers
 
 OBSERVE_EVERY = 0.25
 """Seconds between looks at what other processes changed; a revocation has to count within one."""
@@ -215,7 +216,7 @@ def serve(
     wrap: Callable[[App], Asgi] = lambda app: app,
     ready: Callable[[Settings], None] = lambda settings: None,
 ) -> None:
-    """Serve until TERM or INT, then drain.
+    """Serve until TERM or INT, then drain; with more than one worker, in as many processes.
 
     `wrap` may put another application around ours; `ready` is told when it listens.
 
@@ -223,26 +224,49 @@ def serve(
         ConfigurationError: where it cannot start.
     """
     configure_logging(settings.log_format, colours=not environ.get("NO_COLOR"))
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, environ, wrap, ready))
+    listener = _listen(settings.host, settings.port)
+    settings = dataclasses.replace(settings, port=listener.getsockname()[1])
+    if settings.http_server == "granian":
+        listener.close()  # it binds by itself, and lets its siblings do so, too
+
+    def work(settings: Settings, ready: Callable[[], None], parent: int | None = None) -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(settings, listener, environ, wrap, ready, parent))
+
+    try:
+        if settings.workers == 1:
+            work(settings, lambda: ready(settings))
+        else:
+            run_workers(
+                settings.workers,
+                lambda worker, listens: work(settings.of_worker(worker.number), listens, worker.parent),
+                lambda: ready(settings),
+            )
+    finally:
+        listener.close()
 
 
 async def _serve(
-    settings: Settings, environ: Mapping[str, str], wrap: Callable[[App], Asgi], ready: Callable[[Settings], None]
+    settings: Settings,
+    listener: socket.socket,
+    environ: Mapping[str, str],
+    wrap: Callable[[App], Asgi],
+    ready: Callable[[], None],
+    parent: int | None,
 ) -> None:
-    listener = _listen(settings.host, settings.port)
-    settings = dataclasses.replace(settings, port=listener.getsockname()[1])
     app = create_app(settings, environ=environ)
     told_to_stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
+        loop.add_signal_handler(number, told_to_stop.set)
+    if parent is not None:
+        loop.add_reader(parent, told_to_stop.set)
     try:
         await app.start()
         carriers: list[Carrier] = []
         if settings.http_server == "granian":
             from hourpass.server.granian import Granian
 
-            listener.close()
             carriers.append(Granian(wrap(app), settings))
         else:
             carriers.append(Uvicorn(wrap(app), listener, settings))
@@ -257,7 +281,7 @@ async def _serve(
         gc.set_threshold(GC_THRESHOLD)
         where = {"url": app.issuer.url, "port": settings.port, "http_server": settings.http_server}
         log.info("listening", extra=where)
-        ready(settings)
+        ready()
         await told_to_stop.wait()
         app.draining = True
         app.issuer.verification.feed.close()
@@ -265,7 +289,6 @@ async def _serve(
         await asyncio.gather(*(carrier.drain() for carrier in carriers))
     finally:
         await app.stop()
-        listener.close()
     log.info("stopped")
 
 

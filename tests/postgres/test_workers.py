@@ -1,0 +1,128 @@
+"""`hourpass serve --workers`: processes on one port, each a node of its own, that end and begin as one server."""
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+import httpx2
+import pytest
+from tests.conftest import free_port, run_command
+from tests.e2e.conftest import PLAIN
+from tests.postgres.test_kills import crowd_on, lost, require_nothing_lost, until_refreshed
+
+
+def worker_pids(server) -> list[int]:
+    parent = server.process.pid
+    return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+
+
+def until(condition, seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def free_ports(count: int) -> int:
+    """The first of so many ports in a row that nobody has."""
+    while True:
+        first = free_port()
+        try:
+            for port in range(first, first + count):
+                socket.create_server(("127.0.0.1", port)).close()
+        except (OSError, OverflowError):
+            continue
+        return first
+
+
+def exchanges_by_worker(first: int, count: int) -> list[int]:
+    """How many exchanges each worker has counted, as its own admin listener says."""
+    told = [httpx2.get(f"http://127.0.0.1:{first + number}/metrics", **PLAIN).text for number in range(count)]
+    lines = [next(line for line in each.splitlines() if line.startswith("hourpass_exchanges_total")) for each in told]
+    return [int(float(line.split()[1])) for line in lines]
+
+
+@pytest.mark.parametrize("http_server", ["uvicorn", "granian"])
+def test_workers_share_the_port_and_each_tells_its_own_metrics(nodes, http_server):
+    admin = free_ports(2)
+    server = nodes.start(workers=2, admin_listen=f"127.0.0.1:{admin}", http_server=http_server)
+    api_key = nodes.create_key()["api_key"]
+    until(lambda: server.log.read_text().count('"listening"') == 2)
+    assert len(worker_pids(server)) == 2
+
+    asked = 0
+    while not all(exchanges_by_worker(admin, 2)):
+        # Each on a connection of its own: who accepts it is not for us to say.
+        httpx2.post(f"{server.url}/auth/api-key", json={"apiKey": api_key}, **PLAIN).raise_for_status()
+        asked += 1
+        assert asked < 200
+
+    assert sum(exchanges_by_worker(admin, 2)) == asked
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["TERM", "Ctrl-C"])
+def test_being_told_to_stop_drains_every_worker_and_is_a_success(nodes, number):
+    server = nodes.start(workers=2)
+    until(lambda: server.log.read_text().count('"listening"') == 2)
+    workers = worker_pids(server)
+
+    server.process.send_signal(number)
+
+    assert server.process.wait(30) == 0
+    assert not any(map(is_running, workers))
+    log = server.log.read_text()
+    assert log.count('"stopped"') == 2
+    assert "Traceback" not in log
+
+
+def test_workers_end_when_their_parent_is_killed(nodes):
+    server = nodes.start(workers=2)
+    until(lambda: server.log.read_text().count('"listening"') == 2)
+    workers = worker_pids(server)
+
+    server.kill()
+
+    until(lambda: not any(map(is_running, workers)))
+    assert server.log.read_text().count('"stopped"') == 2
+
+
+def test_a_worker_that_does_not_start_is_a_failure_in_words_and_leaves_nothing_running(database, tmp_path):
+    admin = free_ports(2)
+    flags = ("--workers", "2", "--admin-listen", f"127.0.0.1:{admin}", "--port", "0", "--database", database.url)
+
+    with socket.create_server(("127.0.0.1", admin + 1)):
+        result = run_command("serve", *flags, "--data", str(tmp_path / "data"), check=False)
+
+    assert result.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{admin + 1}: Address already in use" in result.stderr
+    assert "hourpass: a worker did not start; see above" in result.stderr
+    socket.create_server(("127.0.0.1", admin)).close()
+
+
+@pytest.mark.anyio
+async def test_a_worker_that_is_killed_is_replaced_and_nothing_acknowledged_is_lost(nodes):
+    server = nodes.start(workers=2)
+
+    async with crowd_on(nodes, clients=16, pause=0.01) as crowd:
+        for enough in (100, 200, 300):
+            await until_refreshed(crowd, enough)
+            before = worker_pids(server)
+            os.kill(before[0], signal.SIGKILL)
+            await asyncio.to_thread(
+                until, lambda before=before: len(worker_pids(server)) == 2 and before[0] not in worker_pids(server)
+            )
+
+    require_nothing_lost(nodes, crowd)
+    assert lost(crowd) >= 1
+    assert server.log.read_text().count('"a worker ended"') == 3
