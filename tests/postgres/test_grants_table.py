@@ -1,6 +1,7 @@
 """How grants lie in the database: a rotation stays on its page, touches no index, and finds its row by the key."""
 
 import os
+import re
 import time
 
 from tests.postgres.conftest import NOW
@@ -8,6 +9,7 @@ from tests.postgres.conftest import NOW
 from hourpass.core.grant import GrantRef, decide_refresh, new_grant_id, open_grant
 from hourpass.core.policy import HOUR, Policy
 from hourpass.server.ledger import BATCH_LIMIT
+from hourpass.server.store.statements import load_queries
 
 POLICY = Policy()
 GRANTS = 2_048
@@ -79,3 +81,21 @@ def test_a_batch_looks_each_row_up_by_its_key_however_little_the_planner_knows(d
     store.commit()
 
     assert counted(database, "seq_tup_read, idx_scan") == (0, 401)
+
+
+WITHOUT_A_KEY = {"find_grant"}
+"""An operator who has nothing but a grant's id asks everywhere."""
+
+NAMES_THE_KEY = re.compile(
+    r"where (g\.)?key_id = |where \(?key_id(, grant_id\))? > |on g\.key_id = |insert into \w+ \((grant_id, )?key_id,"
+)
+
+
+def test_every_statement_on_grants_and_keys_names_the_key_by_which_they_could_be_spread():
+    """A shard would then hold a key with all its grants, and no statement need look at two of them."""
+    on_either = {name for name, sql in load_queries("postgres").items() if re.search(r"\b(grants|api_keys)\b", sql)}
+
+    named = {name for name in on_either if NAMES_THE_KEY.search(" ".join(load_queries("postgres")[name].split()))}
+
+    assert {"grants", "add_grants", "rotate_grants", "revoke_grant", "key", "add_key", "expiries_page"} <= named
+    assert on_either - named == WITHOUT_A_KEY
