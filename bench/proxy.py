@@ -2,8 +2,8 @@
 
 A trivial endpoint on hourpass's own HTTP server takes part, too: what that leaves is the most that hourpass could.
 
-The file that operators get (deploy/proxies/nginx), without TLS. Everything but the load shares one core, so the ratio
-of the rates is what hourpass leaves of the transport's ceiling.
+The file that operators get (deploy/proxies/nginx), without TLS. Everything but the load shares one core; what a page
+costs is the CPU time of all of them together: the nginx in front, whoever verifies, and the API behind.
 """
 
 import contextlib
@@ -70,9 +70,14 @@ class Nginx(Server):
         settings = f"daemon off; master_process off; pid {folder}/{name}.pid; error_log stderr crit;"
         super().__init__(name, [nginx_binary(), "-p", folder, "-c", config, "-e", "stderr", "-g", settings], port)
 
-    def page(self, seconds, connections, access_token):
+    def page(self, seconds, connections, access_token, behind):
+        """Load a page, with `cpu_us` of this nginx and all servers behind it."""
         headers = {"authorization": f"Bearer {access_token}"}
-        return self.load(seconds, connections, method="GET", path="/videos", headers=headers)
+        before = sum(server.cpu_seconds() for server in behind)
+        figures = self.load(seconds, connections, method="GET", path="/videos", headers=headers)
+        spent = sum(server.cpu_seconds() for server in behind) - before
+        figures["cpu_us"] += spent / figures["requests"] * 1e6
+        return figures
 
 
 def forward_auth(folder, http_server, connections, seconds, rounds, interleaved):
@@ -99,8 +104,10 @@ def forward_auth(folder, http_server, connections, seconds, rounds, interleaved)
         return interleaved(
             rounds,
             {
-                "nginx, hourpass": lambda: before_hourpass.page(seconds, connections, access_token),
-                "nginx, trivial": lambda: before_trivial.page(seconds, connections, access_token),
-                "nginx, constant": lambda: before_constant.page(seconds, connections, access_token),
+                "nginx, hourpass": lambda: before_hourpass.page(
+                    seconds, connections, access_token, [hourpass, constant]
+                ),
+                "nginx, trivial": lambda: before_trivial.page(seconds, connections, access_token, [trivial, constant]),
+                "nginx, constant": lambda: before_constant.page(seconds, connections, access_token, [constant]),
             },
         )

@@ -26,10 +26,14 @@ REPLIES = {
     "/unavailable": Reply(503, [(b"retry-after", b"1")]),
     "/big": Reply(200, [], BIG),
 }
+REPLIES["/at-once"] = REPLIES["/nothing"]
 
 
 class Application:
     """Answers by path; reads the body that was announced."""
+
+    def answer_at_once(self, scope):
+        return REPLIES["/nothing"] if scope["path"] == "/at-once" else None
 
     async def answer(self, scope, receive, body=None):
         if any(name == b"content-length" for name, _ in scope["headers"]):
@@ -88,6 +92,19 @@ CONVERSATIONS = {
     "a client of HTTP/1.0": [request("/json", version="1.0", close=False)],
     "a request with a body": [request("/json", b"content-length: 4", method="POST") + b"body"],
     "two requests, one after the other": [request("/json", close=False), request("/refused")],
+    "an answer that waits for nothing": [request("/at-once")],
+    "one to a head": [request("/at-once", method="HEAD")],
+    "one to a client of HTTP/1.0": [request("/at-once", version="1.0", close=False)],
+    "one that does not wait for the body": [
+        request("/at-once", b"content-length: 4", method="POST", close=False) + b"body",
+        request("/json"),
+    ],
+    "one behind others, and before them": [
+        request("/at-once", close=False),
+        request("/json", close=False),
+        request("/at-once", close=False),
+        request("/refused"),
+    ],
     "three at once, one of them with a body": [
         request("/nothing", close=False),
         request("/json", b"content-length: 4", method="POST", close=False) + b"body",
@@ -114,6 +131,37 @@ async def test_head_and_body_leave_together():
 
     assert packet.startswith(b"HTTP/1.1 200 OK\r\n")
     assert packet.endswith(b'\r\n\r\n{"ok":true}')
+
+
+async def test_what_can_be_answered_at_once_needs_no_task():
+    class Waiting(Application):
+        async def answer(self, scope, receive, body=None):
+            raise AssertionError
+
+    async with carried(Waiting()) as (_, port):
+        (packet,) = await told(port, request("/at-once"))
+
+    assert packet.startswith(b"HTTP/1.1 204 No Content\r\n")
+
+
+async def test_of_requests_that_come_together_only_the_first_is_answered_at_once():
+    """Whoever sends thousands in one packet takes turns with other clients; none is too many behind a slow one."""
+    tasks = 0
+
+    class Counting(Application):
+        async def answer(self, scope, receive, body=None):
+            nonlocal tasks
+            tasks += 1
+            return await super().answer(scope, receive, body)
+
+    async with carried(Counting()) as (_, port):
+        answers = b"".join(await told(port, *[request("/at-once", close=False)] * 100, request("/at-once")))
+        assert tasks >= 90  # a packet may be read in pieces
+        slow = [request("/json", close=False), *[request("/at-once", close=False)] * 3_000, request("/at-once")]
+        behind = b"".join(await told(port, *slow))
+
+    assert answers.count(b"HTTP/1.1 204 ") == 101
+    assert behind.count(b"HTTP/1.1 204 ") == 3_001
 
 
 async def test_a_client_that_waits_for_100_is_told_to_go_on_once():

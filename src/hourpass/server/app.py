@@ -135,6 +135,17 @@ class App:
             return reply._replace(headers=[*reply.headers, *self._cors(request)])
         return reply
 
+    def answer_at_once(self, scope: Scope) -> Reply | None:
+        """The answer where it can be said without waiting, as forward auth can of a token; None for all else."""
+        if scope["path"] != VERIFY or self._issuer is None:
+            return None
+        request = Request(scope, _nothing_more, self.clock(), self._body_limit, self._trusted_proxies)
+        try:
+            return forward_auth.verify_at_once(self._issuer, request, self._realm)
+        except Exception as error:  # noqa: BLE001 - as in `answer`
+            self._report(self, VERIFY, error)
+            return problem(error)
+
     async def authorize(self, scope: Scope, wanted: str) -> Reply:
         """What forward auth answers about a request: 204 with the identity headers, or the refusal to send.
 
@@ -145,7 +156,7 @@ class App:
         request = Request(asked, _nothing_more, self.clock(), self._body_limit, self._trusted_proxies)
         try:
             return await forward_auth.verify(self._issuer or await self.start(), request, self._realm)
-        except Exception as error:  # noqa: BLE001 - as in `__call__`
+        except Exception as error:  # noqa: BLE001 - as in `answer`
             self._report(self, scope["path"], error)
             return problem(error)
 

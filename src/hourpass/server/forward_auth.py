@@ -18,6 +18,27 @@ async def verify(issuer: Issuer, request: Request, realm: str) -> Reply:
     Raises:
         InvalidRequest: where the proxy's own query is broken. Unavailable: where nothing can be said for now.
     """
+    found = _judge(issuer, request, realm)
+    if not isinstance(found, Basic):
+        return found
+    try:
+        wanted = _scopes_of(request.query())
+        key = await issuer.verify_api_key(found.unverified_user, request.address(), request.now, wanted)
+    except (InvalidCredentials, InsufficientScope) as error:
+        return challenge(error, realm)
+    return _key_identity(key)
+
+
+def verify_at_once(issuer: Issuer, request: Request, realm: str) -> Reply | None:
+    """The same, which for a token waits for nothing; None where an API key came, which may have to be looked up.
+
+    Raises as `verify` does.
+    """
+    found = _judge(issuer, request, realm)
+    return None if isinstance(found, Basic) else found
+
+
+def _judge(issuer: Issuer, request: Request, realm: str) -> Reply | Basic:
     value: bytes | None = None
     try:
         for name, content in request.headers:
@@ -35,11 +56,11 @@ async def verify(issuer: Issuer, request: Request, realm: str) -> Reply:
         match parse_authorization(value):
             case Bearer(token):
                 return _token_identity(issuer.verification.verify(token, request.now, wanted))
-            case Basic(user, _):
-                return _key_identity(await issuer.verify_api_key(user, request.address(), request.now, wanted))
+            case Basic() as key:
+                return key
             case None:
                 return challenge(None, realm)
-    except (InvalidToken, InvalidCredentials, InsufficientScope) as error:
+    except (InvalidToken, InsufficientScope) as error:
         return challenge(error, realm)
 
 

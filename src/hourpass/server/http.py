@@ -38,10 +38,14 @@ class Uvicorn:
         self._listener = listener
         self._timeout = settings.request_timeout
         self._drain_timeout = settings.drain_timeout
+        limit = settings.header_limit
+        application, protocol = app, guarded(limit)
+        if isinstance(app, Answering):
+            application, protocol = in_one_piece(app), guarded(limit, app.answer_at_once)
         self._server = _UvicornServer(
             uvicorn.Config(
-                in_one_piece(app) if isinstance(app, Answering) else app,
-                http=guarded(settings.header_limit),
+                application,
+                http=protocol,
                 interface="asgi3",
                 ws="none",
                 lifespan="off",

@@ -1,8 +1,8 @@
-"""Uvicorn's HTTP/1.1 protocol, with what it lacks: limits on a request, and answers in one piece."""
+"""Uvicorn's HTTP/1.1 protocol, with what it lacks: limits on a request, answers in one piece, and at once."""
 
 import asyncio
 import re
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Protocol, cast, runtime_checkable
@@ -21,6 +21,9 @@ class Answering(Protocol):
 
     def answer(self, scope: Scope, receive: Receive, body: bytes | None = None) -> Awaitable[Reply | None]:
         """The answer to a request; `body` is there where all of it has arrived."""
+
+    def answer_at_once(self, scope: Scope) -> Reply | None:
+        """The answer where it can be said without waiting, whatever the body."""
 
 
 def in_one_piece(app: Answering) -> Asgi:
@@ -76,6 +79,7 @@ def _lines(*headers: tuple[bytes, bytes]) -> bytes:
 
 
 _NEVER = float("inf")
+_start_task = HttpToolsProtocol._start_asgi_task  # noqa: SLF001 - it is ours to extend
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -89,6 +93,7 @@ class GuardedProtocol(HttpToolsProtocol):
     """
 
     header_limit = 0
+    answer_at_once: Callable[[Scope], Reply | None]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -96,8 +101,10 @@ class GuardedProtocol(HttpToolsProtocol):
         self.idle_since = _NEVER
         self._header_bytes = 0
         self._in_headers = True
+        self._at_once = True
 
     def data_received(self, data: bytes) -> None:
+        self._at_once = True
         if self.waiting_since is _NEVER:
             self.waiting_since = self.loop.time()
             self.idle_since = _NEVER
@@ -126,6 +133,19 @@ class GuardedProtocol(HttpToolsProtocol):
                 return
         HttpToolsProtocol.on_headers_complete(self)
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Answer at once what can be, without a task; of requests that came together only the first.
+
+        The others take turns with other clients'.
+        """
+        may = self._at_once and not cycle.flow.write_paused
+        reply = self.answer_at_once(cast("Scope", cycle.scope)) if may else None
+        if reply is None:
+            _start_task(self, cycle, app)
+        else:
+            self._at_once = False
+            _write(cycle, reply)
+
     def on_body(self, body: bytes) -> None:
         if not self.transport.is_closing():
             HttpToolsProtocol.on_body(self, body)
@@ -145,7 +165,7 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         self.flow.resume_reading()
         if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+            _start_task(self, *self.pipeline.pop())
         elif self.waiting_since is _NEVER:
             self.idle_since = self.loop.time()
 
@@ -179,6 +199,9 @@ def problem_body(status: int) -> bytes:
     return b'{"type":"about:blank","title":"%b","name":"","status":%d}' % (HTTPStatus(status).phrase.encode(), status)
 
 
-def guarded(header_limit: int) -> type[asyncio.Protocol]:
+def guarded(
+    header_limit: int, answer_at_once: Callable[[Scope], Reply | None] = lambda scope: None
+) -> type[asyncio.Protocol]:
     """The protocol with its limit in bytes: uvicorn makes one for each connection, and passes no settings of ours."""
-    return type("GuardedProtocol", (GuardedProtocol,), {"header_limit": header_limit})
+    members = {"header_limit": header_limit, "answer_at_once": staticmethod(answer_at_once)}
+    return type("GuardedProtocol", (GuardedProtocol,), members)
