@@ -24,6 +24,10 @@ DEFAULT_SERVER = "uvicorn"
 """The budgets are for what people get; the other server's figures are shown beside them."""
 
 
+STARTS = 4
+"""How often the servers behind nginx are started for a row: the same one costs some per cent more or less each time."""
+
+
 class Parts:
     """The parts of the limit, timed by a process of their own whenever it is their turn."""
 
@@ -146,8 +150,11 @@ def behind_nginx(options, work, raw):
         for connections in (16, 64):
             where = f"{http_server}, {connections} connections"
             print(f"nginx before {where}", file=sys.stderr)
-            folder = work / f"nginx-{http_server}-{connections}"
-            figures = forward_auth(folder, http_server, connections, options.seconds, options.rounds, interleaved)
+            figures = {}
+            for start in range(STARTS):
+                folder, rounds = work / f"nginx-{http_server}-{connections}-{start}", -(-options.rounds // STARTS)
+                of_start = forward_auth(folder, http_server, connections, options.seconds, rounds, interleaved)
+                figures = {name: figures.get(name, []) + more for name, more in of_start.items()}
             raw[f"nginx, {where}"] = figures
             hourpass, constant = figures["nginx, hourpass"], figures["nginx, constant"]
             name = f"nginx auth_request, a page: constant / hourpass ({where})"

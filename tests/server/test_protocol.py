@@ -99,6 +99,18 @@ CONVERSATIONS = {
         request("/at-once", b"content-length: 4", method="POST", close=False) + b"body",
         request("/json"),
     ],
+    "one with a body that nobody asked for": [
+        request("/at-once", b"content-length: 4", close=False) + b"body",
+        request("/json"),
+    ],
+    "one whose client asked to go on first": [
+        request("/at-once", b"content-length: 4", b"expect: 100-continue", method="POST") + b"body"
+    ],
+    "one with a query, and one with a fragment": [
+        request("/at-once?scope=a", close=False),
+        request("/at-once#a", close=False),
+        request("/refused"),
+    ],
     "one behind others, and before them": [
         request("/at-once", close=False),
         request("/json", close=False),
@@ -133,15 +145,23 @@ async def test_head_and_body_leave_together():
     assert packet.endswith(b'\r\n\r\n{"ok":true}')
 
 
-async def test_what_can_be_answered_at_once_needs_no_task():
+async def test_what_can_be_answered_at_once_needs_no_task_and_leaves_the_connection_idle():
     class Waiting(Application):
         async def answer(self, scope, receive, body=None):
             raise AssertionError
 
-    async with carried(Waiting()) as (_, port):
-        (packet,) = await told(port, request("/at-once"))
+    async with carried(Waiting()) as (carrier, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(2):
+            writer.write(request("/at-once", close=False))
+            answer = await reader.readuntil(b"\r\n\r\n")
+            assert answer.startswith(b"HTTP/1.1 204 No Content\r\n")
+        connection = await the_connection(carrier)
 
-    assert packet.startswith(b"HTTP/1.1 204 No Content\r\n")
+        carrier.close_overdue(connection.idle_since + KEEP_ALIVE + 0.001)
+
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+        writer.close()
 
 
 async def test_of_requests_that_come_together_only_the_first_is_answered_at_once():

@@ -52,18 +52,20 @@ def _write(cycle: RequestResponseCycle, reply: Reply) -> None:
     """Write a whole answer, as `RequestResponseCycle.send` writes the parts of one."""
     if cycle.disconnected:
         return
-    status, headers, body = reply
-    head = STATUS_LINE[status] + _lines(*cycle.default_headers) + _lines(*headers)
-    if status not in UNSIZED:
-        head += b"content-length: %d\r\n" % len(body)
-    head += b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"
+    head = _head(reply, cycle.default_headers) + (b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
     cycle.waiting_for_100_continue = False
     cycle.response_started = cycle.response_complete = True
-    cycle.transport.write(head if cycle.scope["method"] == "HEAD" else head + body)
+    cycle.transport.write(head if cycle.scope["method"] == "HEAD" else head + reply.body)
     cycle.message_event.set()
     if not cycle.keep_alive:
         cycle.transport.close()
     cycle.on_response()
+
+
+def _head(reply: Reply, default_headers: list[tuple[bytes, bytes]]) -> bytes:
+    """An answer's first lines, but for what ends them."""
+    head = STATUS_LINE[reply.status] + _lines(*default_headers) + _lines(*reply.headers)
+    return head if reply.status in UNSIZED else head + b"content-length: %d\r\n" % len(reply.body)
 
 
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -79,7 +81,6 @@ def _lines(*headers: tuple[bytes, bytes]) -> bytes:
 
 
 _NEVER = float("inf")
-_start_task = HttpToolsProtocol._start_asgi_task  # noqa: SLF001 - it is ours to extend
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -101,10 +102,11 @@ class GuardedProtocol(HttpToolsProtocol):
         self.idle_since = _NEVER
         self._header_bytes = 0
         self._in_headers = True
-        self._at_once = True
+        self._first = True
+        self._answered = False
 
     def data_received(self, data: bytes) -> None:
-        self._at_once = True
+        self._first = True
         if self.waiting_since is _NEVER:
             self.waiting_since = self.loop.time()
             self.idle_since = _NEVER
@@ -120,6 +122,7 @@ class GuardedProtocol(HttpToolsProtocol):
             # A request that began in the packet in which the one before it ended.
             self.waiting_since = self.loop.time()
         self._in_headers = True
+        self._answered = False
         HttpToolsProtocol.on_message_begin(self)
 
     def on_headers_complete(self) -> None:
@@ -131,29 +134,47 @@ class GuardedProtocol(HttpToolsProtocol):
             if size > self.header_limit:
                 self._refuse(431)
                 return
-        HttpToolsProtocol.on_headers_complete(self)
+        if self._first and self.parser.get_method() == b"GET":
+            # Of requests that came together the others take turns with other clients'.
+            self._first = False
+            self._answered = self._answers_at_once()
+        if not self._answered:
+            HttpToolsProtocol.on_headers_complete(self)
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        """Answer at once what can be, without a task; of requests that came together only the first.
-
-        The others take turns with other clients'.
-        """
-        may = self._at_once and not cycle.flow.write_paused
-        reply = self.answer_at_once(cast("Scope", cycle.scope)) if may else None
+    def _answers_at_once(self) -> bool:
+        """Answer a plain request before uvicorn makes a cycle and a task of it, where that can be done."""
+        parser = self.parser
+        before: RequestResponseCycle | None = self.cycle
+        if (
+            not (before is None or before.response_complete)
+            or parser.get_http_version() != "1.1"
+            or not parser.should_keep_alive()
+            or parser.should_upgrade()
+            or self.expect_100_continue
+            or self.flow.write_paused
+            or b"#" in self.url
+        ):
+            return False
+        path, _, query = self.url.partition(b"?")
+        scope = cast("Scope", self.scope)
+        scope.update(method="GET", path=path.decode("latin-1"), raw_path=path, query_string=query)
+        reply = self.answer_at_once(scope)
         if reply is None:
-            _start_task(self, cycle, app)
-        else:
-            self._at_once = False
-            _write(cycle, reply)
+            return False
+        self.server_state.total_requests += 1
+        self.transport.write(_head(reply, self.server_state.default_headers) + b"\r\n" + reply.body)
+        return True
 
     def on_body(self, body: bytes) -> None:
-        if not self.transport.is_closing():
+        if not (self._answered or self.transport.is_closing()):
             HttpToolsProtocol.on_body(self, body)
 
     def on_message_complete(self) -> None:
         self.waiting_since = _NEVER
         self._in_headers = True
-        if not self.transport.is_closing():
+        if self._answered:
+            self.idle_since = self.loop.time()
+        elif not self.transport.is_closing():
             if self.cycle.response_complete:
                 self.idle_since = self.loop.time()  # the answer did not wait for all of the request
             HttpToolsProtocol.on_message_complete(self)
@@ -165,7 +186,7 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         self.flow.resume_reading()
         if self.pipeline:
-            _start_task(self, *self.pipeline.pop())
+            self._start_asgi_task(*self.pipeline.pop())
         elif self.waiting_since is _NEVER:
             self.idle_since = self.loop.time()
 
