@@ -164,6 +164,15 @@ async def test_what_can_be_answered_at_once_needs_no_task_and_leaves_the_connect
         writer.close()
 
 
+async def test_nothing_is_answered_behind_a_refusal():
+    too_large = request("/json", b"x-header: " + b"x" * 9_000, close=False)
+    async with carried(Application(), header_limit=8_192) as (_, port):
+        answer = b"".join(await told(port, too_large, request("/at-once", close=False)))
+
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
 async def test_of_requests_that_come_together_only_the_first_is_answered_at_once():
     """Whoever sends thousands in one packet takes turns with other clients; none is too many behind a slow one."""
     tasks = 0

@@ -152,6 +152,7 @@ class GuardedProtocol(HttpToolsProtocol):
             or parser.should_upgrade()
             or self.expect_100_continue
             or self.flow.write_paused
+            or self.transport.is_closing()
             or b"#" in self.url
         ):
             return False
