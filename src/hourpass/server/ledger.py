@@ -7,8 +7,6 @@ thread whole, and each further connection carries one more at the same time. Oth
 """
 
 import asyncio
-import os
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
@@ -19,6 +17,7 @@ from hourpass.core.api_key import ApiKey
 from hourpass.core.errors import StorageUnavailable
 from hourpass.core.grant import Grant
 from hourpass.core.policy import Policy
+from hourpass.server.lane import Lane
 from hourpass.server.settling import Opened, Opening, Refreshed, Refreshing, Settling
 from hourpass.server.store import Control, SharedStore, Store, Unreachable, persist
 
@@ -49,52 +48,6 @@ class _Job(NamedTuple):
     future: "asyncio.Future[Any]"
 
 
-class _Lane:
-    """One store with the thread that may use it. What is handed to the thread returns what the loop is to do next.
-
-    Each wakes the other through a pipe, because to write to one lets go of the interpreter: whoever is woken can run at
-    once. A queue's lock would wake the thread while the loop still holds the interpreter, and back.
-    """
-
-    def __init__(self, store: Store, loop: asyncio.AbstractEventLoop) -> None:
-        self.store = store
-        self.watch: asyncio.TimerHandle | None = None
-        self._loop = loop
-        self._handed: deque[Callable[[], Callable[[], None]]] = deque()
-        self._returned: deque[Callable[[], None]] = deque()
-        self._thread_wakes, self._wake_thread = os.pipe()
-        self._loop_wakes, self._wake_loop = os.pipe()
-        loop.add_reader(self._loop_wakes, self._on_return)
-        self._thread = threading.Thread(target=self._main, name="hourpass-ledger", daemon=True)
-        self._thread.start()
-
-    def hand(self, task: Callable[[], Callable[[], None]]) -> None:
-        self._handed.append(task)
-        os.write(self._wake_thread, b"!")
-
-    def _main(self) -> None:
-        while os.read(self._thread_wakes, 1):
-            self._returned.append(self._handed.popleft()())
-            os.write(self._wake_loop, b"!")
-
-    def _on_return(self) -> None:
-        os.read(self._loop_wakes, 1)
-        self._returned.popleft()()
-
-    def begin(self, job: _Job) -> None:
-        if job.reads:
-            self.store.begin_reading()
-        else:
-            self.store.begin(wait=True)
-
-    async def close(self) -> None:
-        os.close(self._wake_thread)
-        await asyncio.to_thread(self._thread.join)
-        self._loop.remove_reader(self._loop_wakes)
-        for end in (self._thread_wakes, self._loop_wakes, self._wake_loop):
-            os.close(end)
-
-
 class Ledger:
     """Group commit in front of one database. Belongs to one event loop.
 
@@ -118,7 +71,7 @@ class Ledger:
         self._entries: deque[_Entry] = deque()
         self._jobs: deque[_Job] = deque()
         self._loop = asyncio.get_running_loop()
-        self._lanes = [_Lane(each, self._loop) for each in (store, *others)]
+        self._lanes = [Lane(each, self._loop) for each in (store, *others)]
         self._idle = list(self._lanes)
         self._turning = False
         self._gathered = 0
@@ -232,7 +185,7 @@ class Ledger:
         if self._entries or self._jobs:
             self._start()
 
-    def _done(self, lane: _Lane) -> None:
+    def _done(self, lane: Lane) -> None:
         if lane.watch is not None:
             lane.watch.cancel()
             lane.watch = None
@@ -240,11 +193,11 @@ class Ledger:
         if self._entries or self._jobs:
             self._start()
 
-    def _answer(self, lane: _Lane, batch: list[_Entry], results: list[Any]) -> None:
+    def _answer(self, lane: Lane, batch: list[_Entry], results: list[Any]) -> None:
         _resolve(batch, results)
         self._done(lane)
 
-    def _fail(self, lane: _Lane, batch: list[_Entry], error: Exception) -> None:
+    def _fail(self, lane: Lane, batch: list[_Entry], error: Exception) -> None:
         self._settling.distrust()
         if isinstance(error, Unreachable):
             # Whoever waits behind these would wait for the same in vain.
@@ -254,7 +207,7 @@ class Ledger:
 
     # A batch of a local store: the statements in the loop, waiting in the thread.
 
-    def _begin(self, lane: _Lane, batch: list[_Entry]) -> None:
+    def _begin(self, lane: Lane, batch: list[_Entry]) -> None:
         try:
             if lane.store.begin(wait=False):
                 self._apply(lane, batch)
@@ -263,7 +216,7 @@ class Ledger:
         except StorageUnavailable as error:
             self._fail(lane, batch, error)
 
-    def _begin_waiting(self, lane: _Lane, batch: list[_Entry]) -> Callable[[], None]:
+    def _begin_waiting(self, lane: Lane, batch: list[_Entry]) -> Callable[[], None]:
         try:
             lane.store.begin(wait=True)
         except Exception as error:
@@ -271,7 +224,7 @@ class Ledger:
             return lambda: self._fail(lane, batch, failure)
         return lambda: self._apply(lane, batch)
 
-    def _apply(self, lane: _Lane, batch: list[_Entry]) -> None:
+    def _apply(self, lane: Lane, batch: list[_Entry]) -> None:
         try:
             answers = self._settling.settle(lane.store, [entry.asked for entry in batch])
         except Exception as error:
@@ -283,7 +236,7 @@ class Ledger:
         # While the disk is at work: by the time it is done, most or all of the answers are made.
         results += _finished(batch, answers)
 
-    def _commit(self, lane: _Lane, batch: list[_Entry], results: list[Any]) -> Callable[[], None]:
+    def _commit(self, lane: Lane, batch: list[_Entry], results: list[Any]) -> Callable[[], None]:
         try:
             lane.store.commit()
         except Exception as error:
@@ -294,12 +247,12 @@ class Ledger:
 
     # A batch of a remote store: all of it in the thread.
 
-    def _watch(self, lane: _Lane) -> None:
+    def _watch(self, lane: Lane) -> None:
         if self._remote:
             store = cast("SharedStore", lane.store)
             lane.watch = self._loop.call_later(self._patience, store.interrupt)
 
-    def _run_batch(self, lane: _Lane, batch: list[_Entry]) -> Callable[[], None]:
+    def _run_batch(self, lane: Lane, batch: list[_Entry]) -> Callable[[], None]:
         asked = [entry.asked for entry in batch]
 
         def attempt() -> list[Any]:
@@ -317,7 +270,7 @@ class Ledger:
 
     # Work of other kinds.
 
-    def _run_jobs(self, lane: _Lane, jobs: list[_Job]) -> Callable[[], None]:
+    def _run_jobs(self, lane: Lane, jobs: list[_Job]) -> Callable[[], None]:
         outcomes: list[Any] = []
         given_up: dict[bool, StorageUnavailable] = {}
         for job in jobs:
@@ -333,12 +286,12 @@ class Ledger:
         return deliver
 
 
-def _attempt(lane: _Lane, job: _Job, given_up: dict[bool, StorageUnavailable]) -> Any:
+def _attempt(lane: Lane, job: _Job, given_up: dict[bool, StorageUnavailable]) -> Any:
     """One job in its transaction. What kind of transaction could not begin is not waited for again this turn."""
     if job.reads in given_up:
         raise given_up[job.reads]
     try:
-        lane.begin(job)
+        lane.begin(reads=job.reads)
     except StorageUnavailable as error:
         given_up[job.reads] = error
         if isinstance(error, Unreachable):
