@@ -300,8 +300,10 @@ class SqliteStore(Reading):
             # The long part first, beside the writers; what is left for the part that makes them wait is small.
             pages, copied = self._maintenance.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
             # Where somebody reads an old moment, such as a copy under way, not all could be copied: a later turn can.
-            if pages >= LOG_BOUND and copied == pages:
-                self._maintenance.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
+            if copied == pages:
+                self._log_pages = 0  # nothing to do until the next commit says how much there is
+                if pages >= LOG_BOUND:
+                    self._maintenance.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
 
     def fold(self) -> None:
         """Put all into the one file, which can then be moved and be read where nothing can be written."""
