@@ -11,6 +11,7 @@ import os
 import random
 import signal
 import socket
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import cast
@@ -26,6 +27,7 @@ from hourpass.server.config import Settings, load
 from hourpass.server.http import Carrier, Uvicorn, bind
 from hourpass.server.issuer import Issuer
 from hourpass.server.ledger import Ledger
+from hourpass.server.limited_log import LimitedLog
 from hourpass.server.opening import default_data, make_data_folder, open_secrets, open_store, wall_clock
 from hourpass.server.signing_keys import SigningKeys
 from hourpass.server.store import SharedStore, Store
@@ -51,6 +53,9 @@ CONNECTIONS = 2
 GC_THRESHOLD = 20_000
 """Objects between two collections of the young ones; a request leaves no cycles behind."""
 
+UNAVAILABLE = "unavailable"
+"""What is logged of an answer with 503, and of background work that met the same trouble."""
+
 log = logging.getLogger("hourpass")
 
 
@@ -64,6 +69,7 @@ class _Running:
         self._node = os.urandom(8).hex()
         self._lock: FileLock | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._limited = LimitedLog(log, time.monotonic)
 
     async def start(self, app: App) -> Issuer:
         settings, now = self._settings, self._clock()
@@ -119,13 +125,26 @@ class _Running:
             await asyncio.sleep(every * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, not a secret
             try:
                 await work()
+            except Unavailable as error:
+                self._limited.trouble(UNAVAILABLE, work=name, detail=error.detail)
             except HourpassError as error:
-                log.warning("background work failed", extra={"work": name, "detail": error.detail})
-            except Exception:
-                log.exception("background work failed", extra={"work": name})
+                self._limited.trouble("background work failed", name, detail=error.detail)
+            except Exception as error:  # noqa: BLE001 - background work is done again, whatever failed
+                self._limited.trouble("background work failed", level=logging.ERROR, error=error, work=name)
+            self._limited.look()
+
+    def report(self, app: App, path: str, error: Exception) -> None:
+        """Log what is ours to mend. Refusals are the callers' business and only counted."""
+        if isinstance(error, Unavailable):
+            app.counts["unavailable"] += 1
+            self._limited.trouble(UNAVAILABLE, path=path, detail=error.detail)
+        elif not isinstance(error, Refused):
+            app.counts["failure"] += 1
+            self._limited.trouble("failed", level=logging.ERROR, error=error, path=path)
 
     async def _observe(self) -> None:
         await self._issuer.verification.observe(self._clock())
+        self._limited.over(UNAVAILABLE, "storage recovered")
 
     async def _maintain(self) -> None:
         await asyncio.to_thread(self._stores[0].maintain)
@@ -170,17 +189,7 @@ def create_app(
     if settings is None:
         settings, _ = load({}, environ, default_data(environ))
     running = _Running(settings, environ, clock)
-    return App(settings, clock, running.start, running.stop, _report)
-
-
-def _report(app: App, path: str, error: Exception) -> None:
-    """Log what is ours to mend. Refusals are the callers' business and only counted."""
-    if isinstance(error, Unavailable):
-        app.counts["unavailable"] += 1
-        log.warning("unavailable", extra={"path": path, "detail": error.detail})
-    elif not isinstance(error, Refused):
-        app.counts["failure"] += 1
-        log.error("failed", extra={"path": path}, exc_info=error)
+    return App(settings, clock, running.start, running.stop, running.report)
 
 
 class AdminApp:
