@@ -57,13 +57,17 @@ class ServerProcess:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._environment = environment
+        self._program: dict[str, str] = {}
         self._flags = {"data": data, "port": self.port, "admin-listen": "off", **flags}
 
     def start(self) -> "ServerProcess":
         flags = [part for name, value in self._flags.items() for part in (f"--{name}", str(value))]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [HOURPASS, "serve", *flags], stdout=log, stderr=log, env=clean_environment(**self._environment)
+                [HOURPASS, "serve", *flags],
+                stdout=log,
+                stderr=log,
+                env=clean_environment(**self._environment, **self._program),
             )
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
@@ -88,6 +92,12 @@ class ServerProcess:
 
     def restart(self) -> "ServerProcess":
         return self.start()
+
+    def replace(self, program: dict[str, str]) -> None:
+        """Drain, and start as another program: one that these variables of the environment choose."""
+        assert self.stop() == 0
+        self._program = program
+        self.start()
 
     def command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Another `hourpass` command on the same data folder, in a process of its own."""

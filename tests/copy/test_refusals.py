@@ -61,10 +61,12 @@ def test_a_schema_that_is_behind_is_migrated_by_its_operator_first(pair, which):
         copy(source, target, NOW)
 
 
+@pytest.mark.parametrize("oldest", ["1", "9999"], ids=["that it can live with", "that it cannot live with"])
 @pytest.mark.parametrize("which", ["source", "target"])
-def test_a_schema_that_is_ahead_needs_a_newer_program(pair, which):
+def test_a_schema_that_is_ahead_needs_a_newer_program(pair, which, oldest):
+    """What a newer program added, this one would leave out."""
     source, target = fill(pair.source), pair.target.connect()
-    getattr(pair, which).rows("insert into migrations values ('9999_from_the_future', 'checksum', 1)")
+    getattr(pair, which).rows(f"insert into migrations values ('9999_from_the_future', 'checksum', 1, {oldest})")
 
     with pytest.raises(ConfigurationError, match="newer than this program: it has migration 9999_from_the_future"):
         copy(source, target, NOW)

@@ -9,7 +9,8 @@ import pytest
 
 from hourpass.core.errors import ConfigurationError, StorageUnavailable
 from hourpass.server.store.sqlite import SqliteStore
-from hourpass.server.store.statements import load_migrations
+from hourpass.server.store.statements import Applied, Migration, checksum, compare, load_migrations
+from hourpass.server.store.tables import TABLES
 
 NOW = 1_800_000_000_000
 
@@ -48,6 +49,64 @@ def schema(path) -> list[tuple]:
 
 
 NAMES = [name for name, _ in load_migrations("sqlite")]
+TABLE_NAMES = ("control", *(table.name for table in TABLES))
+FROM_THE_FUTURE = "insert into migrations (name, checksum, applied_at) values ('9999_from_the_future', 'checksum', 1)"
+
+
+# What a migration states: the oldest program that can live with it.
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgres"])
+def test_every_migration_after_the_first_states_the_oldest_program_that_can_live_with_it(dialect):
+    for position, migration in enumerate(load_migrations(dialect)[1:], start=2):
+        assert migration.sql.startswith("-- oldest: ")
+        assert 1 <= migration.oldest <= position
+
+
+@pytest.mark.parametrize(
+    ("first_line", "oldest"),
+    [("-- oldest: 0001", 1), ("-- oldest: 0041", 41), ("-- A comment.", 42), ("-- oldest: one", 42), ("", 42)],
+)
+def test_without_such_a_line_older_programs_cannot_live_with_a_migration(first_line, oldest):
+    assert Migration("0042_more", f"{first_line}\ncreate table more (a integer);\n").oldest == oldest
+
+
+LEVEL = len(NAMES)
+OURS = [Applied(name, checksum(sql), None) for name, sql in load_migrations("sqlite")]
+
+
+@pytest.mark.parametrize("oldest", range(1, LEVEL + 1))
+def test_a_program_lives_with_newer_migrations_that_state_it_or_an_older_one(oldest):
+    newer = [Applied("9998_more", "checksum", oldest), Applied("9999_most", "checksum", oldest)]
+
+    assert compare("sqlite", [*newer, *OURS]) == ([], ["9998_more", "9999_most"])
+
+
+@pytest.mark.parametrize("oldest", [LEVEL + 1, 9_999, None])
+def test_a_program_does_not_live_with_a_migration_that_needs_a_newer_one_or_states_none(oldest):
+    newer = [Applied("9998_more", "checksum", oldest), Applied("9999_most", "checksum", 1)]
+
+    with pytest.raises(ConfigurationError, match="newer than this program: it has migration 9998_more"):
+        compare("sqlite", [*OURS, *newer])
+
+
+def test_what_a_migration_states_is_recorded_with_it(connect, path):
+    connect().migrate(NOW)
+
+    assert rows(path, "select name, oldest from migrations order by name") == [
+        (migration.name, migration.oldest) for migration in load_migrations("sqlite")
+    ]
+
+
+def test_a_table_that_recorded_nothing_of_it_is_added_to_with_the_next_migration(connect, path):
+    connect().migrate(NOW)
+    rows(path, "alter table migrations drop column oldest")
+    assert connect().newer_migrations() == connect().migrate(NOW) == []
+
+    rows(path, "delete from migrations; " + "".join(f"drop table {name}; " for name in TABLE_NAMES))
+
+    assert connect().migrate(NOW) == NAMES
+    assert rows(path, "select count(oldest) from migrations") == [(len(NAMES),)]
 
 
 def test_migrations_are_numbered_without_gaps():
@@ -122,10 +181,10 @@ def test_a_migration_that_was_altered_after_it_was_applied_is_refused(connect, p
     "ask", [lambda store: store.migrate(NOW), SqliteStore.pending_migrations], ids=["apply", "ask"]
 )
 def test_a_database_that_is_newer_than_the_program_is_refused(connect, path, ask):
-    """An older program does not know what it would break."""
+    """An older program does not know what it would break, unless the migration states it."""
     store = connect()
     store.migrate(NOW)
-    rows(path, "insert into migrations values ('9999_from_the_future', 'checksum', 1)")
+    rows(path, FROM_THE_FUTURE)
 
     with pytest.raises(ConfigurationError, match="newer than this program: it has migration 9999_from_the_future"):
         ask(store)
@@ -134,7 +193,7 @@ def test_a_database_that_is_newer_than_the_program_is_refused(connect, path, ask
 def test_a_refusal_leaves_the_database_free(connect, path):
     store = connect()
     store.migrate(NOW)
-    rows(path, "insert into migrations values ('9999_from_the_future', 'checksum', 1)")
+    rows(path, FROM_THE_FUTURE)
     with pytest.raises(ConfigurationError):
         store.migrate(NOW)
 

@@ -11,8 +11,11 @@ from tests.postgres.conftest import LocalNode
 
 from hourpass.core.errors import ConfigurationError, InvalidToken
 from hourpass.core.grant import GrantRef
+from hourpass.server.store.statements import load_migrations
 from hourpass.server.store.tables import TABLES
 from hourpass.testing import Clock
+
+LEVEL = len(load_migrations("sqlite"))
 
 pytestmark = pytest.mark.anyio
 
@@ -41,13 +44,13 @@ class Node:
         await self.node.app.start()
         self.desk = Desk(self.node, self.clock)
 
-    def newer_program_migrates(self) -> None:
-        """A column in every table, a table, and the note that it was done."""
+    def newer_program_migrates(self, oldest: int = LEVEL) -> None:
+        """A column in every table, a table, and the note that it was done, with the oldest program for it."""
         for table in TABLES:
             self._database.rows(f"alter table {table.name} add column newer integer")
             self._database.rows(f"alter table {table.name} add column newest integer not null default 7")
         self._database.rows("create table newer (a integer)")
-        self._database.rows("insert into migrations values ('9999_from_the_future', 'checksum', 1)")
+        self._database.rows(f"insert into migrations values ('9999_from_the_future', 'checksum', 1, {oldest})")
 
 
 @pytest.fixture
@@ -87,9 +90,30 @@ async def test_a_running_node_revokes_prunes_and_looks_up_under_a_newer_schema(r
     assert running.node.pruned == 2
 
 
-async def test_a_node_of_this_version_does_not_start_on_a_newer_schema(running, database, tmp_path):
+async def test_a_node_of_this_version_starts_and_serves_on_a_newer_schema_that_it_can_live_with(
+    running, database, tmp_path
+):
+    """A crash during a rolling upgrade, or a way back."""
+    key = await running.desk.create_key()
+    pair = await running.desk.exchange(key.api_key)
+    running.newer_program_migrates(oldest=LEVEL)
+    await running.node.app.stop()
+
+    other = Node(database, tmp_path / "other")
+    await other.start()
+
+    try:
+        assert other.desk.verify(await other.desk.refresh(pair))
+        assert other.desk.verify(await other.desk.exchange(key.api_key))
+        assert set((await other.node.app.readiness(other.clock())).values()) == {"ok"}
+    finally:
+        await other.node.app.stop()
+        await running.start()
+
+
+async def test_a_node_of_this_version_does_not_start_on_a_schema_that_needs_a_newer_one(running, database, tmp_path):
     """It runs on what it knew when it started; a start is the time to say no."""
-    running.newer_program_migrates()
+    running.newer_program_migrates(oldest=LEVEL + 1)
 
     with pytest.raises(ConfigurationError, match="newer than this program"):
         await Node(database, tmp_path / "other").start()

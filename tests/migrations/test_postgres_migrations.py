@@ -110,10 +110,38 @@ def test_a_migration_that_was_altered_after_it_was_applied_is_refused(database, 
 def test_a_database_that_is_newer_than_the_program_is_refused(database, ask):
     store = database.connect()
     store.migrate(NOW)
-    database.rows("insert into migrations values ('9999_from_the_future', 'checksum', 1)")
+    database.rows("insert into migrations (name, checksum, applied_at) values ('9999_from_the_future', 'checksum', 1)")
 
     with pytest.raises(ConfigurationError, match="newer than this program: it has migration 9999_from_the_future"):
         ask(store)
+
+
+def test_a_newer_migration_that_states_this_program_or_an_older_one_is_lived_with(database):
+    store = database.connect()
+    store.migrate(NOW)
+    database.rows("insert into migrations values ('9999_from_the_future', 'checksum', 1, %s)", len(NAMES))
+
+    assert store.migrate(NOW) == store.pending_migrations() == []
+    assert store.newer_migrations() == ["9999_from_the_future"]
+
+    database.rows("update migrations set oldest = %s where name = '9999_from_the_future'", len(NAMES) + 1)
+    with pytest.raises(ConfigurationError, match="newer than this program"):
+        store.newer_migrations()
+
+
+def test_a_table_that_recorded_no_oldest_program_is_added_to_with_the_next_migration(database):
+    store = database.connect()
+    store.migrate(NOW)
+    database.rows("alter table migrations drop column oldest")
+    assert store.newer_migrations() == store.migrate(NOW) == []
+
+    database.rows("drop schema public cascade; create schema public")
+    database.rows('create table migrations (name text collate "C" primary key, checksum text, applied_at bigint)')
+
+    assert store.migrate(NOW) == NAMES
+    assert database.rows("select name, oldest from migrations order by name") == [
+        (migration.name, migration.oldest) for migration in load_migrations("postgres")
+    ]
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(database):

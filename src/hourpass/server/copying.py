@@ -87,6 +87,9 @@ def _require_schemas(source: Store, target: Store, now: int) -> None:
     for name, store in (("source", source), ("target", target)):
         if behind := store.pending_migrations():
             raise ConfigurationError(f"the {name} is behind this program ({', '.join(behind)}): migrate it first")
+        if ahead := store.newer_migrations():
+            # This program can live with them. It does not know what they added, and a copy would lack it.
+            raise ConfigurationError(f"the {name} is newer than this program: it has migration {ahead[-1]}")
 
 
 def _require_opens(master: MasterKey, store: Store) -> None:

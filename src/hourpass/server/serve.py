@@ -86,6 +86,8 @@ class _Running:
             if settings.shares_database:
                 self._stores += [open_store(settings) for _ in range(CONNECTIONS - 1)]
             master, secrets = open_secrets(store, settings, self._environ, now, serving=True)
+            if newer := store.newer_migrations():
+                log.info("the database is newer than this program", extra={"migrations": newer})
             store.begin_reading()
             signing_keys = SigningKeys(store.signing_keys(), master, settings.policy())
             numbered_since = cast("SharedStore", store).numbered_since() if settings.shares_database else None

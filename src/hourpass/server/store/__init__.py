@@ -207,11 +207,14 @@ class Store(Protocol):
         """Bring the schema up to date; the names of the migrations that were applied.
 
         Raises:
-            ConfigurationError: where the database is newer than this program, or an applied migration was altered.
+            ConfigurationError: if this program is too old for the database, or an applied migration was altered.
         """
 
     def pending_migrations(self) -> list[str]:
-        """The names of the migrations that are still to be applied."""
+        """The names of the migrations that are still to be applied. Raises as `migrate`."""
+
+    def newer_migrations(self) -> list[str]:
+        """The names of a newer program's migrations, with which this one can live. Raises as `migrate`."""
 
     def maintain(self) -> None:
         """Work that belongs beside the transactions, such as checkpoints. Runs in a thread of its own."""

@@ -21,7 +21,7 @@ from hourpass.server.store import (
 )
 from hourpass.server.store.postgres_connection import PostgresConnection
 from hourpass.server.store.reading import Reading, pack, read_grant
-from hourpass.server.store.statements import checksum, load_migrations, unapplied
+from hourpass.server.store.statements import Applied, Compared, Migration, checksum, compare
 from hourpass.server.store.tables import Table
 
 _encode = msgspec.json.Encoder().encode
@@ -153,7 +153,7 @@ class PostgresStore(PostgresConnection, Reading):
     def migrate(self, now: int) -> list[str]:
         """Apply what is missing, all in one transaction; of several at once, the others wait."""
 
-        def work() -> list[tuple[str, str]]:
+        def work() -> list[Migration]:
             self._start("begin; set local lock_timeout = 60000; set local statement_timeout = 0")
             try:
                 self._execute(_MAKE_MIGRATIONS)
@@ -163,10 +163,14 @@ class PostgresStore(PostgresConnection, Reading):
             self._execute("lock table migrations in exclusive mode")
             # A change to a table waits for whoever reads it, and all who come later wait for the change: not for long.
             self._execute("set local lock_timeout = 2000")
-            pending = self._pending()
-            for name, sql in pending:
-                self._execute(sql)
-                self._execute("insert into migrations values (%s, %s, %s)", (name, checksum(sql), now))
+            self._execute("alter table migrations add column if not exists oldest bigint")
+            pending = self._compare().pending
+            for each in pending:
+                self._execute(each.sql)
+                self._execute(
+                    "insert into migrations (name, checksum, applied_at, oldest) values (%s, %s, %s, %s)",
+                    (each.name, checksum(each.sql), now, each.oldest),
+                )
             self._run("begin_numbering", now)
             self.commit()
             return pending
@@ -176,14 +180,19 @@ class PostgresStore(PostgresConnection, Reading):
 
     def pending_migrations(self) -> list[str]:
         """What `migrate` would apply."""
-        return [name for name, _ in (self._pending() if self.is_migrated() else load_migrations("postgres"))]
+        return [name for name, _ in self._compare().pending]
+
+    def newer_migrations(self) -> list[str]:
+        """What a newer program applied."""
+        return self._compare().newer
 
     def is_migrated(self) -> bool:
         """Whether `migrate` was ever here."""
         return self._execute("select to_regclass('migrations')::text").fetchone() != (None,)
 
-    def _pending(self) -> list[tuple[str, str]]:
-        return unapplied("postgres", dict(self._execute("select name, checksum from migrations").fetchall()))
+    def _compare(self) -> Compared:
+        rows = self._execute(_APPLIED).fetchall() if self.is_migrated() else []
+        return compare("postgres", [Applied(*row) for row in rows])
 
     def maintain(self) -> None:
         """Nothing: the database server looks after itself."""
@@ -191,8 +200,11 @@ class PostgresStore(PostgresConnection, Reading):
 
 _MAKE_MIGRATIONS = """
 create table if not exists migrations
-(name text collate "C" primary key, checksum text not null, applied_at bigint not null)
+(name text collate "C" primary key, checksum text not null, applied_at bigint not null, oldest bigint)
 """
+
+_APPLIED = "select name, checksum, (to_jsonb(m) ->> 'oldest')::bigint from migrations m"
+"""As JSON, because a table that an earlier program made has no such column."""
 
 
 def _columns(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:

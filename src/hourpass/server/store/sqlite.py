@@ -23,7 +23,7 @@ from hourpass.server.store import (
     StoredSigningKey,
 )
 from hourpass.server.store.reading import Reading, pack, read_grant
-from hourpass.server.store.statements import checksum, load_migrations, load_queries, unapplied
+from hourpass.server.store.statements import Applied, Compared, checksum, compare, load_queries
 from hourpass.server.store.tables import Table
 
 LOG_WORTH_COPYING = 1_024
@@ -262,31 +262,49 @@ class SqliteStore(Reading):
             try:
                 self._execute(
                     "create table if not exists migrations "
-                    "(name text primary key, checksum text not null, applied_at integer not null) strict"
+                    "(name text primary key, checksum text not null, applied_at integer not null, oldest integer) "
+                    "strict"
                 )
-                pending = self._pending()
-                for name, sql in pending:
-                    self._execute(sql)
-                    self._execute("insert into migrations values (?, ?, ?)", (name, checksum(sql), now))
+                pending = self._compare().pending
+                if pending and not self._records_oldest():
+                    self._execute("alter table migrations add column oldest integer")
+                for each in pending:
+                    self._execute(each.sql)
+                    self._execute(
+                        "insert into migrations (name, checksum, applied_at, oldest) values (?, ?, ?, ?)",
+                        (each.name, checksum(each.sql), now, each.oldest),
+                    )
                 self._execute("commit")
             except BaseException:
                 self.rollback()
                 raise
-        return [name for name, _ in pending]
+        return [each.name for each in pending]
 
     def pending_migrations(self) -> list[str]:
         """What `migrate` would apply."""
         with _storage_errors():
-            return [name for name, _ in (self._pending() if self.is_migrated() else load_migrations("sqlite"))]
+            return [name for name, _ in self._compare().pending]
+
+    def newer_migrations(self) -> list[str]:
+        """What a newer program applied."""
+        with _storage_errors():
+            return self._compare().newer
 
     def is_migrated(self) -> bool:
         """Whether `migrate` was ever here."""
         with _storage_errors():
             return bool(self._execute("select 1 from sqlite_schema where name = 'migrations'").fetchall())
 
-    def _pending(self) -> list[tuple[str, str]]:
-        rows: list[Row] = self._execute("select name, checksum from migrations").fetchall()
-        return unapplied("sqlite", dict(rows))
+    def _compare(self) -> Compared:
+        if not self.is_migrated():
+            return compare("sqlite", [])
+        oldest = "oldest" if self._records_oldest() else "null"
+        rows: list[Row] = self._execute(f"select name, checksum, {oldest} from migrations").fetchall()  # noqa: S608
+        return compare("sqlite", [Applied(*row) for row in rows])
+
+    def _records_oldest(self) -> bool:
+        """Whether the table was made, or added to, by a program that records what each migration states."""
+        return bool(self._execute("select 1 from pragma_table_info('migrations') where name = 'oldest'").fetchall())
 
     def maintain(self) -> None:
         """Copy the log into the database file, and start the log over where it has grown past its bound."""
