@@ -45,6 +45,10 @@ async def test_every_series_is_there_from_the_start(server):
         "hourpass_credentials_refused_total": "0.0",
         "hourpass_grants_closed_total": "0.0",
         "hourpass_grants_pruned_total": "0.0",
+        **{
+            f'hourpass_connections_refused_total{{kind="{kind}"}}': "0.0"
+            for kind in ("malformed", "headers_too_large", "body_too_large", "slow", "unread", "too_many")
+        },
         "hourpass_unavailable_total": "0.0",
         "hourpass_failures_total": "0.0",
         "hourpass_revocations_in_force": "0.0",

@@ -12,7 +12,7 @@ import uvicorn
 
 from hourpass.server.asgi import Asgi
 from hourpass.server.config import Settings
-from hourpass.server.protocol import Answering, GuardedProtocol, guarded, in_one_piece
+from hourpass.server.protocol import Answering, GuardedProtocol, Refused, guarded, in_one_piece
 
 BACKLOG = 2_048
 SWEEP_EVERY = 1.0
@@ -34,14 +34,20 @@ class Carrier(Protocol):
 class Uvicorn:
     """Uvicorn with httptools, on a socket that is bound already."""
 
-    def __init__(self, app: Asgi, listener: socket.socket, settings: Settings) -> None:
+    def __init__(
+        self,
+        app: Asgi,
+        listener: socket.socket,
+        settings: Settings,
+        refused: Refused = lambda kind, address: None,
+    ) -> None:
         self._listener = listener
         self._timeout = settings.request_timeout
         self._drain_timeout = settings.drain_timeout
         limit = settings.header_limit
-        application, protocol = app, guarded(limit)
+        application, protocol = app, guarded(limit, refused)
         if isinstance(app, Answering):
-            application, protocol = in_one_piece(app), guarded(limit, app.answer_at_once)
+            application, protocol = in_one_piece(app), guarded(limit, refused, app.answer_at_once)
         self._server = _UvicornServer(
             uvicorn.Config(
                 application,

@@ -10,6 +10,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from hourpass.server.asgi import UNSIZED, Asgi, Receive, Reply, Scope, Send
+from hourpass.server.refusals import Kind
 
 
 @runtime_checkable
@@ -82,6 +83,11 @@ def _lines(*headers: tuple[bytes, bytes]) -> bytes:
 
 _NEVER = float("inf")
 
+_KINDS: dict[int, Kind] = {400: "malformed", 408: "slow", 431: "headers_too_large"}
+
+Refused = Callable[[Kind, str | None], None]
+"""Is told why a connection was refused, and its peer's address."""
+
 
 class GuardedProtocol(HttpToolsProtocol):
     """Uvicorn's protocol with the two limits that it lacks: the header block's size, and the time a request may take.
@@ -95,6 +101,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     header_limit = 0
     answer_at_once: Callable[[Scope], Reply | None]
+    refused: Refused
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -205,6 +212,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def _refuse(self, status: int) -> None:
         if self.transport.is_closing():
             return
+        self.refused(_KINDS[status], self.client[0] if self.client else None)
         cycle: RequestResponseCycle | None = self.cycle
         # Into an answer that has begun, nothing may be written; one that has not is ours to give.
         if cycle is None or cycle.response_complete or not cycle.response_started:
@@ -222,8 +230,12 @@ def problem_body(status: int) -> bytes:
 
 
 def guarded(
-    header_limit: int, answer_at_once: Callable[[Scope], Reply | None] = lambda scope: None
+    header_limit: int, refused: Refused, answer_at_once: Callable[[Scope], Reply | None] = lambda scope: None
 ) -> type[asyncio.Protocol]:
     """The protocol with its limit in bytes: uvicorn makes one for each connection, and passes no settings of ours."""
-    members = {"header_limit": header_limit, "answer_at_once": staticmethod(answer_at_once)}
+    members = {
+        "header_limit": header_limit,
+        "refused": staticmethod(refused),
+        "answer_at_once": staticmethod(answer_at_once),
+    }
     return type("GuardedProtocol", (GuardedProtocol,), members)

@@ -29,6 +29,7 @@ from hourpass.server.issuer import Issuer
 from hourpass.server.ledger import Ledger
 from hourpass.server.limited_log import LimitedLog
 from hourpass.server.opening import default_data, make_data_folder, open_secrets, open_store, wall_clock
+from hourpass.server.refusals import Refusals
 from hourpass.server.signing_keys import SigningKeys
 from hourpass.server.store import SharedStore, Store
 from hourpass.server.telemetry import configure_logging, render_metrics
@@ -69,7 +70,10 @@ class _Running:
         self._node = os.urandom(8).hex()
         self._lock: FileLock | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._limited = LimitedLog(log, time.monotonic)
+        self.limited = LimitedLog(log, time.monotonic)
+
+    def app(self) -> App:
+        return App(self._settings, self._clock, self.start, self.stop, self.report)
 
     async def start(self, app: App) -> Issuer:
         settings, now = self._settings, self._clock()
@@ -128,25 +132,25 @@ class _Running:
             try:
                 await work()
             except Unavailable as error:
-                self._limited.trouble(UNAVAILABLE, work=name, detail=error.detail)
+                self.limited.trouble(UNAVAILABLE, work=name, detail=error.detail)
             except HourpassError as error:
-                self._limited.trouble("background work failed", name, detail=error.detail)
+                self.limited.trouble("background work failed", name, detail=error.detail)
             except Exception as error:  # noqa: BLE001 - background work is done again, whatever failed
-                self._limited.trouble("background work failed", level=logging.ERROR, error=error, work=name)
-            self._limited.look()
+                self.limited.trouble("background work failed", level=logging.ERROR, error=error, work=name)
+            self.limited.look()
 
     def report(self, app: App, path: str, error: Exception) -> None:
         """Log what is ours to mend. Refusals are the callers' business and only counted."""
         if isinstance(error, Unavailable):
             app.counts["unavailable"] += 1
-            self._limited.trouble(UNAVAILABLE, path=path, detail=error.detail)
+            self.limited.trouble(UNAVAILABLE, path=path, detail=error.detail)
         elif not isinstance(error, Refused):
             app.counts["failure"] += 1
-            self._limited.trouble("failed", level=logging.ERROR, error=error, path=path)
+            self.limited.trouble("failed", level=logging.ERROR, error=error, path=path)
 
     async def _observe(self) -> None:
         await self._issuer.verification.observe(self._clock())
-        self._limited.over(UNAVAILABLE, "storage recovered")
+        self.limited.over(UNAVAILABLE, "storage recovered")
 
     async def _maintain(self) -> None:
         await asyncio.to_thread(self._stores[0].maintain)
@@ -190,8 +194,7 @@ def create_app(
     environ = os.environ if environ is None else environ
     if settings is None:
         settings, _ = load({}, environ, default_data(environ))
-    running = _Running(settings, environ, clock)
-    return App(settings, clock, running.start, running.stop, running.report)
+    return _Running(settings, environ, clock).app()
 
 
 class AdminApp:
@@ -265,7 +268,9 @@ async def _serve(
     ready: Callable[[], None],
     parent: int | None,
 ) -> None:
-    app = create_app(settings, environ=environ)
+    running = _Running(settings, environ, wall_clock)
+    app = running.app()
+    refused = Refusals(app.counts, running.limited)
     told_to_stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -280,10 +285,10 @@ async def _serve(
 
             carriers.append(Granian(wrap(app), settings))
         else:
-            carriers.append(Uvicorn(wrap(app), listener, settings))
+            carriers.append(Uvicorn(wrap(app), listener, settings, refused))
         if settings.admin_listen != "off":
             host, _, port = settings.admin_listen.rpartition(":")
-            carriers.append(Uvicorn(AdminApp(app), _listen(host.strip("[]"), int(port)), settings))
+            carriers.append(Uvicorn(AdminApp(app), _listen(host.strip("[]"), int(port)), settings, refused))
         for carrier in carriers:
             await carrier.start()
         # What is loaded stays loaded: the collector need not walk it again and again while requests make their garbage.

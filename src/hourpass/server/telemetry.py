@@ -8,12 +8,14 @@ import logging
 import re
 import sys
 from collections.abc import Iterator, Mapping, MutableMapping
-from typing import Any, TextIO
+from typing import Any, TextIO, get_args
 
 import structlog
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+from hourpass.server import refusals
 
 _SECRET = re.compile(
     r"hp_(?:production|sandbox)_[0-9A-Za-z]{12}_[0-9A-Za-z]+|eyJ[0-9A-Za-z_-]{10,}(?:\.[0-9A-Za-z_-]*)*"
@@ -52,7 +54,8 @@ def configure_logging(log_format: str, stream: TextIO = sys.stderr, *, colours: 
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
     for noisy in ("uvicorn.access", "uvicorn.error", "_granian", "granian.access"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+        # Uvicorn warns of each connection that is not HTTP; `refusals` counts those.
+        logging.getLogger(noisy).setLevel(logging.ERROR)
         logging.getLogger(noisy).handlers[:] = []
         logging.getLogger(noisy).propagate = True
 
@@ -90,6 +93,12 @@ class _Counts(Collector):
             "hourpass_grants_closed", "Grants closed because their key was at its cap", counts["grants_closed"]
         )
         yield _total("hourpass_grants_pruned", "Grants deleted after their end", counts["grants_pruned"])
+        refused = CounterMetricFamily(
+            "hourpass_connections_refused", "Connections refused before a request was understood", labels=["kind"]
+        )
+        for kind in get_args(refusals.Kind):
+            refused.add_metric([kind], counts[f"connections_refused_{kind}"])
+        yield refused
         yield _total("hourpass_unavailable", "Requests answered with 503", counts["unavailable"])
         yield _total("hourpass_failures", "Requests answered with 500: each is a bug", counts["failure"])
         for name, value in self._gauges.items():
