@@ -4,6 +4,7 @@ The only place that knows the source's spellings (`apiKey`, `refreshToken`) and 
 typed requests and turns answers into bytes; it decides nothing.
 """
 
+import re
 from typing import Any, Literal
 from urllib.parse import parse_qsl
 
@@ -135,6 +136,8 @@ class OAuthError(msgspec.Struct, frozen=True, omit_defaults=True):
 encode = msgspec.json.Encoder().encode
 decode_token_answer = msgspec.json.Decoder(TokenAnswer).decode
 
+_AMPERSANDS = re.compile(b"&&+")
+
 _decode_exchange = msgspec.json.Decoder(ExchangeRequest).decode
 _decode_refresh = msgspec.json.Decoder(RefreshRequest).decode
 
@@ -180,11 +183,14 @@ def write_token_answer(access_token: bytes, refresh_token: bytes, expires_in: in
 
 
 def read_form(body: bytes) -> dict[str, str]:
-    """Read a form (RFC 6749 appendix B). An empty value counts as absent (§3.2).
+    """Read a form (RFC 6749 appendix B). An empty value is read as an absent one (§3.2).
+
+    Nothing between two `&`, or at either end, is skipped, as every parser of forms does (WHATWG URL §5.1).
 
     Raises:
-        InvalidRequest: where it is not UTF-8, has too many fields, or repeats one (§3.2: a parameter at most once).
+        InvalidRequest: if it is not UTF-8, has too many fields, or repeats one (§3.2: a parameter at most once).
     """
+    body = _AMPERSANDS.sub(b"&", body).strip(b"&")
     try:
         pairs = parse_qsl(
             body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(body), max_num_fields=32, errors="strict"
