@@ -24,6 +24,16 @@ def test_a_good_token_reaches_the_api(proxy, reader):
     assert (answer.json()["method"], answer.json()["path"]) == ("GET", "/anything?page=2")
 
 
+def test_a_clients_own_query_asks_hourpass_for_nothing(proxy, stranger):
+    """Neither does it lower the route's scope, nor is it taken for the operator's typing error."""
+    statuses = [
+        proxy.client.get(path, headers=stranger.bearer).status_code
+        for path in ("/anything?scope=nobodys", "/anything?scopes", "/videos?scope=captions.read", "/videos?&scope=")
+    ]
+
+    assert statuses == [200, 200, 403, 403]
+
+
 def test_a_bad_token_is_401_and_the_challenge_says_why(proxy, reader):
     answer = proxy.client.get("/anything", headers={"Authorization": reader.bearer["Authorization"][:-4] + "AAAA"})
 

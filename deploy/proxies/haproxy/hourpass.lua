@@ -18,8 +18,9 @@ end
 
 core.register_action("hourpass", {"http-req"}, function(txn)
     local received = txn.http:req_get_headers()
+    local scope = txn:get_var("txn.hourpass_scope")
     local answer = core.httpclient():get({
-        url = verify_url .. "?scope=" .. (txn:get_var("txn.hourpass_scope") or ""),
+        url = scope and verify_url .. "?scope=" .. scope or verify_url,
         headers = {
             -- Every line of it: hourpass refuses two.
             ["authorization"] = received["authorization"],

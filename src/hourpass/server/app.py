@@ -152,7 +152,7 @@ class App:
         For a resource beside us in the same process. `wanted` is space-separated; the request's own query is the
         resource's business.
         """
-        asked = {**scope, "query_string": urlencode({"scope": wanted}).encode()}
+        asked = {**scope, "query_string": urlencode({"scope": wanted} if wanted else {}).encode()}
         request = Request(asked, _nothing_more, self.clock(), self._body_limit, self._trusted_proxies)
         try:
             return await forward_auth.verify(self._issuer or await self.start(), request, self._realm)

@@ -90,12 +90,24 @@ def _key_identity(key: ApiKey) -> Reply:
 
 @lru_cache(maxsize=256)
 def _scopes_of(query: bytes) -> str:
-    """The scopes that a verify URL asks for: several, in one value or in repeated parameters, mean all of them."""
+    """The scopes that a verify URL asks for: several, in one value or in repeated parameters, mean all of them.
+
+    Only known parameters with a value are taken: a misspelt one would let every token in.
+
+    Raises:
+        InvalidRequest: naming the parameter.
+    """
     try:
-        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=32)
+        # Strict: a pair without "=", and an empty one, is an error.
+        pairs = parse_qsl(
+            query.decode("ascii"), keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=32
+        )
     except ValueError as error:
         raise InvalidRequest("the query is malformed") from error
-    wanted = dict.fromkeys(scope for name, value in pairs if name == "scope" for scope in value.split())
-    if normal_scope(" ".join(wanted)) is None:
-        raise InvalidRequest("the query asks for what is no scope")
-    return " ".join(wanted)
+    for name, value in pairs:
+        if name != "scope" or not value.strip(" "):
+            raise InvalidRequest("an unknown or empty parameter", name=name)
+    scope = normal_scope(" ".join(value for _, value in pairs))
+    if scope is None:
+        raise InvalidRequest("not a scope", name="scope")
+    return scope
