@@ -93,6 +93,35 @@ def test_an_upgrade_is_declined_by_answering_the_request(target, protocol):
     assert answer.statuses == [401]
 
 
+@pytest.mark.parametrize("protocol", [b"h2c", b"websocket", b"anything"])
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+@pytest.mark.parametrize("pause", [None, 0, 0.05], ids=["one packet", "two packets", "a pause"])
+def test_a_body_behind_an_upgrade_is_the_body_and_no_request(target, protocol, framing, pause):
+    """RFC 9110 §7.8: an upgrade that is not made leaves the request as it was. Else a body would be a request."""
+    hidden = message(b"GET", b"/smuggled") + target.exchange_body
+    body, line = hidden, b"content-length: %d" % len(hidden)
+    if framing == "chunks":
+        body, line = b"%x\r\n%b\r\n0\r\n\r\n" % (len(hidden), hidden), b"transfer-encoding: chunked"
+    head = exchange(b"", b"connection: Upgrade, HTTP2-Settings", b"upgrade: " + protocol, b"http2-settings: AAA", line)
+    parts = [head + body] if pause is None else [head, body]
+
+    answer = target.talk(*parts, message(b"GET", b"/health/live", CLOSE), pause=pause or 0)
+
+    assert (answer.statuses, answer.hung) == ([400, 200], False)
+
+
+def test_a_good_body_behind_an_upgrade_is_read(target):
+    """Java's HttpClient and `curl --http2` ask for h2c with every request."""
+    body = target.exchange_body
+    upgrade = (b"connection: Upgrade, HTTP2-Settings", b"upgrade: h2c", b"http2-settings: AAEAAEAAAAIAAAAB")
+
+    answer = target.talk(
+        exchange(body, *upgrade, b"content-length: %d" % len(body)) + message(b"GET", b"/health/live", CLOSE)
+    )
+
+    assert answer.statuses == [200, 200]
+
+
 def test_an_upgrade_writes_no_advice_into_the_operators_log(target):
     before = len(target.log.read_bytes())
 

@@ -7,6 +7,7 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Protocol, cast, runtime_checkable
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from hourpass.server.asgi import UNSIZED, Asgi, Receive, Reply, Scope, Send
@@ -111,6 +112,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_headers = True
         self._first = True
         self._answered = False
+        self._retelling = False
 
     def data_received(self, data: bytes) -> None:
         self._first = True
@@ -120,11 +122,41 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._in_headers:
             # What arrived with the headers may be body: it counts only while the block is not complete.
             self._header_bytes += len(data)
-        HttpToolsProtocol.data_received(self, data)
+        self._feed(data)
         if self._in_headers and self._header_bytes > self.header_limit:
             self._refuse(431)
 
+    def _feed(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self._refuse(400)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._pass_over_upgrade(data[upgrade.args[0] :])
+
+    def _pass_over_upgrade(self, rest: bytes) -> None:
+        """Read a request's body although its headers ask for another protocol (RFC 9110 §7.8: that may be ignored).
+
+        llhttp takes all that follows such headers for that other protocol. Another parser is told of the same request
+        without them, and reads on.
+        """
+        framing = [line for line in self.headers if line[0] in (b"content-length", b"transfer-encoding")]
+        self.parser = httptools.HttpRequestParser(self)
+        self._retelling = True
+        self._feed(b"POST / HTTP/1.1\r\n" + _lines(*framing) + b"\r\n")
+        self._feed(rest)
+
+    def on_url(self, url: bytes) -> None:
+        if not self._retelling:
+            HttpToolsProtocol.on_url(self, url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._retelling:
+            HttpToolsProtocol.on_header(self, name, value)
+
     def on_message_begin(self) -> None:
+        if self._retelling:
+            return
         if self.waiting_since is _NEVER:
             # A request that began in the packet in which the one before it ended.
             self.waiting_since = self.loop.time()
@@ -133,6 +165,9 @@ class GuardedProtocol(HttpToolsProtocol):
         HttpToolsProtocol.on_message_begin(self)
 
     def on_headers_complete(self) -> None:
+        if self._retelling:
+            self._retelling = False
+            return
         self._in_headers = False
         arrived, self._header_bytes = self._header_bytes, 0
         # Some of what arrived may be body; it is told apart only where all of it is too much.
@@ -178,6 +213,8 @@ class GuardedProtocol(HttpToolsProtocol):
             HttpToolsProtocol.on_body(self, body)
 
     def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return  # so the parser thinks
         self.waiting_since = _NEVER
         self._in_headers = True
         if self._answered:
@@ -197,13 +234,6 @@ class GuardedProtocol(HttpToolsProtocol):
             self._start_asgi_task(*self.pipeline.pop())
         elif self.waiting_since is _NEVER:
             self.idle_since = self.loop.time()
-
-    def send_400_response(self, msg: str) -> None:
-        """Uvicorn's own would be plain text; clients read a problem's `title` without looking."""
-        self._refuse(400)
-
-    def _unsupported_upgrade_warning(self) -> None:
-        """Uvicorn's own would advise the operator to install a WebSocket library."""
 
     def give_up(self) -> None:
         """Close a connection that did not finish its request in time (RFC 9110 §15.5.9)."""
