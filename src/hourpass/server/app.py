@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urlsplit
 from hourpass import wire
 from hourpass.core.errors import HourpassError, Unavailable
 from hourpass.server import forward_auth, oauth, tokens
-from hourpass.server.asgi import Gone, Headers, Receive, Reply, Request, Scope, Send
+from hourpass.server.asgi import Gone, Headers, LengthRequired, Receive, Reply, Request, Scope, Send, may_hold_trailers
 from hourpass.server.config import Settings
 from hourpass.server.issuer import Issuer
 from hourpass.server.openapi import describe
@@ -100,7 +100,10 @@ class App:
         if scope["type"] != "http":
             await self._other(scope, receive, send)
             return
-        reply = await self.answer(scope, receive)
+        if may_hold_trailers(scope["headers"]):
+            reply: Reply | None = problem(LengthRequired())
+        else:
+            reply = await self.answer(scope, receive)
         if reply is not None:
             await send({"type": "http.response.start", "status": reply.status, "headers": reply.framed()})
             await send({"type": "http.response.body", "body": reply.body})

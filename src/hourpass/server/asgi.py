@@ -40,6 +40,10 @@ class TooLarge(Refused):
     """The body is over the limit (RFC 9110 §15.5.14)."""
 
 
+class LengthRequired(Refused):
+    """A body in chunks is refused where its trailers cannot be told from the headers (RFC 9110 §15.5.12)."""
+
+
 class Gone(Exception):
     """The client left before its request was whole."""
 
@@ -47,7 +51,8 @@ class Gone(Exception):
 class Request(msgspec.Struct, eq=False):
     """A request that came at `now` (epoch milliseconds); its body is read when a handler asks for it.
 
-    `arrived` is the body where the server had all of it already.
+    `arrived` is the body where the server had all of it already. `headers` are all lines, the names in lower case, as
+    they were before the body: some servers go on to add its trailers to the scope (RFC 9110 §6.5.1).
     """
 
     scope: Scope
@@ -56,6 +61,10 @@ class Request(msgspec.Struct, eq=False):
     body_limit: int
     trusted_proxies: tuple[str, ...]
     arrived: bytes | None = None
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+    def __post_init__(self) -> None:
+        self.headers = tuple(self.scope["headers"])
 
     def __repr__(self) -> str:
         """Without the headers: they hold the credentials."""
@@ -82,15 +91,9 @@ class Request(msgspec.Struct, eq=False):
             raise Gone
         return body
 
-    @property
-    def headers(self) -> Headers:
-        """All header lines; the names are in lower case (the ASGI specification says so)."""
-        headers: Headers = self.scope["headers"]
-        return headers
-
     def header(self, name: bytes) -> bytes | None:
         """The first line of a name."""
-        return next((value for key, value in self.scope["headers"] if key == name), None)
+        return next((value for key, value in self.headers if key == name), None)
 
     def query(self) -> bytes:
         """The query as it came."""
@@ -104,8 +107,25 @@ class Request(msgspec.Struct, eq=False):
         if not self.trusted_proxies:
             return peer
         # Lines of one name are one list (RFC 9110 §5.3): a proxy may have appended its own line.
-        forwarded = [value for key, value in self.scope["headers"] if key == b"x-forwarded-for"]
+        forwarded = [value for key, value in self.headers if key == b"x-forwarded-for"]
         return _client_address(peer, b",".join(forwarded), self.trusted_proxies) if forwarded else peer
+
+
+_DECIDING = (b"authorization", b"x-forwarded-for")
+"""Headers that say who asks."""
+
+
+def may_hold_trailers(headers: Headers) -> bool:
+    """Whether a line that says who asks may be a trailer, which the server has put among the headers.
+
+    Of a body in chunks only the lines up to Transfer-Encoding are certain: uvicorn appends the trailers that came in
+    one packet with the headers before it calls the application.
+    """
+    names = [name for name, _ in headers]
+    if b"transfer-encoding" not in names:
+        return False
+    behind = names[names.index(b"transfer-encoding") :]
+    return any(name in behind for name in _DECIDING)
 
 
 @lru_cache(maxsize=4096)

@@ -151,8 +151,13 @@ class GuardedProtocol(HttpToolsProtocol):
             HttpToolsProtocol.on_url(self, url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._retelling:
+        if self._in_headers:
             HttpToolsProtocol.on_header(self, name, value)
+        elif not self._retelling:
+            # A trailer never becomes a header (RFC 9110 §6.5.1), and they have the headers' limit.
+            self._header_bytes += len(name) + len(value) + 4
+            if self._header_bytes > self.header_limit:
+                self._refuse(431)
 
     def on_message_begin(self) -> None:
         if self._retelling:
@@ -217,6 +222,7 @@ class GuardedProtocol(HttpToolsProtocol):
             return  # so the parser thinks
         self.waiting_since = _NEVER
         self._in_headers = True
+        self._header_bytes = 0
         if self._answered:
             self.idle_since = self.loop.time()
         elif not self.transport.is_closing():

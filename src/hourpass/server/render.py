@@ -15,7 +15,7 @@ from hourpass.core.errors import (
     Unavailable,
     UnsupportedGrantType,
 )
-from hourpass.server.asgi import Headers, Reply, TooLarge
+from hourpass.server.asgi import Headers, LengthRequired, Reply, TooLarge
 
 JSON_HEADERS: Headers = [(b"content-type", wire.JSON), (b"cache-control", b"no-store")]
 NO_STORE: Headers = [(b"cache-control", b"no-store")]
@@ -61,6 +61,8 @@ def problem(error: Exception, realm: str = "") -> Reply:
         case Unavailable():
             status, title = 503, "The service is unavailable for a moment."
             headers = [(b"retry-after", b"%d" % error.retry_after)]
+        case LengthRequired():
+            status, title = 411, "A body in chunks is not accepted here."
         case TooLarge():
             status, title = 413, "The payload is too large."
         case NoSuchRoute():
