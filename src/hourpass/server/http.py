@@ -17,6 +17,9 @@ from hourpass.server.protocol import Answering, GuardedProtocol, Refused, guarde
 BACKLOG = 2_048
 SWEEP_EVERY = 1.0
 
+RECEIVE_BUFFER = 32_768
+"""Bytes, which the kernel doubles: what a client may send ahead, while its requests are answered one by one."""
+
 KEEP_ALIVE = 75.0
 """Seconds for which a connection may be idle: longer than a proxy keeps its own, so that the proxy is who closes it."""
 
@@ -115,6 +118,7 @@ def bind(host: str, port: int) -> socket.socket:
     """A bound TCP socket; port 0 takes a free one. Raises OSError."""
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)  # its connections inherit it
     try:
         listener.bind((host, port))
     except OSError:

@@ -112,19 +112,54 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_headers = True
         self._first = True
         self._answered = False
+        self._waiting = b""
+        self._read = 0
+        self._body_left = 0
         self._retelling = False
 
     def data_received(self, data: bytes) -> None:
         self._first = True
-        if self.waiting_since is _NEVER:
+        if self.waiting_since is _NEVER and not self._answering():
             self.waiting_since = self.loop.time()
             self.idle_since = _NEVER
+        self._waiting = self._waiting[self._read :] + data
+        self._read = 0
+        self._read_on()
+
+    def _read_on(self) -> None:
+        """Read what has come, up to the end of one request; the next is read when this one has its answer."""
+        while self._read < len(self._waiting) and not self.transport.is_closing():
+            if self._answering() or self.flow.write_paused:
+                self.flow.pause_reading()
+                return
+            start, self._read = self._read, self._next_end()
+            if self._in_headers:
+                # What arrived with the headers may be body: it counts only while the block is not complete.
+                self._header_bytes += self._read - start
+            self._feed(self._waiting[start : self._read])
+            if self._in_headers and self._header_bytes > self.header_limit:
+                self._refuse(431)
+        self._waiting = b""
+        self._read = 0
+        self.flow.resume_reading()
+
+    def _answering(self) -> bool:
+        return self._in_headers and self.cycle is not None and not self.cycle.response_complete
+
+    def _next_end(self) -> int:
+        """How far to read, so that hardly more than one request is read at a time: llhttp cannot stop between two."""
         if self._in_headers:
-            # What arrived with the headers may be body: it counts only while the block is not complete.
-            self._header_bytes += len(data)
-        self._feed(data)
-        if self._in_headers and self._header_bytes > self.header_limit:
-            self._refuse(431)
+            end = self._waiting.find(b"\r\n\r\n", self._read) + 4
+            return end if end > 3 else len(self._waiting)
+        if self._body_left:
+            end = min(self._read + self._body_left, len(self._waiting))
+            self._body_left -= end - self._read
+            return end
+        return self._waiting.find(b"\n", self._read) + 1 or len(self._waiting)
+
+    def resume_writing(self) -> None:
+        HttpToolsProtocol.resume_writing(self)
+        self._read_on()
 
     def _feed(self, data: bytes) -> None:
         try:
@@ -153,6 +188,8 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._in_headers:
             HttpToolsProtocol.on_header(self, name, value)
+            if self.headers[-1][0] == b"content-length" and value.isdigit():
+                self._body_left = int(value)
         elif not self._retelling:
             # A trailer never becomes a header (RFC 9110 §6.5.1), and they have the headers' limit.
             self._header_bytes += len(name) + len(value) + 4
@@ -222,7 +259,7 @@ class GuardedProtocol(HttpToolsProtocol):
             return  # so the parser thinks
         self.waiting_since = _NEVER
         self._in_headers = True
-        self._header_bytes = 0
+        self._header_bytes = self._body_left = 0
         if self._answered:
             self.idle_since = self.loop.time()
         elif not self.transport.is_closing():
@@ -235,11 +272,11 @@ class GuardedProtocol(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
         elif self.waiting_since is _NEVER:
             self.idle_since = self.loop.time()
+        self._read_on()
 
     def give_up(self) -> None:
         """Close a connection that did not finish its request in time (RFC 9110 §15.5.9)."""
