@@ -144,7 +144,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
 
     def _answering(self) -> bool:
-        return self._in_headers and self.cycle is not None and not self.cycle.response_complete
+        cycle: RequestResponseCycle | None = self.cycle
+        return self._in_headers and cycle is not None and not cycle.response_complete
 
     def _next_end(self) -> int:
         """How far to read, so that hardly more than one request is read at a time: llhttp cannot stop between two."""
