@@ -10,7 +10,8 @@ import pytest
 from tests.client.conftest import HOUR, credential
 
 from hourpass.client.cache import FileCache
-from hourpass.client.clocks import boot_clock, draw, wall_clock
+from hourpass.client.clocks import AgeClock, age_clock, boot_clock, draw, wall_clock
+from hourpass.client.file_token import FileToken
 from hourpass.client.refresher import SLICE
 from hourpass.core.errors import Unavailable
 from hourpass.testing import Clock
@@ -216,6 +217,82 @@ def test_a_refresher_looks_at_the_clock_often_enough_after_waking_up():
     assert one.hard - one.soft > 2 * SLICE
 
 
+# --- a virtual machine that was paused: the boot clock stood still, the wall clock went on ---
+
+
+@pytest.fixture
+def boot():
+    return Clock(0)
+
+
+@pytest.fixture
+def age(boot, wall):
+    return AgeClock(boot, wall)
+
+
+def test_a_source_does_not_hand_out_a_token_that_expired_while_the_machine_was_paused(make, age, boot, wall):
+    source = make(clock=age, wall=wall)
+    assert source.token() == "access-1"
+
+    wall.now += 2 * HOUR
+
+    assert source.token() == "access-2"
+
+
+def test_a_token_file_does_not_hand_out_a_token_that_expired_while_the_machine_was_paused(tmp_path, age, boot, wall):
+    path = tmp_path / "token"
+    path.write_text(json.dumps({"access_token": "one", "expires_at": WALL + HOUR}))
+    tokens = FileToken(path, clock=age, wall=wall)
+    assert tokens.token() == "one"
+
+    wall.now += 2 * HOUR
+
+    with pytest.raises(Unavailable):
+        tokens.token()
+
+
+@pytest.mark.parametrize(
+    ("boot_step", "wall_step", "passed"),
+    [
+        pytest.param(HOUR, HOUR, HOUR, id="both went on"),
+        pytest.param(0, 2 * HOUR, 2 * HOUR, id="paused"),
+        pytest.param(1_000, 2 * HOUR, 2 * HOUR, id="paused for a while"),
+        pytest.param(HOUR, 0, HOUR, id="the wall clock was set back"),
+        pytest.param(HOUR, -3 * HOUR, HOUR, id="far back"),
+        pytest.param(0, 999, 0, id="less than two clocks differ when they are read"),
+        pytest.param(0, 1_000, 1_000, id="a step"),
+    ],
+)
+def test_an_age_is_the_greater_of_what_two_clocks_say(age, boot, wall, boot_step, wall_step, passed):
+    before = age()
+
+    boot.now += boot_step
+    wall.now += wall_step
+
+    assert age() - before == passed
+    boot.now += 5_000
+    wall.now += 5_000
+    assert age() - before == passed + 5_000, "and from then on both count alike"
+
+
+def test_a_wall_clock_set_back_and_forth_never_makes_anything_younger(age, boot, wall):
+    instants = [age()]
+    for jump in (HOUR, -HOUR, -10 * HOUR, 10 * HOUR, 500, -500, 1_500, -1_500):
+        wall.now += jump
+        instants.append(age())
+
+    assert instants == sorted(instants)
+
+
+def test_short_pauses_add_up(age, boot, wall):
+    before = age()
+    for _ in range(100):
+        wall.now += 600
+        age()
+
+    assert 59_000 < age() - before <= 60_000
+
+
 # --- the clocks themselves ---
 
 
@@ -223,6 +300,7 @@ def test_the_real_clocks_tell_milliseconds_and_chance_is_a_share():
     before = boot_clock(), wall_clock()
 
     assert 0 <= boot_clock() - before[0] < 10_000
+    assert 0 <= age_clock() - before[0] < 10_000
     assert WALL - 10 * 365 * 24 * HOUR < before[1] < WALL * 2
     assert all(0 <= draw() < 1 for _ in range(1_000))
     assert draw() != draw()

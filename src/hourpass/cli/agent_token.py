@@ -11,7 +11,7 @@ from hashlib import sha256
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 
-from hourpass.client.clocks import boot_clock, wall_clock
+from hourpass.client.clocks import age_clock, wall_clock
 from hourpass.client.credential import Credential, new_credential
 from hourpass.client.origin import AllowList
 from hourpass.core.errors import LoginRequired, Unavailable
@@ -32,7 +32,7 @@ class AgentToken:
         *,
         origins: Iterable[str] = (),
         allow_http: bool = False,
-        clock: Callable[[], int] = boot_clock,
+        clock: Callable[[], int] = age_clock,
         wall: Callable[[], int] = wall_clock,
     ) -> None:
         self.now = clock

@@ -17,7 +17,7 @@ import click
 from hourpass.cli.api_key_source import ApiKeySource
 from hourpass.cli.terminal import say
 from hourpass.client.cache import FileCache
-from hourpass.client.clocks import boot_clock, wall_clock
+from hourpass.client.clocks import age_clock, wall_clock
 from hourpass.client.credential import Credential, load
 from hourpass.client.origin import check_url, origin_of
 from hourpass.core.errors import ConfigurationError, HourpassError, LockTimeout, LoginRequired, Unavailable
@@ -145,7 +145,7 @@ class Client(NamedTuple):
         # The file's name is made of the server and the wishes already.
         if not isinstance(owner, str):
             return None
-        return load(content, owner, boot_clock(), wall_clock(), self.api_key.name())
+        return load(content, owner, age_clock(), wall_clock(), self.api_key.name())
 
 
 class _Cache(FileCache):

@@ -20,7 +20,7 @@ from hourpass.cli.client import Client
 from hourpass.cli.client_options import ClientCommand, client_options, json_option
 from hourpass.cli.schedule import longest_gap, longest_interval, timer_gap
 from hourpass.cli.terminal import print_json, span
-from hourpass.client.clocks import boot_clock, wall_clock
+from hourpass.client.clocks import age_clock, wall_clock
 from hourpass.client.file_token import FileToken
 from hourpass.core.errors import ConfigurationError, HourpassError
 from hourpass.core.policy import HOUR, MINUTE, SECOND
@@ -191,7 +191,7 @@ def _token(client: Client) -> Check:
         return Check("token", "bad", error.detail)
     if cached is None:
         return Check("token", "note", "none yet")
-    now = boot_clock()
+    now = age_clock()
     match cached.freshness(now):
         case "fresh":
             return Check("token", "good", f"valid for another {span(cached.expires_at - now)}")

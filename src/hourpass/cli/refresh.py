@@ -8,7 +8,7 @@ import click
 from hourpass.cli.client import NO_TOKEN, STILL_VALID, Client, complain, exit_code
 from hourpass.cli.client_options import ClientCommand, client_options
 from hourpass.cli.terminal import say, span
-from hourpass.client.clocks import boot_clock, draw
+from hourpass.client.clocks import age_clock, draw
 from hourpass.client.credential import Credential
 from hourpass.core.errors import ConfigurationError, HourpassError
 
@@ -53,7 +53,7 @@ def refresh(client: Client, if_due: bool, splay: float, quiet: bool) -> None:
 
 
 def _is_fresh(credential: Credential | None) -> bool:
-    return credential is not None and credential.freshness(boot_clock()) == "fresh"
+    return credential is not None and credential.freshness(age_clock()) == "fresh"
 
 
 def _is_valid(client: Client) -> bool:
@@ -61,9 +61,9 @@ def _is_valid(client: Client) -> bool:
         credential = client.cached()
     except ConfigurationError:
         return False
-    return credential is not None and credential.is_usable(boot_clock())
+    return credential is not None and credential.is_usable(age_clock())
 
 
 def _tell(credential: Credential | None, *, quiet: bool, words: str) -> None:
     if credential is not None and not quiet:
-        say(f"hourpass: {words}; the token is valid for another {span(credential.expires_at - boot_clock())}")
+        say(f"hourpass: {words}; the token is valid for another {span(credential.expires_at - age_clock())}")

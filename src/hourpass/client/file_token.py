@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from hourpass.client.clocks import boot_clock, wall_clock
+from hourpass.client.clocks import age_clock, wall_clock
 from hourpass.client.credential import Credential
 from hourpass.client.driver import Waiting, drive, drive_async
 from hourpass.client.flow import Breaker
@@ -45,7 +45,7 @@ class FileToken:
         *,
         origins: Iterable[str] = (),
         allow_http: bool = False,
-        clock: Callable[[], int] = boot_clock,
+        clock: Callable[[], int] = age_clock,
         wall: Callable[[], int] = wall_clock,
     ) -> None:
         self.path = Path(path)

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from hourpass.client.cache import Cache, MemoryCache
-from hourpass.client.clocks import boot_clock, draw, wall_clock
+from hourpass.client.clocks import age_clock, draw, wall_clock
 from hourpass.client.credential import Credential, name_of_key
 from hourpass.client.driver import Waiting, drive, drive_async
 from hourpass.client.fetcher import Event, Setting
@@ -56,7 +56,7 @@ class TokenSource:
         key_name: str | None = None,
         user_agent: str = "hourpass",
         observe: Callable[[Event], None] | None = None,
-        clock: Callable[[], int] = boot_clock,
+        clock: Callable[[], int] = age_clock,
         wall: Callable[[], int] = wall_clock,
         chance: Callable[[], float] = draw,
         transport: "httpx2.BaseTransport | None" = None,
