@@ -127,6 +127,16 @@ def test_kubectl_gets_a_credential_of_the_version_that_it_asks_in(holder, versio
     assert answer["status"]["token"] == holder.cached["access_token"]
 
 
+@pytest.mark.parametrize("spec", [None, {}, {"cluster": None}, {"cluster": {"server": None}}], ids=repr)
+def test_kubectl_may_leave_a_member_empty(holder, spec):
+    """Go writes an empty member as null."""
+    asked = json.dumps({"apiVersion": f"{KIND}/v1", "kind": "ExecCredential", "spec": spec})
+
+    answer = holder("credential", "kubectl", env={**holder.environment, "KUBERNETES_EXEC_INFO": asked})
+
+    assert json.loads(answer.stdout)["status"]["token"] == holder.cached["access_token"]
+
+
 def test_kubectl_is_told_when_to_ask_again(holder):
     status = json.loads(holder("credential", "kubectl").stdout)["status"]
     until = datetime.strptime(status["expirationTimestamp"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)

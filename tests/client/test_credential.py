@@ -108,7 +108,7 @@ RECORD = json.loads(dump(credential(exchanged_at=NOW), "owner", NOW, WALL))
         pytest.param(b"[]", id="no object"),
         pytest.param(b"{}", id="empty object"),
         *(
-            pytest.param(json.dumps({**RECORD, name: value}).encode(), id=f"{name}={value!r}")
+            pytest.param(json.dumps({**RECORD, name: value}).encode(), id=f"{name}={value!a}")
             for name, value in [
                 ("version", 2),
                 ("owner", "other"),
@@ -120,7 +120,9 @@ RECORD = json.loads(dump(credential(exchanged_at=NOW), "owner", NOW, WALL))
                 ("soft", -1),
                 ("hard", RECORD["soft"]),
                 ("access_token", None),
+                *(("access_token", text) for text in ("", "a\r\nX: y", "a b", "\ud800", "ü")),
                 ("refresh_token", 7),
+                *(("refresh_token", text) for text in ("", "a\r\nX: y", "\ud800")),
                 ("exchanged_at", "x"),
                 ("key_name", 7),
             ]

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import threading
 
 import pytest
@@ -14,8 +15,8 @@ from hourpass.core.errors import Unavailable
 from hourpass.testing import Clock
 
 
-def jwt(exp, name="a"):
-    payload = base64.urlsafe_b64encode(json.dumps({"exp": exp, "n": name}).encode()).rstrip(b"=").decode()
+def jwt(exp, name="a", **claims):
+    payload = base64.urlsafe_b64encode(json.dumps({"exp": exp, "n": name, **claims}).encode()).rstrip(b"=").decode()
     return f"eyJ0.{payload}.c2ln"
 
 
@@ -78,6 +79,34 @@ def test_an_expired_token_is_never_given_away(tokens, path, clock):
     assert tokens.token()
     assert tokens.expires_at(tokens.current) == expires_at
     clock.now = expires_at
+    with pytest.raises(Unavailable):
+        tokens.token()
+
+
+@pytest.mark.parametrize("ahead", [HOUR, 2 * HOUR, 1000 * HOUR])
+@pytest.mark.parametrize("form", ["raw", "json"])
+def test_a_machine_whose_clock_is_ahead_uses_a_token_for_its_lifetime(path, clock, form, ahead):
+    """The raw form's instants are the server's, those of the JSON form are this machine's."""
+    issued = clock.now // 1000 * 1000
+    clock.now = issued + ahead
+    token = jwt((issued + HOUR) // 1000, iat=issued // 1000)
+    put(path, token if form == "raw" else json.dumps({"access_token": token, "expires_at": clock.now + HOUR}))
+    os.utime(path, (clock.now / 1000, clock.now / 1000))
+    tokens = FileToken(path, clock=clock, wall=clock)
+
+    assert tokens.token() == token
+    clock.now += HOUR - 1
+    assert tokens.token() == token
+    clock.now += 1
+    with pytest.raises(Unavailable):
+        tokens.token()
+
+
+@pytest.mark.parametrize("content", ["a\r\nX: y", "a\tb", "\ud800", "ü", "", "a" * 65_537], ids=ascii)
+@pytest.mark.parametrize("form", ["raw", "json"])
+def test_what_fits_no_header_is_not_a_token(tokens, path, form, content):
+    put(path, content.encode("utf-8", "surrogatepass") if form == "raw" else json.dumps({"access_token": content}))
+
     with pytest.raises(Unavailable):
         tokens.token()
 

@@ -12,7 +12,7 @@ from http.client import HTTPConnection, HTTPException
 from typing import Any
 
 from hourpass.client.clocks import age_clock, wall_clock
-from hourpass.client.credential import Credential, new_credential
+from hourpass.client.credential import Credential, is_token, new_credential
 from hourpass.client.origin import AllowList
 from hourpass.core.errors import LoginRequired, Unavailable
 from hourpass.core.policy import SECOND
@@ -111,7 +111,7 @@ class AgentToken:
 
     def _read(self, answer: dict[str, Any]) -> Credential:
         token, issued_at, expires_at = (answer.get(name) for name in ("access_token", "issued_at", "expires_at"))
-        if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:
+        if not isinstance(token, str) or not is_token(token):
             raise Unavailable("the agent's answer holds no token")
         if type(issued_at) is not int or type(expires_at) is not int or expires_at <= issued_at:
             raise Unavailable("the agent's answer says not when the token expires")

@@ -162,8 +162,9 @@ def _kubernetes_question() -> tuple[str, str | None]:
     """The version to answer in, and the cluster's URL where kubectl tells it."""
     try:
         question = json.loads(os.environ.get("KUBERNETES_EXEC_INFO", "{}"))
-        version = question.get("apiVersion", f"{KUBERNETES}/v1")
-        cluster = question.get("spec", {}).get("cluster", {}).get("server")
+        version = question.get("apiVersion") or f"{KUBERNETES}/v1"
+        # Go writes an empty member as null.
+        cluster = ((question.get("spec") or {}).get("cluster") or {}).get("server")
     except (ValueError, AttributeError):
         raise HourpassError("KUBERNETES_EXEC_INFO cannot be read") from None
     if version not in (f"{KUBERNETES}/v1", f"{KUBERNETES}/v1beta1"):

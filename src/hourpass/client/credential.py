@@ -5,6 +5,7 @@ Pure: instants come in as arguments. `issued_at` and all that follows from it li
 """
 
 import json
+import re
 from hashlib import sha256
 from typing import Any, Literal, NamedTuple
 
@@ -25,6 +26,17 @@ HARD_SHARE = 0.02
 
 MARGIN_CAP = 0.2
 """No margin takes more than a fifth of a short lifetime: hard stays after soft, and after 0."""
+
+
+_TOKEN = re.compile(r"[!-~]{1,65536}", re.ASCII)
+
+
+def is_token(value: object) -> bool:
+    """Whether a text can be a token at all: visible ASCII, so that it fits a header's value (RFC 9110 §5.5).
+
+    One that cannot is worth nothing, wherever it was read: a cache, a file, an agent's answer.
+    """
+    return isinstance(value, str) and _TOKEN.fullmatch(value) is not None
 
 
 class Credential(NamedTuple):
@@ -168,8 +180,8 @@ def _is_sound(record: dict[str, Any]) -> bool:
         return False
     return (
         0 <= record["soft"] < record["hard"] < record["lifetime"]
-        and isinstance(record.get("access_token"), str)
-        and isinstance(record.get("refresh_token", b""), str | None)
+        and is_token(record.get("access_token"))
+        and (record.get("refresh_token", b"") is None or is_token(record.get("refresh_token")))
         and isinstance(record.get("key_name"), str | None)
         and (record.get("exchanged_at", "") is None or type(record.get("exchanged_at")) is int)
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hourpass.client.clocks import age_clock, wall_clock
-from hourpass.client.credential import Credential
+from hourpass.client.credential import Credential, is_token
 from hourpass.client.driver import Waiting, drive, drive_async
 from hourpass.client.flow import Breaker
 from hourpass.client.origin import AllowList
@@ -144,7 +144,7 @@ class FileToken:
             # Missing for a moment, or not ours to read: the last good one is as good as before.
             return
         self._seen = seen
-        token, expires_at = _parse(content)
+        token, expires_at = _parse(content, found.st_mtime_ns // 1_000_000)
         lifetime = DAY if expires_at is None else expires_at - self._wall()
         if token is None or lifetime <= 0 or (good is not None and good.access_token == token):
             return
@@ -160,32 +160,37 @@ class FileToken:
         )
 
 
-def _parse(content: bytes) -> tuple[str | None, int | None]:
-    """The token and when it expires, in epoch milliseconds; None for what is not there."""
+def _parse(content: bytes, written_at: int) -> tuple[str | None, int | None]:
+    """The token and when it expires; None for what is not there. Instants are epoch milliseconds of this machine."""
     text = content.decode("ascii", "replace").strip()
     if len(content) > MAX_SIZE or not text:
         return None, None
     if text.startswith("{"):
         record = _object(text)
         token, expires_at = record.get("access_token"), record.get("expires_at")
-        return (
-            token if isinstance(token, str) and token.isascii() and token.isprintable() and token else None,
-            expires_at if type(expires_at) is int else None,
-        )
-    if not text.isprintable() or " " in text or "\ufffd" in text:
-        return None, None
-    return text, _unverified_expiry(text)
+        return token if is_token(token) else None, expires_at if type(expires_at) is int else None
+    return (text, _unverified_expiry(text, written_at)) if is_token(text) else (None, None)
 
 
-def _unverified_expiry(token: str) -> int | None:
-    """What a JWT says of its own end (RFC 7519 §4.1.4). Only ever makes us drop a token, so nothing need be proven."""
+def _unverified_expiry(token: str, written_at: int) -> int | None:
+    """What a JWT says of its own end (RFC 7519 §4.1.4). It only ever makes us drop a token, so nothing need be proven.
+
+    Its instants lie on the server's clock. An agent never writes an expired token, so one that was written after its
+    end shows that this machine's clock is ahead: then its whole lifetime begins when it was written.
+    """
     payload = token.split(".")[1] if token.count(".") == 2 else ""
     try:
         claims = _object(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     except ValueError:
         return None
-    exp = claims.get("exp")
-    return int(exp * SECOND) if isinstance(exp, int | float) and 0 < exp < 10**11 else None
+    exp, iat = _instant(claims.get("exp")), _instant(claims.get("iat"))
+    if exp is None or iat is None or written_at < exp:
+        return exp
+    return written_at + min(max(exp - iat, 0), DAY)
+
+
+def _instant(seconds: object) -> int | None:
+    return int(seconds * SECOND) if isinstance(seconds, int | float) and 0 < seconds < 10**11 else None
 
 
 def _object(text: str | bytes) -> dict[str, Any]:
