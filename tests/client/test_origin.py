@@ -62,9 +62,52 @@ def test_plain_http_is_for_this_machine(origin, is_safe):
     ],
 )
 def test_a_token_goes_to_origins_of_the_list_alone(url, is_allowed):
-    listed = ["https://api.example.com", "http://127.0.0.1:3600/v1", "http://other.example.com", "nonsense"]
+    listed = ["https://api.example.com", "http://127.0.0.1:3600/v1"]
 
     assert AllowList(listed).allows(url) == is_allowed
+
+
+@pytest.mark.parametrize(
+    ("listed", "url"),
+    [
+        pytest.param("https://api.example.com", "wss://api.example.com/events", id="WebSocket"),
+        pytest.param("wss://api.example.com", "https://api.example.com/", id="WebSocket in the list"),
+        pytest.param("ws://127.0.0.1:3600", "http://127.0.0.1:3600/", id="plain WebSocket in the list"),
+        pytest.param("https://api.bücher.example", "https://api.xn--bcher-kva.example/", id="IDNA"),
+        pytest.param("https://api.xn--bcher-kva.example", "https://API.BÜCHER.example/", id="IDNA of a request"),
+        pytest.param("https://straße.example", "https://xn--strae-oqa.example/", id="a name of IDNA 2008"),
+        pytest.param("https://api.example.com", "https://api.example.com./", id="the root's dot"),
+        pytest.param("https://api.example.com.", "https://api.example.com/", id="the root's dot in the list"),
+    ],
+)
+def test_one_origin_has_many_spellings(listed, url):
+    assert AllowList([listed]).allows(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ws://api.example.com/", "wss://api.example.com:80/", "https://api.example.com../", "https://api.example.com%2e/",
+        "https://api.example.com\u3002evil/", "https://strasse.example/", 
+        "wsss://api.example.com/", "//api.example.com/",
+    ],
+)  # fmt: skip
+def test_a_spelling_that_only_resembles_one_is_another_origin(url):
+    assert not AllowList(["https://api.example.com", "https://straße.example"]).allows(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nonsense", "", "api.example.com", "ftp://api.example.com", "https://", "https://a@api.example.com",
+        "https://api.example.com:x", "https://\udc80.example", "http://api.example.com", "ws://api.example.com",
+    ],
+    ids=ascii,
+)  # fmt: skip
+def test_an_entry_that_could_never_match_is_an_error(url):
+    with pytest.raises(ConfigurationError) as raised:
+        AllowList(["https://api.example.com", url])
+    assert "a@" not in str(raised.value)
 
 
 def test_plain_http_may_be_allowed_by_name():

@@ -7,7 +7,7 @@ is decided elsewhere.
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 
 from hourpass.client.flow import Source
-from hourpass.client.sending import Rejection, Sending, may_carry
+from hourpass.client.sending import Gate, Rejection, Sending
 
 
 class HourpassAuth:
@@ -20,6 +20,7 @@ class HourpassAuth:
 
     def __init__(self, source: Source) -> None:
         self._source = source
+        self._gate = Gate(source)
 
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         """Send one request.
@@ -28,7 +29,7 @@ class HourpassAuth:
             HourpassError: there is no token to begin with; as `Source.credential_async`.
         """
         url = str(request.url)
-        if not may_carry(self._source, url, request.headers):
+        if not self._gate.lets(url, request.headers):
             return await handler(request)
         sending = Sending(self._source, url, await self._source.credential_async())
         try:

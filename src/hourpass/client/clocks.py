@@ -29,7 +29,7 @@ def wall_clock() -> int:
 
 
 class AgeClock:
-    """Milliseconds since some start, for the age of what a process holds: the greater of what two clocks say has passed.
+    """Milliseconds since some start, to tell an age by: the greater of what two clocks say has passed.
 
     The boot clock stands still while a virtual machine is paused, the wall clock may be set back. A token that seems
     too old costs a refresh, one that seems too young a refused request, so the larger step is believed. Safe for

@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 
 from hourpass.client.flow import Source
-from hourpass.client.sending import Rejection, Sending, may_carry, position_of
+from hourpass.client.sending import Gate, Rejection, Sending, position_of
 
 _Places = list[tuple[Any, int | None]]
 
@@ -20,6 +20,7 @@ class HourpassFlow:
 
     def __init__(self, source: Source) -> None:
         self._source = source
+        self._gate = Gate(source)
 
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
         """Every send of one request.
@@ -28,7 +29,7 @@ class HourpassFlow:
             HourpassError: there is no token to begin with; as `Source.credential`.
         """
         url = str(request.url)
-        if not may_carry(self._source, url, request.headers):
+        if not self._gate.lets(url, request.headers):
             yield request
             return
         sending, places = Sending(self._source, url, self._source.credential()), _places(request)
@@ -40,7 +41,7 @@ class HourpassFlow:
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """As `sync_auth_flow`; blocks no event loop."""
         url = str(request.url)
-        if not may_carry(self._source, url, request.headers):
+        if not self._gate.lets(url, request.headers):
             yield request
             return
         sending, places = Sending(self._source, url, await self._source.credential_async()), _places(request)

@@ -11,16 +11,21 @@ from hourpass.core.errors import ConfigurationError
 
 _PORTS = {"https": 443, "http": 80}
 
+_HANDSHAKES = {"wss": "https", "ws": "http"}
+"""A WebSocket begins as an HTTP request of this scheme, with the same headers (RFC 6455 §4.1)."""
+
 
 class AllowList:
-    """The origins that a credential may be sent to: https or this machine, whatever the list says.
+    """The origins that a credential may be sent to: https or this machine.
 
-    With `allow_http`, which is for networks that nobody else listens on, plain http is no obstacle.
+    With `allow_http`, which is for networks that nobody else listens on, they may be plain http as well.
+
+    Raises:
+        ConfigurationError: a URL is not an origin, or is plain http to another machine without `allow_http`.
     """
 
     def __init__(self, urls: Iterable[str], *, allow_http: bool = False) -> None:
-        origins = {origin_of(url) for url in urls} - {None}
-        self._origins = {origin for origin in origins if origin and (allow_http or is_confidential(origin))}
+        self._origins = {_checked(url, allow_http=allow_http) for url in urls}
 
     def allows(self, url: str) -> bool:
         """Whether the token may be sent to this URL."""
@@ -30,7 +35,8 @@ class AllowList:
 def origin_of(url: str) -> str | None:
     """The origin of a URL with its port spelled out, `https://api.example.com:443` (RFC 6454 §4); None if it has none.
 
-    A URL with user information has none for us: it carries credentials of its own.
+    A WebSocket's origin is that of its handshake. A URL with user information has none for us: it carries credentials
+    of its own.
     """
     try:
         parts = urlsplit(url)
@@ -38,10 +44,39 @@ def origin_of(url: str) -> str | None:
     except ValueError:
         return None
     scheme = parts.scheme.lower()
-    if scheme not in _PORTS or not parts.hostname or "@" in parts.netloc:
+    scheme = _HANDSHAKES.get(scheme, scheme)
+    host = _host_of(parts.hostname or "")
+    if scheme not in _PORTS or not host or "@" in parts.netloc:
         return None
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"{scheme}://{host}:{_PORTS[scheme] if port is None else port}"
+
+
+def _host_of(host: str) -> str:
+    """A host's one spelling: without the root's dot (RFC 1034 §3.1), in ASCII (RFC 5890); empty if it has none."""
+    host = host.removesuffix(".")
+    if ":" in host:
+        return f"[{host}]"
+    if host.isascii():
+        return host
+    try:
+        # The HTTP libraries' own: Python's codec knows the older standard, in which some names are another host's.
+        import idna  # noqa: PLC0415 rare, and slow to load
+    except ImportError:
+        return ""
+    try:
+        return idna.encode(host, uts46=True).decode()
+    except idna.IDNAError:
+        return ""
+
+
+def _checked(url: str, *, allow_http: bool) -> str:
+    origin = origin_of(url)
+    if origin is None:
+        # Not repeated: what is wrong with it may be a password in it.
+        raise ConfigurationError("an origin must be https://host, with at most a port")
+    if not allow_http and not is_confidential(origin):
+        raise ConfigurationError(f"{origin} is plain http: anyone on the way could read the token")
+    return origin
 
 
 def is_confidential(origin: str) -> bool:

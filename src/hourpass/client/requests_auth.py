@@ -10,7 +10,7 @@ from requests import PreparedRequest, Response
 from requests.auth import AuthBase
 
 from hourpass.client.flow import Source
-from hourpass.client.sending import Rejection, Sending, may_carry, position_of
+from hourpass.client.sending import Gate, Rejection, Sending, position_of
 
 
 class HourpassAuth(AuthBase):
@@ -21,6 +21,7 @@ class HourpassAuth(AuthBase):
 
     def __init__(self, source: Source) -> None:
         self._source = source
+        self._gate = Gate(source)
 
     def __call__(self, r: PreparedRequest) -> PreparedRequest:
         """Prepare a request.
@@ -29,7 +30,7 @@ class HourpassAuth(AuthBase):
             HourpassError: there is no token; as `Source.credential`.
         """
         url = r.url or ""
-        if may_carry(self._source, url, r.headers):
+        if self._gate.lets(url, r.headers):
             sending = Sending(self._source, url, self._source.credential())
             r.headers["Authorization"] = sending.authorization
             r.register_hook("response", _Replays(sending, position_of(r.body)))

@@ -14,6 +14,7 @@ from hourpass.client.challenge import retry_after_of
 from hourpass.client.clocks import draw, wall_clock
 from hourpass.client.credential import Credential
 from hourpass.client.flow import Call, Note, Replay, Seen, Source, Verdict, bearer
+from hourpass.client.origin import origin_of
 from hourpass.core.errors import HourpassError
 from hourpass.core.policy import SECOND
 
@@ -124,9 +125,27 @@ class Sending:
         return verdict, self._call, now
 
 
-def may_carry(source: Source, url: str, headers: Container[str]) -> bool:
-    """Whether a request gets the source's token: it goes where that may go, and carries no credentials of its own."""
-    return "Authorization" not in headers and source.allows(url)
+class Gate:
+    """Decides which requests of one adapter carry the source's token. Says once for each origin that one does not."""
+
+    MOST = 64
+    """Origins that are remembered, and told."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._told: set[str | None] = set()
+
+    def lets(self, url: str, headers: Container[str]) -> bool:
+        """Whether a request gets the token: it goes where that may go, and carries no credentials of its own."""
+        if "Authorization" in headers:
+            return False
+        if self._source.allows(url):
+            return True
+        origin = origin_of(url)
+        if origin not in self._told and len(self._told) < self.MOST:
+            self._told.add(origin)
+            _log.warning("the token is withheld from %s: add it to `origins` if it may go there", origin or "a URL")
+        return False
 
 
 def position_of(body: Any) -> int | None:

@@ -9,6 +9,7 @@ import httpx
 import httpx2
 import pytest
 import requests
+from aiohttp import web
 
 from hourpass.client import aiohttp_auth, classic_httpx_auth, httpx_auth, requests_auth
 
@@ -202,3 +203,39 @@ async def test_one_aiohttp_auth_serves_threads_with_loops_of_their_own(source, a
         await asyncio.to_thread(thread.join, 10)
 
     assert statuses == [200] * 3
+
+
+@pytest.mark.parametrize("scheme", ["ws", "http"])
+def test_aiohttp_sends_the_token_with_a_websockets_handshake(make, scheme):
+    """RFC 6455 §4.1: the handshake is an HTTP request, and a 401 to it is answered as any other."""
+    seen = []
+
+    async def events(request):
+        seen.append(request.headers.get("Authorization"))
+        if seen[-1] == "Bearer access-1":
+            return web.Response(status=401)
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.send_str("hello")
+        await socket.close()
+        return socket
+
+    async def run():
+        app = web.Application()
+        app.router.add_get("/events", events)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        port = runner.addresses[0][1]
+        auth = aiohttp_auth.HourpassAuth(make(origins=[f"{scheme}://127.0.0.1:{port}"]))
+        try:
+            async with (
+                aiohttp.ClientSession(middlewares=[auth]) as session,
+                session.ws_connect(f"ws://127.0.0.1:{port}/events") as socket,
+            ):
+                return await socket.receive_str()
+        finally:
+            await runner.cleanup()
+
+    assert asyncio.run(run()) == "hello"
+    assert seen == ["Bearer access-1", "Bearer access-2"]

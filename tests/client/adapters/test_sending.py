@@ -6,7 +6,7 @@ import time
 import pytest
 from tests.client.conftest import URL
 
-from hourpass.client.sending import Rejection, Sending, may_carry, position_of
+from hourpass.client.sending import Gate, Rejection, Sending, position_of
 
 API = f"{URL}/videos"
 
@@ -74,7 +74,34 @@ def test_a_refresh_that_fails_leaves_the_401_to_the_caller_and_the_log_says_why(
     ],
 )
 def test_a_token_goes_where_it_may_and_where_nobody_else_s_is(source, url, headers, carries):
-    assert may_carry(source, url, headers) == carries
+    assert Gate(source).lets(url, headers) == carries
+
+
+def test_a_withheld_token_is_told_once_for_each_origin(source, caplog):
+    gate = Gate(source)
+    for url in [
+        "https://a.example/x",
+        "https://a.example/y",
+        "wss://a.example",
+        "https://b.example",
+        "https://u:p@c.example",
+    ]:
+        gate.lets(url, {})
+        gate.lets(url, {"Authorization": "own"})
+
+    told = [record.message for record in caplog.records]
+    assert len(told) == 3
+    assert "https://a.example:443" in told[0]
+    assert "origins" in told[0]
+    assert "u:p" not in caplog.text
+
+
+def test_what_is_told_of_withheld_tokens_has_an_end(source, caplog):
+    gate = Gate(source)
+    for number in range(10_000):
+        gate.lets(f"https://{number}.example", {})
+
+    assert len(caplog.records) == Gate.MOST
 
 
 class _Tape(io.BytesIO):
