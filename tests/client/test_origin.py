@@ -88,7 +88,7 @@ def test_one_origin_has_many_spellings(listed, url):
     "url",
     [
         "ws://api.example.com/", "wss://api.example.com:80/", "https://api.example.com../", "https://api.example.com%2e/",
-        "https://api.example.com\u3002evil/", "https://strasse.example/", 
+        "https://api.example.com\u3002evil/", "https://strasse.example/",
         "wsss://api.example.com/", "//api.example.com/",
     ],
 )  # fmt: skip
