@@ -51,12 +51,12 @@ class Endpoint:
             case bytes():
                 return httpx2.Response(200, content=entry)
             case (status, headers):
-                return httpx2.Response(status, headers=headers, json={"title": "no"})
+                return httpx2.Response(status, headers=headers, json={"title": "no", "name": "", "status": status})
             case 200:
                 pair = {"access_token": f"access-{number}", "refresh_token": f"refresh-{number}"}
                 return httpx2.Response(200, json={"token_type": "Bearer", "expires_in": self.lifetime, **pair})
             case status:
-                return httpx2.Response(status, json={"title": "no", "reason": "revoked"})
+                return httpx2.Response(status, json={"title": "no", "name": "", "status": status, "reason": "revoked"})
 
 
 def settle(source: TokenSource) -> None:

@@ -172,7 +172,7 @@ def test_plain_http_to_another_machine_is_refused_unless_the_caller_allows_it(ur
 
     def answer(request):
         asked.append(str(request.url))
-        return httpx2.Response(400)
+        return httpx2.Response(400, json={"name": "", "status": 400})
 
     with pytest.raises(ConfigurationError, match="anyone on the way could read the API key"):
         TokenSource(url, KEY)

@@ -23,7 +23,9 @@ REFRESH = "CONFIDENTIAL-refresh"
 MARK = "CONFIDENTIAL"
 
 GRANTED = http(200, pair(0, access_token=ACCESS, refresh_token=REFRESH))
-ECHO = f'{{"title":"{MARK}","reason":"{MARK}","apiKey":"{KEY}","error":"{REFRESH}"}}'.encode()
+ECHO = (
+    f'{{"title":"{MARK}","name":"{MARK}","status":400,"reason":"{MARK}","apiKey":"{KEY}","error":"{REFRESH}"}}'.encode()
+)
 """A server may send back what it was sent."""
 
 
@@ -63,7 +65,7 @@ def told(error: BaseException) -> str:
 ENDINGS = [
     pytest.param([], None, id="success"),
     pytest.param([http(400, ECHO), GRANTED], None, id="refused and healed"),
-    pytest.param([http(400, ECHO), http(401, ECHO)], LoginRequired, id="refused and the key too"),
+    pytest.param([http(400, ECHO), http(400, ECHO)], LoginRequired, id="refused and the key too"),
     pytest.param([http(503, ECHO)], Unavailable, id="unavailable"),
     pytest.param([http(429, ECHO, "application/json", "Retry-After: 9")], Unavailable, id="throttled"),
     pytest.param([http(302, ECHO, None, "Location: /elsewhere")], Unavailable, id="a redirect"),

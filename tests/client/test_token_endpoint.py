@@ -73,17 +73,35 @@ def test_a_200_that_is_no_token_costs_nothing(content):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b'{"reason":"revoked","title":"x"}', "revoked"),
-        (b'{"error":"invalid_grant"}', "invalid_grant"),
-        (b'{"title":"The user credentials were incorrect."}', None),
-        (b'{"reason":"with SECRET inside"}', None),
-        (b'{"reason":7}', None),
-        (b"<html>", None),
-        (b"[]", None),
+        ('{"reason":"revoked","title":"x","name":"","status":%d}', "revoked"),
+        ('{"error":"invalid_grant"}', "invalid_grant"),
+        ('{"error":"invalid_client","reason":"rotated"}', "rotated"),
+        ('{"title":"The user credentials were incorrect.","name":"","status":%d}', None),
+        ('{"reason":"with SECRET inside","name":"apiKey","status":%d}', None),
+        ('{"reason":7,"name":"","status":%d}', None),
     ],
 )
 def test_400_and_401_refuse_the_credential_and_only_a_plain_word_is_repeated(status, content, reason):
-    assert classify(status, content) == Refused(reason)
+    assert classify(status, content.replace("%d", str(status)).encode()) == Refused(reason)
+
+
+@pytest.mark.parametrize("status", [400, 401])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"", b"<html>400 Bad Request</html>", b"[]", b"null", b'"invalid_grant"', b"{}", b"{", b"\xff", b"[" * 10_000,
+        b'{"message":"Forbidden"}', b'{"error":"Unauthorized","status":401,"path":"/auth/api-key"}',
+        b'{"error":{"error":"invalid_grant"}}', b'{"error":["invalid_grant"]}', b'{"error":"unauthorized"}',
+        b'{"type":"https://waf.example/1010","title":"Access denied","status":400,"error_name":"banned"}',
+        b'{"type":"about:blank","title":"Bad Request","status":401}',
+        b'{"title":"x","name":7,"status":400}', b'{"title":"x","name":"","status":403}', b'{"name":"","status":"400"}',
+        b'\x1f\x8b\x08\x00{"error":"invalid_grant"}',
+    ],
+    ids=ascii,
+)  # fmt: skip
+def test_a_400_or_401_of_something_else_judges_nobody(status, content):
+    """A load balancer, a firewall or a captive portal in the way."""
+    assert isinstance(classify(status, content), Transient)
 
 
 @pytest.mark.parametrize("status", [201, 204, 301, 302, 307, 403, 404, 405, 408, 413, 415, 429, 500, 502, 503, 504])

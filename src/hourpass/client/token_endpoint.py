@@ -136,11 +136,12 @@ class TokenEndpoint:
 def classify(status: int, body: bytes, retry_after: int | None = None) -> Outcome:
     """What an answer means. `retry_after` is milliseconds.
 
-    Only 400 and 401 judge the credential (RFC 6749 §5.2, and the source's own 400). Everything else that is no token,
-    a 404 or a login page in the way included, must not cost a refresh token.
+    Only 400 and 401 judge the credential (RFC 6749 §5.2, and the source's own 400), and only in the words of a token
+    endpoint. Everything else is somebody in the way, such as a load balancer or a login page: it must not cost a
+    refresh token, nor be told as the key's fault.
     """
-    if status in (400, 401):
-        return Refused(_reason(body))
+    if status in (400, 401) and (problem := _refusal(status, body)) is not None:
+        return Refused(_reason(problem))
     if status != 200:
         return Transient(f"the token endpoint answered {status}", retry_after)
     try:
@@ -162,14 +163,29 @@ def classify(status: int, body: bytes, retry_after: int | None = None) -> Outcom
     )
 
 
-def _reason(body: bytes) -> str | None:
-    """The server's word for a refusal: `reason`, or OAuth's `error`. Only a plain word is ever repeated."""
+_OAUTH_ERRORS = {
+    "invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type",
+    "invalid_scope", "invalid_target", "invalid_token",
+}  # fmt: skip
+"""RFC 6749 §5.2, RFC 8707 §2 and RFC 6750 §3.1."""
+
+
+def _refusal(status: int, body: bytes) -> dict[str, Any] | None:
+    """A token endpoint's refusal: an OAuth error, or a problem (RFC 9457) with the source's `name`; else None."""
     try:
         problem: Any = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     if not isinstance(problem, dict):
         return None
+    error = problem.get("error")
+    is_oauth = isinstance(error, str) and error in _OAUTH_ERRORS
+    is_problem = isinstance(problem.get("name"), str) and problem.get("status") == status
+    return problem if is_oauth or is_problem else None
+
+
+def _reason(problem: dict[str, Any]) -> str | None:
+    """The server's word for a refusal: `reason`, or OAuth's `error`. Only a plain word is ever repeated."""
     said = (problem.get("reason"), problem.get("error"))
     return next((word for word in said if isinstance(word, str) and _WORD.fullmatch(word)), None)
 
