@@ -39,3 +39,26 @@ def test_every_public_name_is_there_and_listed(name):
 def test_no_other_name_is():
     with pytest.raises(AttributeError, match="Nothing"):
         _ = hourpass.client.Nothing
+
+
+OLD_NAMES = {
+    "httpx_auth": "httpx2",
+    "classic_httpx_auth": "httpx",
+    "requests_auth": "requests",
+    "aiohttp_auth": "aiohttp",
+}
+
+
+@pytest.mark.parametrize(("old", "new"), OLD_NAMES.items())
+def test_an_adapters_old_name_still_works_and_warns(old, new):
+    code = f"""
+import warnings
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    from hourpass.client.{old} import HourpassAuth
+from hourpass.client.auth import {new}
+print(HourpassAuth is {new}.HourpassAuth, [str(one.message) for one in told if "hourpass" in str(one.message)])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout == f"True ['use hourpass.client.auth.{new}']\n"

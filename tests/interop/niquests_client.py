@@ -10,7 +10,7 @@ import sys
 import niquests
 
 from hourpass.client import TokenSource
-from hourpass.client.requests_auth import HourpassAuth
+from hourpass.client.auth.requests import HourpassAuth
 
 
 def main(url, api_key):

@@ -1,9 +1,9 @@
-"""The 401 strategy for the classic httpx, sync and async: as `httpx_auth`, whose class httpx2 alone accepts."""
+"""The old name of `hourpass.client.auth.httpx`, kept for one version."""
 
-import httpx
+import warnings
 
-from hourpass.client.httpx_auth import HourpassFlow
+from hourpass.client.auth.httpx import HourpassAuth
 
+__all__ = ["HourpassAuth"]
 
-class HourpassAuth(HourpassFlow, httpx.Auth):
-    """As `hourpass.client.httpx_auth.HourpassAuth`."""
+warnings.warn("use hourpass.client.auth.httpx", DeprecationWarning, stacklevel=2)

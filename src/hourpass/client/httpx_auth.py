@@ -1,94 +1,9 @@
-"""The 401 strategy for httpx2, sync and async: `httpx2.Client(auth=HourpassAuth(source))`.
+"""The old name of `hourpass.client.auth.httpx2`, kept for one version."""
 
-Owns how httpx2 sends a request again, and which bodies it can send twice. What a 401 means, and what is done about it,
-is decided elsewhere.
-"""
+import warnings
 
-from collections.abc import AsyncGenerator, Generator
-from typing import Any
+from hourpass.client.auth.httpx2 import HourpassAuth
 
-import httpx2
+__all__ = ["HourpassAuth"]
 
-from hourpass.client.flow import Source
-from hourpass.client.sending import Gate, Rejection, Sending, position_of
-
-_Places = list[tuple[Any, int | None]]
-
-
-class HourpassFlow:
-    """The flow without the library's base class: the classic httpx has the same one."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self._gate = Gate(source)
-
-    def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
-        """Every send of one request.
-
-        Raises:
-            HourpassError: there is no token to begin with; as `Source.credential`.
-        """
-        url = str(request.url)
-        if not self._gate.lets(url, request.headers):
-            yield request
-            return
-        sending, places = Sending(self._source, url, self._source.credential()), _places(request)
-        replays = True
-        while replays:
-            response = yield _copy(request, sending.authorization, places)
-            replays = response.status_code == 401 and sending.again(_rejection(response, places))
-
-    async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
-        """As `sync_auth_flow`; blocks no event loop."""
-        url = str(request.url)
-        if not self._gate.lets(url, request.headers):
-            yield request
-            return
-        sending, places = Sending(self._source, url, await self._source.credential_async()), _places(request)
-        replays = True
-        while replays:
-            response = yield _copy(request, sending.authorization, places)
-            replays = response.status_code == 401 and await sending.again_async(_rejection(response, places))
-
-
-class HourpassAuth(HourpassFlow, httpx2.Auth):
-    """Sends a source's token wherever the source allows it. The caller's own Authorization header wins.
-
-    The library counts a replay as a redirect: leave the client a `max_redirects` of 2, even where it follows none.
-    """
-
-
-def _copy(request: Any, authorization: str, places: _Places) -> Any:
-    """The request with a token. A copy: one that the caller sends once more must not look as if it had its own."""
-    for file, position in places:
-        if position is not None:
-            file.seek(position)
-    copy = type(request)(
-        request.method, request.url, headers=request.headers, stream=request.stream, extensions=request.extensions
-    )
-    copy.headers["Authorization"] = authorization
-    if isinstance(getattr(request.stream, "_stream", None), bytes):
-        # The library does so for bodies in memory: hooks may look at `content`.
-        copy.read()
-    return copy
-
-
-def _rejection(response: Any, places: _Places) -> Rejection:
-    return Rejection(
-        url=str(response.request.url),
-        authorization=response.request.headers.get("Authorization"),
-        challenges=response.headers.get_list("WWW-Authenticate"),
-        retry_after=response.headers.get("Retry-After"),
-        replayable=all(position is not None for _, position in places),
-    )
-
-
-def _places(request: Any) -> _Places:
-    """What the body is read from, and where that stands; without a position where it can be read once only.
-
-    The library rewinds no file, and has no public name for it. What has neither of these two is not known to us.
-    """
-    stream = request.stream
-    fields = getattr(stream, "fields", None)
-    bodies = [getattr(stream, "_stream", None)] if fields is None else [getattr(one, "file", b"") for one in fields]
-    return [(body, position_of(body)) for body in bodies if not isinstance(body, bytes | str)]
+warnings.warn("use hourpass.client.auth.httpx2", DeprecationWarning, stacklevel=2)

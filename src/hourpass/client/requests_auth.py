@@ -1,77 +1,9 @@
-"""The 401 strategy for requests: `session.auth = HourpassAuth(source)`, or `requests.get(url, auth=…)`.
+"""The old name of `hourpass.client.auth.requests`, kept for one version."""
 
-Owns how requests sends a request again, and which bodies it can send twice. What a 401 means, and what is done about
-it, is decided elsewhere. Sessions of niquests take it too.
-"""
+import warnings
 
-from typing import Any
+from hourpass.client.auth.requests import HourpassAuth
 
-from requests import PreparedRequest, Response
-from requests.auth import AuthBase
+__all__ = ["HourpassAuth"]
 
-from hourpass.client.flow import Source
-from hourpass.client.sending import Gate, Rejection, Sending, position_of
-
-
-class HourpassAuth(AuthBase):
-    """Sends a source's token wherever the source allows it. The caller's own Authorization header wins.
-
-    A prepared request keeps the token that it was prepared with: one sent much later begins with a 401, and heals.
-    """
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self._gate = Gate(source)
-
-    def __call__(self, r: PreparedRequest) -> PreparedRequest:
-        """Prepare a request.
-
-        Raises:
-            HourpassError: there is no token; as `Source.credential`.
-        """
-        url = r.url or ""
-        if self._gate.lets(url, r.headers):
-            sending = Sending(self._source, url, self._source.credential())
-            r.headers["Authorization"] = sending.authorization
-            r.register_hook("response", _Replays(sending, position_of(r.body)))
-        return r
-
-
-class _Replays:
-    """What becomes of a request's 401s. It is called for every response, redirects and their targets included.
-
-    Redirects are followed by copies that keep the hook; a copy for another origin has lost the token. Each has a budget
-    of its own.
-    """
-
-    def __init__(self, sending: Sending, position: int | None) -> None:
-        self._sending = sending
-        self._position = position
-
-    def __call__(self, response: Response, **options: Any) -> Response:
-        self._sending.restart()
-        while response.status_code == 401 and self._sending.again(self._rejection(response)):
-            request = response.request
-            request.headers["Authorization"] = self._sending.authorization
-            body: Any = request.body
-            if self._position is not None and body is not None:
-                body.seek(self._position)
-            # Read to its end, the connection is free for the next send.
-            _ = response.content
-            response.close()
-            newer = response.connection.send(request, **options)
-            newer.history = [*response.history, response]
-            response = newer
-        return response
-
-    def _rejection(self, response: Response) -> Rejection:
-        request, headers = response.request, response.headers
-        authorization = request.headers.get("Authorization")
-        challenge = headers.get("WWW-Authenticate")
-        return Rejection(
-            url=request.url or "",
-            authorization=authorization if isinstance(authorization, str) else None,
-            challenges=[] if challenge is None else [challenge],
-            retry_after=headers.get("Retry-After"),
-            replayable=self._position is not None or isinstance(request.body, bytes | str | None),
-        )
+warnings.warn("use hourpass.client.auth.requests", DeprecationWarning, stacklevel=2)

@@ -11,7 +11,10 @@ import httpx
 import httpx2
 import requests
 
-from hourpass.client import aiohttp_auth, classic_httpx_auth, httpx_auth, requests_auth
+import hourpass.client.auth.aiohttp
+import hourpass.client.auth.httpx
+import hourpass.client.auth.httpx2
+import hourpass.client.auth.requests
 
 IN_MEMORY = ("bytes", "str", "json", "form", "multipart")
 
@@ -98,7 +101,7 @@ def _httpx_options(library, auth, certificate) -> dict:
 
 class Httpx(_Threads):
     kinds = (*IN_MEMORY, "file", "generator", "pipe")
-    library, auth = httpx2, httpx_auth.HourpassAuth
+    library, auth = httpx2, hourpass.client.auth.httpx2.HourpassAuth
 
     def __init__(self, source, certificate=None) -> None:
         self.client = self.library.Client(**_httpx_options(self.library, self.auth(source), certificate))
@@ -113,7 +116,7 @@ class Httpx(_Threads):
 
 class HttpxAsync(_Loop):
     kinds = (*IN_MEMORY, "async generator")
-    library, auth = httpx2, httpx_auth.HourpassAuth
+    library, auth = httpx2, hourpass.client.auth.httpx2.HourpassAuth
 
     def __init__(self, source, certificate=None) -> None:
         super().__init__()
@@ -128,11 +131,11 @@ class HttpxAsync(_Loop):
 
 
 class ClassicHttpx(Httpx):
-    library, auth = httpx, classic_httpx_auth.HourpassAuth
+    library, auth = httpx, hourpass.client.auth.httpx.HourpassAuth
 
 
 class ClassicHttpxAsync(HttpxAsync):
-    library, auth = httpx, classic_httpx_auth.HourpassAuth
+    library, auth = httpx, hourpass.client.auth.httpx.HourpassAuth
 
 
 class Requests(_Threads):
@@ -142,7 +145,7 @@ class Requests(_Threads):
         self.client = requests.Session()
         self.client.trust_env = False
         self.client.verify = str(certificate) if certificate else False
-        self.client.auth = requests_auth.HourpassAuth(source)
+        self.client.auth = hourpass.client.auth.requests.HourpassAuth(source)
         self.client.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=256))
 
     def send(self, method, url, *, headers=None, kind="none", body=None):
@@ -163,7 +166,9 @@ class Aiohttp(_Loop):
 
     async def start(self, source, certificate):
         connector = aiohttp.TCPConnector(limit=0, ssl=_tls(certificate))
-        return aiohttp.ClientSession(connector=connector, middlewares=[aiohttp_auth.HourpassAuth(source)])
+        return aiohttp.ClientSession(
+            connector=connector, middlewares=[hourpass.client.auth.aiohttp.HourpassAuth(source)]
+        )
 
     async def request(self, method, url, headers=None, kind="none", body=None):
         match kind:

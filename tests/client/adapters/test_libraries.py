@@ -11,11 +11,14 @@ import pytest
 import requests
 from aiohttp import web
 
-from hourpass.client import aiohttp_auth, classic_httpx_auth, httpx_auth, requests_auth
+import hourpass.client.auth.aiohttp
+import hourpass.client.auth.httpx
+import hourpass.client.auth.httpx2
+import hourpass.client.auth.requests
 
 HTTPX = [
-    pytest.param(httpx2, httpx_auth.HourpassAuth, id="httpx2"),
-    pytest.param(httpx, classic_httpx_auth.HourpassAuth, id="httpx"),
+    pytest.param(httpx2, hourpass.client.auth.httpx2.HourpassAuth, id="httpx2"),
+    pytest.param(httpx, hourpass.client.auth.httpx.HourpassAuth, id="httpx"),
 ]
 
 
@@ -62,9 +65,9 @@ def test_the_token_is_not_in_the_repr_of_what_was_sent(library, auth, source, ap
 def test_an_auth_of_one_httpx_is_refused_by_the_other(source):
     """Which is why there are two modules."""
     with pytest.raises(TypeError):
-        httpx2.Client(auth=classic_httpx_auth.HourpassAuth(source), verify=False)
+        httpx2.Client(auth=hourpass.client.auth.httpx.HourpassAuth(source), verify=False)
     with pytest.raises(TypeError):
-        httpx.Client(auth=httpx_auth.HourpassAuth(source), verify=False)
+        httpx.Client(auth=hourpass.client.auth.httpx2.HourpassAuth(source), verify=False)
 
 
 def test_a_body_that_httpx_knows_nothing_about_is_not_replayed(source, api):
@@ -73,7 +76,7 @@ def test_a_body_that_httpx_knows_nothing_about_is_not_replayed(source, api):
             yield b"own"
 
     api.rejected = {"access-1"}
-    with httpx2.Client(auth=httpx_auth.HourpassAuth(source), verify=False) as client:
+    with httpx2.Client(auth=hourpass.client.auth.httpx2.HourpassAuth(source), verify=False) as client:
         request = httpx2.Request("POST", api.url, stream=Own(), headers={"Host": "api", "Content-Length": "3"})
         assert client.send(request).status_code == 401
 
@@ -87,7 +90,7 @@ def test_a_body_that_httpx_knows_nothing_about_is_not_replayed(source, api):
 def session(source):
     with requests.Session() as session:
         session.trust_env = False
-        session.auth = requests_auth.HourpassAuth(source)
+        session.auth = hourpass.client.auth.requests.HourpassAuth(source)
         yield session
 
 
@@ -133,7 +136,7 @@ def test_a_replayed_answer_is_what_the_caller_s_hooks_see(session, api):
 @pytest.mark.anyio
 async def test_no_error_of_aiohttp_shows_the_token(source, api):
     api.script = [(403, {})]
-    async with aiohttp.ClientSession(middlewares=[aiohttp_auth.HourpassAuth(source)]) as session:
+    async with aiohttp.ClientSession(middlewares=[hourpass.client.auth.aiohttp.HourpassAuth(source)]) as session:
         with pytest.raises(aiohttp.ClientResponseError) as caught:
             await session.get(api.url, raise_for_status=True)
 
@@ -145,7 +148,7 @@ async def test_no_error_of_aiohttp_shows_the_token(source, api):
 async def test_an_aiohttp_replay_goes_over_the_same_connection(source, api):
     api.script = [(401, {})] * 2
     async with (
-        aiohttp.ClientSession(middlewares=[aiohttp_auth.HourpassAuth(source)]) as session,
+        aiohttp.ClientSession(middlewares=[hourpass.client.auth.aiohttp.HourpassAuth(source)]) as session,
         session.get(api.url) as response,
     ):
         assert response.status == 200
@@ -178,7 +181,10 @@ async def test_a_401_before_the_end_of_the_body_begins_the_body_anew(source, end
     server = await asyncio.start_server(serve, "127.0.0.1")
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     source.allows = lambda asked: asked.startswith(url)
-    async with server, aiohttp.ClientSession(middlewares=[aiohttp_auth.HourpassAuth(source)]) as session:
+    async with (
+        server,
+        aiohttp.ClientSession(middlewares=[hourpass.client.auth.aiohttp.HourpassAuth(source)]) as session,
+    ):
         with path.open("rb") as file:
             async with session.put(url, data=file) as response:
                 assert response.status == 200
@@ -190,7 +196,7 @@ async def test_a_401_before_the_end_of_the_body_begins_the_body_anew(source, end
 
 @pytest.mark.anyio
 async def test_one_aiohttp_auth_serves_threads_with_loops_of_their_own(source, api):
-    auth, statuses = aiohttp_auth.HourpassAuth(source), []
+    auth, statuses = hourpass.client.auth.aiohttp.HourpassAuth(source), []
 
     async def ask():
         async with aiohttp.ClientSession(middlewares=[auth]) as session, session.get(api.url) as response:
@@ -227,7 +233,7 @@ def test_aiohttp_sends_the_token_with_a_websockets_handshake(make, scheme):
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         port = runner.addresses[0][1]
-        auth = aiohttp_auth.HourpassAuth(make(origins=[f"{scheme}://127.0.0.1:{port}"]))
+        auth = hourpass.client.auth.aiohttp.HourpassAuth(make(origins=[f"{scheme}://127.0.0.1:{port}"]))
         try:
             async with (
                 aiohttp.ClientSession(middlewares=[auth]) as session,

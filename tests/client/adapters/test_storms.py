@@ -10,8 +10,8 @@ from tests.client.adapters.clients import CLIENTS
 from tests.e2e.conftest import claims_of
 
 from hourpass.client import TokenSource
-from hourpass.client.aiohttp_auth import HourpassAuth as AiohttpAuth
-from hourpass.client.httpx_auth import HourpassAuth
+from hourpass.client.auth.aiohttp import HourpassAuth as AiohttpAuth
+from hourpass.client.auth.httpx2 import HourpassAuth
 
 
 @pytest.fixture

@@ -1,0 +1,64 @@
+"""The 401 strategy for aiohttp: `ClientSession(middlewares=[HourpassAuth(source)])`.
+
+Owns how aiohttp sends a request again, and which bodies it can send twice. What a 401 means, and what is done about it,
+is decided elsewhere.
+"""
+
+from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
+
+from hourpass.client.flow import Source
+from hourpass.client.sending import Gate, Rejection, Sending
+
+
+class HourpassAuth:
+    """Sends a source's token wherever the source allows it. The caller's own Authorization header wins.
+
+    aiohttp runs a middleware for every hop of a redirect, as a request of its own: each is judged anew by where it
+    goes, so that none to another origin carries the token, and has a budget of its own. One object serves any number
+    of sessions and event loops.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._gate = Gate(source)
+
+    async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        """Send one request.
+
+        Raises:
+            HourpassError: there is no token to begin with; as `Source.credential_async`.
+        """
+        url = str(request.url)
+        if not self._gate.lets(url, request.headers):
+            return await handler(request)
+        sending = Sending(self._source, url, await self._source.credential_async())
+        try:
+            while True:
+                request.headers["Authorization"] = sending.authorization
+                response = await handler(request)
+                if response.status != 401:
+                    return response
+                try:
+                    replays = await sending.again_async(_rejection(request, response))
+                except BaseException:
+                    response.close()
+                    raise
+                if not replays:
+                    return response
+                response.release()
+                # An early 401 may have come before the body's end: its writer must not read on beside the next one.
+                await request.close()
+        finally:
+            # aiohttp shows what a request carried in the repr of its errors.
+            request.headers.pop("Authorization", None)
+
+
+def _rejection(request: ClientRequest, response: ClientResponse) -> Rejection:
+    return Rejection(
+        url=str(request.url),
+        authorization=request.headers.get("Authorization"),
+        challenges=response.headers.getall("WWW-Authenticate", []),
+        retry_after=response.headers.get("Retry-After"),
+        # aiohttp rewinds a file to where it stood, and marks what it cannot read twice.
+        replayable=not (request.body and request.body.consumed),
+    )
