@@ -111,10 +111,10 @@ def source_of(clock):
     """A factory of sources on a real server. Both clocks stand still, so only the first failure is waited out."""
     made = []
 
-    def make(server, api_key="KEY", *, cache_at=None, **more) -> TokenSource:
+    def make(server, api_key="KEY", *, cache_at=None, url=None, **more) -> TokenSource:
         cache = None if cache_at is None else FileCache(cache_at)
         options = {"clock": clock, "wall": clock, "chance": lambda: 1.0, "timeout": 0.9, **more}
-        source = TokenSource(server.url, api_key, cache=cache, **options)
+        source = TokenSource(url or server.url, api_key, cache=cache, **options)
         made.append(source)
         return source
 

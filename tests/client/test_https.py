@@ -66,9 +66,12 @@ def serve_with(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     servers = []
 
-    def start(certificate):
+    def start(certificate, clients=None):
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(certificate)
+        if clients is not None:
+            tls.load_verify_locations(clients)
+            tls.verify_mode = ssl.CERT_REQUIRED
         servers.append(ScriptedServer(tls))
         return servers[-1]
 
@@ -87,6 +90,48 @@ def test_a_certificate_that_the_environment_trusts_is_trusted(serve_with, source
 
     assert source.refresh(rejected=1).access_token == "opaque-2"
     assert server.bodies == [{"apiKey": KEY}, {"refreshToken": KEEPS}]
+
+
+def trusting(certificate) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=certificate)
+
+
+def test_a_private_authority_may_be_named_for_one_source(serve_with, source_of, tmp_path):
+    certificate = self_signed(tmp_path)
+    server = serve_with(certificate)
+    source = source_of(server, KEY, tls=trusting(certificate))
+
+    assert source.token() == "opaque-1"
+    with pytest.raises(Unavailable):
+        source_of(server, KEY, tls=trusting(self_signed(tmp_path))).token()
+
+
+def test_a_source_may_prove_itself_with_a_certificate_of_its_own(serve_with, source_of, tmp_path):
+    ours, theirs = self_signed(tmp_path), self_signed(tmp_path)
+    server = serve_with(theirs, clients=ours)
+    tls = trusting(theirs)
+    tls.load_cert_chain(ours)
+
+    assert source_of(server, KEY, tls=tls).token() == "opaque-1"
+    with pytest.raises(Unavailable):
+        source_of(server, KEY, tls=trusting(theirs)).token()
+
+
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
+def test_no_proxy_of_the_environment_stands_before_this_machine(serve_with, source_of, tmp_path, monkeypatch, name):
+    certificate = self_signed(tmp_path)
+    server = serve_with(certificate)
+    monkeypatch.setenv(name, "http://127.0.0.1:9")
+
+    assert source_of(server, KEY, tls=trusting(certificate)).token() == "opaque-1"
+
+
+def test_a_proxy_may_be_named_for_one_source(other, source_of):
+    """Plain http to a proxy asks for the whole URL (RFC 9112 §3.2.2)."""
+    source = source_of(other, KEY, url="http://auth.example.com", allow_http=True, proxy=other.url)
+
+    assert source.token() == "opaque-1"
+    assert other.requests[0][0] == "http://auth.example.com/auth/api-key"
 
 
 @pytest.mark.parametrize(

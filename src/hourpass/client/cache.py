@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Protocol
 
 from hourpass.client.atomic_file import write_atomically
+from hourpass.client.reopen import Reopens
 from hourpass.core.errors import ConfigurationError, LockTimeout
 
 MAX_SIZE = 256 * 1024
@@ -49,10 +50,11 @@ class Cache(Protocol):
         ...
 
 
-class MemoryCache:
+class MemoryCache(Reopens):
     """Lives and ends with this process; several sources may share it.
 
-    A forked child finds it empty: two processes must not present one refresh token without a lock between them.
+    A forked child finds it empty, as does who opens a pickle of it: two processes must not present one refresh token
+    without a lock between them.
     """
 
     def __init__(self) -> None:

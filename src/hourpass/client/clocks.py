@@ -61,6 +61,10 @@ class AgeClock:
             return boot + self._missed
         return boot + self._missed + max(step, 0)
 
+    def __reduce__(self) -> str:
+        """The one that a process has: nothing else of it can be pickled."""
+        return "age_clock"
+
 
 age_clock = AgeClock()
 """The clock of all that a process of the client holds."""

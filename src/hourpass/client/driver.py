@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from typing import TypeVar
 
-from hourpass.core.errors import HourpassError
+from hourpass.core.errors import ConfigurationError, HourpassError
 
 Result = TypeVar("Result")
 Waiting = Generator[Future[None] | int | Callable[[], None], None, Result]
@@ -45,6 +45,11 @@ async def drive_async(waiting: Waiting[Result], timeout: float) -> Result:  # no
     # Who runs no event loop need not wait for this import.
     import asyncio  # noqa: PLC0415
 
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        waiting.close()
+        raise ConfigurationError("await needs asyncio's loop: under trio, make the plain call in a thread") from None
     deadline = time.monotonic() + timeout
     try:
         awaited = next(waiting)

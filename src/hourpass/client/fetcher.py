@@ -26,6 +26,8 @@ from hourpass.client.transaction import (
 from hourpass.core.errors import ConfigurationError, HourpassError
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx2
 
     from hourpass.client.token_endpoint import TokenEndpoint
@@ -53,6 +55,8 @@ class Setting(NamedTuple):
     api_key: str | Callable[[], str] | None
     cache: Cache
     allow_http: bool
+    tls: "ssl.SSLContext | None"
+    proxy: str | None
     user_agent: str
     clock: Callable[[], int]
     wall: Callable[[], int]
@@ -142,6 +146,8 @@ class Fetcher:
                 wall=setting.wall,
                 user_agent=setting.user_agent,
                 allow_http=setting.allow_http,
+                tls=setting.tls,
+                proxy=setting.proxy,
                 transport=setting.transport,
             )
         key = self._api_key() if isinstance(step, PostExchange) else ""

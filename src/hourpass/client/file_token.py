@@ -16,6 +16,7 @@ from hourpass.client.credential import Credential, is_token
 from hourpass.client.driver import Waiting, drive, drive_async
 from hourpass.client.flow import Breaker
 from hourpass.client.origin import AllowList
+from hourpass.client.reopen import Reopens
 from hourpass.core.errors import Unavailable
 from hourpass.core.policy import DAY, SECOND
 
@@ -31,12 +32,12 @@ POLL = 50
 MAX_SIZE = 64 * 1024
 
 
-class FileToken:
+class FileToken(Reopens):
     """Reads the token from a file that an agent writes; used like a TokenSource.
 
     The file holds the bare token, or JSON with `access_token` and, if it is known, `expires_at` (epoch milliseconds).
     A bare JWT says itself when it expires; of any other bare token nobody knows. `origins` are those that adapters may
-    send it to.
+    send it to. A copy shares it; a pickle makes it again where it is opened.
     """
 
     def __init__(

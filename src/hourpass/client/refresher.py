@@ -10,7 +10,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Self
+from typing import NoReturn, Self
 from weakref import WeakSet
 
 from hourpass.client.source import TokenSource
@@ -98,6 +98,10 @@ class Refresher:
     def _continue_in_child(self) -> None:
         self._thread = None
         self.start()
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse: a copy would have the thread's lock and not the thread."""
+        raise TypeError("a Refresher is not copied: start one where it is needed")
 
     def __enter__(self) -> Self:
         """Start."""

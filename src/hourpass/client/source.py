@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from hourpass.client.cache import Cache, MemoryCache
 from hourpass.client.clocks import age_clock, draw, wall_clock
@@ -19,26 +19,34 @@ from hourpass.client.fetcher import Event, Setting
 from hourpass.client.flight import Flights
 from hourpass.client.flow import Breaker
 from hourpass.client.origin import AllowList, check_url
+from hourpass.client.reopen import Reopens
 from hourpass.core.errors import HourpassError, Unavailable
 from hourpass.core.policy import SECOND
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx2
 
 IsGood = Callable[[Credential, int], bool]
 
 
-class TokenSource:
+class TokenSource(Reopens):
     """Keeps one credential of one server fresh. Safe for threads, event loops and forks.
+
+    A copy shares it, `deepcopy` included. A pickle makes it again where it is opened, and needs a callable as
+    `api_key`, because a literal key would be in the pickle.
 
     `api_key` is the key, or a callable that gives it when it is needed; without one, a refresh token must lie in the
     cache. What another key has left there is not used; for a callable, `key_name`, no secret, tells the keys apart.
     `scope`, `audience` and `expires_in` (seconds) narrow what is asked for. The token may be sent to the server's own
-    origin and to `origins`. `timeout` (seconds) is how long callers wait where they do not say. `observe` is told each
-    event in the thread of the refresh, and must be quick.
+    origin and to `origins`. `timeout` (seconds) is how long callers wait if they do not say. `tls` is for a server with
+    a certificate of a private authority, or one that asks for the client's. `proxy` is the URL of a proxy to go
+    through; without it the environment's is used, for https alone. `observe` is told each event in the thread of the
+    refresh, and must be quick.
 
     Raises:
-        ConfigurationError: the URL is not one that a key may be sent to.
+        ConfigurationError: a URL is not one that a key or a token may be sent to.
     """
 
     def __init__(
@@ -52,6 +60,8 @@ class TokenSource:
         expires_in: int | None = None,
         origins: Iterable[str] = (),
         allow_http: bool = False,
+        tls: "ssl.SSLContext | None" = None,
+        proxy: str | None = None,
         timeout: float = 10.0,
         key_name: str | None = None,
         user_agent: str = "hourpass",
@@ -61,6 +71,7 @@ class TokenSource:
         chance: Callable[[], float] = draw,
         transport: "httpx2.BaseTransport | None" = None,
     ) -> None:
+        self._has_literal_key = isinstance(api_key, str)
         self.url = check_url(url, allow_http=allow_http)
         self.breaker = Breaker()
         self.now = clock
@@ -77,6 +88,8 @@ class TokenSource:
             api_key=api_key,
             cache=MemoryCache() if cache is None else cache,
             allow_http=allow_http,
+            tls=tls,
+            proxy=proxy,
             user_agent=user_agent,
             clock=clock,
             wall=wall,
@@ -164,6 +177,12 @@ class TokenSource:
     def __exit__(self, *_: object) -> None:
         """Close it."""
         self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How to make it again."""
+        if self._has_literal_key:
+            raise TypeError("a TokenSource with a literal API key is not pickled: give the key as a callable")
+        return super().__reduce__()
 
     def __repr__(self) -> str:
         """With the URL alone."""

@@ -12,12 +12,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import httpx2
 import msgspec
 
 from hourpass.client.challenge import retry_after_of
-from hourpass.client.origin import check_url
+from hourpass.client.origin import check_url, is_loopback
 from hourpass.client.transaction import Granted, Outcome, Refused, Transient, Unknown
 from hourpass.core.errors import ConfigurationError
 from hourpass.wire import ExchangeRequest, RefreshRequest, encode
@@ -70,6 +71,8 @@ class TokenEndpoint:
         wall: Callable[[], int],
         user_agent: str,
         allow_http: bool = False,
+        tls: ssl.SSLContext | None = None,
+        proxy: str | None = None,
         total: float = TOTAL,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
@@ -78,7 +81,9 @@ class TokenEndpoint:
         self._wall = wall
         self._total = total
         # Made once: it is slow to make, and a forked child must not have to.
-        self._tls: ssl.SSLContext | None = None
+        self._tls = tls
+        self._proxy = proxy
+        self._is_loopback = is_loopback(urlsplit(self._url).hostname or "")
         self._transport = transport
         # A packed answer could be far larger than what its bytes say.
         self._headers = {"User-Agent": user_agent, "Accept": "application/json", "Accept-Encoding": "identity"}
@@ -101,9 +106,13 @@ class TokenEndpoint:
         try:
             # A connection an hour is not worth keeping, and none is shared with a forked child.
             with (
-                # The environment may name proxies for https only: they would read plain http.
+                # The environment's proxies are for https alone, as they could read plain http. None reaches loopback.
                 httpx2.Client(
-                    transport=self._transport, trust_env=is_https, verify=self._tls, follow_redirects=False
+                    transport=self._transport,
+                    trust_env=is_https and not self._is_loopback,
+                    proxy=self._proxy,
+                    verify=self._tls,
+                    follow_redirects=False,
                 ) as client,
                 deadline,
                 client.stream(

@@ -1,0 +1,94 @@
+"""docs/how-to/stay-authenticated.md: its samples for each HTTP library run as they stand there."""
+
+import asyncio
+import re
+import threading
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+PAGE = (Path(__file__).parents[3] / "docs" / "how-to" / "stay-authenticated.md").read_text("utf-8")
+SECTION = PAGE.partition("## A Python program that holds the key")[2].partition("## Notebooks")[0]
+FIRST, *SAMPLES = re.findall(r"^```python\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL)
+
+
+class Site:
+    """An API with a page and a WebSocket, that wants a token for both."""
+
+    def __init__(self) -> None:
+        self.seen: list[str | None] = []
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+        self._runner = self._do(self._begin())
+        self.port = self._runner.addresses[0][1]
+
+    def close(self) -> None:
+        self._do(self._runner.cleanup())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _do(self, work):
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    async def _begin(self):
+        app = web.Application()
+        app.router.add_get("/videos", self._videos)
+        app.router.add_get("/events", self._events)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        return runner
+
+    async def _videos(self, request):
+        self.seen.append(request.headers.get("Authorization"))
+        return web.json_response([])
+
+    async def _events(self, request):
+        self.seen.append(request.headers.get("Authorization"))
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.send_str("event")
+        await socket.close()
+        return socket
+
+
+@pytest.fixture
+def site():
+    site = Site()
+    yield site
+    site.close()
+
+
+def test_every_library_that_we_serve_has_a_sample():
+    modules = (Path(__file__).parents[3] / "src" / "hourpass" / "client" / "auth").glob("[a-z]*.py")
+
+    for module in modules:
+        assert any(f"from hourpass.client.auth.{module.stem} import HourpassAuth" in sample for sample in SAMPLES)
+
+
+@pytest.mark.parametrize("number", range(len(SAMPLES)))
+def test_each_sample_runs_as_it_stands(number, other, site, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("hourpass-key").write_text("KEY\n")
+    names = {}
+    for sample in (FIRST, SAMPLES[number]):
+        for written, real in {
+            "https://auth.example.com": other.url,
+            "https://api.example.com": f"http://127.0.0.1:{site.port}",
+            "wss://api.example.com": f"ws://127.0.0.1:{site.port}",
+        }.items():
+            sample = sample.replace(written, real)
+        exec(sample, names)
+
+    assert other.bodies == [{"apiKey": "KEY"}]
+    if "headers" in names:
+        assert names["headers"] == {"Authorization": "Bearer opaque-1"}
+    else:
+        assert set(site.seen) == {"Bearer opaque-1"}
+        assert len(site.seen) == SAMPLES[number].count("api.example.com")
+    names["source"].close()
+    if "session" in names:
+        names["session"].close()
