@@ -4,6 +4,7 @@ import gc
 import json
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -57,6 +58,8 @@ class ServerProcess:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._environment = environment
+        self.output: int | None = None
+        """A descriptor for what the process prints and logs, if not the file."""
         self._program: dict[str, str] = {}
         self._flags = {"data": data, "port": self.port, "admin-listen": "off", **flags}
 
@@ -65,8 +68,8 @@ class ServerProcess:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [HOURPASS, "serve", *flags],
-                stdout=log,
-                stderr=log,
+                stdout=self.output or log,
+                stderr=self.output or log,
                 env=clean_environment(**self._environment, **self._program),
             )
         deadline = time.monotonic() + 30
@@ -118,11 +121,14 @@ def serve(tmp_path):
     """A factory of running servers: `serve(http_server="granian", retry_window=5)`. All are ended with the test."""
     servers: list[ServerProcess] = []
 
-    def start(*, environment: dict[str, str] | None = None, **flags: object) -> ServerProcess:
+    def start(
+        *, environment: dict[str, str] | None = None, output: int | None = None, **flags: object
+    ) -> ServerProcess:
         named = {name.replace("_", "-"): value for name, value in flags.items()}
         server = ServerProcess(
             tmp_path / f"data-{len(servers)}", tmp_path / f"server-{len(servers)}.log", named, environment or {}
         )
+        server.output = output
         servers.append(server)
         return server.start()
 
@@ -136,3 +142,36 @@ def serve(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
+
+
+class FullPipe:
+    """A pipe that takes nothing more until somebody reads it."""
+
+    def __init__(self):
+        self._reader, self.writer = os.pipe()
+        os.set_blocking(self.writer, False)
+        try:
+            while True:
+                os.write(self.writer, b"-" * 4_095 + b"\n")
+        except BlockingIOError:
+            os.set_blocking(self.writer, True)
+
+    def lines_until(self, event: str) -> list[dict]:
+        """Read what was logged up to an event."""
+        read = b""
+        deadline = time.monotonic() + 20
+        while f'"{event}"'.encode() not in read or not read.endswith(b"\n"):
+            assert select.select([self._reader], (), (), deadline - time.monotonic())[0], read[-300:]
+            read += os.read(self._reader, 65_536)
+        return [json.loads(line) for line in read.splitlines() if line.startswith(b"{")]
+
+    def close(self):
+        os.close(self._reader)
+        os.close(self.writer)
+
+
+@pytest.fixture
+def full_pipe():
+    pipe = FullPipe()
+    yield pipe
+    pipe.close()

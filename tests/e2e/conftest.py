@@ -36,3 +36,7 @@ def verify(server, access_token: str) -> int:
     """What a proxy is told about a request with this token."""
     headers = {"authorization": f"Bearer {access_token}"}
     return httpx2.get(f"{server.url}/auth/verify", headers=headers, **PLAIN).status_code
+
+
+def live(server) -> int:
+    return httpx2.get(f"{server.url}/health/live", **PLAIN).status_code

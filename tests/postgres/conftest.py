@@ -128,9 +128,9 @@ class Nodes:
         self._environment = {"HOURPASS_MASTER_KEY": b64encode(os.urandom(32)).decode()}
         self.running: list = []
 
-    def start(self, **flags: object):
+    def start(self, output: int | None = None, **flags: object):
         flags = {"database": self._url, "issuer": "https://auth.example.com", "exchange_limit": 0, **flags}
-        self.running.append(self._serve(environment=self._environment, **flags))
+        self.running.append(self._serve(environment=self._environment, output=output, **flags))
         return self.running[-1]
 
     def command(self, *arguments: str) -> str:

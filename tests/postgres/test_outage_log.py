@@ -1,9 +1,12 @@
 """An outage of the database is told when it begins and when it is over, however often clients ask meanwhile."""
 
 import json
+import os
+import signal
 
-from tests.e2e.conftest import exchange, refresh
-from tests.postgres.test_workers import until
+import httpx2
+from tests.e2e.conftest import exchange, live, refresh
+from tests.postgres.test_workers import until, worker_pids
 
 WORKERS = 2
 
@@ -26,3 +29,37 @@ def test_an_outage_has_one_line_at_its_beginning_and_one_at_its_end_for_each_wor
 
     assert answers == [503] * 40
     assert sorted(about_trouble(server)) == ["storage recovered"] * WORKERS + ["unavailable"] * WORKERS
+
+
+def status(server, token: str) -> int | None:
+    """A refresh's status; None if the connection broke."""
+    try:
+        return refresh(server, token).status_code
+    except httpx2.TransportError:
+        return None
+
+
+def test_an_outage_that_nobody_reads_about_is_503_and_ends(nodes, own_database, full_pipe):
+    server = nodes.start(output=full_pipe.writer, workers=2)
+    token = exchange(server, nodes.create_key()["api_key"]).json()["refresh_token"]
+
+    own_database.cluster.stop()
+    answers = {refresh(server, token).status_code for _ in range(20)}
+    assert live(server) == 200
+    own_database.cluster.start()
+    until(lambda: refresh(server, token).status_code == 200)
+
+    assert answers == {503}
+    lines = full_pipe.lines_until("storage recovered")
+    assert 1 <= sum(line["event"] == "unavailable" for line in lines) <= 2
+
+
+def test_the_parent_of_workers_replaces_them_although_nobody_reads_its_log(nodes, full_pipe):
+    server = nodes.start(output=full_pipe.writer, workers=2)
+    token = exchange(server, nodes.create_key()["api_key"]).json()["refresh_token"]
+
+    for pid in worker_pids(server):
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: len(worker_pids(server)) == 2 and status(server, token) == 200)
+
+    assert server.stop() == 0

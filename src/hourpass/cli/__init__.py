@@ -65,6 +65,7 @@ def command() -> None:
 
 def main() -> None:
     """Run the command. Exit codes: 0 done, 1 failed, 2 usage; those of the client's commands are in `client`."""
+    _open_what_is_closed()
     try:
         try:
             command(prog_name="hourpass", standalone_mode=True)
@@ -78,6 +79,20 @@ def main() -> None:
         _fail("")  # the reader has what it wanted
     except OSError as error:
         _fail(error.strerror or str(error))
+
+
+def _open_what_is_closed() -> None:
+    """Give the standard streams their numbers if the caller closed them: else the next file opened would get one.
+
+    A library that writes to stderr would then write into the database.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
 
 
 def _fail(words: str) -> NoReturn:

@@ -21,10 +21,13 @@ from hourpass.server.app import App
 from hourpass.server.config import Settings, load
 from hourpass.server.http import bind
 from hourpass.server.keys import NewKey, create_key
+from hourpass.server.line_writer import LineWriter
 from hourpass.server.minting import TokenPair
 from hourpass.server.opening import default_data
 from hourpass.server.presented import INTROSPECT_SCOPE
 from hourpass.server.serve import serve as run
+
+log = logging.getLogger("hourpass")
 
 
 @click.command()
@@ -40,6 +43,7 @@ def demo(flags: dict[str, object], as_json: bool) -> None:
         new = _first_key(flags)
         demonstration = _Demonstration(new, settings, as_json=as_json)
         run(settings, environ=os.environ, wrap=demonstration.wrap, ready=demonstration.ready)
+        demonstration.out.flush()
     if not as_json:
         say("\nStopped." if sys.stderr.isatty() else "Stopped.")
 
@@ -95,19 +99,20 @@ class _Demonstration:
         self._new = new
         self._quiet = sys.stderr.isatty() and settings.log_format == "auto"
         self._as_json = as_json
+        self.out = LineWriter(sys.stdout)
 
     def wrap(self, app: App) -> DemoApi:
         self._app = app
         if self._quiet:
             # A person looks at the invitation; what they still have to know of is trouble.
-            logging.getLogger("hourpass").setLevel(logging.WARNING)
+            log.setLevel(logging.WARNING)
         return DemoApi(app)
 
     def ready(self, settings: Settings) -> None:
         url = settings.public_url()
         if self._as_json:
             facts = {"url": url, "api_key": self._new.api_key, "key_id": self._new.key.key_id}
-            print(json.dumps(facts), flush=True)
+            self.out.write(json.dumps(facts))
         else:
             self._invited = asyncio.ensure_future(self._invite(url, settings.retry_window))
 
@@ -115,9 +120,9 @@ class _Demonstration:
         try:
             pair = await self._app.issuer.exchange(self._new.api_key, Wish(), None, self._app.clock())
         except HourpassError as error:
-            say(f"hourpass: no first token: {error.detail or error.code}")
+            log.error("no first token", extra={"detail": error.detail or error.code})  # noqa: TRY400 - it is no bug
         else:
-            print(_invitation(url, self._new.api_key, pair, retry_window), flush=True)
+            self.out.write(_invitation(url, self._new.api_key, pair, retry_window))
 
 
 def _invitation(url: str, api_key: str, pair: TokenPair, retry_window: int) -> str:

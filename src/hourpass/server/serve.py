@@ -32,9 +32,9 @@ from hourpass.server.opening import default_data, make_data_folder, open_secrets
 from hourpass.server.refusals import Refusals
 from hourpass.server.signing_keys import SigningKeys
 from hourpass.server.store import SharedStore, Store
-from hourpass.server.telemetry import configure_logging, render_metrics
+from hourpass.server.telemetry import configure_logging, log_what_is_printed, render_metrics
 from hourpass.server.verification import Verification
-from hourpass.server.workers import run_workers
+from hourpass.server.workers import Worker, run_workers
 
 OBSERVE_EVERY = 0.25
 """Seconds between looks at what other processes changed; a revocation has to count within one."""
@@ -63,14 +63,20 @@ log = logging.getLogger("hourpass")
 class _Running:
     """Everything that lives as long as the application is started."""
 
-    def __init__(self, settings: Settings, environ: Mapping[str, str], clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        environ: Mapping[str, str],
+        clock: Callable[[], int],
+        limited: LimitedLog | None = None,
+    ) -> None:
         self._settings = settings
         self._environ = environ
         self._clock = clock
         self._node = os.urandom(8).hex()
         self._lock: FileLock | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self.limited = LimitedLog(log, time.monotonic)
+        self._limited = limited or LimitedLog(log, time.monotonic)
 
     def app(self) -> App:
         return App(self._settings, self._clock, self.start, self.stop, self.report)
@@ -132,25 +138,25 @@ class _Running:
             try:
                 await work()
             except Unavailable as error:
-                self.limited.trouble(UNAVAILABLE, work=name, detail=error.detail)
+                self._limited.trouble(UNAVAILABLE, work=name, detail=error.detail)
             except HourpassError as error:
-                self.limited.trouble("background work failed", name, detail=error.detail)
+                self._limited.trouble("background work failed", name, detail=error.detail)
             except Exception as error:  # noqa: BLE001 - background work is done again, whatever failed
-                self.limited.trouble("background work failed", level=logging.ERROR, error=error, work=name)
-            self.limited.look()
+                self._limited.trouble("background work failed", level=logging.ERROR, error=error, work=name)
+            self._limited.look()
 
     def report(self, app: App, path: str, error: Exception) -> None:
         """Log what is ours to mend. Refusals are the callers' business and only counted."""
         if isinstance(error, Unavailable):
             app.counts["unavailable"] += 1
-            self.limited.trouble(UNAVAILABLE, path=path, detail=error.detail)
+            self._limited.trouble(UNAVAILABLE, path=path, detail=error.detail)
         elif not isinstance(error, Refused):
             app.counts["failure"] += 1
-            self.limited.trouble("failed", level=logging.ERROR, error=error, path=path)
+            self._limited.trouble("failed", level=logging.ERROR, error=error, path=path)
 
     async def _observe(self) -> None:
         await self._issuer.verification.observe(self._clock())
-        self.limited.over(UNAVAILABLE, "storage recovered")
+        self._limited.over(UNAVAILABLE, "storage recovered")
 
     async def _maintain(self) -> None:
         await asyncio.to_thread(self._stores[0].maintain)
@@ -237,27 +243,34 @@ def serve(
     Raises:
         ConfigurationError: where it cannot start.
     """
-    configure_logging(settings.log_format, colours=not environ.get("NO_COLOR"))
+    limited = _start_logging(settings, environ)
     listener = _listen(settings.host, settings.port)
     settings = dataclasses.replace(settings, port=listener.getsockname()[1])
     if settings.http_server == "granian":
         listener.close()  # it binds by itself, and lets its siblings do so, too
 
-    def work(settings: Settings, ready: Callable[[], None], parent: int | None = None) -> None:
+    def work(settings: Settings, ready: Callable[[], None], limited: LimitedLog, parent: int | None = None) -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(settings, listener, environ, wrap, ready, parent))
+            runner.run(_serve(settings, listener, environ, wrap, ready, limited, parent))
+
+    def be_worker(worker: Worker, listens: Callable[[], None]) -> None:
+        work(settings.of_worker(worker.number), listens, _start_logging(settings, environ), worker.parent)
 
     try:
         if settings.workers == 1:
-            work(settings, lambda: ready(settings))
+            work(settings, lambda: ready(settings), limited)
         else:
-            run_workers(
-                settings.workers,
-                lambda worker, listens: work(settings.of_worker(worker.number), listens, worker.parent),
-                lambda: ready(settings),
-            )
+            run_workers(settings.workers, be_worker, lambda: ready(settings))
     finally:
         listener.close()
+
+
+def _start_logging(settings: Settings, environ: Mapping[str, str]) -> LimitedLog:
+    """Of this process alone: what was counted before it was forked is the parent's to tell."""
+    limited = LimitedLog(log, time.monotonic)
+    configure_logging(settings.log_format, colours=not environ.get("NO_COLOR"), limited=limited)
+    log_what_is_printed()
+    return limited
 
 
 async def _serve(
@@ -266,11 +279,12 @@ async def _serve(
     environ: Mapping[str, str],
     wrap: Callable[[App], Asgi],
     ready: Callable[[], None],
+    limited: LimitedLog,
     parent: int | None,
 ) -> None:
-    running = _Running(settings, environ, wall_clock)
+    running = _Running(settings, environ, wall_clock, limited)
     app = running.app()
-    refused = Refusals(app.counts, running.limited)
+    refused = Refusals(app.counts, limited)
     told_to_stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

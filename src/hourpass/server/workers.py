@@ -1,8 +1,9 @@
 """Worker processes: each is a node of its own, which shares the port and the database with the others and nothing else.
 
-The parent answers no requests. It starts a worker anew that has ended, and passes on that it is time to stop.
+The parent answers no requests. It starts a worker again that has ended, and passes on that it is time to stop.
 """
 
+import contextlib
 import logging
 import os
 import signal
@@ -13,9 +14,15 @@ from typing import NamedTuple, NoReturn
 from hourpass.core.errors import ConfigurationError, HourpassError
 
 RESTART_PAUSE = 1.0
-"""Seconds before a worker that has ended is started anew: one that cannot live would keep a core busy."""
+"""Seconds before a worker that has ended is started again: one that cannot live would keep a core busy."""
 
-_AWAITED = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
+LONGEST_PAUSE = 30.0
+"""The pause doubles up to this while a worker ends within as many seconds of its start: each start writes lines."""
+
+LOOK_EVERY = 0.25
+"""Seconds between looks at what is due."""
+
+_AWAITED = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGALRM)
 
 log = logging.getLogger("hourpass")
 
@@ -44,10 +51,9 @@ def run_workers(count: int, work: Work, ready: Callable[[], None]) -> None:
     begun = [workers.start(number) for number in range(count)]
     if all(map(workers.listens, begun)):
         ready()
-        while signal.sigwait(_AWAITED) == signal.SIGCHLD:
-            for number in workers.ended():
-                time.sleep(RESTART_PAUSE)
-                workers.listens(workers.start(number))
+        signal.setitimer(signal.ITIMER_REAL, LOOK_EVERY, LOOK_EVERY)  # sigtimedwait would do, but macOS has none
+        while signal.sigwait(_AWAITED) in (signal.SIGCHLD, signal.SIGALRM):
+            workers.replace_ended(time.monotonic())
         workers.stop()
     else:
         workers.stop()
@@ -60,6 +66,9 @@ class _Workers:
     def __init__(self, work: Work) -> None:
         self._work = work
         self._numbers: dict[int, int] = {}
+        self._started: dict[int, float] = {}
+        self._pauses: dict[int, float] = {}
+        self._due: dict[int, float] = {}
         self._parent, self._held = os.pipe()
 
     def start(self, number: int) -> int:
@@ -81,16 +90,21 @@ class _Workers:
         finally:
             os.close(told)
 
-    def ended(self) -> list[int]:
-        """The numbers of those that have ended since the last time."""
-        numbers = []
+    def replace_ended(self, now: float) -> None:
+        """Take note of those that have ended, and start those again whose pause is over. `now` never steps back."""
         while self._numbers:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 break
-            numbers.append(self._numbers.pop(pid))
-            log.error("a worker ended", extra={"worker": numbers[-1], "status": os.waitstatus_to_exitcode(status)})
-        return numbers
+            number = self._numbers.pop(pid)
+            log.error("a worker ended", extra={"worker": number, "status": os.waitstatus_to_exitcode(status)})
+            died_young = now - self._started.get(number, float("-inf")) < LONGEST_PAUSE
+            pause = min(2 * self._pauses[number], LONGEST_PAUSE) if died_young else RESTART_PAUSE
+            self._pauses[number], self._due[number] = pause, now + pause
+        for number in [number for number, due in self._due.items() if due <= now]:
+            del self._due[number]
+            self._started[number] = now
+            os.close(self.start(number))
 
     def stop(self) -> None:
         """Let all of them drain, and wait for it."""
@@ -111,9 +125,11 @@ def _be(work: Work, worker: Worker, tell: int) -> NoReturn:
     except BaseException:
         log.exception("the worker failed", extra={"worker": worker.number})
     finally:
+        logging.shutdown()
         os._exit(status)
 
 
 def _say(tell: int) -> None:
-    os.write(tell, b"!")
+    with contextlib.suppress(BrokenPipeError):  # nobody waits for a worker that was started again
+        os.write(tell, b"!")
     os.close(tell)
