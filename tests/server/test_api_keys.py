@@ -18,7 +18,7 @@ async def test_a_good_key_is_204_with_the_whole_identity(server):
     """contract.md: the same header set as for a token."""
     key = await server.create_key(scope="b a", subject="account-7", environment="sandbox")
 
-    answer = await verify(server, basic(f"{key}:"))
+    answer = await verify(server, basic(f"{key}:"), query="?environment=sandbox")
 
     assert (answer.status_code, answer.content) == (204, b"")
     assert dict(answer.headers) == {

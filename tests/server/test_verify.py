@@ -23,7 +23,7 @@ async def test_a_good_token_is_204_with_the_whole_identity(server):
     key = await server.create_key(scope="b a", subject="account-7", environment="sandbox")
     token = (await server.exchange(key)).access_token.decode()
 
-    answer = await verify(server, f"Bearer {token}")
+    answer = await verify(server, f"Bearer {token}", query="?environment=sandbox")
 
     assert (answer.status_code, answer.content) == (204, b"")
     assert dict(answer.headers) == {

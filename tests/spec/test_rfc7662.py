@@ -20,7 +20,7 @@ async def ask(server, http):
 @pytest.mark.anyio
 async def test_2_2_an_active_access_token_is_described_by_its_claims(server, ask):
     """§2.2."""
-    access, _ = await server.tokens(scope="b a", subject="account-7", environment="sandbox")
+    access, _ = await server.tokens(scope="b a", subject="account-7")
 
     answer = await ask(access)
 
@@ -48,6 +48,34 @@ async def test_2_2_an_active_refresh_token_is_described_by_its_grant(server, ask
         "iat": server.clock() // 1000,
         "exp": server.clock() // 1000 + 30 * 86_400,
     }
+
+
+API = "https://api.test"
+OTHERS = {
+    "another environment": ({"environment": "sandbox"}, {}),
+    "another environment, seen from the sandbox": ({}, {"environment": "sandbox"}),
+    "another audience": ({"audience": API}, {}),
+    "another audience, seen from there": ({}, {"audience": API}),
+    "both": ({"environment": "sandbox", "audience": API}, {}),
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("of_token", "of_caller"), OTHERS.values(), ids=OTHERS.keys())
+@pytest.mark.parametrize("which", [0, 1], ids=["access", "refresh"])
+async def test_4_a_caller_sees_the_tokens_of_its_own_environment_and_audience_alone(
+    server, http, of_token, of_caller, which
+):
+    """§4: the server may answer differently for each protected resource."""
+    token = (await server.tokens(**of_token))[which]
+    others, own = [await server.create_key(scope="introspect", **each) for each in (of_caller, of_token)]
+
+    async def ask(key):
+        headers = {"authorization": basic(f"{key}:")}
+        return (await http.post("/oauth/introspect", data={"token": token}, headers=headers)).json()
+
+    assert await ask(others) == {"active": False}
+    assert (await ask(own))["active"]
 
 
 INACTIVE = ["nobody's", "forged", "expired", "revoked", "replayed", "of a revoked key", "refresh of a revoked key"]

@@ -43,12 +43,13 @@ class Claims(NamedTuple):
 class Expected(NamedTuple):
     """What a resource server expects of every token. `max_lifetime` is in milliseconds.
 
-    `audience` is None for the issuer itself, which revokes and introspects its tokens whomever they are for.
+    `audience` and `environment` are None for the issuer itself, which revokes and introspects all of its tokens.
     """
 
     issuer: str
     audience: str | None
     max_lifetime: int
+    environment: str | None = None
 
 
 def validate_claims(unverified: UnverifiedClaims, now: int, expected: Expected) -> Claims:
@@ -62,6 +63,8 @@ def validate_claims(unverified: UnverifiedClaims, now: int, expected: Expected) 
     audiences = unverified.aud if isinstance(unverified.aud, list) else [unverified.aud]
     if expected.audience is not None and expected.audience not in audiences:
         raise InvalidToken("audience")
+    if expected.environment is not None and unverified.env != expected.environment:
+        raise InvalidToken("environment")
     if not (unverified.sub and unverified.jti and unverified.client_id and unverified.sid):
         raise InvalidToken("malformed", "a required claim is empty")
     lifetime = (unverified.exp - unverified.iat) * SECOND

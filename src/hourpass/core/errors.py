@@ -25,7 +25,9 @@ from typing import ClassVar, Literal
 RefusalReason = Literal["malformed", "expired", "replayed", "revoked", "key_disabled", "ahead", "unknown"]
 """Why a refresh token was refused. All but `key_disabled` mean: exchange the API key again."""
 
-TokenProblem = Literal["expired", "not_yet_valid", "signature", "issuer", "audience", "revoked", "malformed"]
+TokenProblem = Literal[
+    "expired", "not_yet_valid", "signature", "issuer", "audience", "environment", "revoked", "malformed"
+]
 """The fixed words of `error_description` in a Bearer challenge."""
 
 

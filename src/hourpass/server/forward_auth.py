@@ -7,6 +7,7 @@ from hourpass.core.api_key import ApiKey, normal_scope
 from hourpass.core.authorization import Basic, Bearer, parse_authorization
 from hourpass.core.claims import Claims
 from hourpass.core.errors import InsufficientScope, InvalidCredentials, InvalidRequest, InvalidToken
+from hourpass.core.requirement import Requirement
 from hourpass.server.asgi import Reply, Request
 from hourpass.server.issuer import Issuer
 from hourpass.server.render import challenge
@@ -22,9 +23,9 @@ async def verify(issuer: Issuer, request: Request, realm: str) -> Reply:
     if not isinstance(found, Basic):
         return found
     try:
-        wanted = _scopes_of(request.query())
-        key = await issuer.verify_api_key(found.unverified_user, request.address(), request.now, wanted)
-    except (InvalidCredentials, InsufficientScope) as error:
+        needed = _needed(request.query(), issuer.audience)
+        key = await issuer.verify_api_key(found.unverified_user, needed, request.address(), request.now)
+    except (InvalidCredentials, InvalidToken, InsufficientScope) as error:
         return challenge(error, realm)
     return _key_identity(key)
 
@@ -46,16 +47,15 @@ def _judge(issuer: Issuer, request: Request, realm: str) -> Reply | Basic:
                 if value is not None:
                     raise InvalidToken("malformed", "two Authorization headers")
                 value = content
-        query = request.query()
-        wanted = _scopes_of(query) if query else ""
+        needed = _needed(request.query(), issuer.audience)
         if value is None:
             return challenge(None, realm)
         if value[:7] == b"Bearer " and value[7:8] != b" ":
             # The common case, without building anything. What is not a token is found out by the verifier.
-            return _token_identity(issuer.verification.verify(value[7:].rstrip(b" \t"), request.now, wanted))
+            return _token_identity(issuer.verify_token(value[7:].rstrip(b" \t"), needed, request.now))
         match parse_authorization(value):
             case Bearer(token):
-                return _token_identity(issuer.verification.verify(token, request.now, wanted))
+                return _token_identity(issuer.verify_token(token, needed, request.now))
             case Basic() as key:
                 return key
             case None:
@@ -89,9 +89,10 @@ def _key_identity(key: ApiKey) -> Reply:
 
 
 @lru_cache(maxsize=256)
-def _scopes_of(query: bytes) -> str:
-    """The scopes that a verify URL asks for: several, in one value or in repeated parameters, mean all of them.
+def _needed(query: bytes, audience: str) -> Requirement:
+    """What a verify URL asks for, of credentials for an audience.
 
+    Several scopes, in one value or in repeated parameters, mean all of them. The environment is production by default.
     Only known parameters with a value are taken: a misspelt one would let every token in.
 
     Raises:
@@ -100,14 +101,26 @@ def _scopes_of(query: bytes) -> str:
     try:
         # Strict: a pair without "=", and an empty one, is an error.
         pairs = parse_qsl(
-            query.decode("ascii"), keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=32
+            query.decode("ascii"),
+            strict_parsing=bool(query),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=32,
         )
     except ValueError as error:
         raise InvalidRequest("the query is malformed") from error
+    given: dict[str, list[str]] = {"scope": [], "environment": []}
     for name, value in pairs:
-        if name != "scope" or not value.strip(" "):
+        if name not in given or not value.strip(" "):
             raise InvalidRequest("an unknown or empty parameter", name=name)
-    scope = normal_scope(" ".join(value for _, value in pairs))
+        given[name].append(value)
+    scope = normal_scope(" ".join(given["scope"]))
     if scope is None:
         raise InvalidRequest("not a scope", name="scope")
-    return scope
+    match given["environment"]:
+        case []:
+            return Requirement(audience, scope=scope)
+        case [("production" | "sandbox") as environment]:
+            return Requirement(audience, environment, scope)
+        case _:
+            raise InvalidRequest("an environment is production or sandbox, and one of them", name="environment")

@@ -6,7 +6,7 @@ Each is told what time it is. What may happen is decided in `core`; what happene
 from collections import Counter
 
 from hourpass.core.api_key import ApiKey, allows_ip, is_usable, is_well_formed, proves, unverified_key_id
-from hourpass.core.claims import require_scope
+from hourpass.core.claims import Claims
 from hourpass.core.errors import (
     ConfigurationError,
     InvalidCredentials,
@@ -31,6 +31,7 @@ from hourpass.core.grant import (
     open_grant,
 )
 from hourpass.core.policy import SECOND
+from hourpass.core.requirement import Requirement, judge_key, judge_token
 from hourpass.core.wish import NO_WISH, Wish
 from hourpass.jose import OpenedRefreshToken
 from hourpass.server.config import Settings
@@ -60,13 +61,13 @@ class Issuer:
         self.secrets = secrets
         self.verification = verification
         self.counts = counts
-        self._audience = settings.audience or self.url
+        self.audience = settings.audience or self.url
         self._accept_api_keys = settings.accept_api_keys
         self._exchanges = Throttle(settings.exchange_limit)
         self._failures = Throttle(settings.exchange_limit)
         self._refresh_tokens = secrets.refresh_tokens(self.url)
         self._entropy = Entropy()
-        self._mint = Mint(self.url, self._audience, self.policy, self._refresh_tokens)
+        self._mint = Mint(self.url, self.audience, self.policy, self._refresh_tokens)
 
     async def exchange(self, api_key: str, wish: Wish, address: str | None, now: int) -> TokenPair:
         """Exchange an API key for its first pair.
@@ -83,7 +84,7 @@ class Issuer:
         self._exchanges.admit(key.key_id, now)
         scope = wish.narrowed(key.scope)
         wish.require_lifetime()
-        if wish.audience is not None and wish.audience != (key.audience or self._audience):
+        if wish.audience is not None and wish.audience != (key.audience or self.audience):
             raise InvalidRequest("the key is not for this audience", name="audience")
         grant = open_grant(
             grant_id=new_grant_id(now, self._entropy.draw(GRANT_ID_ENTROPY)),
@@ -146,17 +147,28 @@ class Issuer:
     def _pair(self, grant: Grant, key: ApiKey, wish: Wish, now: int) -> TokenPair:
         return self._mint.pair(grant, key, wish, self.verification.signing_pair(now), now)
 
-    async def verify_api_key(self, api_key: str, address: str | None, now: int, scope: str = "") -> ApiKey:
-        """Verify an API key that came instead of a token, where the operator's policy accepts that.
+    def verify_token(self, token: bytes, needed: Requirement, now: int) -> Claims:
+        """Verify an access token, and judge it.
 
         Raises:
-            InvalidCredentials, InsufficientScope; StorageUnavailable: where the key could not be looked up.
+            InvalidToken, InsufficientScope; Unavailable: if revocations have not been looked up for too long.
+        """
+        self.verification.require_fresh(now)
+        claims = self.verification.verify(token, now)
+        judge_token(claims, needed)
+        return claims
+
+    async def verify_api_key(self, api_key: str, needed: Requirement, address: str | None, now: int) -> ApiKey:
+        """Verify an API key that came instead of a token, if the operator's policy accepts that, and judge it.
+
+        Raises:
+            InvalidCredentials, InvalidToken, InsufficientScope; StorageUnavailable: if the key cannot be looked up.
         """
         if not self._accept_api_keys:
             raise InvalidCredentials("API keys are not accepted here")
         self.verification.require_fresh(now)
         key = await self.authenticate(api_key, address, now)
-        require_scope(key.scope, scope)
+        judge_key(key, self.audience, needed)
         return key
 
     async def authenticate(self, api_key: str, address: str | None, now: int, *, throttled: bool = False) -> ApiKey:

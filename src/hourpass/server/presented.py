@@ -4,6 +4,7 @@ from hourpass.core.api_key import ApiKey, is_usable
 from hourpass.core.errors import InsufficientScope, InvalidGrant, InvalidToken
 from hourpass.core.grant import Burst, Retry, Rotate, decide_refresh
 from hourpass.core.policy import SECOND
+from hourpass.core.requirement import Requirement, judge_key, judge_token
 from hourpass.server.issuer import Issuer
 from hourpass.server.keys import revoke_grant, revoke_token
 
@@ -20,7 +21,7 @@ async def revoke(issuer: Issuer, token: str, now: int, *, client_id: str | None 
         InvalidGrant: where the token belongs to another client; StorageUnavailable: where nothing was kept.
     """
     try:
-        claims = issuer.verification.verify_for_anybody(token.encode(), now)
+        claims = issuer.verification.verify(token.encode(), now)
     except InvalidToken:
         await _revoke_refresh_token(issuer, token, now, client_id)
         return
@@ -47,7 +48,10 @@ def _require_owner(owner: str, client_id: str | None) -> None:
 
 
 async def introspect(issuer: Issuer, token: str, caller: ApiKey, now: int) -> dict[str, object]:
-    """What is known of a token (RFC 7662 §2.2); `{"active": false}` for every token that does not count.
+    """What is known of a token (RFC 7662 §2.2); `{"active": false}` for every token that is not valid.
+
+    A token of another environment or for another audience than the caller's key is not valid for the caller
+    (§4: the response may depend on who asks).
 
     Raises:
         InsufficientScope: where the caller's key has not the scope for it. Unavailable: where revocations have not been
@@ -56,20 +60,23 @@ async def introspect(issuer: Issuer, token: str, caller: ApiKey, now: int) -> di
     if INTROSPECT_SCOPE not in caller.scope.split():
         raise InsufficientScope(INTROSPECT_SCOPE)
     issuer.verification.require_fresh(now)
+    needed = Requirement(caller.audience or issuer.audience, caller.environment)
     try:
-        claims = issuer.verification.verify_for_anybody(token.encode(), now)
+        claims = issuer.verification.verify(token.encode(), now)
+        judge_token(claims, needed)
     except InvalidToken:
-        return await _introspect_refresh_token(issuer, token, now)
+        return await _introspect_refresh_token(issuer, token, needed, now)
     return {"active": True, "token_type": "Bearer", **claims._asdict()}
 
 
-async def _introspect_refresh_token(issuer: Issuer, token: str, now: int) -> dict[str, object]:
+async def _introspect_refresh_token(issuer: Issuer, token: str, needed: Requirement, now: int) -> dict[str, object]:
     try:
         opened, grant = await issuer.look_up(token, now)
-    except InvalidGrant:
-        return {"active": False}
-    key = await issuer.ledger.key(grant.key_id)
-    if key is None:
+        key = await issuer.ledger.key(grant.key_id)
+        if key is None:
+            return {"active": False}
+        judge_key(key, issuer.audience, needed)
+    except (InvalidGrant, InvalidToken):
         return {"active": False}
     policy = issuer.policy.with_retry_window(key.retry_window)
     decision = decide_refresh(grant, opened.generation, now, policy, key_usable=is_usable(key, now))

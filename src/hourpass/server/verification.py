@@ -3,7 +3,7 @@
 Another process may change either; `observe` has to be called every fraction of a second to learn of it.
 """
 
-from hourpass.core.claims import Claims, Expected, require_scope
+from hourpass.core.claims import Claims, Expected
 from hourpass.core.errors import ConfigurationError, Unavailable
 from hourpass.core.policy import SECOND
 from hourpass.core.revocation import Revocation, Revocations
@@ -50,26 +50,16 @@ class Verification:
             epoch=(now if numbered_since is None else numbered_since) // SECOND,
             catch_up=self.observe,
         )
-        expected = Expected(url, settings.audience or url, self._policy.access_token_lifetime)
-        keys = signing_keys.verification_keys(now)
-        self._ours = TokenVerifier(expected, keys, self.revocations)
-        self._anybodys = TokenVerifier(expected._replace(audience=None), keys, self.revocations)
+        expected = Expected(url, None, self._policy.access_token_lifetime)
+        self._tokens = TokenVerifier(expected, signing_keys.verification_keys(now), self.revocations)
 
-    def verify(self, token: bytes, now: int, scope: str = "") -> Claims:
-        """Verify an access token for our own audience, and judge its scope.
+    def verify(self, token: bytes, now: int) -> Claims:
+        """Verify an access token on what is known of revocations; how far it reaches is judged in `core.requirement`.
 
         Raises:
-            InvalidToken, InsufficientScope; Unavailable: where revocations have not been looked up for too long.
+            InvalidToken.
         """
-        self.require_fresh(now)
-        claims = self._ours.verify(token, now)
-        if scope:
-            require_scope(claims.scope, scope)
-        return claims
-
-    def verify_for_anybody(self, token: bytes, now: int) -> Claims:
-        """Verify an access token whatever its audience, on whatever is known of revocations. Raises InvalidToken."""
-        return self._anybodys.verify(token, now)
+        return self._tokens.verify(token, now)
 
     def require_fresh(self, now: int) -> None:
         """Unavailable where revocations have not been looked up for too long."""
@@ -106,7 +96,7 @@ class Verification:
             stored = await self._ledger.read(lambda store: store.signing_keys())
             self.signing_keys = SigningKeys(stored, self._master, self._policy, known=self.signing_keys)
             self._version = control.version
-        self._ours.keys = self._anybodys.keys = self.signing_keys.verification_keys(now)
+        self._tokens.keys = self.signing_keys.verification_keys(now)
         self._observed_at = now
 
     def readiness(self, now: int) -> dict[str, str]:

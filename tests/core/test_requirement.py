@@ -1,0 +1,65 @@
+"""What a resource asks of a credential: a token and a raw API key are judged alike."""
+
+import pytest
+from tests.core.test_api_key import stored_key
+from tests.core.test_claims import claims
+
+from hourpass.core.claims import Claims
+from hourpass.core.errors import InsufficientScope, InvalidToken
+from hourpass.core.requirement import Requirement, judge_key, judge_token
+
+API = "https://api.example"
+OTHER = "https://other.example"
+
+
+def token(audience=API, environment="production", scope="a b"):
+    return lambda needed: judge_token(Claims(*claims(aud=audience, env=environment, scope=scope)), needed)
+
+
+def key(audience=API, environment="production", scope="a b"):
+    return lambda needed: judge_key(stored_key(audience=audience, environment=environment, scope=scope), OTHER, needed)
+
+
+def refusal(judge, needed) -> str | None:
+    try:
+        judge(needed)
+    except InvalidToken as error:
+        return error.problem
+    except InsufficientScope as error:
+        return f"scope {error.scope}"
+    return None
+
+
+@pytest.mark.parametrize("kind", [token, key])
+@pytest.mark.parametrize(
+    ("credential", "needed", "word"),
+    [
+        ({}, Requirement(API), None),
+        ({}, Requirement(API, "production", "a"), None),
+        ({}, Requirement(API, "production", "a c"), "scope a c"),
+        ({}, Requirement(API, "sandbox"), "environment"),
+        ({"environment": "sandbox"}, Requirement(API, "sandbox"), None),
+        ({"environment": "sandbox"}, Requirement(API), "environment"),
+        ({"environment": ""}, Requirement(API), "environment"),
+        ({"audience": OTHER}, Requirement(API), "audience"),
+        ({"audience": API + "/"}, Requirement(API), "audience"),
+        ({"audience": OTHER, "environment": "sandbox", "scope": ""}, Requirement(API, scope="a"), "audience"),
+        ({"environment": "sandbox", "scope": ""}, Requirement(API, scope="a"), "environment"),
+    ],
+)
+def test_a_token_and_a_key_are_refused_by_the_same_word(kind, credential, needed, word):
+    assert refusal(kind(**credential), needed) == word
+
+
+@pytest.mark.parametrize(("needed", "word"), [(OTHER, None), (API, "audience")])
+def test_a_key_that_names_no_audience_is_for_the_servers(needed, word):
+    assert refusal(key(audience=None), Requirement(needed)) == word
+
+
+@pytest.mark.parametrize(("audiences", "word"), [([OTHER, API], None), ([OTHER], "audience"), ([], "audience")])
+def test_a_token_may_name_several_audiences(audiences, word):
+    assert refusal(token(audience=audiences), Requirement(API)) == word
+
+
+def test_production_is_what_is_asked_for_unless_said_otherwise():
+    assert Requirement(API).environment == "production"
