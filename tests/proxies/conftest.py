@@ -66,6 +66,17 @@ def api():
     process.wait(10)
 
 
+@pytest.fixture
+def api_received(api):
+    """What the API received since the test began, or since it was last asked."""
+
+    def take() -> list[dict]:
+        return httpx2.get(f"http://127.0.0.1:{api}/received", trust_env=False).json()
+
+    take()
+    return take
+
+
 @pytest.fixture(scope="session")
 def start(tmp_path_factory, api):
     """A factory of running proxies: `start(Nginx, port_of_hourpass)`. Whoever starts one, stops it."""

@@ -1,6 +1,7 @@
 """The protected API as a process: it answers with what it received. `python echo.py PORT`.
 
 A request to upgrade is accepted, and then every byte comes back.
+`GET /received` says what came since it was last asked.
 """
 
 import base64
@@ -8,6 +9,9 @@ import hashlib
 import json
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+received = []
+"""Every request since `/received` was last asked for."""
 
 
 class Echo(BaseHTTPRequestHandler):
@@ -24,22 +28,34 @@ class Echo(BaseHTTPRequestHandler):
         while size := int(self.rfile.readline(), 16):
             body += self.rfile.read(size)
             self.rfile.readline()
-        self.rfile.readline()
+        while line := self.rfile.readline().strip():
+            self.trailers.append(line.decode("latin-1"))
         return body
 
     def answer(self):
+        if self.path == "/received":
+            self.reply(received.copy())
+            received.clear()
+            return
         if self.headers.get("Upgrade"):
+            received.append({"method": self.command, "path": self.path, "headers": self.headers.items()})
             self.echo()
             return
+        self.trailers = []
         body = self.body()
-        received = {
+        request = {
             "method": self.command,
             "path": self.path,
             "headers": self.headers.items(),
+            "trailers": self.trailers,
             "length": len(body),
             "sha256": hashlib.sha256(body).hexdigest(),
         }
-        content = json.dumps(received).encode()
+        received.append(request)
+        self.reply(request)
+
+    def reply(self, value):
+        content = json.dumps(value).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))

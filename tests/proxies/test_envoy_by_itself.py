@@ -43,9 +43,14 @@ def test_a_forged_identity_never_arrives(spelling, envoy, reader):
     assert "forged" not in answer.text
 
 
-def test_without_the_routes_scope_it_is_403(envoy, stranger):
-    assert envoy.client.get("/videos", headers=stranger.bearer).status_code == 403
-    assert envoy.client.get("/anything", headers=stranger.bearer).status_code == 200
+@pytest.mark.parametrize("path", ["/videos", "/VIDEOS/1", "/anything", "/me;/videos"])
+def test_without_the_scope_of_the_route_or_of_every_route_it_is_403(path, envoy, reader, stranger):
+    assert envoy.client.get(path, headers=stranger.bearer).status_code == 403
+    assert envoy.client.get(path, headers=reader.bearer).status_code == 200
+
+
+def test_a_route_for_any_good_token_takes_any(envoy, stranger):
+    assert envoy.client.get("/me", headers=stranger.bearer).status_code == 200
 
 
 def test_two_authorization_headers_are_refused(envoy, reader):

@@ -53,6 +53,19 @@ def test_a_forged_identity_never_arrives_in_any_spelling(credential, name, proxy
 
 
 @pytest.mark.parametrize(
+    "name",
+    ["Hourpass-Admin", "Hourpass--Subject", "Hourpass", "HOURPASS-X-Y", "hourpassword", "hourpass_admin", "Hourpass.A"],
+)
+def test_nothing_of_the_family_arrives_that_hourpass_does_not_say(name, proxy, reader):
+    """A name of ours that does not exist yet must not be a client's to set when it does."""
+    answer = proxy.client.get("/anything", headers={name: FORGED, "Hour-Pass": "passes", **reader.bearer})
+
+    assert answer.status_code == 200
+    assert FORGED not in answer.text
+    assert "passes" in answer.text
+
+
+@pytest.mark.parametrize(
     "connection",
     [["Hourpass-Subject"], ["close, hourpass-scope"], ["keep-alive", "Hourpass-Key-Id, HOURPASS-SCOPE"]],
     ids=["alone", "in a list", "in a second line"],

@@ -26,7 +26,7 @@ def test_within_a_second_hourpass_is_asked_once_for_each_token_and_scope(cached,
     statuses = [
         nginx.client.get(path, headers=key.bearer).status_code
         for key in (reader, stranger)
-        for path in ("/anything", "/anything", "/videos", "/videos")
+        for path in ("/me", "/me", "/videos", "/videos")
     ]
 
     assert statuses == [200, 200, 200, 200, 200, 200, 403, 403]
@@ -49,18 +49,18 @@ def test_a_remembered_answer_carries_its_own_identity(cached, reader, stranger):
     begin_second()
     for _ in range(2):
         for key in (reader, stranger):
-            assert key.key_id in nginx.client.get("/anything", headers=key.bearer).text
+            assert key.key_id in nginx.client.get("/me", headers=key.bearer).text
 
 
 def test_a_revoked_token_is_refused_within_a_second_all_the_same(cached, make_key):
     nginx, _ = cached
     key = make_key()
     begin_second()
-    assert nginx.client.get("/anything", headers=key.bearer).status_code == 200
+    assert nginx.client.get("/me", headers=key.bearer).status_code == 200
     nginx.client.post("/oauth/revoke", data={"token": key.access_token}).raise_for_status()
     begin_second()
 
-    assert nginx.client.get("/anything", headers=key.bearer).status_code == 401
+    assert nginx.client.get("/me", headers=key.bearer).status_code == 401
 
 
 def test_an_api_key_is_never_remembered_nor_written(cached, reader):

@@ -1,5 +1,6 @@
 -- Forward auth for HAProxy: asks hourpass about the request's Authorization header, by HAProxy's own HTTP client.
 -- Only a 204 lets the request on, with the six identity headers; whatever goes wrong ends it.
+-- Below that: a filter that lets no trailer pass.
 
 local verify_url = ...
 
@@ -41,4 +42,62 @@ core.register_action("hourpass", {"http-req"}, function(txn)
     else
         refuse(txn, 503, {["retry-after"] = "1"})
     end
+end)
+
+-- HAProxy 2.8 has no option to drop a request's trailers, and a filter cannot take them out of a message. So a chunked
+-- body that has come whole is given a length, which leaves no place for them; a longer one with trailers is cut off.
+-- HAProxy 3.2 has `option http-drop-request-trailers`: prefer that to this filter.
+
+local PATIENCE = 0.5 -- seconds for the rest of a body that fits into HAProxy's buffer
+
+local NoTrailers = {id = "no-trailers", flags = filter.FLT_CFG_FL_HTX}
+NoTrailers.__index = NoTrailers
+
+function NoTrailers:new()
+    return setmetatable({}, NoTrailers)
+end
+
+local function now()
+    local time = core.now()
+    return time.sec + time.usec / 1000000
+end
+
+function NoTrailers:start_analyze(txn, channel)
+    if not channel:is_resp() then
+        filter.register_data_filter(self, channel)
+    end
+end
+
+function NoTrailers:http_headers(txn, message)
+    if message:is_resp() or not message:get_headers()["transfer-encoding"] then
+        return filter.CONTINUE
+    end
+    if message:eom() then
+        message:del_header("transfer-encoding")
+        message:set_header("content-length", tostring(txn.sf:req_body_len()))
+        self.has_length = true
+        return filter.CONTINUE
+    end
+    self.deadline = self.deadline or now() + PATIENCE
+    if message:is_full() or now() >= self.deadline then
+        return filter.CONTINUE
+    end
+    filter.wake_time(100)
+    return filter.WAIT
+end
+
+function NoTrailers:http_payload(txn, message)
+    if self.has_length then
+        return
+    end
+    local length = message:input()
+    local body = message:body(0, length)
+    -- The end of a chunked body takes one byte in HAProxy's buffer, trailers take more.
+    if length > (body and #body or 0) + 1 then
+        error("a trailer came after a long body, and the request is cut off")
+    end
+end
+
+core.register_filter("no-trailers", NoTrailers, function(class)
+    return class
 end)
