@@ -133,6 +133,27 @@ def test_a_grant_that_does_not_exist_cannot_be_revoked(store):
     assert store.revoke_grant(make_grant(revoked_at=NOW, revoked_why="revoked")) is False
 
 
+def test_of_several_ends_those_are_returned_that_were_stored(store):
+    live, over, missing = make_grant(1), make_grant(2), make_grant(3)
+    store.add_grants([live, over])
+    store.revoke_grant(over._replace(revoked_at=NOW, revoked_why="revoked"))
+    ends = [grant._replace(revoked_at=NOW + 1, revoked_why="replayed") for grant in (missing, live, over)]
+
+    assert store.revoke_grants(ends) == {live.ref}
+    assert store.grants([live.ref, over.ref]) == {
+        live.ref: live._replace(revoked_at=NOW + 1, revoked_why="replayed"),
+        over.ref: over._replace(revoked_at=NOW, revoked_why="revoked"),
+    }
+
+
+def test_grants_that_nobody_holds_are_taken_and_those_that_do_not_exist_are_neither(store):
+    store.add_grants([make_grant(1), make_grant(2)])
+
+    taken = store.take_grants([make_grant(number).ref for number in (3, 2, 1)])
+
+    assert taken == ({make_grant(number).ref: make_grant(number) for number in (1, 2)}, set())
+
+
 def test_revoking_changes_nothing_but_the_end(store):
     """The caller may have read the grant before another node rotated it."""
     grant = make_grant()
@@ -166,10 +187,10 @@ def test_deleting_takes_just_the_grants_that_are_named(store):
     grants = [make_grant(number) for number in range(1, 4)]
     store.add_grants(grants)
 
-    store.delete_grants([grants[0].ref, grants[2].ref, make_grant(9).ref])
+    assert store.delete_grants([grants[0].ref, grants[2].ref, make_grant(9).ref]) == 2
 
     assert store.grants_of_key(KEY, b"", 10) == [grants[1]]
-    store.delete_grants([])
+    assert store.delete_grants([]) == 0
     assert store.count_grants(KEY) == 1
 
 

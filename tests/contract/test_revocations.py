@@ -25,6 +25,19 @@ def test_only_entries_after_the_number_are_returned_in_order(store):
     assert store.revocations_after(entries[-1].n, NOW) == []
 
 
+def test_several_entries_get_numbers_that_follow_each_other_in_their_order(store):
+    before = store.add_revocation("grant", "before", NOW + 1)
+
+    entries = store.add_revocations([("grant", f"grant{n}", NOW + n) for n in (9, 2, 5)])
+
+    assert [(entry.n, entry.value) for entry in entries] == [
+        (before.n + 1, "grant9"),
+        (before.n + 2, "grant2"),
+        (before.n + 3, "grant5"),
+    ]
+    assert store.revocations_after(before.n, NOW) == entries
+
+
 def test_at_exactly_its_end_an_entry_can_refuse_nothing_more(store):
     entry = store.add_revocation("token", "jti", NOW)
 
@@ -98,6 +111,17 @@ def test_events_of_one_call_keep_their_order(store):
 
     assert [record.event for record in store.audit_after(0, 10)] == [audit.event_name(event) for event in EVENTS]
     assert isinstance(store.audit_after(0, 1)[0], AuditRecord)
+
+
+def test_lines_of_several_instants_keep_their_order_and_instants(store):
+    store.append_audit(NOW, EVENTS[:1])
+    store.append_lines([(NOW - n, event) for n, event in enumerate(EVENTS)])
+    store.append_lines([])
+
+    first, *lines = store.audit_after(0, 100)
+    assert [(line.n, line.at, line.event) for line in lines] == [
+        (first.n + n, NOW - n + 1, audit.event_name(event)) for n, event in enumerate(EVENTS, start=1)
+    ]
 
 
 def test_the_newest_number_of_the_trail(store):

@@ -39,15 +39,15 @@ async def outcomes(futures) -> list[type]:
     return [type(outcome) for outcome in await asyncio.gather(*futures, return_exceptions=True)]
 
 
-def hold(desk, grant):
-    """Another node changes the grant and has not committed yet: whoever wants it waits."""
+def hold_all(desk):
+    """Somebody holds the whole table: every batch waits for it."""
     desk.other.begin(wait=False)
-    desk.other.revoke_grant(grant._replace(revoked_at=NOW, revoked_why="revoked"))
+    desk.other._execute("lock table grants in access exclusive mode")
 
 
 async def test_while_a_batch_waits_for_the_database_the_loop_goes_on(desk):
     grant = desk.grant()
-    hold(desk, grant)
+    hold_all(desk)
     waiting = desk.refresh(grant)
     began = time.monotonic()
     longest = 0.0
@@ -63,24 +63,20 @@ async def test_while_a_batch_waits_for_the_database_the_loop_goes_on(desk):
 
 
 async def test_while_one_batch_waits_another_goes_on_beside_it(desk):
-    held, free = desk.grant(1), desk.grant(2)
-    hold(desk, held)
-    waiting = desk.refresh(held)
+    grant = desk.grant()
+    waiting = desk.ledger.run(lambda store: store._execute("select pg_sleep(0.5)"))
     await asyncio.sleep(0.05)
 
-    assert isinstance((await desk.refresh(free)).decision, Rotate)
+    assert isinstance((await desk.refresh(grant)).decision, Rotate)
     assert not waiting.done()
-    desk.other.commit()
-    assert (await waiting).decision == Dead("revoked")
+    await waiting
 
 
 async def test_no_more_batches_are_under_way_than_there_are_connections(database, desk):
-    held = [desk.grant(number) for number in range(3)]
-    desk.other.begin(wait=False)
-    for grant in held:
-        desk.other.revoke_grant(grant._replace(revoked_at=NOW, revoked_why="revoked"))
+    grants = [desk.grant(number) for number in range(3)]
+    hold_all(desk)
     waiting = []
-    for grant in held:
+    for grant in grants:
         waiting.append(desk.refresh(grant))
         await asyncio.sleep(0.03)
 

@@ -19,7 +19,7 @@ from hourpass.core.grant import Grant
 from hourpass.core.policy import Policy
 from hourpass.server.lane import Lane
 from hourpass.server.settling import Opened, Opening, Refreshed, Refreshing, Settling
-from hourpass.server.store import Control, SharedStore, Store, Unreachable, persist
+from hourpass.server.store import Control, GrantHeld, SharedStore, Store, Unreachable, persist
 
 __all__ = ["BATCH_LIMIT", "Ledger", "Opened", "Refreshed", "Refreshing"]
 
@@ -33,6 +33,9 @@ PATIENCE = 6.0
 """Seconds a remote store may take for one turn: longer than any of its statements may, and with an attempt to connect
 after it still shorter than a client waits."""
 
+HELD_PAUSES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.4, 0.4)
+"""Seconds before each further batch that takes a caller along whose grant another transaction held: 1.9 in all."""
+
 T = TypeVar("T")
 
 
@@ -40,6 +43,7 @@ class _Entry(msgspec.Struct, frozen=True):
     asked: Opening | Refreshing
     finish: Callable[[Any], Any]
     future: "asyncio.Future[Any]"
+    tries: int = 0
 
 
 class _Job(NamedTuple):
@@ -76,6 +80,7 @@ class Ledger:
         self._turning = False
         self._gathered = 0
         self._batch_last = False
+        self._coming_again = 0
         self._closing = False
 
     def open(self, grant: Grant, now: int, finish: Callable[[Opened], T]) -> "asyncio.Future[T]":
@@ -127,7 +132,7 @@ class Ledger:
     async def close(self) -> None:
         """Finish what waits, then stop. Nothing more is taken in."""
         self._closing = True
-        while len(self._idle) < len(self._lanes) or self._entries or self._jobs:
+        while len(self._idle) < len(self._lanes) or self._entries or self._jobs or self._coming_again:
             await asyncio.sleep(0.005)
         while self._lanes:
             await self._lanes.pop().close()
@@ -196,6 +201,23 @@ class Ledger:
     def _answer(self, lane: Lane, batch: list[_Entry], results: list[Any]) -> None:
         _resolve(batch, results)
         self._done(lane)
+
+    def _answer_or_retry(self, lane: Lane, batch: list[_Entry], results: list[Any]) -> None:
+        """Answer, but for those whose grant is held: they come again in a later batch, which nobody else waits for."""
+        answered: list[tuple[_Entry, Any]] = []
+        for entry, result in zip(batch, results, strict=True):
+            if isinstance(result, GrantHeld) and entry.tries < len(HELD_PAUSES):
+                self._coming_again += 1
+                later = msgspec.structs.replace(entry, tries=entry.tries + 1)
+                self._loop.call_later(HELD_PAUSES[entry.tries], self._come_again, later)
+            else:
+                answered.append((entry, result))
+        self._answer(lane, [entry for entry, _ in answered], [result for _, result in answered])
+
+    def _come_again(self, entry: _Entry) -> None:
+        self._coming_again -= 1
+        self._entries.append(entry)
+        self._start()
 
     def _fail(self, lane: Lane, batch: list[_Entry], error: Exception) -> None:
         self._settling.distrust()
@@ -266,7 +288,7 @@ class Ledger:
         except Exception as error:
             failure = error
             return lambda: self._fail(lane, batch, failure)
-        return lambda: self._answer(lane, batch, _finished(batch, answers))
+        return lambda: self._answer_or_retry(lane, batch, _finished(batch, answers))
 
     # Work of other kinds.
 

@@ -29,8 +29,8 @@ from hourpass.core.grant import (
     generation_tag,
 )
 from hourpass.core.policy import Policy
-from hourpass.core.revocation import Revocation
-from hourpass.server.store import Store
+from hourpass.core.revocation import Kind, Revocation
+from hourpass.server.store import GrantHeld, Store
 
 KEYS_KEPT = 100_000
 """API keys remembered between transactions. Reading one again costs a few microseconds."""
@@ -129,9 +129,9 @@ class Settling:
         events: list[tuple[int, audit.Event]] = []
         opened: list[Any] = self._open_all(store, keys, openings, events) if openings else []
         refreshed: list[Any] = self._refresh_all(store, keys, refreshings, events) if refreshings else []
-        for at, event in events:
-            # Last, because whoever takes a number holds up all others who want one.
-            store.append_audit(at, [event])
+        if events:
+            # Last and at once, because a transaction that takes numbers holds up all others that need one.
+            store.append_lines(events)
         if not (opened and refreshed):
             return opened or refreshed
         of_openings, of_refreshings = iter(opened), iter(refreshed)
@@ -172,25 +172,28 @@ class Settling:
         if not excess:
             return 0
         closing = closing_order(store.grant_ages(key_id), excess)
-        store.delete_grants([GrantRef(key_id, grant_id) for grant_id in closing])
-        self._live[key_id] = live - len(closing)
-        return len(closing)
+        closed = store.delete_grants([GrantRef(key_id, grant_id) for grant_id in closing])
+        self._live[key_id] = live - closed
+        return closed
 
     def _refresh_all(
         self, store: Store, keys: Keys, refreshings: list[Refreshing], events: list[tuple[int, audit.Event]]
-    ) -> list[Refreshed]:
+    ) -> list[Refreshed | GrantHeld]:
         """Decide each in turn on the state that the one before it left, then store what changed.
 
-        Where another node changed a grant meanwhile, those are read and decided again: the loser of a race sees a
-        retry.
+        A grant that another transaction holds is not waited for, and nothing is said about it. If another node changed
+        a grant meanwhile, its callers are read and decided again: the loser of a race sees a retry.
         """
-        answers: list[Refreshed] = [_UNDECIDED] * len(refreshings)
+        answers: list[Refreshed | GrantHeld] = [_UNDECIDED] * len(refreshings)
         undecided: Sequence[int] = range(len(refreshings))
         while undecided:
-            before = store.grants(list({refreshings[i].ref: None for i in undecided}))
+            before, held = store.take_grants(list({refreshings[i].ref: None for i in undecided}))
             state = dict(before)
             for i in undecided:
                 asked = refreshings[i]
+                if asked.ref in held:
+                    answers[i] = GrantHeld("another transaction holds the grant")
+                    continue
                 answer = answers[i] = self._decide(store, keys, state.get(asked.ref), asked)
                 if isinstance(answer.decision, (Rotate, Replay)):  # a union would take thrice as long
                     state[asked.ref] = answer.decision.grant
@@ -202,9 +205,7 @@ class Settling:
             ]
             lost = store.save_rotations(rotated) if rotated else ()
             undecided = [i for i in undecided if refreshings[i].ref in lost] if lost else ()
-        for i, answer in enumerate(answers):
-            if isinstance(answer.decision, (Replay, Ahead)):
-                answers[i] = self._tell(store, refreshings[i], answer.decision, answer, events)
+        self._tell(store, refreshings, answers, events)
         return answers
 
     def _decide(self, store: Store, keys: Keys, grant: Grant | None, asked: Refreshing) -> Refreshed:
@@ -218,22 +219,36 @@ class Settling:
     def _tell(
         self,
         store: Store,
-        asked: Refreshing,
-        decision: Replay | Ahead,
-        answer: Refreshed,
+        refreshings: list[Refreshing],
+        answers: list[Refreshed | GrantHeld],
         events: list[tuple[int, audit.Event]],
-    ) -> Refreshed:
-        """Carry out what a decision asks for beyond the grant's new generation."""
-        grant = decision.grant
-        ids = (grant.grant_id.hex(), grant.key_id, asked.generation, grant.generation)
-        if isinstance(decision, Ahead):
-            events.append((asked.now, audit.RefreshAhead(*ids)))
-            return answer
-        if not store.revoke_grant(grant):
-            return answer
-        events.append((asked.now, audit.RefreshReplayed(*ids)))
-        until = asked.now + self._policy.revocation_lifetime
-        return Refreshed(answer.decision, answer.key, store.add_revocation("grant", grant.grant_id.hex(), until))
+    ) -> None:
+        """Carry out what decisions ask for beyond the grants' new generations, for the whole batch at once."""
+        replays: list[tuple[int, Refreshed, Grant]] = []
+        for i, answer in enumerate(answers):
+            if not isinstance(answer, Refreshed):
+                continue
+            if isinstance(answer.decision, Replay):
+                replays.append((i, answer, answer.decision.grant))
+            elif isinstance(answer.decision, Ahead):
+                events.append(_event(audit.RefreshAhead, refreshings[i], answer.decision.grant))
+        ended = store.revoke_grants([grant for *_, grant in replays]) if replays else ()
+        if not ended:
+            return
+        told = [replay for replay in replays if replay[2].ref in ended]
+        lifetime = self._policy.revocation_lifetime
+        entries: list[tuple[Kind, str, int]] = [
+            ("grant", grant.grant_id.hex(), refreshings[i].now + lifetime) for i, _, grant in told
+        ]
+        for (i, answer, grant), revocation in zip(told, store.add_revocations(entries), strict=True):
+            answers[i] = Refreshed(answer.decision, answer.key, revocation)
+            events.append(_event(audit.RefreshReplayed, refreshings[i], grant))
+
+
+def _event(
+    kind: type[audit.RefreshAhead | audit.RefreshReplayed], asked: Refreshing, grant: Grant
+) -> tuple[int, audit.Event]:
+    return asked.now, kind(grant.grant_id.hex(), grant.key_id, asked.generation, grant.generation)
 
 
 def _key(store: Store, keys: Keys, key_id: str) -> ApiKey | None:

@@ -30,6 +30,10 @@ class TransactionConflict(StorageUnavailable):
     """Another transaction was in the way of this one, which is undone; the same again may well succeed."""
 
 
+class GrantHeld(StorageUnavailable):
+    """Another transaction holds the grant at this moment. Nothing was decided, and the next try may find it free."""
+
+
 class Unreachable(StorageUnavailable):
     """No connection to the database can be made."""
 
@@ -104,6 +108,12 @@ class Store(Protocol):
     def grants(self, refs: Sequence[GrantRef]) -> dict[GrantRef, Grant]:
         """The grants that exist among these."""
 
+    def take_grants(self, refs: Sequence[GrantRef]) -> tuple[dict[GrantRef, Grant], set[GrantRef]]:
+        """The grants that exist among these, which nobody else changes until the end of this transaction.
+
+        Beside them those that exist and that another transaction holds: it waits for none of them.
+        """
+
     def find_grant(self, grant_id: bytes) -> Grant | None:
         """One grant by its id alone: slow, for an operator who has nothing else."""
 
@@ -115,6 +125,9 @@ class Store(Protocol):
 
     def revoke_grant(self, grant: Grant) -> bool:
         """Store a grant's end by decision. False where it was revoked already or does not exist."""
+
+    def revoke_grants(self, grants: Sequence[Grant]) -> set[GrantRef]:
+        """Store several grants' ends; returns those that were neither revoked already nor missing."""
 
     def count_grants(self, key_id: str) -> int:
         """How many grants of a key are not revoked."""
@@ -131,8 +144,8 @@ class Store(Protocol):
     def expiries_page(self, after: GrantRef, limit: int) -> list[Expiry]:
         """What pruning has to know, in the order of the keys and ids."""
 
-    def delete_grants(self, refs: Sequence[GrantRef]) -> None:
-        """Close or prune grants."""
+    def delete_grants(self, refs: Sequence[GrantRef]) -> int:
+        """Close or prune grants; returns how many. One that another transaction holds is left for a later time."""
 
     def add_key(self, key: ApiKey) -> None:
         """Keep a new API key."""
@@ -149,6 +162,9 @@ class Store(Protocol):
     def add_revocation(self, kind: Kind, value: str, until: int) -> Revocation:
         """Put an entry into the revocation list; it gets the next number."""
 
+    def add_revocations(self, entries: Sequence[tuple[Kind, str, int]]) -> list[Revocation]:
+        """Put entries (kind, value, until) into the revocation list, under numbers that follow each other."""
+
     def revocations_after(self, n: int, now: int) -> list[Revocation]:
         """The entries after a number that can still refuse a token."""
 
@@ -156,7 +172,10 @@ class Store(Protocol):
         """Forget entries that can refuse nothing any more."""
 
     def append_audit(self, at: int, events: Sequence[Event]) -> None:
-        """Append to the audit trail."""
+        """Append events of one instant to the audit trail."""
+
+    def append_lines(self, lines: Sequence[tuple[int, Event]]) -> None:
+        """Append events, each with its instant, to the audit trail, under numbers that follow each other."""
 
     def audit_after(self, n: int, limit: int) -> list[AuditRecord]:
         """The audit trail after a number."""

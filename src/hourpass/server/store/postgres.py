@@ -6,12 +6,12 @@ A batch of grants is one statement, whose rows come in the order of keys and ids
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import msgspec
 from psycopg.errors import UniqueViolation
 
 from hourpass.core.api_key import ApiKey
-from hourpass.core.audit import Event, event_name
+from hourpass.core.audit import Event
 from hourpass.core.grant import Grant, GrantRef
+from hourpass.core.revocation import Kind, Revocation
 from hourpass.server.store import (
     Numbers,
     Row,
@@ -20,11 +20,9 @@ from hourpass.server.store import (
     persist,
 )
 from hourpass.server.store.postgres_connection import PostgresConnection
-from hourpass.server.store.reading import Reading, pack, read_grant
+from hourpass.server.store.reading import Reading, audit_row, pack, read_grant
 from hourpass.server.store.statements import Applied, Compared, Migration, checksum, compare
 from hourpass.server.store.tables import Table
-
-_encode = msgspec.json.Encoder().encode
 
 
 class PostgresStore(PostgresConnection, Reading):
@@ -68,14 +66,21 @@ class PostgresStore(PostgresConnection, Reading):
         # A row of two columns is equal to the reference that they make.
         return {g.ref for _, g in rotations}.difference(saved) if len(saved) < len(rows) else set()
 
-    def revoke_grant(self, grant: Grant) -> bool:
-        """Store a grant's end by decision."""
-        return self._run("revoke_grant", grant.revoked_at, grant.revoked_why, *grant.ref) > 0
+    def take_grants(self, refs: Sequence[GrantRef]) -> tuple[dict[GrantRef, Grant], set[GrantRef]]:
+        """The grants that exist among these, locked, and those that another transaction holds."""
+        taken = {grant.ref: grant for grant in map(read_grant, self._rows("take_grants", *_columns(refs)))}
+        missing = [ref for ref in refs if ref not in taken] if len(taken) < len(refs) else []
+        # What was passed over may be held, or may not exist: a reader sees a row whoever holds it.
+        return taken, set(self.grants(missing))
 
-    def delete_grants(self, refs: Sequence[GrantRef]) -> None:
+    def revoke_grants(self, grants: Sequence[Grant]) -> set[GrantRef]:
+        """Store several grants' ends."""
+        rows = sorted((*g.ref, g.revoked_at, g.revoked_why) for g in grants)
+        return {GrantRef(*ref) for ref in self._rows("revoke_grants", *_columns(rows))}
+
+    def delete_grants(self, refs: Sequence[GrantRef]) -> int:
         """Close or prune grants."""
-        if refs:
-            self._run("delete_grants", *_columns(sorted(refs)))
+        return self._run("delete_grants", *_columns(refs)) if refs else 0
 
     def add_key(self, key: ApiKey) -> None:
         """Keep a new API key."""
@@ -93,12 +98,15 @@ class PostgresStore(PostgresConnection, Reading):
         """Forget entries that can refuse nothing any more."""
         self._run("prune_revocations", now)
 
-    def append_audit(self, at: int, events: Sequence[Event]) -> None:
-        """Append to the audit trail."""
-        for event in events:
-            detail = event._asdict()
-            key_id, grant_id = detail.pop("key_id", None), detail.pop("grant_id", None)
-            self._run("add_audit", at, event_name(event), key_id, grant_id, _encode(detail).decode())
+    def add_revocations(self, entries: Sequence[tuple[Kind, str, int]]) -> list[Revocation]:
+        """Put entries into the revocation list."""
+        numbers = sorted(self._rows("add_revocations", len(entries), len(entries), *_columns(entries)))
+        return [Revocation(n, *entry) for (n,), entry in zip(numbers, entries, strict=True)]
+
+    def append_lines(self, lines: Sequence[tuple[int, Event]]) -> None:
+        """Append events, each with its instant, to the audit trail."""
+        if lines:
+            self._run("add_audit", len(lines), len(lines), *_columns(audit_row(*line) for line in lines))
 
     def numbered_since(self) -> int:
         """Since when revocations are numbered without a break."""

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from hourpass.core.api_key import ApiKey
+from hourpass.core.audit import Event, event_name
 from hourpass.core.grant import Grant, GrantAge, GrantRef
 from hourpass.core.revocation import Kind, Revocation
 from hourpass.core.signing_key import SigningKey
@@ -57,9 +58,29 @@ class Reading(ABC):
         """API keys in the order of their ids."""
         return [read_key(row) for row in self._rows("keys_page", after, limit)]
 
+    @abstractmethod
+    def revoke_grants(self, grants: Sequence[Grant]) -> set[GrantRef]:
+        """Store several grants' ends."""
+
+    def revoke_grant(self, grant: Grant) -> bool:
+        """Store a grant's end by decision."""
+        return bool(self.revoke_grants([grant]))
+
+    @abstractmethod
+    def add_revocations(self, entries: Sequence[tuple[Kind, str, int]]) -> list[Revocation]:
+        """Put entries into the revocation list."""
+
     def add_revocation(self, kind: Kind, value: str, until: int) -> Revocation:
         """Put an entry into the revocation list."""
-        return Revocation(self._rows("add_revocation", kind, value, until)[0][0], kind, value, until)
+        return self.add_revocations([(kind, value, until)])[0]
+
+    @abstractmethod
+    def append_lines(self, lines: Sequence[tuple[int, Event]]) -> None:
+        """Append events, each with its instant, to the audit trail."""
+
+    def append_audit(self, at: int, events: Sequence[Event]) -> None:
+        """Append events of one instant to the audit trail."""
+        self.append_lines([(at, event) for event in events])
 
     def revocations_after(self, n: int, now: int) -> list[Revocation]:
         """The entries after a number that can still refuse a token."""
@@ -85,6 +106,16 @@ class Reading(ABC):
     def signing_keys(self) -> list[StoredSigningKey]:
         """All signing keys."""
         return [StoredSigningKey(SigningKey(*row[:5]), row[5]) for row in self._rows("signing_keys")]
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def audit_row(at: int, event: Event) -> tuple[int, str, str | None, str | None, str]:
+    """A line of the audit trail as its columns after the number."""
+    detail = event._asdict()
+    key_id, grant_id = detail.pop("key_id", None), detail.pop("grant_id", None)
+    return at, event_name(event), key_id, grant_id, _encode(detail).decode()
 
 
 @cache

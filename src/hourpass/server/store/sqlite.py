@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Literal
 
 import apsw
-import msgspec
 
 from hourpass.core.api_key import ApiKey
-from hourpass.core.audit import Event, event_name
+from hourpass.core.audit import Event
 from hourpass.core.errors import StorageUnavailable
 from hourpass.core.grant import Grant, GrantRef
+from hourpass.core.revocation import Kind, Revocation
 from hourpass.server.store import (
     Numbers,
     Row,
     StoredSigningKey,
 )
-from hourpass.server.store.reading import Reading, pack, read_grant
+from hourpass.server.store.reading import Reading, audit_row, pack, read_grant
 from hourpass.server.store.statements import Applied, Compared, checksum, compare, load_queries
 from hourpass.server.store.tables import Table
 
@@ -44,7 +44,6 @@ RESTART_WAIT = 50
 Value = None | int | float | str | bytes
 
 _Q = load_queries()
-_encode = msgspec.json.Encoder().encode
 
 
 class SqliteStore(Reading):
@@ -165,14 +164,17 @@ class SqliteStore(Reading):
                     lost.add(g.ref)
         return lost
 
-    def revoke_grant(self, grant: Grant) -> bool:
-        """Store a grant's end by decision."""
-        return self._changed("revoke_grant", grant.revoked_at, grant.revoked_why, *grant.ref)
+    def take_grants(self, refs: Sequence[GrantRef]) -> tuple[dict[GrantRef, Grant], set[GrantRef]]:
+        """The grants that exist among these. Nobody else holds one: a file has one writer."""
+        return self.grants(refs), set()
 
-    def delete_grants(self, refs: Sequence[GrantRef]) -> None:
+    def revoke_grants(self, grants: Sequence[Grant]) -> set[GrantRef]:
+        """Store several grants' ends."""
+        return {g.ref for g in grants if self._changed("revoke_grant", g.revoked_at, g.revoked_why, *g.ref)}
+
+    def delete_grants(self, refs: Sequence[GrantRef]) -> int:
         """Close or prune grants."""
-        with _storage_errors():
-            self._db.executemany(_Q["delete_grant"], refs)
+        return sum(self._changed("delete_grant", *ref) for ref in refs)
 
     def add_key(self, key: ApiKey) -> None:
         """Keep a new API key."""
@@ -203,12 +205,14 @@ class SqliteStore(Reading):
         """Forget entries that can refuse nothing any more."""
         self._rows("prune_revocations", now)
 
-    def append_audit(self, at: int, events: Sequence[Event]) -> None:
-        """Append to the audit trail."""
-        for event in events:
-            detail = event._asdict()
-            key_id, grant_id = detail.pop("key_id", None), detail.pop("grant_id", None)
-            self._rows("add_audit", at, event_name(event), key_id, grant_id, _encode(detail).decode())
+    def add_revocations(self, entries: Sequence[tuple[Kind, str, int]]) -> list[Revocation]:
+        """Put entries into the revocation list."""
+        return [Revocation(self._rows("add_revocation", *entry)[0][0], *entry) for entry in entries]
+
+    def append_lines(self, lines: Sequence[tuple[int, Event]]) -> None:
+        """Append events, each with its instant, to the audit trail."""
+        for line in lines:
+            self._rows("add_audit", *audit_row(*line))
 
     def add_secret(self, name: str, kid: str, sealed: bytes, at: int) -> None:
         """Keep a sealed secret."""

@@ -14,6 +14,14 @@ select g.grant_id, g.key_id, g.generation, g.seed, g.superseded, g.scope, g.crea
 from unnest(?::text[], ?::bytea[]) as asked (key_id, grant_id)
 join grants g on g.key_id = asked.key_id and g.grant_id = asked.grant_id
 
+-- name: take_grants
+-- Those of a batch of grants that exist and that nobody holds, held until the end of the transaction.
+select g.grant_id, g.key_id, g.generation, g.seed, g.superseded, g.scope, g.created_at, g.idle_expires_at, g.expires_at,
+    g.revoked_at, g.revoked_why
+from unnest(?::text[], ?::bytea[]) as asked (key_id, grant_id)
+join grants g on g.key_id = asked.key_id and g.grant_id = asked.grant_id
+for no key update of g skip locked
+
 -- name: rotate_grants
 -- Move a batch of grants on, each unless it was moved or revoked meanwhile.
 update grants g set generation = r.generation, superseded = r.superseded, idle_expires_at = r.idle_expires_at
@@ -22,10 +30,21 @@ from unnest(?::text[], ?::bytea[], ?::bigint[], ?::bigint[], ?::bytea[], ?::bigi
 where g.key_id = r.key_id and g.grant_id = r.grant_id and g.generation = r.decided_on and g.revoked_at is null
 returning g.key_id, g.grant_id
 
+-- name: revoke_grants
+-- End grants by decision; the first decision stands.
+update grants g set revoked_at = r.revoked_at, revoked_why = r.revoked_why
+from unnest(?::text[], ?::bytea[], ?::bigint[], ?::text[]) as r (key_id, grant_id, revoked_at, revoked_why)
+where g.key_id = r.key_id and g.grant_id = r.grant_id and g.revoked_at is null
+returning g.key_id, g.grant_id
+
 -- name: delete_grants
--- Close or prune a batch of grants.
-delete from grants g using unnest(?::text[], ?::bytea[]) as gone (key_id, grant_id)
-where g.key_id = gone.key_id and g.grant_id = gone.grant_id
+-- Close or prune those of a batch of grants that nobody holds.
+with free as materialized (
+    select g.key_id, g.grant_id
+    from unnest(?::text[], ?::bytea[]) as gone (key_id, grant_id)
+    join grants g on g.key_id = gone.key_id and g.grant_id = gone.grant_id
+    for update of g skip locked)
+delete from grants g using free where g.key_id = free.key_id and g.grant_id = free.grant_id
 
 -- name: hold_control
 -- Be the only one who administers, until the end of the transaction.
@@ -43,15 +62,21 @@ select numbered_since from control
 -- Say since when, the first time.
 update control set numbered_since = ? where numbered_since = 0
 
--- name: add_revocation
--- Put an entry into the revocation list, under a number that nobody sees before all lower ones.
-with numbered as (update control set last_revocation = last_revocation + 1 returning last_revocation)
-insert into revocations (n, kind, value, until) select last_revocation, ?, ?, ? from numbered returning n
+-- name: add_revocations
+-- Put entries into the revocation list, under numbers that nobody sees before all lower ones.
+with numbered as (update control set last_revocation = last_revocation + ? returning last_revocation)
+insert into revocations (n, kind, value, until)
+select last_revocation + entry.position - ?, entry.kind, entry.value, entry.until
+from numbered, unnest(?::text[], ?::text[], ?::bigint[]) with ordinality as entry (kind, value, until, position)
+returning n
 
 -- name: add_audit
--- Append to the audit trail, under a number that nobody sees before all lower ones.
-with numbered as (update control set last_audit = last_audit + 1 returning last_audit)
-insert into audit (n, at, event, key_id, grant_id, detail) select last_audit, ?, ?, ?, ?, ? from numbered
+-- Append lines to the audit trail, under numbers that nobody sees before all lower ones.
+with numbered as (update control set last_audit = last_audit + ? returning last_audit)
+insert into audit (n, at, event, key_id, grant_id, detail)
+select last_audit + line.position - ?, line.at, line.event, line.key_id, line.grant_id, line.detail
+from numbered, unnest(?::bigint[], ?::text[], ?::text[], ?::text[], ?::text[]) with ordinality
+    as line (at, event, key_id, grant_id, detail, position)
 
 -- name: last_audit
 -- The newest number of the audit trail.
