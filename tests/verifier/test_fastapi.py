@@ -110,3 +110,14 @@ async def test_the_openapi_page_shows_the_scheme_and_the_scopes(build, shared_ve
 def test_what_is_no_scope_is_refused_when_the_route_is_declared():
     with pytest.raises(ConfigurationError):
         require('a"b')
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("end", ["%0A", "%0a", "%0D%0A"])
+async def test_a_path_that_ends_in_a_newline_needs_the_scope_of_its_route(shared_verifier, shared_issuer, end):
+    """Starlette's routes end in `$`, which matches before a final newline, too."""
+    app = api(middleware={"verifier": shared_verifier, "scopes": {"/videos": "videos.write"}})
+
+    answer = await ask(app, f"Bearer {shared_issuer.token()}", path=f"/videos{end}")
+
+    assert answer.status_code == 403

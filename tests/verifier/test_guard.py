@@ -76,11 +76,36 @@ def test_the_longest_path_counts_and_then_the_method(method, path, needed):
     assert Guard(scopes=SCOPES).needed(method, path) == needed
 
 
-@pytest.mark.parametrize("path", ["/videos//1", "//videos", "/x/../videos", "/videos/./1", "/videos/..", "videos"])
+ODD = [
+    "/videos//1", "//videos", "/x/../videos", "/videos/./1", "/videos/..", "videos", "", "/videos\n", "/videos\r",
+    "/videos\x00", "/vid\teos", "/videos\x7f", "/videos\x85", "/videos\u2028", "/videos\\1", "/x/..;/videos",
+    "/%76ideos", "/videos%2F1", "/videos\udcff", "/videos\ufffd", "/videos//",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ODD, ids=ascii)
 def test_a_path_that_may_be_read_in_two_ways_needs_everything(path):
     assert Guard(scope="base", scopes=SCOPES).needed("GET", path) == (
         "any base delete videos.private videos.read videos.write"
     )
+
+
+@pytest.mark.parametrize("path", ODD, ids=ascii)
+def test_a_path_that_may_be_read_in_two_ways_is_never_public(path):
+    guard = Guard(public=["/*", "/videos"])
+
+    assert guard.passes("GET", "/videos/1", preflight=False)
+    assert not guard.passes("GET", path, preflight=False)
+
+
+@pytest.mark.parametrize(
+    "path", ["/vidéos", "/100%", "/a b", "/a;v=1", "/...", "/.well-known", "/a:b@c,d", "/ویدیو\u200cها"]
+)
+def test_a_path_with_unusual_characters_and_one_reading_is_like_any_other(path):
+    guard = Guard(public=[path], scopes={path: "a", "/b": "b"})
+
+    assert guard.passes("GET", path, preflight=False)
+    assert guard.needed("GET", path) == "a"
 
 
 def test_without_routes_every_path_needs_the_one_scope():
@@ -96,6 +121,14 @@ def test_without_routes_every_path_needs_the_one_scope():
         {"realm": "é"},
         {"realm": "a\r\nb"},
         {"public": ["health"]},
+        {"public": ["/a/*/b"]},
+        {"public": ["/a*"]},
+        {"public": ["//a"]},
+        {"scopes": {"/videos/*": "a"}},
+        {"scopes": {"/videos/{id}": "a"}},
+        {"scopes": {"/videos/<int:id>": "a"}},
+        {"scopes": {"GET /vid%C3%A9os": "a"}},
+        {"scopes": {"/videos\n": "a"}},
         {"scope": 'a"b'},
         {"scopes": {"videos": "a"}},
         {"scopes": {"get /videos": "a"}},

@@ -2,7 +2,6 @@
 answer a refusal becomes, and which headers an application may trust. Spelling for ASGI, WSGI and Django is theirs.
 """
 
-import posixpath
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -23,7 +22,16 @@ from hourpass.core.errors import (
 _B64TOKEN = re.compile(rb"[A-Za-z0-9._~+/-]+=*")
 """RFC 6750 §2.1."""
 
+_ODD = re.compile(
+    r"\A(?!/)"  # no slash in front
+    r"|[\x00-\x1f\x7f-\x9f\\\u2028\u2029\ud800-\udfff\ufffd]"  # controls, line ends, backslashes, broken UTF-8
+    r"|//|/\.{1,2}(?:[;/]|\Z)"  # empty segments, and those of dots, with parameters or without
+    r"|%[0-9A-Fa-f]{2}"  # what can be decoded a second time
+)
+"""Paths that two programs may read in two ways."""
+
 _OURS = re.compile(r"hourpass(?![a-z0-9])", re.IGNORECASE)
+_PATTERN = frozenset("*{}<>")
 _REALM = re.compile(r"[\x20\x21\x23-\x5B\x5D-\x7E]{1,100}", re.ASCII)
 
 
@@ -80,22 +88,22 @@ class Guard:
         self._scope = _checked(scope)
         self._scopes = {_checked_route(route): _checked(needed) for route, needed in (scopes or {}).items()}
         self._every_scope = normal_scope(" ".join([self._scope, *self._scopes.values()])) or ""
-        if not all(path.startswith("/") for path in self._public):
-            raise ConfigurationError("a public path begins with a slash")
+        for path in self._public:
+            _check_path(path.removesuffix("/*") or "/")
 
     def passes(self, method: str, path: str, *, preflight: bool) -> bool:
         """Whether the request needs no credential. A path that is spelled oddly is not the public one."""
         if self._preflights and preflight and method == "OPTIONS":
             return True
-        return path in self._public or (path.startswith(self._public_below) and _is_plain(path + "x"))
+        return (path in self._public or path.startswith(self._public_below)) and not is_odd(path)
 
     def needed(self, method: str, path: str) -> str:
         """The scope that a route needs; all that any route needs where applications may differ in how they read it."""
         if not self._scopes:
             return self._scope
-        path = path.rstrip("/") or "/"
-        if not _is_plain(path):
+        if is_odd(path):
             return self._every_scope
+        path = path.rstrip("/") or "/"
         # Some frameworks take `get` for GET, and all of them answer HEAD as GET.
         method = {"HEAD": "GET"}.get(method.upper(), method.upper())
         while True:
@@ -190,9 +198,12 @@ def identity_headers(identity: Identity) -> list[tuple[str, str]]:
     ]
 
 
-def _is_plain(path: str) -> bool:
-    """Whether a path has one reading only: no empty segment, and none of dots."""
-    return path.startswith("/") and not path.startswith("//") and posixpath.normpath(path) == path
+def is_odd(path: str) -> bool:
+    """Whether a path, as the server decoded it, may be read in more than one way.
+
+    The router behind us may strip, merge or decode what we do not: Python's `$` alone matches before a final newline.
+    """
+    return _ODD.search(path) is not None
 
 
 def _checked(scope: str) -> str:
@@ -203,8 +214,22 @@ def _checked(scope: str) -> str:
 
 
 def _checked_route(route: str) -> str:
-    method, _, path = route.rpartition(" ")
-    if not path.startswith("/") or (method and not method.isupper()):
+    method, _, path = ("", "", route) if route.startswith("/") else route.partition(" ")
+    if method and not method.isupper():
         raise ConfigurationError(f"a route is a path, or a method and a path: {route!r}")
+    _check_path(path)
     path = path.rstrip("/") or "/"
     return f"{method} {path}" if method else path
+
+
+def _check_path(path: str) -> None:
+    """Refuse what no request could ever match, rather than leave a route open that somebody meant to close.
+
+    Raises:
+        ConfigurationError: for a pattern, an encoded path, or one that is odd.
+    """
+    if is_odd(path) or not _PATTERN.isdisjoint(path):
+        raise ConfigurationError(
+            f"{path!r} is not a path: it begins with a slash, is written as it reads when decoded, holds no pattern, "
+            "and only a public one may end in /*"
+        )
