@@ -157,6 +157,36 @@ async def test_a_path_is_public_below_the_root_that_the_api_is_mounted_at(protec
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("root", "path"),
+    [
+        ("/api", "/api-docs"),
+        ("/api", "/api/api-docs"),
+        ("/", "/api-docs"),
+        ("", "/api-docs"),
+        ("/v1/api", "/v1/api/api-docs"),
+    ],
+)
+async def test_a_root_path_is_taken_off_at_a_segment_only(protect, application, token, root, path):
+    app = protect(public=["/api-docs"], scopes={"/videos": "videos.read", "/other": "other"})
+
+    assert (await ask(app, path=path, root=root)).status_code == 200
+    assert (await ask(app, f"Bearer {token}", path=path, root=root)).status_code == 200
+    assert (await ask(app, f"Bearer {token}", path=path.replace("api-docs", "videos"), root=root)).status_code == 200
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("path", ["/public/api/admin", "/public/api", "/x/api/public/a"])
+async def test_a_root_path_in_the_midst_of_a_path_makes_it_odd(protect, application, token, path):
+    """Litestar takes off all that stands before it, too."""
+    app = protect(public=["/public/*"], scopes={"/videos": "videos.read", "/other": "other"})
+
+    assert (await ask(app, path=path, root="/api")).status_code == 401
+    assert (await ask(app, f"Bearer {token}", path=path, root="/api")).status_code == 403
+    assert application.seen == []
+
+
+@pytest.mark.anyio
 async def test_an_options_without_a_token_is_401_unless_preflights_pass(protect, application):
     preflight = {"origin": "https://app.test", "access-control-request-method": "GET"}
 

@@ -3,7 +3,6 @@
 import asyncio
 from io import BytesIO
 
-import django
 import pytest
 from asgiref.sync import async_to_sync, iscoroutinefunction
 from django.conf import settings
@@ -12,19 +11,10 @@ from django.http import JsonResponse
 from django.test import AsyncClient, Client, override_settings
 from django.urls import path
 from tests.verifier.conftest import PLAIN, keys
+from tests.verifier.django_project import configure
 
 if not settings.configured:
-    settings.configure(
-        ROOT_URLCONF=__name__,
-        MIDDLEWARE=["hourpass.verifier.django.HourpassMiddleware"],
-        ALLOWED_HOSTS=["*"],
-        REST_FRAMEWORK={
-            "DEFAULT_AUTHENTICATION_CLASSES": ["hourpass.verifier.rest_framework.HourpassAuthentication"],
-            "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-            "UNAUTHENTICATED_USER": None,
-        },
-    )
-    django.setup()
+    configure()
 
 from rest_framework.response import Response
 from rest_framework.views import APIView

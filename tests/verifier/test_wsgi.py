@@ -112,6 +112,22 @@ def test_a_scope_that_is_missing_is_403(protect, token):
     assert ask(app, f"Bearer {token}", method="post")[0] == 403
 
 
+def test_a_path_beyond_ascii_needs_the_scope_of_its_route(protect, token):
+    """PEP 3333 hands on bytes as if they were Latin-1."""
+    app = protect(scopes={"/vidéos": "videos.write"})
+
+    assert ask(app, f"Bearer {token}", path="/vidéos".encode().decode("latin-1"))[0] == 403
+    assert ask(app, f"Bearer {token}", path="/vid\xe9os")[0] == 403
+
+
+def test_a_header_that_moves_the_path_of_pyramid_makes_it_odd(protect, token):
+    """`pyramid.traversal` puts `X-Vhm-Root` in front of the path."""
+    app = protect(public=["/health"], scopes={"/admin": "admin"})
+
+    assert ask(app, path="/health", HTTP_X_VHM_ROOT="/admin")[0] == 401
+    assert ask(app, f"Bearer {token}", path="/health", HTTP_X_VHM_ROOT="/admin")[0] == 403
+
+
 def test_public_paths_and_preflights_pass(protect, application):
     app = protect(public=["/health"], preflights=True)
 

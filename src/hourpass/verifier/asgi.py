@@ -11,6 +11,7 @@ from typing import Any
 from hourpass.core.authorization import Basic
 from hourpass.core.errors import HourpassError, InvalidToken
 from hourpass.verifier.guard import Guard, Identity, KeyIdentity, Refusal, admit, identity_headers, is_ours
+from hourpass.verifier.paths import Reader
 from hourpass.verifier.remote import Verifier
 
 Scope = MutableMapping[str, Any]
@@ -48,6 +49,7 @@ class HourpassMiddleware:
         self._app = app
         self._verifier = verifier
         self._api_keys = api_keys
+        self._reader = Reader(app)
         self._guard = Guard(realm=realm, public=public, scope=scope, scopes=scopes, preflights=preflights)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,7 +60,7 @@ class HourpassMiddleware:
         # Whatever becomes of the request: nobody but us says who it is from.
         headers = [(name, value) for name, value in scope["headers"] if not is_ours(name.decode("latin-1"))]
         method: str = scope.get("method", "GET")
-        path: str = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
+        path = self._reader.read(scope)
         preflight = any(name == b"access-control-request-method" for name, _ in headers)
         if self._guard.passes(method, path, preflight=preflight):
             await self._app({**scope, "headers": headers, "hourpass": None}, receive, send)

@@ -10,6 +10,7 @@ from typing import Any
 from hourpass.core.authorization import Basic
 from hourpass.core.errors import HourpassError, InvalidToken
 from hourpass.verifier.guard import Guard, Identity, KeyIdentity, admit, identity_headers, is_ours
+from hourpass.verifier.paths import path_of_environ
 from hourpass.verifier.remote import Verifier
 
 Environ = dict[str, Any]
@@ -59,7 +60,7 @@ class HourpassMiddleware:
         """One request."""
         cleanse(environ)
         method: str = environ["REQUEST_METHOD"]
-        path: str = environ.get("PATH_INFO") or "/"
+        path = path_of_environ(environ)
         if self._guard.passes(method, path, preflight="HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ):
             environ["hourpass.claims"] = None
             return self._app(environ, start_response)

@@ -1,0 +1,136 @@
+"""Which path the application behind a middleware routes by.
+
+The server may say that the application is mounted below a root path, and each framework takes that off in its own way.
+A guard that read another path than the router would ask for the scopes of another route.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+from urllib.parse import unquote
+
+ODD = "//"
+"""Stands for a path that has no single reading: never public, and every scope is needed."""
+
+
+class Reader:
+    """Reads the path of ASGI scopes as the framework of `app` does, also through other middleware."""
+
+    def __init__(self, app: object) -> None:
+        self._app = app = _innermost(app)
+        self._framework = next((name for name in _packages(app) if name in _TAKE_OFF), "")
+
+    def read(self, scope: Mapping[str, Any]) -> str:
+        """The path that the application routes by; `ODD` if the root path stands somewhere in it but in front."""
+        path: str = scope["path"]
+        if self._framework == "litestar" and not hasattr(self._app, "routes"):
+            return _routed_by_litestar(scope)
+        root = self._own_root() or scope.get("root_path") or ""
+        if not root:
+            found = path or "/"
+        elif not _leads(root, path) and f"{root}/" in f"{path[1:]}/":
+            return ODD
+        else:
+            found = _TAKE_OFF.get(self._framework, _at_a_segment)(path, root)
+        if self._framework == "litestar" and _enters_a_mount_inside_a_segment(self._app, found):
+            return ODD
+        return found
+
+    def _own_root(self) -> str:
+        """The root path that the application sets itself, in place of the server's."""
+        if self._framework == "django":
+            from django.conf import settings  # type: ignore[import-untyped]  # noqa: PLC0415 - only if it is there
+
+            return settings.FORCE_SCRIPT_NAME or ""
+        own = getattr(self._app, "root_path", "") if self._framework == "fastapi" else ""
+        return own if isinstance(own, str) else ""
+
+
+def path_of_environ(environ: Mapping[str, Any]) -> str:
+    """The path that a WSGI application routes by (PEP 3333: bytes, as if they were Latin-1)."""
+    if "HTTP_X_VHM_ROOT" in environ:
+        # Pyramid's traversal puts it in front of the path, whoever sent it.
+        return ODD
+    try:
+        return (environ.get("PATH_INFO") or "/").encode("latin-1").decode()
+    except UnicodeError:
+        return ODD
+
+
+def _at_a_segment(path: str, root: str) -> str:
+    rest = path.removeprefix(root)
+    return rest or "/" if rest[:1] in ("", "/") else path
+
+
+def _at_any_character(path: str, root: str) -> str:
+    return path.removeprefix(root)
+
+
+def _quart(path: str, root: str) -> str:
+    # What is not below the root path is never found. A slash in front is added by the router.
+    return _with_slash(path.removeprefix(root)) if path.startswith(root) and path != root else ODD
+
+
+def _litestar(path: str, root: str) -> str:
+    return _with_slash(path.split(root, maxsplit=1)[-1])
+
+
+def _whole(path: str, root: str) -> str:
+    return path or "/"
+
+
+_TAKE_OFF: dict[str, Callable[[str, str], str]] = {
+    "fastapi": _at_a_segment,
+    "starlette": _at_a_segment,
+    "django": _at_any_character,
+    "quart": _quart,
+    "litestar": _litestar,
+    "falcon": _whole,
+}
+"""How each framework takes the root path off. ASGI itself means a whole segment."""
+
+
+def _routed_by_litestar(scope: Mapping[str, Any]) -> str:
+    """Litestar runs its middleware behind its router, and leaves what it routed by in the scope.
+
+    Of a mounted application that is only the rest.
+    """
+    path: str = scope["path"]
+    if not getattr(scope.get("route_handler"), "is_mount", False):
+        return path
+    whole = unquote(bytes(scope.get("raw_path") or b"").decode("latin-1").partition("?")[0])
+    found = _litestar(whole, scope["root_path"]) if scope.get("root_path") else whole
+    return found if path.startswith("/") and found.rstrip("/").endswith(path.rstrip("/")) else ODD
+
+
+def _enters_a_mount_inside_a_segment(app: Any, path: str) -> bool:
+    """Litestar takes `/subway` for `way` below a mount at `/sub`."""
+    mounts = (route.path for route in app.routes if getattr(getattr(route, "route_handler", None), "is_mount", False))
+    return any(path.startswith(mount) and not _leads(mount, path) for mount in mounts)
+
+
+def _leads(root: str, path: str) -> bool:
+    return f"{path}/".startswith(root.rstrip("/") + "/")
+
+
+def _with_slash(path: str) -> str:
+    return path if path.startswith("/") else f"/{path}"
+
+
+def _innermost(app: object) -> object:
+    """The application itself, without the middleware around it."""
+    seen: set[int] = set()
+    while id(app) not in seen:
+        seen.add(id(app))
+        inner = next((found for name in _INSIDE if (found := getattr(app, name, None)) is not None), None)
+        if inner is None:
+            return app
+        app = inner
+    return app
+
+
+_INSIDE = ("app", "_app", "asgi_application", "__self__", "func", "__wrapped__")
+"""Where middleware, bound methods and partial functions keep what they wrap."""
+
+
+def _packages(app: object) -> Iterable[str]:
+    return (kind.__module__.partition(".")[0] for kind in type(app).__mro__)
