@@ -108,8 +108,20 @@ def test_memory_is_bounded_and_callers_at_rest_are_forgotten_first():
 
     throttle.admit("one more", NOW + MINUTE)
 
+    assert len(throttle._arrivals) == REMEMBERED
     assert not admitted(throttle, "busy", NOW + MINUTE)
     assert admitted(throttle, "0", NOW + MINUTE)
+
+
+def test_who_goes_on_is_not_forgotten_however_many_others_come():
+    throttle = Throttle(1)
+    throttle.admit("goes on", NOW)
+    for number in range(3 * REMEMBERED):
+        throttle.admit(str(number), NOW)
+        if number % (REMEMBERED // 2) == 0:
+            assert not admitted(throttle, "goes on", NOW)
+
+    assert len(throttle._arrivals) == REMEMBERED
 
 
 @given(per_minute=st.integers(1, 100_000), taken=st.integers(1, 40), now=st.integers(0, 2**42))

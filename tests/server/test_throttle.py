@@ -84,6 +84,45 @@ async def test_guesses_are_limited_per_address(start):
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("one", "another"),
+    [("2001:db8::1", "2001:db8::ffff:ffff:ffff:ffff"), ("192.0.2.1", "::ffff:192.0.2.1")],
+    ids=["of one /64", "mapped"],
+)
+async def test_addresses_that_one_host_may_have_share_their_allowance_for_guesses(start, one, another):
+    server = await start(exchange_limit=1)
+
+    assert (await exchange(server.client(one), nobodys_key())).status_code == 400
+    assert (await exchange(server.client(another), nobodys_key())).status_code == 429
+
+
+async def verify(http, key):
+    return await http.get("/auth/verify", headers={"authorization": basic(f"{key}:")})
+
+
+@pytest.mark.anyio
+async def test_guesses_at_forward_auth_count_and_are_401_however_many(start):
+    """A proxy passes on 401 and 403 only: nginx makes 500 of a 429."""
+    server = await start(exchange_limit=2)
+    http = server.client("192.0.2.1")
+
+    assert [(await verify(http, nobodys_key())).status_code for _ in range(4)] == [401] * 4
+    assert (await exchange(http, nobodys_key())).status_code == 429
+    assert (await exchange(server.client("192.0.2.2"), nobodys_key())).status_code == 400
+
+
+@pytest.mark.anyio
+async def test_guesses_at_forward_auth_never_hold_up_a_good_key_that_was_never_seen(start):
+    server = await start(exchange_limit=1)
+    http, key = server.client(), await server.create_key()
+    for _ in range(3):
+        await verify(http, nobodys_key())
+
+    assert (await verify(http, key)).status_code == 204
+    assert (await exchange(http, key)).status_code == 200
+
+
+@pytest.mark.anyio
 async def test_guesses_never_hold_up_a_good_key_of_the_same_address(start):
     """contract.md: failing traffic never locks out anything genuine."""
     server = await start(exchange_limit=1)

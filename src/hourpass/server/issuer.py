@@ -6,6 +6,7 @@ Each is told what time it is. What may happen is decided in `core`; what happene
 from collections import Counter
 
 from hourpass.core.api_key import ApiKey, allows_ip, is_usable, is_well_formed, proves, unverified_key_id
+from hourpass.core.caller import bucket
 from hourpass.core.claims import Claims
 from hourpass.core.errors import (
     ConfigurationError,
@@ -14,6 +15,7 @@ from hourpass.core.errors import (
     InvalidRequest,
     RefusalReason,
     StorageUnavailable,
+    Throttled,
 )
 from hourpass.core.grant import (
     GRANT_ID_ENTROPY,
@@ -174,8 +176,8 @@ class Issuer:
     async def authenticate(self, api_key: str, address: str | None, now: int, *, throttled: bool = False) -> ApiKey:
         """Prove an API key.
 
-        Wrong ones are limited per address, if asked, but a good one is never held up by them: many clients share an
-        address.
+        Wrong ones are counted for each address, and with `throttled` too many are told so. A good one is never held up
+        by them: many clients share an address.
 
         Raises:
             InvalidCredentials: with a reason only where the key itself was genuine; Throttled; StorageUnavailable.
@@ -191,8 +193,11 @@ class Issuer:
                 raise InvalidCredentials(reason="address_not_allowed")
             return key
         self.counts["credentials_refused"] += 1
-        if throttled:
-            self._failures.admit(address or "", now)
+        try:
+            self._failures.admit(bucket(address), now)
+        except Throttled:
+            if throttled:
+                raise
         raise InvalidCredentials("no such key")
 
     async def look_up(self, token: str, now: int) -> tuple[OpenedRefreshToken, Grant]:

@@ -17,6 +17,7 @@ from hourpass.core.api_key import ApiKey
 from hourpass.core.errors import StorageUnavailable
 from hourpass.core.grant import Grant
 from hourpass.core.policy import Policy
+from hourpass.server.key_lookup import KeyLookUp
 from hourpass.server.lane import Lane
 from hourpass.server.settling import Opened, Opening, Refreshed, Refreshing, Settling
 from hourpass.server.store import Control, GrantHeld, SharedStore, Store, Unreachable, persist
@@ -69,6 +70,7 @@ class Ledger:
         patience: float = PATIENCE,
     ) -> None:
         self._settling = Settling(policy)
+        self._look_up = KeyLookUp(self.read, self._settling.key)
         self._remote = remote
         self._queue_limit = queue_limit
         self._patience = patience
@@ -116,8 +118,7 @@ class Ledger:
 
     async def key(self, key_id: str) -> ApiKey | None:
         """A key, from the database where it is not remembered."""
-        settling = self._settling
-        return settling.remembered_key(key_id) or await self.read(lambda store: settling.key(store, key_id))
+        return self._settling.remembered_key(key_id) or await self._look_up.key(key_id)
 
     async def observe(self) -> Control:
         """What other processes changed; keys remembered from before such a change are forgotten."""

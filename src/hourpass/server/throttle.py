@@ -1,10 +1,16 @@
 """Rate limits by GCRA, the generic cell rate algorithm: one instant remembered for each caller, in memory."""
 
+from collections import OrderedDict
+from itertools import islice
+
 from hourpass.core.errors import Throttled
 from hourpass.core.policy import MINUTE, SECOND
 
 REMEMBERED = 100_000
-"""Callers remembered at once; those at rest are forgotten first."""
+"""Callers remembered at once; for one more, one is forgotten that has not come for long."""
+
+CANDIDATES = 16
+"""Of so many that have not come for longest, the one that has taken least is forgotten."""
 
 
 class Throttle:
@@ -13,7 +19,7 @@ class Throttle:
     def __init__(self, per_minute: int) -> None:
         self._interval = MINUTE / per_minute if per_minute else 0.0
         self._burst = MINUTE - self._interval
-        self._arrivals: dict[str, float] = {}
+        self._arrivals: OrderedDict[str, float] = OrderedDict()
 
     def admit(self, caller: str, now: int) -> None:
         """Count a request at `now` (epoch milliseconds).
@@ -25,15 +31,16 @@ class Throttle:
             return
         # The theoretical arrival time: when the caller would have used up what it has taken so far.
         arrival = max(self._arrivals.get(caller, 0.0), now)
+        if caller in self._arrivals:
+            self._arrivals.move_to_end(caller)  # also if it is refused: who goes on is not forgotten
+        elif len(self._arrivals) >= REMEMBERED:
+            self._forget_one()
         wait = arrival - self._burst - now
         if wait > 0:
             raise Throttled(retry_after=max(1, -int(-wait // SECOND)))
-        if len(self._arrivals) >= REMEMBERED and caller not in self._arrivals:
-            self._forget(now)
         self._arrivals[caller] = arrival + self._interval
 
-    def _forget(self, now: int) -> None:
-        self._arrivals = {caller: arrival for caller, arrival in self._arrivals.items() if arrival > now}
-        if len(self._arrivals) >= REMEMBERED:
-            # All of them are busy: better to admit some too many than to grow, or to refuse everybody new.
-            self._arrivals.clear()
+    def _forget_one(self) -> None:
+        longest_away = islice(self._arrivals.items(), CANDIDATES)
+        caller, _ = min(longest_away, key=lambda remembered: remembered[1])
+        del self._arrivals[caller]
