@@ -3,7 +3,10 @@
 import json
 
 import httpx2
+import litestar
 import pytest
+from litestar.config.cors import CORSConfig
+from litestar.middleware import DefineMiddleware
 from tests.verifier.conftest import PLAIN, keys
 
 from hourpass.core.claims import Claims
@@ -84,6 +87,48 @@ async def test_the_identity_headers_are_ours_alone(protect, application, token):
         "hourpass-grant": ["grant"],
         "hourpass-auth": ["bearer"],
     }
+
+
+@pytest.mark.anyio
+async def test_what_stands_around_it_finds_in_the_scope_what_the_router_leaves_there(shared_verifier, token):
+    """Metrics name a route by `scope["route"]`."""
+
+    async def router(scope, receive, send):
+        scope["route"] = "/videos/{id}"
+        await Application()(scope, receive, send)
+
+    async def metrics(scope, receive, send):
+        await HourpassMiddleware(router, verifier=shared_verifier)(scope, receive, send)
+        routes.append(scope["route"])
+
+    routes: list[str] = []
+    await ask(metrics, f"Bearer {token}")
+
+    assert routes == ["/videos/{id}"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("public", [[], ["/"]], ids=["judged", "public"])
+async def test_headers_that_litestar_has_read_before_are_cleaned_all_the_same(shared_verifier, token, public):
+    """Its CORS middleware stands before all others, and keeps what it has read in the scope."""
+
+    @litestar.get("/")
+    async def view(request: litestar.Request) -> dict[str, str]:
+        return {name: value for name, value in request.headers.items() if name.startswith("hourpass")}
+
+    app = litestar.Litestar(
+        [view],
+        cors_config=CORSConfig(allow_origins=["https://app.test"]),
+        middleware=[DefineMiddleware(HourpassMiddleware, verifier=shared_verifier, public=public)],
+        openapi_config=None,
+    )
+    forged = {"Hourpass-Subject": "eve", "Hourpass-Admin": "eve", "Origin": "https://app.test"}
+
+    answer = await ask(app, f"Bearer {token}", path="/", **forged)
+
+    assert "eve" not in answer.text
+    assert answer.json().get("hourpass-subject") == (None if public else "alice")
+    assert answer.headers["access-control-allow-origin"] == "https://app.test"
 
 
 @pytest.mark.anyio

@@ -4,7 +4,7 @@ import asyncio
 from io import BytesIO
 
 import pytest
-from asgiref.sync import async_to_sync, iscoroutinefunction
+from asgiref.sync import async_to_sync, iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
 from django.http import JsonResponse
@@ -27,7 +27,9 @@ from hourpass.verifier.rest_framework import scope
 
 def videos(request):
     headers = {name: value for name, value in request.headers.items() if name.lower().startswith("hourpass")}
-    return JsonResponse({"owner": request.hourpass and request.hourpass.sub, "headers": headers})
+    raw = [(name.decode(), value.decode()) for name, value in getattr(request, "scope", {}).get("headers", [])]
+    raw = [pair for pair in raw if pair[0].startswith("hourpass")]
+    return JsonResponse({"owner": request.hourpass and request.hourpass.sub, "headers": headers, "raw": raw})
 
 
 class Rest(APIView):
@@ -93,6 +95,36 @@ def test_a_good_token_reaches_the_view_with_its_claims_and_ours_alone(project, t
     assert answer.json()["headers"]["Hourpass-Subject"] == "alice"
 
 
+def reads_headers_first(get_response):
+    """An earlier middleware that looks at the headers, as django-guid does."""
+    if iscoroutinefunction(get_response):
+
+        async def middleware(request):
+            assert "Hourpass-Admin" in request.headers
+            return await get_response(request)
+
+        return markcoroutinefunction(middleware)
+
+    def middleware(request):
+        assert "Hourpass-Admin" in request.headers
+        return get_response(request)
+
+    return middleware
+
+
+reads_headers_first.async_capable = reads_headers_first.sync_capable = True
+
+
+@pytest.mark.parametrize(("public", "subject"), [([], "alice"), (["/videos"], None)], ids=["judged", "public"])
+def test_headers_that_an_earlier_middleware_has_read_are_cleaned_all_the_same(project, token, public, subject):
+    visitor = project([f"{__name__}.reads_headers_first", *WITH_MIDDLEWARE], public=public)
+
+    answer = visitor.get("/videos", {**bearer(token), "Hourpass-Subject": "eve", "Hourpass-Admin": "eve"})
+
+    assert "eve" not in answer.content.decode()
+    assert answer.json()["headers"].get("Hourpass-Subject") == subject
+
+
 @pytest.mark.parametrize(
     ("authorization", "status", "challenge"),
     [
@@ -123,7 +155,7 @@ def test_out_of_reach_is_503_with_retry_after(project, dead_verifier, token, mid
 def test_public_paths_scopes_and_preflights_are_settings(project, token):
     client = project(public=["/health"], scopes={"/videos": "videos.write"}, preflights=True)
 
-    assert client.get("/health", {"Hourpass-Subject": "eve"}).json() == {"owner": None, "headers": {}}
+    assert client.get("/health", {"Hourpass-Subject": "eve"}).json() == {"owner": None, "headers": {}, "raw": []}
     assert client.get("/videos", bearer(token)).status_code == 403
     assert client.options("/videos", {"Access-Control-Request-Method": "GET"}).status_code == 200
 

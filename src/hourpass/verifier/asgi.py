@@ -58,12 +58,13 @@ class HourpassMiddleware:
             await self._app(scope, receive, send)
             return
         # Whatever becomes of the request: nobody but us says who it is from.
-        headers = [(name, value) for name, value in scope["headers"] if not is_ours(name.decode("latin-1"))]
+        headers = cleansed(scope["headers"])
         method: str = scope.get("method", "GET")
         path = self._reader.read(scope)
         preflight = any(name == b"access-control-request-method" for name, _ in headers)
         if self._guard.passes(method, path, preflight=preflight):
-            await self._app({**scope, "headers": headers, "hourpass": None}, receive, send)
+            _put(scope, headers, None)
+            await self._app(scope, receive, send)
             return
         try:
             identity = await identify(self._guard, self._verifier, self._api_keys, headers)
@@ -75,8 +76,8 @@ class HourpassMiddleware:
         if identity is None:
             await _refuse(self._guard.refusal(None), scope, receive, send)
             return
-        headers += [(name.lower().encode(), value.encode()) for name, value in identity_headers(identity)]
-        await self._app({**scope, "headers": headers, "hourpass": identity}, receive, send)
+        _put(scope, [*headers, *vouched(identity)], identity)
+        await self._app(scope, receive, send)
 
 
 async def identify(
@@ -96,6 +97,28 @@ async def identify(
     if owner is None:
         raise InvalidToken("malformed", "the API key does not count")
     return owner
+
+
+def cleansed(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers without those by which a client says who it is."""
+    return [(name, value) for name, value in headers if not is_ours(name.decode("latin-1"))]
+
+
+def vouched(identity: Identity) -> list[tuple[bytes, bytes]]:
+    """The headers that say who the request is from."""
+    return [(name.lower().encode(), value.encode()) for name, value in identity_headers(identity)]
+
+
+def _put(scope: Scope, headers: list[tuple[bytes, bytes]], identity: Identity | None) -> None:
+    """Change the scope itself: what stands around us finds in it what the router leaves there."""
+    scope["headers"] = headers
+    scope["hourpass"] = identity
+    # Litestar's own middleware, such as that for CORS, has read the client's headers and keeps them here.
+    kept: Any = (scope.get("state") or {}).get("_ls_connection_state")
+    if kept is not None:
+        from litestar.types import Empty  # noqa: PLC0415 - only Litestar puts this there
+
+        kept.headers = Empty
 
 
 async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:

@@ -92,14 +92,28 @@ class HourpassMiddleware:
 
     def _passes(self, request: HttpRequest) -> bool:
         wsgi.cleanse(request.META)
-        request.hourpass = None
+        _put(request, asgi.cleansed(_raw(request)), None)
         preflight = "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in request.META
         return self._guard.passes(request.method, request.path_info, preflight=preflight)
 
     def _admit(self, request: HttpRequest, identity: Identity | None) -> None:
         if identity is not None:
-            request.hourpass = admit(identity, self._guard.needed(request.method, request.path_info))
+            admit(identity, self._guard.needed(request.method, request.path_info))
             wsgi.vouch(request.META, identity)
+            _put(request, [*_raw(request), *asgi.vouched(identity)], identity)
+
+
+def _raw(request: HttpRequest) -> list[tuple[bytes, bytes]]:
+    """The headers as they came under ASGI."""
+    return list(request.scope["headers"]) if hasattr(request, "scope") else []
+
+
+def _put(request: HttpRequest, raw: list[tuple[bytes, bytes]], identity: Identity | None) -> None:
+    request.hourpass = identity
+    if hasattr(request, "scope"):
+        request.scope["headers"] = raw
+    # Django keeps the headers that an earlier middleware has looked at.
+    request.__dict__.pop("headers", None)
 
 
 def _response(refusal: Refusal) -> HttpResponse:
