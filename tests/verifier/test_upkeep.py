@@ -59,7 +59,7 @@ class Endpoint:
 
 async def fetch(once: Once) -> Answer:
     keeper = Keeper(once, lambda: None)
-    background = Background([keeper], steady_clock, steady_clock, None)
+    background = Background([keeper], steady_clock, steady_clock, "http://127.0.0.1", None)
     attempt = asyncio.wrap_future(keeper.attempt)
     task = asyncio.create_task(background.run())
     await asyncio.wait_for(attempt, 10)

@@ -22,10 +22,11 @@ from hourpass.core.claims import Claims, Expected
 from hourpass.core.errors import ConfigurationError, InvalidToken, Unavailable
 from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, SECOND
 from hourpass.verifier import jwks, revocations
+from hourpass.verifier.connection import require_safe
 from hourpass.verifier.jwks import JwkSet, is_plausible
 from hourpass.verifier.revocations import RevocationList, Staleness, fail_closed
 from hourpass.verifier.token_verifier import TokenVerifier
-from hourpass.verifier.upkeep import Background, Keeper, Timer, require_safe, steady_clock
+from hourpass.verifier.upkeep import Background, Keeper, Timer, steady_clock
 
 FIRST_WAIT = 2 * SECOND
 """How long the first tokens wait for keys and revocations."""
@@ -121,7 +122,7 @@ class Verifier:
 
         self._keys_keeper = self_keys = Keeper(keys, keys_came)
         self._feed_keeper = self_feed = Keeper(revoked, revocations_came)
-        self._background = Background([self_keys, self_feed], self._timer, self._clock, self._tls)
+        self._background = Background([self_keys, self_feed], self._timer, self._clock, self._url, self._tls)
         self._finalizer = finalize(self, self._background.stop)
 
     def verify(self, token: str | bytes) -> Claims:

@@ -12,11 +12,9 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple, Protocol
-from urllib.parse import urlsplit
 
-from hourpass.core.errors import ConfigurationError
+from hourpass.verifier.connection import open_client
 
 if TYPE_CHECKING:
     import httpx2
@@ -107,8 +105,11 @@ class Keeper:
 class Background:
     """Runs keepers, in a thread of its own or in the caller's event loop."""
 
-    def __init__(self, keepers: Sequence[Keeper], timer: Timer, wall: Timer, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, keepers: Sequence[Keeper], timer: Timer, wall: Timer, url: str, tls: ssl.SSLContext | None
+    ) -> None:
         self._keepers = keepers
+        self._url = url
         self._timer = timer
         self._wall = wall
         self._tls = tls
@@ -167,14 +168,7 @@ class Background:
             asyncio.run(main())
 
     async def _keep(self) -> None:
-        import httpx2  # noqa: PLC0415 - late: who only verifies beside the issuer never needs it
-
-        tls = True if self._tls is None else self._tls
-        async with (
-            # Each request has its own limit in `_fetch`, for the whole of it.
-            httpx2.AsyncClient(verify=tls, follow_redirects=False, timeout=None) as http,
-            asyncio.TaskGroup() as group,
-        ):
+        async with open_client(self._url, self._tls) as http, asyncio.TaskGroup() as group:
             for keeper in self._keepers:
                 group.create_task(keeper.run(http, self._timer, self._wall))
 
@@ -204,23 +198,6 @@ def backoff(failures: int, first: int, longest: int, random: Callable[[], float]
     """Milliseconds before the next attempt: doubling, less up to a quarter, so that verifiers do not march in step."""
     delay = min(longest, first << min(failures - 1, 16))
     return max(first, round(delay * (1 - random() / 4)))
-
-
-def require_safe(url: str) -> str:
-    """The URL, where it is https or on loopback: what comes in the clear over a network could be anybody's.
-
-    Raises:
-        ConfigurationError: where it is not.
-    """
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    loopback = host == "localhost"
-    with contextlib.suppress(ValueError):
-        loopback = loopback or ip_address(host).is_loopback
-    encrypted = parts.scheme == "https" or (parts.scheme == "http" and loopback)
-    if not host or not encrypted or parts.query or parts.fragment:
-        raise ConfigurationError(f"{url!r} is neither https nor on loopback")
-    return url
 
 
 def steady_clock() -> int:
