@@ -11,7 +11,9 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -50,9 +52,20 @@ def clean_environment(**more: str) -> dict[str, str]:
 
 
 class ServerProcess:
-    """`hourpass serve` as a process. Its log lies in `log`; `restart` starts it again on the same folder and port."""
+    """`hourpass serve` as a process. Its log lies in `log`; `restart` starts it again on the same folder and port.
 
-    def __init__(self, data: Path, log: Path, flags: dict[str, object], environment: dict[str, str]) -> None:
+    `command` may be another program that takes the same flags. It has started once `awaited` answers with 200.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        log: Path,
+        flags: dict[str, object],
+        environment: dict[str, str],
+        command: Sequence[str | Path] = (HOURPASS, "serve"),
+        awaited: str = "/health/ready",
+    ) -> None:
         self.data = data
         self.log = log
         self.port = free_port()
@@ -61,13 +74,15 @@ class ServerProcess:
         self.output: int | None = None
         """A descriptor for what the process prints and logs, if not the file."""
         self._program: dict[str, str] = {}
+        self._command = command
+        self._awaited = awaited
         self._flags = {"data": data, "port": self.port, "admin-listen": "off", **flags}
 
     def start(self) -> "ServerProcess":
         flags = [part for name, value in self._flags.items() for part in (f"--{name}", str(value))]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [HOURPASS, "serve", *flags],
+                [*self._command, *flags],
                 stdout=self.output or log,
                 stderr=self.output or log,
                 env=clean_environment(**self._environment, **self._program),
@@ -77,7 +92,7 @@ class ServerProcess:
             if self.process.poll() is not None:
                 raise RuntimeError(f"the server ended with {self.process.returncode}: {self.log.read_text()[-2000:]}")
             try:
-                if httpx2.get(f"{self.url}/health/ready", timeout=1, verify=False).status_code == 200:
+                if httpx2.get(f"{self.url}{self._awaited}", timeout=1, verify=False).status_code == 200:
                     return self
             except httpx2.TransportError:
                 time.sleep(0.02)
@@ -122,11 +137,19 @@ def serve(tmp_path):
     servers: list[ServerProcess] = []
 
     def start(
-        *, environment: dict[str, str] | None = None, output: int | None = None, **flags: object
+        *,
+        environment: dict[str, str] | None = None,
+        output: int | None = None,
+        program: dict[str, Any] | None = None,
+        **flags: object,
     ) -> ServerProcess:
         named = {name.replace("_", "-"): value for name, value in flags.items()}
         server = ServerProcess(
-            tmp_path / f"data-{len(servers)}", tmp_path / f"server-{len(servers)}.log", named, environment or {}
+            tmp_path / f"data-{len(servers)}",
+            tmp_path / f"server-{len(servers)}.log",
+            named,
+            environment or {},
+            **(program or {}),
         )
         server.output = output
         servers.append(server)

@@ -47,10 +47,17 @@ def test_a_key_signs_at_once_where_all_others_have_stopped():
     assert schedule("next", "ES256", [KEY], RETIRED, POLICY).signs_from == RETIRED
 
 
-def test_nothing_signs_where_no_key_is_in_its_signing_state():
+def test_nothing_signs_if_every_key_has_stopped():
     assert signer([], START, POLICY) is None
-    assert signer([KEY], SIGNS_FROM - 1, POLICY) is None
     assert signer([KEY], RETIRED, POLICY) is None
+
+
+def test_a_key_that_waits_signs_if_no_other_does():
+    """A first key may have been made by a machine whose clock was two days ahead."""
+    later = KEY._replace(kid="later", signs_from=SIGNS_FROM + 1)
+
+    assert signer([later, KEY], SIGNS_FROM - 1, POLICY) == KEY
+    assert signer([later, KEY._replace(kid="signs", signs_from=START)], START, POLICY).kid == "signs"
 
 
 @pytest.mark.parametrize("order", [1, -1])

@@ -85,7 +85,7 @@ class LocalNode:
     def __init__(self, url: str, data: Path, clock: Clock) -> None:
         settings = Settings(data=str(data), database_url=url, issuer="http://hourpass.test", master_key=MASTER_KEY)
         self.running = _Running(settings, {}, clock)
-        self.app = App(settings, clock, self.running.start, self.running.stop, lambda *_: None)
+        self.app = App(settings, self.running.time, self.running.start, self.running.stop, lambda *_: None)
 
     @property
     def pruned(self) -> int:
@@ -128,9 +128,10 @@ class Nodes:
         self._environment = {"HOURPASS_MASTER_KEY": b64encode(os.urandom(32)).decode()}
         self.running: list = []
 
-    def start(self, output: int | None = None, **flags: object):
+    def start(self, output: int | None = None, environment: dict[str, str] | None = None, **flags: object):
         flags = {"database": self._url, "issuer": "https://auth.example.com", "exchange_limit": 0, **flags}
-        self.running.append(self._serve(environment=self._environment, output=output, **flags))
+        environment = {**self._environment, **(environment or {})}
+        self.running.append(self._serve(environment=environment, output=output, **flags))
         return self.running[-1]
 
     def command(self, *arguments: str) -> str:

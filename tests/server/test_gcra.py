@@ -124,6 +124,15 @@ def test_who_goes_on_is_not_forgotten_however_many_others_come():
     assert len(throttle._arrivals) == REMEMBERED
 
 
+@given(per_minute=st.integers(1, 600), back=st.integers(0, 2**42))
+def test_nobody_is_told_to_wait_for_more_than_a_minute_whatever_the_instants(per_minute, back):
+    throttle = Throttle(per_minute)
+    while admitted(throttle, "a", NOW):
+        pass
+
+    assert refusal(throttle, "a", NOW - back) <= 60
+
+
 @given(per_minute=st.integers(1, 100_000), taken=st.integers(1, 40), now=st.integers(0, 2**42))
 def test_whoever_waits_as_told_is_admitted(per_minute, taken, now):
     throttle = Throttle(per_minute)

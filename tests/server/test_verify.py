@@ -239,9 +239,9 @@ class StridingClock(Clock):
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize(("stride", "status"), [(10_000, 204), (10_001, 503)], ids=["at the budget", "past it"])
+@pytest.mark.parametrize(("stride", "status"), [(5_000, 204), (5_001, 503)], ids=["at the budget", "past it"])
 async def test_past_the_staleness_budget_a_token_is_503_and_never_401(start, stride, status):
-    """contract.md: revocations have not been looked up for longer than 10 s."""
+    """Revocations have not been looked up for longer than 10 s. The clock is read twice between look and judgement."""
     server = await start(clock=StridingClock(stride))
     token, _ = await server.tokens()
     await server.later(0)

@@ -11,7 +11,6 @@ from hourpass.cli.terminal import moment, print_facts, print_json, print_table, 
 from hourpass.core.api_key import ApiKey
 from hourpass.core.policy import MAX_RETRY_WINDOW, SECOND
 from hourpass.server.keys import all_keys, create_key, get_key, revoke_key
-from hourpass.server.opening import wall_clock
 from hourpass.server.parsing import seconds
 
 Convert = Callable[[click.Context, click.Parameter, str | None], int | None]
@@ -132,7 +131,7 @@ def show(flags: dict[str, object], key_id: str, as_json: bool) -> None:
 def revoke(flags: dict[str, object], key_id: str, as_json: bool) -> None:
     """Revoke an API key, and with it its grants and their access tokens."""
     with database(flags) as db:
-        done = revoke_key(db.store, key_id, wall_clock(), db.policy, actor()) is not None
+        done = revoke_key(db.store, key_id, db.now, db.policy, actor()) is not None
     if as_json:
         print_json({"key_id": key_id, "revoked": done})
     else:

@@ -10,7 +10,7 @@ import click
 
 from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME
 from hourpass.server.config import Settings, described, load
-from hourpass.server.opening import default_data, open_secrets, open_store, wall_clock
+from hourpass.server.opening import current_time, default_data, open_secrets, open_store
 from hourpass.server.sealing import MasterKey
 from hourpass.server.signing_keys import Secrets
 from hourpass.server.store import Store, transaction
@@ -83,7 +83,7 @@ def database(flags: dict[str, object], *, create: bool = False) -> Iterator[Data
     settings = read_settings(flags)
     store = open_store(settings, create=create)
     try:
-        now = wall_clock()
+        now = current_time(store, settings)
         master, secrets = open_secrets(store, settings, os.environ, now)
         with transaction(store):
             yield Database(settings, store, master, secrets, now)

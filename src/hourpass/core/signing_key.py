@@ -35,9 +35,16 @@ def state_of(key: SigningKey, now: int, policy: Policy) -> State:
 
 
 def signer(keys: Iterable[SigningKey], now: int, policy: Policy) -> SigningKey | None:
-    """The key that signs now: the newest one in its signing state."""
+    """The key that signs now: the newest one in its signing state, or the first that waits for it if there is none.
+
+    A key that was made while a clock was ahead would else leave everybody without tokens until that instant. Verifiers
+    know it already, because it is published.
+    """
+    keys = list(keys)
     signing = [key for key in keys if state_of(key, now, policy) == "signing"]
-    return max(signing, key=lambda key: key.signs_from, default=None)
+    waiting = [key for key in keys if state_of(key, now, policy) == "published"]
+    first_waiting = min(waiting, key=lambda key: key.signs_from, default=None)
+    return max(signing, key=lambda key: key.signs_from, default=first_waiting)
 
 
 def schedule(kid: str, algorithm: Algorithm, existing: Iterable[SigningKey], now: int, policy: Policy) -> SigningKey:

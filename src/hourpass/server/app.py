@@ -18,6 +18,7 @@ from hourpass.server.config import Settings
 from hourpass.server.issuer import Issuer
 from hourpass.server.openapi import describe
 from hourpass.server.render import JSON_HEADERS, MethodNotAllowed, NoSuchRoute, oauth_error, problem
+from hourpass.server.timekeeping import Timekeeper
 
 VERIFY = "/auth/verify"
 METADATA = "/.well-known/oauth-authorization-server"
@@ -27,7 +28,6 @@ JWKS_MAX_AGE = 300
 
 _CORS_REQUEST_HEADERS = b"Authorization, Content-Type, AV-Origin-Client, AV-Origin-App, AV-Origin-Sdk, Content-Range"
 
-Clock = Callable[[], int]
 Handler = Callable[[Issuer, Request], Awaitable[Reply]]
 
 
@@ -50,13 +50,14 @@ class App:
     def __init__(
         self,
         settings: Settings,
-        clock: Clock,
+        time: Timekeeper,
         start: Callable[["App"], Awaitable[Issuer]],
         stop: Callable[["App"], Awaitable[None]],
         report: Callable[["App", str, Exception], None],
     ) -> None:
         self.settings = settings
-        self.clock = clock
+        self.time = time
+        self.clock = time.clock
         self._body_limit = settings.body_limit
         self._trusted_proxies = settings.trusted_proxies
         self.draining = False
@@ -165,7 +166,7 @@ class App:
 
     async def readiness(self, now: int) -> dict[str, str]:
         """Each named check with `ok` or what is wrong."""
-        checks = {"accepting": "draining" if self.draining else "ok"}
+        checks = {"accepting": "draining" if self.draining else "ok", "clock": self.time.readiness()}
         return {**checks, **await self.issuer.readiness(now)}
 
     async def _openapi(self, issuer: Issuer, request: Request) -> Reply:

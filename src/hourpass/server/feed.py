@@ -122,7 +122,7 @@ class RevocationFeed:
         `epoch` is that of the answer which told N; who does not say it learns of another one when the wait is over.
 
         Raises:
-            InvalidRequest: where the query is not whole numbers; ConfigurationError: where no key signs.
+            InvalidRequest: where the query is not whole numbers; Unavailable: if no key signs.
         """
         after, epoch, wait = _read_query(query)
         if after > self.last and epoch == self._epoch and self._catch_up is not None:

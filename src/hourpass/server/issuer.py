@@ -4,6 +4,7 @@ Each is told what time it is. What may happen is decided in `core`; what happene
 """
 
 from collections import Counter
+from collections.abc import Callable
 
 from hourpass.core.api_key import ApiKey, allows_ip, is_usable, is_well_formed, proves, unverified_key_id
 from hourpass.core.caller import bucket
@@ -52,10 +53,19 @@ _COUNTED: dict[type[Decision], str] = {Rotate: "refresh_rotate", Burst: "refresh
 
 
 class Issuer:
-    """The use cases on one ledger; `verification` is what this process believes of access tokens."""
+    """The use cases on one ledger; `verification` is what this process believes of access tokens.
+
+    `timer` is milliseconds that nobody can set: limits are measured by it.
+    """
 
     def __init__(
-        self, settings: Settings, ledger: Ledger, secrets: Secrets, verification: Verification, counts: Counter[str]
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        secrets: Secrets,
+        verification: Verification,
+        counts: Counter[str],
+        timer: Callable[[], int],
     ) -> None:
         self.url = settings.public_url()
         self.policy = settings.policy()
@@ -65,6 +75,7 @@ class Issuer:
         self.counts = counts
         self.audience = settings.audience or self.url
         self._accept_api_keys = settings.accept_api_keys
+        self._timer = timer
         self._exchanges = Throttle(settings.exchange_limit)
         self._failures = Throttle(settings.exchange_limit)
         self._refresh_tokens = secrets.refresh_tokens(self.url)
@@ -83,7 +94,7 @@ class Issuer:
 
     async def open(self, key: ApiKey, wish: Wish, now: int) -> TokenPair:
         """Open a grant for a key that is proven, and answer its first pair. Raises as `exchange` does."""
-        self._exchanges.admit(key.key_id, now)
+        self._exchanges.admit(key.key_id, self._timer())
         scope = wish.narrowed(key.scope)
         wish.require_lifetime()
         if wish.audience is not None and wish.audience != (key.audience or self.audience):
@@ -155,7 +166,7 @@ class Issuer:
         Raises:
             InvalidToken, InsufficientScope; Unavailable: if revocations have not been looked up for too long.
         """
-        self.verification.require_fresh(now)
+        self.verification.require_fresh()
         claims = self.verification.verify(token, now)
         judge_token(claims, needed)
         return claims
@@ -168,7 +179,7 @@ class Issuer:
         """
         if not self._accept_api_keys:
             raise InvalidCredentials("API keys are not accepted here")
-        self.verification.require_fresh(now)
+        self.verification.require_fresh()
         key = await self.authenticate(api_key, address, now)
         judge_key(key, self.audience, needed)
         return key
@@ -194,7 +205,7 @@ class Issuer:
             return key
         self.counts["credentials_refused"] += 1
         try:
-            self._failures.admit(bucket(address), now)
+            self._failures.admit(bucket(address), self._timer())
         except Throttled:
             if throttled:
                 raise

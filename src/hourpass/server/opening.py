@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import platformdirs
 
@@ -47,6 +48,15 @@ def open_store(settings: Settings, *, create: bool = True) -> Store:
         return SqliteStore(path, durability=settings.durability)
     except StorageUnavailable as error:
         raise ConfigurationError(f"cannot open {path}: {error.detail}") from error
+
+
+def current_time(store: Store, settings: Settings) -> int:
+    """Epoch milliseconds by the clock that every node on this database goes by: the database's, if it has one.
+
+    Raises:
+        StorageUnavailable: if it cannot be asked.
+    """
+    return cast("SharedStore", store).time() if settings.shares_database else wall_clock()
 
 
 def open_shared_store(settings: Settings, *, create: bool = True) -> SharedStore:

@@ -59,7 +59,7 @@ async def introspect(issuer: Issuer, token: str, caller: ApiKey, now: int) -> di
     """
     if INTROSPECT_SCOPE not in caller.scope.split():
         raise InsufficientScope(INTROSPECT_SCOPE)
-    issuer.verification.require_fresh(now)
+    issuer.verification.require_fresh()
     needed = Requirement(caller.audience or issuer.audience, caller.environment)
     try:
         claims = issuer.verification.verify(token.encode(), now)

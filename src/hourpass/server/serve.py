@@ -21,8 +21,10 @@ from filelock import FileLock, Timeout
 
 from hourpass.core.errors import ConfigurationError, HourpassError, Refused, Unavailable
 from hourpass.core.grant import GrantRef
+from hourpass.core.policy import SECOND
 from hourpass.server.app import App
 from hourpass.server.asgi import Asgi, Receive, Scope, Send
+from hourpass.server.clocks import NodeClock
 from hourpass.server.config import Settings, load
 from hourpass.server.http import Carrier, Uvicorn, bind
 from hourpass.server.issuer import Issuer
@@ -33,6 +35,7 @@ from hourpass.server.refusals import Refusals
 from hourpass.server.signing_keys import SigningKeys
 from hourpass.server.store import SharedStore, Store
 from hourpass.server.telemetry import configure_logging, log_what_is_printed, render_metrics
+from hourpass.server.timekeeping import Timekeeper
 from hourpass.server.verification import Verification
 from hourpass.server.workers import Worker, run_workers
 
@@ -73,16 +76,17 @@ class _Running:
         self._settings = settings
         self._environ = environ
         self._clock = clock
+        self.time = Timekeeper(clock, shared=settings.shares_database)
         self._node = os.urandom(8).hex()
         self._lock: FileLock | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._limited = limited or LimitedLog(log, time.monotonic)
 
     def app(self) -> App:
-        return App(self._settings, self._clock, self.start, self.stop, self.report)
+        return App(self._settings, self.time, self.start, self.stop, self.report)
 
     async def start(self, app: App) -> Issuer:
-        settings, now = self._settings, self._clock()
+        settings = self._settings
         make_data_folder(settings)
         if not settings.shares_database:
             self._lock = FileLock(Path(settings.data) / "serve.lock")
@@ -95,6 +99,8 @@ class _Running:
         try:
             if settings.shares_database:
                 self._stores += [open_store(settings) for _ in range(CONNECTIONS - 1)]
+            self.time.begin(store)
+            now = self._clock()
             master, secrets = open_secrets(store, settings, self._environ, now, serving=True)
             if newer := store.newer_migrations():
                 log.info("the database is newer than this program", extra={"migrations": newer})
@@ -104,10 +110,10 @@ class _Running:
             store.commit()
             self._ledger = Ledger(store, settings.policy(), remote=settings.shares_database, others=self._stores[1:])
             verification = Verification(
-                settings, self._ledger, signing_keys, master, now, numbered_since=numbered_since
+                settings, self._ledger, signing_keys, master, now, timer=self.time.timer, numbered_since=numbered_since
             )
             await verification.observe(now)
-            self._issuer = Issuer(settings, self._ledger, secrets, verification, app.counts)
+            self._issuer = Issuer(settings, self._ledger, secrets, verification, app.counts, self.time.timer)
         except BaseException:
             self._let_go()
             raise
@@ -156,6 +162,7 @@ class _Running:
 
     async def _observe(self) -> None:
         await self._issuer.verification.observe(self._clock())
+        await self.time.keep(self._ledger)
         self._limited.over(UNAVAILABLE, "storage recovered")
 
     async def _maintain(self) -> None:
@@ -186,13 +193,14 @@ class _Running:
 def create_app(
     settings: Settings | None = None,
     *,
-    clock: Callable[[], int] = wall_clock,
+    clock: Callable[[], int] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> App:
     """The ASGI application, to serve or to mount in another one.
 
     Without settings they are read from the environment and the configuration file. Nothing is opened before the
-    lifespan starts, or before the first request where a mounted application gets no lifespan.
+    lifespan starts, or before the first request where a mounted application gets no lifespan. A clock of your own is
+    believed as it is; without one it is the machine's, set by the database's.
 
     Raises:
         ConfigurationError: where a setting is wrong.
@@ -200,7 +208,7 @@ def create_app(
     environ = os.environ if environ is None else environ
     if settings is None:
         settings, _ = load({}, environ, default_data(environ))
-    return _Running(settings, environ, clock).app()
+    return _Running(settings, environ, NodeClock(wall_clock) if clock is None else clock).app()
 
 
 class AdminApp:
@@ -213,7 +221,10 @@ class AdminApp:
         """Metrics here; everything under /health/ is the public application's."""
         path = scope["path"]
         if path == "/metrics":
-            gauges = {"revocations_in_force": len(self._app.issuer.verification.revocations)}
+            gauges = {
+                "revocations_in_force": len(self._app.issuer.verification.revocations),
+                "clock_offset_seconds": self._app.time.offset / SECOND,
+            }
             body = render_metrics(self._app.counts, gauges)
             headers = [
                 (b"content-type", b"text/plain; version=0.0.4; charset=utf-8"),
@@ -235,10 +246,12 @@ def serve(
     environ: Mapping[str, str],
     wrap: Callable[[App], Asgi] = lambda app: app,
     ready: Callable[[Settings], None] = lambda settings: None,
+    wall: Callable[[], int] = wall_clock,
 ) -> None:
     """Serve until TERM or INT, then drain; with more than one worker, in as many processes.
 
-    `wrap` may put another application around ours; `ready` is told when it listens.
+    `wrap` may put another application around ours; `ready` is told when it listens. `wall` is the machine's clock, in
+    epoch milliseconds.
 
     Raises:
         ConfigurationError: where it cannot start.
@@ -251,7 +264,7 @@ def serve(
 
     def work(settings: Settings, ready: Callable[[], None], limited: LimitedLog, parent: int | None = None) -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(settings, listener, environ, wrap, ready, limited, parent))
+            runner.run(_serve(settings, listener, environ, wrap, ready, limited, parent, wall))
 
     def be_worker(worker: Worker, listens: Callable[[], None]) -> None:
         work(settings.of_worker(worker.number), listens, _start_logging(settings, environ), worker.parent)
@@ -281,8 +294,9 @@ async def _serve(
     ready: Callable[[], None],
     limited: LimitedLog,
     parent: int | None,
+    wall: Callable[[], int],
 ) -> None:
-    running = _Running(settings, environ, wall_clock, limited)
+    running = _Running(settings, environ, NodeClock(wall), limited)
     app = running.app()
     refused = Refusals(app.counts, limited)
     told_to_stop = asyncio.Event()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from hourpass.core import audit
-from hourpass.core.errors import ConfigurationError, InvalidRequest, NotFound
+from hourpass.core.errors import InvalidRequest, NotFound, Unavailable
 from hourpass.core.policy import SECOND, Policy
 from hourpass.core.signing_key import Algorithm, SigningKey, retire, schedule, signer, stand_in, state_of
 from hourpass.jose import Jwk, RefreshTokens, SigningKeyPair, VerificationKey
@@ -160,12 +160,12 @@ class SigningKeys:
         """The key that signs now.
 
         Raises:
-            ConfigurationError: where none does.
+            Unavailable: if none does, which passes, or is the operator's to mend; never the caller's.
         """
         if now >= self._until or self._pair is None:
             key = signer(self._keys, now, self._policy)
             if key is None:
-                raise ConfigurationError("no signing key is in its signing state")
+                raise Unavailable("no signing key is in its signing state")
             self._pair = self.pairs[key.kid]
             # Until the next boundary of any key, the answer stays the same.
             self._until = min((at for at in self._boundaries() if at > now), default=2**63)

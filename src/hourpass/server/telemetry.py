@@ -149,7 +149,7 @@ class _Counts(Collector):
     Labels are bounded: never a key or a subject.
     """
 
-    def __init__(self, counts: Mapping[str, int], gauges: Mapping[str, int], lines_dropped: int) -> None:
+    def __init__(self, counts: Mapping[str, int], gauges: Mapping[str, float], lines_dropped: int) -> None:
         self._counts = counts
         self._lines_dropped = lines_dropped
         self._gauges = gauges
@@ -187,7 +187,7 @@ def _total(name: str, documentation: str, value: int) -> CounterMetricFamily:
     return CounterMetricFamily(name, documentation, value=value)
 
 
-def render_metrics(counts: Mapping[str, int], gauges: Mapping[str, int]) -> bytes:
+def render_metrics(counts: Mapping[str, int], gauges: Mapping[str, float]) -> bytes:
     """The metrics in Prometheus' text format."""
     registry = CollectorRegistry()
     registry.register(_Counts(counts, gauges, lines_dropped()))

@@ -22,10 +22,10 @@ class Throttle:
         self._arrivals: OrderedDict[str, float] = OrderedDict()
 
     def admit(self, caller: str, now: int) -> None:
-        """Count a request at `now` (epoch milliseconds).
+        """Count a request at `now`: milliseconds of a timer that nobody can set.
 
         Raises:
-            Throttled: with the whole seconds after which a request will be admitted.
+            Throttled: with the whole seconds after which a request will be admitted, 60 at most.
         """
         if not self._interval:
             return
@@ -37,7 +37,7 @@ class Throttle:
             self._forget_one()
         wait = arrival - self._burst - now
         if wait > 0:
-            raise Throttled(retry_after=max(1, -int(-wait // SECOND)))
+            raise Throttled(retry_after=min(max(1, -int(-wait // SECOND)), MINUTE // SECOND))
         self._arrivals[caller] = arrival + self._interval
 
     def _forget_one(self) -> None:

@@ -3,8 +3,10 @@
 Another process may change either; `observe` has to be called every fraction of a second to learn of it.
 """
 
+from collections.abc import Callable
+
 from hourpass.core.claims import Claims, Expected
-from hourpass.core.errors import ConfigurationError, Unavailable
+from hourpass.core.errors import Unavailable
 from hourpass.core.policy import SECOND
 from hourpass.core.revocation import Revocation, Revocations
 from hourpass.jose import Jwk, SigningKeyPair
@@ -19,6 +21,7 @@ from hourpass.verifier.token_verifier import TokenVerifier
 class Verification:
     """Verifies this issuer's access tokens by what was observed last.
 
+    `timer` is milliseconds that nobody can set: how fresh a look is, is measured by it.
     `numbered_since` is the instant since which revocations are numbered without a break, for nodes on one database to
     agree on; by default the start.
     """
@@ -31,13 +34,15 @@ class Verification:
         master: MasterKey,
         now: int,
         *,
+        timer: Callable[[], int],
         numbered_since: int | None = None,
     ) -> None:
         self._policy = settings.policy()
         self._ledger = ledger
         self._master = master
         self._staleness = settings.revocation_staleness * SECOND
-        self._observed_at = now
+        self._timer = timer
+        self._observed_at = timer()
         self._version = -1
         self.signing_keys = signing_keys
         self.revocations = Revocations()
@@ -61,13 +66,13 @@ class Verification:
         """
         return self._tokens.verify(token, now)
 
-    def require_fresh(self, now: int) -> None:
-        """Unavailable where revocations have not been looked up for too long."""
-        if self._is_stale(now):
+    def require_fresh(self) -> None:
+        """Unavailable if revocations have not been looked up for too long."""
+        if self._is_stale():
             raise Unavailable("revocations have not been looked up for too long")
 
-    def _is_stale(self, now: int) -> bool:
-        return now - self._observed_at > self._staleness
+    def _is_stale(self) -> bool:
+        return self._timer() - self._observed_at > self._staleness
 
     def revoked(self, revocation: Revocation | None, now: int) -> None:
         """Take in what this process has revoked just now, if anything."""
@@ -76,7 +81,7 @@ class Verification:
             self.feed.hurry(now)
 
     def signing_pair(self, now: int) -> SigningKeyPair:
-        """The key pair that signs now. ConfigurationError where none does."""
+        """The key pair that signs now. Raises Unavailable if none does."""
         return self.signing_keys.pair(now)
 
     def jwks(self, now: int) -> list[Jwk]:
@@ -89,6 +94,7 @@ class Verification:
         Raises:
             StorageUnavailable: where it could not be looked up; verifying goes on until the staleness budget is spent.
         """
+        asked_at = self._timer()
         control = await self._ledger.observe()
         if control.last_revocation > self.feed.last:
             await self.feed.look_up(now, given=control.last_revocation)
@@ -97,15 +103,15 @@ class Verification:
             self.signing_keys = SigningKeys(stored, self._master, self._policy, known=self.signing_keys)
             self._version = control.version
         self._tokens.keys = self.signing_keys.verification_keys(now)
-        self._observed_at = now
+        self._observed_at = asked_at
 
     def readiness(self, now: int) -> dict[str, str]:
         """Each named check with `ok` or what is wrong."""
         checks = {"signing_key": "ok", "revocations": "ok"}
         try:
             self.signing_pair(now)
-        except ConfigurationError:
+        except Unavailable:
             checks["signing_key"] = "none signs"
-        if self._is_stale(now):
+        if self._is_stale():
             checks["revocations"] = "stale"
         return checks

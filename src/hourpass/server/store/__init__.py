@@ -245,6 +245,9 @@ class Store(Protocol):
 class SharedStore(Store, Protocol):
     """A store over a network, which several servers share."""
 
+    def time(self) -> int:
+        """What the database's clock says, in epoch milliseconds: every node compares its own with it."""
+
     def numbered_since(self) -> int:
         """Since when revocations are numbered without a break, in epoch milliseconds."""
 

@@ -108,6 +108,10 @@ class PostgresStore(PostgresConnection, Reading):
         if lines:
             self._run("add_audit", len(lines), len(lines), *_columns(audit_row(*line) for line in lines))
 
+    def time(self) -> int:
+        """What the database's clock says."""
+        return int(self._rows("time")[0][0])
+
     def numbered_since(self) -> int:
         """Since when revocations are numbered without a break."""
         return int(self._rows("numbered_since")[0][0])

@@ -54,6 +54,10 @@ select 1 from control for update
 -- What a process polls: the version of the keys, and the newest revocation.
 select version, last_revocation from control
 
+-- name: time
+-- What the database's clock says, in epoch milliseconds.
+select floor(extract(epoch from clock_timestamp()) * 1000)::bigint
+
 -- name: numbered_since
 -- Since when revocations are numbered without a break.
 select numbered_since from control

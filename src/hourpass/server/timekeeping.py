@@ -1,0 +1,68 @@
+"""How a running node keeps its time, and what the operator hears of it (decision 0025)."""
+
+import logging
+from collections.abc import Callable
+from typing import cast
+
+from hourpass.core.policy import SECOND
+from hourpass.server.clocks import COMPARE_EVERY, OFFSET_LIMIT, OFFSET_NOTED, NodeClock
+from hourpass.server.ledger import Ledger
+from hourpass.server.store import SharedStore, Store
+
+log = logging.getLogger("hourpass")
+
+
+class Timekeeper:
+    """The time of one node: `clock` is epoch milliseconds for what is decided, `timer` measures intervals.
+
+    A clock that is not a `NodeClock` is a test's: it is believed, it is its own timer, and nothing is compared.
+    `shared` says that the store has a clock of its own.
+    """
+
+    def __init__(self, clock: Callable[[], int], *, shared: bool) -> None:
+        self.clock = clock
+        self._node_clock = clock if isinstance(clock, NodeClock) else None
+        self.timer: Callable[[], int] = self._node_clock.timer if self._node_clock else clock
+        self._shared = shared
+        self._compared_at = 0
+        self._noted = False
+
+    @property
+    def offset(self) -> int:
+        """By how many milliseconds the machine's clock is ahead of the database's."""
+        return self._node_clock.offset if self._node_clock else 0
+
+    def readiness(self) -> str:
+        """`ok`, or by how much the machine's clock is wrong."""
+        return "ok" if abs(self.offset) <= OFFSET_LIMIT else _words(self.offset)
+
+    def begin(self, store: Store) -> None:
+        """Set the clock before anything is decided. Raises StorageUnavailable."""
+        if self._node_clock:
+            self._compare(self._node_clock, *self._ask(self._node_clock, store))
+
+    async def keep(self, ledger: Ledger) -> None:
+        """Compare again when it is due. Called several times a second. Raises StorageUnavailable."""
+        clock = self._node_clock
+        if clock and clock.timer() - self._compared_at >= COMPARE_EVERY:
+            # A look at the machine's own clock needs no thread, but there is no reason for a second way either.
+            self._compare(clock, *await ledger.read(lambda store: self._ask(clock, store)))
+
+    def _ask(self, clock: NodeClock, store: Store) -> tuple[int, int, int]:
+        """The timer before and after the question, and what the reference said."""
+        asked = clock.timer()
+        theirs = cast("SharedStore", store).time() if self._shared else clock.wall()
+        return asked, clock.timer(), theirs
+
+    def _compare(self, clock: NodeClock, asked: int, answered: int, theirs: int) -> None:
+        self._compared_at = answered
+        offset = clock.compare(asked, answered, theirs).offset
+        noted = abs(offset) > OFFSET_NOTED
+        if noted != self._noted:
+            self._noted = noted
+            words = f"is {_words(offset)}" if noted else "agrees with the database's again"
+            log.warning("the clock of this machine %s", words, extra={"offset_seconds": offset / SECOND})
+
+
+def _words(offset: int) -> str:
+    return f"{abs(offset) / SECOND:.1f} s {'ahead of' if offset > 0 else 'behind'} the database's"
