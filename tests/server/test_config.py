@@ -227,9 +227,11 @@ def test_a_wrong_secret_is_not_repeated(file):
     assert "hunter2" not in refusal(file("master_key = 7\nport = 'hunter2'"))
 
 
-@pytest.mark.parametrize("text", ["a b", "a,b", "a, b", ["a", "b"]])
+@pytest.mark.parametrize(
+    "text", ["http://a http://b", "http://a,http://b", "http://a, http://b", ["http://a", "http://b"]]
+)
 def test_a_list_is_separated_by_spaces_or_commas(text):
-    assert settings({"cors_origins": text}).cors_origins == ("a", "b")
+    assert settings({"cors_origins": text}).cors_origins == ("http://a", "http://b")
 
 
 def test_settings_cannot_be_changed():

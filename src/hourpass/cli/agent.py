@@ -19,6 +19,7 @@ from hourpass.cli.client_options import ClientCommand, client_options
 from hourpass.client.sinks import FileSink, Form, OnExpiry
 from hourpass.core.errors import ConfigurationError
 from hourpass.core.policy import SECOND
+from hourpass.service_links import is_service_link, note_on_service_links
 
 if TYPE_CHECKING:
     from hourpass.client.agent import Agent
@@ -110,7 +111,7 @@ def _configure(context: click.Context, _: click.Parameter, path: str | None) -> 
     """Let the file's values be the defaults of flags and environment."""
     variables = {str(parameter.envvar) for parameter in context.command.params if parameter.envvar}
     for name in os.environ:
-        if name.startswith(PREFIX) and name not in variables:
+        if name.startswith(PREFIX) and name not in variables and not is_service_link(name, os.environ[name]):
             raise click.UsageError(f"{name} is not a setting{_nearest(name, variables)}")
     if path is not None:
         try:
@@ -157,6 +158,8 @@ def agent(context: click.Context, /, client: Client, **flags: Any) -> None:
 
     environ = os.environ
     talk = StatusLine(sys.stderr, environ, wall_clock)
+    if note := note_on_service_links(environ):
+        talk.log(note)
     mailbox = Mailbox()
     api_key = _api_key(client.api_key, flags["api_key_env"], environ)
     source = TokenSource(

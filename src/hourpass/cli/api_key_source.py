@@ -4,7 +4,6 @@ Never from the argument list, which every user of the machine can read. No text 
 where it is plainly one.
 """
 
-import os
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ import click
 
 from hourpass.client.credential import name_of_key
 from hourpass.core.errors import ConfigurationError
+from hourpass.home import folder_for
 
 VARIABLE = "HOURPASS_API_KEY"
 
@@ -118,7 +118,7 @@ def _key(content: bytes, place: str) -> str:
     return key
 
 
-def default_cache(environ: Mapping[str, str]) -> Path:
-    """Where credentials lie if nobody says (XDG Base Directory Specification: a relative path there does not count)."""
-    cache_home = environ.get("XDG_CACHE_HOME", "")
-    return Path(cache_home if os.path.isabs(cache_home) else "~/.cache").expanduser() / "hourpass"  # noqa: PTH117
+def default_cache(environ: Mapping[str, str]) -> Path | None:
+    """Where credentials lie if nobody says; None for a user without a home."""
+    folder = folder_for("CACHE", ".cache", environ)
+    return folder / "hourpass" if folder else None

@@ -70,7 +70,7 @@ class Client(NamedTuple):
     url: str | None
     allow_http: bool
     api_key: ApiKeySource
-    folder: Path
+    cache: Path | None
     agent: str | None
     scope: str | None
     audience: str | None
@@ -87,6 +87,17 @@ class Client(NamedTuple):
         if not self.url:
             raise click.UsageError("the server is not known: use --url or HOURPASS_URL")
         return check_url(self.url, allow_http=self.allow_http)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the cached tokens.
+
+        Raises:
+            ConfigurationError: it was not given, and this user has no home to keep it in.
+        """
+        if self.cache is None:
+            raise ConfigurationError("this user has no home folder to keep tokens in: use --cache or HOURPASS_CACHE")
+        return self.cache
 
     @property
     def cache_path(self) -> Path:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import click
 
-from hourpass.cli.operator import json_option, settings_options
+from hourpass.cli.operator import json_option, load_settings, read_settings, settings_options
 from hourpass.cli.terminal import print_json, print_table, say
 from hourpass.core.errors import ConfigurationError
-from hourpass.server.config import described, load
-from hourpass.server.opening import default_data, open_store
+from hourpass.server.config import described, require_issuer
+from hourpass.server.opening import open_store
 from hourpass.server.sealing import load_master_key
 
 
@@ -24,7 +24,7 @@ def config() -> None:
 @json_option
 def show(flags: dict[str, object], origin: bool, as_json: bool) -> None:
     """Show the settings in force. Secrets are not shown."""
-    settings, origins = load(flags, os.environ, default_data(os.environ))
+    settings, origins = load_settings(flags)
     values = {name: _shown(name, value.value) for name, value in origins.items()}
     values["issuer"] = settings.public_url()
     values["audience"] = settings.audience or settings.public_url()
@@ -40,7 +40,8 @@ def show(flags: dict[str, object], origin: bool, as_json: bool) -> None:
 @settings_options()
 def check(flags: dict[str, object]) -> None:
     """Check the settings, and that the data folder and database can be used. Changes nothing."""
-    settings, _ = load(flags, os.environ, default_data(os.environ))
+    settings = read_settings(flags)
+    require_issuer(settings)
     if not Path(settings.data).is_dir():
         say(f"The settings are good. {settings.data} will be made on the first start.")
         return

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import click
 
 from hourpass.cli.demo_api import SCOPE, DemoApi
-from hourpass.cli.operator import database, settings_options
+from hourpass.cli.operator import open_database, settings_options
 from hourpass.cli.terminal import bold, say
 from hourpass.core.errors import HourpassError
 from hourpass.core.wish import Wish
@@ -80,7 +80,7 @@ def _is_free(settings: Settings) -> bool:
 
 
 def _first_key(flags: dict[str, object]) -> NewKey:
-    with database(flags, create=True) as db:
+    with open_database(flags, create=True) as db:
         return create_key(
             db.store,
             db.secrets.pepper,

@@ -242,7 +242,7 @@ def _crontab_gaps() -> Iterator[tuple[str, int]]:
 def _timer_gaps() -> Iterator[tuple[str, int]]:
     from hourpass.cli.install import user_units
 
-    for folder in (user_units(), Path("/etc/systemd/system")):
+    for folder in filter(None, (user_units(), Path("/etc/systemd/system"))):
         path = folder / "hourpass-refresh.timer"
         gap = timer_gap(_read(path))
         if gap is not None:

@@ -18,8 +18,9 @@ from hourpass.cli.client import Client
 from hourpass.cli.client_options import ClientCommand, client_options
 from hourpass.cli.schedule import crontab_line, longest_interval, service_unit, timer_unit
 from hourpass.cli.terminal import say, span
-from hourpass.core.errors import HourpassError
+from hourpass.core.errors import ConfigurationError, HourpassError
 from hourpass.core.policy import HOUR, MINUTE, SECOND
+from hourpass.home import folder_for
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -129,6 +130,8 @@ def systemd(
         click.echo("\n".join(f"# {file}\n{text}" for file, text in units.items()), nl=False)
         return
     folder = Path("/etc/systemd/system") if user else user_units()
+    if folder is None:
+        raise ConfigurationError("this user has no home folder for units: use --system USER, or set XDG_CONFIG_HOME")
     folder.mkdir(parents=True, exist_ok=True)
     for file, text in units.items():
         path = folder / file
@@ -140,10 +143,10 @@ def systemd(
     say(f"Now: {manager} daemon-reload && {manager} enable --now {name}.timer")
 
 
-def user_units() -> Path:
-    """Where this user's units lie (systemd.unit(5))."""
-    home = os.environ.get("XDG_CONFIG_HOME", "")
-    return (Path(home) if Path(home).is_absolute() else Path.home() / ".config") / "systemd" / "user"
+def user_units() -> Path | None:
+    """Where this user's units lie (systemd.unit(5)); None for a user without a home."""
+    folder = folder_for("CONFIG", ".config", os.environ)
+    return folder / "systemd" / "user" if folder else None
 
 
 def _words(client: Client, program: str | None, *, system: bool = False) -> list[str]:

@@ -8,12 +8,14 @@ from typing import Any, TypeVar
 
 import click
 
+from hourpass.cli.terminal import say
 from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME
-from hourpass.server.config import Settings, described, load
+from hourpass.server.config import Origin, Settings, described, load
 from hourpass.server.opening import current_time, default_data, open_secrets, open_store
-from hourpass.server.sealing import MasterKey
+from hourpass.server.sealing import BACK_IT_UP, MasterKey
 from hourpass.server.signing_keys import Secrets
 from hourpass.server.store import Store, transaction
+from hourpass.service_links import note_on_service_links
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -55,10 +57,16 @@ database_options = settings_options("data", "database_url")
 json_option = click.option("--json", "as_json", is_flag=True, help="print JSON")
 
 
+def load_settings(flags: dict[str, object]) -> tuple[Settings, dict[str, Origin]]:
+    """The settings that a command works with, and where each came from. Says which variables it passes over."""
+    if note := note_on_service_links(os.environ):
+        say(note)
+    return load(flags, os.environ, default_data(os.environ))
+
+
 def read_settings(flags: dict[str, object]) -> Settings:
     """The settings that a command works with."""
-    settings, _ = load(flags, os.environ, default_data(os.environ))
-    return settings
+    return load_settings(flags)[0]
 
 
 class Database:
@@ -75,8 +83,8 @@ class Database:
 
 
 @contextmanager
-def database(flags: dict[str, object], *, create: bool = False) -> Iterator[Database]:
-    """Open the database for one transaction. A running server takes note within a second.
+def open_database(flags: dict[str, object], *, create: bool = False) -> Iterator[Database]:
+    """Open the database for one transaction, without a word. A running server takes note within a second.
 
     Only what may come before the first start makes a database: a misspelt folder is an error, not an empty one.
     """
@@ -89,6 +97,15 @@ def database(flags: dict[str, object], *, create: bool = False) -> Iterator[Data
             yield Database(settings, store, master, secrets, now)
     finally:
         store.close()
+
+
+@contextmanager
+def database(flags: dict[str, object], *, create: bool = False) -> Iterator[Database]:
+    """The same, and say at the end what an operator must know of it."""
+    with open_database(flags, create=create) as db:
+        yield db
+    if create and db.master.made:
+        say(f"{db.master.made} was made: {BACK_IT_UP}.")
 
 
 def actor() -> str:

@@ -4,7 +4,9 @@ import os
 
 import click
 
-from hourpass.cli.operator import read_settings, settings_options
+from hourpass.cli.operator import settings_options
+from hourpass.server.config import load
+from hourpass.server.opening import default_data
 from hourpass.server.serve import serve as run
 
 
@@ -15,4 +17,5 @@ def serve(flags: dict[str, object]) -> None:
 
     Every flag is also an environment variable (HOURPASS_PORT) and a line in hourpass.toml; the flag wins.
     """
-    run(read_settings(flags), environ=os.environ)
+    settings, _ = load(flags, os.environ, default_data(os.environ))
+    run(settings, environ=os.environ)

@@ -7,14 +7,16 @@ import dataclasses
 import difflib
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
+from socket import inet_aton
 from typing import Any, Literal, NamedTuple, get_args
 
 from hourpass.core.errors import ConfigurationError
 from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, MAX_RETRY_WINDOW, SECOND, Policy
 from hourpass.core.signing_key import Algorithm
 from hourpass.server import parsing
+from hourpass.service_links import is_service_link
 
 PREFIX = "HOURPASS_"
 
@@ -95,7 +97,7 @@ class Settings:
         "ES256 is what the most gateways know; RS256 signs ten times slower",
     )
     cors_origins: tuple[str, ...] = _setting(
-        (), parsing.words(), "origins whose pages may call the endpoints from a browser"
+        (), parsing.words(parsing.cors_origin), "origins whose pages may call the endpoints from a browser"
     )
     trusted_proxies: tuple[str, ...] = _setting(
         ("127.0.0.1/32", "::1/128"), parsing.words(ip_network), "networks whose X-Forwarded-For is believed"
@@ -152,6 +154,29 @@ class Settings:
         return f"http://{host}:{self.port}{self.path_prefix}"
 
 
+def require_issuer(settings: Settings) -> None:
+    """Refuse to guess the public URL of a server that listens on every address.
+
+    Raises:
+        ConfigurationError: neither the issuer is set, nor does `host` name an address that a client could use.
+    """
+    if not settings.issuer and _is_every_address(settings.host):
+        raise ConfigurationError(
+            f"issuer: {settings.host} is every address of this machine, and none that a client can use; "
+            "set --issuer to the URL that clients see, such as https://auth.example.com"
+        )
+
+
+def _is_every_address(host: str) -> bool:
+    try:
+        # As the socket reads it: 0 and 0x0 are 0.0.0.0, too.
+        address = ip_address(host if ":" in host else inet_aton(host))
+    except (OSError, ValueError):
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_unspecified
+
+
 class Origin(NamedTuple):
     """Where a setting's value came from."""
 
@@ -172,14 +197,15 @@ def variable(name: str) -> str:
 def load(
     flags: Mapping[str, object],
     environ: Mapping[str, str],
-    default_data: str,
+    default_data: str | None,
     *,
     ignore: Iterable[str] = (),
 ) -> tuple[Settings, dict[str, Origin]]:
     """The settings and where each came from.
 
     `flags` holds only what was given; its `config` is the file to read, else HOURPASS_CONFIG, else `hourpass.toml` in
-    the data folder where that exists. `ignore` names variables with our prefix that belong to other commands.
+    the data folder where that exists. `default_data` is None where there is no home to keep it in. `ignore` names
+    variables with our prefix that belong to other commands.
 
     Raises:
         ConfigurationError: naming the setting, its source and, for an unknown one, the nearest that is known.
@@ -188,11 +214,13 @@ def load(
     layers: list[tuple[dict[str, object], str]] = [({k: v for k, v in flags.items() if k != "config"}, "flag")]
     layers.append((_environment(environ, known, set(ignore)), "environment"))
     data = next((str(layer["data"]) for layer, _ in layers if "data" in layer), default_data)
+    if data is None:
+        raise ConfigurationError("data: this user has no home folder; name a folder with --data or HOURPASS_DATA")
     path = flags.get("config") or environ.get(PREFIX + "CONFIG")
     file = Path(str(path)) if path else Path(data) / "hourpass.toml"
     if path or file.is_file():
         layers.append((_file(file, known), str(file)))
-    layers.append(({"data": default_data}, "default"))
+    layers.append(({"data": data}, "default"))
 
     origins: dict[str, Origin] = {}
     for name, field in known.items():
@@ -223,6 +251,8 @@ def _environment(
     for key, value in environ.items():
         if not key.startswith(PREFIX) or key == PREFIX + "CONFIG" or key in ignore or is_clients(key):
             continue
+        if is_service_link(key, value):
+            continue  # whoever starts us says so in a note
         name = key.removeprefix(PREFIX).lower()
         secret_file = name.removesuffix("_file")
         if name not in known and secret_file in known and known[secret_file].metadata["secret"]:

@@ -4,20 +4,23 @@ The only place that names a concrete store.
 """
 
 import os
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
-import platformdirs
-
 from hourpass.core.errors import ConfigurationError, StorageUnavailable
 from hourpass.core.signing_key import Algorithm
+from hourpass.home import folder_for
 from hourpass.server.config import Settings
 from hourpass.server.sealing import MasterKey, load_master_key
 from hourpass.server.signing_keys import Secrets, prepare
 from hourpass.server.store import SharedStore, Store, transaction
 from hourpass.server.store.sqlite import SqliteStore
+
+STATE_BELOW_HOME = "Library/Application Support" if sys.platform == "darwin" else ".local/state"
+"""Where programs keep what must last."""
 
 
 def wall_clock() -> int:
@@ -106,7 +109,7 @@ def open_secrets(
     return master, secrets
 
 
-def default_data(environ: Mapping[str, str]) -> str:
-    """`$XDG_STATE_HOME/hourpass`, or what the platform has instead."""
-    state = environ.get("XDG_STATE_HOME")
-    return str(Path(state) / "hourpass") if state else platformdirs.user_state_dir("hourpass", appauthor=False)
+def default_data(environ: Mapping[str, str]) -> str | None:
+    """`$XDG_STATE_HOME/hourpass`, or what the platform has instead; None for a user without a home."""
+    folder = folder_for("STATE", STATE_BELOW_HOME, environ)
+    return str(folder / "hourpass") if folder else None

@@ -5,7 +5,7 @@ All of them raise ValueError.
 
 import re
 from collections.abc import Callable
-from urllib.parse import urlsplit
+from ipaddress import IPv4Address, IPv6Address
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -55,16 +55,22 @@ def yes_no(value: object) -> bool:
     raise ValueError("wants true or false")
 
 
-def words(check: Callable[[str], object] = str) -> Callable[[object], tuple[str, ...]]:
-    """A parser of lists, each word of which passes a check."""
+def words(read: Callable[[str], object]) -> Callable[[object], tuple[str, ...]]:
+    """A parser of lists. Each word is kept as `read` writes it; what is named twice is kept once."""
 
     def parse(value: object) -> tuple[str, ...]:
         items = value.replace(",", " ").split() if isinstance(value, str) else value
         if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
             raise ValueError("wants a list, separated by spaces or commas")
-        for item in items:
-            check(item)
-        return tuple(items)
+        return tuple(dict.fromkeys(map(word, items)))
+
+    def word(item: str) -> str:
+        try:
+            return str(read(item))
+        except ValueError as error:
+            # What has an @ may hold a password.
+            shown = "" if "@" in item or item in str(error) else f"{item!r}: "
+            raise ValueError(f"{shown}{error}") from None
 
     return parse
 
@@ -81,12 +87,74 @@ def one_of(*choices: str) -> Callable[[object], str]:
 
 
 def url(value: object) -> str:
-    """An http or https URL, without a slash at its end."""
+    """An http or https URL without user, query and fragment, in its normal form and without a slash at its end.
+
+    It is an identity that others compare letter by letter (RFC 8414 §3.3), so another spelling of it is refused, not
+    mended: who configures a verifier should see the same text as we.
+    """
     given = text(value).rstrip("/")
-    parts = urlsplit(given)
-    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
-        raise ValueError("wants an http or https URL without query and fragment")
+    scheme, separator, rest = given.partition("://")
+    host, slash, path = rest.partition("/")
+    if not separator or scheme.lower() not in _WEB_PORTS or any(letter in given for letter in "?#\\ "):
+        raise ValueError("wants an http or https URL without query and fragment, such as https://auth.example.com")
+    normal = _origin(scheme.lower(), host) + slash + path
+    if not re.fullmatch(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)*", slash + path) or {".", ".."} & set(path.split("/")):
+        raise ValueError("its path must be ASCII, without empty parts and parts that are dots alone")
+    if normal != given:
+        raise ValueError(f"write it as {normal}: it is compared letter by letter")
     return given
+
+
+def cors_origin(value: str) -> str:
+    """An origin as browsers send it (RFC 6454 §6.2), or `*`: small letters, no default port, no slash at its end."""
+    if value == "*":
+        return value
+    if value == "null":
+        raise ValueError("null is the origin of any page in a sandbox: serve the page from an origin of its own")
+    scheme, separator, rest = value.partition("://")
+    if not separator:
+        raise ValueError("an origin has a scheme, such as https://app.example.com")
+    scheme = scheme.lower()
+    if scheme in _APP_SCHEMES and re.fullmatch(r"[A-Za-z0-9._-]+", rest):
+        return f"{scheme}://{rest}"
+    if scheme not in _WEB_PORTS:
+        raise ValueError(f"an origin begins with https:// or http://, or for an app with {', '.join(_APP_SCHEMES)}")
+    host = rest.removesuffix("/")
+    if re.search(r"[/?#\\]", host):
+        raise ValueError("an origin ends after host and port: leave the path out, as in https://app.example.com")
+    return _origin(scheme, host)
+
+
+_WEB_PORTS = {"https": 443, "http": 80}
+_APP_SCHEMES = ("capacitor", "chrome-extension", "ionic", "moz-extension", "tauri")
+"""Of apps and browser extensions, which send an origin of their own."""
+
+
+def _origin(scheme: str, authority: str) -> str:
+    """An origin in its normal form. No text repeats the authority, which may hold a password."""
+    if "@" in authority:
+        raise ValueError("it must not hold a user or a password")
+    if "*" in authority:
+        raise ValueError("a wildcard inside is not supported: name each origin, or * alone for all of them")
+    found = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{0,5}))?", authority)
+    if found is None:
+        raise ValueError("its host must be ASCII, as browsers send it (xn--…), with at most a port after it")
+    port = int(found[2]) if found[2] else _WEB_PORTS[scheme]
+    if not 0 < port < 65_536:
+        raise ValueError("its port must be from 1 to 65535")
+    host = _host(found[1].lower())
+    return f"{scheme}://{host}" + ("" if port == _WEB_PORTS[scheme] else f":{port}")
+
+
+def _host(host: str) -> str:
+    """A host in its normal form: addresses, too, have one."""
+    if host.startswith("["):
+        return f"[{IPv6Address(host[1:-1])}]"
+    labels = host.removesuffix(".").split(".")
+    if not all(labels):
+        raise ValueError("its host has an empty part")
+    # A host that ends in a number is an address (URL Standard §3.5), and browsers send it with four parts.
+    return str(IPv4Address(host)) if labels[-1].isdecimal() or labels[-1].startswith("0x") else host
 
 
 def listen(value: object) -> str:

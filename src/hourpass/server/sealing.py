@@ -7,7 +7,6 @@ another.
 
 import base64
 import binascii
-import contextlib
 import os
 import stat
 from collections.abc import Mapping
@@ -22,11 +21,15 @@ MASTER_KEY_BYTES = 32
 CREDENTIAL_NAME = "hourpass-master-key"
 FILE_NAME = "master.key"
 
+BACK_IT_UP = "back it up, but apart from the database: without it nobody can use the database"
+"""What an operator must know of a master key that was made."""
+
 
 class MasterKey:
-    """Seals and opens secrets. Its repr says nothing."""
+    """Seals and opens secrets. Its repr says nothing. `made` is its file, if that was made just now."""
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, *, made: Path | None = None) -> None:
+        self.made = made
         if len(key) != MASTER_KEY_BYTES:
             raise ConfigurationError(f"the master key is {len(key)} bytes long instead of {MASTER_KEY_BYTES}")
         self._cipher = AESGCM(key)
@@ -66,15 +69,19 @@ def load_master_key(
     if credentials and (path := Path(credentials, CREDENTIAL_NAME)).is_file():
         return MasterKey(_decode(path.read_text("ascii"), f"the systemd credential {CREDENTIAL_NAME}"))
     path = data / FILE_NAME
+    made = None
     if not path.exists():
         if not create:
             raise ConfigurationError(f"{path} is missing, and this database's secrets are sealed with it")
-        _make_file(path)
-    return MasterKey(_decode(_file_content(path), f"the file {path}"))
+        made = _make_file(path)
+    return MasterKey(_decode(_file_content(path), f"the file {path}"), made=made)
 
 
-def _make_file(path: Path) -> None:
-    """Make the file whole and only once: of two first starts at once, the later reads the earlier one's."""
+def _make_file(path: Path) -> Path | None:
+    """Make the file whole and only once: of two first starts at once, the later reads the earlier one's.
+
+    Returns the path, or None if another process made it.
+    """
     draft = path.with_name(f"{path.name}.{os.urandom(6).hex()}")
     try:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -83,12 +90,14 @@ def _make_file(path: Path) -> None:
                 file.write(base64.b64encode(os.urandom(MASTER_KEY_BYTES)) + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
-            with contextlib.suppress(FileExistsError):
-                os.link(draft, path)
+            os.link(draft, path)
+        except FileExistsError:
+            return None
         finally:
             draft.unlink()
     except OSError as error:
         raise ConfigurationError(f"cannot make {path}: {error.strerror}") from error
+    return path
 
 
 def _file_content(path: Path) -> str:

@@ -19,25 +19,28 @@ from typing import cast
 import uvloop
 from filelock import FileLock, Timeout
 
+from hourpass import __version__
 from hourpass.core.errors import ConfigurationError, HourpassError, Refused, Unavailable
 from hourpass.core.grant import GrantRef
 from hourpass.core.policy import SECOND
 from hourpass.server.app import App
 from hourpass.server.asgi import Asgi, Receive, Scope, Send
 from hourpass.server.clocks import NodeClock
-from hourpass.server.config import Settings, load
+from hourpass.server.config import Settings, load, require_issuer
 from hourpass.server.http import Carrier, Uvicorn, bind
 from hourpass.server.issuer import Issuer
 from hourpass.server.ledger import Ledger
 from hourpass.server.limited_log import LimitedLog
 from hourpass.server.opening import default_data, make_data_folder, open_secrets, open_store, wall_clock
 from hourpass.server.refusals import Refusals
+from hourpass.server.sealing import BACK_IT_UP
 from hourpass.server.signing_keys import SigningKeys
 from hourpass.server.store import SharedStore, Store
 from hourpass.server.telemetry import configure_logging, log_what_is_printed, render_metrics
 from hourpass.server.timekeeping import Timekeeper
 from hourpass.server.verification import Verification
 from hourpass.server.workers import Worker, run_workers
+from hourpass.service_links import note_on_service_links
 
 OBSERVE_EVERY = 0.25
 """Seconds between looks at what other processes changed; a revocation has to count within one."""
@@ -99,9 +102,11 @@ class _Running:
         try:
             if settings.shares_database:
                 self._stores += [open_store(settings) for _ in range(CONNECTIONS - 1)]
+            self.database = store.name
             self.time.begin(store)
             now = self._clock()
             master, secrets = open_secrets(store, settings, self._environ, now, serving=True)
+            self.made = master.made
             if newer := store.newer_migrations():
                 log.info("the database is newer than this program", extra={"migrations": newer})
             store.begin_reading()
@@ -208,6 +213,7 @@ def create_app(
     environ = os.environ if environ is None else environ
     if settings is None:
         settings, _ = load({}, environ, default_data(environ))
+    require_issuer(settings)
     return _Running(settings, environ, NodeClock(wall_clock) if clock is None else clock).app()
 
 
@@ -257,6 +263,7 @@ def serve(
         ConfigurationError: where it cannot start.
     """
     limited = _start_logging(settings, environ)
+    require_issuer(settings)
     listener = _listen(settings.host, settings.port)
     settings = dataclasses.replace(settings, port=listener.getsockname()[1])
     if settings.http_server == "granian":
@@ -269,11 +276,16 @@ def serve(
     def be_worker(worker: Worker, listens: Callable[[], None]) -> None:
         work(settings.of_worker(worker.number), listens, _start_logging(settings, environ), worker.parent)
 
+    def begin() -> None:
+        if note := note_on_service_links(environ):
+            log.info("variables passed over", extra={"note": note})
+        ready(settings)
+
     try:
         if settings.workers == 1:
-            work(settings, lambda: ready(settings), limited)
+            work(settings, begin, limited)
         else:
-            run_workers(settings.workers, be_worker, lambda: ready(settings))
+            run_workers(settings.workers, be_worker, begin)
     finally:
         listener.close()
 
@@ -308,6 +320,7 @@ async def _serve(
     try:
         await app.start()
         carriers: list[Carrier] = []
+        admin = "off"
         if settings.http_server == "granian":
             from hourpass.server.granian import Granian
 
@@ -316,15 +329,27 @@ async def _serve(
             carriers.append(Uvicorn(wrap(app), listener, settings, refused))
         if settings.admin_listen != "off":
             host, _, port = settings.admin_listen.rpartition(":")
-            carriers.append(Uvicorn(AdminApp(app), _listen(host.strip("[]"), int(port)), settings, refused))
+            admin_listener = _listen(host.strip("[]"), int(port))
+            admin = f"{host}:{admin_listener.getsockname()[1]}"
+            carriers.append(Uvicorn(AdminApp(app), admin_listener, settings, refused))
         for carrier in carriers:
             await carrier.start()
         # What is loaded stays loaded: the collector need not walk it again and again while requests make their garbage.
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD)
-        where = {"url": app.issuer.url, "port": settings.port, "http_server": settings.http_server}
-        log.info("listening", extra=where)
+        facts = {
+            "host": settings.host,
+            "port": settings.port,
+            "admin": admin,
+            "issuer": app.issuer.url,
+            "database": running.database,
+            "version": __version__,
+            "http_server": settings.http_server,
+        }
+        log.info("listening", extra=facts)
+        if running.made:
+            log.info("master key made", extra={"file": str(running.made), "advice": BACK_IT_UP})
         ready()
         await told_to_stop.wait()
         app.draining = True

@@ -87,6 +87,10 @@ class Expiry(NamedTuple):
 class Store(Protocol):
     """What the use cases need of a database."""
 
+    @property
+    def name(self) -> str:
+        """Its kind and place, for people: `sqlite:PATH` or `postgresql://HOST:PORT/NAME`, without user and password."""
+
     def begin(self, *, wait: bool) -> bool:
         """Start a transaction that writes; one that waits is the only one of its kind in all processes.
 

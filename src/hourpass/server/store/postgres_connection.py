@@ -70,6 +70,15 @@ class PostgresConnection:
             raise ConfigurationError("database_url: not a PostgreSQL URL") from None
         self._settings = WAITS_AND_PLANS + DURABILITY[durability]
         self._db = self._connect()
+        info = self._db.info
+        host = f"[{info.host}]" if ":" in info.host else info.host
+        place = f"/{info.dbname}?host={host}" if host.startswith("/") else f"{host}:{info.port}/{info.dbname}"
+        self._name = f"postgresql://{place}"
+
+    @property
+    def name(self) -> str:
+        """Kind and place, without the user and the password."""
+        return self._name
 
     def __repr__(self) -> str:
         """Without the URL."""

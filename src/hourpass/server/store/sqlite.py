@@ -63,6 +63,11 @@ class SqliteStore(Reading):
         self._db.set_wal_hook(self._note_log)
         self._maintenance: apsw.Connection | None = None
 
+    @property
+    def name(self) -> str:
+        """Kind and place."""
+        return f"sqlite:{self._path}"
+
     def _connect(self) -> apsw.Connection:
         if self._read_only:
             db = apsw.Connection(self._path, flags=apsw.SQLITE_OPEN_READONLY)
