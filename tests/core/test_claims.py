@@ -59,6 +59,29 @@ def test_another_audience_is_refused_and_a_part_of_ours_is_another(audience):
     assert problem(aud=audience) == "audience"
 
 
+@pytest.mark.parametrize(
+    ("expected", "environment", "refusal"),
+    [
+        ("production", "production", None),
+        ("production", "sandbox", "environment"),
+        ("production", "", "environment"),
+        ("production", "Production", "environment"),
+        ("sandbox", "production", "environment"),
+        ("sandbox", "sandbox", None),
+        (None, "sandbox", None),
+    ],
+)
+def test_a_token_of_another_environment_is_refused_if_one_is_expected(expected, environment, refusal):
+    def judged() -> str | None:
+        try:
+            validate_claims(claims(env=environment), NOW, EXPECTED._replace(environment=expected))
+        except InvalidToken as error:
+            return error.problem
+        return None
+
+    assert judged() == refusal
+
+
 @pytest.mark.parametrize("member", ["sub", "jti", "client_id", "sid"])
 def test_a_required_claim_is_never_empty(member):
     """RFC 9068 §2.2."""

@@ -53,6 +53,16 @@ def test_a_route_for_any_good_token_takes_any(envoy, stranger):
     assert envoy.client.get("/me", headers=stranger.bearer).status_code == 200
 
 
+def test_a_token_of_the_sandbox_is_403(envoy, make_key):
+    sandbox = make_key("--scope", "videos.read", "--environment", "sandbox")
+
+    assert [envoy.client.get(path, headers=sandbox.bearer).status_code for path in ("/anything", "/videos")] == [
+        403,
+        403,
+    ]
+    assert envoy.client.get("/.well-known/jwks.json", headers=sandbox.bearer).status_code == 200
+
+
 def test_two_authorization_headers_are_refused(envoy, reader):
     credential = ("Authorization", reader.bearer["Authorization"])
     for headers in ([credential, credential], [credential, ("Authorization", "Bearer x")]):

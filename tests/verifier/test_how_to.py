@@ -81,11 +81,11 @@ def policy():
 
 def test_the_policy_of_api_keys_answers_whose_key_it_is(policy, serve):
     server = serve()
-    made = server.create_key("--scope", "videos.read", "--subject", "account-17", "--environment", "sandbox")
+    made = server.create_key("--scope", "videos.read", "--subject", "account-17")
 
     owner = policy(server.url, made["api_key"])
 
-    assert owner == KeyIdentity("account-17", made["key_id"], "videos.read", "sandbox")
+    assert owner == KeyIdentity("account-17", made["key_id"], "videos.read", "production")
     assert policy(server.url, "hp_production_nobody_x") is None
     assert policy(serve(accept_api_keys="false").url, made["api_key"]) is None
 

@@ -9,8 +9,17 @@ from inspect import isawaitable
 from typing import Any
 
 from hourpass.core.authorization import Basic
-from hourpass.core.errors import HourpassError, InvalidToken
-from hourpass.verifier.guard import Guard, Identity, KeyIdentity, Refusal, admit, identity_headers, is_ours
+from hourpass.core.errors import HourpassError
+from hourpass.verifier.guard import (
+    Guard,
+    Identity,
+    KeyIdentity,
+    Refusal,
+    admit,
+    identity_headers,
+    is_ours,
+    judged_owner,
+)
 from hourpass.verifier.paths import Reader
 from hourpass.verifier.remote import Verifier
 
@@ -94,9 +103,7 @@ async def identify(
         return None if credential is None else await verifier.verify_async(credential)
     judged = api_keys(credential.unverified_user) if api_keys is not None else None
     owner = await judged if isawaitable(judged) else judged
-    if owner is None:
-        raise InvalidToken("malformed", "the API key does not count")
-    return owner
+    return judged_owner(owner, verifier.environment)
 
 
 def cleansed(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

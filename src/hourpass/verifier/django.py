@@ -22,7 +22,7 @@ from hourpass.verifier.guard import Guard, Identity, Refusal, admit
 from hourpass.verifier.remote import Verifier
 
 _GUARD = ("realm", "public", "scope", "scopes", "preflights")
-_VERIFIER = ("issuer", "audience", "staleness", "url", "max_lifetime", "tls")
+_VERIFIER = ("issuer", "audience", "environment", "staleness", "url", "max_lifetime", "tls")
 
 
 class Configured(NamedTuple):

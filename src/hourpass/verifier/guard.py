@@ -167,6 +167,19 @@ class Guard:
         return Refusal(status, [*headers, ("Content-Length", str(len(body)))], body)
 
 
+def judged_owner(owner: KeyIdentity | None, environment: str) -> KeyIdentity:
+    """The owner of an API key as the provider's policy found it, judged as a token's claims are.
+
+    Raises:
+        InvalidToken: `malformed` if the policy does not accept the key, `environment` if it is of the other one.
+    """
+    if owner is None:
+        raise InvalidToken("malformed", "the API key is not accepted")
+    if owner.env != environment:
+        raise InvalidToken("environment")
+    return owner
+
+
 def admit(identity: Identity, needed: str) -> Identity:
     """The identity, where it reaches far enough. Judged on every request, never remembered.
 

@@ -15,9 +15,10 @@ from concurrent.futures import Future
 from concurrent.futures import wait as wait_threads
 from contextlib import suppress
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, get_args
 from weakref import WeakSet, finalize
 
+from hourpass.core.api_key import Environment
 from hourpass.core.claims import Claims, Expected
 from hourpass.core.errors import ConfigurationError, InvalidToken, Unavailable
 from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, SECOND
@@ -66,6 +67,7 @@ class Verifier:
     Args:
         issuer: the issuer's URL, the `iss` of its tokens: https, or on loopback.
         audience: what the tokens have to be for (RFC 9068 §4).
+        environment: `production` or `sandbox`; credentials of the other one are refused.
         staleness: what becomes of tokens while the revocation feed is out of reach: `fail_closed` or `fail_open`.
         url: where the issuer is reached, if not at its own URL.
         max_lifetime: the longest `exp - iat` of a token, in seconds.
@@ -73,7 +75,8 @@ class Verifier:
         clock, timer: epoch milliseconds, and milliseconds that never step back.
 
     Raises:
-        ConfigurationError: where an URL is neither https nor on loopback, or a lifetime is out of range.
+        ConfigurationError: if a URL is neither https nor on loopback, a lifetime is out of range, or the environment is
+            neither of the two.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class Verifier:
         *,
         issuer: str,
         audience: str,
+        environment: Environment = "production",
         staleness: Staleness | None = None,
         url: str | None = None,
         max_lifetime: int = 3_600,
@@ -92,7 +96,10 @@ class Verifier:
         self._url = require_safe((url or issuer).rstrip("/"))
         if not 0 < max_lifetime * SECOND <= MAX_ACCESS_TOKEN_LIFETIME or not audience:
             raise ConfigurationError("a verifier wants an audience, and tokens of a day at most")
-        self._expected = Expected(issuer, audience, max_lifetime * SECOND)
+        if environment not in get_args(Environment):
+            raise ConfigurationError("a verifier is for the environment production or sandbox")
+        self.environment = environment
+        self._expected = Expected(issuer, audience, max_lifetime * SECOND, environment)
         self._staleness = staleness or fail_closed()
         self._tls = tls
         self._clock = clock

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from hourpass.core.authorization import Basic
-from hourpass.core.errors import HourpassError, InvalidToken
-from hourpass.verifier.guard import Guard, Identity, KeyIdentity, admit, identity_headers, is_ours
+from hourpass.core.errors import HourpassError
+from hourpass.verifier.guard import Guard, Identity, KeyIdentity, admit, identity_headers, is_ours, judged_owner
 from hourpass.verifier.paths import path_of_environ
 from hourpass.verifier.remote import Verifier
 
@@ -96,9 +96,7 @@ def identify(
     if not isinstance(credential, Basic):
         return None if credential is None else verifier.verify(credential)
     owner = api_keys(credential.unverified_user) if api_keys is not None else None
-    if owner is None:
-        raise InvalidToken("malformed", "the API key does not count")
-    return owner
+    return judged_owner(owner, verifier.environment)
 
 
 def cleanse(environ: Environ) -> None:

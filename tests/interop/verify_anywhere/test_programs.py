@@ -35,6 +35,11 @@ BAD = {
         "audience",
         "ERR_JWT_CLAIM_VALIDATION_FAILED aud",
     ),
+    "of the sandbox": (
+        lambda live: live.exchange("--environment", "sandbox")["access_token"],
+        "environment",
+        "ERR_JWT_CLAIM_VALIDATION_FAILED env",
+    ),
     "another issuer": (
         lambda live: live.mint(iss="https://other.example"),
         "issuer",
