@@ -6,18 +6,21 @@ from tests.core.test_claims import claims
 
 from hourpass.core.claims import Claims
 from hourpass.core.errors import InsufficientScope, InvalidToken
-from hourpass.core.requirement import Requirement, judge_key, judge_token
+from hourpass.core.requirement import Requirement, judge_key, judge_token, nowhere
 
 API = "https://api.example"
 OTHER = "https://other.example"
 
 
-def token(audience=API, environment="production", scope="a b"):
-    return lambda needed: judge_token(Claims(*claims(aud=audience, env=environment, scope=scope)), needed)
+def token(audience=API, environment="production", scope="a b", networks=(), address="192.0.2.1"):
+    made = Claims(*claims(aud=audience, env=environment, scope=scope))
+    its_key = stored_key(allowed_ips=networks) if networks else None
+    return lambda needed: judge_token(made, needed, its_key, lambda: address)
 
 
-def key(audience=API, environment="production", scope="a b"):
-    return lambda needed: judge_key(stored_key(audience=audience, environment=environment, scope=scope), OTHER, needed)
+def key(audience=API, environment="production", scope="a b", networks=(), address="192.0.2.1"):
+    made = stored_key(audience=audience, environment=environment, scope=scope, allowed_ips=networks)
+    return lambda needed: judge_key(made, OTHER, needed, lambda: address)
 
 
 def refusal(judge, needed) -> str | None:
@@ -42,6 +45,11 @@ def refusal(judge, needed) -> str | None:
         ({"environment": "sandbox"}, Requirement(API), "environment"),
         ({"environment": ""}, Requirement(API), "environment"),
         ({"audience": OTHER}, Requirement(API), "audience"),
+        ({"networks": ("192.0.2.0/24",)}, Requirement(API), None),
+        ({"networks": ("192.0.2.0/24",), "address": "::ffff:192.0.2.1"}, Requirement(API), None),
+        ({"networks": ("192.0.3.0/24",)}, Requirement(API, scope="c"), "address_not_allowed"),
+        ({"networks": ("192.0.2.0/24",), "address": None}, Requirement(API), "address_not_allowed"),
+        ({"networks": ("192.0.3.0/24",), "environment": "sandbox"}, Requirement(API), "environment"),
         ({"audience": API + "/"}, Requirement(API), "audience"),
         ({"audience": OTHER, "environment": "sandbox", "scope": ""}, Requirement(API, scope="a"), "audience"),
         ({"environment": "sandbox", "scope": ""}, Requirement(API, scope="a"), "environment"),
@@ -59,6 +67,11 @@ def test_a_key_that_names_no_audience_is_for_the_servers(needed, word):
 @pytest.mark.parametrize(("audiences", "word"), [([OTHER, API], None), ([OTHER], "audience"), ([], "audience")])
 def test_a_token_may_name_several_audiences(audiences, word):
     assert refusal(token(audience=audiences), Requirement(API)) == word
+
+
+@pytest.mark.parametrize("kind", [token, key])
+def test_without_an_allow_list_nobody_asks_for_the_address(kind):
+    assert refusal(kind(address=nowhere()), Requirement(API)) is None
 
 
 def test_production_is_what_is_asked_for_unless_said_otherwise():

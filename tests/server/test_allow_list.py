@@ -1,7 +1,9 @@
 """A key that may be used from some addresses only, and how the server learns a caller's address."""
 
 import pytest
+from tests.server.conftest import key_id_of
 from tests.server.test_api_keys import basic
+from tests.server.test_verify import invalid
 
 PROXY = "127.0.0.1"
 OFFICE = ("192.0.2.0/24", "2001:db8::/32")
@@ -36,6 +38,19 @@ async def test_a_key_counts_from_its_networks_alone(server, address, status):
 
     assert answer.status_code == status
     assert status == 200 or answer.json()["reason"] == "address_not_allowed"
+
+
+async def verified(server, token, address, *forwarded):
+    headers = [("authorization", f"Bearer {token}"), *(("x-forwarded-for", value) for value in forwarded)]
+    return (await server.client(address).get("/auth/verify", headers=headers)).status_code
+
+
+def at_once(server, token, address):
+    """The status that is said without waiting, as behind uvicorn; None if something has to be looked up."""
+    headers = [(b"authorization", f"Bearer {token}".encode())]
+    asked = {"type": "http", "method": "GET", "path": "/auth/verify", "query_string": b"", "client": (address, 1)}
+    reply = server.app.answer_at_once({**asked, "headers": headers})
+    return reply and reply.status
 
 
 @pytest.mark.anyio
@@ -112,7 +127,7 @@ async def test_nobody_trusted_means_nobody_believed(start):
 
 
 @pytest.mark.anyio
-async def test_the_list_binds_refreshing_and_basic_as_well(server):
+async def test_the_list_binds_refreshing_and_basic_and_says_so(server):
     key = await server.create_key(allowed_ips=OFFICE)
     token = (await exchange(server, key, "192.0.2.7")).json()["refresh_token"]
 
@@ -120,8 +135,63 @@ async def test_the_list_binds_refreshing_and_basic_as_well(server):
     refreshed = await outside.post("/auth/refresh", json={"refreshToken": token})
     verified = await outside.get("/auth/verify", headers={"authorization": basic(f"{key}:")})
 
-    assert (refreshed.status_code, refreshed.json()["reason"]) == (400, "key_disabled")
-    assert verified.status_code == 401
+    assert (refreshed.status_code, refreshed.json()["reason"]) == (400, "address_not_allowed")
+    assert verified.headers["www-authenticate"] == invalid("address_not_allowed")
+
+
+@pytest.mark.anyio
+async def test_the_list_binds_a_token_at_forward_auth(server):
+    key = await server.create_key(allowed_ips=OFFICE)
+    token = (await exchange(server, key, "192.0.2.7")).json()["access_token"]
+
+    assert [await verified(server, token, address) for address in ("192.0.2.7", "198.51.100.1")] == [204, 401]
+
+
+@pytest.mark.anyio
+async def test_a_token_is_judged_by_the_address_that_a_trusted_proxy_tells(server):
+    key = await server.create_key(allowed_ips=OFFICE)
+    token = (await exchange(server, key, "192.0.2.7")).json()["access_token"]
+    told = [await verified(server, token, PROXY, forwarded) for forwarded in ("192.0.2.7", "198.51.100.1")]
+
+    assert told == [204, 401]
+    assert await verified(server, token, "198.51.100.1", "192.0.2.7") == 401
+
+
+@pytest.mark.anyio
+async def test_a_token_whose_key_is_not_remembered_is_judged_all_the_same(server):
+    """A change to any key has the server forget those that it remembered."""
+    listed, free = [await server.create_key(allowed_ips=ips) for ips in (OFFICE, ())]
+    tokens = [(await exchange(server, key, "192.0.2.7")).json()["access_token"] for key in (listed, free)]
+    for address, statuses in (("198.51.100.1", [401, 204]), ("192.0.2.7", [204, 204])):
+        for token, status in zip(tokens, statuses, strict=True):
+            await server.create_key()
+            await server.later(0)
+            assert server.app.issuer.ledger.cached_key(key_id_of(listed)) is None
+
+            assert at_once(server, token, address) is None
+            assert await verified(server, token, address) == status
+            assert at_once(server, token, address) == status
+
+
+@pytest.mark.anyio
+async def test_a_token_whose_key_cannot_be_looked_up_is_503_and_never_let_through(start):
+    server = await start()
+    token, _ = await server.tokens()
+    await server.create_key()
+    await server.later(0)
+    await server.app.issuer.ledger.close()
+
+    assert await verified(server, token, "198.51.100.1") == 503
+
+
+@pytest.mark.anyio
+async def test_the_operator_may_let_tokens_travel(start):
+    server = await start(token_allow_lists=False)
+    key = await server.create_key(allowed_ips=OFFICE)
+    token = (await exchange(server, key, "192.0.2.7")).json()["access_token"]
+
+    assert await verified(server, token, "198.51.100.1") == 204
+    assert at_once(server, token, "198.51.100.1") == 204
 
 
 @pytest.mark.anyio

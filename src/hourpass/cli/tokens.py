@@ -8,7 +8,7 @@ import msgspec
 
 from hourpass.cli.operator import Database, actor, database, json_option, settings_options
 from hourpass.cli.terminal import moment, print_facts, print_json, say, span
-from hourpass.core.api_key import is_usable
+from hourpass.core.api_key import from_anywhere
 from hourpass.core.claims import Claims, Expected, UnverifiedClaims, validate_claims
 from hourpass.core.errors import HourpassError, InvalidGrant, InvalidToken
 from hourpass.core.grant import (
@@ -20,8 +20,8 @@ from hourpass.core.grant import (
     Replay,
     Retry,
     Rotate,
-    decide_refresh,
-    generation_tag,
+    is_genuine,
+    judge,
 )
 from hourpass.core.policy import SECOND, Policy
 from hourpass.core.revocation import Revocations
@@ -44,6 +44,7 @@ DEAD = {
     "replayed": "its grant was revoked, because a refresh token of it was used twice: somebody may have stolen one",
     "revoked": "its grant was revoked",
     "key_disabled": "its API key was revoked or has expired",
+    "address_not_allowed": "its API key may not be used from there",
     "expired": "it has expired",
     "unknown": "this database does not have its grant: closed, pruned, or made since a backup that was restored",
 }
@@ -120,7 +121,7 @@ def _open_refresh(db: Database, token: str) -> OpenedRefreshToken:
     refresh_tokens = db.secrets.refresh_tokens(unverified_issuer(token.encode()) or db.settings.public_url())
     opened = refresh_tokens.open(token.encode(), db.now // SECOND)
     grant = db.store.grants([opened.ref]).get(opened.ref)
-    if grant is None or generation_tag(grant.seed, opened.generation) != opened.tag:
+    if grant is None or not is_genuine(grant, opened.generation, opened.tag):
         raise InvalidGrant("unknown")
     return opened
 
@@ -186,9 +187,7 @@ def _refresh_facts(db: Database, token: str) -> dict[str, object] | None:
     grant = db.store.grants([opened.ref])[opened.ref]
     key = db.store.key(grant.key_id)
     policy = db.policy.with_retry_window(key.retry_window if key else None)
-    decision = decide_refresh(
-        grant, opened.generation, db.now, policy, key_usable=key is not None and is_usable(key, db.now)
-    )
+    decision = judge(grant, key and from_anywhere(key), opened.generation, opened.tag, db.now, db.policy, None)
     return {
         "kind": "refresh token",
         "counts": _counts(decision, grant, opened.generation, policy, db.now),

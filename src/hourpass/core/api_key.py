@@ -110,6 +110,11 @@ def allows_ip(key: ApiKey, address: str | None) -> bool:
     return address is not None and in_networks(address, key.allowed_ips)
 
 
+def from_anywhere(key: ApiKey) -> ApiKey:
+    """The key without its allow-list, for whoever asks about a credential and does not use it."""
+    return key._replace(allowed_ips=())
+
+
 def in_networks(address: str, networks: Iterable[str]) -> bool:
     """Whether an address lies in one of the networks. An IPv4 address in IPv6 clothes counts as IPv4 (RFC 4291)."""
     try:

@@ -22,11 +22,24 @@
 
 from typing import ClassVar, Literal
 
-RefusalReason = Literal["malformed", "expired", "replayed", "revoked", "key_disabled", "ahead", "unknown"]
-"""Why a refresh token was refused. All but `key_disabled` mean: exchange the API key again."""
+RefusalReason = Literal[
+    "malformed", "expired", "replayed", "revoked", "key_disabled", "address_not_allowed", "ahead", "unknown"
+]
+"""Why a refresh token was refused.
+
+All but `key_disabled` and `address_not_allowed` mean: exchange the API key again.
+"""
 
 TokenProblem = Literal[
-    "expired", "not_yet_valid", "signature", "issuer", "audience", "environment", "revoked", "malformed"
+    "expired",
+    "not_yet_valid",
+    "signature",
+    "issuer",
+    "audience",
+    "environment",
+    "address_not_allowed",
+    "revoked",
+    "malformed",
 ]
 """The fixed words of `error_description` in a Bearer challenge."""
 

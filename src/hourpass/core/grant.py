@@ -1,13 +1,16 @@
 """The heart of hourpass: how a refresh token rotates, retries and dies.
 
 A grant is what one exchange opened. It has one row, updated in place, and at most one generation that can still
-rotate. `decide_refresh` is the whole rule; stores, HTTP and clients only carry its answer out.
+rotate. `judge` says what a refresh token is worth, by `decide_refresh`, which is the whole rule of rotation; stores,
+HTTP and clients only carry their answers out.
 """
 
+import hmac
 from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Literal, NamedTuple
 
+from hourpass.core.api_key import ApiKey, allows_ip, is_usable
 from hourpass.core.errors import RefusalReason
 from hourpass.core.policy import DAY, MAX_RETRY_WINDOW, RING_SIZE, Policy
 
@@ -105,6 +108,31 @@ class Dead(NamedTuple):
 Decision = Rotate | Burst | Retry | Replay | Ahead | Dead
 
 
+def judge(
+    grant: Grant | None,
+    key: ApiKey | None,
+    generation: int,
+    tag: bytes,
+    now: int,
+    policy: Policy,
+    address: str | None,
+) -> Decision:
+    """What a refresh token is worth, whose signature is proven: its tag, its key, the caller's address, its generation.
+
+    `grant` and `key` are what the database has of them. A refusal for the address comes before anything that would
+    change the grant: from a foreign address nothing is rotated, burnt or revoked.
+    """
+    if grant is None or not is_genuine(grant, generation, tag):
+        return Dead("unknown")
+    if key is None:
+        return decide_refresh(grant, generation, now, policy, key_usable=False)
+    own = policy.with_retry_window(key.retry_window)
+    decision = decide_refresh(grant, generation, now, own, key_usable=is_usable(key, now))
+    if key.allowed_ips and not isinstance(decision, Dead) and not allows_ip(key, address):
+        return Dead("address_not_allowed")
+    return decision
+
+
 def decide_refresh(
     grant: Grant | None,
     presented_generation: int,
@@ -199,6 +227,11 @@ def generation_tag(seed: bytes, generation: int) -> bytes:
     A leaked signing secret alone therefore forges nothing, although grant ids are visible in access tokens.
     """
     return blake2b(generation.to_bytes(8, "big"), key=seed, digest_size=16).digest()
+
+
+def is_genuine(grant: Grant, generation: int, tag: bytes) -> bool:
+    """Whether a refresh token's tag is that of its generation, compared in constant time."""
+    return hmac.compare_digest(generation_tag(grant.seed, generation), tag)
 
 
 def is_live(grant: Grant, now: int) -> bool:

@@ -1,12 +1,13 @@
 """What a resource asks of a credential, and the one judgement of it: a token and a raw API key are judged alike.
 
-Audience first, then environment, then scope: what is not for this resource at all is never told what it lacks. Judged
-on every request, never remembered.
+Audience first, then environment, address and scope: what is not for this resource at all is never told what it lacks.
+Judged on every request, never remembered.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
-from hourpass.core.api_key import ApiKey
+from hourpass.core.api_key import ApiKey, in_networks
 from hourpass.core.claims import Claims, require_scope
 from hourpass.core.errors import InvalidToken
 
@@ -19,24 +20,43 @@ class Requirement(NamedTuple):
     scope: str = ""
 
 
-def judge_token(claims: Claims, needed: Requirement) -> None:
-    """Judge a verified access token.
+Address = Callable[[], str | None]
+"""Asked only if there is an allow-list to judge it by; None if it is not known."""
+
+
+def judge(
+    needed: Requirement,
+    audience: str | list[str],
+    environment: str,
+    scope: str,
+    allowed_ips: tuple[str, ...],
+    address: Address,
+) -> None:
+    """Judge a proven credential, by what it says and by its key's networks (none for anywhere).
 
     Raises:
-        InvalidToken: `audience` or `environment`; InsufficientScope (RFC 6750 §3.1).
+        InvalidToken: `audience`, `environment` or `address_not_allowed`; InsufficientScope (RFC 6750 §3.1).
     """
-    _judge(needed, claims.aud, claims.env, claims.scope)
-
-
-def judge_key(key: ApiKey, audience: str, needed: Requirement) -> None:
-    """Judge a proven API key; `audience` is that of keys which name none. Raises as `judge_token` does."""
-    _judge(needed, key.audience or audience, key.environment, key.scope)
-
-
-def _judge(needed: Requirement, audience: str | list[str], environment: str, scope: str) -> None:
     if needed.audience != audience and (isinstance(audience, str) or needed.audience not in audience):
         raise InvalidToken("audience")
     if environment != needed.environment:
         raise InvalidToken("environment")
+    if allowed_ips and not in_networks(address() or "", allowed_ips):
+        raise InvalidToken("address_not_allowed")
     if needed.scope:
         require_scope(scope, needed.scope)
+
+
+def judge_key(key: ApiKey, audience: str, needed: Requirement, address: Address) -> None:
+    """Judge a proven API key; `audience` is that of keys which name none. Raises as `judge` does."""
+    judge(needed, key.audience or audience, key.environment, key.scope, key.allowed_ips, address)
+
+
+def judge_token(claims: Claims, needed: Requirement, key: ApiKey | None, address: Address) -> None:
+    """Judge a verified access token, by the networks of its key if that is given. Raises as `judge` does."""
+    judge(needed, claims.aud, claims.env, claims.scope, () if key is None else key.allowed_ips, address)
+
+
+def nowhere() -> str | None:
+    """The address of a caller who asks about a credential and does not use it."""
+    return None

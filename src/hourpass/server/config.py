@@ -91,6 +91,11 @@ class Settings:
         parsing.yes_no,
         "whether protected endpoints accept the API key itself, by HTTP Basic; the token is optional",
     )
+    token_allow_lists: bool = _setting(
+        True,
+        parsing.yes_no,
+        "whether forward auth also judges a token's address, by the allow-list of its key",
+    )
     signing_algorithm: str = _setting(
         "ES256",
         parsing.one_of(*get_args(Algorithm)),

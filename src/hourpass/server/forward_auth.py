@@ -20,26 +20,29 @@ async def verify(issuer: Issuer, request: Request, realm: str) -> Reply:
         InvalidRequest: where the proxy's own query is broken. Unavailable: where nothing can be said for now.
     """
     found = _judge(issuer, request, realm)
-    if not isinstance(found, Basic):
+    if isinstance(found, Reply):
         return found
+    needed = _needed(request.query(), issuer.audience)
     try:
-        needed = _needed(request.query(), issuer.audience)
-        key = await issuer.verify_api_key(found.unverified_user, needed, request.address(), request.now)
+        if isinstance(found, Bearer):
+            token = found.unverified_token
+            return _token_identity(await issuer.verify_token(token, needed, request.address, request.now))
+        return _key_identity(await issuer.verify_api_key(found.unverified_user, needed, request.address, request.now))
     except (InvalidCredentials, InvalidToken, InsufficientScope) as error:
         return challenge(error, realm)
-    return _key_identity(key)
 
 
 def verify_at_once(issuer: Issuer, request: Request, realm: str) -> Reply | None:
-    """The same, which for a token waits for nothing; None where an API key came, which may have to be looked up.
+    """The same if it waits for nothing; None if an API key has to be looked up: one that came, or that of a token.
 
     Raises as `verify` does.
     """
     found = _judge(issuer, request, realm)
-    return None if isinstance(found, Basic) else found
+    return found if isinstance(found, Reply) else None
 
 
-def _judge(issuer: Issuer, request: Request, realm: str) -> Reply | Basic:
+def _judge(issuer: Issuer, request: Request, realm: str) -> Reply | Basic | Bearer:
+    """The answer, or the credential whose API key has to be looked up first."""
     value: bytes | None = None
     try:
         for name, content in request.headers:
@@ -52,14 +55,16 @@ def _judge(issuer: Issuer, request: Request, realm: str) -> Reply | Basic:
             return challenge(None, realm)
         if value[:7] == b"Bearer " and value[7:8] != b" ":
             # The common case, without building anything. What is not a token is found out by the verifier.
-            return _token_identity(issuer.verify_token(value[7:].rstrip(b" \t"), needed, request.now))
-        match parse_authorization(value):
-            case Bearer(token):
-                return _token_identity(issuer.verify_token(token, needed, request.now))
-            case Basic() as key:
-                return key
-            case None:
+            token = value[7:].rstrip(b" \t")
+        else:
+            credential = parse_authorization(value)
+            if credential is None:
                 return challenge(None, realm)
+            if isinstance(credential, Basic):
+                return credential
+            token = credential.unverified_token
+        claims = issuer.verify_token_at_once(token, needed, request.address, request.now)
+        return Bearer(token) if claims is None else _token_identity(claims)
     except (InvalidToken, InsufficientScope) as error:
         return challenge(error, realm)
 

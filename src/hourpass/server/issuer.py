@@ -14,6 +14,7 @@ from hourpass.core.errors import (
     InvalidCredentials,
     InvalidGrant,
     InvalidRequest,
+    InvalidToken,
     RefusalReason,
     StorageUnavailable,
     Throttled,
@@ -28,13 +29,13 @@ from hourpass.core.grant import (
     GrantRef,
     Retry,
     Rotate,
-    generation_tag,
+    is_genuine,
     is_prunable,
     new_grant_id,
     open_grant,
 )
 from hourpass.core.policy import SECOND
-from hourpass.core.requirement import Requirement, judge_key, judge_token
+from hourpass.core.requirement import Address, Requirement, judge, judge_key, judge_token
 from hourpass.core.wish import NO_WISH, Wish
 from hourpass.jose import OpenedRefreshToken
 from hourpass.server.config import Settings
@@ -74,6 +75,7 @@ class Issuer:
         self.verification = verification
         self.counts = counts
         self.audience = settings.audience or self.url
+        self._token_allow_lists = settings.token_allow_lists
         self._accept_api_keys = settings.accept_api_keys
         self._timer = timer
         self._exchanges = Throttle(settings.exchange_limit)
@@ -160,18 +162,36 @@ class Issuer:
     def _pair(self, grant: Grant, key: ApiKey, wish: Wish, now: int) -> TokenPair:
         return self._mint.pair(grant, key, wish, self.verification.signing_pair(now), now)
 
-    def verify_token(self, token: bytes, needed: Requirement, now: int) -> Claims:
-        """Verify an access token, and judge it.
+    def verify_token_at_once(self, token: bytes, needed: Requirement, address: Address, now: int) -> Claims | None:
+        """Verify an access token, and judge it; None if its key is not remembered and has to be looked up first.
 
         Raises:
             InvalidToken, InsufficientScope; Unavailable: if revocations have not been looked up for too long.
         """
         self.verification.require_fresh()
         claims = self.verification.verify(token, now)
-        judge_token(claims, needed)
+        key = self.ledger.cached_key(claims.client_id) if self._token_allow_lists else None
+        if key is None and self._token_allow_lists:
+            return None
+        # Not through `judge_token`: each request to a protected API pays for every call here.
+        judge(needed, claims.aud, claims.env, claims.scope, key.allowed_ips if key else (), address)
         return claims
 
-    async def verify_api_key(self, api_key: str, needed: Requirement, address: str | None, now: int) -> ApiKey:
+    async def verify_token(self, token: bytes, needed: Requirement, address: Address, now: int) -> Claims:
+        """The same, whatever is remembered.
+
+        Raises:
+            as `verify_token_at_once`, and StorageUnavailable: if the key cannot be looked up.
+        """
+        self.verification.require_fresh()
+        claims = self.verification.verify(token, now)
+        key = await self.ledger.key(claims.client_id)
+        if key is None:
+            raise InvalidToken("revoked", "its key is not in the database")
+        judge_token(claims, needed, key, address)
+        return claims
+
+    async def verify_api_key(self, api_key: str, needed: Requirement, address: Address, now: int) -> ApiKey:
         """Verify an API key that came instead of a token, if the operator's policy accepts that, and judge it.
 
         Raises:
@@ -180,8 +200,8 @@ class Issuer:
         if not self._accept_api_keys:
             raise InvalidCredentials("API keys are not accepted here")
         self.verification.require_fresh()
-        key = await self.authenticate(api_key, address, now)
-        judge_key(key, self.audience, needed)
+        key = await self.authenticate(api_key, address(), now)
+        judge_key(key, self.audience, needed, address)
         return key
 
     async def authenticate(self, api_key: str, address: str | None, now: int, *, throttled: bool = False) -> ApiKey:
@@ -256,7 +276,7 @@ class Issuer:
 
     async def _genuine_grant(self, opened: OpenedRefreshToken) -> Grant:
         grant = (await self.ledger.read(lambda store: store.grants([opened.ref]))).get(opened.ref)
-        if grant is None or generation_tag(grant.seed, opened.generation) != opened.tag:
+        if grant is None or not is_genuine(grant, opened.generation, opened.tag):
             raise InvalidGrant("unknown")
         return grant
 

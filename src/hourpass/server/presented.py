@@ -1,10 +1,10 @@
 """What a client may do with a token besides refreshing it: end it (RFC 7009), or ask about it (RFC 7662)."""
 
-from hourpass.core.api_key import ApiKey, is_usable
+from hourpass.core.api_key import ApiKey, from_anywhere
 from hourpass.core.errors import InsufficientScope, InvalidGrant, InvalidToken
-from hourpass.core.grant import Burst, Retry, Rotate, decide_refresh
+from hourpass.core.grant import Burst, Retry, Rotate, judge
 from hourpass.core.policy import SECOND
-from hourpass.core.requirement import Requirement, judge_key, judge_token
+from hourpass.core.requirement import Requirement, judge_key, judge_token, nowhere
 from hourpass.server.issuer import Issuer
 from hourpass.server.keys import revoke_grant, revoke_token
 
@@ -63,7 +63,7 @@ async def introspect(issuer: Issuer, token: str, caller: ApiKey, now: int) -> di
     needed = Requirement(caller.audience or issuer.audience, caller.environment)
     try:
         claims = issuer.verification.verify(token.encode(), now)
-        judge_token(claims, needed)
+        judge_token(claims, needed, None, nowhere)
     except InvalidToken:
         return await _introspect_refresh_token(issuer, token, needed, now)
     return {"active": True, "token_type": "Bearer", **claims._asdict()}
@@ -75,11 +75,11 @@ async def _introspect_refresh_token(issuer: Issuer, token: str, needed: Requirem
         key = await issuer.ledger.key(grant.key_id)
         if key is None:
             return {"active": False}
-        judge_key(key, issuer.audience, needed)
+        judge_key(from_anywhere(key), issuer.audience, needed, nowhere)
     except (InvalidGrant, InvalidToken):
         return {"active": False}
-    policy = issuer.policy.with_retry_window(key.retry_window)
-    decision = decide_refresh(grant, opened.generation, now, policy, key_usable=is_usable(key, now))
+    # Whoever asks is not the one who uses the token: its address says nothing.
+    decision = judge(grant, from_anywhere(key), opened.generation, opened.tag, now, issuer.policy, None)
     if not isinstance(decision, Rotate | Burst | Retry):
         return {"active": False}
     return {

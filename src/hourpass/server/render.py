@@ -107,7 +107,8 @@ def challenge(error: InvalidToken | InvalidCredentials | InsufficientScope | Non
         case InvalidToken():
             problem: str = error.problem
         case InvalidCredentials():
-            problem = error.reason if error.reason in ("expired", "revoked") else "malformed"
+            known = ("expired", "revoked", "address_not_allowed")
+            problem = error.reason if error.reason in known else "malformed"
         case _:
             assert_never(error)
     value = f'{scheme}, error="invalid_token", error_description="{problem}"'

@@ -4,7 +4,6 @@ It carries out what `core.grant` decides, and holds no rule. Where two transacti
 both may use what is remembered: nothing of it is believed beyond the version that it was read at.
 """
 
-import hmac
 import threading
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from typing import Any
 import msgspec
 
 from hourpass.core import audit
-from hourpass.core.api_key import ApiKey, allows_ip, is_usable
+from hourpass.core.api_key import ApiKey, is_usable
 from hourpass.core.errors import InvalidCredentials
 from hourpass.core.grant import (
     Ahead,
@@ -24,9 +23,8 @@ from hourpass.core.grant import (
     Replay,
     Rotate,
     closing_order,
-    decide_refresh,
     excess_grants,
-    generation_tag,
+    judge,
 )
 from hourpass.core.policy import Policy
 from hourpass.core.revocation import Kind, Revocation
@@ -209,12 +207,9 @@ class Settling:
         return answers
 
     def _decide(self, store: Store, keys: Keys, grant: Grant | None, asked: Refreshing) -> Refreshed:
-        if grant is None or not hmac.compare_digest(generation_tag(grant.seed, asked.generation), asked.tag):
-            return Refreshed(Dead("unknown"), None, None)
-        key = _key(store, keys, grant.key_id)
-        policy = self._policy.with_retry_window(key.retry_window if key else None)
-        usable = key is not None and is_usable(key, asked.now) and allows_ip(key, asked.address)
-        return Refreshed(decide_refresh(grant, asked.generation, asked.now, policy, key_usable=usable), key, None)
+        key = None if grant is None else _key(store, keys, grant.key_id)
+        decision = judge(grant, key, asked.generation, asked.tag, asked.now, self._policy, asked.address)
+        return Refreshed(decision, key, None)
 
     def _tell(
         self,

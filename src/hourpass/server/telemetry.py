@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from hourpass.core.errors import RefusalReason
 from hourpass.server import refusals
 from hourpass.server.limited_log import LimitedLog
 from hourpass.server.line_writer import LineWriter
@@ -27,9 +28,7 @@ _SECRET = re.compile(
     r"hp_(?:production|sandbox)_[0-9A-Za-z]{12}_[0-9A-Za-z]+|eyJ[0-9A-Za-z_-]{10,}(?:\.[0-9A-Za-z_-]*)*"
 )
 
-_REFRESH_OUTCOMES = (
-    "rotate", "burst", "retry", "malformed", "expired", "replayed", "revoked", "key_disabled", "ahead", "unknown"
-)  # fmt: skip
+_REFRESH_OUTCOMES = ("rotate", "burst", "retry", *get_args(RefusalReason))
 
 
 class _Handler(logging.Handler):

@@ -68,7 +68,7 @@ class Verification:
 
     def require_fresh(self) -> None:
         """Unavailable if revocations have not been looked up for too long."""
-        if self._is_stale():
+        if self._timer() - self._observed_at > self._staleness:
             raise Unavailable("revocations have not been looked up for too long")
 
     def _is_stale(self) -> bool:
