@@ -11,7 +11,7 @@ MAKEFLAGS += --no-print-directory
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test test-slow check fix bench drill pins clean
+.PHONY: help setup setup-test run test test-slow check fix bench drill proof pins clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,9 @@ bench: setup-test ## the figures of the performance page
 drill: ## kill, hand over and freeze the leader of a Patroni cluster under load, in about two minutes
 	@$(PYTHON) tools/bootstrap.py setup --drill
 	$(BIN)/python -m drill $(ARGS)
+
+proof: setup-test ## a million tagged answers: each must reach its own request
+	$(BIN)/python -m tests.hostile.tagged $(or $(COUNT),1000000)
 
 pins: ## regenerate requirements/*.txt from pyproject.toml (needs uv); UPGRADE=1 for the newest versions
 	$(COMPILE) pyproject.toml --all-extras --group dev -o requirements/test.txt
