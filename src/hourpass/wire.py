@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from hourpass.core.errors import InvalidRequest
+from hourpass.core.errors import InvalidRequest, InvalidTarget
 
 JSON = b"application/json"
 """Exactly this: a charset parameter breaks the source's official Node client."""
@@ -36,11 +36,15 @@ class ExchangeRequest(msgspec.Struct, frozen=True, rename={"api_key": "apiKey", 
 
 
 class RefreshRequest(msgspec.Struct, frozen=True, rename={"refresh_token": "refreshToken", "expires_in": "expiresIn"}):
-    """`POST /auth/refresh`. `expires_in` is in seconds and only shortens; `scope` narrows this access token alone."""
+    """`POST /auth/refresh`. `expires_in` is in seconds and only shortens; `scope` narrows this access token alone.
+
+    `audience` has to be that of the grant's key.
+    """
 
     refresh_token: str
     scope: str | None = None
     expires_in: int | None = None
+    audience: str | None = None
 
     def __repr__(self) -> str:
         """Without the token."""
@@ -76,6 +80,8 @@ class OAuthTokenRequest(msgspec.Struct, frozen=True):
     grant_type: Literal["client_credentials", "refresh_token"]
     refresh_token: str | None = None
     scope: str | None = None
+    audience: str | None = None
+    resource: str | None = None
     client_id: str | None = None
     client_secret: str | None = None
 
@@ -189,6 +195,7 @@ def read_form(body: bytes) -> dict[str, str]:
 
     Raises:
         InvalidRequest: if it is not UTF-8, has too many fields, or repeats one (§3.2: a parameter at most once).
+        InvalidTarget: if it repeats `resource`, the one that may come again (RFC 8707 §2): a token of ours is for one.
     """
     body = _AMPERSANDS.sub(b"&", body).strip(b"&")
     try:
@@ -199,6 +206,8 @@ def read_form(body: bytes) -> dict[str, str]:
         raise InvalidRequest("the body is not a form") from error
     fields = dict(pairs)
     if len(fields) != len(pairs):
+        if [name for name, _ in pairs if name != "resource"] == [name for name in fields if name != "resource"]:
+            raise InvalidTarget("several resources")
         raise InvalidRequest("a parameter is repeated")
     return {name: value for name, value in fields.items() if value}
 

@@ -13,6 +13,7 @@ CODES = {
     errors.InvalidCredentials: "invalid_client",
     errors.InvalidGrant: "invalid_grant",
     errors.InvalidScope: "invalid_scope",
+    errors.InvalidTarget: "invalid_target",
     errors.UnsupportedGrantType: "unsupported_grant_type",
     errors.InvalidToken: "invalid_token",
     errors.InsufficientScope: "insufficient_scope",

@@ -164,8 +164,19 @@ ACCESS = PAIR.mint(AccessClaims(ISSUER, "s", ENDPOINT, EXPIRES, 100, "j", "k", "
 
 def test_an_access_token_is_never_a_refresh_token():
     """RFC 8725 §3.11, §3.12: explicit types, and rules that exclude each other."""
-    assert reason(ACCESS) == "malformed"
-    assert reason(signed(json.dumps(CLAIMS).encode(), HEADER | {"typ": "at+jwt"})) == "malformed"
+    assert reason(ACCESS) == "access_token_given"
+    assert reason(signed(json.dumps(CLAIMS).encode(), HEADER | {"typ": "at+jwt"})) in (
+        "malformed",
+        "access_token_given",
+    )
+
+
+@pytest.mark.parametrize("algorithm", ["ES256", "Ed25519", "RS256"])
+@pytest.mark.parametrize("kid", ["k", "another-server's_key.1", "z" * 64])
+def test_an_access_token_is_recognised_by_its_header_whoever_signed_it(algorithm, kid):
+    pair = SigningKeyPair.generate(kid, algorithm)
+
+    assert reason(pair.header + b".e30.AAAA") == "access_token_given"
 
 
 def test_a_refresh_token_is_never_an_access_token():

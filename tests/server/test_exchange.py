@@ -138,7 +138,6 @@ REFUSED_WISHES = {
     "a lifetime before now": ("expiresIn", -1),
     "a scope that is not owned": ("scope", "a b"),
     "a scope that breaks the grammar": ("scope", 'a"'),
-    "another audience": ("audience", "https://elsewhere.test"),
 }
 
 
@@ -163,6 +162,31 @@ async def test_the_keys_own_audience_may_be_asked_for(server, http):
     body = {"apiKey": await server.create_key(audience="https://api.test"), "audience": "https://api.test"}
 
     assert (await http.post("/auth/api-key", json=body)).status_code == 200
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("audience", ["https://elsewhere.test", "", "http://hourpass.test/", "HTTP://hourpass.test"])
+@pytest.mark.parametrize("path", ["/auth/api-key", "/auth/refresh"])
+async def test_another_audience_is_an_invalid_target_and_burns_nothing(server, http, path, audience):
+    """RFC 8707 §2, in the words of this endpoint."""
+    key = await server.create_key()
+    token = (await server.exchange(key)).refresh_token.decode()
+    given = {"apiKey": key} if path == "/auth/api-key" else {"refreshToken": token}
+
+    answer = await http.post(path, json={**given, "audience": audience})
+
+    expected = {"type": "about:blank", "title": ATTRIBUTES, "name": "audience", "status": 400}
+    assert answer.json() == {**expected, "reason": "invalid_target"}
+    assert claims_of((await server.refresh(token)).refresh_token)["gen"] == 1
+
+
+@pytest.mark.anyio
+async def test_the_servers_audience_may_be_asked_for_with_a_key_that_names_none(server, http):
+    key = await server.create_key()
+    first = await http.post("/auth/api-key", json={"apiKey": key, "audience": "http://hourpass.test"})
+    body = {"refreshToken": first.json()["refresh_token"], "audience": "http://hourpass.test"}
+
+    assert (await http.post("/auth/refresh", json=body)).status_code == 200
 
 
 @pytest.mark.anyio

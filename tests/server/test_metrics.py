@@ -40,7 +40,7 @@ async def test_every_series_is_there_from_the_start(server):
             for outcome in (
                 *("rotate", "burst", "retry"),
                 *("malformed", "expired", "replayed", "revoked", "key_disabled", "ahead", "unknown"),
-                "address_not_allowed",
+                *("address_not_allowed", "access_token_given"),
             )
         },
         "hourpass_credentials_refused_total": "0.0",

@@ -188,7 +188,6 @@ MALFORMED = {
     "nothing": lambda access, token: "",
     "a word": lambda access, token: "token",
     "not ASCII": lambda access, token: token + "é",
-    "an access token": lambda access, token: access,
     "cut short": lambda access, token: token[:-1],
     "a signature of nothing": lambda access, token: token.rpartition(".")[0] + ".",
     "another payload": lambda access, token: token.replace(".", ".e", 1),
@@ -209,6 +208,22 @@ async def test_what_this_server_never_made_is_malformed_and_burns_nothing(server
 
     assert (answer.status_code, answer.json()) == (400, refusal("malformed"))
     assert generation_of((await refresh(http, token)).json()["refresh_token"]) == 1
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("state", ["good", "expired", "of another server", "damaged"])
+async def test_an_access_token_is_told_what_to_send_instead(server, start, http, state):
+    access, _ = await (await start() if state == "of another server" else server).tokens()
+    access = access[:-4] + "AAAA" if state == "damaged" else access
+    server.clock.advance(4_000 if state == "expired" else 0)
+
+    answer = await refresh(http, access)
+    by_form = await http.post("/oauth/token", data={"grant_type": "refresh_token", "refresh_token": access})
+
+    title = "This is an access token: send the refresh token that came with it."
+    assert (answer.status_code, answer.json()) == (400, refusal("access_token_given") | {"title": title})
+    said = {"error": "invalid_grant", "error_description": title, "reason": "access_token_given"}
+    assert (by_form.status_code, by_form.json()) == (400, said)
 
 
 @pytest.mark.anyio

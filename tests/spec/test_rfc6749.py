@@ -199,7 +199,7 @@ async def test_3_2_an_unknown_parameter_is_ignored(server, http):
     """§3.2."""
     key = await server.create_key()
 
-    answer = await token(http, key, grant_type="client_credentials", resource="https://x.test", redirect_uri="x")
+    answer = await token(http, key, grant_type="client_credentials", code="x", redirect_uri="x")
 
     assert answer.status_code == 200
 

@@ -48,7 +48,7 @@ DEAD = {
     "expired": "it has expired",
     "unknown": "this database does not have its grant: closed, pruned, or made since a backup that was restored",
 }
-"""By the reason for which a refresh token is refused."""
+"""By the reason for which a refresh token that is ours is refused."""
 
 token_argument = click.argument("token", metavar="TOKEN|-")
 

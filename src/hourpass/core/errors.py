@@ -6,6 +6,7 @@
     │   ├── InvalidCredentials   the API key was not accepted
     │   ├── InvalidGrant         the refresh token was not accepted; `reason` says what to do next
     │   ├── InvalidScope         a requested scope is unknown or not owned
+    │   ├── InvalidTarget        a requested audience is not the key's
     │   ├── UnsupportedGrantType the OAuth 2 grant type is not one of ours
     │   ├── InvalidToken         the access token was not accepted
     │   ├── InsufficientScope    the access token is good but does not reach far enough
@@ -23,7 +24,15 @@
 from typing import ClassVar, Literal
 
 RefusalReason = Literal[
-    "malformed", "expired", "replayed", "revoked", "key_disabled", "address_not_allowed", "ahead", "unknown"
+    "malformed",
+    "access_token_given",
+    "expired",
+    "replayed",
+    "revoked",
+    "key_disabled",
+    "address_not_allowed",
+    "ahead",
+    "unknown",
 ]
 """Why a refresh token was refused.
 
@@ -100,6 +109,12 @@ class InvalidScope(Refused):
     """A requested scope is unknown or not owned by the key (RFC 6749 §5.2)."""
 
     code = "invalid_scope"
+
+
+class InvalidTarget(Refused):
+    """A requested audience or resource is not one of the key's (RFC 8707 §2)."""
+
+    code = "invalid_target"
 
 
 class UnsupportedGrantType(Refused):

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from hourpass.core.api_key import ApiKey, narrow_scope
-from hourpass.core.errors import InvalidRequest, InvalidScope
+from hourpass.core.errors import InvalidRequest, InvalidScope, InvalidTarget
 from hourpass.core.policy import SECOND, Policy
 
 
@@ -18,6 +18,11 @@ class Wish(NamedTuple):
         """InvalidRequest where the lifetime is none."""
         if self.expires_in is not None and self.expires_in < 1:
             raise InvalidRequest("a lifetime is at least a second", name="expiresIn")
+
+    def require_audience(self, owned: str) -> None:
+        """InvalidTarget if another audience was asked for than the key's."""
+        if self.audience is not None and self.audience != owned:
+            raise InvalidTarget("the key is not for this audience")
 
     def narrowed(self, owned: str) -> str:
         """The scope that is granted out of what is owned. InvalidScope where more was asked for."""

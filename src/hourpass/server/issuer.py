@@ -13,7 +13,6 @@ from hourpass.core.errors import (
     ConfigurationError,
     InvalidCredentials,
     InvalidGrant,
-    InvalidRequest,
     InvalidToken,
     RefusalReason,
     StorageUnavailable,
@@ -99,8 +98,7 @@ class Issuer:
         self._exchanges.admit(key.key_id, self._timer())
         scope = wish.narrowed(key.scope)
         wish.require_lifetime()
-        if wish.audience is not None and wish.audience != (key.audience or self.audience):
-            raise InvalidRequest("the key is not for this audience", name="audience")
+        wish.require_audience(key.audience or self.audience)
         grant = open_grant(
             grant_id=new_grant_id(now, self._entropy.draw(GRANT_ID_ENTROPY)),
             seed=self._entropy.draw(16),
@@ -289,3 +287,4 @@ class Issuer:
         key = await self.ledger.key(grant.key_id)
         if key is not None:
             wish.narrowed(grant.owned_scope(key.scope))
+            wish.require_audience(key.audience or self.audience)

@@ -7,7 +7,7 @@ from urllib.parse import unquote_plus
 from hourpass import wire
 from hourpass.core.api_key import ApiKey, is_well_formed
 from hourpass.core.authorization import Basic, parse_authorization
-from hourpass.core.errors import InvalidCredentials, InvalidRequest, InvalidToken, UnsupportedGrantType
+from hourpass.core.errors import InvalidCredentials, InvalidRequest, InvalidTarget, InvalidToken, UnsupportedGrantType
 from hourpass.core.wish import Wish
 from hourpass.server import presented
 from hourpass.server.asgi import Reply, Request
@@ -31,7 +31,7 @@ class _Client(NamedTuple):
 async def token(issuer: Issuer, request: Request) -> Reply:
     """Exchange by client credentials (RFC 6749 §4.4), or refresh (§6)."""
     form = await _form(request)
-    wish = Wish(scope=form.get("scope"))
+    wish = Wish(scope=form.get("scope"), audience=_target(form))
     address = request.address()
     match form.get("grant_type"):
         case "client_credentials":
@@ -47,6 +47,14 @@ async def token(issuer: Issuer, request: Request) -> Reply:
         case _:
             raise UnsupportedGrantType("client_credentials and refresh_token are supported")
     return token_answer(pair, oauth=True)
+
+
+def _target(form: Mapping[str, str]) -> str | None:
+    """The audience that is asked for: `resource` (RFC 8707) and `audience` are two words for it."""
+    named = {form[name] for name in ("audience", "resource") if name in form}
+    if len(named) > 1:
+        raise InvalidTarget("audience and resource differ")
+    return next(iter(named), None)
 
 
 async def revoke(issuer: Issuer, request: Request) -> Reply:

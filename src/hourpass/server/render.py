@@ -9,7 +9,9 @@ from hourpass.core.errors import (
     InvalidGrant,
     InvalidRequest,
     InvalidScope,
+    InvalidTarget,
     InvalidToken,
+    RefusalReason,
     Refused,
     Throttled,
     Unavailable,
@@ -24,7 +26,13 @@ OAUTH_WORDS: dict[type[Exception], str] = {
     InvalidCredentials: "The client credentials were incorrect.",
     InvalidGrant: "The refresh token is invalid.",
     InvalidScope: "A requested scope is unknown or not owned.",
+    InvalidTarget: "A requested audience or resource is not the client's.",
 }
+
+REFRESH_WORDS: dict[RefusalReason, str] = {
+    "access_token_given": "This is an access token: send the refresh token that came with it.",
+}
+"""What is said of a refused refresh token, if a client can mend it by itself."""
 
 
 class NoSuchRoute(Refused):
@@ -49,12 +57,13 @@ def problem(error: Exception, realm: str = "") -> Reply:
             title = "Invalid attributes." if error.name else "The payload is invalid."
             if len(error.names) > 1:
                 problems = [{"type": "about:blank", "title": title, "name": each} for each in error.names]
-        case InvalidScope():
-            status, title, name = 400, "Invalid attributes.", "scope"
+        case InvalidScope() | InvalidTarget():
+            status, title = 400, "Invalid attributes."
+            name, reason = ("scope", None) if isinstance(error, InvalidScope) else ("audience", error.code)
         case InvalidCredentials():
             status, title, reason = 400, "The user credentials were incorrect.", error.reason
         case InvalidGrant():
-            status, title, reason = 400, "The refresh token is invalid.", error.reason
+            status, title, reason = 400, REFRESH_WORDS.get(error.reason, "The refresh token is invalid."), error.reason
         case Throttled():
             status, title = 429, "Too many requests."
             headers = [(b"retry-after", b"%d" % error.retry_after)]
@@ -87,11 +96,12 @@ def oauth_error(error: Exception, realm: str) -> Reply:
             reason = error.reason
         case InsufficientScope():
             status = 403
-        case InvalidRequest() | InvalidScope() | UnsupportedGrantType():
+        case InvalidRequest() | InvalidScope() | InvalidTarget() | UnsupportedGrantType():
             pass
         case _:
             return problem(error)
-    description = OAUTH_WORDS.get(type(error)) or error.detail
+    description = REFRESH_WORDS.get(reason) if reason else None
+    description = description or OAUTH_WORDS.get(type(error)) or error.detail
     return Reply(status, headers, wire.encode(wire.OAuthError(error.code, description, reason)))
 
 

@@ -18,8 +18,8 @@ async def exchange(issuer: Issuer, request: Request) -> Reply:
 async def refresh(issuer: Issuer, request: Request) -> Reply:
     """Refresh: the next pair of tokens."""
     asked = wire.read_refresh(await request.body())
-    plain = asked.scope is None and asked.expires_in is None
-    wish = NO_WISH if plain else Wish(asked.scope, asked.expires_in)
+    plain = asked.scope is None and asked.expires_in is None and asked.audience is None
+    wish = NO_WISH if plain else Wish(asked.scope, asked.expires_in, asked.audience)
     return token_answer(await issuer.refresh(asked.refresh_token, wish, request.address(), request.now))
 
 
