@@ -117,6 +117,18 @@ async def test_grants_of_one_transaction_do_not_mix(desk):
     assert desk.trail() == ["refresh_ahead"]
 
 
+async def test_a_client_that_repeats_a_token_from_the_future_has_a_line_an_hour(desk):
+    grant, another = desk.grant(1), desk.grant(2)
+    for seconds in (0, 1, 3_599):
+        await desk.refresh(grant, 7, NOW + 1_000 * seconds)
+    await desk.refresh(another, 7, NOW + 1_000)
+    assert desk.trail() == ["refresh_ahead"] * 2
+
+    await desk.refresh(grant, 7, NOW + 3_600_000)
+
+    assert desk.trail() == ["refresh_ahead"] * 3
+
+
 # Another node that changes a grant between reading and storing.
 
 

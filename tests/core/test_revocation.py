@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from hourpass.core.claims import Claims, accepted_until
 from hourpass.core.policy import LEEWAY
-from hourpass.core.revocation import Revocation, Revocations, token_until
+from hourpass.core.revocation import TOKENS_PER_GRANT, Revocation, Revocations, RevokedTokens, token_until
 
 ISSUED = 1_800_000_000
 UNTIL = (ISSUED + 3_605) * 1_000
@@ -134,3 +134,46 @@ def test_order_changes_nothing_and_a_token_is_refused_if_any_entry_in_force_says
 
     assert revocations.refuses(claims()) == any(refuses(entry) for entry in entries if now < entry.until)
     assert len(revocations) == len({(entry.kind, entry.value) for entry in entries if now < entry.until})
+
+
+def test_the_last_token_that_ends_alone_is_exactly_the_limit():
+    tokens = RevokedTokens()
+
+    alone = [tokens.may_end_alone("grant", f"token {number}", UNTIL, 0) for number in range(TOKENS_PER_GRANT + 1)]
+
+    assert alone == [True] * TOKENS_PER_GRANT + [False]
+
+
+def test_a_token_that_is_asked_about_again_takes_no_second_place():
+    tokens = RevokedTokens()
+    for number in range(TOKENS_PER_GRANT):
+        assert tokens.may_end_alone("grant", f"token {number}", UNTIL, 0)
+
+    assert tokens.may_end_alone("grant", "token 0", UNTIL, 0)
+
+
+def test_a_token_gives_its_place_back_at_exactly_its_end():
+    tokens = RevokedTokens()
+    for number in range(TOKENS_PER_GRANT):
+        tokens.may_end_alone("grant", f"token {number}", UNTIL, 0)
+
+    assert not tokens.may_end_alone("grant", "one more", 2 * UNTIL, UNTIL - 1)
+    assert tokens.may_end_alone("grant", "one more", 2 * UNTIL, UNTIL)
+
+
+def test_grants_have_places_apart():
+    tokens = RevokedTokens()
+    for number in range(TOKENS_PER_GRANT):
+        tokens.may_end_alone("grant", f"token {number}", UNTIL, 0)
+
+    assert tokens.may_end_alone("another", "token", UNTIL, 0)
+
+
+def test_expired_tokens_take_no_memory():
+    tokens = RevokedTokens()
+    tokens.may_end_alone("grant", "token", UNTIL, 0)
+    tokens.may_end_alone("later", "token", UNTIL + 1, 0)
+
+    tokens.prune(UNTIL)
+
+    assert tokens._grants == {"later": {"token": UNTIL + 1}}

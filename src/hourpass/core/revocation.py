@@ -12,6 +12,12 @@ from hourpass.core.policy import SECOND
 
 Kind = Literal["grant", "key", "token", "issued_before"]
 
+TOKENS_PER_GRANT = 16
+"""Revoked access tokens of one grant that may be in force together; for one more the grant ends instead.
+
+Each entry goes to every verifier. A client that revokes so many of its tokens within their lifetime is done with all.
+"""
+
 _Value = TypeVar("_Value", str, int)
 
 
@@ -66,8 +72,7 @@ class Revocations:
     def prune(self, now: int) -> None:
         """Forget what can refuse nothing any more: every token it was about has expired."""
         for level in (self._grants, self._keys, self._tokens):
-            for value in [value for value, until in level.items() if until <= now]:
-                del level[value]
+            _drop_until(level, now)
         for second in [second for second, until in self._issued_before.items() if until <= now]:
             del self._issued_before[second]
         self._cutoff = max(self._issued_before, default=0)
@@ -77,9 +82,40 @@ class Revocations:
         return len(self._grants) + len(self._keys) + len(self._tokens) + len(self._issued_before)
 
 
+class RevokedTokens:
+    """Which single tokens of each grant were revoked and have not expired yet."""
+
+    def __init__(self) -> None:
+        self._grants: dict[str, dict[str, int]] = {}
+
+    def may_end_alone(self, grant_id: str, jti: str, until: int, now: int) -> bool:
+        """Whether one more token of a grant is revoked by itself, and take note of it; False if its grant must end.
+
+        Asking again for the same token changes nothing.
+        """
+        tokens = self._grants.setdefault(grant_id, {})
+        if jti not in tokens and len(tokens) >= TOKENS_PER_GRANT:
+            _drop_until(tokens, now)
+        if jti not in tokens and len(tokens) >= TOKENS_PER_GRANT:
+            return False
+        tokens[jti] = until
+        return True
+
+    def prune(self, now: int) -> None:
+        """Forget tokens that have expired."""
+        for tokens in self._grants.values():
+            _drop_until(tokens, now)
+        self._grants = {grant_id: tokens for grant_id, tokens in self._grants.items() if tokens}
+
+
 def token_until(exp: int, leeway: int) -> int:
     """Until when the revocation of a single token matters; `exp` is epoch seconds, the rest milliseconds."""
     return exp * SECOND + leeway
+
+
+def _drop_until(level: dict[str, int], now: int) -> None:
+    for value in [value for value, until in level.items() if until <= now]:
+        del level[value]
 
 
 def _raise_to(level: dict[_Value, int], value: _Value, until: int) -> None:

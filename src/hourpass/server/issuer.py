@@ -37,6 +37,7 @@ from hourpass.core.policy import SECOND
 from hourpass.core.requirement import Address, Requirement, judge, judge_key, judge_token
 from hourpass.core.wish import NO_WISH, Wish
 from hourpass.jose import OpenedRefreshToken
+from hourpass.server.client_revocations import ClientRevocations
 from hourpass.server.config import Settings
 from hourpass.server.ledger import Ledger, Refreshed, Refreshing
 from hourpass.server.minting import Entropy, Mint, TokenPair
@@ -79,6 +80,7 @@ class Issuer:
         self._timer = timer
         self._exchanges = Throttle(settings.exchange_limit)
         self._failures = Throttle(settings.exchange_limit)
+        self.client_revocations = ClientRevocations(ledger, verification, self.policy, settings.exchange_limit, timer)
         self._refresh_tokens = secrets.refresh_tokens(self.url)
         self._entropy = Entropy()
         self._mint = Mint(self.url, self.audience, self.policy, self._refresh_tokens)
@@ -263,9 +265,14 @@ class Issuer:
         self.counts["grants_pruned"] += pruned
         if last is None:
             await self.ledger.run(lambda store: store.prune_revocations(now))
-            self.verification.revocations.prune(now)
-            self.ledger.recount()
+            self.forget_expired(now)
         return last
+
+    def forget_expired(self, now: int) -> None:
+        """Forget what is remembered of revocations that refuse nothing any more, and count grants again."""
+        self.verification.revocations.prune(now)
+        self.client_revocations.prune(now)
+        self.ledger.recount()
 
     def _open_refresh_token(self, token: str, now: int) -> OpenedRefreshToken:
         if not token.isascii():

@@ -6,7 +6,6 @@ from hourpass.core.grant import Burst, Retry, Rotate, judge
 from hourpass.core.policy import SECOND
 from hourpass.core.requirement import Requirement, judge_key, judge_token, nowhere
 from hourpass.server.issuer import Issuer
-from hourpass.server.keys import revoke_grant, revoke_token
 
 INTROSPECT_SCOPE = "introspect"
 """The scope that a key needs to introspect tokens."""
@@ -18,7 +17,8 @@ async def revoke(issuer: Issuer, token: str, now: int, *, client_id: str | None 
     A token that is none of ours, or dead already, is no error (§2.2).
 
     Raises:
-        InvalidGrant: where the token belongs to another client; StorageUnavailable: where nothing was kept.
+        InvalidGrant: if the token belongs to another client; Throttled: if its key revokes too fast;
+        StorageUnavailable: if nothing was kept.
     """
     try:
         claims = issuer.verification.verify(token.encode(), now)
@@ -26,8 +26,7 @@ async def revoke(issuer: Issuer, token: str, now: int, *, client_id: str | None 
         await _revoke_refresh_token(issuer, token, now, client_id)
         return
     _require_owner(claims.client_id, client_id)
-    revocation = await issuer.ledger.run(lambda store: revoke_token(store, claims, now, actor="client"))
-    issuer.verification.revoked(revocation, now)
+    await issuer.client_revocations.end_token(claims, now)
 
 
 async def _revoke_refresh_token(issuer: Issuer, token: str, now: int, client_id: str | None) -> None:
@@ -36,10 +35,7 @@ async def _revoke_refresh_token(issuer: Issuer, token: str, now: int, client_id:
     except InvalidGrant:
         return
     _require_owner(grant.key_id, client_id)
-    revocation = await issuer.ledger.run(
-        lambda store: revoke_grant(store, grant, now, issuer.policy, actor="client", token=True)
-    )
-    issuer.verification.revoked(revocation, now)
+    await issuer.client_revocations.end_grant(grant, now)
 
 
 def _require_owner(owner: str, client_id: str | None) -> None:

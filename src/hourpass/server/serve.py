@@ -175,8 +175,7 @@ class _Running:
 
     async def _prune(self) -> None:
         if not await self._leads("prune", PRUNE_LEASE):
-            self._issuer.verification.revocations.prune(self._clock())
-            self._ledger.recount()
+            self._issuer.forget_expired(self._clock())
             return
         after = await self._issuer.prune(GrantRef("", b""), self._clock())
         while after is not None:

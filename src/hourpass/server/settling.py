@@ -26,9 +26,15 @@ from hourpass.core.grant import (
     excess_grants,
     judge,
 )
-from hourpass.core.policy import Policy
+from hourpass.core.policy import HOUR, Policy
 from hourpass.core.revocation import Kind, Revocation
 from hourpass.server.store import GrantHeld, Store
+
+AHEAD_TOLD_EVERY = HOUR
+"""A grant whose client repeats a token from the future has a line in the audit trail so often."""
+
+AHEAD_KEPT = 100_000
+"""Such grants remembered."""
 
 KEYS_KEPT = 100_000
 """API keys remembered between transactions. Reading one again costs a few microseconds."""
@@ -80,6 +86,7 @@ class Settling:
         self._keys: Keys = {}
         self._turning = threading.Lock()
         self._live: dict[str, int] = {}
+        self._ahead_told: dict[GrantRef, int] = {}
 
     # What is remembered.
 
@@ -106,6 +113,7 @@ class Settling:
         """A transaction failed: what was counted or remembered in it is not to be believed."""
         self._version = -1
         self._live.clear()
+        self._ahead_told.clear()
 
     def recount(self) -> None:
         """Forget how many grants each key has."""
@@ -225,7 +233,7 @@ class Settling:
                 continue
             if isinstance(answer.decision, Replay):
                 replays.append((i, answer, answer.decision.grant))
-            elif isinstance(answer.decision, Ahead):
+            elif isinstance(answer.decision, Ahead) and self._is_news(answer.decision.grant.ref, refreshings[i].now):
                 events.append(_event(audit.RefreshAhead, refreshings[i], answer.decision.grant))
         ended = store.revoke_grants([grant for *_, grant in replays]) if replays else ()
         if not ended:
@@ -238,6 +246,16 @@ class Settling:
         for (i, answer, grant), revocation in zip(told, store.add_revocations(entries), strict=True):
             answers[i] = Refreshed(answer.decision, answer.key, revocation)
             events.append(_event(audit.RefreshReplayed, refreshings[i], grant))
+
+    def _is_news(self, ref: GrantRef, now: int) -> bool:
+        """Whether a grant's `ahead` is to be told; the same request may be settled more than once."""
+        told = self._ahead_told.get(ref, now)
+        if told < now < told + AHEAD_TOLD_EVERY:
+            return False
+        if len(self._ahead_told) >= AHEAD_KEPT:
+            self._ahead_told.clear()
+        self._ahead_told[ref] = now
+        return True
 
 
 def _event(
