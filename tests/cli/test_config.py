@@ -92,7 +92,7 @@ def test_check_notices_another_master_key(hourpass):
         ({"HOURPASS_ISSUER": "auth.example.com"}, "issuer (from environment): wants an http or https URL"),
         ({"HOURPASS_MASTER_KEY_FILE": "missing"}, "HOURPASS_MASTER_KEY_FILE: cannot read missing"),
         ({"HOURPASS_CONFIG": "missing.toml"}, "cannot read missing.toml"),
-        ({"HOURPASS_DATABASE_URL": "mysql://x"}, "database_url: this version knows sqlite:PATH only"),
+        ({"HOURPASS_DATABASE_URL": "mysql://x"}, "database_url: must be sqlite:PATH or postgresql://"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
 )

@@ -119,12 +119,16 @@ async def local_nodes(database, tmp_path):
 
 
 class Nodes:
-    """Servers on one database, and the command beside them. All know the master key from their environment."""
+    """Servers on one database, and the command beside them. All know the master key from their environment.
 
-    def __init__(self, serve, database: Database, data: Path) -> None:
+    They reach it by another URL if one is given.
+    """
+
+    def __init__(self, serve, database: Database, data: Path, *, url: str | None = None) -> None:
         self._serve = serve
         self._data = data
-        self._url = database.url
+        self._database = database
+        self._url = url or database.url
         self._environment = {"HOURPASS_MASTER_KEY": b64encode(os.urandom(32)).decode()}
         self.running: list = []
 
@@ -143,7 +147,7 @@ class Nodes:
 
     def generations(self) -> dict[str, int]:
         """What the database says of every grant that is not revoked."""
-        with psycopg.connect(self._url) as db:
+        with psycopg.connect(self._database.url) as db:
             rows = db.execute("select encode(grant_id, 'hex'), generation from grants where revoked_at is null")
             return dict(rows.fetchall())
 

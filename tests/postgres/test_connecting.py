@@ -1,13 +1,18 @@
 """Database URLs: what they may say, what is made of mistakes, and that a password in one is shown nowhere."""
 
 import datetime as dt
+import json
+import signal
 import socket
+import subprocess
+import time
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from tests.conftest import HOURPASS, clean_environment, run_command
 
 from hourpass.core.errors import ConfigurationError
 from hourpass.server.config import Settings
@@ -67,6 +72,158 @@ def test_a_command_makes_no_tables_in_a_database_that_has_none(database, tmp_pat
     assert not (tmp_path / "data").exists()
     database.connect()
     open_store(settings, create=False).close()
+
+
+def test_postgres_is_as_good_a_scheme_as_postgresql(database, tmp_path):
+    """libpq takes both, and so do settings, commands and copies."""
+    database.connect()
+    url = database.url.replace("postgresql://", "postgres://")
+    settings = Settings(data=str(tmp_path / "data"), database_url=url)
+
+    assert settings.shares_database
+    open_store(settings, create=False).close()
+    run_command("keys", "create", "--name", "test", "--data", str(tmp_path / "data"), "--database", url)
+    run_command("copy", "--from", url, "--to", f"sqlite:{tmp_path}/copy.db", "--data", str(tmp_path / "data"))
+
+
+# What a URL says of a setting that is ours otherwise.
+
+
+@pytest.mark.parametrize("form", ["-c%20{}%3D{}", "-c{}%3D{}", "--{}%3D{}", "-c%20jit%3Don%20-c%20{}%3D{}"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("plan_cache_mode", "auto"), ("lock_timeout", "300ms"), ("enable_seqscan", "on"), ("synchronous_commit", "off")],
+)
+def test_what_the_options_of_a_url_say_wins(database, form, name, value):
+    store = database.open(options=form.format(name.replace("_", "-") if form.startswith("--") else name, value))
+
+    assert store._execute(f"show {name}").fetchone() == (value,)
+    assert store._execute("show statement_timeout").fetchone() == ("5s",)
+
+
+def test_the_options_of_the_environment_win_too(database, monkeypatch):
+    monkeypatch.setenv("PGOPTIONS", "-c statement_timeout=700ms")
+
+    store = database.open()
+
+    shown = [store._execute(f"show {name}").fetchone()[0] for name in ("statement_timeout", "lock_timeout")]
+    assert shown == ["700ms", "2s"]
+
+
+# Waiting for a database that is not up yet.
+
+
+class Starting:
+    """`hourpass serve` on a database that may not be there yet, and its log line by line."""
+
+    def __init__(self, url: str, folder, **more: object) -> None:
+        self.port = free_port()
+        flags = {"data": folder / "data", "port": self.port, "admin-listen": "off", "database": url, **more}
+        command = [HOURPASS, "serve", *(f"--{name}={value}" for name, value in flags.items())]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=clean_environment())
+
+    def next_line(self) -> dict:
+        return json.loads(self.process.stderr.readline())
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        code = self.process.wait(10)
+        self.process.stderr.close()
+        return code
+
+
+@pytest.fixture
+def starting(tmp_path):
+    started: list[Starting] = []
+
+    def start(url: str, **more: object) -> Starting:
+        started.append(Starting(url, tmp_path, **more))
+        return started[-1]
+
+    yield start
+    for each in started:
+        if each.process.poll() is None:
+            each.end(signal.SIGKILL)
+        each.process.stderr.close()
+
+
+def test_a_start_waits_for_a_database_that_is_not_up_yet(own_database, starting):
+    own_database.cluster.stop()
+    server = starting(own_database.url)
+    said = server.next_line()
+    own_database.cluster.start()
+
+    lines = [said, server.next_line(), server.next_line()]
+
+    assert [line["event"] for line in lines] == ["waiting for the database", "the database is up", "listening"]
+    assert (said["up_to_seconds"], said["level"]) == (30, "warning")
+    assert "cannot open the database" in said["detail"]
+    assert server.end() == 0
+
+
+@pytest.mark.parametrize(("seconds", "lines"), [(1, ["waiting for the database"]), (0, [])], ids=["waits", "does not"])
+def test_a_start_that_has_waited_long_enough_says_so_once_and_fails(tmp_path, seconds, lines):
+    url = f"postgresql://me:{PASSWORD}@/x?host={tmp_path}"
+    began = time.monotonic()
+
+    ended = run_command(
+        "serve", "--data", str(tmp_path), "--port=0", "--database", url, f"--wait-for-database={seconds}s", check=False
+    )
+
+    *said, last = ended.stderr.splitlines()
+    assert [json.loads(line)["event"] for line in said] == lines
+    assert last.startswith("hourpass: cannot open the database")
+    assert ended.returncode == 1
+    assert time.monotonic() - began >= seconds
+    assert PASSWORD not in ended.stderr
+
+
+@pytest.mark.parametrize("host", ["nobody listens", "nobody answers"])
+def test_term_ends_a_start_that_waits_at_once(starting, host):
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        if host == "nobody answers":
+            silent.listen()
+        server = starting(f"postgresql://me@127.0.0.1:{silent.getsockname()[1]}/x?connect_timeout=2")
+        assert server.next_line()["event"] == "waiting for the database"
+        began = time.monotonic()
+
+        assert server.end() == 0
+        assert time.monotonic() - began < 5
+
+
+def test_a_url_that_can_never_work_is_not_waited_for(tmp_path):
+    url = f"postgresql://me:{PASSWORD}%zz@127.0.0.1/x"
+
+    ended = run_command("serve", "--data", str(tmp_path), "--port=0", "--database", url, check=False)
+
+    assert (ended.returncode, ended.stderr) == (1, "hourpass: database_url: not a PostgreSQL URL\n")
+
+
+# What is not supported.
+
+
+def test_citus_is_noticed_at_the_start(clusters, tmp_path, starting):
+    """An extension of that name, with nothing in it."""
+    folder = tmp_path / "extension"
+    folder.mkdir()
+    (folder / "citus.control").write_text("default_version = '13.2'\n")
+    (folder / "citus--13.2.sql").write_text("select 1;\n")
+    cluster = clusters.new(18, extension_control_path=f"{tmp_path}:$system")
+    cluster.run("create extension citus")
+
+    server = starting(cluster.url("postgres"))
+
+    said = server.next_line()
+    assert (said["event"], said["level"]) == ("the database is not supported", "warning")
+    assert "Citus" in said["detail"]
+    assert server.next_line()["event"] == "listening"
+    assert server.end() == 0
+    cluster.stop()
+
+
+def test_nothing_is_said_against_a_database_that_is_tested(database):
+    assert database.connect().cautions() == []
 
 
 # TLS.

@@ -209,7 +209,9 @@ WRONG = [
     ("trusted_proxies", "10.0.0.1/8"),
     ("admin_listen", "3601"),
     ("http_server", "gunicorn"),
-    ("database_url", "postgres://x"),
+    ("database_url", "mysql://x"),
+    ("database_url", "postgres:x"),
+    ("wait_for_database", "-1"),
     ("absolute_lifetime", "60"),
 ]
 

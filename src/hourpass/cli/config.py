@@ -49,6 +49,8 @@ def check(flags: dict[str, object]) -> None:
         raise ConfigurationError(f"{settings.data} cannot be written to")
     store = open_store(settings)
     try:
+        for caution in store.cautions():
+            say(f"{caution}.")
         pending = store.pending_migrations()
         if not pending:
             store.begin_reading()

@@ -13,7 +13,7 @@ from hourpass.cli.operator import json_option, read_settings, settings_options
 from hourpass.cli.status_line import StatusLine
 from hourpass.cli.terminal import moment, print_json, print_table, say
 from hourpass.core.errors import ConfigurationError, StorageUnavailable
-from hourpass.server.config import Settings
+from hourpass.server.config import POSTGRESQL, Settings
 from hourpass.server.copying import Copied
 from hourpass.server.copying import copy as copy_all
 from hourpass.server.opening import open_shared_store, open_store, wall_clock
@@ -23,8 +23,8 @@ from hourpass.server.store.sqlite import SqliteStore
 
 
 def _url(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    if value is not None and not value.startswith(("sqlite:", "postgresql://")):
-        raise click.BadParameter("wants sqlite:PATH or postgresql://USER@HOST/NAME")
+    if value is not None and not value.startswith(("sqlite:", *POSTGRESQL)):
+        raise click.BadParameter("must be sqlite:PATH or postgresql://USER@HOST/NAME")
     return value
 
 

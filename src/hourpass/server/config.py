@@ -20,6 +20,9 @@ from hourpass.service_links import is_service_link
 
 PREFIX = "HOURPASS_"
 
+POSTGRESQL = ("postgresql://", "postgres://")
+"""What a PostgreSQL URL begins with: libpq takes both."""
+
 CLIENT_VARIABLES = frozenset(
     f"HOURPASS_{name}"
     for name in ("URL", "ALLOW_HTTP", "API_KEY", "API_KEY_FILE", "API_KEY_COMMAND", "CACHE", "AGENT", "TOKEN_FILE")
@@ -42,6 +45,9 @@ class Settings:
         parsing.text,
         "sqlite:PATH or postgresql://USER@HOST/NAME; the SQLite file in the data folder by default",
         secret=True,
+    )
+    wait_for_database: int = _setting(
+        30, parsing.seconds(0, 3600), "at the start, a PostgreSQL that is not up yet is waited for this long"
     )
     host: str = _setting(
         "127.0.0.1", parsing.text, "address to listen on; loopback, because a proxy with TLS belongs in front"
@@ -132,7 +138,7 @@ class Settings:
     @property
     def shares_database(self) -> bool:
         """Whether the database is a server, which other nodes may use, too."""
-        return self.database_url is not None and self.database_url.startswith("postgresql://")
+        return self.database_url is not None and self.database_url.startswith(POSTGRESQL)
 
     def of_worker(self, number: int) -> "Settings":
         """A worker's settings: its admin listener, which says how this one is, has a port of its own."""
@@ -295,10 +301,8 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _check(settings: Settings) -> None:
-    if settings.database_url and not settings.database_url.startswith(("sqlite:", "postgresql://")):
-        raise ConfigurationError(
-            "database_url: this version knows sqlite:PATH only, besides postgresql://USER@HOST/NAME"
-        )
+    if settings.database_url and not settings.database_url.startswith(("sqlite:", *POSTGRESQL)):
+        raise ConfigurationError("database_url: must be sqlite:PATH or postgresql://USER@HOST/NAME")
     if settings.workers > 1:
         if not settings.shares_database:
             raise ConfigurationError("workers: more than one needs a PostgreSQL database, as SQLite has one writer")

@@ -272,8 +272,12 @@ class Ledger:
 
     def _watch(self, lane: Lane) -> None:
         if self._remote:
-            store = cast("SharedStore", lane.store)
-            lane.watch = self._loop.call_later(self._patience, store.interrupt)
+            lane.watch = self._loop.call_later(self._patience, self._cut, lane)
+
+    def _cut(self, lane: Lane) -> None:
+        cast("SharedStore", lane.store).interrupt()
+        # A pooler takes a new connection although the database behind it is away: that one may hang, too.
+        self._watch(lane)
 
     def _run_batch(self, lane: Lane, batch: list[_Entry]) -> Callable[[], None]:
         asked = [entry.asked for entry in batch]

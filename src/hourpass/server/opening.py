@@ -3,6 +3,7 @@
 The only place that names a concrete store.
 """
 
+import logging
 import os
 import sys
 import time
@@ -16,11 +17,16 @@ from hourpass.home import folder_for
 from hourpass.server.config import Settings
 from hourpass.server.sealing import MasterKey, load_master_key
 from hourpass.server.signing_keys import Secrets, prepare
-from hourpass.server.store import SharedStore, Store, transaction
+from hourpass.server.store import SharedStore, Store, Unreachable, transaction
 from hourpass.server.store.sqlite import SqliteStore
 
 STATE_BELOW_HOME = "Library/Application Support" if sys.platform == "darwin" else ".local/state"
 """Where programs keep what must last."""
+
+log = logging.getLogger("hourpass")
+
+LOOK_AGAIN = 0.2
+"""Seconds between two looks at a database that is not up yet."""
 
 
 def wall_clock() -> int:
@@ -82,6 +88,30 @@ def open_shared_store(settings: Settings, *, create: bool = True) -> SharedStore
     except StorageUnavailable as error:
         raise ConfigurationError(f"cannot open the database: {error.detail}") from error
     return store
+
+
+def wait_for_database(settings: Settings) -> None:
+    """Return when the database server can be connected to, or when the time that the settings allow is over.
+
+    What is still wrong then is told by whoever opens it next.
+    """
+    began = time.monotonic()
+    said = False
+    while (waited := time.monotonic() - began) < settings.wait_for_database:
+        try:
+            open_shared_store(settings).close()
+        except ConfigurationError as error:
+            if not isinstance(error.__cause__, Unreachable):
+                raise
+            if not said:
+                facts = {"detail": error.detail, "up_to_seconds": settings.wait_for_database}
+                log.warning("waiting for the database", extra=facts)
+                said = True
+            time.sleep(LOOK_AGAIN)
+        else:
+            if said:
+                log.info("the database is up", extra={"after_seconds": round(waited, 1)})
+            return
 
 
 def make_data_folder(settings: Settings) -> None:

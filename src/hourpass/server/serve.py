@@ -4,6 +4,7 @@ The admin listener (health and metrics) runs in the same event loop, away from t
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import gc
 import logging
@@ -11,8 +12,9 @@ import os
 import random
 import signal
 import socket
+import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -31,7 +33,14 @@ from hourpass.server.http import Carrier, Uvicorn, bind
 from hourpass.server.issuer import Issuer
 from hourpass.server.ledger import Ledger
 from hourpass.server.limited_log import LimitedLog
-from hourpass.server.opening import default_data, make_data_folder, open_secrets, open_store, wall_clock
+from hourpass.server.opening import (
+    default_data,
+    make_data_folder,
+    open_secrets,
+    open_store,
+    wait_for_database,
+    wall_clock,
+)
 from hourpass.server.refusals import Refusals
 from hourpass.server.sealing import BACK_IT_UP
 from hourpass.server.signing_keys import SigningKeys
@@ -107,6 +116,8 @@ class _Running:
             now = self._clock()
             master, secrets = open_secrets(store, settings, self._environ, now, serving=True)
             self.made = master.made
+            for caution in store.cautions():
+                log.warning("the database is not supported", extra={"detail": caution})
             if newer := store.newer_migrations():
                 log.info("the database is newer than this program", extra={"migrations": newer})
             store.begin_reading()
@@ -281,12 +292,29 @@ def serve(
         ready(settings)
 
     try:
+        if settings.shares_database:
+            with _ended_by_term():
+                wait_for_database(settings)
         if settings.workers == 1:
             work(settings, begin, limited)
         else:
             run_workers(settings.workers, be_worker, begin)
     finally:
         listener.close()
+
+
+@contextlib.contextmanager
+def _ended_by_term() -> Iterator[None]:
+    """While nothing is served yet, TERM ends the process at once."""
+
+    def end(number: int, frame: object) -> None:
+        sys.exit(0)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _start_logging(settings: Settings, environ: Mapping[str, str]) -> LimitedLog:

@@ -239,6 +239,9 @@ class Store(Protocol):
     def newer_migrations(self) -> list[str]:
         """The names of a newer program's migrations, with which this one can live. Raises as `migrate`."""
 
+    def cautions(self) -> list[str]:
+        """What is known not to work, or was never tried, with this database server: sentences for the operator."""
+
     def maintain(self) -> None:
         """Work that belongs beside the transactions, such as checkpoints. Runs in a thread of its own."""
 

@@ -112,6 +112,16 @@ class PostgresStore(PostgresConnection, Reading):
         """What the database's clock says."""
         return int(self._rows("time")[0][0])
 
+    def cautions(self) -> list[str]:
+        """What speaks against this server."""
+        version, with_citus = self._execute(_WHAT_IT_IS).fetchone() or (0, False)
+        sentences = []
+        if version < OLDEST_VERSION:
+            sentences.append(f"PostgreSQL {version} is not tested: {OLDEST_VERSION} and later are")
+        if with_citus:
+            sentences.append("Citus is not supported: use a PostgreSQL of its own for each shard of the keys")
+        return sentences
+
     def numbered_since(self) -> int:
         """Since when revocations are numbered without a break."""
         return int(self._rows("numbered_since")[0][0])
@@ -166,7 +176,8 @@ class PostgresStore(PostgresConnection, Reading):
         """Apply what is missing, all in one transaction; of several at once, the others wait."""
 
         def work() -> list[Migration]:
-            self._start("begin; set local lock_timeout = 60000; set local statement_timeout = 0")
+            self._start("begin")
+            self._execute("set local lock_timeout = 60000; set local statement_timeout = 0")
             try:
                 self._execute(_MAKE_MIGRATIONS)
             except UniqueViolation as error:
@@ -213,6 +224,13 @@ class PostgresStore(PostgresConnection, Reading):
 _MAKE_MIGRATIONS = """
 create table if not exists migrations
 (name text collate "C" primary key, checksum text not null, applied_at bigint not null, oldest bigint)
+"""
+
+OLDEST_VERSION = 15
+"""Of PostgreSQL; the tests run on this one and later ones."""
+
+_WHAT_IT_IS = """
+select current_setting('server_version_num')::int / 10000, exists (select from pg_extension where extname = 'citus')
 """
 
 _APPLIED = "select name, checksum, (to_jsonb(m) ->> 'oldest')::bigint from migrations m"

@@ -5,6 +5,7 @@ It knows no table but the row that administrators hold. The URL may hold a passw
 
 import contextlib
 import os
+import re
 import socket
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
@@ -32,24 +33,29 @@ DEFAULTS = {
 }
 """What holds where the URL says nothing else; the names are libpq's."""
 
-WAITS_AND_PLANS = """
-set lock_timeout = 2000; -- milliseconds to wait for another writer before the caller is told to come back
-set statement_timeout = 5000;
-set idle_in_transaction_session_timeout = 10000; -- a server that froze in a transaction lets go of its rows
-set jit = off;
--- A plan is made once and stays right: each row of a batch is looked up by the primary key, in the batch's order,
--- however old the statistics are. That order is what keeps two batches from waiting for each other in a circle.
-set plan_cache_mode = force_generic_plan;
-set enable_hashjoin = off;
-set enable_mergejoin = off;
-set enable_seqscan = off;
-"""
+WAITS_AND_PLANS = {
+    "lock_timeout": "2000",  # milliseconds to wait for another writer before the caller is told to come back
+    "statement_timeout": "5000",
+    "idle_in_transaction_session_timeout": "10000",  # a server that froze in a transaction lets go of its rows
+    "jit": "off",
+    # A plan is made once and stays right: each row of a batch is looked up by the primary key, in the batch's order,
+    # however old the statistics are. That order is what keeps two batches from waiting for each other in a circle.
+    "plan_cache_mode": "force_generic_plan",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_seqscan": "off",
+}
+"""What each transaction runs under. What the URL's `options` say of one of these wins."""
 
 DURABILITY = {
     # A server that waits for its replicas, too, keeps doing so.
-    "full": "select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'",
-    "normal": "set synchronous_commit = off",
+    "full": "case current_setting('synchronous_commit') when 'off' then 'on' "
+    "else current_setting('synchronous_commit') end",
+    "normal": "'off'",
 }
+"""What `synchronous_commit` is set to, in SQL."""
+
+_OPTION = re.compile(r"(?:-c\s*|--)([A-Za-z_-]+)\s*=")
 
 _Q = {name: sql.replace("?", "%s") for name, sql in load_queries("postgres").items()}
 
@@ -68,8 +74,8 @@ class PostgresConnection:
             self._parameters: dict[str, Any] = {**DEFAULTS, **conninfo_to_dict(url)}
         except psycopg.Error:
             raise ConfigurationError("database_url: not a PostgreSQL URL") from None
-        self._settings = WAITS_AND_PLANS + DURABILITY[durability]
-        self._db = self._connect()
+        self._durability = DURABILITY[durability]
+        self._connect()
         info = self._db.info
         host = f"[{info.host}]" if ":" in info.host else info.host
         place = f"/{info.dbname}?host={host}" if host.startswith("/") else f"{host}:{info.port}/{info.dbname}"
@@ -128,25 +134,45 @@ class PostgresConnection:
         """Let go of the connection."""
         self._db.close()
 
-    def _connect(self) -> psycopg.Connection[Row]:
+    def _connect(self) -> None:
         try:
-            db = psycopg.connect(**self._parameters, autocommit=True, prepare_threshold=1)
-            db.execute(self._settings)
+            self._db = psycopg.connect(**self._parameters, autocommit=True, prepare_threshold=1)
+            self._begins_with = ""
+            if self._is_pooled():
+                # The next transaction may run on another connection to the server, so nothing outlives one.
+                self._db.prepare_threshold = None
+                self._begins_with = "; " + self._settings(local=True)
+            else:
+                self._db.execute(self._settings(local=False))
         except psycopg.Error as error:
             raise Unreachable(_words(error)) from None  # a traceback would show the parameters
-        return db
+
+    def _is_pooled(self) -> bool:
+        """Whether a pooler such as PgBouncer is in between: it names itself as the process that serves us."""
+        serving = self._db.execute("select pg_backend_pid()").fetchone()
+        return serving != (self._db.info.backend_pid,)
+
+    def _settings(self, *, local: bool) -> str:
+        # A pooler may have dropped them: there ours hold, so that every wait has an end.
+        options = "" if local else self._db.info.options
+        given = {name.lower().replace("-", "_") for name in _OPTION.findall(options)}
+        values = {name: f"'{value}'" for name, value in WAITS_AND_PLANS.items()}
+        values["synchronous_commit"] = self._durability
+        ours = (f"set_config('{name}', {value}, {local})" for name, value in values.items() if name not in given)
+        return f"select {', '.join(ours)}"
 
     def _start(self, begin: str) -> None:
-        if not self._db.closed:
-            try:
-                self._db.execute(begin)
-            except psycopg.OperationalError:
-                # The server was restarted, or the line was cut while nobody used it.
-                self._db.close()
-            else:
-                return
-        self._db = self._connect()
-        self._execute(begin)
+        with _storage_errors():
+            if not self._db.closed:
+                try:
+                    self._db.execute(begin + self._begins_with)
+                except psycopg.OperationalError:
+                    # The server was restarted, or the line was cut while nobody used it.
+                    self._db.close()
+                else:
+                    return
+            self._connect()
+            self._db.execute(begin + self._begins_with)
 
     def _rows(self, name: str, *parameters: Any) -> list[Row]:
         return self._fetch(_Q[name], *parameters)

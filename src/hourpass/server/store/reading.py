@@ -23,6 +23,10 @@ class Reading(ABC):
     def _rows(self, name: str, *parameters: Any) -> list[Row]:
         """The rows of a named query. Raises StorageUnavailable."""
 
+    def cautions(self) -> list[str]:
+        """What speaks against this database: nothing."""
+        return []
+
     def find_grant(self, grant_id: bytes) -> Grant | None:
         """One grant by its id alone, by looking at all of them."""
         rows = self._rows("find_grant", grant_id)
