@@ -53,6 +53,7 @@ async def test_every_series_is_there_from_the_start(server):
         "hourpass_unavailable_total": "0.0",
         "hourpass_failures_total": "0.0",
         "hourpass_log_lines_dropped_total": "0.0",
+        "hourpass_stalls_total": "0.0",
         "hourpass_revocations_in_force": "0.0",
         "hourpass_clock_offset_seconds": "0.0",
     }

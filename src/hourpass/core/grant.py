@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Literal, NamedTuple
 
+from hourpass.core.absence import counted_from
 from hourpass.core.api_key import ApiKey, allows_ip, is_usable
 from hourpass.core.errors import RefusalReason
 from hourpass.core.policy import DAY, MAX_RETRY_WINDOW, RING_SIZE, Policy
@@ -160,20 +161,29 @@ def decide_refresh(
     window = policy.retry_window
     if presented_generation < grant.generation:
         age = grant.generation - 1 - presented_generation
-        retryable = window > 0 and age < len(grant.superseded) and now - grant.superseded[age] <= window
+        retryable = window > 0 and age < len(grant.superseded) and _age(grant, age, now, policy) <= window
         return Retry(grant) if retryable else Replay(revoke(grant, now, "replayed"))
 
     # The ring is in order of time: where its oldest entry lies within the window, all of them do.
-    if window > 0 and len(grant.superseded) >= RING_SIZE and now - grant.superseded[-1] <= window:
+    if window > 0 and len(grant.superseded) >= RING_SIZE and _age(grant, -1, now, policy) <= window:
         return Burst(grant)
     return Rotate(_rotated(grant, now, policy))
+
+
+def _age(grant: Grant, position: int, now: int, policy: Policy) -> int:
+    """For how long a remembered generation has been superseded, less what nobody could be answered in."""
+    superseded_at = grant.superseded[position]
+    return now - (counted_from(superseded_at, policy.absences) if policy.absences else superseded_at)
 
 
 def _rotated(grant: Grant, now: int, policy: Policy) -> Grant:
     # A clock that steps back must not make an older generation look younger than a newer one.
     older = grant.superseded
     superseded_at = max(now, older[0]) if older else now
-    remembered = (superseded_at, *[at for at in older if superseded_at - at <= MAX_RETRY_WINDOW])
+    remembered = (
+        superseded_at,
+        *[at for at in older if superseded_at - counted_from(at, policy.absences) <= MAX_RETRY_WINDOW],
+    )
     # By position, and so is the opening: naming nine fields takes longer than all else here.
     return Grant(
         grant.grant_id,

@@ -5,6 +5,8 @@ Durations are integer milliseconds, like every instant inside hourpass.
 
 from typing import NamedTuple
 
+from hourpass.core.absence import Absence
+
 SECOND = 1_000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
@@ -45,6 +47,9 @@ class Policy(NamedTuple):
 
     grants_per_key: int = 10_000
     """Live grants per API key. Clients that exchange on every request would else grow without bound."""
+
+    absences: tuple[Absence, ...] = ()
+    """The spans in which nobody could be answered, in the order of time; what happened sets them, not the operator."""
 
     publish_ahead: int = 10 * MINUTE
     """A new signing key is published this long before it signs: the JWK Set's max-age, twice."""

@@ -42,6 +42,8 @@ class Route(NamedTuple):
     cors: bool = False
     asks: type | None = None
     answers: type | None = None
+    changes: bool = False
+    """Whether what it does must not come late: it is refused if it may have waited while this process stood still."""
 
 
 class App:
@@ -74,10 +76,10 @@ class App:
         self._metadata_path = METADATA + urlsplit(settings.public_url()).path
         pair, oauth_pair = wire.TokenAnswer, wire.OAuthTokenAnswer
         self.routes = {
-            "/auth/api-key": Route({"POST": tokens.exchange}, problem, True, wire.ExchangeRequest, pair),
-            "/auth/refresh": Route({"POST": tokens.refresh}, problem, True, wire.RefreshRequest, pair),
-            "/oauth/token": Route({"POST": oauth.token}, oauth_error, True, wire.OAuthTokenRequest, oauth_pair),
-            "/oauth/revoke": Route({"POST": oauth.revoke}, oauth_error, True, wire.TokenReference),
+            "/auth/api-key": Route({"POST": tokens.exchange}, problem, True, wire.ExchangeRequest, pair, True),
+            "/auth/refresh": Route({"POST": tokens.refresh}, problem, True, wire.RefreshRequest, pair, True),
+            "/oauth/token": Route({"POST": oauth.token}, oauth_error, True, wire.OAuthTokenRequest, oauth_pair, True),
+            "/oauth/revoke": Route({"POST": oauth.revoke}, oauth_error, True, wire.TokenReference, None, True),
             "/oauth/introspect": Route(
                 {"POST": oauth.introspect}, oauth_error, False, wire.TokenReference, wire.Introspection
             ),
@@ -127,6 +129,8 @@ class App:
             elif route is None:
                 raise NoSuchRoute
             elif (handler := route.methods.get(scope["method"])) is not None:
+                if route.changes:
+                    self.time.require_awake()
                 reply = await handler(issuer, request)
             else:
                 reply = self._other_method(request, scope["method"], route)

@@ -17,9 +17,11 @@ from hourpass.core.api_key import ApiKey
 from hourpass.core.errors import StorageUnavailable
 from hourpass.core.grant import Grant
 from hourpass.core.policy import Policy
+from hourpass.server.absences import Absences
 from hourpass.server.key_lookup import KeyLookUp
 from hourpass.server.lane import Lane
 from hourpass.server.settling import Opened, Opening, Refreshed, Refreshing, Settling
+from hourpass.server.stall import Stalled, Stalls
 from hourpass.server.store import Control, GrantHeld, SharedStore, Store, Unreachable, persist
 
 __all__ = ["BATCH_LIMIT", "Ledger", "Opened", "Refreshed", "Refreshing"]
@@ -34,6 +36,9 @@ PATIENCE = 6.0
 """Seconds a remote store may take for one turn: longer than any of its statements may, and with an attempt to connect
 after it still shorter than a client waits."""
 
+WAITS = 2_000
+"""Milliseconds for which a batch may wait for other transactions, besides what makes a stall."""
+
 HELD_PAUSES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.4, 0.4)
 """Seconds before each further batch that takes a caller along whose grant another transaction held: 1.9 in all."""
 
@@ -44,6 +49,7 @@ class _Entry(msgspec.Struct, frozen=True):
     asked: Opening | Refreshing
     finish: Callable[[Any], Any]
     future: "asyncio.Future[Any]"
+    at: int
     tries: int = 0
 
 
@@ -56,7 +62,9 @@ class _Job(NamedTuple):
 class Ledger:
     """Group commit in front of one database. Belongs to one event loop.
 
-    `remote` says that the store waits for a network; `others` are further connections of the same kind.
+    `remote` says that the store waits for a network; `others` are further connections of the same kind. With `stalls`
+    nothing is carried out that has waited while this process stood still; `absences` is told when the
+    database was seen.
     """
 
     def __init__(
@@ -68,8 +76,12 @@ class Ledger:
         others: Sequence[Store] = (),
         queue_limit: int = QUEUE_LIMIT,
         patience: float = PATIENCE,
+        stalls: Stalls | None = None,
+        absences: Absences | None = None,
     ) -> None:
-        self._settling = Settling(policy)
+        self._settling = Settling(policy, absences, stalls)
+        self._stalls = stalls
+        self._absences = absences
         self._look_up = KeyLookUp(self.read, self._settling.key)
         self._remote = remote
         self._queue_limit = queue_limit
@@ -120,9 +132,16 @@ class Ledger:
         """A key, from the database where it is not remembered."""
         return self._settling.remembered_key(key_id) or await self._look_up.key(key_id)
 
+    def policy_at(self, now: int) -> Policy:
+        """The policy by which a refresh is judged at an instant."""
+        return self._settling.policy_at(now)
+
     async def observe(self) -> Control:
         """What other processes changed; keys remembered from before such a change are forgotten."""
+        asked_at = self._stalls.timer() if self._stalls else 0
         control = await self.read(lambda store: store.control())
+        if self._absences:
+            self._absences.seen(asked_at)
         self._settling.keys_at(control.version)
         return control
 
@@ -152,7 +171,10 @@ class Ledger:
         if self._closing or len(self._entries) >= self._queue_limit:
             future.set_exception(StorageUnavailable("the ledger is closing or full"))
             return future
-        self._entries.append(_Entry(asked, finish, future))
+        if self._stalls and self._stalls.is_closed():
+            future.set_exception(Stalled("this process stood still"))
+            return future
+        self._entries.append(_Entry(asked, finish, future, self._stalls.timer() if self._stalls else 0))
         self._start()
         return future
 
@@ -182,14 +204,29 @@ class Ledger:
             lane.hand(lambda: self._run_jobs(lane, jobs))
         else:
             self._batch_last = True
-            batch = [self._entries.popleft() for _ in range(min(len(self._entries), BATCH_LIMIT))]
+            batch = self._prompt([self._entries.popleft() for _ in range(min(len(self._entries), BATCH_LIMIT))])
+            began = self._stalls.timer() if self._stalls else 0
             if self._remote:
                 self._watch(lane)
-                lane.hand(lambda: self._run_batch(lane, batch))
+                lane.hand(lambda: self._run_batch(lane, batch, began))
             else:
-                self._begin(lane, batch)
+                self._begin(lane, batch, began)
         if self._entries or self._jobs:
             self._start()
+
+    def _prompt(self, batch: list[_Entry]) -> list[_Entry]:
+        """Those that have not waited for too long; the others are told so."""
+        if self._stalls is None:
+            return batch
+        oldest = self._stalls.timer() - self._stalls.limit
+        late = [entry for entry in batch if entry.at < oldest]
+        _resolve(late, [Stalled("the request has waited for too long")] * len(late))
+        return [entry for entry in batch if entry.at >= oldest] if late else batch
+
+    def _require_prompt(self, began: int) -> None:
+        """Called just before a commit: what a stalled transaction decided is too old to be kept."""
+        if self._stalls:
+            self._stalls.require_prompt(began, allowance=WAITS)
 
     def _done(self, lane: Lane) -> None:
         if lane.watch is not None:
@@ -230,24 +267,24 @@ class Ledger:
 
     # A batch of a local store: the statements in the loop, waiting in the thread.
 
-    def _begin(self, lane: Lane, batch: list[_Entry]) -> None:
+    def _begin(self, lane: Lane, batch: list[_Entry], began: int) -> None:
         try:
             if lane.store.begin(wait=False):
-                self._apply(lane, batch)
+                self._apply(lane, batch, began)
             else:
-                lane.hand(lambda: self._begin_waiting(lane, batch))
+                lane.hand(lambda: self._begin_waiting(lane, batch, began))
         except StorageUnavailable as error:
             self._fail(lane, batch, error)
 
-    def _begin_waiting(self, lane: Lane, batch: list[_Entry]) -> Callable[[], None]:
+    def _begin_waiting(self, lane: Lane, batch: list[_Entry], began: int) -> Callable[[], None]:
         try:
             lane.store.begin(wait=True)
         except Exception as error:
             failure = error
             return lambda: self._fail(lane, batch, failure)
-        return lambda: self._apply(lane, batch)
+        return lambda: self._apply(lane, batch, began)
 
-    def _apply(self, lane: Lane, batch: list[_Entry]) -> None:
+    def _apply(self, lane: Lane, batch: list[_Entry], began: int) -> None:
         try:
             answers = self._settling.settle(lane.store, [entry.asked for entry in batch])
         except Exception as error:
@@ -255,12 +292,13 @@ class Ledger:
             self._fail(lane, batch, error)
             return
         results: list[Any] = []
-        lane.hand(lambda: self._commit(lane, batch, results))
+        lane.hand(lambda: self._commit(lane, batch, results, began))
         # While the disk is at work: by the time it is done, most or all of the answers are made.
         results += _finished(batch, answers)
 
-    def _commit(self, lane: Lane, batch: list[_Entry], results: list[Any]) -> Callable[[], None]:
+    def _commit(self, lane: Lane, batch: list[_Entry], results: list[Any], began: int) -> Callable[[], None]:
         try:
+            self._require_prompt(began)
             lane.store.commit()
         except Exception as error:
             lane.store.rollback()
@@ -279,12 +317,13 @@ class Ledger:
         # A pooler takes a new connection although the database behind it is away: that one may hang, too.
         self._watch(lane)
 
-    def _run_batch(self, lane: Lane, batch: list[_Entry]) -> Callable[[], None]:
+    def _run_batch(self, lane: Lane, batch: list[_Entry], began: int) -> Callable[[], None]:
         asked = [entry.asked for entry in batch]
 
         def attempt() -> list[Any]:
             lane.store.begin(wait=False)
             answers = self._settling.settle(lane.store, asked)
+            self._require_prompt(began)
             lane.store.commit()
             return answers
 

@@ -75,7 +75,7 @@ async def _introspect_refresh_token(issuer: Issuer, token: str, needed: Requirem
     except (InvalidGrant, InvalidToken):
         return {"active": False}
     # Whoever asks is not the one who uses the token: its address says nothing.
-    decision = judge(grant, from_anywhere(key), opened.generation, opened.tag, now, issuer.policy, None)
+    decision = judge(grant, from_anywhere(key), opened.generation, opened.tag, now, issuer.ledger.policy_at(now), None)
     if not isinstance(decision, Rotate | Burst | Retry):
         return {"active": False}
     return {

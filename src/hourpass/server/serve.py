@@ -88,7 +88,7 @@ class _Running:
         self._settings = settings
         self._environ = environ
         self._clock = clock
-        self.time = Timekeeper(clock, shared=settings.shares_database)
+        self.time = Timekeeper(clock, settings.policy().retry_window, shared=settings.shares_database)
         self._node = os.urandom(8).hex()
         self._lock: FileLock | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -124,9 +124,16 @@ class _Running:
             signing_keys = SigningKeys(store.signing_keys(), master, settings.policy())
             numbered_since = cast("SharedStore", store).numbered_since() if settings.shares_database else None
             store.commit()
-            self._ledger = Ledger(store, settings.policy(), remote=settings.shares_database, others=self._stores[1:])
+            self._ledger = Ledger(
+                store,
+                settings.policy(),
+                remote=settings.shares_database,
+                others=self._stores[1:],
+                stalls=self.time.stalls,
+                absences=self.time.absences,
+            )
             verification = Verification(
-                settings, self._ledger, signing_keys, master, now, timer=self.time.timer, numbered_since=numbered_since
+                settings, self._ledger, signing_keys, master, now, time=self.time, numbered_since=numbered_since
             )
             await verification.observe(now)
             self._issuer = Issuer(settings, self._ledger, secrets, verification, app.counts, self.time.timer)
@@ -134,6 +141,7 @@ class _Running:
             self._let_go()
             raise
         self._tasks = [
+            asyncio.create_task(self.time.beat()),
             asyncio.create_task(self._repeat(self._observe, OBSERVE_EVERY)),
             asyncio.create_task(self._repeat(self._maintain, MAINTAIN_EVERY)),
             asyncio.create_task(self._repeat(self._prune, PRUNE_EVERY)),
@@ -241,6 +249,7 @@ class AdminApp:
                 "revocations_in_force": len(self._app.issuer.verification.revocations),
                 "clock_offset_seconds": self._app.time.offset / SECOND,
             }
+            self._app.counts["stalls"] = self._app.time.stalled
             body = render_metrics(self._app.counts, gauges)
             headers = [
                 (b"content-type", b"text/plain; version=0.0.4; charset=utf-8"),

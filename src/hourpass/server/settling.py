@@ -28,6 +28,8 @@ from hourpass.core.grant import (
 )
 from hourpass.core.policy import HOUR, Policy
 from hourpass.core.revocation import Kind, Revocation
+from hourpass.server.absences import Absences
+from hourpass.server.stall import Stalls
 from hourpass.server.store import GrantHeld, Store
 
 AHEAD_TOLD_EVERY = HOUR
@@ -80,8 +82,10 @@ class Opened(msgspec.Struct, frozen=True):
 class Settling:
     """The inside of transactions, for one ledger."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, absences: Absences | None, stalls: Stalls | None) -> None:
         self._policy = policy
+        self._absences = absences
+        self._stalls = stalls
         self._version = -1
         self._keys: Keys = {}
         self._turning = threading.Lock()
@@ -118,6 +122,11 @@ class Settling:
     def recount(self) -> None:
         """Forget how many grants each key has."""
         self._live.clear()
+
+    def policy_at(self, now: int) -> Policy:
+        """The policy with the absences that matter at an instant."""
+        absences = self._absences.at(now) if self._absences else ()
+        return self._policy._replace(absences=absences) if absences else self._policy
 
     # Inside a transaction.
 
@@ -216,7 +225,10 @@ class Settling:
 
     def _decide(self, store: Store, keys: Keys, grant: Grant | None, asked: Refreshing) -> Refreshed:
         key = None if grant is None else _key(store, keys, grant.key_id)
-        decision = judge(grant, key, asked.generation, asked.tag, asked.now, self._policy, asked.address)
+        if self._stalls and key is not None and key.retry_window is not None:
+            self._stalls.consider(key.retry_window)
+        policy = self.policy_at(asked.now)
+        decision = judge(grant, key, asked.generation, asked.tag, asked.now, policy, asked.address)
         return Refreshed(decision, key, None)
 
     def _tell(

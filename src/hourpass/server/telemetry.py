@@ -174,6 +174,7 @@ class _Counts(Collector):
             refused.add_metric([kind], counts[f"connections_refused_{kind}"])
         yield refused
         yield _total("hourpass_unavailable", "Requests answered with 503", counts["unavailable"])
+        yield _total("hourpass_stalls", "Times that this process stood still for seconds", counts["stalls"])
         yield _total("hourpass_failures", "Requests answered with 500: each is a bug", counts["failure"])
         yield _total(
             "hourpass_log_lines_dropped", "Lines of the log that its reader or disk did not take", self._lines_dropped

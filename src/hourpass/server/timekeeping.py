@@ -1,12 +1,15 @@
 """How a running node keeps its time, and what the operator hears of it (decision 0025)."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import cast
 
 from hourpass.core.policy import SECOND
+from hourpass.server.absences import Absences
 from hourpass.server.clocks import COMPARE_EVERY, OFFSET_LIMIT, OFFSET_NOTED, NodeClock
 from hourpass.server.ledger import Ledger
+from hourpass.server.stall import BEAT_EVERY, Stalls
 from hourpass.server.store import SharedStore, Store
 
 log = logging.getLogger("hourpass")
@@ -16,13 +19,16 @@ class Timekeeper:
     """The time of one node: `clock` is epoch milliseconds for what is decided, `timer` measures intervals.
 
     A clock that is not a `NodeClock` is a test's: it is believed, it is its own timer, and nothing is compared.
-    `shared` says that the store has a clock of its own.
+    Then nothing is watched either: `stalls` and `absences` are None. `window` is the general retry window in
+    milliseconds; `shared` says that the store has a clock of its own.
     """
 
-    def __init__(self, clock: Callable[[], int], *, shared: bool) -> None:
+    def __init__(self, clock: Callable[[], int], window: int, *, shared: bool) -> None:
         self.clock = clock
         self._node_clock = clock if isinstance(clock, NodeClock) else None
         self.timer: Callable[[], int] = self._node_clock.timer if self._node_clock else clock
+        self.stalls = Stalls(self.timer, window) if self._node_clock else None
+        self.absences = Absences(clock, self.timer) if self._node_clock else None
         self._shared = shared
         self._compared_at = 0
         self._noted = False
@@ -31,6 +37,11 @@ class Timekeeper:
     def offset(self) -> int:
         """By how many milliseconds the machine's clock is ahead of the database's."""
         return self._node_clock.offset if self._node_clock else 0
+
+    @property
+    def stalled(self) -> int:
+        """How often this process stood still."""
+        return self.stalls.count if self.stalls else 0
 
     def readiness(self) -> str:
         """`ok`, or by how much the machine's clock is wrong."""
@@ -41,12 +52,28 @@ class Timekeeper:
         if self._node_clock:
             self._compare(self._node_clock, *self._ask(self._node_clock, store))
 
+    async def beat(self) -> None:
+        """Show that the event loop runs, until cancelled."""
+        noted = 0
+        while self.stalls:
+            self.stalls.beat()
+            if self.stalls.count != noted:
+                noted = self.stalls.count
+                log.warning("this process stood still", extra={"what_waited": "is answered 503"})
+            await asyncio.sleep(BEAT_EVERY)
+
+    def require_awake(self) -> None:
+        """Stalled if this process stood still just now, so that what is carried out may have waited."""
+        if self.stalls:
+            self.stalls.require_awake()
+
     async def keep(self, ledger: Ledger) -> None:
         """Compare again when it is due. Called several times a second. Raises StorageUnavailable."""
         clock = self._node_clock
         if clock and clock.timer() - self._compared_at >= COMPARE_EVERY:
-            # A look at the machine's own clock needs no thread, but there is no reason for a second way either.
-            self._compare(clock, *await ledger.read(lambda store: self._ask(clock, store)))
+            step = self._compare(clock, *await ledger.read(lambda store: self._ask(clock, store)))
+            if self.absences:
+                self.absences.jumped(step)
 
     def _ask(self, clock: NodeClock, store: Store) -> tuple[int, int, int]:
         """The timer before and after the question, and what the reference said."""
@@ -54,14 +81,16 @@ class Timekeeper:
         theirs = cast("SharedStore", store).time() if self._shared else clock.wall()
         return asked, clock.timer(), theirs
 
-    def _compare(self, clock: NodeClock, asked: int, answered: int, theirs: int) -> None:
+    def _compare(self, clock: NodeClock, asked: int, answered: int, theirs: int) -> int:
+        """Set the clock; returns by how much."""
         self._compared_at = answered
-        offset = clock.compare(asked, answered, theirs).offset
+        step, offset = clock.compare(asked, answered, theirs)
         noted = abs(offset) > OFFSET_NOTED
         if noted != self._noted:
             self._noted = noted
             words = f"is {_words(offset)}" if noted else "agrees with the database's again"
             log.warning("the clock of this machine %s", words, extra={"offset_seconds": offset / SECOND})
+        return step
 
 
 def _words(offset: int) -> str:

@@ -3,8 +3,6 @@
 Another process may change either; `observe` has to be called every fraction of a second to learn of it.
 """
 
-from collections.abc import Callable
-
 from hourpass.core.claims import Claims, Expected
 from hourpass.core.errors import Unavailable
 from hourpass.core.policy import SECOND
@@ -15,13 +13,14 @@ from hourpass.server.feed import RevocationFeed
 from hourpass.server.ledger import Ledger
 from hourpass.server.sealing import MasterKey
 from hourpass.server.signing_keys import SigningKeys
+from hourpass.server.timekeeping import Timekeeper
 from hourpass.verifier.token_verifier import TokenVerifier
 
 
 class Verification:
     """Verifies this issuer's access tokens by what was observed last.
 
-    `timer` is milliseconds that nobody can set: how fresh a look is, is measured by it.
+    `time` measures how fresh the last look is.
     `numbered_since` is the instant since which revocations are numbered without a break, for nodes on one database to
     agree on; by default the start.
     """
@@ -34,15 +33,17 @@ class Verification:
         master: MasterKey,
         now: int,
         *,
-        timer: Callable[[], int],
+        time: Timekeeper,
         numbered_since: int | None = None,
     ) -> None:
         self._policy = settings.policy()
         self._ledger = ledger
         self._master = master
         self._staleness = settings.revocation_staleness * SECOND
-        self._timer = timer
-        self._observed_at = timer()
+        self._timer = time.timer
+        self._stalls = time.stalls
+        self._observed_at = self._timer()
+        self._observed_stalls = 0
         self._version = -1
         self.signing_keys = signing_keys
         self.revocations = Revocations()
@@ -72,7 +73,11 @@ class Verification:
             raise Unavailable("revocations have not been looked up for too long")
 
     def _is_stale(self) -> bool:
-        return self._timer() - self._observed_at > self._staleness
+        if self._timer() - self._observed_at > self._staleness:
+            return True
+        # What was revoked while this process stood still is looked up before anything else is believed.
+        stalls = self._stalls
+        return stalls is not None and stalls.is_closed() and stalls.count != self._observed_stalls
 
     def revoked(self, revocation: Revocation | None, now: int) -> None:
         """Take in what this process has revoked just now, if anything."""
@@ -94,7 +99,7 @@ class Verification:
         Raises:
             StorageUnavailable: where it could not be looked up; verifying goes on until the staleness budget is spent.
         """
-        asked_at = self._timer()
+        asked_at, stalls = self._timer(), self._stalls.count if self._stalls else 0
         control = await self._ledger.observe()
         if control.last_revocation > self.feed.last:
             await self.feed.look_up(now, given=control.last_revocation)
@@ -103,7 +108,7 @@ class Verification:
             self.signing_keys = SigningKeys(stored, self._master, self._policy, known=self.signing_keys)
             self._version = control.version
         self._tokens.keys = self.signing_keys.verification_keys(now)
-        self._observed_at = asked_at
+        self._observed_at, self._observed_stalls = asked_at, stalls
 
     def readiness(self, now: int) -> dict[str, str]:
         """Each named check with `ok` or what is wrong."""

@@ -1,0 +1,106 @@
+"""A stall of the loop is noticed by whoever looks first, and closes what changes something until it runs again."""
+
+import pytest
+
+from hourpass.core.policy import SECOND
+from hourpass.server.stall import CLOSED_FOR, LATE, Stalled, Stalls, stall_limit
+from hourpass.testing import Clock
+
+BEAT = 250
+
+
+class Loop:
+    """An event loop whose beats come when the test says so."""
+
+    def __init__(self, window: int = 60 * SECOND) -> None:
+        self.timer = Clock(1_000)
+        self.stalls = Stalls(self.timer, window)
+
+    def runs(self, milliseconds: int) -> None:
+        for _ in range(milliseconds // BEAT):
+            self.timer.now += BEAT
+            self.stalls.beat()
+
+    def stands_still(self, milliseconds: int) -> None:
+        self.timer.now += milliseconds
+
+
+@pytest.mark.parametrize(("window", "limit"), [(0, 1), (1, 1), (4, 1), (12, 3), (16, 4), (20, 5), (60, 5), (300, 5)])
+def test_a_stall_is_a_quarter_of_the_window_from_one_to_five_seconds(window, limit):
+    assert stall_limit(window * SECOND) == limit * SECOND
+
+
+def test_a_loop_that_runs_is_open():
+    loop = Loop()
+    loop.runs(60_000)
+
+    assert not loop.stalls.is_closed()
+
+
+@pytest.mark.parametrize("beats_first", [True, False])
+@pytest.mark.parametrize(("still", "closed"), [(5_000, False), (5_001, True), (3_600_000, True)])
+def test_beyond_the_limit_it_is_closed_whoever_looks_first(beats_first, still, closed):
+    """Of what waits for the loop, nobody knows whether a request or the timer comes first."""
+    loop = Loop()
+    loop.stands_still(still)
+    if beats_first:
+        loop.stalls.beat()
+
+    assert loop.stalls.is_closed() is closed
+    assert loop.stalls.count == closed
+
+
+def test_it_opens_once_the_loop_has_run_for_a_second():
+    loop = Loop()
+    loop.stands_still(75_000)
+    loop.stalls.beat()
+
+    loop.runs(CLOSED_FOR - BEAT)
+    with pytest.raises(Stalled):
+        loop.stalls.require_awake()
+    loop.runs(BEAT)
+    loop.stalls.require_awake()
+
+
+def test_while_it_works_off_what_waited_it_stays_closed():
+    """Two thousand connections wait in the backlog: each turn of the loop is long."""
+    loop = Loop()
+    loop.stands_still(75_000)
+    for _ in range(10):
+        loop.stands_still(LATE + 1)
+        assert loop.stalls.is_closed()
+        loop.stalls.beat()
+
+    loop.runs(CLOSED_FOR)
+    assert not loop.stalls.is_closed()
+    assert loop.stalls.count == 1
+
+
+def test_an_open_loop_may_be_late():
+    loop = Loop()
+    loop.stands_still(4_999)
+
+    assert not loop.stalls.is_closed()
+
+
+def test_a_key_with_a_shorter_window_makes_it_stricter_and_one_with_a_longer_does_not():
+    loop = Loop()
+    loop.stalls.consider(8 * SECOND)
+    loop.stalls.consider(300 * SECOND)
+    loop.stands_still(2_001)
+
+    assert loop.stalls.is_closed()
+
+
+@pytest.mark.parametrize(("took", "kept"), [(5_000, True), (5_001, False)])
+def test_what_began_too_long_ago_is_not_kept(took, kept):
+    loop = Loop()
+    began = loop.timer()
+    loop.timer.now += took
+
+    if kept:
+        loop.stalls.require_prompt(began)
+    else:
+        with pytest.raises(Stalled):
+            loop.stalls.require_prompt(began)
+    loop.stalls.require_prompt(began, allowance=1)
