@@ -6,6 +6,8 @@ import apsw
 import pytest
 from tests.postgres.cluster import NEWEST, clusters_of
 
+from hourpass.core.errors import InvalidGrant
+
 
 @pytest.fixture
 def file(tmp_path):
@@ -36,16 +38,59 @@ def test_a_backup_holds_no_secret_that_is_not_sealed(hourpass, api_key, file, ke
     assert (hourpass.data / "master.key").read_bytes().strip() not in content
 
 
-def test_a_restored_backup_goes_on_where_it_was(hourpass, api_key, file, kept):
+def restored(hourpass, file, *flags):
+    """The installation as it is after its database was lost."""
+    for database in hourpass.data.glob("hourpass.db*"):
+        database.unlink()
+    return hourpass("restore", str(file), *flags)
+
+
+def verified(hourpass, pair):
+    """The status of forward auth on a server with that database."""
+
+    async def ask(server):
+        await server.app.issuer.verification.observe(server.clock())
+        headers = [(b"authorization", b"Bearer " + pair.access_token)]
+        return (await server.app.authorize({"path": "/", "headers": headers}, "")).status
+
+    return hourpass.with_server(ask)
+
+
+def test_a_restore_ends_every_grant_and_access_token_and_clients_exchange_again(hourpass, api_key, file, kept):
+    """A refresh token that a thief copied before the backup would be current again, and the theft would never show."""
+    stolen = hourpass.exchange(api_key)
+    hourpass("backup", str(file))
+    hourpass.refresh(stolen.refresh_token)
+
+    said = restored(hourpass, file).stderr
+
+    assert "All grants have ended (1)" in said
+    assert verified(hourpass, stolen) == 401
+    with pytest.raises(InvalidGrant, match="revoked"):
+        hourpass.refresh(stolen.refresh_token)
+    assert verified(hourpass, hourpass.exchange(api_key)) == 204
+    assert [grant["state"] for grant in hourpass.json("grants", "list", "--all")] == ["restored", "live"]
+
+
+def test_a_restore_is_in_the_trail(hourpass, api_key, file, kept):
+    hourpass.exchange(api_key)
+    hourpass("backup", str(file))
+    restored(hourpass, file)
+
+    last = hourpass.json("audit")[-1]
+
+    assert (last["event"], last["grants_ended"]) == ("restored", 1)
+
+
+def test_keep_grants_lets_a_restored_backup_go_on_where_it_was(hourpass, api_key, file, kept):
     first = hourpass.exchange(api_key)
     second = hourpass.refresh(first.refresh_token)
     hourpass("backup", str(file))
-    for database in hourpass.data.glob("hourpass.db*"):
-        database.unlink()
 
-    result = hourpass("restore", str(file))
+    result = restored(hourpass, file, "--keep-grants")
 
     assert "revoke again" in result.stderr
+    assert verified(hourpass, second) == 204
     assert hourpass.refresh(second.refresh_token)
     assert hourpass.exchange(api_key)
 

@@ -77,7 +77,7 @@ def test_a_backup_of_a_server_that_was_killed_holds_what_was_acknowledged(serve,
 
     for file in server.data.glob("hourpass.db*"):
         file.unlink()
-    server.command("restore", str(tmp_path / "backup.db"))
+    server.command("restore", str(tmp_path / "backup.db"), "--keep-grants")
     server.restart()
     assert verify(server, pair["access_token"]) == 204
     assert generation(refresh(server, pair["refresh_token"]).json()["refresh_token"]) == 2

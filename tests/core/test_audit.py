@@ -15,6 +15,7 @@ NAMES = {
     audit.RefreshAhead: "refresh_ahead",
     audit.GrantsClosed: "grants_closed",
     audit.TokenRevoked: "token_revoked",
+    audit.Restored: "restored",
     audit.SigningKeyPublished: "signing_key_published",
     audit.SigningKeyWithdrawn: "signing_key_withdrawn",
 }

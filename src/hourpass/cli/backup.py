@@ -1,6 +1,7 @@
 """`hourpass backup` and `hourpass restore`: a backup is a copy into a SQLite file of its own, restoring one from it."""
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -8,10 +9,14 @@ from pathlib import Path
 import click
 
 from hourpass.cli.copy import at, carry_out, open_source
-from hourpass.cli.operator import database_options, json_option, read_settings
+from hourpass.cli.operator import actor, database_options, json_option, read_settings
 from hourpass.cli.terminal import moment, say
+from hourpass.core.audit import Restored
 from hourpass.core.errors import ConfigurationError
-from hourpass.server.opening import open_store
+from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, SECOND
+from hourpass.server.keys import end_restored_grants
+from hourpass.server.opening import open_store, wall_clock
+from hourpass.server.store import Store
 from hourpass.server.store.sqlite import SqliteStore
 
 
@@ -31,15 +36,33 @@ def backup(flags: dict[str, object], file: Path, as_json: bool) -> None:
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--keep-grants", is_flag=True, help="let clients refresh on; a token that was stolen before the backup works again"
+)
 @database_options
 @json_option
-def restore(flags: dict[str, object], file: Path, as_json: bool) -> None:
-    """Fill an empty installation from a backup FILE; its database may be of the other kind."""
+def restore(flags: dict[str, object], file: Path, keep_grants: bool, as_json: bool) -> None:
+    """Fill an empty installation from a backup FILE; its database may be of the other kind.
+
+    All grants end, and all access tokens: clients exchange their API keys again.
+    """
     settings = read_settings(flags)
+    policy = settings.policy()._replace(access_token_lifetime=MAX_ACCESS_TOKEN_LIFETIME)
+    ended: list[Restored] = []
+
+    def finish(target: Store) -> None:
+        if not keep_grants:
+            ended.append(end_restored_grants(target, wall_clock(), policy, actor()))
+
     with closing(open_source(at(settings, f"sqlite:{file}"))) as source, closing(open_store(settings)) as target:
-        transfer = carry_out(source, target, settings)
+        transfer = carry_out(source, target, settings, finish)
     transfer.show(as_json=as_json)
     say("Restored. What happened after the backup is forgotten: revoke again what was revoked since.")
+    for restored in ended:
+        say(f"All grants have ended ({restored.grants_ended:,}), with their access tokens.")
+        say("Clients exchange their API keys again.")
+        # A token of the second in which it was restored would be refused, too: no server starts within it.
+        time.sleep(max(0, restored.issued_before - wall_clock() / SECOND))
 
 
 @contextmanager

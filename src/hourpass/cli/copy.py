@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -69,8 +70,10 @@ class Transfer(NamedTuple):
             print_table(("table", "rows", "sha256"), rows)
 
 
-def carry_out(source: Store, target: Store, settings: Settings) -> Transfer:
-    """Copy all of the source, with progress on a terminal."""
+def carry_out(
+    source: Store, target: Store, settings: Settings, finish: Callable[[Store], None] = lambda target: None
+) -> Transfer:
+    """Copy all of the source, with progress on a terminal; `finish` as for `copying.copy`."""
     master = _master_key(settings)
     now = wall_clock()
     with StatusLine(sys.stderr, os.environ, wall_clock) as line:
@@ -80,6 +83,7 @@ def carry_out(source: Store, target: Store, settings: Settings) -> Transfer:
             now,
             master=master,
             progress=lambda table, done, total: line.show(f"{table}: {done:,} of {total:,}"),
+            finish=finish,
         )
     return Transfer(now, master is not None, tables)
 

@@ -65,6 +65,14 @@ class TokenRevoked(NamedTuple):
     actor: str
 
 
+class Restored(NamedTuple):
+    """The installation was filled from a backup; its grants were ended, and tokens issued before an epoch second."""
+
+    grants_ended: int
+    issued_before: int
+    actor: str
+
+
 class SigningKeyPublished(NamedTuple):
     """A signing key entered the JWK Set; the one before it retires at `signs_from`."""
 
@@ -90,6 +98,7 @@ Event = (
     | RefreshAhead
     | GrantsClosed
     | TokenRevoked
+    | Restored
     | SigningKeyPublished
     | SigningKeyWithdrawn
 )

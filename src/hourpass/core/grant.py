@@ -18,8 +18,9 @@ from hourpass.core.policy import DAY, MAX_RETRY_WINDOW, RING_SIZE, Policy
 GRANT_ID_ENTROPY = 10
 """Random bytes in a grant's id: 80 bits, for grants that are opened within the same millisecond."""
 
-RevokedWhy = Literal["replayed", "revoked", "token_revoked"]
-"""Why a grant ended by decision: a replay was seen, an operator revoked it, its refresh token was revoked."""
+RevokedWhy = Literal["replayed", "revoked", "token_revoked", "restored"]
+"""Why a grant ended by decision: a replay was seen, an operator revoked it, its refresh token was revoked, or the
+installation was restored from a backup that had it."""
 
 
 class GrantRef(NamedTuple):

@@ -45,8 +45,11 @@ def copy(
     *,
     master: MasterKey | None = None,
     progress: Progress = lambda table, rows, total: None,
+    finish: Callable[[Store], None] = lambda target: None,
 ) -> list[Copied]:
     """Copy everything as it is at one moment after `now`. The master key, if given, has to open every sealed secret.
+
+    `finish` is what is done to the proven copy in the same transaction: nobody ever sees the one without the other.
 
     Raises:
         ConfigurationError: where either schema is behind or ahead of this program, the source has nothing to copy, the
@@ -71,6 +74,7 @@ def copy(
         source.commit()
         for table, sent in zip(TABLES, copied, strict=True):
             _prove(target, table, sent)
+        finish(target)
         target.commit()
     except BaseException:
         source.rollback()

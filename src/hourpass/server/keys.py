@@ -19,7 +19,7 @@ from hourpass.core.api_key import (
 from hourpass.core.claims import Claims
 from hourpass.core.errors import InvalidRequest, InvalidScope, NotFound
 from hourpass.core.grant import Grant, GrantRef, revoke
-from hourpass.core.policy import LEEWAY, MAX_RETRY_WINDOW, Policy
+from hourpass.core.policy import LEEWAY, MAX_RETRY_WINDOW, SECOND, Policy
 from hourpass.core.revocation import Revocation, token_until
 from hourpass.server.store import Store
 
@@ -166,6 +166,24 @@ def revoke_grant(
     grant_id = grant.grant_id.hex()
     store.append_audit(now, [audit.GrantRevoked(grant_id, grant.key_id, str(grant.revoked_why), actor)])
     return store.add_revocation("grant", grant_id, now + policy.revocation_lifetime)
+
+
+def end_restored_grants(store: Store, now: int, policy: Policy, actor: str) -> audit.Restored:
+    """End every grant of a restored backup, and every access token that was issued until now.
+
+    A backup has forgotten which refresh tokens were used since. Whoever copied one before the backup would be current
+    again, and the theft would never show.
+    """
+    ended, after = 0, GrantRef("", b"")
+    while page := store.grants_page(after, PAGE):
+        if live := [revoke(grant, now, "restored") for grant in page if grant.revoked_at is None]:
+            ended += len(store.revoke_grants(live))
+        after = page[-1].ref
+    # The first whole second after now: `iat` is in whole seconds, and one of this second may be of before.
+    restored = audit.Restored(ended, now // SECOND + 1, actor)
+    store.add_revocation("issued_before", str(restored.issued_before), now + policy.revocation_lifetime)
+    store.append_audit(now, [restored])
+    return restored
 
 
 def revoke_token(store: Store, claims: Claims, now: int, *, actor: str) -> Revocation:
