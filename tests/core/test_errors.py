@@ -1,5 +1,7 @@
 """The error tree: stable codes, the members that say what to do next, and details that stay inside."""
 
+import errno
+
 import pytest
 
 from hourpass.core import errors
@@ -94,3 +96,23 @@ def test_trouble_of_ours_is_never_a_refusal():
     """A client must not throw its token away because a database blinked."""
     assert not issubclass(errors.StorageUnavailable, errors.Refused)
     assert not issubclass(errors.ConfigurationError, errors.Refused)
+
+
+@pytest.mark.parametrize(
+    ("error", "detail"),
+    [
+        (OSError(errno.EMFILE, "Too many open files", "/a/path"), "Too many open files"),
+        (ConnectionResetError(), "ConnectionResetError"),
+        (MemoryError(), "out of memory"),
+        (RuntimeError("can't start new thread"), "can't start new thread"),
+    ],
+)
+def test_what_the_machine_is_short_of_is_trouble_of_the_storage(error, detail):
+    trouble = errors.as_trouble(error)
+
+    assert (type(trouble), trouble.detail, trouble.retry_after) == (errors.StorageUnavailable, detail, 1)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), KeyError("a bug"), errors.InvalidGrant("expired")])
+def test_all_else_stays_what_it_is(error):
+    assert errors.as_trouble(error) is error

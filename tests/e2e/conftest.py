@@ -1,6 +1,8 @@
 """What a client does to a real server process, and what a test may know of a token that a client may not."""
 
 import json
+import resource
+from pathlib import Path
 
 import httpx2
 
@@ -40,3 +42,12 @@ def verify(server, access_token: str) -> int:
 
 def live(server) -> int:
     return httpx2.get(f"{server.url}/health/live", **PLAIN).status_code
+
+
+def allow_descriptors(server, more: int | None) -> None:
+    """So many beside those that are open; None for the usual number."""
+    pid = server.process.pid
+    _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    opened = [int(entry.name) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+    soft = hard if more is None else max(opened) + 1 + more
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))

@@ -7,7 +7,7 @@ import time
 import apsw
 import httpx2
 import pytest
-from tests.e2e.conftest import exchange, generation, new_pair, refresh, verify
+from tests.e2e.conftest import PLAIN, allow_descriptors, exchange, generation, new_pair, refresh, verify
 
 LOCKED_FOR = 4.0
 """Seconds; the server waits for half of that before it tells a caller to come back."""
@@ -81,3 +81,27 @@ def test_a_server_that_is_killed_on_a_full_disk_comes_back_with_all_that_was_ack
 
     assert verify(server, newer["access_token"]) == 204
     assert generation(refresh(server, newer["refresh_token"]).json()["refresh_token"]) == 2
+
+
+def test_a_server_without_a_free_descriptor_never_fails_its_clients_and_heals(serve):
+    server = serve()
+    api_key = server.create_key()["api_key"]
+    with httpx2.Client(base_url=server.url, **PLAIN) as client:
+        pair = client.post("/auth/api-key", json={"apiKey": api_key}).raise_for_status().json()
+        allow_descriptors(server, 0)
+
+        answers = [
+            client.post("/auth/api-key", json={"apiKey": api_key}),
+            client.post("/auth/refresh", json={"refreshToken": pair["refresh_token"]}),
+            client.post("/oauth/revoke", data={"token": pair["access_token"]}),
+            client.get("/auth/revocations"),
+            client.get("/health/live"),
+        ]
+        allow_descriptors(server, None)
+        refreshed = client.post("/auth/refresh", json={"refreshToken": pair["refresh_token"]})
+
+    assert {answer.status_code for answer in answers} <= {200, 503}
+    assert all("retry-after" in answer.headers for answer in answers if answer.status_code == 503)
+    assert refreshed.status_code == 200
+    assert exchange(server, api_key).status_code == 200
+    assert "Traceback" not in server.log.read_text()

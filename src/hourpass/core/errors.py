@@ -192,3 +192,16 @@ class LockTimeout(Unavailable):
 
 class ConfigurationError(HourpassError):
     """The operator has to change something; the detail is written for the operator."""
+
+
+def as_trouble(error: Exception) -> Exception:
+    """What an error is to a caller: StorageUnavailable if the machine is short of something, else the error itself.
+
+    Descriptors, memory and threads run out, and come back without anybody's doing.
+    """
+    no_thread = isinstance(error, RuntimeError) and "can't start new thread" in str(error)
+    if isinstance(error, OSError):
+        return StorageUnavailable(error.strerror or type(error).__name__)
+    if no_thread or isinstance(error, MemoryError):
+        return StorageUnavailable(str(error) or "out of memory")
+    return error

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 from hourpass import wire
-from hourpass.core.errors import HourpassError, Unavailable
+from hourpass.core.errors import HourpassError, Unavailable, as_trouble
 from hourpass.server import forward_auth, oauth, tokens
 from hourpass.server.asgi import Gone, Headers, LengthRequired, Receive, Reply, Request, Scope, Send, may_hold_trailers
 from hourpass.server.config import Settings
@@ -137,8 +137,7 @@ class App:
         except Gone:
             return None
         except Exception as error:  # noqa: BLE001 - the outermost net: whatever it is, it never leaks
-            self._report(self, path, error)
-            reply = problem(error) if route is None else route.tell(error, self._realm)
+            reply = self._failed(path, error, problem if route is None else route.tell)
         if self._origins and route is not None and route.cors:
             return reply._replace(headers=[*reply.headers, *self._cors(request)])
         return reply
@@ -151,8 +150,7 @@ class App:
         try:
             return forward_auth.verify_at_once(self._issuer, request, self._realm)
         except Exception as error:  # noqa: BLE001 - as in `answer`
-            self._report(self, VERIFY, error)
-            return problem(error)
+            return self._failed(VERIFY, error, problem)
 
     async def authorize(self, scope: Scope, wanted: str) -> Reply:
         """What forward auth answers about a request: 204 with the identity headers, or the refusal to send.
@@ -165,8 +163,12 @@ class App:
         try:
             return await forward_auth.verify(self._issuer or await self.start(), request, self._realm)
         except Exception as error:  # noqa: BLE001 - as in `answer`
-            self._report(self, scope["path"], error)
-            return problem(error)
+            return self._failed(scope["path"], error, problem)
+
+    def _failed(self, path: str, error: Exception, tell: Callable[[Exception, str], Reply]) -> Reply:
+        error = as_trouble(error)
+        self._report(self, path, error)
+        return tell(error, self._realm)
 
     async def readiness(self, now: int) -> dict[str, str]:
         """Each named check with `ok` or what is wrong."""

@@ -273,7 +273,7 @@ class Ledger:
                 self._apply(lane, batch, began)
             else:
                 lane.hand(lambda: self._begin_waiting(lane, batch, began))
-        except StorageUnavailable as error:
+        except Exception as error:
             self._fail(lane, batch, error)
 
     def _begin_waiting(self, lane: Lane, batch: list[_Entry], began: int) -> Callable[[], None]:

@@ -22,7 +22,7 @@ import uvloop
 from filelock import FileLock, Timeout
 
 from hourpass import __version__
-from hourpass.core.errors import ConfigurationError, HourpassError, Refused, Unavailable
+from hourpass.core.errors import ConfigurationError, HourpassError, Refused, Unavailable, as_trouble
 from hourpass.core.grant import GrantRef
 from hourpass.core.policy import SECOND
 from hourpass.server.app import App
@@ -167,13 +167,18 @@ class _Running:
             await asyncio.sleep(every * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, not a secret
             try:
                 await work()
-            except Unavailable as error:
-                self._limited.trouble(UNAVAILABLE, work=name, detail=error.detail)
-            except HourpassError as error:
-                self._limited.trouble("background work failed", name, detail=error.detail)
             except Exception as error:  # noqa: BLE001 - background work is done again, whatever failed
-                self._limited.trouble("background work failed", level=logging.ERROR, error=error, work=name)
+                self._report_work(name, as_trouble(error))
             self._limited.look()
+
+    def _report_work(self, name: str, error: Exception) -> None:
+        match error:
+            case Unavailable():
+                self._limited.trouble(UNAVAILABLE, work=name, detail=error.detail)
+            case HourpassError():
+                self._limited.trouble("background work failed", name, detail=error.detail)
+            case _:
+                self._limited.trouble("background work failed", level=logging.ERROR, error=error, work=name)
 
     def report(self, app: App, path: str, error: Exception) -> None:
         """Log what is ours to mend. Refusals are the callers' business and only counted."""

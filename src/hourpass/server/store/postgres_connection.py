@@ -4,7 +4,6 @@ It knows no table but the row that administrators hold. The URL may hold a passw
 """
 
 import contextlib
-import os
 import re
 import socket
 from collections.abc import Iterable, Iterator, Sequence
@@ -122,21 +121,27 @@ class PostgresConnection:
         try:
             if self._db.info.transaction_status != TransactionStatus.IDLE:
                 self._db.execute("rollback")
-        except psycopg.Error:
+        except (psycopg.Error, OSError):
             self._db.close()
 
     def interrupt(self) -> None:
         """Cut the line: a statement that waits for a frozen server, in another thread, fails at once."""
-        with contextlib.suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(self._db.fileno())) as line:
-            line.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(psycopg.Error, OSError):
+            line = socket.socket(fileno=self._db.fileno())  # no descriptor of its own: there may be none
+            try:
+                line.shutdown(socket.SHUT_RDWR)
+            finally:
+                line.detach()
 
     def close(self) -> None:
         """Let go of the connection."""
         self._db.close()
 
     def _connect(self) -> None:
+        db = None
         try:
-            self._db = psycopg.connect(**self._parameters, autocommit=True, prepare_threshold=1)
+            db = psycopg.connect(**self._parameters, autocommit=True, prepare_threshold=1)
+            self._db = db
             self._begins_with = ""
             if self._is_pooled():
                 # The next transaction may run on another connection to the server, so nothing outlives one.
@@ -144,7 +149,9 @@ class PostgresConnection:
                 self._begins_with = "; " + self._settings(local=True)
             else:
                 self._db.execute(self._settings(local=False))
-        except psycopg.Error as error:
+        except (psycopg.Error, OSError) as error:
+            if db is not None:
+                db.close()  # it has none of our settings: the next transaction must not begin on it
             raise Unreachable(_words(error)) from None  # a traceback would show the parameters
 
     def _is_pooled(self) -> bool:
@@ -166,7 +173,7 @@ class PostgresConnection:
             if not self._db.closed:
                 try:
                     self._db.execute(begin + self._begins_with)
-                except psycopg.OperationalError:
+                except (psycopg.OperationalError, OSError):
                     # The server was restarted, or the line was cut while nobody used it.
                     self._db.close()
                 else:
@@ -205,11 +212,13 @@ def _storage_errors() -> Iterator[None]:
         raise TransactionConflict(_words(error)) from error
     except psycopg.IntegrityError:
         raise
-    except psycopg.Error as error:
+    except (psycopg.Error, OSError) as error:
         raise StorageUnavailable(_words(error)) from error
 
 
-def _words(error: psycopg.Error) -> str:
-    """What the server says, without the detail, which may quote a row."""
+def _words(error: psycopg.Error | OSError) -> str:
+    """What the server says, without the detail, which may quote a row; or what the system is short of."""
+    if isinstance(error, OSError):
+        return f"PostgreSQL: connection: {error.strerror or type(error).__name__}"
     said = error.diag.message_primary or str(error).strip().partition("\n")[0]
     return f"PostgreSQL: {error.sqlstate or 'connection'}: {said}"
