@@ -1,7 +1,9 @@
 """Which way to the issuer is taken: proxies, plain http, and what counts as this machine."""
 
 import socket
+import ssl
 import threading
+from itertools import pairwise
 
 import httpx2
 import pytest
@@ -9,7 +11,7 @@ from tests.verifier.conftest import AUDIENCE
 
 from hourpass.core.errors import ConfigurationError
 from hourpass.verifier import Verifier
-from hourpass.verifier.connection import is_loopback, open_client, require_safe
+from hourpass.verifier.connection import Address, is_loopback, open_client, reason, require_safe
 
 
 @pytest.mark.parametrize(
@@ -44,6 +46,56 @@ def test_other_machines_are_not_this_one(host):
 def test_what_is_neither_https_nor_on_loopback_is_refused(url):
     with pytest.raises(ConfigurationError):
         require_safe(url)
+
+
+def test_with_allow_http_another_machine_may_be_reached_in_plain():
+    assert require_safe("http://auth.mesh", allow_http=True) == "http://auth.mesh"
+
+
+def test_an_url_that_holds_a_password_is_refused_and_not_repeated():
+    with pytest.raises(ConfigurationError) as refusal:
+        require_safe("https://user:secret@auth.test")
+
+    assert "secret" not in str(refusal.value)
+
+
+def caused(*errors: BaseException) -> BaseException:
+    for outer, inner in pairwise(errors):
+        outer.__cause__ = inner
+    return errors[0]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            caused(httpx2.ConnectError("x"), OSError("all failed"), ConnectionRefusedError(111, "x")),
+            "Connection refused",
+        ),
+        (caused(httpx2.ConnectError("x"), ExceptionGroup("x", [OSError(113, "x")])), "No route to host"),
+        (
+            caused(httpx2.ConnectError("x"), socket.gaierror(-2, "Name or service not known")),
+            "Name or service not known",
+        ),
+        (caused(httpx2.ConnectError("x"), ssl.SSLError(1, "wrong version number")), "wrong version number"),
+        (TimeoutError(), "no answer in time"),
+        (OSError(24, "x"), "Too many open files"),
+        (FileNotFoundError(2, "x", "/ca.pem"), "No such file or directory: /ca.pem"),
+        (ImportError("the 'socksio' package is not installed"), "the 'socksio' package is not installed"),
+        (httpx2.RemoteProtocolError("secret"), "RemoteProtocolError"),
+        (ValueError("http://user:secret@proxy"), "ValueError"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_reason_is_what_the_system_said_first_and_nothing_of_an_url(error, said):
+    assert reason(error) == said
+
+
+def test_a_certificate_that_is_not_trusted_is_named():
+    error = ssl.SSLCertVerificationError(1, "x")
+    error.verify_message = "unable to get local issuer certificate"
+
+    assert reason(error) == "the certificate is not trusted: unable to get local issuer certificate"
 
 
 class Proxy:
@@ -91,6 +143,14 @@ def test_what_is_not_encrypted_goes_through_no_proxy(monkeypatch, shared_issuer,
 
 
 @pytest.mark.anyio
+async def test_a_proxy_that_is_named_outright_is_gone_by(monkeypatch, proxy):
+    async with open_client(Address("http://auth.mesh", proxy=proxy.url)) as http:
+        answer = await http.get("http://auth.mesh/", timeout=2)
+
+    assert (answer.json(), proxy.asked) == ({"keys": []}, 1)
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize(
     ("url", "asked"),
     [
@@ -108,7 +168,7 @@ async def test_a_proxy_is_for_https_to_another_machine(monkeypatch, proxy, url, 
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
 
-    async with open_client(url, None) as http:
+    async with open_client(Address(url)) as http:
         # Nobody answers there with TLS; whether the proxy was asked is what shows.
         with pytest.raises(httpx2.TransportError):
             await http.get(f"{url}:1/", timeout=2)

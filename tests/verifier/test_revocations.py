@@ -16,7 +16,7 @@ from hourpass.verifier.revocations import (
     RevocationList,
     Staleness,
 )
-from hourpass.verifier.upkeep import NEVER, Answer
+from hourpass.verifier.upkeep import AT_ONCE, NEVER, Answer
 
 ISSUER = "https://auth.test"
 PAIR = SigningKeyPair.generate("k1", "ES256")
@@ -162,7 +162,7 @@ def test_what_is_not_believed_changes_nothing_and_is_no_sign_of_life(known, forg
 
     assert (len(known.revocations), known.state(NOW), known.failures) == (0, "fail-closed", 1)
     assert known.problem
-    assert known.due_at == NOW + SECOND // 2
+    assert known.due_at == NOW + AT_ONCE
 
 
 def test_an_unknown_key_of_the_feed_has_the_key_set_fetched(known):
@@ -252,17 +252,39 @@ def test_a_feed_that_was_never_heard_is_stale_from_the_start(staleness, state):
     assert known.state(NOW + 300_000) == "fail-closed"
 
 
-def test_failures_are_retried_from_half_a_second_to_five_apart(known):
+def test_failures_are_retried_at_once_and_then_up_to_a_second_apart(known):
     now, pauses = NOW, []
     for _ in range(6):
         poll(known, FORGED["no answer"], at=now)
         pauses.append(known.due_at - now)
         now = known.due_at
 
-    assert pauses == [500, 1_000, 2_000, 4_000, 5_000, 5_000]
+    assert pauses == [50, 250, 500, 1_000, 1_000, 1_000]
 
 
 def test_the_first_entry_encodes_with_the_contract_s_words():
     """contract.md: numbered entries `{n, kind, value, until}`; encoded segments are what travels."""
     assert msgspec.json.encode(GRANT) == b'{"n":1,"kind":"grant","value":"grant","until":%d}' % LATER
     assert signed(page()).body.startswith(encode_segment(b'{"typ":"revocations+jwt","alg":"ES256","kid":"k1"}') + b".")
+
+
+@pytest.mark.parametrize("budget", [2, 10, 60, 300])
+def test_after_a_failure_the_next_poll_waits_for_no_news_whatever_the_budget(budget):
+    known = make(fail_closed(budget=budget))
+    poll(known, signed(page()))
+    assert known.begin(NOW).patience == min(30, budget // 2) * SECOND
+
+    poll(known, FORGED["no answer"])
+
+    assert (known.begin(NOW).patience, known.begin(NOW).url) == (0, known.begin(NOW).again)
+
+
+def test_in_a_hurry_a_poll_waits_for_no_news(known):
+    poll(known, signed(page()))
+    late = NOW + 10 * SECOND
+
+    known.hurry(late - 1)
+    assert known.begin(late).patience > 0
+
+    known.hurry(late)
+    assert (known.due_at <= late, known.begin(late).patience) == (True, 0)

@@ -22,7 +22,8 @@ from hourpass.verifier.guard import Guard, Identity, Refusal, admit
 from hourpass.verifier.remote import Verifier
 
 _GUARD = ("realm", "public", "scope", "scopes", "preflights")
-_VERIFIER = ("issuer", "audience", "environment", "staleness", "url", "max_lifetime", "tls")
+_CONNECTION = ("url", "tls", "allow_http", "proxy", "timeout")
+_VERIFIER = ("issuer", "audience", "environment", "staleness", "max_lifetime", *_CONNECTION)
 
 
 class Configured(NamedTuple):

@@ -13,7 +13,8 @@ import msgspec
 
 from hourpass.core.policy import DAY, HOUR, MINUTE, SECOND
 from hourpass.jose import Jwk, VerificationKey, decode_segment, refuse_duplicate_members, verification_key
-from hourpass.verifier.upkeep import Answer, Request, backoff
+from hourpass.verifier.connection import Answer, Request
+from hourpass.verifier.upkeep import backoff, while_callers_wait
 
 State = Literal["empty", "fresh", "stale", "refused"]
 
@@ -54,8 +55,11 @@ class JwkSet:
     `ask` may be called from any thread.
     """
 
-    def __init__(self, url: str, random: Callable[[], float], *, max_stale: int = MAX_STALE) -> None:
+    def __init__(
+        self, url: str, random: Callable[[], float], *, max_stale: int = MAX_STALE, timeout: int = FETCH_TIMEOUT
+    ) -> None:
         self._url = url
+        self._timeout = timeout
         self._random = random
         self._lock = Lock()
         self._max_stale = max_stale
@@ -108,6 +112,11 @@ class JwkSet:
                 self._wanted.add(header)
             return max(0, self._since + LONGEST_WAIT - now)
 
+    def hurry(self, now: int) -> None:
+        """Tokens cannot be judged without the set: fetch it now."""
+        if now >= self.good_until:
+            self.due_at = min(self.due_at, now)
+
     def begin(self, now: int) -> Request:
         """An attempt begins."""
         if self._since is None:
@@ -115,7 +124,7 @@ class JwkSet:
         headers = {"accept": "application/json, application/jwk-set+json"}
         if self._etag:
             headers["if-none-match"] = self._etag
-        return Request(self._url, headers, FETCH_TIMEOUT, MAX_BYTES)
+        return Request(self._url, headers, self._timeout, MAX_BYTES, again=self._url if now >= self.good_until else "")
 
     def finish(self, answer: Answer, now: int, wall: int) -> None:
         """An attempt ended. A bad answer never replaces a good set."""
@@ -138,7 +147,10 @@ class JwkSet:
         self._wanted.clear()
         self.failures += 1
         self.problem = problem
-        delay = backoff(self.failures, FIRST_BACKOFF, LONGEST_BACKOFF, self._random)
+        if now < self.good_until:
+            delay = backoff(self.failures, FIRST_BACKOFF, LONGEST_BACKOFF, self._random)
+        else:
+            delay = while_callers_wait(self.failures, self._random)
         self.due_at = max(self._refresh_at, now + delay)
 
     def _renewed(self, keys: Mapping[bytes, VerificationKey], age: int, now: int) -> None:

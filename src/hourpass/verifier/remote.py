@@ -23,10 +23,11 @@ from hourpass.core.claims import Claims, Expected
 from hourpass.core.errors import ConfigurationError, InvalidToken, Unavailable
 from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, SECOND
 from hourpass.verifier import jwks, revocations
-from hourpass.verifier.connection import require_safe
+from hourpass.verifier.connection import Address, require_safe
 from hourpass.verifier.jwks import JwkSet, is_plausible
 from hourpass.verifier.revocations import RevocationList, Staleness, fail_closed
 from hourpass.verifier.token_verifier import TokenVerifier
+from hourpass.verifier.trouble import Trouble
 from hourpass.verifier.upkeep import Background, Keeper, Timer, steady_clock
 
 FIRST_WAIT = 2 * SECOND
@@ -71,11 +72,14 @@ class Verifier:
         staleness: what becomes of tokens while the revocation feed is out of reach: `fail_closed` or `fail_open`.
         url: where the issuer is reached, if not at its own URL.
         max_lifetime: the longest `exp - iat` of a token, in seconds.
-        tls: for an issuer with a certificate of a private authority.
+        tls: for an issuer with a certificate of a private authority, or one that asks for the API's.
+        allow_http: whether plain http to another machine is good: in a service mesh that encrypts on its own.
+        proxy: the URL of a proxy to reach the issuer through, in place of the environment's.
+        timeout: seconds for an answer of the issuer, beyond those that it was asked to wait.
         clock, timer: epoch milliseconds, and milliseconds that never step back.
 
     Raises:
-        ConfigurationError: if a URL is neither https nor on loopback, a lifetime is out of range, or the environment is
+        ConfigurationError: if a URL is neither https nor on loopback, a number is out of range, or the environment is
             neither of the two.
     """
 
@@ -89,19 +93,24 @@ class Verifier:
         url: str | None = None,
         max_lifetime: int = 3_600,
         tls: ssl.SSLContext | None = None,
+        allow_http: bool = False,
+        proxy: str | None = None,
+        timeout: float = 5,
         clock: Timer = wall_clock,
         timer: Timer = steady_clock,
     ) -> None:
         issuer = issuer.rstrip("/")
-        self._url = require_safe((url or issuer).rstrip("/"))
+        self._address = Address(require_safe((url or issuer).rstrip("/"), allow_http=allow_http), tls, proxy)
+        self._timeout = round(timeout * SECOND)
         if not 0 < max_lifetime * SECOND <= MAX_ACCESS_TOKEN_LIFETIME or not audience:
-            raise ConfigurationError("a verifier wants an audience, and tokens of a day at most")
+            raise ConfigurationError("a verifier needs an audience, and tokens of a day at most")
         if environment not in get_args(Environment):
             raise ConfigurationError("a verifier is for the environment production or sandbox")
+        if not 0.1 <= timeout <= 60:
+            raise ConfigurationError("a timeout is from 0.1 to 60 seconds")
         self.environment = environment
         self._expected = Expected(issuer, audience, max_lifetime * SECOND, environment)
         self._staleness = staleness or fail_closed()
-        self._tls = tls
         self._clock = clock
         self._timer = timer
         self._task: Task[None] | None = None
@@ -111,25 +120,29 @@ class Verifier:
     def _build(self) -> None:
         # Nothing that the background touches refers to the verifier itself, so that one which is dropped is collected.
         self._good_until = _Instant()
-        self._keys = keys = JwkSet(f"{self._url}/.well-known/jwks.json", random.random)
+        url = self._address.url
+        self._keys = keys = JwkSet(f"{url}/.well-known/jwks.json", random.random, timeout=self._timeout)
         self._revoked = revoked = RevocationList(
-            f"{self._url}/auth/revocations", self._expected.issuer, keys, random.random, self._staleness
+            f"{url}/auth/revocations", self._expected.issuer, keys, random.random, self._staleness, self._timeout
         )
         self._tokens = tokens = TokenVerifier(self._expected, {}, revoked.revocations)
-        good_until = self._good_until
+        good_until, timer = self._good_until, self._timer
+        trouble = Trouble(self._expected.issuer, {"keys": keys, "revocations": revoked})
 
         def keys_came() -> None:
+            trouble.look(timer())
             tokens.keys = keys.keys
             good_until.at = min(keys.good_until, revoked.good_until)
             self_feed.wake()
 
         def revocations_came() -> None:
+            trouble.look(timer())
             good_until.at = min(keys.good_until, revoked.good_until)
             self_keys.wake()  # a new key may have signed the feed first
 
         self._keys_keeper = self_keys = Keeper(keys, keys_came)
         self._feed_keeper = self_feed = Keeper(revoked, revocations_came)
-        self._background = Background([self_keys, self_feed], self._timer, self._clock, self._url, self._tls)
+        self._background = Background([self_keys, self_feed], self._timer, self._clock, self._address)
         self._finalizer = finalize(self, self._background.stop)
 
     def verify(self, token: str | bytes) -> Claims:
@@ -187,8 +200,11 @@ class Verifier:
 
     def start(self) -> None:
         """Begin to fetch, rather than with the first token."""
+        self._start()
+
+    def _start(self) -> bool:
         self._revoked.start(self._timer())
-        self._background.start()
+        return self._background.start()
 
     def close(self) -> None:
         """End the background thread. A later token would start it again."""
@@ -237,9 +253,9 @@ class Verifier:
         """What to wait for, and for how many seconds, until enough is known.
 
         Raises:
-            Unavailable: where that takes too long, or has failed: then nobody waits who comes later.
+            Unavailable: if that takes too long, or has just failed: then nobody waits who comes later.
         """
-        self.start()
+        runs = self._start()
         keys, revoked = self._keys, self._revoked
         deadline = self._timer() + FIRST_WAIT
         while True:
@@ -248,12 +264,13 @@ class Verifier:
             self._good_until.at = min(keys.good_until, revoked.good_until)
             if now < self._good_until.at:
                 return
-            what, problem, attempt = "revocations", revoked.problem, attempts[1]
+            what, keeper, problem, attempt = "revocations", self._feed_keeper, revoked.problem, attempts[1]
             if now >= keys.good_until:
-                what, problem, attempt = "keys", keys.problem, attempts[0]
-            if problem or now >= deadline:
+                what, keeper, problem, attempt = "keys", self._keys_keeper, keys.problem, attempts[0]
+            wait = min(deadline - now, keeper.hope(now, FIRST_WAIT)) if runs else 0
+            if wait <= 0:
                 raise Unavailable(f"{what} are out of reach: {problem or 'no answer yet'}")
-            yield attempt, (deadline - now) / SECOND
+            yield attempt, wait / SECOND
 
     def _lacks_key(self, token: bytes, refusal: InvalidToken) -> bool:
         """Whether the token could be good, were its key known. Anything else is final, and nobody waits for it."""

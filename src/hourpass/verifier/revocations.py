@@ -12,8 +12,9 @@ import msgspec
 from hourpass.core.policy import MINUTE, SECOND
 from hourpass.core.revocation import Kind, Revocation, Revocations
 from hourpass.jose import UnknownKey, open_feed
+from hourpass.verifier.connection import Answer, Request
 from hourpass.verifier.jwks import JwkSet
-from hourpass.verifier.upkeep import NEVER, Answer, Request, backoff
+from hourpass.verifier.upkeep import NEVER, while_callers_wait
 
 MEDIA_TYPE = "application/revocations+jwt"
 
@@ -32,9 +33,6 @@ COALESCE = 50
 
 SHORTEST_TURN = SECOND // 2
 """Between polls that brought nothing, where the issuer is too busy to let us wait."""
-
-FIRST_BACKOFF, LONGEST_BACKOFF = SECOND // 2, 5 * SECOND
-"""Shorter than the JWK Set's: here every second counts against the staleness budget."""
 
 State = Literal["fresh", "fail-open", "fail-closed"]
 
@@ -91,8 +89,17 @@ _decode = msgspec.json.Decoder(Page).decode
 class RevocationList:
     """What the feed has told so far. `revocations` is always the same object, and only grows until entries expire."""
 
-    def __init__(self, url: str, issuer: str, jwks: JwkSet, random: Callable[[], float], staleness: Staleness) -> None:
+    def __init__(
+        self,
+        url: str,
+        issuer: str,
+        jwks: JwkSet,
+        random: Callable[[], float],
+        staleness: Staleness,
+        timeout: int = ANSWER_TIMEOUT,
+    ) -> None:
         self._url = url
+        self._timeout = timeout
         self._issuer = issuer
         self._jwks = jwks
         self._random = random
@@ -106,6 +113,7 @@ class RevocationList:
         self._epoch = 0
         self._cursor = 0
         self._snapshot_due = True
+        self._hurried = False
         self._iat = 0
         self.revocations = Revocations()
         self.failures = 0
@@ -138,12 +146,23 @@ class RevocationList:
         if self._since is None:
             self._since = now
 
+    def hurry(self, now: int) -> None:
+        """Tokens are refused for want of news: poll now, and wait for none."""
+        if now >= self.good_until:
+            self._hurried = True
+            self._next_at = min(self._next_at, now)
+
     def begin(self, now: int) -> Request:
-        """A poll begins. The first one asks for the snapshot, and so does the one after a gap; neither waits."""
+        """A poll begins. It waits for news unless a snapshot is due or any answer is: after a failure, or in a hurry.
+
+        An empty answer at once is worth as much as one that waited: it says that nothing was missed.
+        """
         self._began_at = now
-        wait = 0 if self._snapshot_due else self._wait
-        url = f"{self._url}?after={self._cursor}&epoch={self._epoch}&wait={wait // SECOND}"
-        return Request(url, {"accept": MEDIA_TYPE}, wait + ANSWER_TIMEOUT, MAX_BYTES)
+        at_once = self._snapshot_due or self._hurried or self.failures
+        wait = 0 if at_once else self._wait
+        url = f"{self._url}?after={self._cursor}&epoch={self._epoch}&wait="
+        timeout = wait + self._timeout
+        return Request(f"{url}{wait // SECOND}", {"accept": MEDIA_TYPE}, timeout, MAX_BYTES, wait, f"{url}0")
 
     def finish(self, answer: Answer, now: int, wall: int) -> None:
         """A poll ended. What is not believed changes nothing but the time of the next one."""
@@ -152,9 +171,9 @@ class RevocationList:
         except ValueError as error:
             self.failures += 1
             self.problem = str(error)
-            self._next_at = now + backoff(self.failures, FIRST_BACKOFF, LONGEST_BACKOFF, self._random)
+            self._next_at = now + while_callers_wait(self.failures, self._random)
             return
-        self.failures, self.problem = 0, ""
+        self.failures, self.problem, self._hurried = 0, "", False
         if page.epoch > self._epoch:
             self._epoch, self._cursor, self._iat = page.epoch, 0, 0
         if page.after > self._cursor:

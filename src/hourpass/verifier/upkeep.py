@@ -7,17 +7,15 @@ the same coroutine runs in a loop that the caller owns.
 
 import asyncio
 import contextlib
-import ssl
+import os
 import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import Protocol
 
-from hourpass.verifier.connection import open_client
-
-if TYPE_CHECKING:
-    import httpx2
+from hourpass.core.policy import SECOND
+from hourpass.verifier.connection import Address, Answer, Connection, Request, reason
 
 Timer = Callable[[], int]
 """Milliseconds of a clock that never steps back and goes on while the machine sleeps."""
@@ -28,37 +26,33 @@ NEVER = 2**62
 _BOOT = getattr(time, "CLOCK_BOOTTIME", None)
 """Goes on while the machine sleeps, where the platform has it."""
 
-LONGEST_SLEEP = 30.0
-"""Seconds. Waiting does not count a machine's sleep, so the timer is looked at this often."""
+LONGEST_SLEEP = SECOND
+"""The event loop's clock may stand still while the timer goes on, so the timer is looked at this often."""
+
+AT_ONCE = 50
+"""Milliseconds before an attempt that failed is tried again for the first time: most often it was the connection."""
+
+BEGIN_AGAIN = SECOND // 2
+"""Before another try to open an event loop."""
 
 STOP_TIMEOUT = 5.0
 """Seconds; cancelling a request takes none."""
 
 
-class Request(NamedTuple):
-    """What to ask. `timeout` is for the whole exchange, in milliseconds; `limit` is the longest body, in bytes."""
-
-    url: str
-    headers: Mapping[str, str]
-    timeout: int
-    limit: int
-
-
-class Answer(NamedTuple):
-    """What came back. Status 0: nothing did that counts, and `detail` says why. Header names are lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    detail: str = ""
-
-
 class Upkeep(Protocol):
     """The state machine of one document. Instants are the timer's milliseconds, `wall` is epoch milliseconds."""
+
+    failures: int
+    """Attempts in a row that failed."""
+    problem: str
+    """Why the last one did, empty if it did not."""
 
     @property
     def due_at(self) -> int:
         """When to fetch next."""
+
+    def hurry(self, now: int) -> None:
+        """Somebody waits: fetch now, and have the server wait for nothing."""
 
     def begin(self, now: int) -> Request:
         """An attempt begins."""
@@ -74,6 +68,8 @@ class Keeper:
         self._upkeep = upkeep
         self._after = after
         self._bell: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
+        self._hurry = asyncio.Event()
+        self._hurried_at: int | None = None
         self.attempt: Future[None] = Future()
 
     def wake(self) -> None:
@@ -83,60 +79,100 @@ class Keeper:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nothing runs that could be woken
                 loop.call_soon_threadsafe(event.set)
 
-    async def run(self, http: "httpx2.AsyncClient", timer: Timer, wall: Timer) -> None:
+    def hope(self, now: int, longest: int) -> int:
+        """How many milliseconds the end of this attempt is worth waiting for; 0 if the last one has just failed.
+
+        All who wait share one attempt, and `longest` is counted from when the first of them came. From any thread.
+        """
+        hurried_at = self._hurried_at
+        if hurried_at is None:
+            if self._upkeep.failures and self._upkeep.due_at > now + AT_ONCE:
+                return 0
+            hurried_at = self._hurried_at = now
+            if self._bell is not None:
+                with contextlib.suppress(RuntimeError):
+                    self._bell[0].call_soon_threadsafe(self._make_haste, now)
+        return max(0, hurried_at + longest - now)
+
+    def _make_haste(self, now: int) -> None:
+        self._hurry.set()
+        self._upkeep.hurry(now)
+        self.wake()
+
+    async def run(self, connection: Connection, timer: Timer, wall: Timer) -> None:
         """Fetch whenever it is due, until cancelled."""
-        event = asyncio.Event()
+        event, self._hurry = asyncio.Event(), asyncio.Event()
         self._bell = asyncio.get_running_loop(), event
         while True:
             delay = self._upkeep.due_at - timer()
             if delay > 0:
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(min(delay / 1000, LONGEST_SLEEP)):
+                    async with asyncio.timeout(min(delay, LONGEST_SLEEP) / SECOND):
                         await event.wait()
                 event.clear()
                 continue
-            answer = await _fetch(http, self._upkeep.begin(timer()))
-            self._upkeep.finish(answer, timer(), wall())
-            self._after()
-            ended, self.attempt = self.attempt, Future()
-            ended.set_result(None)
+            self._hurry.clear()
+            answer = await self._ask(connection, self._upkeep.begin(timer()), timer)
+            self.end(answer, timer(), wall())
+
+    async def _ask(self, connection: Connection, request: Request, timer: Timer) -> Answer:
+        """The answer. If this process or its machine stood still meanwhile, it is not waited for patiently any more."""
+        asking = asyncio.ensure_future(connection.ask(request, self._hurry))
+        try:
+            while not asking.done():
+                before = timer()
+                await asyncio.wait((asking,), timeout=LONGEST_SLEEP / SECOND)
+                if timer() - before > 2 * LONGEST_SLEEP:
+                    self._hurry.set()
+            return asking.result()
+        finally:
+            asking.cancel()
+
+    def end(self, answer: Answer, now: int, wall: int) -> None:
+        """An attempt ended with this answer, or could not begin."""
+        self._upkeep.finish(answer, now, wall)
+        self._after()
+        self._hurried_at = None
+        ended, self.attempt = self.attempt, Future()
+        ended.set_result(None)
 
 
 class Background:
     """Runs keepers, in a thread of its own or in the caller's event loop."""
 
-    def __init__(
-        self, keepers: Sequence[Keeper], timer: Timer, wall: Timer, url: str, tls: ssl.SSLContext | None
-    ) -> None:
+    def __init__(self, keepers: Sequence[Keeper], timer: Timer, wall: Timer, address: Address) -> None:
         self._keepers = keepers
-        self._url = url
+        self._address = address
         self._timer = timer
         self._wall = wall
-        self._tls = tls
         self._starting = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._cancel: Callable[[], None] = _nothing
+        self._worker: _Worker | None = None
         self._hosted = False
 
-    def start(self) -> None:
-        """Start the thread unless somebody runs already. After a fork nobody does."""
+    def start(self) -> bool:
+        """Start the thread unless somebody runs already. After a fork nobody does. Never waits for it.
+
+        False if there is no thread to be had: attempts end with that as their problem, and the next call tries again.
+        """
         with self._starting:
-            if self._hosted or (self._thread is not None and self._thread.is_alive()):
-                return
-            ready = threading.Event()
-            # A daemon: an interpreter that ends does not wait for an answer that may take its time.
-            self._thread = threading.Thread(
-                target=self._in_thread, args=(ready,), name="hourpass-verifier", daemon=True
-            )
-            self._thread.start()
-            ready.wait()
+            if self._hosted or (self._worker is not None and self._worker.is_alive()):
+                return True
+            worker = _Worker(self._keep, self._fail)
+            try:
+                worker.start()
+            except RuntimeError as error:
+                self._fail(str(error))
+                return False
+            self._worker = worker
+            return True
 
     def stop(self) -> None:
         """End the thread and its requests, and wait for that."""
-        thread, self._thread = self._thread, None
-        self._cancel()
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(STOP_TIMEOUT)
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.cancel()
+            if worker is not threading.current_thread():
+                worker.join(STOP_TIMEOUT)
 
     def run(self) -> Coroutine[None, None, None]:
         """The same in the caller's event loop, until cancelled. From this call on no thread is started."""
@@ -146,52 +182,77 @@ class Background:
 
     async def _run_hosted(self) -> None:
         try:
-            await self._keep()
+            while True:
+                try:
+                    await self._keep()
+                except Exception as error:  # noqa: BLE001 - as in a thread: callers learn of it, and it passes
+                    self._fail(reason(error))
+                await asyncio.sleep(BEGIN_AGAIN / SECOND)
         finally:
             self._hosted = False
 
-    def _in_thread(self, ready: threading.Event) -> None:
-        async def main() -> None:
-            loop, task = asyncio.get_running_loop(), asyncio.current_task()
-            if task is None:  # pragma: no cover - a coroutine that runs is in a task
-                return
-
-            def cancel() -> None:
-                with contextlib.suppress(RuntimeError):  # ended meanwhile
-                    loop.call_soon_threadsafe(task.cancel)
-
-            self._cancel = cancel
-            ready.set()
-            await self._keep()
-
-        with contextlib.suppress(asyncio.CancelledError):
-            asyncio.run(main())
+    def _fail(self, why: str) -> None:
+        for keeper in self._keepers:
+            keeper.end(Answer(0, {}, b"", why), self._timer(), self._wall())
 
     async def _keep(self) -> None:
-        async with open_client(self._url, self._tls) as http, asyncio.TaskGroup() as group:
-            for keeper in self._keepers:
-                group.create_task(keeper.run(http, self._timer, self._wall))
+        connection = Connection(self._address)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for keeper in self._keepers:
+                    group.create_task(keeper.run(connection, self._timer, self._wall))
+        finally:
+            await connection.close()
 
 
-async def _fetch(http: "httpx2.AsyncClient", request: Request) -> Answer:
-    """One GET, bounded in time and size. A body that came encoded would defeat the bound."""
-    headers = {"accept-encoding": "identity", **request.headers}
+class _Worker(threading.Thread):
+    """Runs `work` in an event loop of its own, and begins again after whatever trouble ends it."""
+
+    def __init__(self, work: Callable[[], Coroutine[None, None, None]], fail: Callable[[str], None]) -> None:
+        # A daemon: an interpreter that ends does not wait for an answer that may take its time.
+        super().__init__(name="hourpass-verifier", daemon=True)
+        self._work = work
+        self._fail = fail
+        self._cancelled = threading.Event()
+        self._running: tuple[asyncio.AbstractEventLoop, asyncio.Task[None]] | None = None
+
+    def run(self) -> None:
+        """Until cancelled."""
+        while not self._cancelled.is_set():
+            try:
+                _require_descriptors()
+                asyncio.run(self._main())
+            except asyncio.CancelledError:
+                return
+            except Exception as error:  # noqa: BLE001 - the process may lack anything: callers learn of it, and it passes
+                self._fail(reason(error))
+                self._cancelled.wait(BEGIN_AGAIN / SECOND)
+
+    def cancel(self) -> None:
+        """End it, from any thread."""
+        self._cancelled.set()
+        if self._running is not None:
+            loop, task = self._running
+            with contextlib.suppress(RuntimeError):  # ended meanwhile
+                loop.call_soon_threadsafe(task.cancel)
+
+    async def _main(self) -> None:
+        work = asyncio.ensure_future(self._work())
+        self._running = asyncio.get_running_loop(), work
+        if self._cancelled.is_set():
+            work.cancel()
+        await work
+
+
+def _require_descriptors() -> None:
+    """Raise OSError if an event loop could not be opened: half of one complains when it is collected."""
+    opened: list[int] = []
     try:
-        async with (
-            asyncio.timeout(request.timeout / 1000),
-            http.stream("GET", request.url, headers=headers) as response,
-        ):
-            if response.headers.get("content-encoding", "identity") != "identity":
-                return Answer(0, {}, b"", "the body is encoded")
-            body = b""
-            async for chunk in response.aiter_raw():
-                body += chunk
-                if len(body) > request.limit:
-                    return Answer(0, {}, b"", "the body is too long")
-            return Answer(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
-    except Exception as error:  # noqa: BLE001 - whatever a library makes of it, no answer came, and the thread goes on
-        # Its kind alone: a message may hold what is in the URL.
-        return Answer(0, {}, b"", type(error).__name__)
+        for _ in range(3):
+            opened += os.pipe()
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
 
 
 def backoff(failures: int, first: int, longest: int, random: Callable[[], float]) -> int:
@@ -200,10 +261,11 @@ def backoff(failures: int, first: int, longest: int, random: Callable[[], float]
     return max(first, round(delay * (1 - random() / 4)))
 
 
+def while_callers_wait(failures: int, random: Callable[[], float]) -> int:
+    """Milliseconds before the next attempt while tokens are refused for want of it: at once, then up to a second."""
+    return AT_ONCE if failures <= 1 else round(min(SECOND, SECOND // 4 << min(failures - 2, 16)) * (1 - random() / 4))
+
+
 def steady_clock() -> int:
     """Milliseconds that never step back."""
     return (time.monotonic_ns() if _BOOT is None else time.clock_gettime_ns(_BOOT)) // 1_000_000
-
-
-def _nothing() -> None:
-    pass
