@@ -133,8 +133,9 @@ class Client(NamedTuple):
             audience=self.audience,
             origins=origins,
             allow_http=self.allow_http,
-            # A moment more than the lock gets, so that a lock held for too long is told as such.
-            timeout=self.timeout + 1,
+            # A moment more than the lock and the server get, so that what took too long is told as such.
+            timeout=self.timeout + 0.2,
+            patience=self.timeout,
             observe=self._observe,
         )
 

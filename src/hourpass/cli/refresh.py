@@ -42,8 +42,6 @@ def refresh(client: Client, if_due: bool, splay: float, quiet: bool) -> None:
     except HourpassError as error:
         complain(error)
         sys.exit(exit_code(error, still_valid=_is_valid(client)))
-    finally:
-        source.close()
     if source.counts["unsaved"]:
         sys.exit(STILL_VALID if _is_valid(client) else NO_TOKEN)
     is_healed = source.counts["refused"] and source.counts["exchanged"]

@@ -24,6 +24,7 @@ from hourpass.client.transaction import (
     Wait,
 )
 from hourpass.core.errors import ConfigurationError, HourpassError
+from hourpass.core.policy import SECOND
 
 if TYPE_CHECKING:
     import ssl
@@ -38,12 +39,15 @@ Event = Literal[
 ]  # fmt: skip
 """What happens during a refresh, for counters and for whoever observes."""
 
+LEAST = 0.1
+"""Seconds that a request gets, however long the lock took."""
+
 LOCK_TIMEOUT = 35.0
 """Seconds: what a sibling may take for three sends."""
 
 
 class Setting(NamedTuple):
-    """What does not change while a source lives.
+    """What does not change while a source lives. `patience` is the seconds that one refresh may take, resends included.
 
     `owner` names the server and the wish that a cache was filled for, `key_name` the key if its name is known.
     """
@@ -58,6 +62,7 @@ class Setting(NamedTuple):
     tls: "ssl.SSLContext | None"
     proxy: str | None
     user_agent: str
+    patience: float
     clock: Callable[[], int]
     wall: Callable[[], int]
     chance: Callable[[], float]
@@ -69,9 +74,14 @@ class Setting(NamedTuple):
 
 
 class Fetcher:
-    """One credential of one server. `emit` is told each event."""
+    """One credential of one server. `emit` is told each event.
+
+    `at_stake_until` is an instant from when a refresh token is about to be presented until what came of it is written:
+    by then the request is over. None while nothing would be lost if the process ended.
+    """
 
     def __init__(self, setting: Setting, emit: Callable[[Event], None]) -> None:
+        self.at_stake_until: int | None = None
         self._setting = setting
         self._emit = emit
         self._endpoint: TokenEndpoint | None = None
@@ -95,35 +105,47 @@ class Fetcher:
             ConfigurationError: the API key, the cache or its lock cannot be had.
         """
         setting = self._setting
-        transaction = Transaction(rejected=rejected, has_key=setting.api_key is not None, failures=failures)
+        ends_at = setting.clock() + int(setting.patience * SECOND)
+        transaction = Transaction(
+            rejected=rejected, has_key=setting.api_key is not None, failures=failures, ends_at=ends_at
+        )
         with setting.cache.lock(LOCK_TIMEOUT):
             self._emit("locked")
-            while True:
-                cached = self._newest(current)
-                step = transaction.next(cached, setting.clock(), setting.chance())
-                match step:
-                    case Adopt(credential):
-                        self._emit("adopted")
-                        return credential
-                    case KeepGood() | Wait() | GiveUp():
-                        return step
-                    case PostRefresh() | PostExchange():
-                        sent_at = setting.clock()
-                        outcome = self._post(step)
-                    case _:
-                        assert_never(step)
-                match outcome:
-                    case Granted():
-                        return self._keep(outcome, step, sent_at, cached, rejected)
-                    case Unknown():
-                        self._emit("resent")
-                    case Refused():
-                        self._emit("refused")
-                    case Transient():
-                        pass
-                    case _:
-                        assert_never(outcome)
-                transaction.record(outcome)
+            try:
+                return self._carry_out(transaction, rejected, current, ends_at)
+            finally:
+                self.at_stake_until = None
+
+    def _carry_out(
+        self, transaction: Transaction, rejected: int | None, current: Credential | None, ends_at: int
+    ) -> Credential | KeepGood | Wait | GiveUp:
+        setting = self._setting
+        while True:
+            cached = self._newest(current)
+            step = transaction.next(cached, setting.clock(), setting.chance())
+            match step:
+                case Adopt(credential):
+                    self._emit("adopted")
+                    return credential
+                case KeepGood() | Wait() | GiveUp():
+                    return step
+                case PostRefresh() | PostExchange():
+                    sent_at = setting.clock()
+                    outcome = self._post(step, ends_at)
+                case _:
+                    assert_never(step)
+            match outcome:
+                case Granted():
+                    return self._keep(outcome, step, sent_at, cached, rejected)
+                case Unknown():
+                    self._emit("resent")
+                case Refused():
+                    self._emit("refused")
+                case Transient():
+                    pass
+                case _:
+                    assert_never(outcome)
+            transaction.record(outcome)
 
     def _newest(self, current: Credential | None) -> Credential | None:
         """The newer of what the cache holds and what is at hand."""
@@ -134,7 +156,7 @@ class Fetcher:
         # The refresh token is the cache's all the same: a forked child holds none.
         return current._replace(refresh_token=cached.refresh_token)
 
-    def _post(self, step: PostRefresh | PostExchange) -> Outcome:
+    def _post(self, step: PostRefresh | PostExchange, ends_at: int) -> Outcome:
         if self._endpoint is None:
             # Only who sends something needs the HTTP library.
             from hourpass.client.token_endpoint import TokenEndpoint, Wish  # noqa: PLC0415
@@ -151,11 +173,13 @@ class Fetcher:
                 transport=setting.transport,
             )
         key = self._api_key() if isinstance(step, PostExchange) else ""
+        within = max((ends_at - self._setting.clock()) / SECOND, LEAST)
         self._emit("posting")
         if isinstance(step, PostRefresh):
-            outcome = self._endpoint.refresh(step.refresh_token)
+            self.at_stake_until = ends_at
+            outcome = self._endpoint.refresh(step.refresh_token, within)
         else:
-            outcome = self._endpoint.exchange(key)
+            outcome = self._endpoint.exchange(key, within)
         self._emit("answered")
         return outcome
 

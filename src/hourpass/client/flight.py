@@ -4,6 +4,7 @@ A flight runs in a thread of its own, so that nobody who waits for it can cancel
 memory of what failed last; how to fetch is `fetcher`'s, who waits and for how long is `source`'s.
 """
 
+import atexit
 import os
 import threading
 from collections import Counter
@@ -42,6 +43,8 @@ class Flights:
         self._pid = os.getpid()
         self._guard = threading.Lock()
         self._flight: Future[None] | None = None
+        self._thread: threading.Thread | None = None
+        _all.add(self)
 
     @property
     def is_own(self) -> bool:
@@ -78,12 +81,14 @@ class Flights:
                 # A future that runs cannot be cancelled, from whichever side.
                 flight.set_running_or_notify_cancel()
                 try:
-                    # No daemon: a process that ends waits for the answer rather than lose a rotated token.
-                    thread = threading.Thread(target=self._fly, args=(flight, rejected), name="hourpass-refresh")
+                    # A daemon, as an exchange that hangs must not hold up a process that ends; see `_land_all`.
+                    thread = threading.Thread(
+                        target=self._fly, args=(flight, rejected), name="hourpass-refresh", daemon=True
+                    )
                     thread.start()
                 except RuntimeError as error:
                     raise Unavailable("no thread can be started") from error
-                _threads.add(thread)
+                self._thread = thread
                 self._flight = flight
             return self._flight
 
@@ -113,6 +118,19 @@ class Flights:
         if flight is not None and self.is_own:
             with suppress(TimeoutError):
                 flight.result(seconds)
+
+    def hold_on(self) -> None:
+        """Wait for a flight that has a refresh token at stake, until its request is over at the latest."""
+        while self.is_own and self._thread is not None and self._thread.is_alive():
+            until = self._fetcher.at_stake_until
+            if until is None or self._now() > until + GRACE:
+                return
+            self._thread.join(0.02)
+
+    def join(self, seconds: float) -> None:
+        """Wait so long for the thread of a flight under way."""
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(seconds)
 
     def _fly(self, flight: Future[None], rejected: int | None) -> None:
         try:
@@ -171,19 +189,29 @@ class Flights:
             self.current = self.current._replace(refresh_token=None)
 
 
-_threads: "WeakSet[threading.Thread]" = WeakSet()
+_all: "WeakSet[Flights]" = WeakSet()
 
 FORK_WAIT = 1.0
 """Seconds that a fork waits for each refresh under way."""
+
+GRACE = 250
+"""Milliseconds that a request may take beyond its end before a process ends without it."""
 
 
 def _await_flights() -> None:
     # The TLS library's own locks are copied as they stand: a child forked in the middle of a handshake, or of a
     # thread's end, would wait for them for ever at its own first refresh.
-    for thread in list(_threads):
-        if thread is not threading.current_thread():
-            thread.join(FORK_WAIT)
+    for flights in list(_all):
+        flights.join(FORK_WAIT)
 
 
+def _land_all() -> None:
+    # A process that ends waits for the answer rather than lose a rotated token. Who presses Ctrl-C again is obeyed.
+    with suppress(KeyboardInterrupt):
+        for flights in list(_all):
+            flights.hold_on()
+
+
+atexit.register(_land_all)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_await_flights)

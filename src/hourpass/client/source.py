@@ -40,7 +40,8 @@ class TokenSource(Reopens):
     `api_key` is the key, or a callable that gives it when it is needed; without one, a refresh token must lie in the
     cache. What another key has left there is not used; for a callable, `key_name`, no secret, tells the keys apart.
     `scope`, `audience` and `expires_in` (seconds) narrow what is asked for. The token may be sent to the server's own
-    origin and to `origins`. `timeout` (seconds) is how long callers wait if they do not say. `tls` is for a server with
+    origin and to `origins`. `timeout` (seconds) is how long callers wait if they do not say, `patience`
+    (seconds) how long one refresh may take, resends included. `tls` is for a server with
     a certificate of a private authority, or one that asks for the client's. `proxy` is the URL of a proxy to go
     through; without it the environment's is used, for https alone. `observe` is told each event in the thread of the
     refresh, and must be quick.
@@ -63,6 +64,7 @@ class TokenSource(Reopens):
         tls: "ssl.SSLContext | None" = None,
         proxy: str | None = None,
         timeout: float = 10.0,
+        patience: float = 30.0,
         key_name: str | None = None,
         user_agent: str = "hourpass",
         observe: Callable[[Event], None] | None = None,
@@ -91,6 +93,7 @@ class TokenSource(Reopens):
             tls=tls,
             proxy=proxy,
             user_agent=user_agent,
+            patience=patience,
             clock=clock,
             wall=wall,
             chance=chance,

@@ -88,21 +88,23 @@ class TokenEndpoint:
         # A packed answer could be far larger than what its bytes say.
         self._headers = {"User-Agent": user_agent, "Accept": "application/json", "Accept-Encoding": "identity"}
 
-    def exchange(self, api_key: str) -> Outcome:
-        """`POST /auth/api-key`."""
+    def exchange(self, api_key: str, within: float = TOTAL) -> Outcome:
+        """`POST /auth/api-key`, in at most `within` seconds."""
         request = ExchangeRequest(api_key, self._wish.scope, self._wish.expires_in, self._wish.audience)
-        return self._post("/auth/api-key", request)
+        return self._post("/auth/api-key", request, within)
 
-    def refresh(self, refresh_token: str) -> Outcome:
-        """`POST /auth/refresh`."""
-        return self._post("/auth/refresh", RefreshRequest(refresh_token, self._wish.scope, self._wish.expires_in))
+    def refresh(self, refresh_token: str, within: float = TOTAL) -> Outcome:
+        """`POST /auth/refresh`, in at most `within` seconds."""
+        request = RefreshRequest(refresh_token, self._wish.scope, self._wish.expires_in)
+        return self._post("/auth/refresh", request, within)
 
-    def _post(self, path: str, request: msgspec.Struct) -> Outcome:
+    def _post(self, path: str, request: msgspec.Struct, within: float) -> Outcome:
         members = {name: value for name, value in msgspec.to_builtins(request).items() if value is not None}
         is_https = self._url.startswith("https:")
         if self._tls is None:
             self._tls = _trust(is_https=is_https)
-        deadline = _Deadline(self._total)
+        total = min(self._total, within)
+        deadline = _Deadline(total)
         try:
             # A connection an hour is not worth keeping, and none is shared with a forked child.
             with (
@@ -120,7 +122,7 @@ class TokenEndpoint:
                     self._url + path,
                     content=encode(members),
                     headers={**self._headers, "Content-Type": "application/json"},
-                    timeout=httpx2.Timeout(self._total, connect=CONNECT),
+                    timeout=httpx2.Timeout(total, connect=min(total, CONNECT)),
                     extensions={"trace": deadline.trace},
                 ) as response,
             ):

@@ -110,14 +110,16 @@ Step = Adopt | PostRefresh | PostExchange | KeepGood | Wait | GiveUp
 class Transaction:
     """One refresh from the lock to its end. `rejected` is the number that an API answered 401 to, if any.
 
-    `failures` counts the transactions that failed just before this one. Usage: `next`, carry the step out, `record`
+    `failures` counts the transactions that failed just before this one. Nothing is sent again from the instant
+    `ends_at`. Usage: `next`, carry the step out, `record`
     what came back unless it was granted, and so on until a step ends it.
     """
 
-    def __init__(self, *, rejected: int | None, has_key: bool, failures: int = 0) -> None:
+    def __init__(self, *, rejected: int | None, has_key: bool, failures: int = 0, ends_at: int | None = None) -> None:
         self._rejected = rejected
         self._has_key = has_key
         self._failures = failures
+        self._ends_at = ends_at
         self._sent: PostRefresh | PostExchange | None = None
         self._outcome: Refused | Transient | Unknown | None = None
         self._unknowns = 0
@@ -128,7 +130,7 @@ class Transaction:
         if cached is not None and self._is_answer(cached, now):
             return Adopt(cached)
         match self._outcome:
-            case Unknown() if self._sent is not None and self._unknowns <= RESENDS:
+            case Unknown() if self._sent is not None and self._unknowns <= RESENDS and not self._is_over(now):
                 # Whatever became of the first one: within its retry window the server answers both the same.
                 return self._sent
             case Unknown(why):
@@ -152,6 +154,9 @@ class Transaction:
                 self._unknowns += 1
             case Refused() if isinstance(self._sent, PostRefresh):
                 self._refused.add(self._sent.refresh_token)
+
+    def _is_over(self, now: int) -> bool:
+        return self._ends_at is not None and now >= self._ends_at
 
     def _is_answer(self, cached: Credential, now: int) -> bool:
         if self._rejected is None:

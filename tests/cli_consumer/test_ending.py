@@ -1,0 +1,107 @@
+"""A command ends when it says so, whatever the server does, and at Ctrl-C unless a refresh token is at stake."""
+
+import signal
+import subprocess
+import time
+
+import pytest
+from tests.client.scripted_server import ScriptedServer
+from tests.conftest import HOURPASS
+
+from hourpass.cli.api_key_source import ApiKeySource
+from hourpass.cli.client import Client
+
+SLACK = 6.0
+"""Seconds for Python to start and end on a busy machine; what is excluded takes ten times as long."""
+
+
+@pytest.fixture
+def hanging():
+    """A server that reads each request and answers none."""
+    server = ScriptedServer()
+    server.script = [server.stall] * 9
+    yield server
+    server.close()
+
+
+def to(server, user):
+    return {**user.environment, "HOURPASS_URL": server.url}
+
+
+@pytest.mark.parametrize("command", [("token",), ("auth-header",), ("refresh",), ("run", "--", "true")])
+def test_a_command_ends_at_its_time_out(user, hanging, command):
+    began = time.monotonic()
+    name, *rest = command
+    done = subprocess.run(
+        [HOURPASS, name, "--timeout", "1", *rest], env=to(hanging, user), capture_output=True, text=True
+    )
+
+    assert time.monotonic() - began < 1 + SLACK
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+
+
+def test_a_time_out_while_a_refresh_token_is_presented_keeps_the_token(holder, hanging):
+    holder.age(3600)
+    before = holder.cached["refresh_token"]
+    began = time.monotonic()
+    done = subprocess.run(
+        [HOURPASS, "token", "--timeout", "1"], env=moved(holder, hanging), capture_output=True, text=True
+    )
+
+    assert time.monotonic() - began < 1 + SLACK
+    assert done.returncode == 20
+    assert hanging.bodies[0] == {"refreshToken": before}
+
+
+def interrupted(process, server):
+    """Seconds that a command takes to end after Ctrl-C, once its request has arrived."""
+    while not server.requests:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    _, stderr = process.communicate(timeout=60)
+    assert "Traceback" not in stderr
+    return time.monotonic() - began
+
+
+@pytest.mark.parametrize("command", ["token", "refresh"])
+def test_ctrl_c_ends_an_exchange_at_once(user, hanging, command):
+    process = subprocess.Popen(
+        [HOURPASS, command, "--timeout", "30"],
+        env=to(hanging, user),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+    assert interrupted(process, hanging) < SLACK
+
+
+def test_ctrl_c_waits_for_the_answer_to_a_refresh_token_and_a_second_one_does_not(holder, hanging):
+    holder.age(3600)
+    process = subprocess.Popen(
+        [HOURPASS, "token", "--timeout", "60"],
+        env=moved(holder, hanging),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not hanging.requests:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(2)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=SLACK)
+    assert "Traceback" not in stderr
+
+
+def moved(holder, server):
+    """The environment of a user whose cached credential belongs to another address."""
+    client = Client(server.url, False, ApiKeySource("nowhere"), holder.folder, None, None, None, 1)
+    content = holder.cache_file.read_text().replace(holder.url, server.url)
+    client.cache_path.write_text(content)
+    client.cache_path.chmod(0o600)
+    return to(server, holder)
