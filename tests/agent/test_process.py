@@ -9,7 +9,9 @@ import pytest
 from tests.agent.conftest import ask, eventually
 from tests.conftest import LOOKS_SECRET
 
+from hourpass.client.file_token import FileToken
 from hourpass.client.handout import fingerprint
+from hourpass.core.errors import Unavailable
 
 
 @pytest.fixture
@@ -153,3 +155,68 @@ def test_hup_with_another_key_in_the_file_does_not_wait_out_the_refusal_of_the_o
     agent.send("SIGHUP")
 
     agent.ready()
+
+
+def test_hup_with_another_key_exchanges_it_at_once(server, made, agent):
+    """The old key's grant is not refreshed any more; its token stays until the new one is there."""
+    before, other = agent.token(), server.create_key()
+    key_file = Path(agent.arguments[agent.arguments.index("--api-key-file") + 1])
+    key_file.write_text(other["api_key"])
+
+    agent.send("SIGHUP")
+
+    eventually(lambda: agent.sink.read_text() not in ("", before))
+    agent.send("SIGUSR1")
+    eventually(lambda: agent.metric('refreshes_total{result="refreshed"}') == 1)
+    assert len(grants(server, other)) == 1
+    assert LOOKS_SECRET.search(agent.log.read_bytes()) is None
+
+
+def test_hup_with_a_key_that_is_refused_keeps_the_token_that_is_good(server, agent):
+    before = agent.token()
+    key_file = Path(agent.arguments[agent.arguments.index("--api-key-file") + 1])
+    key_file.write_text(before[:40])
+
+    agent.send("SIGHUP")
+
+    agent.wait_for("does not accept the API key")
+    assert agent.sink.read_text() == before
+    assert agent.token() == before
+
+
+def test_hup_with_the_same_key_changes_no_token(agent):
+    before = agent.token()
+
+    agent.send("SIGHUP")
+
+    agent.wait_for("reloaded")
+    assert agent.token() == before
+
+
+def test_a_reader_of_the_file_tells_the_agent_of_a_rejected_token(server, made, api_key, folder, start):
+    """Revoked under a running agent: readers have another token at once, not at the next refresh."""
+    start(server.url, api_key).ready().stop()
+    (cache,) = (path for path in (folder / "cache").iterdir() if path.suffix not in (".agent", ".lock"))
+    record = json.loads(cache.read_text())
+    # A refused refresh token is healed by the key once in 30 s, so the exchange must lie further back.
+    cache.write_text(json.dumps({**record, "exchanged_at": record["exchanged_at"] - 60_000}))
+    agent = start(server.url, api_key).ready()
+    tokens = FileToken(agent.sink, agent=agent.socket)
+    rejected = tokens.credential()
+    (grant,) = grants(server, made)
+    server.command("grants", "revoke", grant["grant_id"])
+
+    newer = tokens.refresh(rejected=rejected.number)
+
+    assert newer.access_token != rejected.access_token
+    assert newer.access_token == agent.token()
+
+
+def test_a_reader_whose_agent_is_gone_says_so_and_waits_for_the_file(agent, caplog):
+    tokens = FileToken(agent.sink, agent=agent.socket)
+    rejected = tokens.credential()
+    agent.kill()
+
+    with pytest.raises(Unavailable):
+        tokens.refresh(rejected=rejected.number)
+    assert "the agent was not told" in caplog.text

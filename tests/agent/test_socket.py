@@ -2,11 +2,14 @@
 
 import json
 import os
+import select
 import shutil
 import socket
 import stat
+import struct
 import subprocess
-from contextlib import closing
+import time
+from contextlib import ExitStack, closing, suppress
 
 import httpx2
 import pytest
@@ -15,10 +18,11 @@ from tests.client.conftest import Endpoint
 from tests.conftest import free_port
 
 from hourpass.client.agent import Agent
-from hourpass.client.agent_socket import MAX_CONNECTIONS, LoopbackSocket, UnixSocket
+from hourpass.client.agent_socket import MAX_CONNECTIONS, STRANGERS, TIMEOUT, LoopbackSocket, UnixSocket
 from hourpass.client.delivery import Plan
 from hourpass.client.hooks import Hooks
 from hourpass.client.mailbox import Mailbox
+from hourpass.client.peer import peer_uid
 from hourpass.client.source import TokenSource
 from hourpass.core.errors import ConfigurationError
 
@@ -193,3 +197,68 @@ def test_an_answer_is_not_to_be_stored(port):
 
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["connection"] == "close"
+
+
+def connect(path):
+    peer = socket.socket(socket.AF_UNIX)
+    peer.settimeout(10)
+    peer.connect(str(path))
+    return peer
+
+
+def test_strangers_hold_up_nobody_who_may_ask(path, agent, monkeypatch):
+    """They are told apart by the kernel when they connect, and have few places of their own."""
+    with UnixSocket(path, agent) as served, ExitStack() as stack:
+        served._uids = frozenset()
+        strangers = [stack.enter_context(connect(path)) for _ in range(MAX_CONNECTIONS + 10)]
+        served_in_time = [one for one in strangers if not turned_away(one)]
+        served._uids = frozenset({os.geteuid()})
+
+        assert len(served_in_time) == STRANGERS
+        assert ask(path, "/token")[0] == 200
+
+
+def turned_away(peer) -> bool:
+    """Whether the connection was closed without a word."""
+    peer.settimeout(0.2)
+    try:
+        return peer.recv(1) == b""
+    except TimeoutError:
+        return False
+    except ConnectionResetError:
+        return True
+
+
+@pytest.mark.parametrize(
+    "start", [b"", b"GET /token HTTP/1.1\r\n", b"POST /rejected HTTP/1.1\r\nContent-Length: 1000\r\n\r\n"]
+)
+def test_a_request_that_drips_has_one_time_limit_for_all_of_it(unix, start):
+    with connect(unix) as peer:
+        began = time.monotonic()
+        peer.sendall(start)
+        with suppress(BrokenPipeError, ConnectionResetError):
+            while not readable(peer) and time.monotonic() - began < 3 * TIMEOUT:
+                peer.sendall(b"X")
+        assert TIMEOUT - 0.5 < time.monotonic() - began < 2 * TIMEOUT
+
+
+def readable(peer) -> bool:
+    return bool(select.select([peer], [], [], 0.1)[0])
+
+
+@pytest.mark.parametrize("uid", [0, 501, 2**32 - 2])
+def test_on_macos_a_peer_is_known_by_its_own_option(uid):
+    """sys/un.h: LOCAL_PEERCRED at level SOL_LOCAL; there is no SO_PEERCRED."""
+
+    class Mac:
+        def getsockopt(self, level, option, size):
+            assert (level, option) == (0, 1)
+            return struct.pack("=IIhxx16I", 0, uid, 1, *[20] * 16)[:size]
+
+    assert peer_uid(Mac(), "darwin") == uid
+
+
+def test_this_kernel_says_who_we_are():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert peer_uid(ours) == os.geteuid()

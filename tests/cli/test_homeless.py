@@ -35,17 +35,19 @@ SERVER_SIDE = [
     ("restore", "x.backup"),
 ]
 CLIENT_SIDE = [
-    ("token", *AWAY),
-    ("auth-header", *AWAY),
     ("refresh", *AWAY),
     ("agent", *AWAY),
-    ("run", *AWAY, "--", "true"),
-    ("credential", "git", *AWAY, "get"),
-    ("credential", "docker", *AWAY, "get"),
-    ("credential", "kubectl", *AWAY),
     ("install", "crontab", *AWAY),
     ("install", "systemd", *AWAY),
     ("doctor", *AWAY),
+]
+UNCACHED = [
+    ("token",),
+    ("auth-header",),
+    ("run", "--", "sh", "-c", 'cat "$HOURPASS_TOKEN_FILE"'),
+    ("credential", "git", "get"),
+    ("credential", "docker", "get"),
+    ("credential", "kubectl"),
 ]
 ANYWHERE = [("demo",)]
 """In a temporary folder unless told otherwise."""
@@ -67,9 +69,9 @@ def homeless(tmp_path):
             [*outside, HOURPASS, *arguments], cwd=tmp_path, **{"env": environment, **pipes, **options}
         )
 
-    def run(*arguments: str, code: int = 0, **more: str) -> subprocess.CompletedProcess[str]:
-        with start(*arguments, env={**environment, **more}) as process:
-            out, err = process.communicate(timeout=60)
+    def run(*arguments: str, code: int = 0, said: str = "", **more: str) -> subprocess.CompletedProcess[str]:
+        with start(*arguments, env={**environment, **more}, stdin=subprocess.PIPE) as process:
+            out, err = process.communicate(said, timeout=60)
         assert "Traceback" not in err, err
         assert process.returncode == code, f"{process.returncode}: {out}{err}"
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
@@ -79,7 +81,7 @@ def homeless(tmp_path):
 
 
 def test_the_tables_name_every_command():
-    named = {" ".join(arguments) for arguments in [*SERVER_SIDE, *CLIENT_SIDE, *ANYWHERE]}
+    named = {" ".join(arguments) for arguments in [*SERVER_SIDE, *CLIENT_SIDE, *UNCACHED, *ANYWHERE]}
     leaves = {" ".join(path) for path, each in COMMANDS.items() if not hasattr(each, "list_commands")}
 
     assert {leaf for leaf in leaves if not any(name.startswith(leaf) for name in named)} == set()
@@ -103,10 +105,27 @@ def test_a_command_of_the_client_says_in_one_sentence_that_it_needs_a_cache(home
     )
 
 
+@each_of(UNCACHED)
+def test_a_command_that_hands_a_token_on_works_without_a_cache_and_says_so_once(homeless, serve, arguments):
+    server = serve()
+    host = server.url.removeprefix("http://")
+    said = server.url if "docker" in arguments else f"protocol=http\nhost={host}\n\n"
+
+    result = homeless(*arguments, said=said, HOURPASS_URL=server.url, HOURPASS_API_KEY=server.create_key()["api_key"])
+
+    assert "eyJ" in result.stdout
+    assert result.stderr == "hourpass: this user has no home folder, so the token is not cached: see --cache\n"
+
+
+def test_an_agent_needs_no_home_of_those_who_ask_it(homeless, tmp_path):
+    """It holds the token, and nothing is cached twice."""
+    assert "agent" in homeless("token", "--agent", str(tmp_path / "none"), code=20).stderr
+
+
 @pytest.mark.parametrize("home", ["", "relative"])
 def test_a_home_that_is_no_absolute_path_is_none(homeless, home):
     assert "has no home folder" in homeless("keys", "list", code=1, HOME=home).stderr
-    assert "has no home folder" in homeless("token", *AWAY, code=2, HOME=home).stderr
+    assert "has no home folder" in homeless("refresh", *AWAY, code=2, HOME=home).stderr
 
 
 def test_with_a_data_folder_the_commands_work(homeless):

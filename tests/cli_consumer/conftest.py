@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from tests.conftest import HOURPASS, LOOKS_SECRET, ServerProcess, clean_environment, free_port
 
+from hourpass.core.api_key import new_api_key
+
 
 class User:
     """Runs `hourpass`. Every call says which exit code it expects; nothing said on stderr may look like a secret."""
@@ -97,7 +99,7 @@ def stranger(tmp_path):
     """A user whose server does not exist: for what is settled before anything is sent."""
     home = tmp_path / "stranger"
     home.mkdir()
-    return User(home, f"http://127.0.0.1:{free_port()}", "hp_production_" + "0" * 12 + "_" + "a" * 32)
+    return User(home, f"http://127.0.0.1:{free_port()}", new_api_key("production", bytes(32))[1])
 
 
 @pytest.fixture

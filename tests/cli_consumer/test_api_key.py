@@ -12,6 +12,18 @@ def test_the_key_comes_from_a_file(user):
     assert user.token("--api-key-file", str(user.key_file), env={**user.bare, "HOURPASS_URL": user.url})
 
 
+def test_the_key_comes_from_a_pipe_that_is_read_once(user):
+    """As bash's <(pass show hourpass) names one."""
+    command = f'exec {HOURPASS} token --api-key-file <(cat "$1")'
+    environment = {name: value for name, value in user.environment.items() if name != "HOURPASS_API_KEY_FILE"}
+    done = subprocess.run(
+        ["bash", "-c", command, "bash", user.key_file], env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.strip() == user.cached["access_token"]
+
+
 def test_the_key_comes_from_a_variable(user):
     assert user.token(env={**user.bare, "HOURPASS_URL": user.url, "HOURPASS_API_KEY": user.api_key})
 

@@ -45,6 +45,25 @@ def test_a_key_that_others_can_read_is_bad(holder):
     assert "mode 0640" in verdicts(holder, code=1)["API key"][1]
 
 
+@pytest.mark.parametrize(
+    ("change", "verdict", "words"),
+    [
+        (lambda key: key, "good", "was not tried"),
+        (lambda key: key[:-1], "bad", "is a part of it missing?"),
+        (lambda key: key[:-1] + ("a" if key[-1] != "a" else "b"), "bad", "is a part of it missing?"),
+        (lambda key: "garbage", "note", "does not hold a hourpass key"),
+    ],
+    ids=["whole", "cut", "mistyped", "garbage"],
+)
+def test_a_keys_form_and_checksum_are_looked_at_and_no_more(holder, change, verdict, words):
+    holder.key_file.write_text(change(holder.api_key))
+
+    (line,) = (line for line in holder("doctor", code=verdict == "bad").stdout.splitlines() if "API key" in line)
+    assert line.startswith(verdict)
+    assert words in line
+    assert holder.api_key not in line
+
+
 def test_a_key_that_is_not_there_is_bad(holder):
     holder.key_file.unlink()
 

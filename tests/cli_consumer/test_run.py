@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.agent.conftest import eventually
+from tests.conftest import HOURPASS
 
 READY = "echo ready; while :; do sleep 0.05; done"
 
@@ -153,3 +155,57 @@ def test_a_new_token_of_a_sibling_comes_into_the_file(holder, running):
     process.terminate()
 
     assert token == holder.cached["access_token"] != first
+
+
+IN_A_NAMESPACE = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+AS_ROOT = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+
+
+@pytest.fixture
+def container():
+    """What makes a command the first process of a namespace, as a container does."""
+    command = [*IN_A_NAMESPACE, *AS_ROOT]
+    if subprocess.run([*command, "true"], capture_output=True, check=False).returncode != 0:
+        if os.geteuid() == 0 and os.environ.get("CI"):
+            pytest.fail("this machine makes no process namespaces")
+        pytest.skip("needs process namespaces (unshare)")
+    return command
+
+
+ORPHANS = """
+for number in 1 2 3; do (sleep 0.1 & ) ; done
+sleep 1
+echo $$ $(ps -eo stat= | grep -c Z)
+"""
+
+
+def test_as_a_containers_first_process_it_reaps_orphans(holder, container):
+    done = subprocess.run(
+        [*container, HOURPASS, "run", "--", "sh", "-c", ORPHANS], env=holder.environment, capture_output=True, text=True
+    )
+
+    assert done.returncode == 0, done.stderr
+    number, zombies = done.stdout.split()
+    assert int(number) > 1
+    assert zombies == "0"
+
+
+@pytest.mark.parametrize("code", [0, 7])
+def test_as_a_containers_first_process_it_ends_as_the_command_does(holder, container, code):
+    done = subprocess.run([*container, HOURPASS, "run", "--", "sh", "-c", f"exit {code}"], env=holder.environment)
+
+    assert done.returncode == code
+
+
+def test_as_a_containers_first_process_it_hands_term_on(holder, container, tmp_path):
+    """`docker stop` sends TERM to the first process, for which the kernel knows no default action."""
+    script = "trap 'echo term > said; exit 3' TERM; touch started; while :; do sleep 0.05; done"
+    process = subprocess.Popen(
+        [*container, HOURPASS, "run", "--", "sh", "-c", script], env=holder.environment, cwd=tmp_path
+    )
+    eventually((tmp_path / "started").exists)
+    (first,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(first), signal.SIGTERM)
+
+    assert process.wait(20) == 3
+    assert (tmp_path / "said").read_text() == "term\n"

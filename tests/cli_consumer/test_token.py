@@ -1,10 +1,13 @@
 """`hourpass token` and `auth-header`: what is printed, and which exit code says how fresh it is."""
 
 import json
+import os
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from tests.conftest import HOURPASS
 
 from hourpass.client.cache import FileCache
 
@@ -141,3 +144,43 @@ def test_a_cached_token_loads_no_http_library_and_no_server(holder):
             "uvicorn",
         }
     )
+
+
+@pytest.fixture
+def read_only(user):
+    """Mounts the user's cache folder read-only, for one command: root, too, cannot write there."""
+
+    def run(*arguments):
+        folder = user.home / "cache"
+        script = f'mount --bind {folder} {folder} && mount -o remount,ro,bind {folder} && exec "$@"'
+        command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", HOURPASS]
+        done = subprocess.run([*command, *arguments], env=user.environment, capture_output=True, text=True, check=False)
+        if "mount:" in done.stderr or "unshare:" in done.stderr:
+            (pytest.fail if os.environ.get("CI") == "true" and os.geteuid() == 0 else pytest.skip)(done.stderr)
+        return done
+
+    return run
+
+
+def test_a_read_only_folder_costs_the_cache_and_not_the_token(user, read_only):
+    user.folder.mkdir(parents=True)
+
+    done = read_only("token")
+
+    assert (done.returncode, done.stdout[:3]) == (0, "eyJ")
+    assert done.stderr.count("\n") == 1
+    assert "cannot be written" in done.stderr
+    assert list(user.folder.iterdir()) == []
+
+
+def test_in_a_read_only_folder_a_fresh_token_is_used_and_a_refresh_token_is_left_alone(user, read_only):
+    """Who presents a refresh token must be able to keep its successor."""
+    before = user.token()
+    done = read_only("token")
+    assert (done.stdout.strip(), done.stderr) == (before, "")
+
+    user.age(3600)
+    after = read_only("token").stdout.strip()
+
+    assert after not in ("", before)
+    assert user.token() not in ("", before, after), "the cached refresh token is still the current one"

@@ -49,6 +49,9 @@ class _Commands(click.Group):
         except ModuleNotFoundError as error:
             # What is left out of an installation is a matter of the extras that were asked for.
             raise ConfigurationError(f"{error.name} is missing: pip install 'hourpass[all]'") from None
+        except ImportError as error:
+            # On a system that lacks what the command needs.
+            raise ConfigurationError(error.msg) from None
         command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
 

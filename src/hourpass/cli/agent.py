@@ -148,6 +148,7 @@ def agent(context: click.Context, /, client: Client, **flags: Any) -> None:
 
     HUP reads sinks, hooks and the API key anew; USR1 refreshes now. A second agent of the same credential stands by.
     """
+    from hourpass.cli.init_process import go_on_in_child
     from hourpass.cli.status_line import StatusLine
     from hourpass.client.agent import TICK, Agent
     from hourpass.client.cache import FileCache
@@ -156,6 +157,7 @@ def agent(context: click.Context, /, client: Client, **flags: Any) -> None:
     from hourpass.client.notify import Notifier, watchdog_interval
     from hourpass.client.source import TokenSource
 
+    go_on_in_child()
     environ = os.environ
     talk = StatusLine(sys.stderr, environ, wall_clock)
     if note := note_on_service_links(environ):
@@ -185,6 +187,7 @@ def agent(context: click.Context, /, client: Client, **flags: Any) -> None:
         mailbox,
         load,
         log=talk.log,
+        key_name=api_key.name,
         show=talk.show,
         notifier=Notifier(environ.get("NOTIFY_SOCKET")),
         tick=SECOND if talk.is_live else min(tick for tick in ticks if tick),

@@ -5,6 +5,7 @@ where it is plainly one.
 """
 
 import re
+import stat
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -54,8 +55,8 @@ class ApiKeySource(NamedTuple):
 def find_api_key(file: str | None, command: str | None, environ: Mapping[str, str]) -> ApiKeySource:
     """The way to the key: what was named, else the variable, else systemd's credential `api-key`, else none.
 
-    Standard input is read at once, because a child process may get it next. All else is read when it is needed, so
-    that a new key in the file counts.
+    Standard input and a pipe are read at once, because a child process may get them next. All else is read when it is
+    needed, so that a new key in the file counts.
 
     Raises:
         click.UsageError: two ways are named.
@@ -68,6 +69,10 @@ def find_api_key(file: str | None, command: str | None, environ: Mapping[str, st
         return ApiKeySource("standard input", lambda: key)
     if file:
         path = Path(file).absolute()
+        if is_read_once(path):
+            # What a shell's <(…) names, for one.
+            key = _from_file(path, _shown(file))
+            return ApiKeySource("the pipe named by --api-key-file", lambda: key)
         return ApiKeySource(f"the file {_shown(file)}", lambda: _from_file(path, _shown(file)), path)
     if command:
         return ApiKeySource("--api-key-command", lambda: _from_command(command), command=command)
@@ -78,6 +83,14 @@ def find_api_key(file: str | None, command: str | None, environ: Mapping[str, st
     if folder and (path := Path(folder, "api-key")).exists():
         return ApiKeySource("systemd's credential api-key", lambda: _from_file(path, "systemd's credential"))
     return ApiKeySource("nowhere")
+
+
+def is_read_once(path: Path) -> bool:
+    """Whether a path names what can be read once only, such as a pipe."""
+    try:
+        return not stat.S_ISREG(path.stat().st_mode) and not path.is_dir()
+    except OSError:
+        return False
 
 
 def _shown(file: str) -> str:

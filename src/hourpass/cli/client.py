@@ -4,7 +4,9 @@ On the quick path of `hourpass token`, so that nothing heavy is imported here. A
 what is said on stderr holds no secret.
 """
 
+import errno
 import json
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -16,7 +18,7 @@ import click
 
 from hourpass.cli.api_key_source import ApiKeySource
 from hourpass.cli.terminal import say
-from hourpass.client.cache import FileCache
+from hourpass.client.cache import FileCache, MemoryCache
 from hourpass.client.clocks import age_clock, wall_clock
 from hourpass.client.credential import Credential, load
 from hourpass.client.origin import check_url, origin_of
@@ -24,7 +26,8 @@ from hourpass.core.errors import ConfigurationError, HourpassError, LockTimeout,
 from hourpass.core.policy import SECOND
 
 if TYPE_CHECKING:
-    from hourpass.cli.agent_token import AgentToken
+    from hourpass.client.agent_token import AgentToken
+    from hourpass.client.cache import Cache
     from hourpass.client.fetcher import Event
     from hourpass.client.source import TokenSource
 
@@ -115,7 +118,7 @@ class Client(NamedTuple):
 
     def agent_token(self, origins: Iterable[str] = ()) -> "AgentToken":
         """Tokens from the agent."""
-        from hourpass.cli.agent_token import AgentToken
+        from hourpass.client.agent_token import AgentToken
 
         known = (self.url, *origins) if self.url else origins
         return AgentToken(self.agent or "", origins=known, allow_http=self.allow_http)
@@ -127,17 +130,24 @@ class Client(NamedTuple):
         return TokenSource(
             self.server,
             self.api_key.read,
-            cache=_Cache(self.cache_path, self.timeout),
+            cache=self._cache(),
             key_name=self.api_key.name(),
             scope=self.scope,
             audience=self.audience,
             origins=origins,
             allow_http=self.allow_http,
             # A moment more than the lock and the server get, so that what took too long is told as such.
-            timeout=self.timeout + 0.2,
+            timeout=self.timeout + 0.4,
             patience=self.timeout,
             observe=self._observe,
         )
+
+    def _cache(self) -> "Cache":
+        """The cache in the folder, or one that ends with this process if there is no folder to keep it in."""
+        if self.cache is None:
+            complain(ConfigurationError("this user has no home folder, so the token is not cached: see --cache"))
+            return MemoryCache()
+        return _Cache(self.cache_path, self.timeout) if _is_writable(self.cache) else _ReadOnlyCache(self.cache_path)
 
     def _observe(self, event: "Event") -> None:
         if event == "unsaved":
@@ -171,6 +181,33 @@ class _Cache(FileCache):
     def lock(self, timeout: float) -> Iterator[None]:
         with super().lock(min(timeout, self._patience)):
             yield
+
+
+class _ReadOnlyCache(FileCache):
+    """A cache in a folder that cannot be written: a token in it is used, and nothing is kept.
+
+    Its refresh token is left alone: whoever presents one must be able to keep its successor.
+    """
+
+    def read(self) -> bytes | None:
+        content = super().read()
+        try:
+            return None if content is None else json.dumps({**json.loads(content), "refresh_token": None}).encode()
+        except (ValueError, TypeError):
+            return None
+
+    def write(self, content: bytes) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    @contextmanager
+    def lock(self, timeout: float) -> Iterator[None]:
+        yield
+
+
+def _is_writable(folder: Path) -> bool:
+    """Whether files can be made in a folder, which may not be there yet."""
+    nearest = next(one for one in (folder, *folder.parents) if one.exists())
+    return os.access(nearest, os.W_OK | os.X_OK)
 
 
 class Answer(NamedTuple):

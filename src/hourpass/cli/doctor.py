@@ -16,12 +16,14 @@ from typing import Literal, NamedTuple
 
 import click
 
+from hourpass.cli.api_key_source import LOOKS_LIKE_A_KEY
 from hourpass.cli.client import Client
 from hourpass.cli.client_options import ClientCommand, client_options, json_option
 from hourpass.cli.schedule import longest_gap, longest_interval, timer_gap
 from hourpass.cli.terminal import print_json, span
 from hourpass.client.clocks import age_clock, wall_clock
 from hourpass.client.file_token import FileToken
+from hourpass.core.api_key import is_well_formed
 from hourpass.core.errors import ConfigurationError, HourpassError
 from hourpass.core.policy import HOUR, MINUTE, SECOND
 
@@ -116,14 +118,18 @@ def _api_key(client: Client) -> Check:
     if key.read is None:
         return Check("API key", "note", "none: when the refresh token ends, a person has to act")
     try:
-        key.read()
+        text = key.read()
     except HourpassError as error:
         return Check("API key", "bad", error.detail)
+    if LOOKS_LIKE_A_KEY.match(text) and not is_well_formed(text):
+        return Check("API key", "bad", f"{key.place} holds a key with a wrong checksum: is a part of it missing?")
     if key.path is not None and (mode := stat.S_IMODE(key.path.stat().st_mode)) & 0o077:
         return Check("API key", "bad", f"{key.place} can be read by others (mode {mode:04o}): chmod 600")
     if key.place.startswith("HOURPASS_"):
         return Check("API key", "note", f"in {key.place}, which every child process inherits: a file is safer")
-    return Check("API key", "good", f"in {key.place}")
+    if not is_well_formed(text):
+        return Check("API key", "note", f"{key.place} does not hold a hourpass key; whether it is valid was not tried")
+    return Check("API key", "good", f"in {key.place}; its checksum is right, whether it is valid was not tried")
 
 
 def _folder(name: str, folder: Path) -> Check:

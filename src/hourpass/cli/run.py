@@ -18,23 +18,23 @@ import click
 from hourpass.cli.api_key_source import VARIABLE
 from hourpass.cli.client import Client, complain, obtain
 from hourpass.cli.client_options import ClientCommand, client_options, min_valid_option
+from hourpass.cli.init_process import FORWARDED, exit_code, go_on_in_child, next_signal
 from hourpass.client.atomic_file import write_atomically
 from hourpass.client.credential import Credential
 from hourpass.core.errors import HourpassError
 from hourpass.core.policy import SECOND
 
 if TYPE_CHECKING:
-    from hourpass.cli.agent_token import AgentToken
+    from hourpass.client.agent_token import AgentToken
     from hourpass.client.source import TokenSource
 
-FORWARDED = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2}
 CHANGED_BY_PYTHON = {signal.SIGPIPE, signal.SIGXFSZ}
 """Python ignores these, which a command must not inherit."""
 
 SLICE = 30 * SECOND
 """Waits do not count the time a machine is suspended, the source's clock does: so late it may be after waking up."""
 
-NOT_FOUND, NOT_EXECUTABLE, BY_SIGNAL = 127, 126, 128
+NOT_FOUND, NOT_EXECUTABLE = 127, 126
 """The shell's own codes (POSIX, Shell Command Language §2.8.2)."""
 
 
@@ -49,6 +49,7 @@ def run(client: Client, min_valid: float, command: tuple[str, ...]) -> None:
     and the command's exit code is passed on; 127 not found, 126 not executable, 128 + N ended by signal N. Where no
     token can be had the command is not run: 20 no valid token, 30 login required, 40 lock time-out, 2 usage.
     """
+    go_on_in_child()
     source = client.source()
     answer = obtain(source, min_valid)
     if answer.trouble is not None:
@@ -81,7 +82,7 @@ def _supervise(command: tuple[str, ...], token_file: Path, mask: set[int | signa
         print(f"hourpass: {command[0]}: {error.strerror}", file=sys.stderr)
         return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
     while True:
-        number, is_typed = _next_signal()
+        number, is_typed = next_signal()
         if number != signal.SIGCHLD:
             # What was typed on the terminal, the terminal has sent to the command as well.
             if not is_typed:
@@ -90,17 +91,7 @@ def _supervise(command: tuple[str, ...], token_file: Path, mask: set[int | signa
             continue
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
-            code = os.waitstatus_to_exitcode(status)
-            return code if code >= 0 else BY_SIGNAL - code
-
-
-def _next_signal() -> tuple[int, bool]:
-    """The next signal, and whether the kernel sent it for a terminal rather than a process."""
-    watched = {*FORWARDED, signal.SIGCHLD}
-    if sys.platform == "darwin":
-        return signal.sigwait(watched), False
-    information = signal.sigwaitinfo(watched)
-    return information.si_signo, information.si_code > 0
+            return exit_code(status)
 
 
 class _Keeper:

@@ -32,8 +32,9 @@ STUCK = MINUTE
 class Agent:
     """Serves from `run` to the message "stop". `source` must put its events into `mailbox`.
 
-    `load` makes the sinks and hooks, at the start and at each reload. `log` gets lines for a log, `show` the status
-    whenever it may have changed. `tick` is in milliseconds.
+    `load` makes the sinks and hooks, at the start and at each reload; `key_name` says what the API key goes by in the
+    cache, and a reload that finds another one exchanges the new key at once. `log` gets lines for a log, `show` the
+    status whenever it may have changed. `tick` is in milliseconds.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Agent:
         load: Callable[[], Plan],
         *,
         log: Callable[[str], None],
+        key_name: Callable[[], str | None] = lambda: None,
         show: Callable[[Status], None] = lambda status: None,
         notifier: Notifier | None = None,
         tick: int = TICK,
@@ -54,6 +56,8 @@ class Agent:
         self._mailbox = mailbox
         self._load = load
         self._log = log
+        self._name_key = key_name
+        self._key_name = key_name()
         self._show = show
         self._notifier = notifier or Notifier(None)
         self._tick = tick
@@ -125,7 +129,7 @@ class Agent:
             case "refresh":
                 self._refresh_now(credential)
             case "reload":
-                self._reload()
+                self._reload(credential)
             case "published":
                 self.failures = 0
             case "refused":
@@ -186,13 +190,16 @@ class Agent:
 
     def _refresh_now(self, credential: Credential | None) -> None:
         self._log("refreshing, as asked")
+        self._fetch(credential)
+
+    def _fetch(self, credential: Credential | None) -> None:
         number = None if credential is None else credential.number
         try:
             self.source.refresh(rejected=number, retry=False, within=PATIENCE)
         except HourpassError as error:
             self._complain(error)
 
-    def _reload(self) -> None:
+    def _reload(self, credential: Credential | None) -> None:
         try:
             plan = self._load()
         except HourpassError as error:
@@ -205,6 +212,13 @@ class Agent:
             # There may be another key: the refusal of the old one is not to be waited out.
             self.source.forget()
         self._log("reloaded")
+        name = self._name_key()
+        # A key that cannot be read now is not another one.
+        if name is not None and name != self._key_name:
+            self._key_name = name
+            self.source.use_key(name)
+            self._log("another API key: exchanging it")
+            self._fetch(credential)
 
     # --- telling ---
 

@@ -5,14 +5,17 @@ shared secret. Access tokens are all that leaves here.
 """
 
 import hmac
+import io
 import json
 import os
 import re
 import socket
 import socketserver
 import stat
-import struct
+import sys
 import threading
+import time
+from collections import Counter
 from collections.abc import Collection
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
@@ -24,11 +27,17 @@ from hourpass.client.agent import Agent
 from hourpass.client.agent_metrics import metrics
 from hourpass.client.handout import hand_out, reject
 from hourpass.client.origin import is_loopback
+from hourpass.client.peer import peer_uid
 from hourpass.core.errors import ConfigurationError, HourpassError, LoginRequired, Unavailable
 
 MAX_BODY, MAX_CONNECTIONS = 1024, 64
+"""Bytes, and connections of one user at a time."""
+
+STRANGERS = 8
+"""Connections of all users together who may not ask: enough to tell each so, too few to hold up anyone else."""
+
 TIMEOUT = 5.0
-"""Seconds that a peer may be silent."""
+"""Seconds that a whole request may take, however its bytes drip."""
 
 POLL = 0.2
 """Seconds between two looks at whether to end; requests are seen at once."""
@@ -45,6 +54,10 @@ class _Handler(BaseHTTPRequestHandler):
     sys_version = ""
     timeout = TIMEOUT
     server: "_Server"
+
+    def setup(self) -> None:
+        super().setup()
+        self.rfile = io.BufferedReader(_Timed(self.connection, time.monotonic() + TIMEOUT))
 
     def do_GET(self) -> None:
         self._answer("GET", b"")
@@ -107,10 +120,27 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    """What both have in common: a thread for each connection, and not too many of them."""
+class _Timed(io.RawIOBase):
+    """What a connection sends until an instant of the monotonic clock. A socket's time-out begins with each byte."""
 
-    daemon_threads = True
+    def __init__(self, connection: socket.socket, ends_at: float) -> None:
+        self._connection = connection
+        self._ends_at = ends_at
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        left = self._ends_at - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._connection.settimeout(left)
+        return self._connection.recv_into(buffer)
+
+
+class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
+    """What both have in common: a thread for each connection, and not too many of one user."""
+
     block_on_close = False
     request_queue_size = 128
 
@@ -118,11 +148,16 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         self.agent = agent
         self._shown = shown
         self._wanted_address = address
-        self._slots = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        self._open: Counter[object] = Counter()
+        self._guard = threading.Lock()
 
     def admits(self, handler: _Handler) -> bool:
         """Whether this peer may ask."""
         raise NotImplementedError
+
+    def share_of(self, request: socket.socket) -> tuple[object, int]:
+        """Who takes a connection's place, and how many places they have."""
+        return None, MAX_CONNECTIONS
 
     def __enter__(self) -> Self:
         """Begin to listen.
@@ -143,22 +178,46 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         self.server_close()
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if self._slots.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
+        try:
+            who, places = self.share_of(request)
+        except OSError:
+            self.shutdown_request(request)
+            return
+        with self._guard:
+            has_place = self._open[who] < places
+            self._open[who] += has_place
+        if not has_place:
+            self.shutdown_request(request)
+            return
+        try:
+            threading.Thread(target=self._serve_one, args=(request, client_address, who), daemon=True).start()
+        except RuntimeError:
+            self._leave(who)
             self.shutdown_request(request)
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
+    def _serve_one(self, request: Any, client_address: Any, who: object) -> None:
         try:
-            super().process_request_thread(request, client_address)
+            self.process_request_thread(request, client_address)
         finally:
-            self._slots.release()
+            self._leave(who)
+
+    def _leave(self, who: object) -> None:
+        with self._guard:
+            self._open[who] -= 1
+            if not self._open[who]:
+                del self._open[who]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Nothing: a peer may hang up, and a traceback may hold what it sent."""
 
 
-class UnixSocket(_Server, socketserver.UnixStreamServer):
+if sys.platform == "win32":  # the agent says at its start that it needs a POSIX system
+    _UnixServer = socketserver.TCPServer
+else:
+    _UnixServer = socketserver.UnixStreamServer
+
+
+class UnixSocket(_Server, _UnixServer):
     """A unix socket for the users in `uids`; for this user where none is named.
 
     Its folder is made 0700, or 0711 where others may ask, and refused if it is open any wider. What another agent left
@@ -172,10 +231,12 @@ class UnixSocket(_Server, socketserver.UnixStreamServer):
         self._is_bound = False
 
     def admits(self, handler: _Handler) -> bool:
-        """By the peer's user id at the time when it connected (unix(7), SO_PEERCRED)."""
-        size = struct.calcsize("3i")
-        _, uid, _ = struct.unpack("3i", handler.connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
-        return uid in self._uids
+        """By the peer's user id at the time when it connected."""
+        return peer_uid(handler.connection) in self._uids
+
+    def share_of(self, request: socket.socket) -> tuple[object, int]:
+        uid = peer_uid(request)
+        return (uid, MAX_CONNECTIONS) if uid in self._uids else (None, STRANGERS)
 
     def server_bind(self) -> None:
         has_others = not self._uids <= {os.geteuid()}

@@ -10,7 +10,11 @@ from pathlib import Path
 
 from hourpass.core.errors import ConfigurationError
 
+HAS_OWNERS = hasattr(os, "geteuid")
+"""Whether files have the owners and modes of POSIX. On Windows a file of the user's profile is the user's own."""
+
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_BINARY = getattr(os, "O_BINARY", 0)
 
 STALE = 3600.0
 """Seconds after which a temporary file belongs to a writer that died. The age is by the file system's own clock."""
@@ -25,13 +29,14 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o600, group: in
     """
     _refuse_unsafe(path)
     temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW, 0o600)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW | _BINARY, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
             if group is not None:
                 os.fchown(descriptor, -1, group)
-            # After the group, which may clear bits; and whatever the umask says.
-            os.fchmod(descriptor, mode)
+            if HAS_OWNERS:
+                # After the group, which may clear bits; and whatever the umask says.
+                os.fchmod(descriptor, mode)
             file.write(content)
             file.flush()
             os.fsync(descriptor)
@@ -41,13 +46,14 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o600, group: in
         with suppress(OSError):
             temporary.unlink()
         raise
-    _sync_folder(path.parent)
+    if HAS_OWNERS:  # Windows opens no folders
+        _sync_folder(path.parent)
     _sweep(path, written_at)
 
 
 def _refuse_unsafe(path: Path) -> None:
     folder = path.parent.stat()
-    if folder.st_mode & stat.S_IWOTH and not folder.st_mode & stat.S_ISVTX:
+    if HAS_OWNERS and folder.st_mode & stat.S_IWOTH and not folder.st_mode & stat.S_ISVTX:
         raise ConfigurationError(f"anyone may replace files in {path.parent}: take the write bit for others away")
     try:
         found = path.lstat()

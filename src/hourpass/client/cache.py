@@ -13,12 +13,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Protocol
 
-from hourpass.client.atomic_file import write_atomically
+from hourpass.client.atomic_file import HAS_OWNERS, write_atomically
 from hourpass.client.reopen import Reopens
 from hourpass.core.errors import ConfigurationError, LockTimeout
 
 MAX_SIZE = 256 * 1024
 """No file of ours is larger: two tokens of 64 KiB and a few numbers."""
+
+
+_PLAIN = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+"""Neither waits for a writer nor follows a link; not every system has each."""
 
 
 class Cache(Protocol):
@@ -103,16 +107,16 @@ class FileCache:
 
     def read(self) -> bytes | None:
         try:
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | getattr(os, "O_NOFOLLOW", 0))
+            descriptor = os.open(self.path, os.O_RDONLY | _PLAIN)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise ConfigurationError(f"the token cache {self.path} cannot be opened: {error.strerror}") from error
         try:
             found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+            if not stat.S_ISREG(found.st_mode) or (HAS_OWNERS and found.st_uid != os.geteuid()):
                 raise ConfigurationError(f"the token cache {self.path} is not a plain file of this user")
-            if found.st_mode & 0o077:
+            if HAS_OWNERS and found.st_mode & 0o077:
                 os.fchmod(descriptor, 0o600)
             with os.fdopen(descriptor, "rb", closefd=False) as file:
                 content = file.read(MAX_SIZE + 1)

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 _STEP = 1_000
@@ -16,11 +16,12 @@ _STEP = 1_000
 
 
 def boot_clock() -> int:
-    """Milliseconds since the machine started, suspended time included. Nobody can set it.
+    """Milliseconds since the machine started. Nobody can set it.
 
-    It stands still while a virtual machine is paused.
+    It counts suspended time if the system has such a clock, as Linux does. It stands still while a virtual machine is
+    paused.
     """
-    return time.clock_gettime_ns(_CLOCK) // 1_000_000
+    return (time.monotonic_ns() if _CLOCK is None else time.clock_gettime_ns(_CLOCK)) // 1_000_000
 
 
 def wall_clock() -> int:

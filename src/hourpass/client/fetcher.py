@@ -86,6 +86,15 @@ class Fetcher:
         self._emit = emit
         self._endpoint: TokenEndpoint | None = None
 
+    def use_key(self, name: str | None) -> None:
+        """The API key is another one from now on; `name` is what it goes by in the cache."""
+        self._setting = self._setting._replace(key_name=name)
+
+    def is_of_key(self, credential: Credential) -> bool:
+        """Whether a credential may be of the key in use."""
+        names = (credential.key_name, self._setting.key_name)
+        return None in names or names[0] == names[1]
+
     def read(self) -> Credential | None:
         """What the cache holds for this server; needs no lock, since a cache is replaced whole.
 

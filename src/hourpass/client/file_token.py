@@ -6,19 +6,24 @@ asks a server for anything.
 
 import base64
 import json
+import logging
 import os
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hourpass.client.agent_token import AgentToken
 from hourpass.client.clocks import age_clock, wall_clock
 from hourpass.client.credential import Credential, is_token
 from hourpass.client.driver import Waiting, drive, drive_async
 from hourpass.client.flow import Breaker
 from hourpass.client.origin import AllowList
 from hourpass.client.reopen import Reopens
-from hourpass.core.errors import Unavailable
+from hourpass.core.errors import HourpassError, Unavailable
 from hourpass.core.policy import DAY, SECOND
+
+_log = logging.getLogger(__name__)
 
 LOOK_EVERY = SECOND
 """A busy program looks at the file no more often than this."""
@@ -37,7 +42,9 @@ class FileToken(Reopens):
 
     The file holds the bare token, or JSON with `access_token` and, if it is known, `expires_at` (epoch milliseconds).
     A bare JWT says itself when it expires; of any other bare token nobody knows. `origins` are those that adapters may
-    send it to. A copy shares it; a pickle makes it again where it is opened.
+    send it to. `agent` is the socket of the agent that writes the file: it is told when an API rejects the token, and
+    fetches another at once. Without it a rejected token stays until the agent's next refresh. A copy shares it; a
+    pickle makes it again where it is opened.
     """
 
     def __init__(
@@ -45,6 +52,7 @@ class FileToken(Reopens):
         path: str | os.PathLike[str],
         *,
         origins: Iterable[str] = (),
+        agent: str | os.PathLike[str] | None = None,
         allow_http: bool = False,
         clock: Callable[[], int] = age_clock,
         wall: Callable[[], int] = wall_clock,
@@ -54,6 +62,9 @@ class FileToken(Reopens):
         self.now = clock
         self._wall = wall
         self.allows = AllowList(origins, allow_http=allow_http).allows
+        self._agent = None if agent is None else AgentToken(os.fspath(agent))
+        self._reported = 0
+        """The number of the last token of which the agent was told that it was rejected."""
         self._current: Credential | None = None
         self._seen: tuple[int, int, int] | None = None
         self._looked_at: int | None = None
@@ -115,7 +126,21 @@ class FileToken(Reopens):
         """With the path alone."""
         return f"FileToken({str(self.path)!r})"
 
+    def _report(self, current: Credential) -> None:
+        """Tell the agent that an API rejected this token. What comes of it comes into the file."""
+        if self._agent is not None and current.number > self._reported:
+            self._reported = current.number
+            try:
+                self._agent.reject(current.access_token, within=PATIENCE)
+            except HourpassError as error:
+                _log.warning("the agent was not told of a rejected token: %s", error)
+
     def _wait_for_newer(self, rejected: int | None, *, retry: bool) -> Waiting[Credential]:
+        current = self._current
+        if current is not None and current.number == rejected:
+            self._look(self.now())
+            if self._current is current:
+                yield partial(self._report, current)
         while True:
             now = self.now()
             self._look(now)

@@ -111,6 +111,15 @@ class Flights:
             self.error = None
             self._failures = self.not_before = 0
 
+    def use_key(self, name: str | None) -> None:
+        """The API key is another one: go on with the token at hand, and fetch the next with the new key."""
+        with self._guard:
+            self._fetcher.use_key(name)
+            if self.current is not None:
+                self.current = self.current._replace(refresh_token=None, exchanged_at=None, key_name=None)
+            self.error = None
+            self._failures = self.not_before = 0
+
     def close(self, seconds: float) -> None:
         """Begin no further flight, and wait so long for the end of one that is under way."""
         self._closed = True
@@ -167,6 +176,8 @@ class Flights:
     def _publish(self, credential: Credential) -> None:
         with self._guard:
             if self.current is not None and credential.number <= self.current.number:
+                return
+            if not self._fetcher.is_of_key(credential):
                 return
             self.current = credential
         self._emit("published")

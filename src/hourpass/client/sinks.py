@@ -3,7 +3,6 @@
 Owns the forms and the life of each file. It fetches nothing, and a refresh token never comes here.
 """
 
-import grp
 import os
 import stat
 from contextlib import suppress
@@ -15,6 +14,11 @@ from typing import Literal, assert_never
 from hourpass.client.atomic_file import write_atomically
 from hourpass.client.handout import Handout, fingerprint
 from hourpass.core.errors import ConfigurationError
+
+try:
+    import grp
+except ImportError:
+    raise ImportError("the agent needs Linux, macOS or another POSIX system; the client library does not") from None
 
 Form = Literal["raw", "env", "json", "header", "curl", "template"]
 """The bare token; an environment file; JSON; a header line; a configuration file of curl; a text of one's own."""

@@ -169,6 +169,13 @@ class TokenSource(Reopens):
         """Drop what is held in memory, errors included: the next call reads the cache and asks the server anew."""
         self._flights.forget()
 
+    def use_key(self, key_name: str | None) -> None:
+        """The callable that gives the API key gives another one from now on, which goes by `key_name` in the cache.
+
+        The token at hand stays until the next one; that one is fetched with the new key. See `name_of_key`.
+        """
+        self._flights.use_key(key_name)
+
     def close(self, within: float | None = None) -> None:
         """Begin no further refresh, and wait for the end of one that is under way (`within` in seconds)."""
         self._flights.close(self._seconds(within))

@@ -1,4 +1,4 @@
-"""Tokens from a running `hourpass agent`, asked over its unix socket; used by the commands like a TokenSource.
+"""Tokens from a running `hourpass agent`, asked over its unix socket; used like a TokenSource.
 
 The agent holds the API key and the refresh token and does every refresh. Here is only the question and what the answer
 means.
@@ -61,7 +61,7 @@ class AgentToken:
             raise Unavailable("the agent has no newer token")
         return credential
 
-    def reject(self, access_token: str) -> None:
+    def reject(self, access_token: str, *, within: float | None = None) -> None:
         """Tell the agent that an API rejected this token. It refreshes if that is still the current one.
 
         Raises:
@@ -69,7 +69,7 @@ class AgentToken:
         """
         # Its name is enough: the agent knows its own.
         fingerprint = sha256(access_token.encode()).hexdigest()[:16]
-        self._ask("POST", "/rejected", json.dumps({"fingerprint": fingerprint}).encode())
+        self._ask("POST", "/rejected", json.dumps({"fingerprint": fingerprint}).encode(), within=within)
 
     def expires_at(self, credential: Credential) -> int:
         """When a credential expires, in epoch milliseconds."""

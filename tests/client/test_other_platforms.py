@@ -1,0 +1,68 @@
+"""What POSIX alone has is missing on Windows: the client library works without it, and the agent says what it needs.
+
+Simulated: the names are taken away before anything is imported.
+"""
+
+import subprocess
+import sys
+
+import pytest
+
+WITHOUT_POSIX = """
+import os, signal, socket, socketserver, sys, time, types
+import aiohttp, filelock, httpx, httpx2, requests
+# Theirs have code of their own for Windows, so they keep what there is.
+kept = types.SimpleNamespace(**vars(os))
+for name, module in list(sys.modules.items()):
+    if name.partition(".")[0] not in ("os", "__main__") and getattr(module, "os", None) is os:
+        module.os = kept
+for module, names in {
+    os: "geteuid getuid getegid fchmod fchown chown O_NONBLOCK O_NOFOLLOW O_DIRECTORY register_at_fork fork killpg",
+    socket: "AF_UNIX SO_PEERCRED",
+    socketserver: "UnixStreamServer UnixDatagramServer ThreadingUnixStreamServer",
+    signal: "SIGHUP SIGQUIT SIGUSR1 SIGUSR2 SIGCHLD SIGPIPE SIGXFSZ pthread_sigmask sigwait sigwaitinfo",
+    time: "CLOCK_BOOTTIME CLOCK_MONOTONIC clock_gettime_ns",
+}.items():
+    for name in names.split():
+        if hasattr(module, name):
+            delattr(module, name)
+for name in ("grp", "pwd", "termios", "resource"):
+    sys.modules[name] = None
+"""
+
+USE = """
+import pathlib
+import httpx2
+from hourpass.client import FileCache, FileToken, MemoryCache, Refresher, TokenSource
+from hourpass.client.auth import aiohttp, httpx, httpx2 as _, requests
+
+def answer(request):
+    return httpx2.Response(200, json={"access_token": "a", "expires_in": 3600, "refresh_token": "r"})
+
+transport = httpx2.MockTransport(answer)
+path = pathlib.Path(sys.argv[1])
+for _ in range(2):
+    with TokenSource("https://a.example", "KEY", cache=FileCache(path / "token"), transport=transport) as source:
+        print(source.token())
+(path / "file").write_text("b")
+print(FileToken(path / "file").token())
+"""
+
+
+def run(code, *arguments):
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT_POSIX + code, *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+
+
+def test_the_client_library_works_without_posix(tmp_path):
+    done = run(USE, tmp_path)
+
+    assert (done.returncode, done.stdout.split()) == (0, ["a", "a", "b"]), done.stderr
+
+
+@pytest.mark.parametrize("module", ["agent", "sinks", "delivery", "agent_socket"])
+def test_the_agent_says_what_it_needs(module):
+    done = run(f"import hourpass.client.{module}")
+
+    assert done.stderr.splitlines()[-1].startswith("ImportError: the agent needs Linux, macOS or another POSIX system")
