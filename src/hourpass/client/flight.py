@@ -132,7 +132,7 @@ class Flights:
         """Wait for a flight that has a refresh token at stake, until its request is over at the latest."""
         while self.is_own and self._thread is not None and self._thread.is_alive():
             until = self._fetcher.at_stake_until
-            if until is None or self._now() > until + GRACE:
+            if until is None or self._now() > until + OVERRUN:
                 return
             self._thread.join(0.02)
 
@@ -205,7 +205,7 @@ _all: "WeakSet[Flights]" = WeakSet()
 FORK_WAIT = 1.0
 """Seconds that a fork waits for each refresh under way."""
 
-GRACE = 250
+OVERRUN = 250
 """Milliseconds that a request may take beyond its end before a process ends without it."""
 
 
