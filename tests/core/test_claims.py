@@ -112,6 +112,25 @@ def test_a_token_is_accepted_for_five_seconds_after_its_expiry(late, refusal):
     assert problem(now=NOW + HOUR + late) == refusal
 
 
+@pytest.mark.parametrize(
+    ("now", "refusal"),
+    [
+        (NOW - 30_000, None),
+        (NOW - 30_001, "not_yet_valid"),
+        (NOW + HOUR + 1_999, None),
+        (NOW + HOUR + 2_000, "expired"),
+    ],
+)
+def test_how_early_and_how_late_a_token_is_accepted_is_the_resource_server_s_to_say(now, refusal):
+    try:
+        validate_claims(claims(), now, EXPECTED._replace(early=30_000, late=2_000))
+        said = None
+    except InvalidToken as error:
+        said = error.problem
+
+    assert said == refusal
+
+
 def test_the_first_instant_of_refusal_is_told():
     assert accepted_until(claims()) == NOW + HOUR + LEEWAY
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hourpass.core.policy import DAY, HOUR, LEEWAY, MAX_RETRY_WINDOW, MINUTE, RING_SIZE, SECOND, Policy
+from hourpass.core.policy import DAY, EARLY, HOUR, LEEWAY, MAX_RETRY_WINDOW, MINUTE, RING_SIZE, SECOND, Policy
 
 
 def test_the_defaults_are_those_of_the_design():
@@ -14,7 +14,7 @@ def test_the_defaults_are_those_of_the_design():
         grants_per_key=10_000,
         publish_ahead=10 * MINUTE,
     )
-    assert (LEEWAY, MAX_RETRY_WINDOW, RING_SIZE) == (5 * SECOND, 300 * SECOND, 8)
+    assert (LEEWAY, EARLY, MAX_RETRY_WINDOW, RING_SIZE) == (5 * SECOND, 30 * SECOND, 300 * SECOND, 8)
 
 
 @pytest.mark.parametrize("window", [0, 1, MAX_RETRY_WINDOW])

@@ -171,3 +171,71 @@ def test_a_lifetime_is_a_day_at_most(lifetime):
 def test_a_token_that_lives_longer_than_agreed_is_malformed(issuer, verifier):
     with pytest.raises(InvalidToken, match="range"):
         verifier.verify(issuer.token(exp=wall() // 1_000 + 7_200))
+
+
+# --- A clock that is behind, or ahead.
+
+
+def judged(issuer, behind: int, late: int = 0, **settings: float) -> str:
+    """What becomes of a token that is fresh, or has expired, where the clock is this many seconds behind."""
+    settings = {"issuer": issuer.url, "audience": AUDIENCE, **settings}
+    # The hour after a token's issue begins at a whole second, so the clock does, too.
+    second = wall() // 1_000
+    token = issuer.token(iat=second, exp=second + 3_600)
+    with Verifier(clock=lambda: wall() // 1_000 * 1_000 - behind * 1_000, **settings) as verifier:
+        verifier.verify(issuer.token(iat=second - behind - 10, exp=second + 600))
+        at = second + late * 3_600
+        verifier._clock = lambda: (at - behind) * 1_000
+        try:
+            return verifier.verify(token).sub
+        except InvalidToken as error:
+            return error.problem
+
+
+@pytest.mark.parametrize(
+    ("leeway", "behind", "said"),
+    [
+        ({}, 30, "alice"),
+        ({}, 31, "not_yet_valid"),
+        ({"leeway": 0}, 0, "alice"),
+        ({"leeway": 0}, 1, "not_yet_valid"),
+        ({"leeway": 45}, 45, "alice"),
+        ({"leeway": 45}, 46, "not_yet_valid"),
+    ],
+)
+def test_a_clock_may_be_half_a_minute_behind_or_as_far_as_is_said(shared_issuer, leeway, behind, said):
+    assert judged(shared_issuer, behind, **leeway) == said
+
+
+@pytest.mark.parametrize(
+    ("leeway", "ahead", "said"),
+    [
+        ({}, 4, "alice"),
+        ({}, 5, "expired"),
+        ({"leeway": 45}, 4, "alice"),
+        ({"leeway": 45}, 5, "expired"),
+        ({"leeway": 2}, 1, "alice"),
+        ({"leeway": 2}, 2, "expired"),
+    ],
+)
+def test_after_its_end_a_token_is_accepted_for_five_seconds_at_most(shared_issuer, leeway, ahead, said):
+    """Its revocation is kept no longer."""
+    assert judged(shared_issuer, -ahead, late=1, **leeway) == said
+
+
+@pytest.mark.parametrize("leeway", [-1, 301])
+def test_a_leeway_is_five_minutes_at_most(leeway):
+    with pytest.raises(ConfigurationError):
+        Verifier(issuer="https://a.test", audience=AUDIENCE, leeway=leeway)
+
+
+def test_a_token_from_the_future_is_told_as_a_clock_s_fault_once(shared_issuer, shared_verifier, caplog):
+    second = wall() // 1_000
+    for number in range(3):
+        token = shared_issuer.token(iat=second + 100, exp=second + 200, jti=str(number))
+        with pytest.raises(InvalidToken, match="in the future"):
+            shared_verifier.verify(token)
+
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "hourpass.verifier"]
+    assert line.startswith(f"a token of {shared_issuer.url} was issued ")
+    assert "clock is behind" in line

@@ -41,15 +41,18 @@ class Claims(NamedTuple):
 
 
 class Expected(NamedTuple):
-    """What a resource server expects of every token. `max_lifetime` is in milliseconds.
+    """What a resource server expects of every token. Durations are in milliseconds.
 
     `audience` and `environment` are None for the issuer itself, which revokes and introspects all of its tokens.
+    `early` is how long before its `iat` a token is accepted, `late` how long after its `exp`.
     """
 
     issuer: str
     audience: str | None
     max_lifetime: int
     environment: str | None = None
+    early: int = LEEWAY
+    late: int = LEEWAY
 
 
 def validate_claims(unverified: UnverifiedClaims, now: int, expected: Expected) -> Claims:
@@ -70,19 +73,19 @@ def validate_claims(unverified: UnverifiedClaims, now: int, expected: Expected) 
     lifetime = (unverified.exp - unverified.iat) * SECOND
     if not 0 < lifetime <= expected.max_lifetime:
         raise InvalidToken("malformed", "exp - iat is out of range")
-    if unverified.iat * SECOND > now + LEEWAY:
-        raise InvalidToken("not_yet_valid")
-    if now >= accepted_until(unverified):
+    if unverified.iat * SECOND > now + expected.early:
+        raise InvalidToken("not_yet_valid", f"issued {unverified.iat - now // SECOND} s in the future")
+    if now >= accepted_until(unverified, expected.late):
         raise InvalidToken("expired")
     return Claims(*unverified)
 
 
-def accepted_until(claims: Claims | UnverifiedClaims) -> int:
+def accepted_until(claims: Claims | UnverifiedClaims, late: int = LEEWAY) -> int:
     """The first instant (epoch milliseconds) at which the token is not accepted any more.
 
     RFC 7519 §4.1.4: not "on or after" `exp`, with the leeway added.
     """
-    return claims.exp * SECOND + LEEWAY
+    return claims.exp * SECOND + late
 
 
 def require_scope(granted: str, needed: str) -> None:

@@ -19,6 +19,13 @@ The source's clients start their clock when the answer arrives, so they run late
 RFC 7519 §4.1.4 allows "some small leeway".
 """
 
+EARLY = 30 * SECOND
+"""How long before its `iat` an API accepts an access token.
+
+An API whose clock is behind would refuse every fresh token, and its clients would fetch others in vain. That a token is
+from the future does no harm: its signature says who made it.
+"""
+
 MAX_RETRY_WINDOW = 300 * SECOND
 """No window is longer: at 300 s a stolen token is already caught by only 85 % of the victim's refreshes."""
 

@@ -23,7 +23,7 @@ from hourpass.verifier.remote import Verifier
 
 _GUARD = ("realm", "public", "scope", "scopes", "preflights")
 _CONNECTION = ("url", "tls", "allow_http", "proxy", "timeout")
-_VERIFIER = ("issuer", "audience", "environment", "staleness", "max_lifetime", *_CONNECTION)
+_VERIFIER = ("issuer", "audience", "environment", "staleness", "max_lifetime", "leeway", *_CONNECTION)
 
 
 class Configured(NamedTuple):

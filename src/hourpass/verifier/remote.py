@@ -21,17 +21,20 @@ from weakref import WeakSet, finalize
 from hourpass.core.api_key import Environment
 from hourpass.core.claims import Claims, Expected
 from hourpass.core.errors import ConfigurationError, InvalidToken, Unavailable
-from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, SECOND
+from hourpass.core.policy import EARLY, LEEWAY, MAX_ACCESS_TOKEN_LIFETIME, SECOND
 from hourpass.verifier import jwks, revocations
 from hourpass.verifier.connection import Address, require_safe
 from hourpass.verifier.jwks import JwkSet, is_plausible
 from hourpass.verifier.revocations import RevocationList, Staleness, fail_closed
 from hourpass.verifier.token_verifier import TokenVerifier
-from hourpass.verifier.trouble import Trouble
+from hourpass.verifier.trouble import EarlyTokens, Trouble
 from hourpass.verifier.upkeep import Background, Keeper, Timer, steady_clock
 
 FIRST_WAIT = 2 * SECOND
 """How long the first tokens wait for keys and revocations."""
+
+LONGEST_LEEWAY = 300 * SECOND
+"""Clocks that are further apart are wrong, and the feed of revocations is refused before that."""
 
 
 def wall_clock() -> int:
@@ -75,6 +78,9 @@ class Verifier:
         tls: for an issuer with a certificate of a private authority, or one that asks for the API's.
         allow_http: whether plain http to another machine is good: in a service mesh that encrypts on its own.
         proxy: the URL of a proxy to reach the issuer through, in place of the environment's.
+        leeway: by how many seconds this machine's clock may be behind the issuer's: tokens issued so far in the future
+            are accepted. 30 unless you say. A token is accepted for 5 s after its `exp`, or for less if you say less:
+            beyond that nobody keeps its revocation.
         timeout: seconds for an answer of the issuer, beyond those that it was asked to wait.
         clock, timer: epoch milliseconds, and milliseconds that never step back.
 
@@ -96,6 +102,7 @@ class Verifier:
         allow_http: bool = False,
         proxy: str | None = None,
         timeout: float = 5,
+        leeway: float | None = None,
         clock: Timer = wall_clock,
         timer: Timer = steady_clock,
     ) -> None:
@@ -108,12 +115,16 @@ class Verifier:
             raise ConfigurationError("a verifier is for the environment production or sandbox")
         if not 0.1 <= timeout <= 60:
             raise ConfigurationError("a timeout is from 0.1 to 60 seconds")
+        early = EARLY if leeway is None else round(leeway * SECOND)
+        if not 0 <= early <= LONGEST_LEEWAY:
+            raise ConfigurationError("a leeway is from 0 to 300 seconds")
         self.environment = environment
-        self._expected = Expected(issuer, audience, max_lifetime * SECOND, environment)
+        self._expected = Expected(issuer, audience, max_lifetime * SECOND, environment, early, min(early, LEEWAY))
         self._staleness = staleness or fail_closed()
         self._clock = clock
         self._timer = timer
         self._task: Task[None] | None = None
+        self._early = EarlyTokens(issuer)
         self._build()
         _alive.add(self)
 
@@ -162,6 +173,7 @@ class Verifier:
             return self._tokens.verify(raw, self._clock())
         except InvalidToken as refusal:
             if not self._lacks_key(raw, refusal):
+                self._early.look(refusal, self._timer())
                 raise
         for attempt, seconds in self._key_attempts(raw):
             wait_threads([attempt], seconds)
@@ -177,6 +189,7 @@ class Verifier:
             return self._tokens.verify(raw, self._clock())
         except InvalidToken as refusal:
             if not self._lacks_key(raw, refusal):
+                self._early.look(refusal, self._timer())
                 raise
         for attempt, seconds in self._key_attempts(raw):
             await wait_async([wrap_future(attempt)], timeout=seconds)

@@ -48,7 +48,7 @@ class TokenVerifier:
         if fact is None or self.keys.get(fact.key.header) is not fact.key:
             unverified, key = open_access_token(token, self.keys)
             claims = validate_claims(unverified, now, self._expected)
-            self._cache.put(digest, Fact(claims, key, accepted_until(claims)))
+            self._cache.put(digest, Fact(claims, key, accepted_until(claims, self._expected.late)))
         else:
             claims = fact.claims
             if now >= fact.accepted_until:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping
 from typing import Protocol
 
+from hourpass.core.errors import InvalidToken
 from hourpass.core.policy import MINUTE
 
 log = logging.getLogger("hourpass.verifier")
@@ -36,6 +37,23 @@ class Trouble:
         elif self._told and not any(each.failures for each in self._kept.values()):
             self._told = False
             log.info("the %s of %s are fetched again", " and ".join(self._kept), self._issuer)
+
+
+class EarlyTokens:
+    """Tells of good tokens from the future: no fault of theirs, but of a clock, and clients fetch new ones in vain."""
+
+    def __init__(self, issuer: str) -> None:
+        self._issuer = issuer
+        self._limit = Limit()
+
+    def look(self, refusal: InvalidToken, now: int) -> None:
+        """A token was refused."""
+        if refusal.problem == "not_yet_valid" and self._limit.allows(now):
+            log.warning(
+                "a token of %s was %s: this machine's clock is behind, or the issuer's ahead",
+                self._issuer,
+                refusal.detail,
+            )
 
 
 class Limit:
