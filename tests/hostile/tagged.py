@@ -97,15 +97,18 @@ class Questions:
 
 
 class Tally:
-    """How many answers came, and the first few that were another's."""
+    """How many answers came, how many of them were trouble, and the first few that were another's."""
 
     def __init__(self) -> None:
         self.answers = 0
+        self.trouble = 0
         self.wrong: list[str] = []
 
     def judge(self, question: Question, status: int, answer: bytes) -> None:
         self.answers += 1
-        if not question.is_own(status, answer) and len(self.wrong) < 10:
+        if status == 503:
+            self.trouble += 1  # a machine that is too busy: nobody's answer
+        elif not question.is_own(status, answer) and len(self.wrong) < 10:
             self.wrong.append(f"{question.raw[:120]!r} was answered {answer[:300]!r}")
 
 
@@ -176,7 +179,10 @@ def main(count: int, seed: int) -> int:
             took = time.monotonic() - begun
         finally:
             server.kill()
-    print(f"{tally.answers} answers in {took:.0f} s, {len(tally.wrong)} went to the wrong request (seed {seed})")
+        if tally.trouble:
+            print(server.log.read_text()[-2_000:])
+    told = f"{tally.answers} answers in {took:.0f} s, {tally.trouble} of them 503"
+    print(f"{told}, {len(tally.wrong)} went to the wrong request (seed {seed})")
     print(*tally.wrong, sep="\n", end="")
     return 1 if tally.wrong else 0
 
