@@ -64,6 +64,6 @@ def test_the_first_start_says_that_the_master_key_was_made_and_must_be_backed_up
 def test_variables_that_are_passed_over_are_said_once(serve):
     server = serve(environment={"HOURPASS_PORT": "tcp://10.0.0.11:3600"})
 
-    (said,) = events(server, "variables passed over")
+    (said,) = events(server, "settings")
 
     assert said["note"].startswith("HOURPASS_PORT is passed over")

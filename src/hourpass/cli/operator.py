@@ -10,12 +10,11 @@ import click
 
 from hourpass.cli.terminal import say
 from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME
-from hourpass.server.config import Origin, Settings, described, load
+from hourpass.server.config import Origin, Settings, described, load, notes
 from hourpass.server.opening import current_time, default_data, open_secrets, open_store
 from hourpass.server.sealing import BACK_IT_UP, MasterKey
 from hourpass.server.signing_keys import Secrets
 from hourpass.server.store import Store, transaction
-from hourpass.service_links import note_on_service_links
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -58,10 +57,11 @@ json_option = click.option("--json", "as_json", is_flag=True, help="print JSON")
 
 
 def load_settings(flags: dict[str, object]) -> tuple[Settings, dict[str, Origin]]:
-    """The settings that a command works with, and where each came from. Says which variables it passes over."""
-    if note := note_on_service_links(os.environ):
+    """The settings that a command works with, and where each came from. Says what is worth a note."""
+    loaded = load(flags, os.environ, default_data(os.environ))
+    for note in notes(os.environ):
         say(note)
-    return load(flags, os.environ, default_data(os.environ))
+    return loaded
 
 
 def read_settings(flags: dict[str, object]) -> Settings:

@@ -16,7 +16,8 @@ from hourpass.core.errors import ConfigurationError
 from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, MAX_RETRY_WINDOW, SECOND, Policy
 from hourpass.core.signing_key import Algorithm
 from hourpass.server import parsing
-from hourpass.service_links import is_service_link
+from hourpass.server.ownership import note_on_readers, read_named_file
+from hourpass.service_links import is_service_link, note_on_service_links
 
 PREFIX = "HOURPASS_"
 
@@ -188,6 +189,13 @@ def _is_every_address(host: str) -> bool:
     return (mapped or address).is_unspecified
 
 
+def notes(environ: Mapping[str, str]) -> list[str]:
+    """What is worth a sentence at the start: variables passed over, secret files that everyone can read."""
+    names = [f"{variable(name)}_FILE" for name, field in described().items() if field.metadata["secret"]]
+    readers = [note_on_readers(Path(environ[name])) for name in names if name in environ]
+    return [note for note in (note_on_service_links(environ), *readers) if note]
+
+
 class Origin(NamedTuple):
     """Where a setting's value came from."""
 
@@ -270,9 +278,11 @@ def _environment(
             if variable(secret_file) in environ:
                 raise ConfigurationError(f"{variable(secret_file)} and {key} are both set")
             try:
-                values[secret_file] = Path(value).read_text("utf-8").strip()
+                values[secret_file] = read_named_file(Path(value)).strip()
             except (OSError, UnicodeDecodeError) as error:
                 raise ConfigurationError(f"{key}: cannot read {value}: {error}") from None
+            except ConfigurationError as error:
+                raise ConfigurationError(f"{key}: {error.detail}") from None
         elif name in known:
             values[name] = value
         else:

@@ -15,6 +15,7 @@ from hourpass.core.errors import ConfigurationError, StorageUnavailable
 from hourpass.core.signing_key import Algorithm
 from hourpass.home import folder_for
 from hourpass.server.config import Settings
+from hourpass.server.ownership import require_own_database, require_own_folder
 from hourpass.server.sealing import MasterKey, load_master_key
 from hourpass.server.signing_keys import Secrets, prepare
 from hourpass.server.store import SharedStore, Store, Unreachable, transaction
@@ -49,6 +50,7 @@ def open_store(settings: Settings, *, create: bool = True) -> Store:
     make_data_folder(settings)
     try:
         if not str(path).startswith(":"):
+            require_own_database(path)
             # For its owner alone, whatever the umask; the log beside it takes the same mode.
             path.touch(mode=0o600)
     except OSError as error:
@@ -115,15 +117,16 @@ def wait_for_database(settings: Settings) -> None:
 
 
 def make_data_folder(settings: Settings) -> None:
-    """Make the data folder, for its owner alone.
+    """Make the data folder, for its owner alone; one that exists must be its owner's, too.
 
     Raises:
-        ConfigurationError: where that is not possible.
+        ConfigurationError: where that is not possible, or others can write into it.
     """
     try:
         Path(settings.data).mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError(f"cannot make the data folder {settings.data}: {error.strerror}") from error
+    require_own_folder(Path(settings.data))
 
 
 def open_secrets(

@@ -8,14 +8,14 @@ another.
 import base64
 import binascii
 import os
-import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from hourpass.core.errors import ConfigurationError
+from hourpass.server.ownership import read_named_file, read_own_file, require_own_folder
 
 MASTER_KEY_BYTES = 32
 CREDENTIAL_NAME = "hourpass-master-key"
@@ -67,14 +67,16 @@ def load_master_key(
         return MasterKey(_decode(configured, "the configured master key"))
     credentials = environ.get("CREDENTIALS_DIRECTORY")
     if credentials and (path := Path(credentials, CREDENTIAL_NAME)).is_file():
-        return MasterKey(_decode(path.read_text("ascii"), f"the systemd credential {CREDENTIAL_NAME}"))
+        return MasterKey(_decode(_content(path, read_named_file), f"the systemd credential {CREDENTIAL_NAME}"))
     path = data / FILE_NAME
+    if data.is_dir():
+        require_own_folder(data)
     made = None
-    if not path.exists():
+    if not os.path.lexists(path):
         if not create:
             raise ConfigurationError(f"{path} is missing, and this database's secrets are sealed with it")
         made = _make_file(path)
-    return MasterKey(_decode(_file_content(path), f"the file {path}"), made=made)
+    return MasterKey(_decode(_content(path, read_own_file), f"the file {path}"), made=made)
 
 
 def _make_file(path: Path) -> Path | None:
@@ -100,12 +102,9 @@ def _make_file(path: Path) -> Path | None:
     return path
 
 
-def _file_content(path: Path) -> str:
+def _content(path: Path, read: Callable[[Path], str]) -> str:
     try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        if mode & 0o077:
-            raise ConfigurationError(f"{path} is open to others (mode {mode:04o}); make it 0600")
-        return path.read_text("ascii")
+        return read(path)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"cannot read {path}: {error}") from error
 

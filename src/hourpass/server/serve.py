@@ -28,7 +28,7 @@ from hourpass.core.policy import SECOND
 from hourpass.server.app import App
 from hourpass.server.asgi import Asgi, Receive, Scope, Send
 from hourpass.server.clocks import NodeClock
-from hourpass.server.config import Settings, load, require_issuer
+from hourpass.server.config import Settings, load, notes, require_issuer
 from hourpass.server.http import Carrier, Uvicorn, bind
 from hourpass.server.issuer import Issuer
 from hourpass.server.ledger import Ledger
@@ -49,7 +49,6 @@ from hourpass.server.telemetry import configure_logging, log_what_is_printed, re
 from hourpass.server.timekeeping import Timekeeper
 from hourpass.server.verification import Verification
 from hourpass.server.workers import Worker, run_workers
-from hourpass.service_links import note_on_service_links
 
 OBSERVE_EVERY = 0.25
 """Seconds between looks at what other processes changed; a revocation has to count within one."""
@@ -301,8 +300,8 @@ def serve(
         work(settings.of_worker(worker.number), listens, _start_logging(settings, environ), worker.parent)
 
     def begin() -> None:
-        if note := note_on_service_links(environ):
-            log.info("variables passed over", extra={"note": note})
+        for note in notes(environ):
+            log.warning("settings", extra={"note": note})
         ready(settings)
 
     try:

@@ -1,0 +1,138 @@
+"""Whose files are these? What the server trusts must be its own: nobody else can write it, nor read its secrets.
+
+Root is trusted with everything anyway, so a file of root is as good as one's own. Each refusal says the command that
+mends it.
+"""
+
+import os
+import pwd
+import shlex
+import stat
+from pathlib import Path
+
+from hourpass.core.errors import ConfigurationError
+
+BESIDE_A_DATABASE = ("", "-wal", "-shm", "-journal")
+"""What SQLite keeps next to a file, and reads when it opens it."""
+
+
+def require_own_folder(folder: Path) -> None:
+    """A folder that nobody else can put files into. It may be reached through a link.
+
+    A sticky one such as /tmp is refused, too: others could put a log or a key there before we do.
+
+    Raises:
+        ConfigurationError: it belongs to another user, or others can write into it.
+    """
+    found = _look(folder)
+    if not stat.S_ISDIR(found.st_mode):
+        raise ConfigurationError(f"{folder} is not a folder")
+    _require_owner(folder, found)
+    if found.st_mode & 0o022:
+        raise ConfigurationError(
+            f"others can write into {folder} (mode {stat.S_IMODE(found.st_mode):04o}): "
+            f"chmod go-w {_quoted(folder)}, or use a folder inside it"
+        )
+
+
+def require_own_file(path: Path) -> None:
+    """A plain file that nobody else can read or write.
+
+    Raises:
+        ConfigurationError: it is a link or something else, belongs to another user, or is open to others.
+    """
+    _require_private(path, path.lstat())
+
+
+def require_own_database(path: Path) -> None:
+    """A SQLite file, what lies beside it, and the folder around them. The file itself may be reached through a link.
+
+    Raises:
+        ConfigurationError: as for a folder and a file.
+    """
+    real = path.resolve()
+    require_own_folder(real.parent)
+    for ending in BESIDE_A_DATABASE:
+        beside = Path(f"{real}{ending}")
+        try:
+            require_own_file(beside)
+        except FileNotFoundError:
+            continue
+
+
+def read_own_file(path: Path) -> str:
+    """The text of a plain file that nobody else can read or write.
+
+    Raises:
+        ConfigurationError: as above.
+        OSError, UnicodeDecodeError: it cannot be read.
+    """
+    require_own_file(path)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    with os.fdopen(descriptor, encoding="ascii") as file:
+        _require_private(path, os.fstat(descriptor))
+        return file.read()
+
+
+def read_named_file(path: Path) -> str:
+    """The text of a file that the operator named, such as a systemd credential or a mounted Kubernetes secret.
+
+    Those are links, files of root, or readable for a group of ours, so that is allowed: who may read it is the
+    operator's choice. Who could write it would know the key that is made with it, so that is not.
+
+    Raises:
+        ConfigurationError: it belongs to another user than root and us, or others can write it.
+        OSError, UnicodeDecodeError: it cannot be read.
+    """
+    with path.open(encoding="utf-8") as file:
+        found = os.fstat(file.fileno())
+        _require_owner(path, found)
+        if found.st_mode & 0o022:
+            raise ConfigurationError(
+                f"others can write {path} (mode {stat.S_IMODE(found.st_mode):04o}): chmod go-w {_quoted(path)}"
+            )
+        return file.read()
+
+
+def note_on_readers(path: Path) -> str:
+    """One sentence if everyone can read a secret file; empty otherwise."""
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        return ""
+    return f"everyone on this machine can read {path} (mode {mode:04o}): chmod o-r {_quoted(path)}" if mode & 4 else ""
+
+
+def _look(path: Path) -> os.stat_result:
+    try:
+        return path.stat()
+    except OSError as error:
+        raise ConfigurationError(f"cannot use {path}: {error.strerror}") from error
+
+
+def _require_private(path: Path, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        kind = "a link" if stat.S_ISLNK(found.st_mode) else "not a plain file"
+        raise ConfigurationError(f"{path} is {kind}: put the file itself there")
+    _require_owner(path, found)
+    if found.st_mode & 0o077:
+        raise ConfigurationError(
+            f"{path} is open to others (mode {stat.S_IMODE(found.st_mode):04o}): chmod 600 {_quoted(path)}"
+        )
+
+
+def _require_owner(path: Path, found: os.stat_result) -> None:
+    if found.st_uid not in (os.geteuid(), 0):
+        ours, theirs = _user(os.geteuid()), _user(found.st_uid)
+        raise ConfigurationError(f"{path} belongs to {theirs}: run this as {theirs}, or chown {ours} {_quoted(path)}")
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))

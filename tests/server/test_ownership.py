@@ -1,0 +1,206 @@
+"""What the server trusts is its own: nobody else can write it, nor read its secrets."""
+
+import os
+import pwd
+import socket
+from pathlib import Path
+
+import pytest
+
+from hourpass.core.errors import ConfigurationError
+from hourpass.server.ownership import (
+    BESIDE_A_DATABASE,
+    note_on_readers,
+    read_named_file,
+    read_own_file,
+    require_own_database,
+    require_own_folder,
+)
+
+STRANGER = 54_321
+US = pwd.getpwuid(os.geteuid()).pw_name
+
+
+@pytest.fixture
+def give_away():
+    """Makes a file another user's, which only root can."""
+    if os.geteuid() != 0:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("needs root")
+    return lambda path: os.chown(path, STRANGER, -1, follow_symlinks=False)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = tmp_path / "data"
+    made.mkdir(mode=0o700)
+    return made
+
+
+@pytest.fixture
+def file(folder):
+    path = folder / "a file"
+    path.touch(mode=0o600)
+    path.write_text("content")
+    return path
+
+
+def refusal(check, path: Path) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        check(path)
+    return caught.value.detail
+
+
+def with_mode(path: Path, mode: int) -> Path:
+    path.chmod(mode)
+    return path
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o750, 0o755, 0o500, 0o711, 0o2700])
+def test_a_folder_that_only_we_can_write_into_is_good(folder, mode):
+    require_own_folder(with_mode(folder, mode))
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o775, 0o770, 0o720, 0o702, 0o1777, 0o2770])
+def test_a_folder_that_others_can_write_into_is_refused_with_the_command(folder, mode):
+    assert f"(mode {mode:04o}): chmod go-w {folder}" in refusal(require_own_folder, with_mode(folder, mode))
+
+
+def test_a_folder_may_be_reached_through_a_link(folder, tmp_path):
+    (tmp_path / "link").symlink_to(folder)
+    require_own_folder(tmp_path / "link")
+
+    folder.chmod(0o777)
+
+    assert "chmod go-w" in refusal(require_own_folder, tmp_path / "link")
+
+
+def test_what_is_no_folder_is_refused(file):
+    assert "is not a folder" in refusal(require_own_folder, file)
+    assert "No such file" in refusal(require_own_folder, file.parent / "missing")
+
+
+def test_a_folder_of_another_user_is_refused_with_the_command(folder, give_away):
+    give_away(folder)
+
+    assert refusal(require_own_folder, folder) == (
+        f"{folder} belongs to {STRANGER}: run this as {STRANGER}, or chown {US} {folder}"
+    )
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400])
+def test_a_file_that_only_we_can_read_is_good(file, mode):
+    assert read_own_file(with_mode(file, mode)) == "content"
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o660, 0o640, 0o644, 0o604, 0o602, 0o620, 0o610, 0o440, 0o444])
+def test_a_file_that_is_open_to_others_is_refused_with_the_command(file, mode):
+    told = refusal(read_own_file, with_mode(file, mode))
+
+    assert told == f"{file} is open to others (mode {mode:04o}): chmod 600 '{file}'"
+
+
+def test_a_file_of_another_user_is_refused_with_the_command(file, give_away):
+    give_away(file)
+
+    assert f"chown {US} '{file}'" in refusal(read_own_file, file)
+
+
+def test_a_link_in_a_files_place_is_refused(file, folder):
+    (folder / "link").symlink_to(file)
+    (folder / "dangling").symlink_to(folder / "nothing")
+
+    for name in ("link", "dangling"):
+        assert "is a link" in refusal(read_own_file, folder / name)
+
+
+def test_what_is_no_plain_file_is_refused(folder):
+    os.mkfifo(folder / "pipe", 0o600)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "socket"))
+    for name in ("pipe", "socket"):
+        assert "is not a plain file" in refusal(read_own_file, folder / name)
+
+
+@pytest.mark.parametrize("ending", BESIDE_A_DATABASE)
+@pytest.mark.parametrize("mode", [0o666, 0o644, 0o660])
+def test_a_database_is_refused_for_any_file_that_sqlite_would_read(folder, ending, mode):
+    for each in BESIDE_A_DATABASE:
+        (folder / f"x.db{each}").touch(mode=0o600)
+    require_own_database(folder / "x.db")
+
+    (folder / f"x.db{ending}").chmod(mode)
+
+    assert f"chmod 600 {folder}/x.db{ending}" in refusal(require_own_database, folder / "x.db")
+
+
+@pytest.mark.parametrize("ending", BESIDE_A_DATABASE)
+def test_a_database_with_a_file_of_another_user_is_refused(folder, ending, give_away):
+    for each in BESIDE_A_DATABASE:
+        (folder / f"x.db{each}").touch(mode=0o600)
+    give_away(folder / f"x.db{ending}")
+
+    assert f"{folder}/x.db{ending} belongs to {STRANGER}" in refusal(require_own_database, folder / "x.db")
+
+
+def test_a_database_behind_a_link_is_judged_where_it_lies(folder, tmp_path):
+    elsewhere = tmp_path / "fast disk"
+    elsewhere.mkdir(mode=0o700)
+    (elsewhere / "x.db").touch(mode=0o600)
+    (folder / "x.db").symlink_to(elsewhere / "x.db")
+    require_own_database(folder / "x.db")
+
+    elsewhere.chmod(0o777)
+    assert str(elsewhere) in refusal(require_own_database, folder / "x.db")
+
+    elsewhere.chmod(0o700)
+    (elsewhere / "x.db-wal").touch(mode=0o600)
+    (elsewhere / "x.db-wal").chmod(0o666)
+    assert f"{elsewhere}/x.db-wal" in refusal(require_own_database, folder / "x.db")
+
+
+def test_a_database_that_is_still_to_be_made_needs_a_folder_of_our_own(folder):
+    require_own_database(folder / "new.db")
+
+    folder.chmod(0o1777)
+
+    assert "chmod go-w" in refusal(require_own_database, folder / "new.db")
+
+
+@pytest.mark.parametrize("mode", [0o400, 0o440, 0o444, 0o600, 0o640, 0o644])
+def test_a_file_that_the_operator_named_may_be_readable_for_others(file, mode):
+    """Kubernetes mounts secrets as 0644, or 0440 and 0640 with an fsGroup; an ACL shows as the group's bits."""
+    assert read_named_file(with_mode(file, mode)) == "content"
+    assert bool(note_on_readers(file)) == bool(mode & 0o004)
+
+
+def test_a_secret_that_kubernetes_mounts_is_read_through_its_links(folder):
+    """`name -> ..data/name`, `..data -> ..2026_11_28`: replaced as one by the kubelet."""
+    (folder / "..2026_11_28").mkdir(mode=0o755)
+    with_mode(folder / "..2026_11_28", 0o755)
+    (folder / "..2026_11_28/master-key").write_text("content")
+    (folder / "..2026_11_28/master-key").chmod(0o440)
+    (folder / "..data").symlink_to("..2026_11_28")
+    (folder / "master-key").symlink_to("..data/master-key")
+
+    assert read_named_file(folder / "master-key") == "content"
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o660, 0o620, 0o602])
+def test_a_named_file_that_others_can_write_is_refused(file, mode):
+    assert "chmod go-w" in refusal(read_named_file, with_mode(file, mode))
+
+
+def test_a_named_file_of_another_user_is_refused(file, give_away):
+    give_away(file)
+
+    assert f"belongs to {STRANGER}" in refusal(read_named_file, file)
+
+
+def test_a_named_file_may_be_a_pipe():
+    """As in HOURPASS_MASTER_KEY_FILE=/dev/fd/63, which is what a shell makes of `<(vault read …)`."""
+    reading, writing = os.pipe()
+    os.write(writing, b"content")
+    os.close(writing)
+
+    assert read_named_file(Path(f"/dev/fd/{reading}")) == "content"
+    os.close(reading)
