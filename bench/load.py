@@ -1,12 +1,14 @@
 """A load generator for one keep-alive HTTP/1.1 endpoint: `python -m bench.load SPEC.json`, the result on stdout.
 
-Each connection sends its next request when the last answer is complete. Bounded in time; loopback only. An answer
+Each connection sends its next request when the last answer is complete, or with a `rate` at steady moments, at most one
+at a time. Bounded in time; loopback only. An answer
 counts as refused unless it is a 2xx one that holds what the specification expects.
 """
 
 import asyncio
 import itertools
 import json
+import random
 import sys
 import time
 from collections import deque
@@ -73,7 +75,11 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport):
         self._transport = transport
         self._buffer = b""
-        self._send()
+        self._due = time.perf_counter() + self._run.pause * random.random()
+        if self._run.pause:
+            self._run.loop.call_later(self._due - time.perf_counter(), self._send)
+        else:
+            self._send()
 
     def _send(self):
         request = self._run.traffic.next()
@@ -106,7 +112,11 @@ class Connection(asyncio.Protocol):
             # What is not an error may hold tokens.
             run.refusal = run.refusal or (head[9:12] + (b"" if head[9:10] == b"2" else b" " + body[:200])).decode()
         if now < run.end:
-            self._send()
+            if run.pause:
+                self._due += run.pause
+                run.loop.call_later(max(0.0, self._due - now), self._send)
+            else:
+                self._send()
         else:
             self._finished = True
             self._transport.close()
@@ -126,13 +136,15 @@ class Run:
         self.latencies = []
         self.refused = 0
         self.refusal = ""
+        rate = spec.get("rate")
+        self.pause = spec["connections"] / rate if rate else 0.0
 
     async def go(self):
         self.open = self.spec["connections"]
         self.done = asyncio.Event()
         begin = time.perf_counter()
         self.end = begin + self.spec["seconds"]
-        loop = asyncio.get_running_loop()
+        self.loop = loop = asyncio.get_running_loop()
         for _ in range(self.open):
             await loop.create_connection(lambda: Connection(self), "127.0.0.1", self.spec["port"])
         await asyncio.wait_for(self.done.wait(), self.spec["seconds"] + 30)

@@ -11,7 +11,7 @@ from tests.postgres.relay import Relay
 from hourpass.core.grant import Ahead, Replay, Rotate, generation_tag
 from hourpass.core.policy import Policy
 from hourpass.server.settling import Refreshing, Settling
-from hourpass.server.store import transaction
+from hourpass.server.store import Unreachable, transaction
 
 POLICY = Policy(grants_per_key=1)
 LATER = NOW + 10**9
@@ -28,6 +28,10 @@ class Counter:
         self.store = database.open(host=relay.folder)
         self._relay = relay
         self._settling = Settling(POLICY)
+
+    @property
+    def round_trips(self) -> int:
+        return self._relay.round_trips
 
     def settle(self, batch) -> tuple[int, list]:
         before = self._relay.round_trips
@@ -86,3 +90,23 @@ def test_hundreds_cost_the_round_trips_of_one(counter, ask, decision, more):
     assert decisions(answers[50:]) == {decision}
     assert len(answers) > 250
     assert one == many == alone + more
+
+
+def test_a_look_at_what_others_changed_is_one_round_trip(counter):
+    """Every node makes one several times a second."""
+    for _ in range(3):  # the third time it is prepared
+        before = counter.round_trips
+        counter.store.look()
+
+    assert counter.round_trips - before == 1
+
+
+def test_a_look_finds_its_way_after_a_restart(own_database):
+    store = own_database.connect()
+    seen = store.look()
+    own_database.cluster.stop()
+    with pytest.raises(Unreachable):
+        store.look()
+    own_database.cluster.start()
+
+    assert store.look() == seen

@@ -9,7 +9,7 @@ thread whole, and each further connection carries one more at the same time. Oth
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 import msgspec
 
@@ -55,7 +55,7 @@ class _Entry(msgspec.Struct, frozen=True):
 
 class _Job(NamedTuple):
     work: Callable[[Store], Any]
-    reads: bool
+    kind: Literal["writes", "reads", "looks"]
     future: "asyncio.Future[Any]"
 
 
@@ -118,11 +118,11 @@ class Ledger:
 
         Where another transaction was in the way, the work is done once more.
         """
-        return self._job(work, reads=False)
+        return self._job(work, "writes")
 
     def read(self, work: Callable[[Store], T]) -> "asyncio.Future[T]":
         """Run work that only reads, in a thread. Other processes that write do not hold it up."""
-        return self._job(work, reads=True)
+        return self._job(work, "reads")
 
     def cached_key(self, key_id: str) -> ApiKey | None:
         """A key as the last transaction saw it, if it did."""
@@ -139,7 +139,7 @@ class Ledger:
     async def observe(self) -> Control:
         """What other processes changed; keys remembered from before such a change are forgotten."""
         asked_at = self._stalls.timer() if self._stalls else 0
-        control = await self.read(lambda store: store.control())
+        control = await self._job(lambda store: store.look(), "looks")
         if self._absences:
             self._absences.seen(asked_at)
         self._settling.keys_at(control.version)
@@ -157,12 +157,12 @@ class Ledger:
         while self._lanes:
             await self._lanes.pop().close()
 
-    def _job(self, work: Callable[[Store], T], *, reads: bool) -> "asyncio.Future[T]":
+    def _job(self, work: Callable[[Store], T], kind: Literal["writes", "reads", "looks"]) -> "asyncio.Future[T]":
         future: asyncio.Future[T] = self._loop.create_future()
         if self._closing or len(self._jobs) >= self._queue_limit:
             future.set_exception(StorageUnavailable("the ledger is closing or full"))
             return future
-        self._jobs.append(_Job(work, reads, future))
+        self._jobs.append(_Job(work, kind, future))
         self._start()
         return future
 
@@ -338,7 +338,7 @@ class Ledger:
 
     def _run_jobs(self, lane: Lane, jobs: list[_Job]) -> Callable[[], None]:
         outcomes: list[Any] = []
-        given_up: dict[bool, StorageUnavailable] = {}
+        given_up: dict[str, StorageUnavailable] = {}
         for job in jobs:
             try:
                 outcomes.append(persist(lambda: _attempt(lane, job, given_up), lane.store.rollback))  # noqa: B023
@@ -352,16 +352,17 @@ class Ledger:
         return deliver
 
 
-def _attempt(lane: Lane, job: _Job, given_up: dict[bool, StorageUnavailable]) -> Any:
+def _attempt(lane: Lane, job: _Job, given_up: dict[str, StorageUnavailable]) -> Any:
     """One job in its transaction. What kind of transaction could not begin is not waited for again this turn."""
-    if job.reads in given_up:
-        raise given_up[job.reads]
+    if job.kind in given_up:
+        raise given_up[job.kind]
     try:
-        lane.begin(reads=job.reads)
+        if job.kind == "looks":
+            return job.work(lane.store)  # it is a transaction by itself
+        lane.begin(reads=job.kind == "reads")
     except StorageUnavailable as error:
-        given_up[job.reads] = error
-        if isinstance(error, Unreachable):
-            given_up[not job.reads] = error
+        kinds = ("writes", "reads", "looks") if isinstance(error, Unreachable) else (job.kind,)
+        given_up.update(dict.fromkeys(kinds, error))
         raise
     result = job.work(lane.store)
     lane.store.commit()

@@ -142,9 +142,10 @@ class _Running:
         self._tasks = [
             asyncio.create_task(self.time.beat()),
             asyncio.create_task(self._repeat(self._observe, OBSERVE_EVERY)),
-            asyncio.create_task(self._repeat(self._maintain, MAINTAIN_EVERY)),
             asyncio.create_task(self._repeat(self._prune, PRUNE_EVERY)),
         ]
+        if not settings.shares_database:  # a database server looks after itself
+            self._tasks.append(asyncio.create_task(self._repeat(self._maintain, MAINTAIN_EVERY)))
         return self._issuer
 
     async def stop(self, app: App) -> None:

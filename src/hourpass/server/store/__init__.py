@@ -1,7 +1,7 @@
 """The Store port, in the words of the use cases. A store keeps and returns; it decides nothing and reads no clock.
 
-A store belongs to one thread at a time: the ledger's. Every method but `begin…`, `migrate` and `close` runs inside a
-transaction. Each may raise `StorageUnavailable`, after which the caller rolls back.
+A store belongs to one thread at a time: the ledger's. Every method but `begin…`, `look`, `migrate` and `close` runs
+inside a transaction. Each may raise `StorageUnavailable`, after which the caller rolls back.
 """
 
 import random
@@ -189,6 +189,9 @@ class Store(Protocol):
 
     def control(self) -> Control:
         """What every process polls."""
+
+    def look(self) -> Control:
+        """What every process polls, several times a second: one statement, outside of any transaction."""
 
     def add_secret(self, name: str, kid: str, sealed: bytes, at: int) -> None:
         """Keep a sealed secret."""

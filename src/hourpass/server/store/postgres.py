@@ -13,6 +13,7 @@ from hourpass.core.audit import Event
 from hourpass.core.grant import Grant, GrantRef
 from hourpass.core.revocation import Kind, Revocation
 from hourpass.server.store import (
+    Control,
     Numbers,
     Row,
     StoredSigningKey,
@@ -111,6 +112,10 @@ class PostgresStore(PostgresConnection, Reading):
     def time(self) -> int:
         """What the database's clock says."""
         return int(self._rows("time")[0][0])
+
+    def look(self) -> Control:
+        """What every process polls, in one round trip."""
+        return Control(*self._rows_alone("control")[0])
 
     def cautions(self) -> list[str]:
         """What speaks against this server."""

@@ -169,17 +169,23 @@ class PostgresConnection:
         return f"select {', '.join(ours)}"
 
     def _start(self, begin: str) -> None:
+        self._first(begin, begins=True)
+
+    def _first(self, sql: str, *, begins: bool = False) -> psycopg.Cursor[Row]:
+        """Run a statement outside of any transaction, on a new connection if the old one is gone."""
         with _storage_errors():
             if not self._db.closed:
                 try:
-                    self._db.execute(begin + self._begins_with)
+                    return self._db.execute(sql + self._begins_with if begins else sql)
                 except (psycopg.OperationalError, OSError):
                     # The server was restarted, or the line was cut while nobody used it.
                     self._db.close()
-                else:
-                    return
             self._connect()
-            self._db.execute(begin + self._begins_with)
+            return self._db.execute(sql + self._begins_with if begins else sql)
+
+    def _rows_alone(self, name: str) -> list[Row]:
+        """The rows of a named query that is a transaction by itself."""
+        return self._first(_Q[name]).fetchall()
 
     def _rows(self, name: str, *parameters: Any) -> list[Row]:
         return self._fetch(_Q[name], *parameters)

@@ -103,6 +103,10 @@ class Reading(ABC):
         """What every process polls."""
         return Control(*self._rows("control")[0])
 
+    def look(self) -> Control:
+        """What every process polls."""
+        return self.control()
+
     def secrets(self, name: str) -> list[tuple[str, bytes]]:
         """The sealed secrets of a name, newest first."""
         return [(kid, sealed) for kid, sealed in self._rows("secrets", name)]
