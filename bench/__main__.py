@@ -22,10 +22,6 @@ from bench.servers import HOURPASS, SERVER_CORE, Hourpass, Trivial, pinned
 from bench.steady import steady
 from bench.table import Row, fastest, interleaved, keep, least, median, show, spread
 
-DEFAULT_SERVER = "uvicorn"
-"""The budgets are for what people get; the other server's figures are shown beside them."""
-
-
 STARTS = 4
 """How often the servers behind nginx are started for a row: the same one costs some per cent more or less each time."""
 
@@ -73,66 +69,59 @@ def measure(options, work):
 
     parts = Parts(work)
     guard = []
-    for http_server in ("uvicorn", "granian"):
-        budgets = http_server == DEFAULT_SERVER
-        trivial = Trivial(http_server)
-        server = Hourpass(http_server, work / http_server, http_server=http_server, issuer=ISSUER)
-        normal = Hourpass("normal", work / f"{http_server}-normal", http_server=http_server, durability="normal")
-        # One of its own: a server that was written to a moment ago still copies its log.
-        judge = Hourpass("judge", work / f"{http_server}-judge", http_server=http_server)
-        idle = server.memory_mb()
-        access_token = judge.exchange_once()["access_token"]
-        ordered, shuffled = Refreshing(server, TOKENS), Refreshing(server, TOKENS, shuffled=True)
+    trivial = Trivial()
+    server = Hourpass("hourpass", work / "hourpass", issuer=ISSUER)
+    normal = Hourpass("normal", work / "normal", durability="normal")
+    # One of its own: a server that was written to a moment ago still copies its log.
+    judge = Hourpass("judge", work / "judge")
+    idle = server.memory_mb()
+    access_token = judge.exchange_once()["access_token"]
+    ordered, shuffled = Refreshing(server, TOKENS), Refreshing(server, TOKENS, shuffled=True)
 
-        for connections in (16, 64):
-            print(f"{http_server}, {connections} connections", file=sys.stderr)
-            figures = interleaved(
-                rounds,
-                {
-                    "parts": lambda c=connections: parts.measure(c),
-                    "trivial post": lambda c=connections, t=trivial: t.post(seconds, c),
-                    "exchange": lambda c=connections, s=server: s.exchange(seconds, c),
-                    "exchange, normal": lambda c=connections, s=normal: s.exchange(seconds, c),
-                    "refresh": lambda c=connections, r=ordered: r.load(seconds, c),
-                    "refresh in any order": lambda c=connections, r=shuffled: r.load(seconds, c),
-                    "trivial get": lambda c=connections, t=trivial: t.get(seconds, c),
-                    "verify": lambda c=connections, s=judge, t=access_token: s.verify(seconds, c, t),
-                },
-            )
-            raw[f"{http_server} c{connections}"] = figures
-            guard += figures["parts"]
-            where = f"{http_server}, {connections} connections"
-            best, middle = costs(figures, least), costs(figures, median)
-            for name, what, first, aim in (
-                ("exchange", "exchange: limit / exchange", 0.70, 0.85),
-                ("refresh", "refresh: limit / refresh", 0.72, 0.85),
-                ("verify", "forward auth, cached: trivial GET / verify", 0.80, 0.92),
-            ):
-                budget = (first, aim) if budgets else ()
-                rows.append(Row(f"{what} ({where})", best[name][2], *budget, note=told(best, middle, figures, name)))
-            name = "refresh in any order"
-            rows.append(
-                Row(f"refresh, grants in any order ({where})", best[name][2], note=told(best, middle, figures, name))
-            )
-            if connections == 64:
-                ratios = [
-                    full["per_second"] / norm["per_second"]
-                    for full, norm in zip(figures["exchange"], figures["exchange, normal"], strict=True)
-                ]
-                full_to_normal = fastest(figures["exchange"]) / fastest(figures["exchange, normal"])
-                budget = (0.85, 0.95) if budgets else ()
-                rows.append(Row(f"FULL / NORMAL, exchange ({where})", full_to_normal, *budget, note=spread(ratios)))
-                for name in ("exchange", "refresh"):
-                    tails = [figure["p99_ms"] / figure["p50_ms"] for figure in figures[name]]
-                    worst = f"p50 {median(figures[name], 'p50_ms'):.1f}, p99 {median(figures[name], 'p99_ms'):.1f} ms"
-                    tail = statistics.median(tails)
-                    budget = (5.0, 2.5) if budgets else ()
-                    rows.append(Row(f"p99 / p50 of the {name} ({where})", tail, *budget, note=worst, at_most=True))
-        rows.append(
-            Row(f"memory, idle server, MB ({http_server})", idle, *((100, 60) if budgets else ()), at_most=True)
+    for connections in (16, 64):
+        print(f"{connections} connections", file=sys.stderr)
+        figures = interleaved(
+            rounds,
+            {
+                "parts": lambda c=connections: parts.measure(c),
+                "trivial post": lambda c=connections, t=trivial: t.post(seconds, c),
+                "exchange": lambda c=connections, s=server: s.exchange(seconds, c),
+                "exchange, normal": lambda c=connections, s=normal: s.exchange(seconds, c),
+                "refresh": lambda c=connections, r=ordered: r.load(seconds, c),
+                "refresh in any order": lambda c=connections, r=shuffled: r.load(seconds, c),
+                "trivial get": lambda c=connections, t=trivial: t.get(seconds, c),
+                "verify": lambda c=connections, s=judge, t=access_token: s.verify(seconds, c, t),
+            },
         )
-        for each in (trivial, server, normal, judge):
-            each.stop()
+        raw[f"c{connections}"] = figures
+        guard += figures["parts"]
+        where = f"{connections} connections"
+        best, middle = costs(figures, least), costs(figures, median)
+        for name, what, first, aim in (
+            ("exchange", "exchange: limit / exchange", 0.70, 0.85),
+            ("refresh", "refresh: limit / refresh", 0.72, 0.85),
+            ("verify", "forward auth, cached: trivial GET / verify", 0.80, 0.92),
+        ):
+            rows.append(Row(f"{what} ({where})", best[name][2], first, aim, note=told(best, middle, figures, name)))
+        name = "refresh in any order"
+        rows.append(
+            Row(f"refresh, grants in any order ({where})", best[name][2], note=told(best, middle, figures, name))
+        )
+        if connections == 64:
+            ratios = [
+                full["per_second"] / norm["per_second"]
+                for full, norm in zip(figures["exchange"], figures["exchange, normal"], strict=True)
+            ]
+            full_to_normal = fastest(figures["exchange"]) / fastest(figures["exchange, normal"])
+            rows.append(Row(f"FULL / NORMAL, exchange ({where})", full_to_normal, 0.85, 0.95, note=spread(ratios)))
+            for name in ("exchange", "refresh"):
+                tails = [figure["p99_ms"] / figure["p50_ms"] for figure in figures[name]]
+                worst = f"p50 {median(figures[name], 'p50_ms'):.1f}, p99 {median(figures[name], 'p99_ms'):.1f} ms"
+                tail = statistics.median(tails)
+                rows.append(Row(f"p99 / p50 of the {name} ({where})", tail, 5.0, 2.5, note=worst, at_most=True))
+    rows.append(Row("memory, idle server, MB", idle, 100, 60, at_most=True))
+    for each in (trivial, server, normal, judge):
+        each.stop()
 
     rows += behind_nginx(options, work, raw) if nginx_binary() else []
     parts.stop()
@@ -165,26 +154,22 @@ def at_a_steady_rate(work, raw):
 
 def behind_nginx(options, work, raw):
     rows = []
-    for http_server in ("uvicorn", "granian"):
-        for connections in (16, 64):
-            where = f"{http_server}, {connections} connections"
-            print(f"nginx before {where}", file=sys.stderr)
-            figures = {}
-            for start in range(STARTS):
-                folder, rounds = work / f"nginx-{http_server}-{connections}-{start}", -(-options.rounds // STARTS)
-                of_start = forward_auth(folder, http_server, connections, options.seconds, rounds, interleaved)
-                figures = {name: figures.get(name, []) + more for name, more in of_start.items()}
-            raw[f"nginx, {where}"] = figures
-            hourpass, constant = figures["nginx, hourpass"], figures["nginx, constant"]
-            name = f"nginx auth_request, a page: constant / hourpass ({where})"
-            budget = (0.75, 0.90) if http_server == DEFAULT_SERVER else ()
-            least_us = {who: least(rounds, "cpu_us") for who, rounds in figures.items()}
-            ratio, of_trivial = (
-                least_us["nginx, constant"] / least_us[f"nginx, {who}"] for who in ("hourpass", "trivial")
-            )
-            cpu = f"{least_us['nginx, constant']:.0f} / {least_us['nginx, hourpass']:.0f} us"
-            rates = f"{fastest(hourpass) / fastest(constant):.2f} of the rate"
-            rows.append(Row(name, ratio, *budget, note=f"{cpu}, {rates}; a trivial endpoint {of_trivial:.2f}"))
+    for connections in (16, 64):
+        where = f"{connections} connections"
+        print(f"nginx before {where}", file=sys.stderr)
+        figures = {}
+        for start in range(STARTS):
+            folder, rounds = work / f"nginx-{connections}-{start}", -(-options.rounds // STARTS)
+            of_start = forward_auth(folder, connections, options.seconds, rounds, interleaved)
+            figures = {name: figures.get(name, []) + more for name, more in of_start.items()}
+        raw[f"nginx, {where}"] = figures
+        hourpass, constant = figures["nginx, hourpass"], figures["nginx, constant"]
+        name = f"nginx auth_request, a page: constant / hourpass ({where})"
+        least_us = {who: least(rounds, "cpu_us") for who, rounds in figures.items()}
+        ratio, of_trivial = (least_us["nginx, constant"] / least_us[f"nginx, {who}"] for who in ("hourpass", "trivial"))
+        cpu = f"{least_us['nginx, constant']:.0f} / {least_us['nginx, hourpass']:.0f} us"
+        rates = f"{fastest(hourpass) / fastest(constant):.2f} of the rate"
+        rows.append(Row(name, ratio, 0.75, 0.90, note=f"{cpu}, {rates}; a trivial endpoint {of_trivial:.2f}"))
     return rows
 
 

@@ -80,7 +80,7 @@ class Nginx(Server):
         return figures
 
 
-def forward_auth(folder, http_server, connections, seconds, rounds, interleaved):
+def forward_auth(folder, connections, seconds, rounds, interleaved):
     """All contenders' figures, round by round; `interleaved` is the caller's way of taking turns."""
     folder.mkdir()
     with contextlib.ExitStack() as running:
@@ -95,8 +95,8 @@ def forward_auth(folder, http_server, connections, seconds, rounds, interleaved)
 
         port = free_port()
         constant = started(Nginx("constant", folder, port, CONSTANT.format(port=port)))
-        hourpass = started(Hourpass(http_server, folder / "data", http_server=http_server))
-        trivial = started(Trivial(http_server))
+        hourpass = started(Hourpass("hourpass", folder / "data"))
+        trivial = started(Trivial())
         before_hourpass = front("before-hourpass", hourpass.port)
         before_trivial = front("before-trivial", trivial.port)
         before_constant = front("before-constant", constant.port)

@@ -158,11 +158,9 @@ class Hourpass(Server):
 class Trivial(Server):
     """The trivial endpoint on the same HTTP server."""
 
-    def __init__(self, http_server):
+    def __init__(self):
         port = free_port()
-        super().__init__(
-            f"trivial on {http_server}", [sys.executable, "-m", "bench.trivial", http_server, str(port)], port
-        )
+        super().__init__("trivial", [sys.executable, "-m", "bench.trivial", str(port)], port)
 
     def post(self, seconds, connections):
         return self.load(seconds, connections, path="/", body=json.dumps({"apiKey": "x" * 60}))

@@ -21,8 +21,8 @@ from hourpass.client.token_endpoint import CONNECT, classify
 from hourpass.client.transaction import Granted, Transaction, Transient, backoff
 from hourpass.core.errors import StorageUnavailable
 from hourpass.core.policy import HOUR, LEEWAY, MINUTE, SECOND, Policy
-from hourpass.server.http import BACKLOG
 from hourpass.server.ledger import QUEUE_LIMIT
+from hourpass.server.transport.listener import BACKLOG
 
 RESULTS = Path(__file__).parent / "results"
 PICTURE = Path(__file__).parents[1] / "docs" / "storm.svg"

@@ -1,24 +1,23 @@
-"""The trivial endpoint that everything is measured against, on the HTTP server that hourpass runs on, as that comes.
+"""The trivial endpoint that everything is measured against, on hourpass's own HTTP front.
 
-`python -m bench.trivial HTTP_SERVER PORT`. A POST reads its body and gets a constant answer of a token answer's size; a
-GET gets constant headers of the shape that forward auth answers. What hourpass adds to the server, or spares it, is
-hourpass's and therefore not in here.
+`python -m bench.trivial PORT`. A POST gets a constant answer of a token answer's size; a GET gets constant headers of
+the shape that forward auth answers.
 """
 
 import asyncio
 import signal
 import sys
+import time
 
-import uvicorn
 import uvloop
-from granian.constants import HTTPModes, Interfaces
-from granian.server.embed import Server as Granian
+
+from hourpass.server.request import Reply
+from hourpass.server.transport.listener import Front, bind
 
 BODY = b'{"token_type":"Bearer","expires_in":3600,"access_token":"%b","refresh_token":"%b"}' % (b"a" * 520, b"r" * 400)
 TOKEN_HEADERS = [
     (b"content-type", b"application/json"),
     (b"cache-control", b"no-store"),
-    (b"content-length", b"%d" % len(BODY)),
 ]
 IDENTITY = [
     (b"hourpass-subject", b"vLN4aeuHv8ZP"),
@@ -30,28 +29,25 @@ IDENTITY = [
 ]
 
 
-async def app(scope, receive, send):
-    if scope["method"] == "POST":
-        await receive()
-        await send({"type": "http.response.start", "status": 200, "headers": TOKEN_HEADERS})
-        await send({"type": "http.response.body", "body": BODY})
-    else:
-        await send({"type": "http.response.start", "status": 204, "headers": IDENTITY})
-        await send({"type": "http.response.body", "body": b""})
+class Constant:
+    def body_limit(self, path):
+        return 8_192
+
+    def answer_at_once(self, request):
+        return Reply(204, IDENTITY)
+
+    async def answer(self, request):
+        return Reply(200, TOKEN_HEADERS, BODY)
 
 
-async def on_uvicorn(port):
-    quiet = {"log_config": None, "access_log": False, "server_header": False, "proxy_headers": False}
-    config = uvicorn.Config(app, port=port, lifespan="off", ws="none", **quiet)
-    await uvicorn.Server(config).serve()
-
-
-async def on_granian(port):
-    interface = {"interface": Interfaces.ASGINL, "http": HTTPModes.http1, "websockets": False}
-    server = Granian(app, address="127.0.0.1", port=port, log_enabled=False, **interface)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.stop)
-    await server.serve()
+async def serve(port):
+    told_to_stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told_to_stop.set)
+    front = Front(Constant(), [bind("127.0.0.1", port)], clock=lambda: time.time_ns() // 1_000_000)
+    await front.start()
+    await told_to_stop.wait()
+    await front.drain()
 
 
 if __name__ == "__main__":
-    uvloop.run({"uvicorn": on_uvicorn, "granian": on_granian}[sys.argv[1]](int(sys.argv[2])))
+    uvloop.run(serve(int(sys.argv[1])))

@@ -125,13 +125,12 @@ class Drill:
     def _start_nodes(self) -> None:
         self._environment = {"HOURPASS_MASTER_KEY": b64encode(os.urandom(32)).decode()}
         self._database = self._cluster.url("hourpass")
-        for number, http_server in enumerate(("uvicorn", "granian"), start=1):
+        for number in (1, 2):
             flags = {
                 "database": self._database,
                 "issuer": "https://auth.example.com",
                 "exchange-limit": 0,
                 "revocation-staleness": self._options.staleness,
-                "http-server": http_server,
             }
             name = self._folder / f"node{number}"
             self._nodes.append(ServerProcess(name, name.with_suffix(".log"), flags, self._environment).start())

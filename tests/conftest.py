@@ -36,7 +36,7 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 @pytest.fixture
 def anyio_backend():
-    """Async tests run on asyncio: uvloop and granian know nothing else."""
+    """Async tests run on asyncio: our front knows nothing else."""
     return "asyncio"
 
 
@@ -133,7 +133,7 @@ def run_command(*arguments: str, check: bool = True, **options) -> subprocess.Co
 
 @pytest.fixture
 def serve(tmp_path):
-    """A factory of running servers: `serve(http_server="granian", retry_window=5)`. All are ended with the test."""
+    """A factory of running servers: `serve(retry_window=5)`. All are ended with the test."""
     servers: list[ServerProcess] = []
 
     def start(

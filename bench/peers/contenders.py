@@ -58,7 +58,7 @@ class Exchanging:
 
 
 class Ours(Exchanging, Hourpass):
-    """`hourpass serve` as it comes, on SQLite or on PostgreSQL: uvicorn, every commit synced, ES256.
+    """`hourpass serve` as it comes, on SQLite or on PostgreSQL: every commit synced, ES256.
 
     It refreshes grants of its own, one after another, and goes on where the last load ended: a grant that turns too
     often in a minute answers with the same pair again, which would be too cheap. The peers turn at every refresh.

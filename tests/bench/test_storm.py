@@ -26,8 +26,8 @@ from bench.storm_plot import plot
 
 from hourpass.client.credential import new_credential
 from hourpass.core.policy import SECOND
-from hourpass.server.http import BACKLOG
 from hourpass.server.ledger import QUEUE_LIMIT
+from hourpass.server.transport.listener import BACKLOG
 
 ROOT = Path(__file__).parents[2]
 SVG = "{http://www.w3.org/2000/svg}"

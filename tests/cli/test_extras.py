@@ -9,7 +9,7 @@ from tests.conftest import clean_environment
 WITHOUT = "import sys; sys.modules[sys.argv.pop(1)] = None; from hourpass.cli import main; main()"
 
 
-@pytest.mark.parametrize(("library", "command"), [("apsw", "serve"), ("uvicorn", "demo")])
+@pytest.mark.parametrize(("library", "command"), [("apsw", "serve"), ("uvloop", "demo")])
 def test_a_command_whose_libraries_are_missing_names_one_and_how_to_get_it(library, command):
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT, library, command],

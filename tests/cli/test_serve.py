@@ -22,7 +22,6 @@ from tests.conftest import HOURPASS
             ("--workers", "2", "--database", "postgresql://h/d", "--admin-listen", "127.0.0.1:65535"),
             "admin_listen: each worker takes a port of its own",
         ),
-        (("--http-server", "apache"), "http_server (from flag): wants one of uvicorn, granian"),
         (("--signing-algorithm", "none"), "signing_algorithm (from flag)"),
         (("--issuer", "ftp://x"), "issuer (from flag)"),
         (("--admin-listen", "3601"), "admin_listen (from flag): wants HOST:PORT, or off"),

@@ -135,13 +135,12 @@ def test_a_cached_token_loads_no_http_library_and_no_server(holder):
             "asyncio",
             "cryptography",
             "filelock",
-            "granian",
             "http",
             "httpx2",
             "msgspec",
             "rich",
             "ssl",
-            "uvicorn",
+            "uvloop",
         }
     )
 

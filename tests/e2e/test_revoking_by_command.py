@@ -48,9 +48,8 @@ def test_an_access_token_is_refused_within_a_second_after_a_command_revoked(serv
     assert exchange(server, api_key).status_code == (400 if what == "its key" else 200)
 
 
-@pytest.mark.parametrize("http_server", ["uvicorn", "granian"])
-def test_a_key_that_a_command_made_works_at_once_and_not_after_its_end(serve, http_server):
-    server = serve(http_server=http_server)
+def test_a_key_that_a_command_made_works_at_once_and_not_after_its_end(serve):
+    server = serve()
     made = server.create_key()
 
     pair = exchange(server, made["api_key"]).raise_for_status().json()

@@ -84,9 +84,8 @@ def test_a_port_that_is_taken_is_refused_with_the_reason(serve, tmp_path):
     assert "Traceback" not in second.stderr
 
 
-@pytest.mark.parametrize("http_server", ["uvicorn", "granian"])
-def test_term_ends_a_server_with_exit_code_0_and_the_database_in_one_file(serve, http_server):
-    server = serve(http_server=http_server)
+def test_term_ends_a_server_with_exit_code_0_and_the_database_in_one_file(serve):
+    server = serve()
     new_pair(server)
 
     assert server.stop() == 0

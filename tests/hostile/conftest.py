@@ -12,7 +12,7 @@ from tests.conftest import ServerProcess
 
 REQUEST_TIMEOUT = 1
 LONGEST = REQUEST_TIMEOUT + 2.5
-"""Nobody hangs for longer: the limit, uvicorn's sweep once a second, and a busy machine."""
+"""Nobody hangs for longer: the limit, the sweep once a second, and a busy machine."""
 
 
 class Answer(NamedTuple):
@@ -41,10 +41,19 @@ class Target(ServerProcess):
         self.exchange_body = b'{"apiKey":"%b"}' % self.api_key.encode()
         return self
 
+    def connect(self) -> socket.socket:
+        """A new connection, by TCP or by the unix socket."""
+        if self.unix_socket is None:
+            return socket.create_connection(("127.0.0.1", self.port), 5)
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(5)
+        connection.connect(str(self.unix_socket))
+        return connection
+
     def talk(self, *parts: bytes, pause: float = 0, half_close: bool = False, patience: float = LONGEST) -> Answer:
         """Send parts with pauses between them, listening all the while, then listen until the server hangs up."""
         received, closed, started = b"", False, time.monotonic()
-        with socket.create_connection(("127.0.0.1", self.port), 5) as connection:
+        with self.connect() as connection:
             for number, part in enumerate(parts):
                 if number:
                     received, closed = _listen(connection, received, pause)
@@ -80,13 +89,16 @@ def _listen(connection: socket.socket, received: bytes, seconds: float) -> tuple
     return received, False
 
 
-@pytest.fixture(scope="module", params=["uvicorn", "granian"])
+@pytest.fixture(scope="module", params=["TCP", "unix"])
 def process(request, tmp_path_factory):
     """One server for a whole file: what one test did to it, the next one would meet."""
     folder = tmp_path_factory.mktemp("hostile")
-    flags = {"http-server": request.param, "request-timeout": REQUEST_TIMEOUT, "exchange-limit": 0}
+    flags = {"request-timeout": REQUEST_TIMEOUT, "exchange-limit": 0}
+    unix_socket = folder / "socket" if request.param == "unix" else None
+    if unix_socket:
+        flags["unix-socket"] = unix_socket
     target = Target(folder / "data", folder / "server.log", flags, {})
-    target.http_server = request.param
+    target.unix_socket = unix_socket
     target.start()
     yield target.plant()
     target.kill()

@@ -12,10 +12,10 @@ from tests.hostile.conftest import exchange, message
 DRAIN_TIMEOUT = 2
 
 
-@pytest.fixture(params=["uvicorn", "granian"])
-def server(request, serve):
+@pytest.fixture
+def server(serve):
     """A server of the test's own, because the test ends it."""
-    server = serve(http_server=request.param, drain_timeout=DRAIN_TIMEOUT, request_timeout=5)
+    server = serve(drain_timeout=DRAIN_TIMEOUT, request_timeout=5)
     server.body = b'{"apiKey":"%b"}' % server.create_key()["api_key"].encode()
     return server
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import re
-import socket
 import threading
 import time
 from pathlib import Path
@@ -18,8 +17,6 @@ PER_CONNECTION = 128 * 1024
 @pytest.fixture
 def memory(target):
     """The server's resident memory in bytes, when asked."""
-    if target.http_server == "granian":
-        pytest.skip("its limits are its own")
     status = Path(f"/proc/{target.process.pid}/status")
     return lambda: int(re.search(r"VmRSS:\s+(\d+)", status.read_text())[1]) * 1024
 
@@ -27,7 +24,7 @@ def memory(target):
 @contextlib.contextmanager
 def greedy(target, request, most=8_000_000):
     """A client that sends requests ahead and never reads, for as long as the server takes them."""
-    with socket.create_connection(("127.0.0.1", target.port), 5) as connection:
+    with target.connect() as connection:
         connection.settimeout(0.3)
         sent = 0
         many = request * (65_536 // len(request))
@@ -61,7 +58,8 @@ def test_a_client_that_sends_ahead_and_never_reads_fills_nobodys_memory(target, 
 def test_all_of_many_requests_sent_ahead_are_answered(target, request_):
     count = 5_000
     raw = bytearray()
-    with socket.create_connection(("127.0.0.1", target.port), 30) as connection:
+    with target.connect() as connection:
+        connection.settimeout(30)
         sender = threading.Thread(target=connection.sendall, args=(request_ * count + message(b"GET", b"/", CLOSE),))
         sender.start()
         while chunk := connection.recv(65_536):

@@ -16,7 +16,7 @@ def exchange(node, api_key: str) -> dict:
 
 
 def test_any_node_refreshes_and_verifies_what_another_one_minted(nodes):
-    all_three = nodes.start(), nodes.start(), nodes.start(http_server="granian")
+    all_three = nodes.start(), nodes.start(), nodes.start()
     first, second, third = all_three
     pair = exchange(first, nodes.create_key()["api_key"])
 

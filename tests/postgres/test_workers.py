@@ -53,10 +53,9 @@ def exchanges_by_worker(first: int, count: int) -> list[int]:
     return [int(float(line.split()[1])) for line in lines]
 
 
-@pytest.mark.parametrize("http_server", ["uvicorn", "granian"])
-def test_workers_share_the_port_and_each_tells_its_own_metrics(nodes, http_server):
+def test_workers_share_the_port_and_each_tells_its_own_metrics(nodes):
     admin = free_ports(2)
-    server = nodes.start(workers=2, admin_listen=f"127.0.0.1:{admin}", http_server=http_server)
+    server = nodes.start(workers=2, admin_listen=f"127.0.0.1:{admin}")
     api_key = nodes.create_key()["api_key"]
     until(lambda: server.log.read_text().count('"listening"') == 2)
     assert len(worker_pids(server)) == 2

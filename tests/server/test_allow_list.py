@@ -5,6 +5,8 @@ from tests.server.conftest import key_id_of
 from tests.server.test_api_keys import basic
 from tests.server.test_verify import invalid
 
+from hourpass.server.request import Request
+
 PROXY = "127.0.0.1"
 OFFICE = ("192.0.2.0/24", "2001:db8::/32")
 
@@ -46,10 +48,9 @@ async def verified(server, token, address, *forwarded):
 
 
 def at_once(server, token, address):
-    """The status that is said without waiting, as behind uvicorn; None if something has to be looked up."""
-    headers = [(b"authorization", f"Bearer {token}".encode())]
-    asked = {"type": "http", "method": "GET", "path": "/auth/verify", "query_string": b"", "client": (address, 1)}
-    reply = server.app.answer_at_once({**asked, "headers": headers})
+    """The status that is said without waiting; None if something has to be looked up."""
+    headers = ((b"authorization", f"Bearer {token}".encode()),)
+    reply = server.app.answer_at_once(Request("GET", "/auth/verify", b"", headers, address))
     return reply and reply.status
 
 

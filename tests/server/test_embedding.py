@@ -7,7 +7,7 @@ import re
 import pytest
 import uvicorn
 
-from hourpass.server.http import bind
+from hourpass.server.transport.listener import bind
 from hourpass.testing import InMemoryServer
 
 pytestmark = pytest.mark.anyio

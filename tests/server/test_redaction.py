@@ -81,11 +81,3 @@ def test_a_json_line_is_one_object_with_time_and_level(configured):
     (line,) = buffer.getvalue().splitlines()
     assert json.loads(line).keys() == {"event", "n", "level", "timestamp"}
     assert json.loads(line)["n"] == 1
-
-
-def test_access_lines_of_the_http_servers_are_off(log):
-    """Nothing on the success path of a request; a path may hold what somebody pasted."""
-    for name in ("uvicorn.access", "granian.access", "uvicorn.error", "_granian"):
-        logging.getLogger(name).info("GET /")
-
-    assert log.getvalue() == ""

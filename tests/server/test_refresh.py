@@ -194,7 +194,7 @@ MALFORMED = {
     "a fourth part": lambda access, token: token + ".",
     "padding": lambda access, token: token + "=",
     "a space behind": lambda access, token: token + " ",
-    "more than 8 KiB": lambda access, token: token + "A" * 8_192,
+    "almost 8 KiB": lambda access, token: token + "A" * (8_150 - len(token)),
 }
 
 

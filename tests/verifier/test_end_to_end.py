@@ -9,9 +9,9 @@ from tests.verifier.conftest import refuses, until
 from hourpass.verifier import Verifier
 
 
-@pytest.fixture(params=["uvicorn", "granian"])
-def server(request, serve):
-    return serve(http_server=request.param)
+@pytest.fixture
+def server(serve):
+    return serve()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import sys
 from hourpass.verifier import Verifier
 with Verifier(issuer=sys.argv[1], audience=sys.argv[2]) as verifier:
     print(verifier.verify(sys.argv[3]).client_id)
-print(sorted({"apsw", "awscrt", "click", "granian", "structlog", "uvicorn"} & set(sys.modules)))
+print(sorted({"apsw", "awscrt", "click", "structlog", "uvloop"} & set(sys.modules)))
 """
 
 

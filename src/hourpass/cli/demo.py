@@ -19,13 +19,13 @@ from hourpass.core.errors import HourpassError
 from hourpass.core.wish import Wish
 from hourpass.server.app import App
 from hourpass.server.config import Settings, load
-from hourpass.server.http import bind
 from hourpass.server.keys import NewKey, create_key
 from hourpass.server.line_writer import LineWriter
 from hourpass.server.minting import TokenPair
 from hourpass.server.opening import default_data
 from hourpass.server.presented import INTROSPECT_SCOPE
 from hourpass.server.serve import serve as run
+from hourpass.server.transport.listener import bind
 
 log = logging.getLogger("hourpass")
 

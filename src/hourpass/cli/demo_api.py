@@ -9,7 +9,8 @@ from urllib.parse import parse_qsl, urlencode
 
 from hourpass import wire
 from hourpass.server.app import App
-from hourpass.server.asgi import Receive, Reply, Scope, Send
+from hourpass.server.asgi import Receive, Scope, Send, respond
+from hourpass.server.request import Reply, Request
 
 SCOPE = "videos.read"
 """What a token or a key needs for every route here."""
@@ -79,23 +80,30 @@ class DemoApi:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As an application of ASGI."""
+        await respond(self, scope, receive, send)
+
+    def body_limit(self, path: str) -> int:
+        """The application's; nothing here has a body."""
+        return self._app.body_limit(path)
+
+    def answer_at_once(self, request: Request) -> Reply | None:
+        """The application's."""
+        return self._app.answer_at_once(request)
+
+    async def answer(self, request: Request) -> Reply:
         """Videos here, everything else is the application's."""
-        path = ""
-        if scope["type"] == "http":
-            path = scope["path"].removeprefix(self._app.settings.path_prefix or scope.get("root_path") or "")
+        path = request.path.removeprefix(self._app.settings.path_prefix)
         if path != "/videos" and not path.startswith("/videos/"):
-            await self._app(scope, receive, send)
-            return
-        reply = await self._app.authorize(scope, SCOPE)
+            return await self._app.answer(request)
+        reply = await self._app.authorize(request, SCOPE)
         if reply.status == 204:
-            reply = _answer(scope["method"], path, scope.get("query_string", b""))
-        elif not reply.body:
+            return _answer(request.method, path, request.query)
+        if not reply.body:
             # A proxy's subrequest needs no body; a person with curl does.
             title = "The access token is missing or not accepted." if reply.status == 401 else "A scope is missing."
-            reply = _problem(reply.status, title, headers=dict(reply.headers))
-        headers = [*reply.headers, (b"content-length", b"%d" % len(reply.body))]
-        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else reply.body})
+            return _problem(reply.status, title, headers=dict(reply.headers))
+        return reply
 
 
 def _answer(method: str, path: str, query: bytes) -> Reply:

@@ -13,11 +13,12 @@ from urllib.parse import urlencode, urlsplit
 from hourpass import wire
 from hourpass.core.errors import HourpassError, Unavailable, as_trouble
 from hourpass.server import forward_auth, oauth, tokens
-from hourpass.server.asgi import Gone, Headers, LengthRequired, Receive, Reply, Request, Scope, Send, may_hold_trailers
+from hourpass.server.asgi import Receive, Scope, Send, respond
 from hourpass.server.config import Settings
 from hourpass.server.issuer import Issuer
 from hourpass.server.openapi import describe
 from hourpass.server.render import JSON_HEADERS, MethodNotAllowed, NoSuchRoute, oauth_error, problem
+from hourpass.server.request import Headers, Reply, Request, TooLarge
 from hourpass.server.timekeeping import Timekeeper
 
 VERIFY = "/auth/verify"
@@ -25,6 +26,9 @@ METADATA = "/.well-known/oauth-authorization-server"
 
 JWKS_MAX_AGE = 300
 """Seconds; half of the time that a key is published before it signs."""
+
+FORM_ROOM = 2
+"""A form may be twice as large: it escapes what it carries, and says more."""
 
 _CORS_REQUEST_HEADERS = b"Authorization, Content-Type, AV-Origin-Client, AV-Origin-App, AV-Origin-Sdk, Content-Range"
 
@@ -44,6 +48,8 @@ class Route(NamedTuple):
     answers: type | None = None
     changes: bool = False
     """Whether what it does must not come late: it is refused if it may have waited while this process stood still."""
+    room: int = 1
+    """How many times the usual limit its bodies may have."""
 
 
 class App:
@@ -78,10 +84,20 @@ class App:
         self.routes = {
             "/auth/api-key": Route({"POST": tokens.exchange}, problem, True, wire.ExchangeRequest, pair, True),
             "/auth/refresh": Route({"POST": tokens.refresh}, problem, True, wire.RefreshRequest, pair, True),
-            "/oauth/token": Route({"POST": oauth.token}, oauth_error, True, wire.OAuthTokenRequest, oauth_pair, True),
-            "/oauth/revoke": Route({"POST": oauth.revoke}, oauth_error, True, wire.TokenReference, None, True),
+            "/oauth/token": Route(
+                {"POST": oauth.token}, oauth_error, True, wire.OAuthTokenRequest, oauth_pair, True, FORM_ROOM
+            ),
+            "/oauth/revoke": Route(
+                {"POST": oauth.revoke}, oauth_error, True, wire.TokenReference, None, True, FORM_ROOM
+            ),
             "/oauth/introspect": Route(
-                {"POST": oauth.introspect}, oauth_error, False, wire.TokenReference, wire.Introspection
+                {"POST": oauth.introspect},
+                oauth_error,
+                False,
+                wire.TokenReference,
+                wire.Introspection,
+                False,
+                FORM_ROOM,
             ),
             "/.well-known/jwks.json": _reading(_jwks, cors=True),
             METADATA: _reading(_metadata, cors=True),
@@ -103,67 +119,64 @@ class App:
         if scope["type"] != "http":
             await self._other(scope, receive, send)
             return
-        if may_hold_trailers(scope["headers"]):
-            reply: Reply | None = problem(LengthRequired())
-        else:
-            reply = await self.answer(scope, receive)
-        if reply is not None:
-            await send({"type": "http.response.start", "status": reply.status, "headers": reply.framed()})
-            await send({"type": "http.response.body", "body": reply.body})
+        await respond(self, scope, receive, send)
 
-    async def answer(self, scope: Scope, receive: Receive, body: bytes | None = None) -> Reply | None:
-        """The whole answer to a request, None where the client has left; for servers that can send it in one piece.
+    def body_limit(self, path: str) -> int:
+        """The largest body for a path, in bytes."""
+        route = self.routes.get(self._path(path))
+        return self._body_limit * (1 if route is None else route.room)
 
-        `body` is the request's where all of it has arrived; else it is received.
-        """
-        path = scope["path"]
+    async def answer(self, request: Request) -> Reply:
+        """The answer to a whole request."""
+        path = request.path
         route = self.routes.get(path)
         if route is None and path != VERIFY:  # no prefix is looked for where none is needed
-            path = self._path(scope)
+            path = self._path(path)
             route = self.routes.get(path)
-        request = Request(scope, receive, self.clock(), self._body_limit, self._trusted_proxies, body)
+        request.now, request.trusted_proxies = self.clock(), self._trusted_proxies
         try:
             issuer = self._issuer or await self.start()
             if path == VERIFY:
                 reply = await forward_auth.verify(issuer, request, self._realm)
             elif route is None:
                 raise NoSuchRoute
-            elif (handler := route.methods.get(scope["method"])) is not None:
+            elif len(request.body) > self._body_limit * route.room:
+                raise TooLarge
+            elif (handler := route.methods.get(request.method)) is not None:
                 if route.changes:
                     self.time.require_awake()
                 reply = await handler(issuer, request)
             else:
-                reply = self._other_method(request, scope["method"], route)
-        except Gone:
-            return None
+                reply = self._other_method(request, route)
         except Exception as error:  # noqa: BLE001 - the outermost net: whatever it is, it never leaks
             reply = self._failed(path, error, problem if route is None else route.tell)
         if self._origins and route is not None and route.cors:
             return reply._replace(headers=[*reply.headers, *self._cors(request)])
         return reply
 
-    def answer_at_once(self, scope: Scope) -> Reply | None:
+    def answer_at_once(self, request: Request) -> Reply | None:
         """The answer where it can be said without waiting, as forward auth can of a token; None for all else."""
-        if scope["path"] != VERIFY or self._issuer is None:
+        if request.path != VERIFY or self._issuer is None:
             return None
-        request = Request(scope, _nothing_more, self.clock(), self._body_limit, self._trusted_proxies)
+        request.now, request.trusted_proxies = self.clock(), self._trusted_proxies
         try:
             return forward_auth.verify_at_once(self._issuer, request, self._realm)
         except Exception as error:  # noqa: BLE001 - as in `answer`
             return self._failed(VERIFY, error, problem)
 
-    async def authorize(self, scope: Scope, wanted: str) -> Reply:
+    async def authorize(self, request: Request, wanted: str) -> Reply:
         """What forward auth answers about a request: 204 with the identity headers, or the refusal to send.
 
         For a resource beside us in the same process. `wanted` is space-separated; the request's own query is the
         resource's business.
         """
-        asked = {**scope, "query_string": urlencode({"scope": wanted} if wanted else {}).encode()}
-        request = Request(asked, _nothing_more, self.clock(), self._body_limit, self._trusted_proxies)
+        query = urlencode({"scope": wanted} if wanted else {}).encode()
+        asked = Request(request.method, request.path, query, request.headers, request.peer)
+        asked.now, asked.trusted_proxies = self.clock(), self._trusted_proxies
         try:
-            return await forward_auth.verify(self._issuer or await self.start(), request, self._realm)
+            return await forward_auth.verify(self._issuer or await self.start(), asked, self._realm)
         except Exception as error:  # noqa: BLE001 - as in `answer`
-            return self._failed(scope["path"], error, problem)
+            return self._failed(request.path, error, problem)
 
     def _failed(self, path: str, error: Exception, tell: Callable[[Exception, str], Reply]) -> Reply:
         error = as_trouble(error)
@@ -186,13 +199,9 @@ class App:
         body = wire.encode({"status": "ok" if good else "unavailable", "checks": checks})
         return Reply(200 if good else 503, JSON_HEADERS, body)
 
-    def _path(self, scope: Scope) -> str:
-        """The path as the routes know it: without the prefix that we are served or mounted under."""
-        path: str = scope["path"]
-        prefix = self._prefix or scope.get("root_path") or ""
-        if path == self._metadata_path:
-            return METADATA
-        return path[len(prefix) :] if prefix and path.startswith(prefix) else path
+    def _path(self, path: str) -> str:
+        """The path as the routes know it: without the prefix that we are served under."""
+        return METADATA if path == self._metadata_path else path.removeprefix(self._prefix)
 
     async def start(self) -> Issuer:
         """Open the database and the ledger.
@@ -225,9 +234,9 @@ class App:
         await self.stop()
         await send({"type": "lifespan.shutdown.complete"})
 
-    def _other_method(self, request: Request, method: str, route: Route) -> Reply:
+    def _other_method(self, request: Request, route: Route) -> Reply:
         methods = ", ".join(route.methods)
-        if method != "OPTIONS" or not route.cors or len(self._cors(request)) < 2:
+        if request.method != "OPTIONS" or not route.cors or len(self._cors(request)) < 2:
             raise MethodNotAllowed(methods)
         return Reply(
             204,
@@ -267,7 +276,7 @@ async def _jwks(issuer: Issuer, request: Request) -> Reply:
 
 async def _revocations(issuer: Issuer, request: Request) -> Reply:
     """The revocation feed: a signed snapshot, or a long poll for what comes after a number."""
-    return Reply(*await issuer.verification.feed.answer(request.query(), request.now))
+    return Reply(*await issuer.verification.feed.answer(request.query, request.now))
 
 
 async def _metadata(issuer: Issuer, request: Request) -> Reply:
@@ -293,7 +302,3 @@ async def _metadata(issuer: Issuer, request: Request) -> Reply:
 async def _live(issuer: Issuer, request: Request) -> Reply:
     """Whether the process answers; touches nothing."""
     return Reply(200, JSON_HEADERS, wire.encode({"status": "ok"}))
-
-
-async def _nothing_more() -> dict[str, object]:
-    return {"type": "http.request", "body": b""}

@@ -1,121 +1,53 @@
-"""ASGI's shapes, and the request and the reply as our handlers see them."""
+"""The application under servers that speak ASGI: what our own front guarantees, is seen to here."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from functools import lru_cache
-from ipaddress import ip_address
-from typing import Any, NamedTuple
+from typing import Any
 
-import msgspec
-
-from hourpass.core.api_key import in_networks
-from hourpass.core.errors import Refused
+from hourpass.server.render import LengthRequired, problem
+from hourpass.server.request import UNSIZED, Application, Request
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
-Headers = list[tuple[bytes, bytes]]
 
 
-UNSIZED = (204, 304)
-"""Answers without a content length (RFC 9110 §8.6): a 204 must have none, and a 304's would be that of the answer which
-it spares."""
+async def respond(app: Application, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer one request of ASGI. Nothing is sent if the client leaves before its request is whole."""
+    # Before the body is awaited: some servers go on to add its trailers to the headers (RFC 9110 §6.5.1).
+    headers = tuple(scope.get("headers", ()))
+    path = scope["path"].removeprefix(scope.get("root_path") or "")
+    client, method = scope.get("client"), scope.get("method", "GET")
+    request = Request(method, path, scope.get("query_string", b""), headers, client[0] if client else None)
+    if _may_hold_trailers(headers):
+        reply = problem(LengthRequired())
+    else:
+        if method == "POST":
+            body = await _body(receive, app.body_limit(path))
+            if body is None:
+                return
+            request.body = body
+        reply = await app.answer(request)
+    length = [] if reply.status in UNSIZED else [(b"content-length", b"%d" % len(reply.body))]
+    await send({"type": "http.response.start", "status": reply.status, "headers": [*reply.headers, *length]})
+    await send({"type": "http.response.body", "body": b"" if method == "HEAD" else reply.body})
 
 
-class Reply(NamedTuple):
-    """A whole answer. The content length is added on the way out."""
-
-    status: int
-    headers: Headers
-    body: bytes = b""
-
-    def framed(self) -> Headers:
-        """The headers with the content length."""
-        if self.status in UNSIZED:
-            return self.headers
-        return [*self.headers, (b"content-length", b"%d" % len(self.body))]
-
-
-class TooLarge(Refused):
-    """The body is over the limit (RFC 9110 §15.5.14)."""
-
-
-class LengthRequired(Refused):
-    """A body in chunks is refused where its trailers cannot be told from the headers (RFC 9110 §15.5.12)."""
-
-
-class Gone(Exception):
-    """The client left before its request was whole."""
-
-
-class Request(msgspec.Struct, eq=False):
-    """A request that came at `now` (epoch milliseconds); its body is read when a handler asks for it.
-
-    `arrived` is the body where the server had all of it already. `headers` are all lines, the names in lower case, as
-    they were before the body: some servers go on to add its trailers to the scope (RFC 9110 §6.5.1).
-    """
-
-    scope: Scope
-    receive: Receive
-    now: int
-    body_limit: int
-    trusted_proxies: tuple[str, ...]
-    arrived: bytes | None = None
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-
-    def __post_init__(self) -> None:
-        self.headers = tuple(self.scope["headers"])
-
-    def __repr__(self) -> str:
-        """Without the headers: they hold the credentials."""
-        return "Request(…)"
-
-    async def body(self) -> bytes:
-        """The whole body.
-
-        Raises:
-            TooLarge, Gone.
-        """
-        body = await self._received() if self.arrived is None else self.arrived
-        if len(body) > self.body_limit:
-            raise TooLarge
-        return body
-
-    async def _received(self) -> bytes:
-        message = await self.receive()
-        body: bytes = message.get("body", b"")
-        while message.get("more_body") and len(body) <= self.body_limit:
-            message = await self.receive()
-            body += message.get("body", b"")
-        if message["type"] == "http.disconnect":
-            raise Gone
-        return body
-
-    def header(self, name: bytes) -> bytes | None:
-        """The first line of a name."""
-        return next((value for key, value in self.headers if key == name), None)
-
-    def query(self) -> bytes:
-        """The query as it came."""
-        query: bytes = self.scope.get("query_string", b"")
-        return query
-
-    def address(self) -> str | None:
-        """Whom the request came from, as far as trusted proxies tell."""
-        client = self.scope.get("client")
-        peer: str | None = client[0] if client else None
-        if not self.trusted_proxies:
-            return peer
-        # Lines of one name are one list (RFC 9110 §5.3): a proxy may have appended its own line.
-        forwarded = [value for key, value in self.headers if key == b"x-forwarded-for"]
-        return _client_address(peer, b",".join(forwarded), self.trusted_proxies) if forwarded else peer
+async def _body(receive: Receive, limit: int) -> bytes | None:
+    """The whole body, or so much of it that it is over the limit; None if the client has left."""
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    while message.get("more_body") and len(body) <= limit:
+        message = await receive()
+        body += message.get("body", b"")
+    return None if message["type"] == "http.disconnect" else body
 
 
 _DECIDING = (b"authorization", b"x-forwarded-for")
 """Headers that say who asks."""
 
 
-def may_hold_trailers(headers: Headers) -> bool:
+def _may_hold_trailers(headers: tuple[tuple[bytes, bytes], ...]) -> bool:
     """Whether a line that says who asks may be a trailer, which the server has put among the headers.
 
     Of a body in chunks only the lines up to Transfer-Encoding are certain: uvicorn appends the trailers that came in
@@ -126,19 +58,3 @@ def may_hold_trailers(headers: Headers) -> bool:
         return False
     behind = names[names.index(b"transfer-encoding") :]
     return any(name in behind for name in _DECIDING)
-
-
-@lru_cache(maxsize=4096)
-def _client_address(peer: str | None, forwarded_for: bytes, trusted: tuple[str, ...]) -> str | None:
-    """Whom a request came from: the nearest address that is not one of the trusted proxies."""
-    if peer is None:
-        return None
-    address = peer
-    for hop in reversed(forwarded_for.decode("latin-1").split(",")):
-        try:
-            if not in_networks(address, trusted):
-                break
-            address = str(ip_address(hop.strip()))
-        except ValueError:
-            break
-    return address

@@ -54,6 +54,9 @@ class Settings:
         "127.0.0.1", parsing.text, "address to listen on; loopback, because a proxy with TLS belongs in front"
     )
     port: int = _setting(3600, parsing.whole(0, 65535), "port to listen on; 0 takes a free one")
+    unix_socket: str = _setting(
+        "off", parsing.text, "path of a unix socket to listen on as well; its peers are taken for 127.0.0.1"
+    )
     admin_listen: str = _setting(
         "127.0.0.1:3601", parsing.listen, "HOST:PORT of health and metrics, away from the public; off for none"
     )
@@ -61,9 +64,6 @@ class Settings:
         1,
         parsing.whole(1, 256),
         "worker processes on one port; more than one on PostgreSQL only, SQLite has one writer",
-    )
-    http_server: str = _setting(
-        "uvicorn", parsing.one_of("uvicorn", "granian"), "the HTTP server that runs the application"
     )
     issuer: str | None = _setting(
         None,
@@ -114,9 +114,18 @@ class Settings:
     trusted_proxies: tuple[str, ...] = _setting(
         ("127.0.0.1/32", "::1/128"), parsing.words(ip_network), "networks whose X-Forwarded-For is believed"
     )
-    body_limit: int = _setting(65_536, parsing.whole(1_024, 16_777_216), "largest request body; ours are under 2 KiB")
+    body_limit: int = _setting(
+        8_192,
+        parsing.whole(1_024, 1_048_576),
+        "largest request body, twice as much for a form; ours are under 2 KiB",
+    )
     header_limit: int = _setting(
         16_384, parsing.whole(8_192, 1_048_576), "largest header block; a token is at most 8 KiB"
+    )
+    max_connections: int = _setting(
+        10_000,
+        parsing.whole(1, 1_000_000),
+        "connections at a time, if the process may open so many; more get 503 if no idle one can be closed for them",
     )
     request_timeout: int = _setting(10, parsing.seconds(1, 600), "a request has to arrive whole within this")
     drain_timeout: int = _setting(20, parsing.seconds(1, 600), "on TERM, requests in flight get this long to finish")

@@ -8,9 +8,9 @@ from hourpass.core.authorization import Basic, Bearer, parse_authorization
 from hourpass.core.claims import Claims
 from hourpass.core.errors import InsufficientScope, InvalidCredentials, InvalidRequest, InvalidToken
 from hourpass.core.requirement import Requirement
-from hourpass.server.asgi import Reply, Request
 from hourpass.server.issuer import Issuer
 from hourpass.server.render import challenge
+from hourpass.server.request import Reply, Request
 
 
 async def verify(issuer: Issuer, request: Request, realm: str) -> Reply:
@@ -22,7 +22,7 @@ async def verify(issuer: Issuer, request: Request, realm: str) -> Reply:
     found = _judge(issuer, request, realm)
     if isinstance(found, Reply):
         return found
-    needed = _needed(request.query(), issuer.audience)
+    needed = _needed(request.query, issuer.audience)
     try:
         if isinstance(found, Bearer):
             token = found.unverified_token
@@ -50,7 +50,7 @@ def _judge(issuer: Issuer, request: Request, realm: str) -> Reply | Basic | Bear
                 if value is not None:
                     raise InvalidToken("malformed", "two Authorization headers")
                 value = content
-        needed = _needed(request.query(), issuer.audience)
+        needed = _needed(request.query, issuer.audience)
         if value is None:
             return challenge(None, realm)
         if value[:7] == b"Bearer " and value[7:8] != b" ":

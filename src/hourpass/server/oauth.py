@@ -10,9 +10,9 @@ from hourpass.core.authorization import Basic, parse_authorization
 from hourpass.core.errors import InvalidCredentials, InvalidRequest, InvalidTarget, InvalidToken, UnsupportedGrantType
 from hourpass.core.wish import Wish
 from hourpass.server import presented
-from hourpass.server.asgi import Reply, Request
 from hourpass.server.issuer import Issuer
 from hourpass.server.render import JSON_HEADERS, NO_STORE
+from hourpass.server.request import Reply, Request
 from hourpass.server.tokens import token_answer
 
 
@@ -30,7 +30,7 @@ class _Client(NamedTuple):
 
 async def token(issuer: Issuer, request: Request) -> Reply:
     """Exchange by client credentials (RFC 6749 §4.4), or refresh (§6)."""
-    form = await _form(request)
+    form = _form(request)
     wish = Wish(scope=form.get("scope"), audience=_target(form))
     address = request.address()
     match form.get("grant_type"):
@@ -59,7 +59,7 @@ def _target(form: Mapping[str, str]) -> str | None:
 
 async def revoke(issuer: Issuer, request: Request) -> Reply:
     """Revoke an access token, or with a refresh token its grant (RFC 7009)."""
-    form = await _form(request)
+    form = _form(request)
     client = await _client(issuer, request, form, request.address())
     if "token" not in form:
         raise InvalidRequest("token is missing")
@@ -69,7 +69,7 @@ async def revoke(issuer: Issuer, request: Request) -> Reply:
 
 async def introspect(issuer: Issuer, request: Request) -> Reply:
     """Introspect a token; the caller's key needs the scope `introspect` (RFC 7662)."""
-    form = await _form(request)
+    form = _form(request)
     caller = (await _client(issuer, request, form, request.address())).proven()
     if "token" not in form:
         raise InvalidRequest("token is missing")
@@ -77,11 +77,11 @@ async def introspect(issuer: Issuer, request: Request) -> Reply:
     return Reply(200, JSON_HEADERS, wire.encode(told))
 
 
-async def _form(request: Request) -> dict[str, str]:
+def _form(request: Request) -> dict[str, str]:
     media_type = (request.header(b"content-type") or b"").split(b";")[0].strip().lower()
     if media_type != wire.FORM.encode():
         raise InvalidRequest(f"the body has to be {wire.FORM}")
-    return wire.read_form(await request.body())
+    return wire.read_form(request.body)
 
 
 async def _client(issuer: Issuer, request: Request, form: Mapping[str, str], address: str | None) -> _Client:

@@ -17,7 +17,7 @@ from hourpass.core.errors import (
     Unavailable,
     UnsupportedGrantType,
 )
-from hourpass.server.asgi import Headers, LengthRequired, Reply, TooLarge
+from hourpass.server.request import Headers, Reply, TooLarge
 
 JSON_HEADERS: Headers = [(b"content-type", wire.JSON), (b"cache-control", b"no-store")]
 NO_STORE: Headers = [(b"cache-control", b"no-store")]
@@ -33,6 +33,10 @@ REFRESH_WORDS: dict[RefusalReason, str] = {
     "access_token_given": "This is an access token: send the refresh token that came with it.",
 }
 """What is said of a refused refresh token, if a client can mend it by itself."""
+
+
+class LengthRequired(Refused):
+    """A body in chunks is refused where its trailers cannot be told from the headers (RFC 9110 §15.5.12)."""
 
 
 class NoSuchRoute(Refused):

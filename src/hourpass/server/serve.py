@@ -10,6 +10,7 @@ import gc
 import logging
 import os
 import random
+import resource
 import signal
 import socket
 import sys
@@ -26,10 +27,9 @@ from hourpass.core.errors import ConfigurationError, HourpassError, Refused, Una
 from hourpass.core.grant import GrantRef
 from hourpass.core.policy import SECOND
 from hourpass.server.app import App
-from hourpass.server.asgi import Asgi, Receive, Scope, Send
+from hourpass.server.asgi import Receive, Scope, Send, respond
 from hourpass.server.clocks import NodeClock
 from hourpass.server.config import Settings, load, notes, require_issuer
-from hourpass.server.http import Carrier, Uvicorn, bind
 from hourpass.server.issuer import Issuer
 from hourpass.server.ledger import Ledger
 from hourpass.server.limited_log import LimitedLog
@@ -42,13 +42,15 @@ from hourpass.server.opening import (
     wall_clock,
 )
 from hourpass.server.refusals import Refusals
+from hourpass.server.request import Application, Reply, Request
 from hourpass.server.sealing import BACK_IT_UP
 from hourpass.server.signing_keys import SigningKeys
 from hourpass.server.store import SharedStore, Store
 from hourpass.server.telemetry import configure_logging, log_what_is_printed, render_metrics
 from hourpass.server.timekeeping import Timekeeper
+from hourpass.server.transport.listener import Front, bind, bind_unix, inherited
 from hourpass.server.verification import Verification
-from hourpass.server.workers import Worker, run_workers
+from hourpass.server.workers import Worker, ending_signals, run_workers
 
 OBSERVE_EVERY = 0.25
 """Seconds between looks at what other processes changed; a revocation has to count within one."""
@@ -64,6 +66,13 @@ PRUNE_LEASE = 600_000
 
 CONNECTIONS = 2
 """To a database that is shared: two batches under way keep its disk and this process busy at the same time."""
+
+RESERVED_DESCRIPTORS = 96
+"""Files, sockets and pipes that are not a client's connection: the database's, the admin listener's, and new ones that
+are turned away."""
+
+ADMIN_CONNECTIONS = 32
+"""To the admin listener: a collector of metrics and a few probes."""
 
 GC_THRESHOLD = 20_000
 """Objects between two collections of the young ones; a request leaves no cycles behind."""
@@ -247,24 +256,29 @@ class AdminApp:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As an application of ASGI."""
+        await respond(self, scope, receive, send)
+
+    def body_limit(self, path: str) -> int:
+        """Nothing here has a body."""
+        return 0
+
+    def answer_at_once(self, request: Request) -> None:
+        """Nothing here is asked for often."""
+
+    async def answer(self, request: Request) -> Reply:
         """Metrics here; everything under /health/ is the public application's."""
-        path = scope["path"]
-        if path == "/metrics":
+        if request.path == "/metrics":
             gauges = {
                 "revocations_in_force": len(self._app.issuer.verification.revocations),
                 "clock_offset_seconds": self._app.time.offset / SECOND,
             }
             self._app.counts["stalls"] = self._app.time.stalled
             body = render_metrics(self._app.counts, gauges)
-            headers = [
-                (b"content-type", b"text/plain; version=0.0.4; charset=utf-8"),
-                (b"content-length", b"%d" % len(body)),
-            ]
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await send({"type": "http.response.body", "body": body})
-        else:
-            path = path if path.startswith("/health/") else "/admin"
-            await self._app({**scope, "path": path, "root_path": ""}, receive, send)
+            return Reply(200, [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")], body)
+        if not request.path.startswith("/health/"):
+            request.path = "/admin"
+        return await self._app.answer(request)
 
 
 # Serving.
@@ -274,11 +288,11 @@ def serve(
     settings: Settings,
     *,
     environ: Mapping[str, str],
-    wrap: Callable[[App], Asgi] = lambda app: app,
+    wrap: Callable[[App], Application] = lambda app: app,
     ready: Callable[[Settings], None] = lambda settings: None,
     wall: Callable[[], int] = wall_clock,
 ) -> None:
-    """Serve until TERM or INT, then drain; with more than one worker, in as many processes.
+    """Serve until TERM, INT or HUP, then drain; with more than one worker, in as many processes.
 
     `wrap` may put another application around ours; `ready` is told when it listens. `wall` is the machine's clock, in
     epoch milliseconds.
@@ -288,17 +302,27 @@ def serve(
     """
     limited = _start_logging(settings, environ)
     require_issuer(settings)
-    listener = _listen(settings.host, settings.port)
-    settings = dataclasses.replace(settings, port=listener.getsockname()[1])
-    if settings.http_server == "granian":
-        listener.close()  # it binds by itself, and lets its siblings do so, too
+    shared = inherited(environ, os.getpid())
+    own = [] if shared else [_listen(settings.host, settings.port, shared=settings.workers > 1)]
+    if own:
+        settings = dataclasses.replace(settings, port=own[0].getsockname()[1])
+    if settings.unix_socket != "off":
+        shared.append(_listening(settings.unix_socket, lambda: bind_unix(settings.unix_socket)))
+    settings = _within_descriptors(settings)
 
-    def work(settings: Settings, ready: Callable[[], None], limited: LimitedLog, parent: int | None = None) -> None:
+    def work(
+        settings: Settings,
+        ready: Callable[[], None],
+        limited: LimitedLog,
+        listeners: list[socket.socket],
+        parent: int | None = None,
+    ) -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(settings, listener, environ, wrap, ready, limited, parent, wall))
+            runner.run(_serve(settings, listeners, environ, wrap, ready, limited, parent, wall))
 
     def be_worker(worker: Worker, listens: Callable[[], None]) -> None:
-        work(settings.of_worker(worker.number), listens, _start_logging(settings, environ), worker.parent)
+        listeners = [*shared, *(_listen(settings.host, settings.port, shared=True) for _ in own)]
+        work(settings.of_worker(worker.number), listens, _start_logging(settings, environ), listeners, worker.parent)
 
     def begin() -> None:
         for note in notes(environ):
@@ -310,11 +334,14 @@ def serve(
             with _ended_by_term():
                 wait_for_database(settings)
         if settings.workers == 1:
-            work(settings, begin, limited)
+            work(settings, begin, limited, [*shared, *own])
         else:
             run_workers(settings.workers, be_worker, begin)
     finally:
-        listener.close()
+        for listener in (*shared, *own):
+            listener.close()
+        if settings.unix_socket != "off":
+            Path(settings.unix_socket).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -341,9 +368,9 @@ def _start_logging(settings: Settings, environ: Mapping[str, str]) -> LimitedLog
 
 async def _serve(
     settings: Settings,
-    listener: socket.socket,
+    listeners: list[socket.socket],
     environ: Mapping[str, str],
-    wrap: Callable[[App], Asgi],
+    wrap: Callable[[App], Application],
     ready: Callable[[], None],
     limited: LimitedLog,
     parent: int | None,
@@ -354,27 +381,22 @@ async def _serve(
     refused = Refusals(app.counts, limited)
     told_to_stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in ending_signals():
         loop.add_signal_handler(number, told_to_stop.set)
     if parent is not None:
         loop.add_reader(parent, told_to_stop.set)
     try:
         await app.start()
-        carriers: list[Carrier] = []
         admin = "off"
-        if settings.http_server == "granian":
-            from hourpass.server.granian import Granian
-
-            carriers.append(Granian(wrap(app), settings))
-        else:
-            carriers.append(Uvicorn(wrap(app), listener, settings, refused))
+        fronts = [_front(wrap(app), listeners, settings, refused)]
         if settings.admin_listen != "off":
             host, _, port = settings.admin_listen.rpartition(":")
             admin_listener = _listen(host.strip("[]"), int(port))
             admin = f"{host}:{admin_listener.getsockname()[1]}"
-            carriers.append(Uvicorn(AdminApp(app), admin_listener, settings, refused))
-        for carrier in carriers:
-            await carrier.start()
+            few = dataclasses.replace(settings, max_connections=ADMIN_CONNECTIONS)
+            fronts.append(_front(AdminApp(app), [admin_listener], few, refused))
+        for front in fronts:
+            await front.start()
         # What is loaded stays loaded: the collector need not walk it again and again while requests make their garbage.
         gc.collect()
         gc.freeze()
@@ -386,7 +408,6 @@ async def _serve(
             "issuer": app.issuer.url,
             "database": running.database,
             "version": __version__,
-            "http_server": settings.http_server,
         }
         log.info("listening", extra=facts)
         if running.made:
@@ -396,14 +417,43 @@ async def _serve(
         app.draining = True
         app.issuer.verification.feed.close()
         log.info("draining")
-        await asyncio.gather(*(carrier.drain() for carrier in carriers))
+        await asyncio.gather(*(front.drain() for front in fronts))
     finally:
         await app.stop()
     log.info("stopped")
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _front(app: Application, listeners: list[socket.socket], settings: Settings, refused: Refusals) -> Front:
+    return Front(
+        app,
+        listeners,
+        clock=wall_clock,
+        header_limit=settings.header_limit,
+        request_timeout=settings.request_timeout,
+        drain_timeout=settings.drain_timeout,
+        max_connections=settings.max_connections,
+        refused=refused,
+    )
+
+
+def _within_descriptors(settings: Settings) -> Settings:
+    """With as many connections as the process may open descriptors for, less a reserve."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = settings.max_connections + RESERVED_DESCRIPTORS
+    if soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft < needed:
+        log.info("fewer connections than max_connections", extra={"descriptors": soft})
+    return dataclasses.replace(settings, max_connections=max(1, min(needed, soft) - RESERVED_DESCRIPTORS))
+
+
+def _listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    return _listening(f"{host}:{port}", lambda: bind(host, port, shared=shared))
+
+
+def _listening(where: str, bind: Callable[[], socket.socket]) -> socket.socket:
     try:
-        return bind(host, port)
+        return bind()
     except OSError as error:
-        raise ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+        raise ConfigurationError(f"cannot listen on {where}: {error.strerror or error}") from error

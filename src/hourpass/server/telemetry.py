@@ -106,11 +106,6 @@ def configure_logging(
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
-    for noisy in ("uvicorn.access", "uvicorn.error", "_granian", "granian.access"):
-        # Uvicorn warns of each connection that is not HTTP; `refusals` counts those.
-        logging.getLogger(noisy).setLevel(logging.ERROR)
-        logging.getLogger(noisy).handlers[:] = []
-        logging.getLogger(noisy).propagate = True
 
 
 def log_what_is_printed() -> None:

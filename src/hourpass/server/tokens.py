@@ -2,22 +2,22 @@
 
 from hourpass import wire
 from hourpass.core.wish import NO_WISH, Wish
-from hourpass.server.asgi import Reply, Request
 from hourpass.server.issuer import Issuer
 from hourpass.server.minting import TokenPair
 from hourpass.server.render import JSON_HEADERS
+from hourpass.server.request import Reply, Request
 
 
 async def exchange(issuer: Issuer, request: Request) -> Reply:
     """Exchange an API key for its first pair of tokens."""
-    asked = wire.read_exchange(await request.body())
+    asked = wire.read_exchange(request.body)
     wish = Wish(asked.scope, asked.expires_in, asked.audience)
     return token_answer(await issuer.exchange(asked.api_key, wish, request.address(), request.now))
 
 
 async def refresh(issuer: Issuer, request: Request) -> Reply:
     """Refresh: the next pair of tokens."""
-    asked = wire.read_refresh(await request.body())
+    asked = wire.read_refresh(request.body)
     plain = asked.scope is None and asked.expires_in is None and asked.audience is None
     wish = NO_WISH if plain else Wish(asked.scope, asked.expires_in, asked.audience)
     return token_answer(await issuer.refresh(asked.refresh_token, wish, request.address(), request.now))

@@ -22,8 +22,6 @@ LONGEST_PAUSE = 30.0
 LOOK_EVERY = 0.25
 """Seconds between looks at what is due."""
 
-_AWAITED = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGALRM)
-
 log = logging.getLogger("hourpass")
 
 
@@ -35,24 +33,31 @@ class Worker(NamedTuple):
 
 
 Work = Callable[[Worker, Callable[[], None]], None]
-"""Serves until TERM or INT; calls what it is given when it listens."""
+"""Serves until TERM, INT or HUP; calls what it is given when it listens."""
+
+
+def ending_signals() -> list[signal.Signals]:
+    """What makes a server drain and end. HUP too, if it is not ignored: nohup asks for that."""
+    hup = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
+    return [signal.SIGTERM, signal.SIGINT, *hup]
 
 
 def run_workers(count: int, work: Work, ready: Callable[[], None]) -> None:
-    """Run `work` in so many processes until TERM or INT, and return when all of them have ended.
+    """Run `work` in so many processes until TERM, INT or HUP, and return when all of them have ended.
 
     To be called before this process has any thread: it is forked.
 
     Raises:
         ConfigurationError: where a worker ended before all of them listened; it has logged why.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
+    awaited = {*ending_signals(), signal.SIGCHLD, signal.SIGALRM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
     workers = _Workers(work)
     begun = [workers.start(number) for number in range(count)]
     if all(map(workers.listens, begun)):
         ready()
         signal.setitimer(signal.ITIMER_REAL, LOOK_EVERY, LOOK_EVERY)  # sigtimedwait would do, but macOS has none
-        while signal.sigwait(_AWAITED) in (signal.SIGCHLD, signal.SIGALRM):
+        while signal.sigwait(awaited) in (signal.SIGCHLD, signal.SIGALRM):
             workers.replace_ended(time.monotonic())
         workers.stop()
     else:
@@ -77,7 +82,7 @@ class _Workers:
         if (pid := os.fork()) == 0:
             os.close(told)
             os.close(self._held)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _AWAITED)
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())
             _be(self._work, Worker(number, self._parent), tell)
         os.close(tell)
         self._numbers[pid] = number

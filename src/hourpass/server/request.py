@@ -1,0 +1,91 @@
+"""The request and the reply as our handlers see them, and what answers the one with the other."""
+
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from hourpass.core.api_key import in_networks
+from hourpass.core.errors import Refused
+
+Headers = list[tuple[bytes, bytes]]
+
+
+UNSIZED = (204, 304)
+"""Answers without a content length (RFC 9110 §8.6): a 204 must have none, and a 304's would be that of the answer which
+it spares."""
+
+
+class Reply(NamedTuple):
+    """A whole answer. The content length is added on the way out."""
+
+    status: int
+    headers: Headers
+    body: bytes = b""
+
+
+class TooLarge(Refused):
+    """The body is over the limit (RFC 9110 §15.5.14)."""
+
+
+class Request(msgspec.Struct, eq=False):
+    """A whole request. `headers` are all lines in their order, the names in lower case; trailers are not among them.
+
+    `peer` is the address at the other end of the connection. The application adds `now` (epoch milliseconds) and the
+    proxies that it trusts.
+    """
+
+    method: str
+    path: str
+    query: bytes
+    headers: tuple[tuple[bytes, bytes], ...]
+    peer: str | None
+    body: bytes = b""
+    now: int = 0
+    trusted_proxies: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Without the headers: they hold the credentials."""
+        return "Request(…)"
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first line of a name."""
+        return next((value for key, value in self.headers if key == name), None)
+
+    def address(self) -> str | None:
+        """Whom the request came from, as far as trusted proxies tell."""
+        if not self.trusted_proxies:
+            return self.peer
+        # Lines of one name are one list (RFC 9110 §5.3): a proxy may have appended its own line.
+        forwarded = [value for key, value in self.headers if key == b"x-forwarded-for"]
+        return _client_address(self.peer, b",".join(forwarded), self.trusted_proxies) if forwarded else self.peer
+
+
+@lru_cache(maxsize=4096)
+def _client_address(peer: str | None, forwarded_for: bytes, trusted: tuple[str, ...]) -> str | None:
+    """Whom a request came from: the nearest address that is not one of the trusted proxies."""
+    if peer is None:
+        return None
+    address = peer
+    for hop in reversed(forwarded_for.decode("latin-1").split(",")):
+        try:
+            if not in_networks(address, trusted):
+                break
+            address = str(ip_address(hop.strip()))
+        except ValueError:
+            break
+    return address
+
+
+class Application(Protocol):
+    """What answers requests. Our own front calls it directly; `hourpass.server.asgi` does it for other servers."""
+
+    def body_limit(self, path: str) -> int:
+        """The largest body for a path, in bytes."""
+
+    def answer_at_once(self, request: Request) -> Reply | None:
+        """The answer to a GET if it waits for nothing, else None."""
+
+    async def answer(self, request: Request) -> Reply:
+        """The answer, whatever fails."""

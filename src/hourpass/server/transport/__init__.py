@@ -1,0 +1,1 @@
+"""The HTTP front: what carries the application to its clients."""

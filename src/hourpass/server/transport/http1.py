@@ -1,0 +1,256 @@
+"""A connection of HTTP/1.1: reads one request at a time, has it answered, and writes the answer in one piece."""
+
+import asyncio
+from enum import Enum, auto
+from typing import Protocol
+
+from hourpass.server.refusals import Kind
+from hourpass.server.request import Application, Reply, Request
+from hourpass.server.transport.message import IN_CHUNKS, Chunks, Refusal, answer, find_head, read_head, refusal
+
+NEVER = float("inf")
+
+MAX_DISCARDED = 262_144
+"""Bytes that a client may go on sending behind a refusal. If we closed at once, it might never see the refusal."""
+
+
+class House(Protocol):
+    """What all connections of a server share."""
+
+    app: Application
+    loop: asyncio.AbstractEventLoop
+    header_limit: int
+    draining: bool
+    date: bytes
+
+    def arrived(self, connection: "Connection") -> bool:
+        """Count a connection; False if it is one too many."""
+
+    def left(self, connection: "Connection") -> None:
+        """Count it no longer."""
+
+    def refused(self, kind: Kind, address: str | None) -> None:
+        """A connection is ended because of what it sent, or did not."""
+
+    def failed(self, error: Exception) -> Reply:
+        """The answer if the application has none."""
+
+
+class State(Enum):
+    """What a connection waits for."""
+
+    IDLE = auto()  # its next request
+    READING = auto()  # the rest of a request, or the first
+    ANSWERING = auto()  # the application
+    ENDING = auto()  # the client's end, behind a refusal
+
+
+class Connection(asyncio.Protocol):
+    """One client. The house looks at `state`, `since` and `unread_since` now and then, instead of a timer for each.
+
+    `since` is when the state began, on the loop's clock; `unread_since` when the client stopped reading its answers.
+    """
+
+    __slots__ = (
+        "_buffer", "_chunks", "_discarded", "_house", "_keep", "_left", "_length", "_paused", "_peer", "_request",
+        "_scanned", "_task", "_transport", "since", "state", "unread_since",
+    )  # fmt: skip
+
+    _transport: asyncio.Transport
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self.state = State.READING
+        self.since = house.loop.time()
+        self.unread_since = NEVER
+        self._buffer = b""
+        self._scanned = self._discarded = self._length = 0
+        self._request: Request | None = None
+        self._chunks: Chunks | None = None
+        self._keep = True
+        self._paused = self._left = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+        peer = transport.get_extra_info("peername")
+        # A unix socket's peer is on this machine.
+        self._peer = peer[0] if isinstance(peer, tuple) else "127.0.0.1"
+        # Without a buffer of its own the transport writes at once, and says when the client does not read.
+        self._transport.set_write_buffer_limits(high=0)
+        if not self._house.arrived(self):
+            self._house.refused("too_many", self._peer)
+            self._transport.write(refusal(503))
+            self._transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._left = True
+        self._buffer = b""
+        self._house.left(self)
+
+    def eof_received(self) -> bool:
+        """A request that is being answered gets its answer; what has not begun is not carried out any more."""
+        self._left = True
+        return self.state is State.ANSWERING
+
+    def data_received(self, data: bytes) -> None:
+        if self.state is State.ENDING:
+            self._discarded += len(data)
+            if self._discarded > MAX_DISCARDED:
+                self._transport.abort()
+            return
+        self._buffer = self._buffer + data if self._buffer else data
+        if self.state is State.ANSWERING or self.unread_since is not NEVER:
+            self._pause()
+        else:
+            self._read()
+
+    def pause_writing(self) -> None:
+        self.unread_since = self._house.loop.time()
+
+    def resume_writing(self) -> None:
+        self.unread_since = NEVER
+        self._go_on()
+
+    # Reading.
+
+    def _read(self) -> None:
+        """Read what has come, as far as one request goes, and have it answered when it is whole."""
+        try:
+            whole = (self._request is not None or self._read_head()) and self._read_body()
+        except Refusal as error:
+            self.refuse(error.status, error.kind)
+            return
+        if whole:
+            self._answer()
+        elif self.state is State.IDLE:
+            self.state, self.since = State.READING, self._house.loop.time()
+
+    def _read_head(self) -> bool:
+        data, house = self._buffer, self._house
+        start, end = find_head(data, self._scanned, house.header_limit)
+        if end < 0:
+            self._scanned = len(data)
+            return False
+        self._request, self._length, self._keep, waits = read_head(data[start:end], self._peer)
+        self._buffer, self._scanned = data[end + 4 :], 0
+        if self._length:
+            limit = house.app.body_limit(self._request.path)
+            if self._length > limit:
+                raise Refusal(413, "body_too_large")
+            if self._length == IN_CHUNKS:
+                self._chunks = Chunks(limit, house.header_limit)
+            if waits and not self._buffer:
+                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return True
+
+    def _read_body(self) -> bool:
+        request, length = self._request, self._length
+        if length == 0 or request is None:
+            return True
+        if self._chunks is not None:
+            self._buffer = self._chunks.read(self._buffer)
+            if not self._chunks.whole:
+                return False
+            request.body, self._chunks = bytes(self._chunks.body), None
+        else:
+            if len(self._buffer) < length:
+                return False
+            request.body, self._buffer = self._buffer[:length], self._buffer[length:]
+        return True
+
+    def _pause(self) -> None:
+        if not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def _go_on(self) -> None:
+        """Read the next request, which came before the last one was answered and its answer taken."""
+        if self.state not in (State.IDLE, State.READING) or self.unread_since is not NEVER or self._gone():
+            return
+        if self._buffer and self.state is State.IDLE:
+            self._read()
+        if self._paused and self._wants_more():
+            self._paused = False
+            self._transport.resume_reading()
+
+    def _wants_more(self) -> bool:
+        return self.state is State.READING or (self.state is State.IDLE and not self._buffer)
+
+    def _gone(self) -> bool:
+        return self._transport.is_closing()
+
+    # Answering.
+
+    def _answer(self) -> None:
+        request, self._request = self._request, None
+        if request is None:
+            return
+        house = self._house
+        try:
+            reply = house.app.answer_at_once(request) if request.method == "GET" else None
+        except Exception as error:  # noqa: BLE001 - an answer, whatever failed
+            reply = house.failed(error)
+        if reply is not None:
+            self._say(reply, request)
+            return
+        self.state = State.ANSWERING
+        self._task = house.loop.create_task(self._carry_out(request))
+
+    async def _carry_out(self, request: Request) -> None:
+        if self._left:
+            return
+        try:
+            reply = await self._house.app.answer(request)
+        except Exception as error:  # noqa: BLE001 - as above
+            reply = self._house.failed(error)
+        self._say(reply, request)
+
+    def _say(self, reply: Reply, request: Request) -> None:
+        if self._gone():
+            return
+        house = self._house
+        close = not self._keep or house.draining or self._left
+        try:
+            raw = answer(reply, house.date, head_only=request.method == "HEAD", close=close)
+        except ValueError as error:
+            raw = answer(house.failed(error), house.date, head_only=request.method == "HEAD", close=close)
+        self.state, self.since = State.IDLE, house.loop.time()
+        self._transport.write(raw)
+        if close:
+            self._transport.close()
+        elif self._buffer:
+            # Requests that came together take turns with other clients'.
+            self._pause()
+            house.loop.call_soon(self._go_on)
+        elif self._paused:
+            self._go_on()
+
+    # Ending.
+
+    def is_silent(self) -> bool:
+        """Whether nothing of a request has come, and no answer is on its way."""
+        waits = self.state is State.IDLE or (self.state is State.READING and self._request is None)
+        return waits and not self._buffer and self.unread_since is NEVER
+
+    def refuse(self, status: int, kind: Kind) -> None:
+        """Say why, and end the connection."""
+        if self._gone():
+            return
+        self._house.refused(kind, self._peer)
+        self.state, self.since = State.ENDING, self._house.loop.time()
+        self._buffer, self._request, self._chunks = b"", None, None
+        self._transport.write(refusal(status))
+        self._transport.write_eof()
+
+    def close(self) -> None:
+        """End it when what was said has left."""
+        self._transport.close()
+
+    def abort(self) -> None:
+        """End it now."""
+        self._transport.abort()
+
+    def unread(self) -> None:
+        """End it because the client does not read its answer."""
+        self._house.refused("unread", self._peer)
+        self._transport.abort()

@@ -1,0 +1,200 @@
+"""The server of some listening sockets: counts its connections, ends those whose time is up, and drains.
+
+It runs in the caller's event loop and touches no signals, so that the composition root decides when to drain.
+"""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from email.utils import formatdate
+from pathlib import Path
+
+from hourpass.server.refusals import Kind
+from hourpass.server.render import problem
+from hourpass.server.request import Application, Reply
+from hourpass.server.transport.http1 import Connection, State
+
+BACKLOG = 2_048
+SWEEP_EVERY = 1.0
+
+KEEP_ALIVE = 75.0
+"""Seconds for which a connection may be idle: longer than a proxy keeps its own, so that the proxy is who closes it."""
+
+UNREAD = 10.0
+"""Seconds within which a client takes an answer."""
+
+LINGER = 2.0
+"""Seconds for which a client may go on sending behind a refusal."""
+
+SPARED = 1.0
+"""Seconds within which a new connection that has not said anything yet is not given up for another."""
+
+KERNEL_BUFFER = 32_768
+"""Bytes, which the kernel doubles: what a client may send ahead, and how many of its answers wait for
+it."""
+
+log = logging.getLogger("hourpass")
+
+
+class Front:
+    """An HTTP server on sockets that are bound already. Times are in seconds, sizes in bytes."""
+
+    def __init__(
+        self,
+        app: Application,
+        listeners: Sequence[socket.socket],
+        *,
+        clock: Callable[[], int],
+        header_limit: int = 16_384,
+        request_timeout: float = 10,
+        drain_timeout: float = 20,
+        max_connections: int = 10_000,
+        refused: Callable[[Kind, str | None], None] = lambda kind, address: None,
+    ) -> None:
+        self.app = app
+        self.header_limit = header_limit
+        self.draining = False
+        self.refused = refused
+        self.connections: set[Connection] = set()
+        self._listeners = listeners
+        self._servers: list[asyncio.Server] = []
+        self._clock = clock
+        self._request_timeout = request_timeout
+        self._drain_timeout = drain_timeout
+        self._max_connections = max_connections
+        self._sheddable: list[tuple[float, Connection]] = []
+        self._listed_at = 0.0
+
+    async def start(self) -> None:
+        """Accept connections from now on."""
+        self.loop = asyncio.get_running_loop()
+        self._tell_time()
+        for listener in self._listeners:
+            for direction in (socket.SO_RCVBUF, socket.SO_SNDBUF):  # connections inherit both
+                listener.setsockopt(socket.SOL_SOCKET, direction, KERNEL_BUFFER)
+            create = self.loop.create_unix_server if listener.family == socket.AF_UNIX else self.loop.create_server
+            self._servers.append(await create(lambda: Connection(self), sock=listener, backlog=BACKLOG))
+        self._swept = asyncio.ensure_future(self._sweep())
+
+    async def drain(self) -> None:
+        """Refuse new connections; return when all requests that have begun are finished, or their time is up."""
+        for server in self._servers:
+            server.close()
+        await asyncio.sleep(0)  # what has arrived already has begun
+        self.draining = True
+        deadline = self.loop.time() + self._drain_timeout
+        while self.connections:
+            over = self.loop.time() >= deadline
+            for connection in list(self.connections):
+                if connection.is_silent():
+                    connection.close()
+                elif over and connection.state is State.READING:
+                    connection.refuse(408, "slow")
+            if self.loop.time() > deadline + 1:
+                for connection in list(self.connections):
+                    connection.abort()
+            await asyncio.sleep(0.01)
+        self._swept.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._swept
+
+    def arrived(self, connection: Connection) -> bool:
+        """Count a connection; False if it is one too many and none can be given up for it."""
+        if len(self.connections) >= self._max_connections and not self._shed():
+            return False
+        self.connections.add(connection)
+        return True
+
+    def left(self, connection: Connection) -> None:
+        """Count it no longer."""
+        self.connections.discard(connection)
+
+    def failed(self, error: Exception) -> Reply:
+        """The answer if the application has none."""
+        log.error("failed", exc_info=error)
+        return problem(error)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_EVERY)
+            self._tell_time()
+            self.end_overdue(self.loop.time())
+
+    def _tell_time(self) -> None:
+        self.date = b"date: %b\r\n" % formatdate(self._clock() / 1000, usegmt=True).encode()
+
+    def end_overdue(self, now: float) -> None:
+        """End connections that are idle for long, too slow to say what they ask for, or to read what they get.
+
+        `now` is seconds on the event loop's clock.
+        """
+        for connection in list(self.connections):
+            waited = now - connection.since
+            if now - connection.unread_since > UNREAD:
+                connection.unread()
+            elif connection.state is State.IDLE and waited > KEEP_ALIVE:
+                connection.close()
+            elif connection.state is State.READING and waited > self._request_timeout:
+                connection.refuse(408, "slow")
+            elif connection.state is State.ENDING and waited > LINGER:
+                connection.abort()
+
+    def _shed(self) -> bool:
+        """Give up the connection that has waited longest without a request; False if there is none."""
+        now = self.loop.time()
+        if not self._sheddable and now - self._listed_at >= SWEEP_EVERY:
+            self._listed_at = now
+            silent = [(each.since, each) for each in self.connections if each.is_silent()]
+            self._sheddable = sorted(silent, key=lambda pair: pair[0], reverse=True)
+        while self._sheddable and self._sheddable[-1][0] < now - SPARED:
+            since, connection = self._sheddable.pop()
+            if connection in self.connections and connection.since == since and connection.is_silent():
+                self.left(connection)
+                connection.abort()
+                return True
+        return False
+
+
+def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """A bound TCP socket; port 0 takes a free one. `shared` lets other processes of this user bind it, too.
+
+    Raises:
+        OSError.
+    """
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def bind_unix(path: str) -> socket.socket:
+    """A bound unix socket. One that an earlier server has left behind is replaced, as nobody listens on it.
+
+    Raises:
+        OSError.
+    """
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if Path(path).is_socket() and listener.connect_ex(path) == errno.ECONNREFUSED:
+            Path(path).unlink()
+        listener.bind(path)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def inherited(environ: Mapping[str, str], pid: int) -> list[socket.socket]:
+    """The sockets that systemd has opened for this process, beginning at descriptor 3 (sd_listen_fds(3))."""
+    if environ.get("LISTEN_PID") != str(pid):
+        return []
+    return [socket.socket(fileno=number) for number in range(3, 3 + int(environ.get("LISTEN_FDS", "0")))]

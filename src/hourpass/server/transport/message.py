@@ -1,0 +1,253 @@
+"""HTTP/1.1 messages as bytes (RFC 9112): a strict reader of what a request consists of, and a writer of answers.
+
+Pure functions of what arrived. What is not exactly HTTP is refused: a proxy in front may have read it otherwise.
+"""
+
+import re
+import string
+from functools import lru_cache
+from http import HTTPStatus
+from urllib.parse import unquote
+
+from hourpass import wire
+from hourpass.server.refusals import Kind
+from hourpass.server.request import UNSIZED, Headers, Reply, Request
+
+IN_CHUNKS = -1
+"""A body's length that nobody knows before its end."""
+
+MAX_CHUNK_LINE = 256
+"""Bytes of a chunk's size with its extensions, which are passed over."""
+
+_TEXT = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
+_TARGET = bytes(code for code in range(0x21, 0x7F) if code != ord("#"))
+_TOKEN = b"!#$%&'*+-.^_`|~" + (string.ascii_letters + string.digits).encode()
+_BROKEN = re.compile(rb"[^\t\r\n\x20-\x7e\x80-\xff]|(?<!\r)\n|\r(?=[^\n])")
+_METHOD_BEGUN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ |[!#$%&'*+.^_`|~0-9A-Za-z-]*\r?\Z")
+_HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
+_ABSOLUTE = re.compile(rb"(?i:https?)://([^/?]+)(.*)")
+_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
+_NAMES_OF_FRAMING = frozenset((b"host", b"content-length", b"transfer-encoding", b"connection", b"expect"))
+
+
+class Refusal(Exception):
+    """A request that is not answered by the application, and ends its connection."""
+
+    def __init__(self, status: int, kind: Kind) -> None:
+        self.status = status
+        self.kind: Kind = kind
+
+
+def malformed() -> Refusal:
+    """What arrived is not HTTP."""
+    return Refusal(400, "malformed")
+
+
+def find_head(data: bytes, scanned: int, limit: int) -> tuple[int, int]:
+    """Where a header block begins and ends, its end without the empty line; the end is -1 if more has to come.
+
+    An empty line before it is passed over (RFC 9112 §2.2). What cannot become a header block is refused early;
+    `scanned` bytes of it were looked at before.
+
+    Raises:
+        Refusal.
+    """
+    start = 2 if data[:2] == b"\r\n" else 0
+    end = data.find(b"\r\n\r\n", start)
+    if (len(data) if end < 0 else end + 4) - start > limit:
+        raise Refusal(431, "headers_too_large")
+    if end < 0 and (_BROKEN.search(data, max(scanned - 1, 0)) or not _METHOD_BEGUN.match(data, start)):
+        raise malformed()
+    return start, end
+
+
+def read_head(head: bytes, peer: str | None) -> tuple[Request, int, bool, bool]:
+    """A request from its header block, without a body; its body's length, or IN_CHUNKS; whether the connection may be
+    kept; and whether the client waits for 100 Continue.
+
+    Raises:
+        Refusal.
+    """
+    line, *lines = head.split(b"\r\n")
+    if head.translate(None, _TEXT) != b"\r\n" * len(lines):
+        raise malformed()  # a control character, or half of a line's end
+    words = line.split(b" ")
+    if len(words) != 3:
+        raise malformed()
+    method, target, version = words
+    if version not in (b"HTTP/1.1", b"HTTP/1.0") or method.translate(None, _TOKEN) or not method:
+        raise malformed()
+    headers: Headers = []
+    framing: dict[bytes, list[bytes]] = {}
+    for line in lines:
+        name, colon, value = line.partition(b":")
+        if not colon:
+            raise malformed()
+        name, value = _name(name), value.strip(b" \t")
+        headers.append((name, value))
+        if name in _NAMES_OF_FRAMING:
+            framing.setdefault(name, []).append(value)
+    path, query = _path_and_query(target)
+    is_1_1 = version == b"HTTP/1.1"
+    length = _length(framing, is_1_1=is_1_1)
+    _check_host(framing.get(b"host", []), needed=is_1_1)
+    keep = is_1_1 and (b"connection" not in framing or not _asks_to_close(framing[b"connection"]))
+    waits = is_1_1 and b"expect" in framing and framing[b"expect"][0].lower() == b"100-continue"
+    return Request(method.decode(), path, query, tuple(headers), peer), length, keep, waits
+
+
+@lru_cache(maxsize=256)
+def _name(name: bytes) -> bytes:
+    """A header's name in lower case. A space in it would be a folded line, or one before the colon (RFC 9112 §5)."""
+    if not name or name.translate(None, _TOKEN):
+        raise malformed()
+    return name.lower()
+
+
+def _path_and_query(target: bytes) -> tuple[str, bytes]:
+    """RFC 9112 §3.2: the origin form, or the absolute form, whose host we believe as little as the Host header."""
+    if target.translate(None, _TARGET):
+        raise malformed()
+    if target[:1] != b"/":
+        absolute = _ABSOLUTE.fullmatch(target)
+        if target == b"*":
+            return "*", b""
+        if absolute is None or not _is_host(absolute[1]) or absolute[2][:1] not in (b"", b"/", b"?"):
+            raise malformed()
+        target = absolute[2] if absolute[2][:1] == b"/" else b"/" + absolute[2]
+    path, _, query = target.partition(b"?")
+    text = path.decode("ascii")
+    return (unquote(text) if "%" in text else text), query
+
+
+def _length(framing: dict[bytes, list[bytes]], *, is_1_1: bool) -> int:
+    """RFC 9112 §6.3. Two lengths, or one beside chunks, are how requests are smuggled, so they are refused."""
+    codings, lengths = framing.get(b"transfer-encoding"), framing.get(b"content-length")
+    if codings is not None:
+        if lengths is not None or not is_1_1 or len(codings) != 1 or codings[0].lower() != b"chunked":
+            raise malformed()
+        return IN_CHUNKS
+    if lengths is None:
+        return 0
+    if len(lengths) != 1 or not lengths[0].isdigit() or len(lengths[0]) > 18:
+        raise malformed()
+    return int(lengths[0])
+
+
+def _check_host(hosts: list[bytes], *, needed: bool) -> None:
+    """RFC 9112 §3.2: exactly one, and a good one."""
+    if len(hosts) > 1 or (needed and not hosts) or not all(map(_is_host, hosts)):
+        raise malformed()
+
+
+@lru_cache(maxsize=256)
+def _is_host(value: bytes) -> bool:
+    return _HOST.fullmatch(value) is not None
+
+
+def _asks_to_close(values: list[bytes]) -> bool:
+    return any(word.strip(b" \t").lower() == b"close" for value in values for word in value.split(b","))
+
+
+class Chunks:
+    """Reads a body in chunks (RFC 9112 §7.1). Its trailers are checked and limited as headers are, and dropped."""
+
+    def __init__(self, limit: int, trailer_limit: int) -> None:
+        self.body = bytearray()
+        self.whole = False
+        self._limit = limit
+        self._trailers_left = trailer_limit
+        self._size: int | None = None
+        self._missing = 0
+
+    def read(self, data: bytes) -> bytes:
+        """Take what belongs to the body; returns what is left, which another read has to begin with.
+
+        Raises:
+            Refusal.
+        """
+        at = 0
+        while not self.whole:
+            if self._missing:
+                taken = data[at : at + self._missing]
+                self.body += taken
+                self._missing -= len(taken)
+                at += len(taken)
+                if self._missing:
+                    break
+            end = data.find(b"\r\n", at)
+            if end < 0:
+                self._wait_for_line(data[at:])
+                break
+            self._line(data[at:end])
+            at = end + 2
+        return data[at:]
+
+    def _wait_for_line(self, begun: bytes) -> None:
+        limit = self._trailers_left if self._size == 0 else MAX_CHUNK_LINE if self._size is None else 1
+        if len(begun) > limit:
+            raise malformed() if self._size != 0 else Refusal(431, "headers_too_large")
+        if _BROKEN.search(begun) or (self._size and begun not in (b"", b"\r")):
+            raise malformed()
+
+    def _line(self, line: bytes) -> None:
+        """What comes before a line's end: a size, nothing behind a chunk, or a trailer."""
+        if self._size:
+            if line:
+                raise malformed()
+            self._size = None
+        elif self._size is None:
+            size = _CHUNK_SIZE.fullmatch(line)
+            if size is None or len(line) > MAX_CHUNK_LINE:
+                raise malformed()
+            self._size = self._missing = int(size[1], 16)
+            if len(self.body) + self._size > self._limit:
+                raise Refusal(413, "body_too_large")
+        elif line:
+            self._trailers_left -= len(line) + 2
+            if self._trailers_left < 0:
+                raise Refusal(431, "headers_too_large")
+            name, colon, _ = line.partition(b":")
+            if not colon or line.translate(None, _TEXT):
+                raise malformed()
+            _name(name)
+        else:
+            self.whole = True
+
+
+# Answers.
+
+_FIELD_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FIELD_VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
+_STATUS_LINES = {each.value: b"HTTP/1.1 %d %b\r\n" % (each.value, each.phrase.encode()) for each in HTTPStatus}
+
+
+def answer(reply: Reply, date: bytes, *, head_only: bool, close: bool) -> bytes:
+    """A whole answer. `date` is the line with the current time. ValueError if a header would become two."""
+    length = b"" if reply.status in UNSIZED else b"content-length: %d\r\n" % len(reply.body)
+    end = b"connection: close\r\n\r\n" if close else b"\r\n"
+    return b"".join((_head(reply.status, *reply.headers), date, length, end, b"" if head_only else reply.body))
+
+
+@lru_cache(maxsize=4_096)
+def _head(status: int, *headers: tuple[bytes, bytes]) -> bytes:
+    """The lines of an answer that come again and again, checked and joined once (RFC 9110 §5.5)."""
+    if any(_FIELD_NAME.fullmatch(name) is None or _FIELD_VALUE.fullmatch(value) is None for name, value in headers):
+        raise ValueError("not a header")
+    return _STATUS_LINES[status] + b"".join(b"%b: %b\r\n" % header for header in headers)
+
+
+TITLES = {
+    400: "Bad Request",
+    408: "Request Timeout",
+    413: "The payload is too large.",
+    431: "Request Header Fields Too Large",
+    503: "The service is unavailable for a moment.",
+}
+
+
+def refusal(status: int) -> bytes:
+    """A whole answer to what the application never sees: a problem (RFC 9457), and the end of the connection."""
+    body = wire.encode(wire.Problem("about:blank", TITLES[status], "", status))
+    headers = [(b"content-type", wire.PROBLEM), *([(b"retry-after", b"1")] if status == 503 else [])]
+    return answer(Reply(status, headers, body), b"", head_only=False, close=True)
