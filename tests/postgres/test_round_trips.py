@@ -27,7 +27,7 @@ class Counter:
     def __init__(self, database, relay) -> None:
         self.store = database.open(host=relay.folder)
         self._relay = relay
-        self._settling = Settling(POLICY)
+        self._settling = Settling(POLICY, None, None)
 
     @property
     def round_trips(self) -> int:
