@@ -1,10 +1,13 @@
 """How often trouble is told: its beginning, a count each minute, its end; to the moment."""
 
 import logging
+from types import SimpleNamespace
 
 import pytest
 
+from hourpass.server.clocks import OFFSET_NOTED, NodeClock
 from hourpass.server.limited_log import EVERY, KINDS, SETTLED, LimitedLog
+from hourpass.server.timekeeping import Timekeeper
 
 
 class Told:
@@ -205,3 +208,27 @@ def test_an_error_is_told_with_its_traceback_and_each_place_that_raises_is_a_kin
     assert first.kind.startswith("KeyError at test_limited_log.py:")
     assert [str(record.exc_info[1]) for record in (first, second)] == ["'one'", "'two'"]
     assert first.levelno == logging.ERROR
+
+
+def test_a_clock_that_trembles_around_its_limit_is_told_once_a_minute(told):
+    machine = {"wall": 0, "timer": 0}
+    clock = NodeClock(lambda: machine["wall"], lambda: machine["timer"])
+    keeper = Timekeeper(clock, 60_000, told.log, shared=True)
+    for second in range(60):
+        told.now, machine["timer"] = 1_000.0 + second, 1_000 * second
+        machine["wall"] = 1_000 * second + OFFSET_NOTED + (1 if second % 2 else -1)
+        keeper.begin(SimpleNamespace(time=lambda: machine["timer"]))
+
+    assert told.lines() == [("the clock is wrong", None)]
+
+
+def test_a_clock_that_is_right_again_is_told(told):
+    machine = {"wall": 3_000}
+    clock = NodeClock(lambda: machine["wall"], lambda: 0)
+    keeper = Timekeeper(clock, 60_000, told.log, shared=True)
+    keeper.begin(SimpleNamespace(time=lambda: 0))
+    machine["wall"] = 0
+    told.now += SETTLED
+    keeper.begin(SimpleNamespace(time=lambda: 0))
+
+    assert told.lines() == [("the clock is wrong", None), ("the clock agrees with the database's again", 1)]

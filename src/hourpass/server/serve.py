@@ -96,11 +96,12 @@ class _Running:
         self._settings = settings
         self._environ = environ
         self._clock = clock
-        self.time = Timekeeper(clock, settings.policy().retry_window, shared=settings.shares_database)
+        self._limited = limited or LimitedLog(log, time.monotonic)
+        window, shared = settings.policy().retry_window, settings.shares_database
+        self.time = Timekeeper(clock, window, self._limited, shared=shared)
         self._node = os.urandom(8).hex()
         self._lock: FileLock | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._limited = limited or LimitedLog(log, time.monotonic)
 
     def app(self) -> App:
         return App(self._settings, self.time, self.start, self.stop, self.report)

@@ -1,7 +1,6 @@
 """How a running node keeps its time, and what the operator hears of it (decision 0025)."""
 
 import asyncio
-import logging
 from collections.abc import Callable
 from typing import cast
 
@@ -9,10 +8,11 @@ from hourpass.core.policy import SECOND
 from hourpass.server.absences import Absences
 from hourpass.server.clocks import COMPARE_EVERY, OFFSET_LIMIT, OFFSET_NOTED, NodeClock
 from hourpass.server.ledger import Ledger
+from hourpass.server.limited_log import LimitedLog
 from hourpass.server.stall import BEAT_EVERY, Stalls
 from hourpass.server.store import SharedStore, Store
 
-log = logging.getLogger("hourpass")
+CLOCK_IS_WRONG = "the clock is wrong"
 
 
 class Timekeeper:
@@ -20,10 +20,10 @@ class Timekeeper:
 
     A clock that is not a `NodeClock` is a test's: it is believed, it is its own timer, and nothing is compared.
     Then nothing is watched either: `stalls` and `absences` are None. `window` is the general retry window in
-    milliseconds; `shared` says that the store has a clock of its own.
+    milliseconds; `shared` says that the store has a clock of its own. What is wrong is told in `limited`.
     """
 
-    def __init__(self, clock: Callable[[], int], window: int, *, shared: bool) -> None:
+    def __init__(self, clock: Callable[[], int], window: int, limited: LimitedLog, *, shared: bool) -> None:
         self.clock = clock
         self._node_clock = clock if isinstance(clock, NodeClock) else None
         self.timer: Callable[[], int] = self._node_clock.timer if self._node_clock else clock
@@ -31,7 +31,7 @@ class Timekeeper:
         self.absences = Absences(clock, self.timer) if self._node_clock else None
         self._shared = shared
         self._compared_at = 0
-        self._noted = False
+        self._limited = limited
 
     @property
     def offset(self) -> int:
@@ -59,7 +59,7 @@ class Timekeeper:
             self.stalls.beat()
             if self.stalls.count != noted:
                 noted = self.stalls.count
-                log.warning("this process stood still", extra={"what_waited": "is answered 503"})
+                self._limited.trouble("this process stood still", what_waited="is answered 503")
             await asyncio.sleep(BEAT_EVERY)
 
     def require_awake(self) -> None:
@@ -85,11 +85,11 @@ class Timekeeper:
         """Set the clock; returns by how much."""
         self._compared_at = answered
         step, offset = clock.compare(asked, answered, theirs)
-        noted = abs(offset) > OFFSET_NOTED
-        if noted != self._noted:
-            self._noted = noted
-            words = f"is {_words(offset)}" if noted else "agrees with the database's again"
-            log.warning("the clock of this machine %s", words, extra={"offset_seconds": offset / SECOND})
+        if abs(offset) > OFFSET_NOTED:
+            detail = f"the clock of this machine is {_words(offset)}"
+            self._limited.trouble(CLOCK_IS_WRONG, detail=detail, offset_seconds=offset / SECOND)
+        else:
+            self._limited.over(CLOCK_IS_WRONG, "the clock agrees with the database's again")
         return step
 
 
