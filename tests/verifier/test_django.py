@@ -1,6 +1,8 @@
 """The Django middleware and the REST framework classes, configured by the project's settings, under WSGI and ASGI."""
 
 import asyncio
+import subprocess
+import sys
 from io import BytesIO
 
 import pytest
@@ -10,6 +12,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import JsonResponse
 from django.test import AsyncClient, Client, override_settings
 from django.urls import path
+from tests.conftest import clean_environment
 from tests.verifier.conftest import PLAIN, keys
 from tests.verifier.django_project import configure
 
@@ -22,7 +25,8 @@ from rest_framework.views import APIView
 from hourpass.core.errors import ConfigurationError
 from hourpass.verifier import Verifier
 from hourpass.verifier.django import HourpassMiddleware, configured
-from hourpass.verifier.rest_framework import scope
+from hourpass.verifier.guard import KeyIdentity
+from hourpass.verifier.rest_framework import Caller, scope
 
 
 def videos(request):
@@ -206,6 +210,31 @@ def test_the_setting_makes_one_verifier_for_the_process():
         assert configured().verifier is configured().verifier
         assert repr(configured().verifier) == "Verifier(issuer='https://auth.test', audience='https://api.test')"
     configured.cache_clear()
+
+
+def test_the_caller_is_what_frameworks_expect_of_a_user():
+    alice = Caller(KeyIdentity("alice", "key", "videos.read"))
+
+    assert (alice.pk, alice.id, alice.username, alice.get_username(), str(alice)) == ("alice",) * 5
+    assert (alice.is_authenticated, alice.is_active) == (True, True)
+    assert (alice.is_anonymous, alice.is_staff, alice.is_superuser) == (False, False, False)
+    assert (alice.has_perm("a"), alice.has_perms(["a"]), alice.has_module_perms("a")) == (False, False, False)
+    assert alice.get_all_permissions() == alice.get_group_permissions() == set()
+    assert {alice, Caller(KeyIdentity("alice", "other"))} == {alice}
+    assert alice != Caller(KeyIdentity("bob", "key"))
+
+
+def test_the_schema_of_drf_spectacular_names_the_scheme_without_a_warning():
+    script = (
+        "from tests.verifier.django_project import configure; configure(spectacular=True)\n"
+        "from django.core.management import call_command; call_command('spectacular')\n"
+    )
+
+    done = subprocess.run([sys.executable, "-c", script], env=clean_environment(), capture_output=True, text=True)
+
+    assert (done.returncode, "authenticator" in done.stderr) == (0, False), done.stderr
+    assert "security:\n      - hourpass: []" in done.stdout
+    assert "scheme: bearer" in done.stdout
 
 
 # --- Under ASGI.

@@ -4,13 +4,15 @@ from typing import Annotated
 
 import httpx2
 import pytest
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, WebSocket
+from starlette.middleware.cors import CORSMiddleware
 from tests.verifier.conftest import PLAIN, keys
 
 from hourpass.core.errors import ConfigurationError
 from hourpass.verifier import Claims
 from hourpass.verifier.asgi import HourpassMiddleware
 from hourpass.verifier.fastapi import require
+from hourpass.verifier.guard import KeyIdentity
 
 
 def api(*scopes: str, middleware: dict | None = None, **options) -> FastAPI:
@@ -121,3 +123,91 @@ async def test_a_path_that_ends_in_a_newline_needs_the_scope_of_its_route(shared
     answer = await ask(app, f"Bearer {shared_issuer.token()}", path=f"/videos{end}")
 
     assert answer.status_code == 403
+
+
+# --- As FastAPI's users expect.
+
+
+def test_requirements_that_need_the_same_are_equal(shared_verifier, dead_verifier):
+    assert require("a", "b") == require("b a")
+    assert hash(require("a", "b")) == hash(require("b a"))
+    assert require("a") != require("b")
+    assert require("a") != require("a", realm="other")
+    assert require("a", verifier=shared_verifier) != require("a", verifier=dead_verifier)
+    assert require("a") != "a"
+
+
+@pytest.mark.anyio
+async def test_a_test_may_override_what_a_route_requires():
+    app = api("videos.read")
+    app.dependency_overrides[require("videos.read")] = lambda: KeyIdentity("tester", "key")
+
+    assert (await ask(app)).json() == {"owner": "tester"}
+
+
+async def connect(app: FastAPI, *authorization: str) -> list[dict]:
+    sent = []
+
+    async def receive():
+        return {"type": "websocket.connect"}
+
+    async def send(message):
+        sent.append(message)
+
+    headers = [(b"authorization", value.encode()) for value in authorization]
+    scope = {"type": "websocket", "path": "/live", "query_string": b"", "headers": headers, "subprotocols": []}
+    await app(scope, receive, send)
+    return sent
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("middleware", [False, True])
+async def test_a_websocket_may_require_a_scope(shared_verifier, dead_verifier, shared_issuer, middleware):
+    def live(verifier) -> FastAPI:
+        app = FastAPI()
+
+        @app.websocket("/live")
+        async def live(
+            socket: WebSocket,
+            caller: Annotated[Claims, Depends(require("videos.read", verifier=None if middleware else verifier))],
+        ) -> None:
+            await socket.accept()
+            await socket.send_text(caller.sub)
+            await socket.close()
+
+        if middleware:
+            app.add_middleware(HourpassMiddleware, verifier=verifier)
+        return app
+
+    good, poor = shared_issuer.token(), shared_issuer.token(scope="other")
+
+    sent = await connect(live(shared_verifier), f"Bearer {good}")
+    assert [message["type"] for message in sent] == ["websocket.accept", "websocket.send", "websocket.close"]
+    assert sent[1]["text"] == "alice"
+    assert [each["code"] for each in await connect(live(shared_verifier), f"Bearer {poor}")] == [1008]
+    assert [each["code"] for each in await connect(live(shared_verifier))] == [1008]
+    unavailable = await connect(live(dead_verifier), f"Bearer {good}")
+    assert [each["code"] for each in unavailable] == [1008 if middleware else 1013]
+
+
+@pytest.mark.anyio
+async def test_a_browser_can_read_a_refusal_if_cors_stands_before(shared_verifier):
+    """Middleware that is added last comes first. Without CORS on a 401 a script learns only that something failed."""
+    app = api(middleware={"verifier": shared_verifier})
+    app.add_middleware(
+        CORSMiddleware, allow_origins=["https://app.test"], allow_headers=["Authorization"],
+        expose_headers=["WWW-Authenticate", "Retry-After"],
+    )  # fmt: skip
+
+    origin = {"Origin": "https://app.test"}
+    transport = httpx2.ASGITransport(app=app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://api.test", headers=origin) as http:
+        refused = await http.get("/videos")
+        preflight = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization"}
+        asked = await http.options("/videos", headers=preflight)
+
+    assert (refused.status_code, asked.status_code) == (401, 200)
+    for answer in (refused, asked):
+        assert answer.headers["access-control-allow-origin"] == "https://app.test"
+    assert "WWW-Authenticate" in refused.headers["access-control-expose-headers"]
+    assert refused.headers["www-authenticate"] == PLAIN

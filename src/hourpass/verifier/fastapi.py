@@ -8,9 +8,10 @@
 It judges by what the middleware found, or, without one, by a verifier of its own.
 """
 
-from collections.abc import Awaitable, Callable
+from inspect import Parameter, Signature
 
-from fastapi import HTTPException, Request, Security
+from fastapi import HTTPException, Security, WebSocket, WebSocketException
+from fastapi.requests import HTTPConnection
 from fastapi.security import HTTPBearer
 
 from hourpass.core.errors import HourpassError
@@ -18,7 +19,15 @@ from hourpass.verifier.asgi import ApiKeyPolicy, identify
 from hourpass.verifier.guard import Guard, Identity, Refusal, admit
 from hourpass.verifier.remote import Verifier
 
-_SCHEME = HTTPBearer(
+
+class _Scheme(HTTPBearer):
+    """Stands on the OpenAPI page. It judges nothing, and so has no need of a `Request`, which a WebSocket is not."""
+
+    async def __call__(self, connection: HTTPConnection) -> None:
+        """Nothing."""
+
+
+_SCHEME = _Scheme(
     scheme_name="hourpass",
     bearerFormat="JWT",
     description="An access token of `POST /auth/api-key`, good for an hour.",
@@ -31,30 +40,65 @@ def require(
     verifier: Verifier | None = None,
     api_keys: ApiKeyPolicy | None = None,
     realm: str = "hourpass",
-) -> Callable[..., Awaitable[Identity]]:
-    """A dependency that answers who the request is from, where the token holds all of the scopes.
+) -> "Require":
+    """A dependency that answers who the request is from, if the token holds all of the scopes.
 
-    `verifier` and `api_keys` count only where no middleware has judged the request.
+    For routes and WebSockets. Two that need the same are equal, so `app.dependency_overrides[require("videos.read")]`
+    is the one of the route. `verifier` and `api_keys` are for an application without the middleware.
 
     Raises:
-        ConfigurationError: where a scope or the realm is not one.
+        ConfigurationError: if a scope or the realm is not one.
         HTTPException: from the dependency, with the status and the challenge of RFC 6750 §3.
+        WebSocketException: the same before a WebSocket opens, which a server answers with 403.
     """
-    guard = Guard(realm=realm, scope=" ".join(scopes))
-    wanted = [scope for each in scopes for scope in each.split()]
+    return Require(scopes, verifier, api_keys, realm)
 
-    async def judged(request: Request, _: object = Security(_SCHEME, scopes=wanted)) -> Identity:
-        identity: Identity | None = request.scope.get("hourpass")
+
+class Require:
+    """What `require` makes."""
+
+    def __init__(
+        self, scopes: tuple[str, ...], verifier: Verifier | None, api_keys: ApiKeyPolicy | None, realm: str
+    ) -> None:
+        self._guard = Guard(realm=realm, scope=" ".join(scopes))
+        self._verifier = verifier
+        self._api_keys = api_keys
+        wanted = [scope for each in scopes for scope in each.split()]
+        self._same = frozenset(wanted), verifier, api_keys, realm
+        security = Security(_SCHEME, scopes=wanted)
+        # FastAPI reads here what to call it with.
+        self.__signature__ = Signature(
+            [
+                Parameter("connection", Parameter.KEYWORD_ONLY, annotation=HTTPConnection),
+                Parameter("scheme", Parameter.KEYWORD_ONLY, annotation=object, default=security),
+            ]
+        )
+
+    async def __call__(self, *, connection: HTTPConnection, scheme: object = None) -> Identity:
+        """The identity of one request or WebSocket."""
+        identity: Identity | None = connection.scope.get("hourpass")
         try:
-            if identity is None and verifier is not None:
-                identity = await identify(guard, verifier, api_keys, request.scope["headers"])
-            if identity is None:
-                raise _http(guard.refusal(None))
-            return admit(identity, guard.needed(request.method, request.url.path))
+            if identity is None and self._verifier is not None:
+                identity = await identify(self._guard, self._verifier, self._api_keys, connection.scope["headers"])
+            if identity is not None:
+                return admit(identity, self._guard.needed("GET", "/"))
         except HourpassError as error:
-            raise _http(guard.refusal(error)) from error
+            raise _refused(self._guard.refusal(error), connection) from error
+        raise _refused(self._guard.refusal(None), connection)
 
-    return judged
+    def __eq__(self, other: object) -> bool:
+        """Whether both need the same, and judge by the same."""
+        return isinstance(other, Require) and self._same == other._same
+
+    def __hash__(self) -> int:
+        """As equality has it."""
+        return hash(self._same)
+
+
+def _refused(refusal: Refusal, connection: HTTPConnection) -> HTTPException | WebSocketException:
+    if isinstance(connection, WebSocket):
+        return WebSocketException(1013 if refusal.status == 503 else 1008)
+    return _http(refusal)
 
 
 def _http(refusal: Refusal) -> HTTPException:

@@ -8,6 +8,8 @@
 Takes its settings from `HOURPASS`, as the middleware does, and works with it or alone. The identity is `request.auth`.
 """
 
+import sys
+from collections.abc import Iterable
 from typing import Any
 
 from rest_framework.authentication import BaseAuthentication  # type: ignore[import-untyped]
@@ -21,17 +23,51 @@ from hourpass.verifier.wsgi import identify
 
 
 class Caller:
-    """`request.user`: whoever the token is about. There is no row in the database behind it."""
+    """`request.user`: who the token is about. There is no row in the database behind it.
 
-    is_authenticated = True
-    is_anonymous = False
+    It has what frameworks look for in a user. Permissions are the token's scopes, so it has none of Django's.
+    """
+
+    is_authenticated = is_active = True
+    is_anonymous = is_staff = is_superuser = False
+    password = last_login = backend = None
 
     def __init__(self, identity: Identity) -> None:
-        self.pk = self.id = identity.sub
+        self.pk = self.id = self.username = identity.sub
+
+    def get_username(self) -> str:
+        """The subject."""
+        return self.pk
+
+    def has_perm(self, perm: str, obj: Any = None) -> bool:
+        """Never."""
+        return False
+
+    def has_perms(self, perm_list: Iterable[str], obj: Any = None) -> bool:
+        """Only if none is asked for."""
+        return not list(perm_list)
+
+    def has_module_perms(self, module: str) -> bool:
+        """Never."""
+        return False
+
+    def get_user_permissions(self, obj: Any = None) -> set[str]:
+        """None."""
+        return set()
+
+    get_group_permissions = get_all_permissions = get_user_permissions
 
     def __str__(self) -> str:
         """The subject."""
         return self.pk
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both are the same subject."""
+        return isinstance(other, Caller) and self.pk == other.pk
+
+    def __hash__(self) -> int:
+        """As equality has it."""
+        return hash(self.pk)
 
 
 class Refused(APIException):  # type: ignore[misc]
@@ -49,6 +85,11 @@ class Refused(APIException):  # type: ignore[misc]
 
 class HourpassAuthentication(BaseAuthentication):  # type: ignore[misc]
     """Who the request is from: `(Caller, Claims)`, or None where it brings no credential that counts."""
+
+    def __init__(self) -> None:
+        if "drf_spectacular" in sys.modules:
+            # Importing it tells drf-spectacular what to write of this class. It is too early when the class is made.
+            import hourpass.verifier.spectacular  # noqa: F401, PLC0415
 
     def authenticate(self, request: Any) -> tuple[Caller, Identity] | None:
         """Judge the request, unless the middleware has."""
