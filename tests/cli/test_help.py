@@ -47,10 +47,52 @@ def test_the_short_flag_asks_for_help_too(hourpass):
     assert hourpass("-h").stdout == hourpass("--help").stdout
 
 
-def test_the_list_names_every_command(hourpass):
-    listed = hourpass("--help").stdout.split("Commands:")[1]
+def test_the_list_names_every_command_in_three_groups(hourpass):
+    """cli.md: everyday commands, server, client."""
+    listed = hourpass("--help").stdout
+    titles = ["Everyday commands:", "Server:", "Client:"]
 
-    assert [line.split()[0] for line in listed.strip().splitlines()] == [path[0] for path in COMMANDS if len(path) == 1]
+    positions = [listed.index(f"\n{title}\n") for title in titles]
+    assert positions == sorted(positions)
+    lines = [line for line in listed[positions[0] :].splitlines() if line and line not in titles]
+    assert [line.split()[0] for line in lines] == [path[0] for path in COMMANDS if len(path) == 1]
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (("key", "create"), "keys"),
+        (("key",), "keys"),
+        (("tokn",), "token"),
+        (("signing-key", "list"), "signing-keys"),
+        (("server",), "serve"),
+        (("grant", "list"), "grants"),
+        (("keys", "creat"), "create"),
+        (("keys", "lst"), "list"),
+        (("signing-keys", "rotat"), "rotate"),
+        (("credential", "kubctl"), "kubectl"),
+        (("install", "cron"), "crontab"),
+        (("config", "shw"), "show"),
+        (("keys", "list", "--jsn"), "--json"),
+        (("serve", "--prot", "1"), "--port"),
+        (("token", "--api-key-fil", "x"), "--api-key-file"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_word_that_is_nearly_right_is_answered_with_the_right_one(hourpass, typed, meant):
+    result = hourpass(*typed, code=2)
+
+    assert result.stdout == ""
+    hint = result.stderr.split("No such ")[1].split("Did you mean ")[1]
+    assert f"'{meant}'" in hint
+
+
+@pytest.mark.parametrize("typed", [("xyzzy",), ("keys", "xyzzy"), ("keys", "list", "--xyzzy")], ids=" ".join)
+def test_a_word_that_is_near_nothing_is_a_usage_error_all_the_same(hourpass, typed):
+    result = hourpass(*typed, code=2)
+
+    assert "No such " in result.stderr
+    assert "Did you mean" not in result.stderr
 
 
 @pytest.mark.parametrize("arguments", [(), ("keys",), ("config",)], ids=["nothing", "keys", "config"])

@@ -10,42 +10,50 @@ import click
 from hourpass import __version__
 from hourpass.core.errors import ConfigurationError, HourpassError
 
-# command -> (module, what the list of commands says of it)
-_COMMANDS = {
-    "serve": ("hourpass.cli.serve", "Start the server."),
-    "demo": ("hourpass.cli.demo", "Start a server with a small protected API and a first key."),
-    "keys": ("hourpass.cli.keys", "Create, list and revoke API keys."),
-    "grants": ("hourpass.cli.grants", "List and revoke grants."),
-    "tokens": ("hourpass.cli.tokens", "Explain and revoke tokens."),
-    "signing-keys": ("hourpass.cli.signing_keys", "List, rotate and withdraw the keys that sign."),
-    "audit": ("hourpass.cli.audit", "Show the audit trail."),
-    "config": ("hourpass.cli.config", "Show and check the settings."),
-    "migrate": ("hourpass.cli.migrate", "Bring the database's schema up to date."),
-    "copy": ("hourpass.cli.copy", "Copy everything into another, empty database."),
-    "backup": ("hourpass.cli.backup", "Write everything but the master key into a file."),
-    "restore": ("hourpass.cli.backup", "Fill an empty installation from such a file."),
-    "token": ("hourpass.cli.token", "Print a token: from the agent, the cache or the server."),
-    "auth-header": ("hourpass.cli.token", "Print the header Authorization: Bearer …"),
-    "refresh": ("hourpass.cli.refresh", "Refresh the cached token: the cron job's one line."),
-    "agent": ("hourpass.cli.agent", "Keep a token fresh, and hand it on."),
-    "run": ("hourpass.cli.run", "Run a command beside a token file that is kept fresh."),
-    "credential": ("hourpass.cli.credential", "Hand tokens to git, docker and kubectl."),
-    "install": ("hourpass.cli.install", "Print or write the job that refreshes on a schedule."),
-    "doctor": ("hourpass.cli.doctor", "Look for trouble with the client."),
+_SECTIONS = {
+    "Everyday commands": {
+        "keys": ("hourpass.cli.keys", "Create, list and revoke API keys."),
+        "grants": ("hourpass.cli.grants", "List and revoke grants."),
+        "tokens": ("hourpass.cli.tokens", "Explain and revoke tokens."),
+        "audit": ("hourpass.cli.audit", "Show the audit trail."),
+        "demo": ("hourpass.cli.demo", "Start a server with a small protected API and a first key."),
+    },
+    "Server": {
+        "serve": ("hourpass.cli.serve", "Start the server."),
+        "config": ("hourpass.cli.config", "Show and check the settings."),
+        "signing-keys": ("hourpass.cli.signing_keys", "List, rotate and withdraw the keys that sign."),
+        "migrate": ("hourpass.cli.migrate", "Bring the database's schema up to date."),
+        "copy": ("hourpass.cli.copy", "Copy everything into another, empty database."),
+        "backup": ("hourpass.cli.backup", "Write everything but the master key into a file."),
+        "restore": ("hourpass.cli.backup", "Fill an empty installation from such a file."),
+    },
+    "Client": {
+        "token": ("hourpass.cli.token", "Print a token: from the agent, the cache or the server."),
+        "auth-header": ("hourpass.cli.token", "Print the header Authorization: Bearer …"),
+        "refresh": ("hourpass.cli.refresh", "Refresh the cached token: the cron job's one line."),
+        "agent": ("hourpass.cli.agent", "Keep a token fresh, and hand it on."),
+        "run": ("hourpass.cli.run", "Run a command beside a token file that is kept fresh."),
+        "credential": ("hourpass.cli.credential", "Hand tokens to git, docker and kubectl."),
+        "install": ("hourpass.cli.install", "Print or write the job that refreshes on a schedule."),
+        "doctor": ("hourpass.cli.doctor", "Look for trouble with the client."),
+    },
 }
+"""Section of the help -> command -> module, and what the help says of the command."""
+
+_MODULES = {name: module for section in _SECTIONS.values() for name, (module, _) in section.items()}
 
 
 class _Commands(click.Group):
     """Knows every command by name and imports the one that is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return list(_MODULES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in _MODULES:
             return None
         try:
-            module = import_module(_COMMANDS[cmd_name][0])
+            module = import_module(_MODULES[cmd_name])
         except ModuleNotFoundError as error:
             # What is left out of an installation is a matter of the extras that were asked for.
             raise ConfigurationError(f"{error.name} is missing: pip install 'hourpass[all]'") from None
@@ -56,8 +64,17 @@ class _Commands(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, help_text) for name, (_, help_text) in _COMMANDS.items()])
+        for title, section in _SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, help_text) for name, (_, help_text) in section.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        # Click looks for a near name among commands that are loaded, and none of ours is.
+        if args[0] not in _MODULES and not args[0].startswith("-"):
+            raise click.NoSuchCommand(args[0], possibilities=_MODULES, ctx=ctx)
+        return super().resolve_command(ctx, args)
 
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

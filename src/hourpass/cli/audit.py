@@ -7,7 +7,7 @@ import time
 import click
 
 from hourpass.cli.operator import database, database_options, json_option
-from hourpass.cli.terminal import moment, print_json
+from hourpass.cli.terminal import moment, print_json, print_line
 from hourpass.server.store import AuditRecord
 
 PAGE = 500
@@ -40,7 +40,7 @@ def _show(flags: dict[str, object], seen: int, *, follow: bool, as_json: bool) -
                 print(json.dumps(facts, ensure_ascii=False), flush=True)
                 continue
             detail = " ".join(f"{name}={value}" for name, value in facts.items() if name not in ("n", "at", "event"))
-            print(f"{facts['at']}  {record.event:24}  {detail}", flush=True)
+            print_line(f"{facts['at']}  {record.event:24}", detail)
         if not follow:
             return
         time.sleep(0.5)

@@ -20,7 +20,7 @@ from hourpass.cli.api_key_source import LOOKS_LIKE_A_KEY
 from hourpass.cli.client import Client
 from hourpass.cli.client_options import ClientCommand, client_options, json_option
 from hourpass.cli.schedule import longest_gap, longest_interval, timer_gap
-from hourpass.cli.terminal import print_json, span
+from hourpass.cli.terminal import print_json, print_line, span
 from hourpass.client.clocks import age_clock, wall_clock
 from hourpass.client.file_token import FileToken
 from hourpass.core.api_key import is_well_formed
@@ -70,7 +70,7 @@ def doctor(client: Client, every: int | None, token_file: str | None, as_json: b
     else:
         width = max(len(check.name) for check in checks)
         for name, verdict, detail in checks:
-            print(f"{verdict:4}  {name.ljust(width)}  {detail}")
+            print_line(f"{verdict:4}  {name.ljust(width)}", detail)
     sys.exit(any(check.verdict == "bad" for check in checks))
 
 

@@ -2,9 +2,12 @@
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+
+from hourpass.cli import folding
 
 
 def print_json(data: object) -> None:
@@ -13,20 +16,32 @@ def print_json(data: object) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Aligned columns on stdout, with a header line."""
-    lines = [list(columns), *([("" if cell is None else str(cell)) for cell in row] for row in rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
-    for number, line in enumerate(lines):
-        text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        print(bold(text) if number == 0 else text)
+    """Aligned columns on stdout, with a header line; on a terminal that is too narrow, folded."""
+    texts = [list(columns), *([("" if cell is None else str(cell)) for cell in row] for row in rows)]
+    for number, lines in enumerate(folding.table(texts, screen_width())):
+        for text in lines:
+            print(bold(text) if number == 0 else text)
 
 
 def print_facts(facts: Iterable[tuple[str, object]]) -> None:
-    """One fact a line, aligned."""
+    """One fact a line, aligned; on a terminal, what is wider goes on below."""
     shown = [(name, "-" if value in (None, "", ()) else str(value)) for name, value in facts]
-    width = max(len(name) for name, _ in shown)
+    label = max(len(name) for name, _ in shown)
     for name, value in shown:
-        print(f"{bold(name.ljust(width))}  {value}")
+        first, *more = folding.fact(value, label, screen_width())
+        print(f"{bold(name.ljust(label))}{folding.GAP}{first}".rstrip())
+        for text in more:
+            print(text)
+
+
+def print_line(head: str, text: str) -> None:
+    """A head and a text after it, at once; on a terminal that is too narrow, the text goes on below."""
+    print("\n".join(folding.line(head, text, screen_width())), flush=True)
+
+
+def screen_width() -> int | None:
+    """The columns of the terminal that stdout is; None where it is none, and nothing is to be folded."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def say(text: str) -> None:
