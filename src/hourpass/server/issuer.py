@@ -246,6 +246,7 @@ class Issuer:
         try:
             if pending := await self.ledger.read(lambda store: store.pending_migrations()):
                 checks["migrations"] = f"{len(pending)} pending"
+            await self.ledger.require_writable()
         except ConfigurationError:
             pass  # a newer program has migrated: this one runs on until it is replaced, and would not start again
         except StorageUnavailable:

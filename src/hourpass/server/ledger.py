@@ -22,7 +22,7 @@ from hourpass.server.key_lookup import KeyLookUp
 from hourpass.server.lane import Lane
 from hourpass.server.settling import Opened, Opening, Refreshed, Refreshing, Settling
 from hourpass.server.stall import Stalled, Stalls
-from hourpass.server.store import Control, GrantHeld, SharedStore, Store, Unreachable, persist
+from hourpass.server.store import Control, GrantHeld, SharedStore, Store, TransactionConflict, Unreachable, persist
 
 __all__ = ["BATCH_LIMIT", "Ledger", "Opened", "Refreshed", "Refreshing"]
 
@@ -41,6 +41,12 @@ WAITS = 2_000
 
 HELD_PAUSES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.4, 0.4)
 """Seconds before each further batch that takes a caller along whose grant another transaction held: 1.9 in all."""
+
+PROOF_LASTS = 10.0
+"""Seconds for which a write that was kept shows that the database takes writes."""
+
+PROOF_PAUSE = 1.0
+"""Seconds between two tries of a database that takes none."""
 
 T = TypeVar("T")
 
@@ -96,6 +102,10 @@ class Ledger:
         self._batch_last = False
         self._coming_again = 0
         self._closing = False
+        self._wrote_at = -PROOF_LASTS
+        self._refused_at = -PROOF_PAUSE
+        self._refused: StorageUnavailable | None = None
+        self._proof: asyncio.Future[None] | None = None
 
     def open(self, grant: Grant, now: int, finish: Callable[[Opened], T]) -> "asyncio.Future[T]":
         """Open a grant; resolves to what `finish` makes of it, after the commit.
@@ -118,7 +128,9 @@ class Ledger:
 
         Where another transaction was in the way, the work is done once more.
         """
-        return self._job(work, "writes")
+        future = self._job(work, "writes")
+        future.add_done_callback(self._note_write)
+        return future
 
     def read(self, work: Callable[[Store], T]) -> "asyncio.Future[T]":
         """Run work that only reads, in a thread. Other processes that write do not hold it up."""
@@ -148,6 +160,29 @@ class Ledger:
     def recount(self) -> None:
         """Forget how many grants each key has; called after pruning."""
         self._settling.recount()
+
+    # Whether the database takes writes. Only a write tells; reads go on where none can be kept.
+
+    async def require_writable(self) -> None:
+        """Raises StorageUnavailable if the last write was not kept, or none is now that none was for a while."""
+        now = self._loop.time()
+        if self._refused is not None and now - self._refused_at < PROOF_PAUSE:
+            raise self._refused
+        if self._refused is None and now - self._wrote_at < PROOF_LASTS:
+            return
+        if self._proof is None or self._proof.done():
+            self._proof = self.run(lambda store: store.prove_writable())
+        await asyncio.shield(self._proof)
+
+    def _note_write(self, written: "asyncio.Future[Any]") -> None:
+        if not written.cancelled():
+            self._note(written.exception())
+
+    def _note(self, error: BaseException | None) -> None:
+        if error is None:
+            self._wrote_at, self._refused = self._loop.time(), None
+        elif isinstance(error, StorageUnavailable) and not isinstance(error, TransactionConflict):
+            self._refused_at, self._refused = self._loop.time(), error
 
     async def close(self) -> None:
         """Finish what waits, then stop. Nothing more is taken in."""
@@ -237,6 +272,7 @@ class Ledger:
             self._start()
 
     def _answer(self, lane: Lane, batch: list[_Entry], results: list[Any]) -> None:
+        self._note(None)
         _resolve(batch, results)
         self._done(lane)
 
@@ -259,6 +295,7 @@ class Ledger:
 
     def _fail(self, lane: Lane, batch: list[_Entry], error: Exception) -> None:
         self._settling.distrust()
+        self._note(error)
         if isinstance(error, Unreachable):
             # Whoever waits behind these would wait for the same in vain.
             batch = batch + [self._entries.popleft() for _ in range(len(self._entries))]

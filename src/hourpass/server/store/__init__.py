@@ -106,6 +106,9 @@ class Store(Protocol):
     def rollback(self) -> None:
         """Undo the transaction, if there is one. Never raises."""
 
+    def prove_writable(self) -> None:
+        """Write what changes nothing: raises StorageUnavailable if nothing can be written."""
+
     def add_grants(self, grants: Sequence[Grant]) -> None:
         """Open grants."""
 

@@ -173,7 +173,7 @@ class PostgresConnection:
 
     def _first(self, sql: str, *, begins: bool = False) -> psycopg.Cursor[Row]:
         """Run a statement outside of any transaction, on a new connection if the old one is gone."""
-        with _storage_errors():
+        with self._errors():
             if not self._db.closed:
                 try:
                     return self._db.execute(sql + self._begins_with if begins else sql)
@@ -187,26 +187,36 @@ class PostgresConnection:
         """The rows of a named query that is a transaction by itself."""
         return self._first(_Q[name]).fetchall()
 
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        """What errors mean. A connection that takes no more writes is given up: another server may take them by now."""
+        with _storage_errors():
+            try:
+                yield
+            except errors.ReadOnlySqlTransaction:
+                self._db.close()
+                raise
+
     def _rows(self, name: str, *parameters: Any) -> list[Row]:
         return self._fetch(_Q[name], *parameters)
 
     def _fetch(self, sql: str, *parameters: Any) -> list[Row]:
-        with _storage_errors():
+        with self._errors():
             return self._db.execute(sql, parameters, binary=True).fetchall()
 
     def _stream(self, sql: str, rows: Iterable[Row]) -> None:
         """PostgreSQL's COPY: rows as a stream, many times faster than a statement for each."""
-        with _storage_errors(), self._db.cursor().copy(sql) as stream:
+        with self._errors(), self._db.cursor().copy(sql) as stream:
             for row in rows:
                 stream.write_row(row)
 
     def _run(self, name: str, *parameters: Any) -> int:
         """How many rows a statement changed."""
-        with _storage_errors():
+        with self._errors():
             return self._db.execute(_Q[name], parameters).rowcount
 
     def _execute(self, sql: str, parameters: Sequence[Any] | None = None) -> psycopg.Cursor[Row]:
-        with _storage_errors():
+        with self._errors():
             return self._db.execute(sql, parameters)
 
 

@@ -27,6 +27,10 @@ class Reading(ABC):
         """What speaks against this database: nothing."""
         return []
 
+    def prove_writable(self) -> None:
+        """Write what changes nothing."""
+        self._rows("prove_writable")
+
     def find_grant(self, grant_id: bytes) -> Grant | None:
         """One grant by its id alone, by looking at all of them."""
         rows = self._rows("find_grant", grant_id)

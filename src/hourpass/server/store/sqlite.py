@@ -5,6 +5,7 @@ and `maintain` does them on a second one.
 """
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from hourpass.core.errors import StorageUnavailable
 from hourpass.core.grant import Grant, GrantRef
 from hourpass.core.revocation import Kind, Revocation
 from hourpass.server.store import (
+    Control,
     Numbers,
     Row,
     StoredSigningKey,
@@ -59,6 +61,8 @@ class SqliteStore(Reading):
             self._db = self._connect()
             # One cursor for all: each call of the connection's own `execute` would make another.
             self._execute = self._db.cursor().execute
+        self._files: dict[str, tuple[int, int]] = {}
+        self._require_files()
         self._log_pages = 0
         self._db.set_wal_hook(self._note_log)
         self._maintenance: apsw.Connection | None = None
@@ -96,6 +100,27 @@ class SqliteStore(Reading):
         self._log_pages = pages
         return apsw.SQLITE_OK
 
+    def _require_files(self) -> None:
+        """StorageUnavailable if the open files are not those at their paths any more: what is written would be lost.
+
+        The log beside the database holds what was committed last; it is there once something was written or read.
+        """
+        if self._path.startswith(":"):
+            return
+        for path in (self._path, self._path + "-wal"):
+            try:
+                found = os.stat(path)  # noqa: PTH116 - after each commit: a Path costs more than the look
+            except FileNotFoundError:
+                found = None
+            except OSError as error:
+                raise StorageUnavailable(f"SQLite: cannot look at {path}: {error.strerror}") from error
+            known = self._files.get(path)
+            if known is None:
+                if found is not None:
+                    self._files[path] = (found.st_dev, found.st_ino)
+            elif found is None or (found.st_dev, found.st_ino) != known:
+                raise StorageUnavailable(f"SQLite: {path} was deleted, moved or replaced: put it back, or start again")
+
     def begin(self, *, wait: bool) -> bool:
         """Start a transaction that writes, at once or after waiting for another process's."""
         try:
@@ -111,13 +136,20 @@ class SqliteStore(Reading):
 
     def begin_reading(self) -> None:
         """Start a transaction that sees one moment."""
+        self._require_files()
         with _storage_errors():
             self._execute("begin")
 
+    def look(self) -> Control:
+        """What every process polls."""
+        self._require_files()
+        return self.control()
+
     def commit(self) -> None:
-        """Write the log and sync it."""
+        """Write the log and sync it. What went into files that are not in their places is not kept."""
         with _storage_errors():
             self._execute("commit")
+        self._require_files()
 
     def rollback(self) -> None:
         """Undo; SQLite may have done so itself after an error."""
@@ -319,6 +351,7 @@ class SqliteStore(Reading):
         """Copy the log into the database file, and start the log over where it has grown past its bound."""
         if self._log_pages < LOG_WORTH_COPYING:
             return
+        self._require_files()  # or a second connection would make a file in their place
         # A writer may be in the way of the very first step, too; the next turn comes soon.
         with _storage_errors(), contextlib.suppress(apsw.BusyError):
             if self._maintenance is None:
@@ -336,6 +369,7 @@ class SqliteStore(Reading):
         """Put all into the one file, which can then be moved and be read where nothing can be written."""
         with _storage_errors():
             self._execute("pragma journal_mode = delete")
+        self._files.pop(self._path + "-wal", None)
 
     def close(self) -> None:
         """Let go of the file. The last one to close it also copies the log."""

@@ -97,6 +97,10 @@ select coalesce(max(n), 0) from audit
 -- What a process polls: the version of the keys, and the newest revocation.
 select version, (select coalesce(max(n), 0) from revocations) from control
 
+-- name: prove_writable
+-- Write what changes nothing.
+update control set version = version returning version
+
 -- name: bump_control
 -- Tell the other processes that keys changed.
 update control set version = version + 1
