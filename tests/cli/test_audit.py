@@ -1,9 +1,13 @@
 """`hourpass audit`."""
 
 import json
+import os
+import pwd
+import re
 import signal
 import subprocess
 
+import apsw
 import pytest
 from tests.conftest import HOURPASS
 
@@ -21,10 +25,80 @@ def test_the_trail_is_in_the_order_of_what_happened(hourpass):
     assert created["key_id"] == key_id
 
 
-def test_the_actor_is_who_sat_at_the_command(hourpass):
-    hourpass("keys", "create", "--name", "x", env={"USER": "ada"})
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ({}, "cli:{me}"),
+        ({"USER": "{me}"}, "cli:{me}"),
+        ({"USER": "ada"}, "cli:{me} (USER=ada)"),
+        ({"USER": "root", "SUDO_USER": "ada"}, "cli:{me} (USER=ada)"),
+        ({"USER": "x" * 1_000}, "cli:{me} (USER=" + "x" * 64 + ")"),
+    ],
+)
+def test_the_actor_is_the_systems_user_with_what_the_environment_says_beside_it(hourpass, told, shown):
+    """Anybody can set USER, and be somebody else in the trail."""
+    me = pwd.getpwuid(os.getuid()).pw_name
+    told = {name: value.replace("{me}", me) for name, value in {"USER": "", "SUDO_USER": "", **told}.items()}
 
-    assert hourpass.json("audit")[-1]["actor"] == "cli:ada"
+    hourpass("keys", "create", "--name", "x", env=told)
+
+    assert hourpass.json("audit")[-1]["actor"] == shown.replace("{me}", me)
+
+
+FORGERIES = ["x actor=cli:alice", 'a" actor="cli:bob', "=", "it's", "café au lait", "a\\b"]
+
+
+def members(line: str) -> list[str]:
+    """The members of a line, as somebody reads them who knows that a value may stand in quotes."""
+    return re.findall(r'(?:^|\s)([a-z_]+)=(?="(?:[^"\\\\]|\\\\.)*"(?:\s|$)|[^\s"]+(?:\s|$))', line)
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_a_name_cannot_look_like_a_further_member(hourpass, name):
+    hourpass("keys", "create", "--name", name)
+
+    line = hourpass("audit").stdout.splitlines()[-1]
+
+    quoted = re.sub(r'"(?:[^"\\]|\\.)*"', '""', line)
+    assert quoted.count("=") == 3
+    assert members(quoted) == ["key_id", "name", "actor"]
+    assert f"name={json.dumps(name, ensure_ascii=False)}" in line
+
+
+HOSTILE = "a\nrevoked  key_created\x1b[2J\x9b1m\u202eb\u2028c"
+"""What no command of ours lets in, but an older database or another hand may have written."""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("audit",), ("audit", "--json"), ("keys", "list"), ("keys", "list", "--json"), ("keys", "show", "ID")],
+    ids=" ".join,
+)
+def test_a_stored_text_begins_no_line_and_tells_the_terminal_nothing(hourpass, arguments):
+    made = hourpass.create_key()
+    before = len(
+        hourpass(*arguments[:-1], *([made["key_id"]] if "ID" in arguments else arguments[-1:])).stdout.splitlines()
+    )
+    database = apsw.Connection(str(hourpass.data / "hourpass.db"))
+    database.execute("update api_keys set name = ?, subject = ?", (HOSTILE, HOSTILE))
+    database.execute("update audit set detail = json_set(detail, '$.name', ?) where key_id is not null", (HOSTILE,))
+    database.close()
+
+    shown = hourpass(*arguments[:-1], *([made["key_id"]] if "ID" in arguments else arguments[-1:])).stdout
+
+    assert all(letter.isprintable() for letter in shown.replace("\n", ""))
+    assert len(shown.splitlines()) == before
+    if "--json" in arguments:
+        assert json.loads(shown)[-1]["name"] == HOSTILE
+
+
+def test_an_instant_in_the_trail_is_a_date(hourpass):
+    hourpass("signing-keys", "list")
+
+    published = hourpass.json("audit")[0]
+
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", published["signs_from"])
+    assert f"signs_from={published['signs_from']}" in hourpass("audit").stdout
 
 
 def test_a_replay_is_in_the_trail_with_its_generations(hourpass, api_key):
@@ -48,7 +122,7 @@ def test_last_says_how_many_to_begin_with(hourpass):
 
 def test_the_trail_holds_no_key_and_no_token(hourpass, api_key):
     pair = hourpass.exchange(api_key)
-    hourpass("tokens", "revoke", pair.refresh_token.decode())
+    hourpass("tokens", "revoke", "-", input=pair.refresh_token.decode())
 
     trail = hourpass("audit").stdout
 

@@ -60,6 +60,14 @@ def test_revoke_ends_a_grant_and_says_whether_it_did(hourpass, api_key):
     assert ended["revoked_at"] is not None
 
 
+def test_the_grants_of_a_key_that_was_revoked_have_ended(hourpass, api_key):
+    hourpass.exchange(api_key)
+    hourpass("keys", "revoke", api_key.split("_")[2])
+
+    assert hourpass.json("grants", "list") == []
+    assert [grant["state"] for grant in hourpass.json("grants", "list", "--all")] == ["ended"]
+
+
 def test_the_human_forms_are_a_table_and_a_sentence(hourpass, api_key):
     hourpass.exchange(api_key)
 

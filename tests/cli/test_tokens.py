@@ -42,7 +42,7 @@ REFRESH_FACTS = {
 
 
 def inspect(hourpass, token: bytes, code: int = 0) -> dict:
-    return hourpass.json("tokens", "inspect", token.decode(), code=code)
+    return hourpass.json("tokens", "inspect", "-", input=token.decode(), code=code)
 
 
 def test_a_good_access_token_is_explained(hourpass, api_key):
@@ -104,7 +104,7 @@ def test_inspecting_a_replay_does_not_revoke_the_grant(hourpass, api_key):
 
 @pytest.mark.parametrize("token", ["", "nonsense", "a.b.c", "é", "\u001b[31m.W10.x"])
 def test_what_this_server_did_not_make_is_unknown(hourpass, token):
-    facts = hourpass.json("tokens", "inspect", token, code=1)
+    facts = hourpass.json("tokens", "inspect", "-", input=token, code=1)
 
     assert facts == {"kind": "unknown", "counts": "no: this server did not make it"}
 
@@ -114,8 +114,8 @@ def test_a_token_of_another_server_says_from_where_it_claims_to_be(hourpass, api
     elsewhere = ("--data", str(tmp_path / "elsewhere"))
     hourpass("migrate", *elsewhere)
 
-    access = hourpass.json("tokens", "inspect", pair.access_token.decode(), *elsewhere, code=1)
-    refresh = hourpass.json("tokens", "inspect", pair.refresh_token.decode(), *elsewhere, code=1)
+    access = hourpass.json("tokens", "inspect", "-", *elsewhere, input=pair.access_token.decode(), code=1)
+    refresh = hourpass.json("tokens", "inspect", "-", *elsewhere, input=pair.refresh_token.decode(), code=1)
 
     assert access == {
         "kind": "access token",
@@ -186,7 +186,7 @@ def test_a_token_can_come_on_stdin_out_of_sight_of_the_process_list(hourpass, ap
 def test_revoking_an_access_token_ends_that_token_alone(hourpass, api_key):
     pair = hourpass.exchange(api_key)
 
-    assert hourpass.json("tokens", "revoke", pair.access_token.decode()) == {"revoked": "access"}
+    assert hourpass.json("tokens", "revoke", "-", input=pair.access_token.decode()) == {"revoked": "access"}
 
     assert inspect(hourpass, pair.access_token, code=1)["counts"] == "no: it was revoked"
     assert inspect(hourpass, pair.refresh_token)["counts"].startswith("yes")
@@ -195,7 +195,7 @@ def test_revoking_an_access_token_ends_that_token_alone(hourpass, api_key):
 def test_revoking_a_refresh_token_ends_the_grant_and_its_access_tokens(hourpass, api_key):
     pair = hourpass.exchange(api_key)
 
-    result = hourpass("tokens", "revoke", pair.refresh_token.decode())
+    result = hourpass("tokens", "revoke", "-", input=pair.refresh_token.decode())
 
     assert (result.stdout, result.stderr) == ("", "The grant and its access tokens are revoked.\n")
     assert inspect(hourpass, pair.access_token, code=1)["counts"] == "no: its grant was revoked"
@@ -213,7 +213,7 @@ def test_a_token_of_a_revoked_key_does_not_count(hourpass, api_key):
 def test_an_expired_access_token_needs_no_revoking(hourpass, api_key):
     token = hourpass.exchange(api_key, seconds_ago=3700).access_token
 
-    result = hourpass("tokens", "revoke", token.decode(), code=1)
+    result = hourpass("tokens", "revoke", "-", input=token.decode(), code=1)
 
     assert result.stderr == "hourpass: the token has expired already\n"
 
@@ -221,7 +221,7 @@ def test_an_expired_access_token_needs_no_revoking(hourpass, api_key):
 def test_the_human_form_is_one_fact_a_line(hourpass, api_key):
     token = hourpass.exchange(api_key).access_token.decode()
 
-    lines = hourpass("tokens", "inspect", token).stdout.splitlines()
+    lines = hourpass("tokens", "inspect", "-", input=token).stdout.splitlines()
 
     assert {line.split()[0] for line in lines} == ACCESS_FACTS
     assert token not in "".join(lines)

@@ -1,6 +1,7 @@
 """A grant outside its refreshes: opening, revoking, pruning, the cap, and the tag that binds a token to its row."""
 
 import pytest
+from tests.core.test_api_key import stored_key
 
 from hourpass.core.grant import (
     REVOKED_KEPT,
@@ -13,6 +14,7 @@ from hourpass.core.grant import (
     new_grant_id,
     open_grant,
     revoke,
+    state_of,
 )
 from hourpass.core.policy import DAY, HOUR, Policy
 
@@ -137,3 +139,24 @@ def test_grants_opened_later_sort_later_and_differ_within_a_millisecond():
 def test_a_grant_id_is_made_from_exactly_ten_random_bytes():
     with pytest.raises(ValueError, match="10 random bytes"):
         new_grant_id(START, b"\x00" * 9)
+
+
+@pytest.mark.parametrize(
+    ("key", "after", "state"),
+    [
+        (stored_key(), 0, "live"),
+        (stored_key(expires_at=START + DAY), DAY - 1, "live"),
+        (stored_key(expires_at=START + DAY), DAY, "ended"),
+        (stored_key(revoked_at=START), 0, "ended"),
+        (None, 0, "ended"),
+        (stored_key(), 30 * DAY, "expired"),
+        (stored_key(revoked_at=START), 30 * DAY, "expired"),
+    ],
+)
+def test_a_grant_ends_with_its_key_or_expires_by_itself(grant, key, after, state):
+    assert state_of(grant, key, START + after) == state
+
+
+@pytest.mark.parametrize("why", ["replayed", "revoked", "token_revoked", "restored"])
+def test_a_revoked_grant_says_why_whatever_becomes_of_its_key(grant, why):
+    assert state_of(revoke(grant, START, why), None, START + 90 * DAY) == why

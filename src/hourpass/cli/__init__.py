@@ -3,11 +3,12 @@
 import os
 import sys
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from hourpass import __version__
+from hourpass.cli.no_secrets import refuse_secrets, struck_out, without_secrets
 from hourpass.core.errors import ConfigurationError, HourpassError
 
 _SECTIONS = {
@@ -45,6 +46,21 @@ _MODULES = {name: module for section in _SECTIONS.values() for name, (module, _)
 
 class _Commands(click.Group):
     """Knows every command by name and imports the one that is asked for."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        refuse_secrets(args)
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except click.UsageError as error:
+            raise without_secrets(error) from None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            raise without_secrets(error) from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_MODULES)
@@ -92,7 +108,7 @@ def main() -> None:
         finally:
             sys.stdout.flush()
     except HourpassError as error:
-        _fail(error.detail or error.code)
+        _fail(struck_out(error.detail or error.code))
     except UnicodeEncodeError:
         _fail("an argument is not UTF-8")
     except BrokenPipeError:

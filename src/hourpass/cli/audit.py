@@ -1,13 +1,13 @@
 """`hourpass audit`."""
 
 import contextlib
-import json
+import re
 import time
 
 import click
 
 from hourpass.cli.operator import database, database_options, json_option
-from hourpass.cli.terminal import moment, print_json, print_line
+from hourpass.cli.terminal import json_line, moment, plain, print_json, print_line
 from hourpass.server.store import AuditRecord
 
 PAGE = 500
@@ -37,10 +37,11 @@ def _show(flags: dict[str, object], seen: int, *, follow: bool, as_json: bool) -
             facts = _facts(record)
             seen = record.n
             if as_json:
-                print(json.dumps(facts, ensure_ascii=False), flush=True)
+                print(json_line(facts), flush=True)
                 continue
-            detail = " ".join(f"{name}={value}" for name, value in facts.items() if name not in ("n", "at", "event"))
-            print_line(f"{facts['at']}  {record.event:24}", detail)
+            members = ((name, value) for name, value in facts.items() if name not in ("n", "at", "event"))
+            detail = " ".join(f"{plain(name)}={_quoted(value)}" for name, value in members)
+            print_line(f"{facts['at']}  {plain(record.event):24}", detail)
         if not follow:
             return
         time.sleep(0.5)
@@ -54,6 +55,22 @@ def _after(flags: dict[str, object], seen: int) -> list[AuditRecord]:
     return records
 
 
+_WORD = re.compile(r"[A-Za-z0-9_.:/@+-]+")
+
+
+def _quoted(value: object) -> str:
+    """A member's value, in quotes unless it is one plain word: a name cannot look like a further member."""
+    return value if isinstance(value, str) and _WORD.fullmatch(value) else json_line(value)
+
+
+_INSTANTS = {"signs_from": 1, "issued_before": 1_000}
+"""Members that are instants, and their unit in milliseconds."""
+
+
+def _shown(name: str, value: object) -> object:
+    return moment(value * _INSTANTS[name]) if name in _INSTANTS and isinstance(value, int) else value
+
+
 def _facts(record: AuditRecord) -> dict[str, object]:
     ids = {"key_id": record.key_id, "grant_id": record.grant_id}
     return {
@@ -61,5 +78,5 @@ def _facts(record: AuditRecord) -> dict[str, object]:
         "at": moment(record.at),
         "event": record.event,
         **{name: value for name, value in ids.items() if value is not None},
-        **record.detail,
+        **{name: _shown(name, value) for name, value in record.detail.items()},
     }

@@ -1,10 +1,13 @@
 """`hourpass grants`."""
 
+import functools
+
 import click
 
+from hourpass.cli.no_secrets import id_of_ours
 from hourpass.cli.operator import actor, database, database_options, json_option
 from hourpass.cli.terminal import moment, print_json, print_table, say
-from hourpass.core.grant import Grant, is_live
+from hourpass.core.grant import Grant, state_of
 from hourpass.server.keys import all_grants, get_grant, revoke_grant
 
 
@@ -14,7 +17,7 @@ def grants() -> None:
 
 
 @grants.command("list")
-@click.option("--key", "key_id", metavar="ID", help="only this API key's")
+@click.option("--key", "key_id", metavar="ID", callback=id_of_ours, help="only this API key's")
 @click.option("--all", "everything", is_flag=True, help="ended ones too, as long as they are kept")
 @database_options
 @json_option
@@ -22,7 +25,9 @@ def list_grants(flags: dict[str, object], key_id: str | None, everything: bool, 
     """List the live grants."""
     with database(flags) as db:
         now = db.now
-        facts = [_facts(grant, now) for grant in all_grants(db.store, key_id) if everything or is_live(grant, now)]
+        key_of = functools.cache(db.store.key)
+        facts = [_facts(grant, state_of(grant, key_of(grant.key_id), now)) for grant in all_grants(db.store, key_id)]
+    facts = [fact for fact in facts if everything or fact["state"] == "live"]
     if as_json:
         print_json(facts)
     else:
@@ -31,7 +36,7 @@ def list_grants(flags: dict[str, object], key_id: str | None, everything: bool, 
 
 
 @grants.command()
-@click.argument("grant_id")
+@click.argument("grant_id", metavar="ID", callback=id_of_ours)
 @database_options
 @json_option
 def revoke(flags: dict[str, object], grant_id: str, as_json: bool) -> None:
@@ -44,8 +49,7 @@ def revoke(flags: dict[str, object], grant_id: str, as_json: bool) -> None:
         say(f"{grant_id} is revoked." if done else f"{grant_id} was revoked before.")
 
 
-def _facts(grant: Grant, now: int) -> dict[str, object]:
-    state = grant.revoked_why or ("live" if is_live(grant, now) else "expired")
+def _facts(grant: Grant, state: str) -> dict[str, object]:
     return {
         "grant_id": grant.grant_id.hex(),
         "key_id": grant.key_id,

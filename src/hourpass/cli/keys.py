@@ -6,11 +6,12 @@ from ipaddress import ip_network
 
 import click
 
-from hourpass.cli.operator import actor, database, database_options, json_option
+from hourpass.cli.no_secrets import from_standard_input, id_of_ours
+from hourpass.cli.operator import Database, actor, database, database_options, json_option
 from hourpass.cli.terminal import moment, print_facts, print_json, print_table, say
 from hourpass.core.api_key import ApiKey
 from hourpass.core.policy import MAX_RETRY_WINDOW, SECOND
-from hourpass.server.keys import all_keys, create_key, get_key, revoke_key
+from hourpass.server.keys import all_keys, create_key, find_key, get_key, revoke_key
 from hourpass.server.parsing import seconds
 
 Convert = Callable[[click.Context, click.Parameter, str | None], int | None]
@@ -38,6 +39,9 @@ def _networks(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
         return tuple(str(ip_network(network)) for network in value)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
+
+
+_key_argument = click.argument("key_id", metavar="ID|-", callback=id_of_ours)
 
 
 @keys.command()
@@ -114,28 +118,36 @@ def list_keys(flags: dict[str, object], as_json: bool) -> None:
 
 
 @keys.command()
-@click.argument("key_id")
+@_key_argument
 @database_options
 @json_option
 def show(flags: dict[str, object], key_id: str, as_json: bool) -> None:
-    """Show one API key, and how many grants it has."""
+    """Show one API key, and how many grants it has. `-` reads a whole key from standard input."""
     with database(flags) as db:
-        facts = {**_facts(get_key(db.store, key_id), db.now), "grants": db.store.count_grants(key_id)}
+        key = _find(db, key_id)
+        facts = {**_facts(key, db.now), "grants": db.store.count_grants(key.key_id)}
     print_json(facts) if as_json else print_facts(facts.items())
 
 
 @keys.command()
-@click.argument("key_id")
+@_key_argument
 @database_options
 @json_option
 def revoke(flags: dict[str, object], key_id: str, as_json: bool) -> None:
-    """Revoke an API key, and with it its grants and their access tokens."""
+    """Revoke an API key, and with it its grants and their access tokens. `-` reads a whole key from standard input."""
     with database(flags) as db:
+        key_id = _find(db, key_id).key_id
         done = revoke_key(db.store, key_id, db.now, db.policy, actor()) is not None
     if as_json:
         print_json({"key_id": key_id, "revoked": done})
     else:
         say(f"{key_id} is revoked." if done else f"{key_id} was revoked before.")
+
+
+def _find(db: Database, key_id: str) -> ApiKey:
+    if key_id == "-":
+        return find_key(db.store, db.secrets.pepper, from_standard_input())
+    return get_key(db.store, key_id)
 
 
 def _facts(key: ApiKey, now: int) -> dict[str, object]:

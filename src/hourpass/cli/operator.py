@@ -2,6 +2,7 @@
 
 import functools
 import os
+import pwd
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -109,5 +110,17 @@ def database(flags: dict[str, object], *, create: bool = False) -> Iterator[Data
 
 
 def actor() -> str:
-    """Who is at the command, for the audit trail."""
-    return f"cli:{os.environ.get('SUDO_USER') or os.environ.get('USER') or os.getuid()}"
+    """Who is at the command, for the audit trail: the user that the system knows, and beside it what USER says.
+
+    Anybody can set a variable. sudo's own is kept because it tells who called, but not in the user's place.
+    """
+    name = _user(os.getuid())
+    said = os.environ.get("SUDO_USER") or os.environ.get("USER") or name
+    return f"cli:{name}" if said == name else f"cli:{name} (USER={said[:64]})"
+
+
+def _user(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)

@@ -5,6 +5,7 @@ import sys
 
 import click
 
+from hourpass.cli.no_secrets import id_of_ours
 from hourpass.cli.operator import actor, database, database_options, json_option, settings_options
 from hourpass.cli.terminal import moment, print_json, print_table, say
 from hourpass.core.policy import Policy
@@ -49,7 +50,7 @@ def rotate(flags: dict[str, object], as_json: bool) -> None:
 
 
 @signing_keys.command()
-@click.argument("kid")
+@click.argument("kid", metavar="KID", callback=id_of_ours)
 @click.option("--yes", is_flag=True, help="do not ask; needed where nobody can answer")
 @database_options
 @json_option

@@ -10,14 +10,31 @@ from datetime import UTC, datetime
 from hourpass.cli import folding
 
 
+def plain(text: str) -> str:
+    """The text on one line, with what is not printable written as an escape.
+
+    A stored name can then neither begin a line of its own nor move the cursor, colour the terminal or turn its
+    direction.
+    """
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+
+
+def json_line(data: object, indent: int | None = None) -> str:
+    """JSON in which nothing but line breaks between members is not printable."""
+    text = json.dumps(data, indent=indent, ensure_ascii=False)
+    return "".join(letter if letter == "\n" or letter.isprintable() else json.dumps(letter)[1:-1] for letter in text)
+
+
 def print_json(data: object) -> None:
     """One JSON document on stdout."""
-    print(json.dumps(data, indent=2, ensure_ascii=False))
+    print(json_line(data, indent=2))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Aligned columns on stdout, with a header line; on a terminal that is too narrow, folded."""
-    texts = [list(columns), *([("" if cell is None else str(cell)) for cell in row] for row in rows)]
+    texts = [list(columns), *([("" if cell is None else plain(str(cell))) for cell in row] for row in rows)]
     for number, lines in enumerate(folding.table(texts, screen_width())):
         for text in lines:
             print(bold(text) if number == 0 else text)
@@ -25,7 +42,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
 
 def print_facts(facts: Iterable[tuple[str, object]]) -> None:
     """One fact a line, aligned; on a terminal, what is wider goes on below."""
-    shown = [(name, "-" if value in (None, "", ()) else str(value)) for name, value in facts]
+    shown = [(name, "-" if value in (None, "", ()) else plain(str(value))) for name, value in facts]
     label = max(len(name) for name, _ in shown)
     for name, value in shown:
         first, *more = folding.fact(value, label, screen_width())
@@ -46,7 +63,7 @@ def screen_width() -> int | None:
 
 def say(text: str) -> None:
     """Talk, as opposed to data."""
-    print(text, file=sys.stderr, flush=True)
+    print("\n".join(map(plain, text.split("\n"))), file=sys.stderr, flush=True)
 
 
 def bold(text: str) -> str:

@@ -6,6 +6,7 @@ from typing import assert_never
 import click
 import msgspec
 
+from hourpass.cli.no_secrets import from_standard_input, id_of_ours
 from hourpass.cli.operator import Database, actor, database, json_option, settings_options
 from hourpass.cli.terminal import moment, print_facts, print_json, say, span
 from hourpass.core.api_key import from_anywhere
@@ -50,12 +51,12 @@ DEAD = {
 }
 """By the reason for which a refresh token that is ours is refused."""
 
-token_argument = click.argument("token", metavar="TOKEN|-")
+token_argument = click.argument("token", metavar="-", callback=id_of_ours)
 
 
 @click.group()
 def tokens() -> None:
-    """Explain and revoke tokens. `-` reads the token from standard input, out of sight of the process list."""
+    """Explain and revoke tokens, which come on standard input: `hourpass tokens inspect - < FILE`."""
 
 
 @tokens.command()
@@ -87,7 +88,7 @@ def revoke(flags: dict[str, object], token: str, as_json: bool) -> None:
 
 
 def _read(token: str) -> str:
-    return sys.stdin.read().strip() if token == "-" else token
+    return from_standard_input() if token == "-" else token
 
 
 def _revoke(db: Database, token: str) -> str:
@@ -182,8 +183,8 @@ def _refresh_facts(db: Database, token: str) -> dict[str, object] | None:
     try:
         opened = _open_refresh(db, token)
     except InvalidGrant as error:
-        reason = error.reason
-        return None if reason == "malformed" else {"kind": "refresh token", "counts": f"no: {DEAD[reason]}"}
+        why = DEAD.get(error.reason)
+        return None if why is None else {"kind": "refresh token", "counts": f"no: {why}"}
     grant = db.store.grants([opened.ref])[opened.ref]
     key = db.store.key(grant.key_id)
     policy = db.policy.with_retry_window(key.retry_window if key else None)

@@ -250,6 +250,15 @@ def is_live(grant: Grant, now: int) -> bool:
     return grant.revoked_at is None and now < grant.idle_expires_at and now < grant.expires_at
 
 
+def state_of(grant: Grant, key: ApiKey | None, now: int) -> str:
+    """In a word: why it was revoked, `expired`, `ended` with its key, or `live`."""
+    if grant.revoked_why is not None:
+        return grant.revoked_why
+    if not is_live(grant, now):
+        return "expired"
+    return "live" if key is not None and is_usable(key, now) else "ended"
+
+
 REVOKED_KEPT = DAY
 """A revoked grant's row stays a day, so that its client and its operator are told `revoked` rather than `unknown`."""
 

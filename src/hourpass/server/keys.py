@@ -12,9 +12,12 @@ from hourpass.core.api_key import (
     KEY_ID_PATTERN,
     ApiKey,
     Environment,
+    is_well_formed,
     key_digest,
     new_api_key,
     normal_scope,
+    proves,
+    unverified_key_id,
 )
 from hourpass.core.claims import Claims
 from hourpass.core.errors import InvalidRequest, InvalidScope, NotFound
@@ -103,8 +106,25 @@ def get_key(store: Store, key_id: str) -> ApiKey:
     """
     key = store.key(key_id) if KEY_ID_PATTERN.fullmatch(key_id) else None
     if key is None:
-        raise NotFound(f"no API key has the id {key_id!r}")
+        raise NotFound(f"no API key has {_named(key_id)}")
     return key
+
+
+def find_key(store: Store, pepper: bytes, text: str) -> ApiKey:
+    """The API key that a text is. A made-up secret on a real key id finds nothing.
+
+    Raises:
+        NotFound: if it is none of this server's.
+    """
+    key = store.key(unverified_key_id(text)) if is_well_formed(text) else None
+    if key is None or not proves(text, key, pepper):
+        raise NotFound("this is not an API key of this server")
+    return key
+
+
+def _named(given: str) -> str:
+    # What is longer than an id may be a secret that was pasted here, and is not repeated.
+    return f"the id {given!r}" if len(given) <= 16 else "that id"
 
 
 def all_keys(store: Store) -> Iterator[ApiKey]:
@@ -141,7 +161,7 @@ def get_grant(store: Store, grant_id: str) -> Grant:
         raw = b""
     grant = store.find_grant(raw)
     if grant is None:
-        raise NotFound(f"no grant has the id {grant_id!r}")
+        raise NotFound(f"no grant has {_named(grant_id)}")
     return grant
 
 

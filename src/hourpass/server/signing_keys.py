@@ -123,7 +123,7 @@ def withdraw_signing_key(
     """
     key = next((stored.key for stored in store.signing_keys() if stored.key.kid == kid), None)
     if key is None:
-        raise NotFound(f"no signing key has the id {kid!r}")
+        raise NotFound(f"no signing key has the id {kid!r}" if len(kid) <= 16 else "no signing key has that id")
     fresh = None
     if state_of(key, now, policy) in ("published", "signing"):
         fresh = stand_in(random(6).hex(), key, now)

@@ -1,0 +1,50 @@
+"""Keys and tokens never come as an argument, where every user of the machine can read them, and are never repeated.
+
+The check stands before every command: whichever option or argument holds one, known or misspelt, the command ends with
+wrong usage (2) and advice. What comes behind `--` is another program's, except where it stands for an id of ours.
+"""
+
+import re
+import sys
+from collections.abc import Sequence
+
+import click
+
+_KEY = re.compile(r"hp_(?:production|sandbox)_[0-9A-Za-z]{12}_[0-9A-Za-z]")
+_TOKEN = re.compile(r"eyJ[0-9A-Za-z_-]{10,}\.[0-9A-Za-z_-]")
+_EITHER = re.compile(rf"(?:{_KEY.pattern}|{_TOKEN.pattern})[0-9A-Za-z_.-]*")
+
+_ADVICE = "every user of this machine can read an argument: take that {} for leaked, and use {}"
+
+
+def refuse_secrets(arguments: Sequence[str]) -> None:
+    """UsageError if one of the arguments holds an API key or a token. The error does not repeat it."""
+    own = arguments[: list(arguments).index("--")] if "--" in arguments else arguments
+    for argument in own:
+        if _KEY.search(argument):
+            raise click.UsageError(_ADVICE.format("API key", "--api-key-file, or - to read it from standard input"))
+        if _TOKEN.search(argument):
+            raise click.UsageError(_ADVICE.format("token", "- to read it from standard input"))
+
+
+def id_of_ours(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """A callback for what should be an id: refuses a key or token there even behind `--`."""
+    if value is not None:
+        refuse_secrets([value])
+    return value
+
+
+def struck_out(text: str) -> str:
+    """The text without any key or token in it."""
+    return _EITHER.sub("[redacted]", text)
+
+
+def without_secrets(error: click.UsageError) -> click.UsageError:
+    """The error with no key or token in its words: a library's own text repeats what it did not expect."""
+    words = error.format_message()
+    return error if words == struck_out(words) else click.UsageError(struck_out(words), error.ctx)
+
+
+def from_standard_input() -> str:
+    """A key or token that somebody pipes in, out of sight of the process list."""
+    return sys.stdin.read(65_536).strip()
