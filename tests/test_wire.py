@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from urllib.parse import urlencode
 
 import msgspec
 import pytest
@@ -317,3 +318,54 @@ def test_empty_pairs_do_not_add_up_to_too_many_fields():
 def test_no_form_whatever_raises_anything_else(body):
     with contextlib.suppress(InvalidRequest):
         assert all(wire.read_form(body).values())
+
+
+@given(
+    st.recursive(
+        st.sampled_from([None, "[", "]{", '\\"[', "\\"]),
+        lambda inner: (
+            st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["{", '"', "\\"]), inner, max_size=2)
+        ),
+        max_leaves=8,
+    ),
+    st.integers(0, 20),
+)
+def test_a_body_is_too_deep_beyond_16_and_brackets_in_strings_are_none(value, more):
+    body = {"apiKey": "a", "x": value}
+    for _ in range(more):
+        body = {"apiKey": "a", "x": [body]} if more % 2 else {"apiKey": "a", "x": body}
+
+    def depth(value):
+        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+        return 0 if inner is None else 1 + max(map(depth, inner), default=0)
+
+    raw = json.dumps(body).encode()
+    if depth(body) <= wire.MAX_DEPTH:
+        assert wire.read_exchange(raw).api_key == "a"
+    else:
+        assert refused_name(wire.read_exchange, raw) == ""
+
+
+@given(st.dictionaries(st.text(min_size=1), st.text(min_size=1), max_size=8))
+def test_a_form_is_read_as_the_standard_library_writes_it(fields):
+    assert wire.read_form(urlencode(fields).encode()) == fields
+
+
+@pytest.mark.parametrize("body", [b"a=%", b"a=%4", b"a=%zz", b"%=a", b"a=%%41"])
+def test_a_form_with_a_broken_escape_is_refused(body):
+    assert refused_name(wire.read_form, body) == ""
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        (b"a=_b", {"a": "_b"}),
+        (b"a==3D", {"a": "=3D"}),
+        (b"a=b=", {"a": "b="}),
+        (b"a=%0D%0A%3D", {"a": "\r\n="}),
+        (b"a=b \t", {"a": "b \t"}),
+        (b"a=%2B+%25", {"a": "+ %"}),
+    ],
+)
+def test_what_looks_like_quoted_printable_is_none(body, fields):
+    assert wire.read_form(body) == fields
