@@ -197,7 +197,7 @@ class Connection(asyncio.Protocol):
         self._task = house.loop.create_task(self._carry_out(request))
 
     async def _carry_out(self, request: Request) -> None:
-        if self._left:
+        if self._gone():
             return
         try:
             reply = await self._house.app.answer(request)
