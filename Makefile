@@ -56,8 +56,10 @@ drill: ## kill, hand over and freeze the leader of a Patroni cluster under load,
 	@$(PYTHON) tools/bootstrap.py setup --drill
 	$(BIN)/python -m drill $(ARGS)
 
-proof: setup-test ## a million tagged answers: each must reach its own request
+proof: ## a million tagged answers, then ten minutes of fuzzing of the HTTP front, guided by coverage
+	@$(PYTHON) tools/bootstrap.py setup --proof
 	$(BIN)/python -m tests.hostile.tagged $(or $(COUNT),1000000)
+	PYTHONPATH=.venv/proof $(BIN)/python -m tests.hostile.fuzz_http .venv/proof-corpus -max_total_time=$(or $(FUZZ_SECONDS),600)
 
 pins: ## regenerate requirements/*.txt from pyproject.toml (needs uv); UPGRADE=1 for the newest versions
 	$(COMPILE) pyproject.toml --all-extras --group dev -o requirements/test.txt
@@ -68,6 +70,7 @@ pins: ## regenerate requirements/*.txt from pyproject.toml (needs uv); UPGRADE=1
 		'pyjwt[crypto]>=2.13' 'uvicorn>=0.50' 'uvloop>=0.22' \
 		| $(COMPILE) -c requirements/test.txt - -o requirements/peers.txt
 	echo 'patroni[raft,psycopg3]>=4.1' | $(COMPILE) - -o requirements/drill.txt
+	echo 'atheris==3.0.0' | $(COMPILE) - -o requirements/proof.txt
 	echo 'api.video==0.0.1' | $(COMPILE) - -o requirements/interop-apivideo-old.txt
 
 clean: ## remove .venv and everything the checks left

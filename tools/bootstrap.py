@@ -37,13 +37,14 @@ def main():
     setup_command = commands.add_parser("setup", help="install the server and the project itself")
     setup_command.add_argument("--test", action="store_true", help="add the development tools and interop clients")
     setup_command.add_argument("--drill", action="store_true", help="add Patroni, for the failover drill")
+    setup_command.add_argument("--proof", action="store_true", help="add atheris, for fuzzing the HTTP front")
     options = parser.parse_args()
     with Path(__file__).open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two makes at once: the second waits, then finds the stamp
-        setup(test=options.test or options.drill, drill=options.drill)
+        setup(test=options.test or options.drill or options.proof, drill=options.drill, proof=options.proof)
 
 
-def setup(*, test, drill):
+def setup(*, test, drill, proof):
     venv_key, node_key, project_key = digest_of_venv(), digest_of_node(), digest_of_project()
     stamp = read_stamp()
     if stamp.get("venv") != venv_key:
@@ -59,6 +60,9 @@ def setup(*, test, drill):
     if drill and "drill" not in stamp:
         install_drill_pins()
         stamp |= {"drill": True}
+    if proof and "proof" not in stamp:
+        install_proof_pins()
+        stamp |= {"proof": True}
     if "run" not in stamp:
         install_run_pins()
         stamp |= {"run": True}
@@ -114,6 +118,11 @@ def install_test_pins():
 def install_drill_pins():
     say("installing Patroni, for the drill")
     install_apart(VENV / "drill", "drill.txt")
+
+
+def install_proof_pins():
+    say("installing atheris, for the proof")
+    install_apart(VENV / "proof", "proof.txt")
 
 
 def install_apart(target, pins):

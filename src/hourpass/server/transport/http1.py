@@ -241,6 +241,10 @@ class Connection(asyncio.Protocol):
         self._buffer, self._request, self._chunks = b"", None, None
         self._transport.write(refusal(status))
         self._transport.write_eof()
+        if self._paused:
+            # What it still sends is read and discarded, or the kernel would throw the refusal away with it.
+            self._paused = False
+            self._transport.resume_reading()
 
     def close(self) -> None:
         """End it when what was said has left."""

@@ -26,7 +26,10 @@ _BROKEN = re.compile(rb"[^\t\r\n\x20-\x7e\x80-\xff]|(?<!\r)\n|\r(?=[^\n])")
 _METHOD_BEGUN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ |[!#$%&'*+.^_`|~0-9A-Za-z-]*\r?\Z")
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?]+)(.*)")
-_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
+_NAME_OF_EXTENSION = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_CHUNK_SIZE = re.compile(  # without the white space around an extension that RFC 9112 §7.1.1 would let pass
+    rb'([0-9A-Fa-f]{1,8})(?:;%b(?:=(?:%b|"[\t !#-\[\]-~]*"))?)*' % (_NAME_OF_EXTENSION, _NAME_OF_EXTENSION)
+)
 _NAMES_OF_FRAMING = frozenset((b"host", b"content-length", b"transfer-encoding", b"connection", b"expect"))
 
 

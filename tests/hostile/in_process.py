@@ -1,0 +1,239 @@
+"""A connection of the HTTP front without a socket: what it wrote, and the requests that it understood."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from hourpass.server.request import Reply, Request
+from hourpass.server.transport.http1 import Connection
+
+BODY_LIMIT = 8_192
+HEADER_LIMIT = 16_384
+AT_ONCE = 65_536
+"""As much as a transport reads at once."""
+
+REFUSALS = {400, 413, 431}
+
+
+class Later:
+    """Awaited by an application that does not answer at once: the loop goes round before it goes on."""
+
+    def __await__(self):
+        yield
+
+
+class Loop:
+    """As much of an event loop as a connection needs; it runs when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._ready: deque[Callable[[], None]] = deque()
+
+    def time(self) -> float:
+        return self.now
+
+    def call_soon(self, callback: Callable[..., None], *arguments: object) -> None:
+        self._ready.append(lambda: callback(*arguments))
+
+    def create_task(self, work: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None]:
+        self.call_soon(self._step, work)
+        return work
+
+    def _step(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            work.send(None)
+        except StopIteration:
+            return
+        self.call_soon(self._step, work)
+
+    def run(self) -> None:
+        """Until nothing is left to do."""
+        while self._ready:
+            self._ready.popleft()()
+
+
+class Wire(asyncio.Transport):
+    """Remembers what was written, and whether more is wanted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = bytearray()
+        self.reading = True
+        self.closed = False
+        self.ended = False
+
+    def get_extra_info(self, name, default=None):
+        return ("192.0.2.1", 1) if name == "peername" else default
+
+    def set_write_buffer_limits(self, high=None, low=None):
+        pass
+
+    def write(self, data):
+        assert not self.closed
+        assert not self.ended
+        self.written += data
+
+    def write_eof(self):
+        self.ended = True
+
+    def pause_reading(self):
+        self.reading = False
+
+    def resume_reading(self):
+        self.reading = True
+
+    def is_closing(self):
+        return self.closed
+
+    def close(self):
+        self.closed = True
+
+    def abort(self):
+        self.closed = True
+
+
+class Recorder:
+    """The house and its application: answers everything with 200, and remembers what it was asked."""
+
+    header_limit = HEADER_LIMIT
+    draining = False
+    date = b""
+
+    def __init__(self) -> None:
+        self.app = self
+        self.loop = Loop()
+        self.requests: list[Request] = []
+        self.refusals: list[str] = []
+        self.failures: list[Exception] = []
+        self.open = 0
+
+    def arrived(self, connection):
+        self.open += 1
+        return True
+
+    def left(self, connection):
+        self.open -= 1
+
+    def refused(self, kind, address):
+        self.refusals.append(kind)
+
+    def failed(self, error):
+        self.failures.append(error)
+        return Reply(500, [], b"")
+
+    def body_limit(self, path):
+        return BODY_LIMIT
+
+    def answer_at_once(self, request):
+        return None if request.path.startswith("/later") else self._reply(request)
+
+    async def answer(self, request):
+        await Later()
+        return self._reply(request)
+
+    def _reply(self, request):
+        self.requests.append(request)
+        return Reply(200, [(b"tag", b"%d" % len(self.requests))])
+
+
+class Client:
+    """One connection, and what came of it."""
+
+    def __init__(self) -> None:
+        self.house = Recorder()
+        self.wire = Wire()
+        self.connection = Connection(self.house)
+        self.connection.connection_made(self.wire)
+        self._kept = b""
+
+    def send(self, data: bytes) -> "Client":
+        """Bytes of the client, which a transport keeps while nobody wants them."""
+        self._kept += data
+        self._deliver()
+        return self
+
+    def _deliver(self) -> None:
+        while self._kept and self.wire.reading and not self.wire.closed:
+            data, self._kept = self._kept[:AT_ONCE], self._kept[AT_ONCE:]
+            self.connection.data_received(data)
+
+    def run(self) -> "Client":
+        self.house.loop.run()
+        while self._kept and self.wire.reading and not self.wire.closed:
+            self._deliver()
+            self.house.loop.run()
+        return self
+
+    def end(self) -> "Client":
+        """The client sends no more, and leaves."""
+        if not (self.wire.closed or self.connection.eof_received()):
+            self.wire.close()
+        self.run()
+        self.connection.connection_lost(None)
+        return self
+
+    @property
+    def understood(self) -> list[tuple[str, bytes]]:
+        """The method and body of each request that was answered."""
+        return [(request.method, request.body) for request in self.house.requests]
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it reads nothing more: it refused, or said that it closes."""
+        return self.wire.closed or self.wire.ended
+
+    @property
+    def held(self) -> int:
+        """Bytes of the client that the connection keeps."""
+        chunks = self.connection._chunks
+        return len(self.connection._buffer) + (len(chunks.body) if chunks else 0)
+
+    def check(self) -> None:
+        """What holds after any bytes whatever. AssertionError where it does not."""
+        assert self.house.failures == []
+        told = [answer for answer in answers(bytes(self.wire.written)) if answer[0] != 100]
+        refused = told.pop() if told and told[-1][0] != 200 else None
+        assert told == [(200, b"%d" % (number + 1)) for number in range(len(told))]
+        assert len(told) <= len(self.house.requests) <= len(told) + 1, "each is answered before the next is asked"
+        assert refused is None or (refused[0] in REFUSALS and self.stopped)
+        assert (refused is not None) == bool(self.house.refusals)
+        assert self.held <= BODY_LIMIT + HEADER_LIMIT + AT_ONCE
+        assert all(len(request.body) <= BODY_LIMIT for request in self.house.requests)
+
+
+def answers(written: bytes) -> list[tuple[int, bytes]]:
+    """The status and tag of each answer, in order."""
+    found = []
+    while written:
+        head, _, rest = written.partition(b"\r\n\r\n")
+        headers = dict(line.split(b": ") for line in head.split(b"\r\n")[1:])
+        found.append((int(head[9:12]), headers.get(b"tag", b"")))
+        written = rest[int(headers.get(b"content-length", 0)) :]
+    return found
+
+
+def play(raw: bytes, moves: bytes) -> Client:
+    """Send bytes in pieces, and between them let the loop run or the client stop reading, as the moves say."""
+    client = Client()
+    at = 0
+    for move in moves:
+        size = (move & 0x3F) ** 2 or 1
+        client.send(raw[at : at + size])
+        at += size
+        if move & 0x40:
+            client.run()
+        if move & 0x80:
+            before = len(client.house.requests)
+            client.connection.pause_writing()
+            client.run()
+            assert len(client.house.requests) <= before + 1, "nothing is answered to a client that does not read"
+            client.connection.resume_writing()
+        client.check()
+    client.send(raw[at:])
+    if not moves or moves[-1] & 0x20:
+        client.run().check()
+    client.end().check()
+    assert client.stopped
+    assert client.house.open == 0
+    return client
