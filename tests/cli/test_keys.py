@@ -121,3 +121,14 @@ def test_the_human_form_names_what_it_shows(hourpass, arguments):
     assert "key_id" in shown
     assert key_id in shown
     assert "active" in shown
+
+
+def test_a_mapped_address_is_kept_as_the_ipv4_address(hourpass):
+    created = hourpass.create_key("--allow-ip", "::ffff:203.0.113.5", "--allow-ip", "203.0.113.5")
+
+    assert created["allowed_ips"] == ["203.0.113.5/32"]
+
+
+@pytest.mark.parametrize("entry", ["203.0.113.5:443", "[2001:db8::1]", "203.0.113.5/24", "office"])
+def test_what_is_not_a_network_is_wrong_usage(hourpass, entry):
+    hourpass("keys", "create", "--name", "x", "--allow-ip", entry, code=2)

@@ -5,6 +5,7 @@ from tests.server.conftest import key_id_of
 from tests.server.test_api_keys import basic
 from tests.server.test_verify import invalid
 
+from hourpass.core.errors import InvalidRequest
 from hourpass.server.request import Request
 
 PROXY = "127.0.0.1"
@@ -74,6 +75,13 @@ FORWARDED = {
     "IPv6": (PROXY, ["2001:db8::7"], 200),
     "no address at all": (PROXY, ["unknown"], 400),
     "an empty header": (PROXY, [""], 400),
+    "a port": (PROXY, ["192.0.2.7:44321"], 200),
+    "a port, from elsewhere": (PROXY, ["198.51.100.1:44321"], 400),
+    "brackets": (PROXY, ["[2001:db8::7]"], 200),
+    "brackets and a port": (PROXY, ["[2001:db8::7]:443"], 200),
+    "mapped": (PROXY, ["::ffff:192.0.2.7"], 200),
+    "a trusted proxy with its port": (PROXY, ["192.0.2.7, 127.0.0.1:8080"], 200),
+    "a port that is none": (PROXY, ["192.0.2.7:http"], 400),
     "an empty hop": (PROXY, ["192.0.2.7,"], 400),
     "not ASCII": (PROXY, ["192.0.2.7, \xe9"], 400),
 }
@@ -107,6 +115,23 @@ async def test_an_ipv4_proxy_is_trusted_on_a_dual_stack_socket_too(server):
     key = await server.create_key(allowed_ips=OFFICE)
 
     assert (await exchange(server, key, "::ffff:127.0.0.1", "192.0.2.7")).status_code == 200
+
+
+@pytest.mark.anyio
+async def test_a_list_of_mapped_addresses_is_a_list_of_ipv4_addresses(server):
+    key = await server.create_key(allowed_ips=("::ffff:192.0.2.7", "::ffff:198.51.100.0/120"))
+
+    assert [(await exchange(server, key, address)).status_code for address in ("192.0.2.7", "198.51.100.9")] == [
+        200,
+        200,
+    ]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("entry", ["192.0.2.7:443", "[2001:db8::1]", "192.0.2.7/24", "office", ""])
+async def test_what_is_not_a_network_makes_no_key(server, entry):
+    with pytest.raises(InvalidRequest):
+        await server.create_key(allowed_ips=(entry,))
 
 
 @pytest.mark.anyio

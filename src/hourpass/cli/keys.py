@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Callable
-from ipaddress import ip_network
 
 import click
 
 from hourpass.cli.no_secrets import from_standard_input, id_of_ours
 from hourpass.cli.operator import Database, actor, database, database_options, json_option
 from hourpass.cli.terminal import moment, print_facts, print_json, print_table, say
+from hourpass.core.address import normal_network
 from hourpass.core.api_key import ApiKey
 from hourpass.core.policy import MAX_RETRY_WINDOW, SECOND
 from hourpass.server.keys import all_keys, create_key, find_key, get_key, revoke_key
@@ -36,7 +36,7 @@ def _duration(low: int, high: int) -> Convert:
 
 def _networks(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
     try:
-        return tuple(str(ip_network(network)) for network in value)
+        return tuple(dict.fromkeys(map(normal_network, value)))
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
 

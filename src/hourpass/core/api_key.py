@@ -12,11 +12,11 @@ double click selects the whole key and no encoding changes it. The key itself is
 
 import hmac
 import re
-from collections.abc import Iterable
 from hashlib import blake2b
-from ipaddress import ip_address, ip_network
 from typing import Literal, NamedTuple
 from zlib import crc32
+
+from hourpass.core.address import in_networks
 
 Environment = Literal["production", "sandbox"]
 
@@ -113,16 +113,6 @@ def allows_ip(key: ApiKey, address: str | None) -> bool:
 def from_anywhere(key: ApiKey) -> ApiKey:
     """The key without its allow-list, for whoever asks about a credential and does not use it."""
     return key._replace(allowed_ips=())
-
-
-def in_networks(address: str, networks: Iterable[str]) -> bool:
-    """Whether an address lies in one of the networks. An IPv4 address in IPv6 clothes counts as IPv4 (RFC 4291)."""
-    try:
-        ip = ip_address(address)
-    except ValueError:
-        return False
-    mapped = getattr(ip, "ipv4_mapped", None)
-    return any((mapped or ip) in ip_network(network) for network in networks)
 
 
 def normal_scope(scope: str) -> str | None:

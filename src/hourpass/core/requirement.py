@@ -7,7 +7,8 @@ Judged on every request, never remembered.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from hourpass.core.api_key import ApiKey, in_networks
+from hourpass.core.address import in_networks
+from hourpass.core.api_key import ApiKey
 from hourpass.core.claims import Claims, require_scope
 from hourpass.core.errors import InvalidToken
 

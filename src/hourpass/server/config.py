@@ -7,11 +7,12 @@ import dataclasses
 import difflib
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from pathlib import Path
 from socket import inet_aton
 from typing import Any, Literal, NamedTuple, get_args
 
+from hourpass.core.address import normal_network
 from hourpass.core.errors import ConfigurationError
 from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, MAX_RETRY_WINDOW, SECOND, Policy
 from hourpass.core.signing_key import Algorithm
@@ -112,7 +113,7 @@ class Settings:
         (), parsing.words(parsing.cors_origin), "origins whose pages may call the endpoints from a browser"
     )
     trusted_proxies: tuple[str, ...] = _setting(
-        ("127.0.0.1/32", "::1/128"), parsing.words(ip_network), "networks whose X-Forwarded-For is believed"
+        ("127.0.0.1/32", "::1/128"), parsing.words(normal_network), "networks whose X-Forwarded-For is believed"
     )
     body_limit: int = _setting(
         8_192,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from hourpass.core import audit
+from hourpass.core.address import normal_network
 from hourpass.core.api_key import (
     ENTROPY_BYTES,
     KEY_ID_PATTERN,
@@ -71,6 +72,10 @@ def create_key(
         raise InvalidRequest("a key expires in the future", name="expires_in")
     if retry_window is not None and not 0 <= retry_window <= MAX_RETRY_WINDOW:
         raise InvalidRequest(f"a retry window is 0 to {MAX_RETRY_WINDOW // 1000} seconds", name="retry_window")
+    try:
+        networks = tuple(dict.fromkeys(map(normal_network, allowed_ips)))
+    except ValueError as error:
+        raise InvalidRequest(f"not a network: {error}", name="allowed_ips") from error
     key_id, text = new_api_key(environment, random(ENTROPY_BYTES))
     key = ApiKey(
         key_id=key_id,
@@ -81,7 +86,7 @@ def create_key(
         environment=environment,
         audience=_header_safe(audience, "audience") or None,
         retry_window=retry_window,
-        allowed_ips=allowed_ips,
+        allowed_ips=networks,
         created_at=now,
         expires_at=None if expires_in is None else now + expires_in,
     )

@@ -1,12 +1,11 @@
 """The request and the reply as our handlers see them, and what answers the one with the other."""
 
 from functools import lru_cache
-from ipaddress import ip_address
 from typing import NamedTuple, Protocol
 
 import msgspec
 
-from hourpass.core.api_key import in_networks
+from hourpass.core.address import in_networks, read_address
 from hourpass.core.errors import Refused
 
 Headers = list[tuple[bytes, bytes]]
@@ -69,12 +68,10 @@ def _client_address(peer: str | None, forwarded_for: bytes, trusted: tuple[str, 
         return None
     address = peer
     for hop in reversed(forwarded_for.decode("latin-1").split(",")):
-        try:
-            if not in_networks(address, trusted):
-                break
-            address = str(ip_address(hop.strip()))
-        except ValueError:
+        told = read_address(hop) if in_networks(address, trusted) else None
+        if told is None:
             break
+        address = told
     return address
 
 

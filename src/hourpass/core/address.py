@@ -1,0 +1,62 @@
+"""Addresses and networks as people and proxies write them, in the one spelling that is compared.
+
+An IPv4 address that is mapped into IPv6 (`::ffff:192.0.2.1`, RFC 4291 §2.5.5.2) is the IPv4 address, and a network of
+such addresses is the IPv4 network: a socket for both families shows the one for the other.
+"""
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+_WITH_PORT = re.compile(r"(?:\[([^\[\]]+)\]|([0-9.]+))(?::[0-9]{1,5})?", re.ASCII)
+"""In brackets or IPv4, each with or without a port (RFC 3986 §3.2.2). A bare IPv6 address has none."""
+
+_MAPPED_BITS = 96
+
+
+def read_address(text: str) -> str | None:
+    """An address as a proxy writes it into X-Forwarded-For: bare, or with a port, IPv6 then in brackets.
+
+    None if it is not one.
+    """
+    text = text.strip(" \t")
+    match = _WITH_PORT.fullmatch(text)
+    bracketed = match is not None and match[1] is not None
+    ip = _address((match[1] or match[2]) if match is not None else text)
+    if ip is None or (bracketed and ":" not in text[: text.index("]")]):
+        return None
+    return str(ip)
+
+
+def normal_network(text: str) -> str:
+    """A network or address as it is kept, without bits beyond its prefix.
+
+    Raises:
+        ValueError: if it is not one, or has such bits.
+    """
+    return str(_network(text.strip()))
+
+
+def in_networks(address: str, networks: Iterable[str]) -> bool:
+    """Whether an address lies in one of the networks."""
+    ip = _address(address)
+    return ip is not None and any(ip in _network(network) for network in networks)
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        ip = ip_address(text)
+    except ValueError:
+        return None
+    return ip if isinstance(ip, IPv4Address) else ip.ipv4_mapped or ip
+
+
+@lru_cache(maxsize=4096)
+def _network(text: str) -> IPv4Network | IPv6Network:
+    network = ip_network(text)
+    if isinstance(network, IPv6Network) and network.prefixlen >= _MAPPED_BITS:
+        first = network.network_address.ipv4_mapped
+        if first is not None:
+            return IPv4Network((first, network.prefixlen - _MAPPED_BITS))
+    return network
