@@ -227,6 +227,36 @@ async def test_an_access_token_is_told_what_to_send_instead(server, start, http,
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("rotations", [0, 1, 8])
+async def test_a_generation_has_one_text_whenever_it_is_asked_for(start, rotations):
+    """A retry is answered with the very same refresh token, also a second or a minute later."""
+    server = await start(retry_window=300)
+    http, (_, token) = server.client(), await server.tokens()
+    for _ in range(rotations):
+        server.clock.advance(40)
+        token = (await refresh(http, token)).json()["refresh_token"]
+    server.clock.advance(40)
+    texts = []
+    for seconds in (0, 0.9, 1, 58):
+        server.clock.advance(seconds)
+        texts.append((await refresh(http, token)).json()["refresh_token"])
+
+    assert len(set(texts)) == 1
+    assert texts[0] != token
+    assert claims_of(texts[0])["iat"] == (server.clock() - 59_900) // 1000
+
+
+@pytest.mark.anyio
+async def test_a_burst_is_answered_with_the_very_token_that_was_sent(server, http):
+    _, token = await server.tokens()
+    for _ in range(8):
+        token = (await refresh(http, token)).json()["refresh_token"]
+    server.clock.advance(2)
+
+    assert (await refresh(http, token)).json()["refresh_token"] == token
+
+
+@pytest.mark.anyio
 async def test_a_token_of_another_server_is_malformed(server, start):
     _, strange = await (await start()).tokens()
 

@@ -59,6 +59,11 @@ class Grant(NamedTuple):
         """What finds it."""
         return GrantRef(self.key_id, self.grant_id)
 
+    @property
+    def generation_at(self) -> int:
+        """When its current generation began: at the last rotation, or the exchange."""
+        return self.superseded[0] if self.superseded else self.created_at
+
     def owned_scope(self, scope_of_key: str) -> str:
         """The scope that its tokens may say."""
         return scope_of_key if self.scope is None else self.scope

@@ -63,7 +63,7 @@ class RefreshTokens:
     def mint(self, grant: Grant, issued_at: int) -> bytes:
         """The refresh token of a grant's generation, issued at an epoch second.
 
-        It says everything but the instant as the one before it did: a generation can be minted again and again.
+        A generation can be minted again and again: with the same instant and secret it has the same text.
         """
         claims = _RefreshClaims(
             self._issuer,

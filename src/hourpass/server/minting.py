@@ -94,5 +94,6 @@ class Mint:
                 key.environment,
             )
         )
-        refresh_token = self._refresh_tokens.mint(grant, second)
+        # Not now: the same generation has the same text, whenever a lost answer is asked for again.
+        refresh_token = self._refresh_tokens.mint(grant, grant.generation_at // SECOND)
         return TokenPair(access_token, refresh_token, lifetime, scope)
