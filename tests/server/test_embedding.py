@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import re
 
+import hypercorn.asyncio
+import hypercorn.config
 import pytest
 import uvicorn
 
@@ -32,6 +34,26 @@ async def under_uvicorn(app, listener):
     await served
 
 
+@contextlib.asynccontextmanager
+async def under_hypercorn(app, listener):
+    config = hypercorn.config.Config()
+    host, port = listener.getsockname()
+    listener.close()  # it binds by itself
+    config.bind = [f"{host}:{port}"]
+    config.errorlog = None
+    ended = asyncio.Event()
+    served = asyncio.create_task(hypercorn.asyncio.serve(app, config, shutdown_trigger=ended.wait))
+    while True:
+        with contextlib.suppress(OSError):
+            _, writer = await asyncio.open_connection(host, port)
+            writer.close()
+            break
+        await asyncio.sleep(0.01)
+    yield
+    ended.set()
+    await served
+
+
 class Embedded:
     """The application on a port, and a key that is accepted from 203.0.113.0/24 alone."""
 
@@ -57,7 +79,7 @@ class Embedded:
         return int(status)
 
 
-@pytest.fixture(params=[under_uvicorn])
+@pytest.fixture(params=[under_uvicorn, under_hypercorn])
 async def embedded(request):
     async with InMemoryServer() as server:
         api_key = await server.create_key(allowed_ips=("203.0.113.0/24",))

@@ -1,0 +1,313 @@
+"""The server of the listening sockets: how many connections, for how long, and how it ends."""
+
+import asyncio
+import contextlib
+import os
+import resource
+import socket
+from pathlib import Path
+
+import pytest
+import uvloop
+
+from hourpass.server.request import Reply
+from hourpass.server.transport.http1 import State
+from hourpass.server.transport.listener import KEEP_ALIVE, UNREAD, Front, bind, bind_unix, inherited
+
+GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
+
+
+@pytest.fixture
+def anyio_backend():
+    """On the loop that serves."""
+    return "asyncio", {"loop_factory": uvloop.new_event_loop}
+
+
+pytestmark = pytest.mark.anyio
+
+
+class Constant:
+    """Answers when `go` is set; `begun` counts what it was asked."""
+
+    def __init__(self):
+        self.go = asyncio.Event()
+        self.go.set()
+        self.begun = 0
+
+    def body_limit(self, path):
+        return 8_192
+
+    def answer_at_once(self, request):
+        return Reply(204, []) if request.path == "/at-once" else None
+
+    async def answer(self, request):
+        self.begun += 1
+        await self.go.wait()
+        if request.path == "/split":
+            return Reply(200, [(b"x-name", b"value\r\nset-cookie: forged")])
+        if request.path == "/broken":
+            raise RuntimeError("hush")
+        return Reply(200, [(b"content-type", b"text/plain")], b"x" * 3_000_000 if request.path == "/large" else b"ok")
+
+
+@contextlib.asynccontextmanager
+async def fronted(**settings):
+    """A front, its application and its port; `kinds` are the refusals."""
+    with bind("127.0.0.1", 0) as listener:
+        kinds = []
+        app = Constant()
+        front = Front(
+            app,
+            [listener],
+            clock=lambda: 1_800_000_000_000,
+            refused=lambda kind, address: kinds.append(kind),
+            **settings,
+        )
+        front.kinds = kinds
+        await front.start()
+        try:
+            yield front, app, listener.getsockname()[1]
+        finally:
+            app.go.set()
+            await front.drain()
+
+
+@contextlib.asynccontextmanager
+async def client(port):
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        yield reader, writer
+    finally:
+        writer.transport.abort()
+
+
+async def until(true):
+    async with asyncio.timeout(10):
+        while not true():
+            await asyncio.sleep(0.001)
+
+
+async def answered(reader, writer, path=b"/"):
+    writer.write(GET.replace(b"/ ", path + b" ", 1))
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+    if b"content-length: 2\r\n" in head:
+        await reader.readexactly(2)
+    return int(head[9:12])
+
+
+async def test_an_idle_connection_is_kept_for_its_time_and_then_closed():
+    async with fronted() as (front, _, port), client(port) as (reader, writer):
+        await answered(reader, writer)
+        (connection,) = front.connections
+
+        front.end_overdue(connection.since + KEEP_ALIVE)
+        assert await answered(reader, writer) == 200
+        front.end_overdue(connection.since + KEEP_ALIVE + 0.001)
+
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+
+
+async def test_a_connection_whose_answer_takes_longer_is_not_idle():
+    async with fronted() as (front, app, port), client(port) as (reader, writer):
+        app.go.clear()
+        writer.write(GET)
+        await until(lambda: app.begun)
+
+        front.end_overdue(front.loop.time() + 10 * KEEP_ALIVE)
+        app.go.set()
+
+        assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_a_request_that_waits_behind_a_slow_answer_is_not_late():
+    """It has arrived; it is the answer before it that takes its time."""
+    async with fronted(request_timeout=1) as (front, app, port), client(port) as (reader, writer):
+        app.go.clear()
+        writer.write(GET * 2)
+        await until(lambda: app.begun)
+
+        front.end_overdue(front.loop.time() + 100)
+        app.go.set()
+
+        assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200 ")
+        assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_an_answer_that_is_not_read_ends_the_connection_after_ten_seconds():
+    async with fronted() as (front, _, port), client(port) as (_, writer):
+        writer.transport.pause_reading()
+        writer.write(GET.replace(b"/ ", b"/large ", 1))
+        await until(lambda: front.connections and next(iter(front.connections)).unread_since < float("inf"))
+        (connection,) = front.connections
+
+        front.end_overdue(connection.unread_since + UNREAD)
+        assert front.connections
+        front.end_overdue(connection.unread_since + UNREAD + 0.001)
+
+        await until(lambda: not front.connections)
+        assert front.kinds == ["unread"]
+
+
+async def test_a_large_answer_is_read_slowly_and_whole():
+    async with fronted() as (_, _, port), client(port) as (reader, writer):
+        writer.write(GET.replace(b"/ ", b"/large ", 1) + GET)
+        raw = b""
+        while not raw.endswith(b"ok"):
+            raw += await asyncio.wait_for(reader.read(50_000), 10)
+
+    assert b"\r\n\r\n" + b"x" * 3_000_000 + b"HTTP/1.1 200 " in raw
+    assert raw.count(b"HTTP/1.1 200 ") == 2
+
+
+async def test_beyond_the_cap_a_new_connection_is_503_while_all_are_busy():
+    async with fronted(max_connections=3) as (front, app, port), contextlib.AsyncExitStack() as clients:
+        app.go.clear()
+        for _ in range(3):
+            _, writer = await clients.enter_async_context(client(port))
+            writer.write(GET)
+        await until(lambda: app.begun == 3)
+
+        for _ in range(5):
+            reader, _ = await clients.enter_async_context(client(port))
+            raw = await asyncio.wait_for(reader.read(), 10)
+            assert raw.startswith(b"HTTP/1.1 503 ")
+            assert b"\r\nconnection: close\r\n" in raw
+        assert (len(front.connections), front.kinds) == (3, ["too_many"] * 5)
+
+
+async def test_the_connection_that_is_idle_for_longest_makes_room():
+    async with fronted(max_connections=3) as (front, _, port), contextlib.AsyncExitStack() as clients:
+        kept, order = [], []
+        for age in (30, 20, 10):
+            kept.append(await clients.enter_async_context(client(port)))
+            await answered(*kept[-1])
+            (newest,) = front.connections - set(order)
+            newest.since -= age
+            order.append(newest)
+        await answered(*kept[0])  # the oldest is used again
+
+        reader, writer = await clients.enter_async_context(client(port))
+
+        assert await answered(reader, writer) == 200
+        assert order[0] in front.connections
+        assert order[1] not in front.connections
+        assert len(front.connections) == 3
+        assert await asyncio.wait_for(kept[1][0].read(), 10) == b""
+
+
+async def test_descriptors_that_run_out_end_no_server_and_keep_no_core_busy():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with fronted() as (front, _, port):
+        with contextlib.ExitStack() as sockets:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/proc/self/fd").iterdir())) + 20, hard))
+            try:
+                for _ in range(40):
+                    with contextlib.suppress(OSError):
+                        one = sockets.enter_context(socket.socket())
+                        one.setblocking(False)
+                        one.connect_ex(("127.0.0.1", port))
+                await asyncio.sleep(0.05)
+                before = os.times().user + os.times().system
+                await asyncio.sleep(0.5)
+                busy = os.times().user + os.times().system - before
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert busy < 0.4
+        async with client(port) as (reader, writer):
+            assert await answered(reader, writer) == 200
+        assert front.connections is not None
+
+
+async def test_an_idle_connection_costs_less_than_4_kib():
+    """Of ours: the connection, its transport and what both hold."""
+    import tracemalloc
+
+    async with fronted() as (front, _, port), contextlib.AsyncExitStack() as clients:
+        await clients.enter_async_context(client(port))
+        raw = [socket.create_connection(("127.0.0.1", port)) for _ in range(20)]
+        await until(lambda: len(front.connections) == 21)
+        tracemalloc.start()
+        try:
+            more = [socket.create_connection(("127.0.0.1", port)) for _ in range(200)]
+            for one in more:
+                one.sendall(GET.replace(b"/ ", b"/at-once ", 1))
+            await until(lambda: sum(each.state is State.IDLE for each in front.connections) == 200)
+            snapshot = tracemalloc.take_snapshot()
+        finally:
+            tracemalloc.stop()
+        ours = sum(trace.size for trace in snapshot.traces if "socket.py" not in trace.traceback[0].filename)
+        for one in raw + more:
+            one.close()
+
+    assert ours / 200 < 4_096
+
+
+async def test_a_header_that_would_be_two_and_a_failure_are_500_and_say_nothing():
+    async with fronted() as (_, _, port):
+        for path in (b"/split", b"/broken"):
+            async with client(port) as (reader, writer):
+                writer.write(GET.replace(b"/ ", path + b" ", 1).replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"))
+                raw = await asyncio.wait_for(reader.read(), 10)
+            assert raw.startswith(b"HTTP/1.1 500 ")
+            assert b"forged" not in raw
+            assert b"hush" not in raw
+
+
+async def test_head_and_body_leave_together():
+    packets = []
+
+    class Client(asyncio.Protocol):
+        def data_received(self, data):
+            packets.append(data)
+
+    async with fronted() as (front, _, port):
+        transport, _ = await front.loop.create_connection(Client, "127.0.0.1", port)
+        transport.write(GET)
+        await until(lambda: packets)
+        transport.abort()
+
+    assert packets[0].startswith(b"HTTP/1.1 200 ")
+    assert packets[0].endswith(b"\r\n\r\nok")
+    assert b"\r\ndate: Fri, 15 Jan 2027 08:00:00 GMT\r\n" in packets[0]
+
+
+async def test_a_client_that_left_before_its_answer_disturbs_nobody():
+    async with fronted() as (front, app, port):
+        async with client(port) as (_, writer):
+            app.go.clear()
+            writer.write(GET)
+            await until(lambda: app.begun == 1)
+        app.go.set()
+        await until(lambda: not front.connections)
+        async with client(port) as (reader, writer):
+            assert await answered(reader, writer) == 200
+
+
+async def test_draining_answers_what_has_begun_and_says_that_the_connection_ends():
+    async with fronted(drain_timeout=5) as (front, app, port):
+        async with client(port) as (reader, writer), client(port) as (idle, _):
+            app.go.clear()
+            writer.write(GET)
+            await until(lambda: app.begun)
+            draining = asyncio.create_task(front.drain())
+            assert await asyncio.wait_for(idle.read(), 10) == b""
+            app.go.set()
+            raw = await asyncio.wait_for(reader.read(), 10)
+            await draining
+
+        assert raw.startswith(b"HTTP/1.1 200 ")
+        assert b"\r\nconnection: close\r\n" in raw
+
+
+def test_a_unix_socket_that_was_left_behind_is_replaced_and_one_in_use_is_not(tmp_path):
+    path = str(tmp_path / "socket")
+    bind_unix(path).close()
+    with bind_unix(path) as listener:
+        listener.listen()
+        with pytest.raises(OSError, match="in use"):
+            bind_unix(path)
+
+
+def test_sockets_are_inherited_by_the_process_that_they_are_meant_for():
+    assert inherited({}, 7) == []
+    assert inherited({"LISTEN_PID": "8", "LISTEN_FDS": "1"}, 7) == []
