@@ -6,11 +6,11 @@ import time
 import pytest
 from tests.verifier.conftest import AUDIENCE, refuses, until
 
+from hourpass.clocks import boot_clock
 from hourpass.core.errors import InvalidToken, Unavailable
 from hourpass.core.policy import DAY
 from hourpass.jose import SigningKeyPair
 from hourpass.verifier import Verifier, fail_open
-from hourpass.verifier.upkeep import steady_clock
 
 
 class Shifted:
@@ -20,7 +20,7 @@ class Shifted:
         self.ahead = 0
 
     def __call__(self) -> int:
-        return steady_clock() + self.ahead
+        return boot_clock() + self.ahead
 
 
 @pytest.mark.parametrize(("kind", "value"), [("grant", "grant"), ("key", "key"), ("token", "token")])

@@ -3,6 +3,7 @@
 Each gives a clear answer in bounded time, and is over within two seconds of the trouble's end.
 """
 
+import inspect
 import json
 import logging
 import os
@@ -18,6 +19,7 @@ from tests.conftest import clean_environment, free_port
 from tests.verifier.conftest import AUDIENCE, until, wall
 from tests.verifier.test_asgi import Application, ask
 
+from hourpass.clocks import AgeClock, age_clock, boot_clock
 from hourpass.core.errors import Unavailable
 from hourpass.core.policy import HOUR
 from hourpass.verifier import Verifier, fail_closed
@@ -267,6 +269,29 @@ def test_a_clock_that_is_an_hour_off_is_said_to_be_and_forgotten_when_it_is_set_
 
         off = 0
         until(lambda: verifier.status().revocations == "fresh", HEALED)
+
+
+def test_a_machine_that_was_paused_hears_of_what_was_revoked_meanwhile(issuer):
+    """The boot clock of a virtual machine stands still while it is paused; its wall clock is set right afterwards."""
+    missed = 0
+    timer = AgeClock(boot_clock, lambda: wall() + missed)
+    with Verifier(issuer=issuer.url, audience=AUDIENCE, timer=timer) as verifier:
+        token = issuer.token()
+        verifier.verify(token)
+        issuer.feed_down = True
+        until(lambda: verifier.status().revocations_failures or issuer.loop.call_soon_threadsafe(issuer.feed.close))
+        assert verifier.verify(token).sub == "alice"
+
+        missed = 2 * HOUR
+
+        with pytest.raises(Unavailable, match="revocations"):
+            verifier.verify(token)
+        issuer.feed_down = False
+        until(lambda: answers(verifier, token), HEALED)
+
+
+def test_by_default_a_pause_of_the_machine_is_noticed():
+    assert inspect.signature(Verifier).parameters["timer"].default is age_clock
 
 
 # --- What the environment names.

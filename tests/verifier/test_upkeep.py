@@ -7,8 +7,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from hourpass.clocks import boot_clock
 from hourpass.verifier.connection import Address
-from hourpass.verifier.upkeep import NEVER, Answer, Background, Keeper, Request, steady_clock
+from hourpass.verifier.upkeep import NEVER, Answer, Background, Keeper, Request
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncache-control: max-age=60\r\nETag: x\r\n\r\n{}"
 
@@ -64,7 +65,7 @@ class Endpoint:
 
 async def fetch(once: Once) -> Answer:
     keeper = Keeper(once, lambda: None)
-    background = Background([keeper], steady_clock, steady_clock, Address(once.url))
+    background = Background([keeper], boot_clock, boot_clock, Address(once.url))
     attempt = asyncio.wrap_future(keeper.attempt)
     task = asyncio.create_task(background.run())
     await asyncio.wait_for(attempt, 10)

@@ -9,10 +9,9 @@ import sys
 import threading
 from collections import Counter, deque
 
+from hourpass.clocks import boot_clock, wall_clock
 from hourpass.core.errors import HourpassError, InvalidToken
 from hourpass.verifier import Verifier, fail_open
-from hourpass.verifier.remote import wall_clock
-from hourpass.verifier.upkeep import steady_clock
 
 
 class Process:
@@ -31,7 +30,7 @@ class Process:
             audience=issuer,
             staleness=fail_open(until=86_400, budget=2),
             clock=lambda: wall_clock() + self.wall,
-            timer=lambda: steady_clock() + self.timer,
+            timer=lambda: boot_clock() + self.timer,
         )
         self.thread = threading.Thread(target=self.churn)
         self.thread.start()

@@ -7,7 +7,6 @@ business of `jwks.py` and `revocations.py`. The composition root of the API's si
 import os
 import random
 import ssl
-import time
 from asyncio import CancelledError, Task, create_task, wrap_future
 from asyncio import wait as wait_async
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from types import TracebackType
 from typing import NamedTuple, Self, get_args
 from weakref import WeakSet, finalize
 
+from hourpass.clocks import age_clock, wall_clock
 from hourpass.core.api_key import Environment
 from hourpass.core.claims import Claims, Expected
 from hourpass.core.errors import ConfigurationError, InvalidToken, Unavailable
@@ -28,18 +28,13 @@ from hourpass.verifier.jwks import JwkSet, is_plausible
 from hourpass.verifier.revocations import RevocationList, Staleness, fail_closed
 from hourpass.verifier.token_verifier import TokenVerifier
 from hourpass.verifier.trouble import EarlyTokens, Trouble
-from hourpass.verifier.upkeep import Background, Keeper, Timer, steady_clock
+from hourpass.verifier.upkeep import Background, Keeper, Timer
 
 FIRST_WAIT = 2 * SECOND
 """How long the first tokens wait for keys and revocations."""
 
 LONGEST_LEEWAY = 300 * SECOND
 """Clocks that are further apart are wrong, and the feed of revocations is refused before that."""
-
-
-def wall_clock() -> int:
-    """Epoch milliseconds."""
-    return time.time_ns() // 1_000_000  # noqa: TID251 - the composition root of the API's side
 
 
 class Status(NamedTuple):
@@ -82,7 +77,7 @@ class Verifier:
             are accepted. 30 unless you say. A token is accepted for 5 s after its `exp`, or for less if you say less:
             beyond that nobody keeps its revocation.
         timeout: seconds for an answer of the issuer, beyond those that it was asked to wait.
-        clock, timer: epoch milliseconds, and milliseconds that never step back.
+        clock, timer: epoch milliseconds, and milliseconds that never step back and miss no pause of the machine.
 
     Raises:
         ConfigurationError: if a URL is neither https nor on loopback, a number is out of range, or the environment is
@@ -104,7 +99,7 @@ class Verifier:
         timeout: float = 5,
         leeway: float | None = None,
         clock: Timer = wall_clock,
-        timer: Timer = steady_clock,
+        timer: Timer = age_clock,
     ) -> None:
         issuer = issuer.rstrip("/")
         self._address = Address(require_safe((url or issuer).rstrip("/"), allow_http=allow_http), tls, proxy)

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import os
 import threading
-import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from typing import Protocol
@@ -22,9 +21,6 @@ Timer = Callable[[], int]
 
 NEVER = 2**62
 """Due when something else has happened first."""
-
-_BOOT = getattr(time, "CLOCK_BOOTTIME", None)
-"""Goes on while the machine sleeps, where the platform has it."""
 
 LONGEST_SLEEP = SECOND
 """The event loop's clock may stand still while the timer goes on, so the timer is looked at this often."""
@@ -264,8 +260,3 @@ def backoff(failures: int, first: int, longest: int, random: Callable[[], float]
 def while_callers_wait(failures: int, random: Callable[[], float]) -> int:
     """Milliseconds before the next attempt while tokens are refused for want of it: at once, then up to a second."""
     return AT_ONCE if failures <= 1 else round(min(SECOND, SECOND // 4 << min(failures - 2, 16)) * (1 - random() / 4))
-
-
-def steady_clock() -> int:
-    """Milliseconds that never step back."""
-    return (time.monotonic_ns() if _BOOT is None else time.clock_gettime_ns(_BOOT)) // 1_000_000
