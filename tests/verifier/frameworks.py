@@ -196,7 +196,7 @@ def litestar_app(**settings: Any) -> litestar.Litestar:
 
         return answer
 
-    inner = litestar.Litestar([view("/admin", "sub")], openapi_config=None)
+    inner = litestar.Litestar([view("/admin", "sub")], openapi_config=None, logging_config=None)
 
     @litestar.asgi("/sub", is_mount=True, copy_scope=True)
     async def sub(scope: Any, receive: Any, send: Any) -> None:
@@ -204,7 +204,7 @@ def litestar_app(**settings: Any) -> litestar.Litestar:
 
     paths = {**ROUTES, "/videos/{id:str}": "videos", "/public/{rest:path}": "public"}
     views = [view(where, name) for where, name in paths.items()]
-    return litestar.Litestar([*views, sub], openapi_config=None, **settings)
+    return litestar.Litestar([*views, sub], openapi_config=None, logging_config=None, **settings)
 
 
 def quart() -> Quart:

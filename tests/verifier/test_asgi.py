@@ -121,6 +121,7 @@ async def test_headers_that_litestar_has_read_before_are_cleaned_all_the_same(sh
         cors_config=CORSConfig(allow_origins=["https://app.test"]),
         middleware=[DefineMiddleware(HourpassMiddleware, verifier=shared_verifier, public=public)],
         openapi_config=None,
+        logging_config=None,
     )
     forged = {"Hourpass-Subject": "eve", "Hourpass-Admin": "eve", "Origin": "https://app.test"}
 
