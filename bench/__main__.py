@@ -13,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench.connections import connection_costs
 from bench.grants import ISSUER, TOKENS, Refreshing, database_mb, fill
 from bench.latency import latency
 from bench.peers.__main__ import main as measure_peers
@@ -133,7 +134,15 @@ def measure(options, work):
     rows.append(Row("hourpass token, cached, whole process, ms", min(times), 150, 80, spread(times), at_most=True))
     rows += growth(options, work, raw)
     rows += at_a_steady_rate(work, raw)
+    rows += on_connections_of_their_own(work, raw)
     return rows, raw
+
+
+def on_connections_of_their_own(work, raw):
+    print("a connection for each refresh", file=sys.stderr)
+    raw["connections"] = costs = connection_costs(work)
+    ways = ("kept", "own", "TLS, kept", "TLS, own")
+    return [Row(f"refresh, connection {way}, CPU us", costs[way]) for way in ways]
 
 
 def at_a_steady_rate(work, raw):

@@ -82,10 +82,12 @@ class Refreshing:
         if shuffled:
             random.shuffle(self._tokens)
 
-    def load(self, seconds, connections):
+    def load(self, seconds, connections, *, through=None, **more):
+        """`through` is a server in front; `more` is the load generator's."""
         path = Path(self._server.folder) / "bench-tokens.txt"
         path.write_text("\n".join(self._tokens))
-        figures = self._server.load(seconds, connections, path="/auth/refresh", tokens=path, keep_tokens=True)
+        target = through or self._server
+        figures = target.load(seconds, connections, path="/auth/refresh", tokens=path, keep_tokens=True, **more)
         self._tokens = path.read_text().split()
         return figures
 

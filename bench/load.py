@@ -1,14 +1,15 @@
 """A load generator for one keep-alive HTTP/1.1 endpoint: `python -m bench.load SPEC.json`, the result on stdout.
 
 Each connection sends its next request when the last answer is complete, or with a `rate` at steady moments, at most one
-at a time. Bounded in time; loopback only. An answer
-counts as refused unless it is a 2xx one that holds what the specification expects.
+at a time. With `reconnect` each request has a connection of its own, and with `tls` a handshake; its certificate is not
+checked. Bounded in time; loopback only. An answer is refused unless it is a 2xx one that holds what is expected.
 """
 
 import asyncio
 import itertools
 import json
 import random
+import ssl
 import sys
 import time
 from collections import deque
@@ -71,6 +72,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, run):
         self._run = run
         self._finished = False
+        self._began = time.perf_counter()
 
     def connection_made(self, transport):
         self._transport = transport
@@ -106,12 +108,12 @@ class Connection(asyncio.Protocol):
         body, self._buffer = self._buffer[end + 4 : total], self._buffer[total:]
         run = self._run
         now = time.perf_counter()
-        run.latencies.append(now - self._sent_at)
+        run.latencies.append(now - (self._began if run.reconnect else self._sent_at))
         if head[9:10] != b"2" or not run.traffic.answered(body):
             run.refused += 1
             # What is not an error may hold tokens.
             run.refusal = run.refusal or (head[9:12] + (b"" if head[9:10] == b"2" else b" " + body[:200])).decode()
-        if now < run.end:
+        if now < run.end and not run.reconnect:
             if run.pause:
                 self._due += run.pause
                 run.loop.call_later(max(0.0, self._due - now), self._send)
@@ -124,9 +126,19 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error):
         run = self._run
         run.refused += not self._finished
+        if run.reconnect and self._finished and time.perf_counter() < run.end:
+            run.connecting.add(task := run.loop.create_task(run.connect()))
+            task.add_done_callback(run.connecting.discard)
+            return
         run.open -= 1
         if not run.open:
             run.done.set()
+
+
+def _unchecked():
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 class Run:
@@ -136,17 +148,23 @@ class Run:
         self.latencies = []
         self.refused = 0
         self.refusal = ""
+        self.reconnect = spec.get("reconnect", False)
+        self.connecting = set()
+        self._tls = _unchecked() if spec.get("tls") else None
         rate = spec.get("rate")
         self.pause = spec["connections"] / rate if rate else 0.0
+
+    async def connect(self):
+        await self.loop.create_connection(lambda: Connection(self), "127.0.0.1", self.spec["port"], ssl=self._tls)
 
     async def go(self):
         self.open = self.spec["connections"]
         self.done = asyncio.Event()
         begin = time.perf_counter()
         self.end = begin + self.spec["seconds"]
-        self.loop = loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         for _ in range(self.open):
-            await loop.create_connection(lambda: Connection(self), "127.0.0.1", self.spec["port"])
+            await self.connect()
         await asyncio.wait_for(self.done.wait(), self.spec["seconds"] + 30)
         elapsed = time.perf_counter() - begin
         self.traffic.finish()
