@@ -104,4 +104,5 @@ def test_a_server_without_a_free_descriptor_never_fails_its_clients_and_heals(se
     assert all("retry-after" in answer.headers for answer in answers if answer.status_code == 503)
     assert refreshed.status_code == 200
     assert exchange(server, api_key).status_code == 200
+    assert server.stop() == 0
     assert "Traceback" not in server.log.read_text()

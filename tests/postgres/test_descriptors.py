@@ -27,4 +27,5 @@ def test_connections_that_are_cut_while_no_descriptor_is_free_are_503_and_heal(n
     assert [(answer.status_code, answer.headers.get("retry-after")) for answer in refused] == [(503, "1")] * 3
     assert (ready, live) == (503, 200)
     assert refreshed.status_code == 200
+    assert server.stop() == 0
     assert "Traceback" not in server.log.read_text()
