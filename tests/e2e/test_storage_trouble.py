@@ -9,6 +9,8 @@ import httpx2
 import pytest
 from tests.e2e.conftest import PLAIN, allow_descriptors, exchange, generation, new_pair, refresh, verify
 
+from hourpass.server.limited_log import SETTLED
+
 LOCKED_FOR = 4.0
 """Seconds; the server waits for half of that before it tells a caller to come back."""
 
@@ -66,6 +68,25 @@ def test_a_disk_that_is_full_is_503_and_recovers_with_nothing_lost(serve):
     refreshed = [refresh(server, pair["refresh_token"]).raise_for_status().json() for pair in pairs]
     assert [generation(pair["refresh_token"]) for pair in refreshed] == [1, 2, 2, 1]
     assert exchange(server, api_key).status_code == 200
+
+
+def test_a_database_that_only_reads_has_not_recovered(serve):
+    server = serve()
+    api_key = server.create_key()["api_key"]
+    other = apsw.Connection(str(server.data / "hourpass.db"))
+    other.execute("begin immediate")
+
+    assert exchange(server, api_key).status_code == 503
+    time.sleep(SETTLED + 1)
+    meanwhile = server.log.read_text()
+    other.close()
+    deadline = time.monotonic() + 20
+    while "storage recovered" not in server.log.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+    assert meanwhile.count('"unavailable"') == 1
+    assert "storage recovered" not in meanwhile
 
 
 def test_a_server_that_is_killed_on_a_full_disk_comes_back_with_all_that_was_acknowledged(serve):

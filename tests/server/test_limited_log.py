@@ -97,6 +97,17 @@ def test_the_end_is_told_once_with_the_whole_count_and_how_long_it_lasted(told):
     assert record.seconds == round(97 * 0.125, 1)
 
 
+def test_trouble_is_under_way_until_it_is_over(told):
+    assert not told.log.is_under_way("unavailable")
+
+    told.log.trouble("unavailable")
+    assert told.log.is_under_way("unavailable")
+    told.now += SETTLED
+    told.log.over("unavailable", "storage recovered")
+
+    assert not told.log.is_under_way("unavailable")
+
+
 def test_a_success_soon_after_a_failure_is_not_the_end(told):
     told.log.trouble("unavailable")
     told.records()

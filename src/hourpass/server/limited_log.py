@@ -113,6 +113,11 @@ class LimitedLog:
             line = trouble.last_line(said)
         self._write(line)
 
+    def is_under_way(self, event: str, kind: str = "") -> bool:
+        """Whether trouble of this kind has come and is not over yet."""
+        trouble = self._known.get((event, kind))
+        return trouble is not None and trouble.under_way
+
     def look(self) -> None:
         """Tell what has waited for its minute, and of what is over. To be called every second or so."""
         now = self._clock()

@@ -202,7 +202,9 @@ class _Running:
     async def _observe(self) -> None:
         await self._issuer.verification.observe(self._clock())
         await self.time.keep(self._ledger)
-        self._limited.over(UNAVAILABLE, "storage recovered")
+        if self._limited.is_under_way(UNAVAILABLE):
+            await self._ledger.require_writable()  # reading goes on where nothing can be kept
+            self._limited.over(UNAVAILABLE, "storage recovered")
 
     async def _maintain(self) -> None:
         await asyncio.to_thread(self._stores[0].maintain)
