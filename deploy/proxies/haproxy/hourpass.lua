@@ -69,13 +69,22 @@ function NoTrailers:start_analyze(txn, channel)
 end
 
 function NoTrailers:http_headers(txn, message)
-    if message:is_resp() or not message:get_headers()["transfer-encoding"] then
+    if message:is_resp() then
+        return filter.CONTINUE
+    end
+    local headers = message:get_headers()
+    if headers["content-length"] then
+        self.has_length = true
         return filter.CONTINUE
     end
     if message:eom() then
-        message:del_header("transfer-encoding")
-        message:set_header("content-length", tostring(txn.sf:req_body_len()))
-        self.has_length = true
+        -- Over HTTP/2 a body needs no header that says so.
+        local length = tonumber(txn.sf:req_body_len()) or 0
+        if length > 0 or headers["transfer-encoding"] then
+            message:del_header("transfer-encoding")
+            message:set_header("content-length", string.format("%d", length))
+            self.has_length = true
+        end
         return filter.CONTINUE
     end
     self.deadline = self.deadline or now() + PATIENCE
