@@ -275,3 +275,18 @@ def test_a_client_that_says_all_it_has_to_say_at_once_gets_its_answer_every_time
     for _ in range(50):
         answer = target.talk(asked, half_close=True)
         assert (answer.statuses, answer.hung) == ([200], False)
+
+
+def test_many_short_headers_trailers_and_chunks_are_too_many(target):
+    """Each costs time, however little of the size limits it takes."""
+    headers = [b"a:"] * 300
+    body = b"{}".ljust(2_000)
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
+
+    assert target.talk(get(*headers)).statuses == [431]
+    assert target.talk(exchange(b"0\r\n" + b"a:\r\n" * 300 + b"\r\n", CHUNKED)).statuses == [431]
+    assert target.talk(exchange(chunks, CHUNKED)).statuses == [413]
+
+
+def test_a_long_encoded_path_is_not_decoded(target):
+    assert target.talk(get(CLOSE, path=b"/" + b"%61" * 5_000)).statuses == [404]

@@ -27,6 +27,9 @@ METADATA = "/.well-known/oauth-authorization-server"
 JWKS_MAX_AGE = 300
 """Seconds; half of the time that a key is published before it signs."""
 
+MAX_ORIGIN = 512
+"""Bytes: a scheme, the longest host and a port. The lines of an answer are remembered, so they stay short."""
+
 FORM_ROOM = 2
 """A form may be twice as large: it escapes what it carries, and says more."""
 
@@ -251,7 +254,7 @@ class App:
         # Without Vary a shared cache would serve one origin's answer, or none's, to another (Fetch §3.2.7).
         vary = (b"vary", b"Origin")
         origin = request.header(b"origin")
-        if origin is None or not (origin in self._origins or b"*" in self._origins):
+        if origin is None or len(origin) > MAX_ORIGIN or not (origin in self._origins or b"*" in self._origins):
             return [vary]
         return [(b"access-control-allow-origin", origin), vary]
 

@@ -163,15 +163,19 @@ class Connection(asyncio.Protocol):
             self._paused = True
             self._transport.pause_reading()
 
+    def _resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._transport.resume_reading()
+
     def _go_on(self) -> None:
         """Read the next request, which came before the last one was answered and its answer taken."""
         if self.state not in (State.IDLE, State.READING) or self.unread_since is not NEVER or self._gone():
             return
-        if self._buffer and self.state is State.IDLE:
+        if self._buffer:
             self._read()
-        if self._paused and self._wants_more():
-            self._paused = False
-            self._transport.resume_reading()
+        if self._wants_more():
+            self._resume()
 
     def _wants_more(self) -> bool:
         return self.state is State.READING or (self.state is State.IDLE and not self._buffer)
@@ -241,6 +245,7 @@ class Connection(asyncio.Protocol):
         self._buffer, self._request, self._chunks = b"", None, None
         self._transport.write(refusal(status))
         self._transport.write_eof()
+        self._resume()
         if self._paused:
             # What it still sends is read and discarded, or the kernel would throw the refusal away with it.
             self._paused = False

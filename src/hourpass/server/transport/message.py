@@ -11,13 +11,24 @@ from urllib.parse import unquote
 
 from hourpass import wire
 from hourpass.server.refusals import Kind
-from hourpass.server.request import UNSIZED, Headers, Reply, Request
+from hourpass.server.request import UNSIZED, Reply, Request
 
 IN_CHUNKS = -1
 """A body's length that nobody knows before its end."""
 
+MAX_LINES = 256
+"""Headers, or trailers: each costs time, however short it is."""
+
+MAX_CHUNKS = 1_024
+
 MAX_CHUNK_LINE = 256
 """Bytes of a chunk's size with its extensions, which are passed over."""
+
+MAX_KEPT = 64
+"""Bytes of a line that is kept, to be looked up when it comes again. No credential of ours is so short."""
+
+MAX_ENCODED = 1_024
+"""Characters of a path that are decoded; a longer one is no route of ours."""
 
 _TEXT = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
 _TARGET = bytes(code for code in range(0x21, 0x7F) if code != ord("#"))
@@ -30,7 +41,7 @@ _NAME_OF_EXTENSION = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _CHUNK_SIZE = re.compile(  # without the white space around an extension that RFC 9112 §7.1.1 would let pass
     rb'([0-9A-Fa-f]{1,8})(?:;%b(?:=(?:%b|"[\t !#-\[\]-~]*"))?)*' % (_NAME_OF_EXTENSION, _NAME_OF_EXTENSION)
 )
-_NAMES_OF_FRAMING = frozenset((b"host", b"content-length", b"transfer-encoding", b"connection", b"expect"))
+_FRAMING = frozenset((b"host", b"content-length", b"transfer-encoding", b"connection", b"expect"))
 
 
 class Refusal(Exception):
@@ -72,39 +83,54 @@ def read_head(head: bytes, peer: str | None) -> tuple[Request, int, bool, bool]:
         Refusal.
     """
     line, *lines = head.split(b"\r\n")
+    if len(lines) > MAX_LINES:
+        raise Refusal(431, "headers_too_large")
     if head.translate(None, _TEXT) != b"\r\n" * len(lines):
         raise malformed()  # a control character, or half of a line's end
+    method, path, query, is_1_1 = _request_line(line) if len(line) <= MAX_KEPT else _request_line.__wrapped__(line)
+    headers = [_field(line) if len(line) <= MAX_KEPT else _field.__wrapped__(line) for line in lines]
+    length, keep, waits = _framing(tuple([field for field in headers if field[0] in _FRAMING]), is_1_1)
+    return Request(method, path, query, tuple(headers), peer), length, keep, waits
+
+
+@lru_cache(maxsize=256)
+def _request_line(line: bytes) -> tuple[str, str, bytes, bool]:
+    """Method, path, query, and whether it is HTTP/1.1 (RFC 9112 §3)."""
     words = line.split(b" ")
     if len(words) != 3:
         raise malformed()
     method, target, version = words
     if version not in (b"HTTP/1.1", b"HTTP/1.0") or method.translate(None, _TOKEN) or not method:
         raise malformed()
-    headers: Headers = []
-    framing: dict[bytes, list[bytes]] = {}
-    for line in lines:
-        name, colon, value = line.partition(b":")
-        if not colon:
-            raise malformed()
-        name, value = _name(name), value.strip(b" \t")
-        headers.append((name, value))
-        if name in _NAMES_OF_FRAMING:
-            framing.setdefault(name, []).append(value)
-    path, query = _path_and_query(target)
-    is_1_1 = version == b"HTTP/1.1"
-    length = _length(framing, is_1_1=is_1_1)
-    _check_host(framing.get(b"host", []), needed=is_1_1)
-    keep = is_1_1 and (b"connection" not in framing or not _asks_to_close(framing[b"connection"]))
-    waits = is_1_1 and b"expect" in framing and framing[b"expect"][0].lower() == b"100-continue"
-    return Request(method.decode(), path, query, tuple(headers), peer), length, keep, waits
+    return method.decode(), *_path_and_query(target), version == b"HTTP/1.1"
+
+
+@lru_cache(maxsize=1_024)
+def _field(line: bytes) -> tuple[bytes, bytes]:
+    """A header's name in lower case, and its value.
+
+    A space in the name would be a folded line, or one before the colon (RFC 9112 §5).
+    """
+    name, colon, value = line.partition(b":")
+    if not colon or not name or name.translate(None, _TOKEN):
+        raise malformed()
+    return name.lower(), value.strip(b" \t")
 
 
 @lru_cache(maxsize=256)
-def _name(name: bytes) -> bytes:
-    """A header's name in lower case. A space in it would be a folded line, or one before the colon (RFC 9112 §5)."""
-    if not name or name.translate(None, _TOKEN):
-        raise malformed()
-    return name.lower()
+def _framing(fields: tuple[tuple[bytes, bytes], ...], is_1_1: bool) -> tuple[int, bool, bool]:  # noqa: FBT001
+    """The body's length, whether the connection may be kept, and whether the client waits for 100 Continue."""
+    named: dict[bytes, list[bytes]] = {}
+    for name, value in fields:
+        named.setdefault(name, []).append(value)
+    hosts = named.get(b"host", [])
+    if len(hosts) > 1 or (is_1_1 and not hosts) or not all(map(_is_host, hosts)):
+        raise malformed()  # RFC 9112 §3.2
+    keep = is_1_1 and not any(
+        word.strip(b" \t").lower() == b"close" for value in named.get(b"connection", []) for word in value.split(b",")
+    )
+    waits = is_1_1 and [value.lower() for value in named.get(b"expect", [])] == [b"100-continue"]
+    return _length(named.get(b"transfer-encoding"), named.get(b"content-length"), is_1_1=is_1_1), keep, waits
 
 
 def _path_and_query(target: bytes) -> tuple[str, bytes]:
@@ -120,12 +146,11 @@ def _path_and_query(target: bytes) -> tuple[str, bytes]:
         target = absolute[2] if absolute[2][:1] == b"/" else b"/" + absolute[2]
     path, _, query = target.partition(b"?")
     text = path.decode("ascii")
-    return (unquote(text) if "%" in text else text), query
+    return (unquote(text) if "%" in text and len(text) <= MAX_ENCODED else text), query
 
 
-def _length(framing: dict[bytes, list[bytes]], *, is_1_1: bool) -> int:
+def _length(codings: list[bytes] | None, lengths: list[bytes] | None, *, is_1_1: bool) -> int:
     """RFC 9112 §6.3. Two lengths, or one beside chunks, are how requests are smuggled, so they are refused."""
-    codings, lengths = framing.get(b"transfer-encoding"), framing.get(b"content-length")
     if codings is not None:
         if lengths is not None or not is_1_1 or len(codings) != 1 or codings[0].lower() != b"chunked":
             raise malformed()
@@ -137,19 +162,8 @@ def _length(framing: dict[bytes, list[bytes]], *, is_1_1: bool) -> int:
     return int(lengths[0])
 
 
-def _check_host(hosts: list[bytes], *, needed: bool) -> None:
-    """RFC 9112 §3.2: exactly one, and a good one."""
-    if len(hosts) > 1 or (needed and not hosts) or not all(map(_is_host, hosts)):
-        raise malformed()
-
-
-@lru_cache(maxsize=256)
 def _is_host(value: bytes) -> bool:
     return _HOST.fullmatch(value) is not None
-
-
-def _asks_to_close(values: list[bytes]) -> bool:
-    return any(word.strip(b" \t").lower() == b"close" for value in values for word in value.split(b","))
 
 
 class Chunks:
@@ -160,6 +174,7 @@ class Chunks:
         self.whole = False
         self._limit = limit
         self._trailers_left = trailer_limit
+        self._lines = self._chunks = 0
         self._size: int | None = None
         self._missing = 0
 
@@ -204,16 +219,17 @@ class Chunks:
             if size is None or len(line) > MAX_CHUNK_LINE:
                 raise malformed()
             self._size = self._missing = int(size[1], 16)
-            if len(self.body) + self._size > self._limit:
+            self._chunks += 1
+            if len(self.body) + self._size > self._limit or self._chunks > MAX_CHUNKS:
                 raise Refusal(413, "body_too_large")
         elif line:
             self._trailers_left -= len(line) + 2
-            if self._trailers_left < 0:
+            self._lines += 1
+            if self._trailers_left < 0 or self._lines > MAX_LINES:
                 raise Refusal(431, "headers_too_large")
-            name, colon, _ = line.partition(b":")
-            if not colon or line.translate(None, _TEXT):
+            if line.translate(None, _TEXT):
                 raise malformed()
-            _name(name)
+            _field.__wrapped__(line)
         else:
             self.whole = True
 
