@@ -59,7 +59,7 @@ def test_writing_twice_is_writing_once(stranger, tmp_path, crontab_of):
     stranger("install", "crontab", "--write")
 
     assert table.read_text() == first
-    assert first.startswith("MAILTO=ada\n0 3 * * * backup\n# hourpass-refresh\n*/5 * * * * ")
+    assert first.startswith("MAILTO=ada\n0 3 * * * backup\n# hourpass-refresh\n*/3 * * * * ")
 
 
 def test_writing_again_replaces_the_entry_of_that_name_alone(stranger, crontab_of):
@@ -69,7 +69,7 @@ def test_writing_again_replaces_the_entry_of_that_name_alone(stranger, crontab_o
     stranger("install", "crontab", "--write", "--every", "2")
     lines = table.read_text().splitlines()
 
-    assert [line.split()[0] for line in lines if not line.startswith("#")] == ["*/2", "*/5"]
+    assert [line.split()[0] for line in lines if not line.startswith("#")] == ["*/2", "*/3"]
 
 
 def test_the_first_entry_needs_no_crontab_before_it(stranger, crontab_of):
@@ -77,6 +77,27 @@ def test_the_first_entry_needs_no_crontab_before_it(stranger, crontab_of):
     stranger("install", "crontab", "--write")
 
     assert table.read_text().startswith("# hourpass-refresh\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "minutes", "splay"),
+    [
+        ((), 3, 180),
+        (("--every", "2"), 2, 120),
+        (("--every", "5"), 5, 114),
+        (("--every", "1", "--lifetime", "900"), 1, 43),
+        (("--every", "5", "--splay", "60"), 5, 60),
+    ],
+)
+def test_a_job_is_spread_over_its_whole_interval_as_far_as_there_is_time(stranger, arguments, minutes, splay):
+    """A thief could time himself to a refresh that is always in the first minute of five."""
+    line = stranger("install", "crontab", *arguments).stdout
+    units = stranger("install", "systemd", *arguments).stdout
+
+    when = "*" if minutes == 1 else f"*/{minutes}"
+    assert f"\n{when} * * * * " in line
+    assert f"--splay {splay} " in line
+    assert f"RandomizedDelaySec={splay}\n" in units
 
 
 @pytest.mark.parametrize("kind", ["crontab", "systemd"])
@@ -126,7 +147,7 @@ def test_systemd_units_are_written_once(stranger):
 def test_the_timer_is_spread_and_catches_up(stranger):
     timer = parsed(units_in(stranger("install", "systemd").stdout)["hourpass-refresh.timer"])["Timer"]
 
-    assert (timer["OnCalendar"], timer["RandomizedDelaySec"], timer["Persistent"]) == ("*:0/5", "60", "true")
+    assert (timer["OnCalendar"], timer["RandomizedDelaySec"], timer["Persistent"]) == ("*:0/3", "180", "true")
 
 
 @pytest.mark.parametrize("system", [(), ("--system", "root")], ids=["user", "system"])

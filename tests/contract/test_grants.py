@@ -82,6 +82,17 @@ def test_the_same_rotation_wins_only_once(store):
     assert store.grants([grant.ref])[grant.ref].superseded == (NOW + 5,)
 
 
+@pytest.mark.parametrize("last_from", [None, bytes(4), bytes(range(16))])
+def test_a_rotation_keeps_from_where_it_came(store, last_from):
+    grant = make_grant()
+    store.add_grants([grant])
+    moved = rotated(grant)._replace(last_from=last_from)
+    store.save_rotations([(0, moved)])
+
+    assert store.grants([grant.ref]) == store.take_grants([grant.ref])[0] == {grant.ref: moved}
+    assert store.find_grant(grant.grant_id) == moved
+
+
 def test_a_rotation_loses_where_the_grant_was_revoked(store):
     grant = make_grant()
     store.add_grants([grant])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hourpass.core.address import in_networks, normal_network, read_address
+from hourpass.core.address import in_networks, normal_network, pack_address, read_address, unpack_address
 
 
 @pytest.mark.parametrize(
@@ -93,3 +93,23 @@ def test_what_is_not_a_network_is_refused(written):
 def test_a_list_that_was_kept_with_mapped_addresses_matches(network, address):
     assert in_networks(address, [network])
     assert not in_networks("203.0.112.5", [network])
+
+
+@pytest.mark.parametrize(
+    ("address", "size", "read"),
+    [
+        ("192.0.2.1", 4, "192.0.2.1"),
+        ("::ffff:192.0.2.1", 4, "192.0.2.1"),
+        ("2001:db8::1", 16, "2001:db8::1"),
+    ],
+)
+def test_an_address_is_packed_as_small_as_it_is(address, size, read):
+    packed = pack_address(address)
+
+    assert len(packed) == size
+    assert unpack_address(packed) == read
+
+
+@pytest.mark.parametrize("address", [None, "", "unix:", "localhost"])
+def test_what_is_not_an_address_is_not_packed(address):
+    assert pack_address(address) is None

@@ -16,6 +16,7 @@ NAMES = {
     audit.GrantsClosed: "grants_closed",
     audit.TokenRevoked: "token_revoked",
     audit.Restored: "restored",
+    audit.RefreshRetriedElsewhere: "refresh_retried_elsewhere",
     audit.SigningKeyPublished: "signing_key_published",
     audit.SigningKeyWithdrawn: "signing_key_withdrawn",
 }

@@ -47,3 +47,41 @@ def test_what_is_over_is_over_from_everywhere():
 
     assert judged(revoke(new_grant(), START, "revoked"), listed, "198.51.100.1") == Dead("revoked")
     assert judged(new_grant(), listed._replace(revoked_at=START), "198.51.100.1") == Dead("key_disabled")
+
+
+def rotated_from(address, *more):
+    """The grant after a rotation from each address."""
+    grant = new_grant()
+    for each in (address, *more):
+        tag = generation_tag(grant.seed, grant.generation)
+        grant = judged(grant, stored_key(), each, generation=grant.generation, tag=tag).grant
+    return grant
+
+
+@pytest.mark.parametrize(
+    ("rotated", "retried", "elsewhere"),
+    [
+        ("192.0.2.1", "192.0.2.1", False),
+        ("192.0.2.1", "192.0.2.2", True),
+        ("192.0.2.1", "::ffff:192.0.2.1", False),
+        ("2001:db8::1", "2001:db8::2", False),
+        ("2001:db8::1", "2001:db8:0:1::1", True),
+        ("192.0.2.1", "2001:db8::1", True),
+        ("192.0.2.1", None, False),
+        (None, "192.0.2.1", False),
+        ("unix:", "192.0.2.1", False),
+    ],
+)
+def test_a_retry_says_whether_it_came_from_another_address_than_the_rotation(rotated, retried, elsewhere):
+    """An IPv6 host changes its address within its /64 all day long."""
+    grant = rotated_from(rotated)
+
+    assert judged(grant, stored_key(), retried) == Retry(grant, elsewhere)
+
+
+def test_the_last_rotation_is_the_one_that_is_remembered():
+    grant = rotated_from("192.0.2.1", "198.51.100.1")
+
+    assert judged(grant, stored_key(), "192.0.2.1") == Retry(grant, elsewhere=True)
+    assert judged(grant, stored_key(), "198.51.100.1") == Retry(grant, elsewhere=False)
+    assert len(grant.last_from) == 4

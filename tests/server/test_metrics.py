@@ -43,6 +43,7 @@ async def test_every_series_is_there_from_the_start(server):
                 *("address_not_allowed", "access_token_given"),
             )
         },
+        "hourpass_retries_from_elsewhere_total": "0.0",
         "hourpass_credentials_refused_total": "0.0",
         "hourpass_grants_closed_total": "0.0",
         "hourpass_grants_pruned_total": "0.0",

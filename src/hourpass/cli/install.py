@@ -35,7 +35,7 @@ def _job_options(command: F) -> F:
         click.option(
             "--every",
             type=click.Choice(DIVISORS),
-            default="5",
+            default="3",
             show_default=True,
             metavar="MINUTES",
             help="how often to look whether a refresh is due",
@@ -43,10 +43,8 @@ def _job_options(command: F) -> F:
         click.option(
             "--splay",
             type=click.IntRange(0, 3600),
-            default=60,
-            show_default=True,
             metavar="SECONDS",
-            help="spread of the moment within this",
+            help="spread of the moment within this  [the whole interval, as far as there is time for two runs]",
         ),
         click.option(
             "--lifetime",
@@ -86,10 +84,10 @@ def install() -> None:
 @_job_options
 @client_options(agent=False)
 def crontab(
-    client: Client, every: str, splay: int, lifetime: int | None, name: str, program: str | None, write: bool
+    client: Client, every: str, splay: int | None, lifetime: int | None, name: str, program: str | None, write: bool
 ) -> None:
     """The entry of a crontab. --write puts it into this user's."""
-    _check_interval(client, int(every), splay, lifetime)
+    splay = _spread(client, int(every), splay, lifetime)
     words = [*_words(client, program), *(["--splay", str(splay)] if splay else []), "--quiet"]
     entry = f"# {name}\n{crontab_line(int(every), words)}\n"
     if not write:
@@ -111,7 +109,7 @@ def crontab(
 def systemd(
     client: Client,
     every: str,
-    splay: int,
+    splay: int | None,
     lifetime: int | None,
     name: str,
     program: str | None,
@@ -119,7 +117,7 @@ def systemd(
     write: bool,
 ) -> None:
     """A service and its timer: this user's, or with --system the system's."""
-    _check_interval(client, int(every), splay, lifetime)
+    splay = _spread(client, int(every), splay, lifetime)
     service = service_unit(
         _words(client, program, system=user is not None),
         user=user,
@@ -178,17 +176,25 @@ def _this_program() -> str:
     return str(Path(found).absolute())
 
 
-def _check_interval(client: Client, minutes: int, splay: int, lifetime: int | None) -> None:
+def _spread(client: Client, minutes: int, splay: int | None, lifetime: int | None) -> int:
+    """The splay in seconds, by default the whole interval: who watches the server must not learn when the next run is.
+
+    Raises:
+        UsageError: if the interval is too long for the tokens' lifetime.
+    """
     cached = None if lifetime else client.cached()
     milliseconds = lifetime * SECOND if lifetime else cached.lifetime if cached else HOUR
     longest = longest_interval(milliseconds)
-    if minutes * MINUTE + splay * SECOND <= longest:
-        return
+    room = longest // SECOND - minutes * 60
+    if splay is None and room >= 0:
+        return min(minutes * 60, room)
+    splay = minutes * 60 if splay is None else splay
+    if splay <= room:
+        return splay
     advice = "use hourpass agent or hourpass run"
     if longest >= MINUTE:
         fitting = max(int(one) for one in DIVISORS if int(one) * MINUTE <= longest)
-        room = min(splay, longest // SECOND - fitting * 60)
-        advice = f"--every {fitting} --splay {room} would do"
+        advice = f"--every {fitting} --splay {min(splay, longest // SECOND - fitting * 60)} would do"
     raise click.UsageError(
         f"every {minutes} min and a splay of {splay} s are too long for tokens that live {span(milliseconds)}: two runs"
         f" must fit between the moment when a refresh is due and the last use, which takes {span(longest)} at most;"

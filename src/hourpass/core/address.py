@@ -44,6 +44,18 @@ def in_networks(address: str, networks: Iterable[str]) -> bool:
     return ip is not None and any(ip in _network(network) for network in networks)
 
 
+@lru_cache(maxsize=4096)
+def pack_address(address: str | None) -> bytes | None:
+    """An address in 4 or 16 bytes, as it is stored; None if it is not known."""
+    ip = None if address is None else _address(address)
+    return None if ip is None else ip.packed
+
+
+def unpack_address(packed: bytes) -> str:
+    """The address that `pack_address` wrote."""
+    return str(ip_address(packed))
+
+
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     try:
         ip = ip_address(text)

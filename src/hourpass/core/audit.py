@@ -49,6 +49,20 @@ class RefreshAhead(NamedTuple):
     current_generation: int
 
 
+class RefreshRetriedElsewhere(NamedTuple):
+    """A retry came from another address than the rotation that it repeats. Nothing was refused.
+
+    A client that moved between the two, or a thief who refreshes shortly after the owner. Told once an hour.
+    """
+
+    grant_id: str
+    key_id: str
+    presented_generation: int
+    current_generation: int
+    rotated_from: str
+    retried_from: str
+
+
 class GrantsClosed(NamedTuple):
     """A key was at its cap of live grants; the ones of least use can refresh no more."""
 
@@ -96,6 +110,7 @@ Event = (
     | GrantRevoked
     | RefreshReplayed
     | RefreshAhead
+    | RefreshRetriedElsewhere
     | GrantsClosed
     | TokenRevoked
     | Restored

@@ -11,7 +11,9 @@ from hashlib import blake2b
 from typing import Literal, NamedTuple
 
 from hourpass.core.absence import counted_from
+from hourpass.core.address import pack_address, unpack_address
 from hourpass.core.api_key import ApiKey, allows_ip, is_usable
+from hourpass.core.caller import bucket
 from hourpass.core.errors import RefusalReason
 from hourpass.core.policy import DAY, MAX_RETRY_WINDOW, RING_SIZE, Policy
 
@@ -39,7 +41,7 @@ class Grant(NamedTuple):
     `superseded[i]` is when generation `generation - 1 - i` was superseded, newest first. Entries older than the longest
     retry window are dropped: such a generation is a replay whether remembered or not. `scope` is None where the
     exchange did not narrow it: the tokens then say all that the key owns. Subject, environment and audience are the
-    key's.
+    key's. `last_from` is the packed address of the last rotation.
     """
 
     grant_id: bytes
@@ -53,6 +55,7 @@ class Grant(NamedTuple):
     expires_at: int
     revoked_at: int | None = None
     revoked_why: str | None = None
+    last_from: bytes | None = None
 
     @property
     def ref(self) -> GrantRef:
@@ -89,9 +92,14 @@ class Burst(NamedTuple):
 
 
 class Retry(NamedTuple):
-    """A generation superseded within the window was presented: the current generation is the answer again."""
+    """A generation superseded within the window was presented: the current generation is the answer again.
+
+    `elsewhere` if it came from another address than the rotation did: a client that moved, or a thief who refreshes
+    right after the owner, and who would otherwise never show.
+    """
 
     grant: Grant
+    elsewhere: bool = False
 
 
 class Replay(NamedTuple):
@@ -134,9 +142,12 @@ def judge(
     if key is None:
         return decide_refresh(grant, generation, now, policy, key_usable=False)
     own = policy.with_retry_window(key.retry_window)
-    decision = decide_refresh(grant, generation, now, own, key_usable=is_usable(key, now))
+    packed = pack_address(address)
+    decision = decide_refresh(grant, generation, now, own, key_usable=is_usable(key, now), last_from=packed)
     if key.allowed_ips and not isinstance(decision, Dead) and not allows_ip(key, address):
         return Dead("address_not_allowed")
+    if isinstance(decision, Retry) and grant.last_from and packed:
+        return Retry(grant, bucket(unpack_address(grant.last_from)) != bucket(unpack_address(packed)))
     return decision
 
 
@@ -147,10 +158,12 @@ def decide_refresh(
     policy: Policy,
     *,
     key_usable: bool = True,
+    last_from: bytes | None = None,
 ) -> Decision:
     """Decide what becomes of a refresh token whose signature and tag are proven.
 
-    `key_usable` is false when the API key that opened the grant is revoked or expired.
+    `key_usable` is false when the API key that opened the grant is revoked or expired; `last_from` is the packed
+    address of the caller, which a rotation leaves in the grant.
     With a window of 0 this is strict single use: neither Retry nor Burst exists, not even within the same millisecond.
     """
     if grant is None:
@@ -173,7 +186,7 @@ def decide_refresh(
     # The ring is in order of time: where its oldest entry lies within the window, all of them do.
     if window > 0 and len(grant.superseded) >= RING_SIZE and _age(grant, -1, now, policy) <= window:
         return Burst(grant)
-    return Rotate(_rotated(grant, now, policy))
+    return Rotate(_rotated(grant, now, policy, last_from))
 
 
 def _age(grant: Grant, position: int, now: int, policy: Policy) -> int:
@@ -182,7 +195,7 @@ def _age(grant: Grant, position: int, now: int, policy: Policy) -> int:
     return now - (counted_from(superseded_at, policy.absences) if policy.absences else superseded_at)
 
 
-def _rotated(grant: Grant, now: int, policy: Policy) -> Grant:
+def _rotated(grant: Grant, now: int, policy: Policy, last_from: bytes | None) -> Grant:
     # A clock that steps back must not make an older generation look younger than a newer one.
     older = grant.superseded
     superseded_at = max(now, older[0]) if older else now
@@ -190,7 +203,7 @@ def _rotated(grant: Grant, now: int, policy: Policy) -> Grant:
         superseded_at,
         *[at for at in older if superseded_at - counted_from(at, policy.absences) <= MAX_RETRY_WINDOW],
     )
-    # By position, and so is the opening: naming nine fields takes longer than all else here.
+    # By position, and so is the opening: naming the fields takes longer than all else here.
     return Grant(
         grant.grant_id,
         grant.key_id,
@@ -201,6 +214,9 @@ def _rotated(grant: Grant, now: int, policy: Policy) -> Grant:
         grant.created_at,
         min(now + policy.idle_lifetime, grant.expires_at),
         grant.expires_at,
+        None,
+        None,
+        last_from,
     )
 
 

@@ -139,6 +139,7 @@ class Issuer:
         outcome = answer.decision
         if pair is not None:
             self.counts[_COUNTED[type(outcome)]] += 1
+            self.counts["retry_from_elsewhere"] += isinstance(outcome, Retry) and outcome.elsewhere
             return pair
         self.verification.revoked(answer.revocation, now)
         reason: RefusalReason = "replayed"

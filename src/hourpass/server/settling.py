@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from hourpass.core import audit
+from hourpass.core.address import unpack_address
 from hourpass.core.api_key import ApiKey, is_usable
 from hourpass.core.errors import InvalidCredentials
 from hourpass.core.grant import (
@@ -21,6 +22,7 @@ from hourpass.core.grant import (
     Grant,
     GrantRef,
     Replay,
+    Retry,
     Rotate,
     closing_order,
     excess_grants,
@@ -32,11 +34,11 @@ from hourpass.server.absences import Absences
 from hourpass.server.stall import Stalls
 from hourpass.server.store import GrantHeld, Store
 
-AHEAD_TOLD_EVERY = HOUR
-"""A grant whose client repeats a token from the future has a line in the audit trail so often."""
+TOLD_EVERY = HOUR
+"""A grant whose client repeats a token from the future, or retries from elsewhere, has a line in the trail so often."""
 
-AHEAD_KEPT = 100_000
-"""Such grants remembered."""
+TOLD_KEPT = 100_000
+"""Such cases remembered."""
 
 KEYS_KEPT = 100_000
 """API keys remembered between transactions. Reading one again costs a few microseconds."""
@@ -90,7 +92,7 @@ class Settling:
         self._keys: Keys = {}
         self._turning = threading.Lock()
         self._live: dict[str, int] = {}
-        self._ahead_told: dict[GrantRef, int] = {}
+        self._told: dict[object, int] = {}
 
     # What is remembered.
 
@@ -117,7 +119,7 @@ class Settling:
         """A transaction failed: what was counted or remembered in it is not to be believed."""
         self._version = -1
         self._live.clear()
-        self._ahead_told.clear()
+        self._told.clear()
 
     def recount(self) -> None:
         """Forget how many grants each key has."""
@@ -247,6 +249,8 @@ class Settling:
                 replays.append((i, answer, answer.decision.grant))
             elif isinstance(answer.decision, Ahead) and self._is_news(answer.decision.grant.ref, refreshings[i].now):
                 events.append(_event(audit.RefreshAhead, refreshings[i], answer.decision.grant))
+            elif isinstance(answer.decision, Retry) and answer.decision.elsewhere:
+                events += self._retried_elsewhere(refreshings[i], answer.decision.grant)
         ended = store.revoke_grants([grant for *_, grant in replays]) if replays else ()
         if not ended:
             return
@@ -259,14 +263,21 @@ class Settling:
             answers[i] = Refreshed(answer.decision, answer.key, revocation)
             events.append(_event(audit.RefreshReplayed, refreshings[i], grant))
 
-    def _is_news(self, ref: GrantRef, now: int) -> bool:
-        """Whether a grant's `ahead` is to be told; the same request may be settled more than once."""
-        told = self._ahead_told.get(ref, now)
-        if told < now < told + AHEAD_TOLD_EVERY:
+    def _retried_elsewhere(self, asked: Refreshing, grant: Grant) -> list[tuple[int, audit.Event]]:
+        if grant.last_from is None or not self._is_news((grant.ref, grant.last_from), asked.now):
+            return []
+        ids = grant.grant_id.hex(), grant.key_id, asked.generation, grant.generation
+        addresses = unpack_address(grant.last_from), asked.address or ""
+        return [(asked.now, audit.RefreshRetriedElsewhere(*ids, *addresses))]
+
+    def _is_news(self, about: object, now: int) -> bool:
+        """Whether it is to be told; the same request may be settled more than once."""
+        told = self._told.get(about, now)
+        if told < now < told + TOLD_EVERY:
             return False
-        if len(self._ahead_told) >= AHEAD_KEPT:
-            self._ahead_told.clear()
-        self._ahead_told[ref] = now
+        if len(self._told) >= TOLD_KEPT:
+            self._told.clear()
+        self._told[about] = now
         return True
 
 

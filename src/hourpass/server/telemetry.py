@@ -157,6 +157,11 @@ class _Counts(Collector):
         for outcome in _REFRESH_OUTCOMES:
             refreshes.add_metric([outcome], counts[f"refresh_{outcome}"])
         yield refreshes
+        yield _total(
+            "hourpass_retries_from_elsewhere",
+            "Retries from another address than the rotation that they repeat",
+            counts["retry_from_elsewhere"],
+        )
         yield _total("hourpass_credentials_refused", "API keys that were not genuine", counts["credentials_refused"])
         yield _total(
             "hourpass_grants_closed", "Grants closed because their key was at its cap", counts["grants_closed"]

@@ -60,7 +60,7 @@ class PostgresStore(PostgresConnection, Reading):
         if not rotations:
             return set()
         rows = sorted(
-            (g.key_id, g.grant_id, decided_on, g.generation, pack(g.superseded), g.idle_expires_at)
+            (g.key_id, g.grant_id, decided_on, g.generation, pack(g.superseded), g.idle_expires_at, g.last_from)
             for decided_on, g in rotations
         )
         saved = self._rows("rotate_grants", *_columns(rows))

@@ -195,7 +195,15 @@ class SqliteStore(Reading):
             for generation, g in rotations:
                 execute(
                     _ROTATE_GRANT,
-                    (g.generation, pack(g.superseded), g.idle_expires_at, g.key_id, g.grant_id, generation),
+                    (
+                        g.generation,
+                        pack(g.superseded),
+                        g.idle_expires_at,
+                        g.last_from,
+                        g.key_id,
+                        g.grant_id,
+                        generation,
+                    ),
                 )
                 if not changes():
                     lost.add(g.ref)

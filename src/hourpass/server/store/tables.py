@@ -57,7 +57,8 @@ TABLES = (
     Table(
         "grants",
         "key_id, grant_id",
-        "generation, seed, superseded, scope, created_at, idle_expires_at, expires_at, revoked_at, revoked_why",
+        "generation, seed, superseded, scope, created_at, idle_expires_at, expires_at, revoked_at, revoked_why, "
+        "last_from",
         ("", b""),
     ),
     Table("revocations", "n", "kind, value, until", (0,)),

@@ -5,12 +5,12 @@ values (?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: grant
 -- One grant.
-select grant_id, key_id, generation, seed, superseded, scope, created_at, idle_expires_at, expires_at, revoked_at, revoked_why
+select grant_id, key_id, generation, seed, superseded, scope, created_at, idle_expires_at, expires_at, revoked_at, revoked_why, last_from
 from grants where key_id = ? and grant_id = ?
 
 -- name: rotate_grant
 -- Move a grant on, unless it was moved or revoked meanwhile.
-update grants set generation = ?, superseded = ?, idle_expires_at = ?
+update grants set generation = ?, superseded = ?, idle_expires_at = ?, last_from = ?
 where key_id = ? and grant_id = ? and generation = ? and revoked_at is null
 
 -- name: revoke_grant
@@ -32,17 +32,17 @@ select grant_id, generation, idle_expires_at, created_at from grants where key_i
 
 -- name: grants_page
 -- A page of all grants, in the order of their keys and ids.
-select grant_id, key_id, generation, seed, superseded, scope, created_at, idle_expires_at, expires_at, revoked_at, revoked_why
+select grant_id, key_id, generation, seed, superseded, scope, created_at, idle_expires_at, expires_at, revoked_at, revoked_why, last_from
 from grants where (key_id, grant_id) > (?, ?) order by key_id, grant_id limit ?
 
 -- name: grants_of_key
 -- A page of a key's grants, in the order of their ids.
-select grant_id, key_id, generation, seed, superseded, scope, created_at, idle_expires_at, expires_at, revoked_at, revoked_why
+select grant_id, key_id, generation, seed, superseded, scope, created_at, idle_expires_at, expires_at, revoked_at, revoked_why, last_from
 from grants where key_id = ? and grant_id > ? order by grant_id limit ?
 
 -- name: find_grant
 -- One grant by its id alone: a walk over all of them, for an operator who has nothing else.
-select grant_id, key_id, generation, seed, superseded, scope, created_at, idle_expires_at, expires_at, revoked_at, revoked_why
+select grant_id, key_id, generation, seed, superseded, scope, created_at, idle_expires_at, expires_at, revoked_at, revoked_why, last_from
 from grants where grant_id = ?
 
 -- name: expiries_page

@@ -10,23 +10,24 @@ select * from unnest(
 -- name: grants
 -- Those of a batch of grants that exist.
 select g.grant_id, g.key_id, g.generation, g.seed, g.superseded, g.scope, g.created_at, g.idle_expires_at, g.expires_at,
-    g.revoked_at, g.revoked_why
+    g.revoked_at, g.revoked_why, g.last_from
 from unnest(?::text[], ?::bytea[]) as asked (key_id, grant_id)
 join grants g on g.key_id = asked.key_id and g.grant_id = asked.grant_id
 
 -- name: take_grants
 -- Those of a batch of grants that exist and that nobody holds, held until the end of the transaction.
 select g.grant_id, g.key_id, g.generation, g.seed, g.superseded, g.scope, g.created_at, g.idle_expires_at, g.expires_at,
-    g.revoked_at, g.revoked_why
+    g.revoked_at, g.revoked_why, g.last_from
 from unnest(?::text[], ?::bytea[]) as asked (key_id, grant_id)
 join grants g on g.key_id = asked.key_id and g.grant_id = asked.grant_id
 for no key update of g skip locked
 
 -- name: rotate_grants
 -- Move a batch of grants on, each unless it was moved or revoked meanwhile.
-update grants g set generation = r.generation, superseded = r.superseded, idle_expires_at = r.idle_expires_at
-from unnest(?::text[], ?::bytea[], ?::bigint[], ?::bigint[], ?::bytea[], ?::bigint[])
-    as r (key_id, grant_id, decided_on, generation, superseded, idle_expires_at)
+update grants g set generation = r.generation, superseded = r.superseded, idle_expires_at = r.idle_expires_at,
+    last_from = r.last_from
+from unnest(?::text[], ?::bytea[], ?::bigint[], ?::bigint[], ?::bytea[], ?::bigint[], ?::bytea[])
+    as r (key_id, grant_id, decided_on, generation, superseded, idle_expires_at, last_from)
 where g.key_id = r.key_id and g.grant_id = r.grant_id and g.generation = r.decided_on and g.revoked_at is null
 returning g.key_id, g.grant_id
 
