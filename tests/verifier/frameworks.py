@@ -269,6 +269,8 @@ def pyramid() -> Any:
         for where, name in {**ROUTES, "/videos/{id}": "videos", "/public/*rest": "public"}.items():
             add(config, where, name)
         config.include(lambda inner: add(inner, "/admin", "sub"), route_prefix="/sub")
+        # What no route matches is traversed: there, `@@` in front of a view's name is passed over.
+        config.add_view(lambda request: PyramidResponse("videos"), name="videos")
         return config.make_wsgi_app()
 
 

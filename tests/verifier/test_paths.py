@@ -25,7 +25,7 @@ FRONTS = """
     / // /./ /../ /x/../ /x/..;/ /public/../ /public/..;/ /public/%2e%2e/ /public/%2E%2E%2F /public/%252e%252e/
     /public/..%2F /public/..%5C /public//..// /health/../ /health/.. /public/. /public/ /health/ /%2F /%2f/ /%5C
     /.%2F /;/ /;a=b/ /%00/ /%0A/ /%0A /%20/ /%09/ /%E2%80%8B /%EF%BB%BF /%2e/ /%252F /%C0%AE%C0%AE/ /public%0A/
-    /public%2F /public%2F..%2F /http://api.test/
+    /public%2F /public%2F..%2F /http://api.test/ /@@ /%40%40 /public/@@
 """.split()  # noqa: SIM905 - a table
 
 SUB = """

@@ -26,6 +26,7 @@ _ODD = re.compile(
     r"\A(?!/)"  # no slash in front
     r"|[\x00-\x1f\x7f-\x9f\\\u2028\u2029\ud800-\udfff\ufffd]"  # controls, line ends, backslashes, broken UTF-8
     r"|//|/\.{1,2}(?:[;/]|\Z)"  # empty segments, and those of dots, with parameters or without
+    r"|/@@"  # Pyramid's traversal finds the view `videos` at `/@@videos` as well
     r"|%[0-9A-Fa-f]{2}"  # what can be decoded a second time
 )
 """Paths that two programs may read in two ways."""
