@@ -61,7 +61,10 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
         ip = ip_address(text)
     except ValueError:
         return None
-    return ip if isinstance(ip, IPv4Address) else ip.ipv4_mapped or ip
+    if isinstance(ip, IPv4Address):
+        return ip
+    # Without a zone (RFC 4007 §11), which is any text and means something on the proxy's machine only.
+    return ip.ipv4_mapped or IPv6Address(int(ip))
 
 
 @lru_cache(maxsize=4096)

@@ -16,6 +16,10 @@ UNSIZED = (204, 304)
 it spares."""
 
 
+LONGEST_REMEMBERED = 512
+"""Bytes of what a client wrote that a cache may keep, or of what was made of it: a longer text is read every time."""
+
+
 class Reply(NamedTuple):
     """A whole answer. The content length is added on the way out."""
 
@@ -58,7 +62,12 @@ class Request(msgspec.Struct, eq=False):
             return self.peer
         # Lines of one name are one list (RFC 9110 §5.3): a proxy may have appended its own line.
         forwarded = [value for key, value in self.headers if key == b"x-forwarded-for"]
-        return _client_address(self.peer, b",".join(forwarded), self.trusted_proxies) if forwarded else self.peer
+        if not forwarded:
+            return self.peer
+        told = forwarded[0] if len(forwarded) == 1 else b",".join(forwarded)
+        # A client may put thousands of bytes before what a proxy appends: they would stay in memory.
+        find = _client_address if len(told) <= LONGEST_REMEMBERED else _client_address.__wrapped__
+        return find(self.peer, told, self.trusted_proxies)
 
 
 @lru_cache(maxsize=4096)

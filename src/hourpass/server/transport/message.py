@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from hourpass import wire
 from hourpass.server.refusals import Kind
-from hourpass.server.request import UNSIZED, Reply, Request
+from hourpass.server.request import LONGEST_REMEMBERED, UNSIZED, Reply, Request
 
 IN_CHUNKS = -1
 """A body's length that nobody knows before its end."""
@@ -26,6 +26,9 @@ MAX_CHUNK_LINE = 256
 
 MAX_KEPT = 64
 """Bytes of a line that is kept, to be looked up when it comes again. No credential of ours is so short."""
+
+MAX_HEAD_KEPT = 4_096
+"""Bytes of a header block whose lines of framing are kept, to be looked up when they come again."""
 
 MAX_ENCODED = 1_024
 """Characters of a path that are decoded; a longer one is no route of ours."""
@@ -89,7 +92,9 @@ def read_head(head: bytes, peer: str | None) -> tuple[Request, int, bool, bool]:
         raise malformed()  # a control character, or half of a line's end
     method, path, query, is_1_1 = _request_line(line) if len(line) <= MAX_KEPT else _request_line.__wrapped__(line)
     headers = [_field(line) if len(line) <= MAX_KEPT else _field.__wrapped__(line) for line in lines]
-    length, keep, waits = _framing(tuple([field for field in headers if field[0] in _FRAMING]), is_1_1)
+    # Whatever these lines say, what is kept of them is short.
+    framing = _framing if len(head) <= MAX_HEAD_KEPT else _framing.__wrapped__
+    length, keep, waits = framing(tuple([field for field in headers if field[0] in _FRAMING]), is_1_1)
     return Request(method, path, query, tuple(headers), peer), length, keep, waits
 
 
@@ -236,8 +241,15 @@ class Chunks:
 
 # Answers.
 
+HEADS = 4_096
+"""Heads of answers that are remembered."""
+
+LONGEST_HEAD = 2 * LONGEST_REMEMBERED
+"""Bytes of one that is: with the identity headers of a credential it is about half as long."""
+
 _FIELD_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD_VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
+_heads: dict[tuple[int, tuple[tuple[bytes, bytes], ...]], bytes] = {}
 _STATUS_LINES = {each.value: b"HTTP/1.1 %d %b\r\n" % (each.value, each.phrase.encode()) for each in HTTPStatus}
 
 
@@ -248,12 +260,20 @@ def answer(reply: Reply, date: bytes, *, head_only: bool, close: bool) -> bytes:
     return b"".join((_head(reply.status, *reply.headers), date, length, end, b"" if head_only else reply.body))
 
 
-@lru_cache(maxsize=4_096)
 def _head(status: int, *headers: tuple[bytes, bytes]) -> bytes:
     """The lines of an answer that come again and again, checked and joined once (RFC 9110 §5.5)."""
-    if any(_FIELD_NAME.fullmatch(name) is None or _FIELD_VALUE.fullmatch(value) is None for name, value in headers):
-        raise ValueError("not a header")
-    return _STATUS_LINES[status] + b"".join(b"%b: %b\r\n" % header for header in headers)
+    key = (status, headers)
+    head = _heads.get(key)
+    if head is None:
+        if any(_FIELD_NAME.fullmatch(name) is None or _FIELD_VALUE.fullmatch(value) is None for name, value in headers):
+            raise ValueError("not a header")
+        head = _STATUS_LINES[status] + b"".join(b"%b: %b\r\n" % header for header in headers)
+        # Some repeat what the client sent, such as its Origin.
+        if len(head) <= LONGEST_HEAD:
+            if len(_heads) >= HEADS:
+                _heads.clear()
+            _heads[key] = head
+    return head
 
 
 TITLES = {

@@ -1,0 +1,69 @@
+"""What a client writes does not stay in memory: every kind of long text, read, judged and answered by the real code."""
+
+import asyncio
+import gc
+import tracemalloc
+
+import pytest
+
+from hourpass.server.transport.message import answer, find_head, read_head
+from hourpass.testing import InMemoryServer
+
+REQUESTS = 300
+LONG = 15_000
+"""Bytes of each text: 4.5 million in all."""
+
+SPARE = 300_000
+"""Bytes that other things may take: the throttle remembers who failed, the answers of an instant are kept."""
+
+KINDS = {
+    "x-forwarded-for": (b"POST", b"/auth/api-key", b"x-forwarded-for: %b, 192.0.2.7"),
+    "a zone in x-forwarded-for": (b"POST", b"/auth/api-key", b"x-forwarded-for: fe80::1%%%b"),
+    "origin": (b"GET", b"/.well-known/jwks.json", b"origin: https://%b.test"),
+    "host": (b"GET", b"/health/live", b"host: %b"),
+    "name of a header": (b"GET", b"/health/live", b"%b: a"),
+    "connection": (b"GET", b"/health/live", b"connection: %b"),
+    "expect": (b"GET", b"/health/live", b"expect: %b"),
+    "authorization": (b"GET", b"/auth/verify", b"authorization: Bearer %b"),
+    "query": (b"GET", b"/auth/verify?scope=%b", b""),
+    "query in pieces": (b"GET", b"/auth/verify?scope=a&scope=%b", b""),
+    "path": (b"GET", b"/%b", b""),
+    "method": (b"%b", b"/health/live", b""),
+}
+
+
+def said(kind: str, number: int) -> bytes:
+    """A request whose long text occurs once."""
+    text = b"%08d%b" % (number, b"x" * LONG)
+    method, target, line = (part % text if b"%" in part else part for part in KINDS[kind])
+    host = b"" if line[:5] == b"host:" else b"host: a"
+    return b"\r\n".join((b"%b %b HTTP/1.1" % (method, target), *filter(None, (host, line)), b"", b""))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("kind", KINDS)
+async def test_no_text_of_a_client_stays_in_memory(kind):
+    async with InMemoryServer(cors_origins=("*",)) as server:
+
+        async def ask(number: int) -> None:
+            raw = said(kind, number)
+            start, end = find_head(raw, 0, 16_384)
+            request, *_ = read_head(raw[start:end], "127.0.0.1")
+            request.body = b'{"apiKey":"absent"}'
+            reply = server.app.answer_at_once(request) or await server.app.answer(request)
+            answer(reply, b"", head_only=False, close=False)
+
+        for number in range(20):
+            await ask(number)
+        gc.collect()
+        tracemalloc.start()
+        try:
+            for number in range(20, 20 + REQUESTS):
+                await ask(number)
+                await asyncio.sleep(0)
+            gc.collect()
+            kept, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+    assert kept < SPARE
