@@ -5,6 +5,7 @@ import pytest
 from tests.verifier.conftest import AUDIENCE, PLAIN, wall
 from tests.verifier.hostile_tokens import ACCEPTED, ACCEPTED_TOKENS, ATTACKS, BROKEN_HEADERS, Genuine
 
+from hourpass.core.api_key import unverified_key_id
 from hourpass.jose import AccessClaims
 from hourpass.testing import Clock, InMemoryServer
 from hourpass.verifier.asgi import HourpassMiddleware
@@ -20,8 +21,8 @@ def anyio_backend():
     return "asyncio"
 
 
-def claims(issuer: str, audience: str, now: int) -> AccessClaims:
-    return AccessClaims(issuer, "alice", audience, now + 3_600, now, "token", "key", "a", "grant", "production")
+def claims(issuer: str, audience: str, now: int, key_id: str = "key") -> AccessClaims:
+    return AccessClaims(issuer, "alice", audience, now + 3_600, now, "token", key_id, "a", "grant", "production")
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +43,7 @@ def api(shared_verifier):
 @pytest.fixture(scope="module")
 async def server():
     async with InMemoryServer(Clock(wall())) as server:
+        server.key_id = unverified_key_id(await server.create_key())
         yield server
 
 
@@ -50,7 +52,7 @@ def issued(server):
     """Genuine in the eyes of the server: its own key."""
     now = server.clock()
     url = server.settings.issuer
-    return Genuine(server.app.issuer.verification.signing_keys.pair(now), claims(url, url, now // 1_000))
+    return Genuine(server.app.issuer.verification.signing_keys.pair(now), claims(url, url, now // 1_000, server.key_id))
 
 
 async def ask(app, path: str, *authorization: bytes) -> tuple[int, str]:

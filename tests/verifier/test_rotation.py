@@ -21,6 +21,7 @@ import uvicorn
 from tests.conftest import free_port, run_command
 from tests.verifier.conftest import until, wall
 
+from hourpass.core.api_key import unverified_key_id
 from hourpass.core.policy import HOUR, LEEWAY, MINUTE, SECOND
 from hourpass.jose import AccessClaims
 from hourpass.testing import Clock, InMemoryServer
@@ -224,7 +225,9 @@ def test_a_key_that_is_gone_signs_nothing_that_counts(everyone):
     everyone.advance_to(gone - 10 * SECOND)
     second = everyone.issuer.clock() // SECOND
     url = everyone.issuer.url
-    token = stolen.mint(AccessClaims(url, "eve", url, second + 3_600, second, "j", "k", "", "g", "production")).decode()
+    key_id = unverified_key_id(everyone.issuer.api_key)
+    claims = AccessClaims(url, "eve", url, second + 3_600, second, "j", key_id, "", "g", "production")
+    token = stolen.mint(claims).decode()
     assert everyone.judge(token) == {"accepted"}
 
     everyone.advance_to(gone + MAX_AGE)
