@@ -6,7 +6,7 @@ grants.md, invariants 1 and 3.
 import asyncio
 
 import pytest
-from tests.contract.conftest import NOW
+from tests.contract.conftest import NOW, make_key
 from tests.contract.desk import POLICY, nothing, open_desk
 
 from hourpass.core.errors import InvalidCredentials
@@ -14,6 +14,7 @@ from hourpass.core.grant import Burst, Dead, Replay, Retry, Rotate, decide_refre
 from hourpass.core.policy import RING_SIZE
 from hourpass.server.keys import revoke_key
 from hourpass.server.ledger import Ledger
+from hourpass.server.settling import Settling
 from hourpass.server.store import transaction
 
 pytestmark = pytest.mark.anyio
@@ -38,6 +39,36 @@ def generations(decided) -> set[int]:
 
 def rotated(grant, now=NOW):
     return decide_refresh(grant, grant.generation, now, POLICY).grant
+
+
+# A key that ends while others are looked up.
+
+
+def test_what_was_read_before_a_key_ended_is_not_remembered_after_it(shared):
+    """The look-up of both keys sees one moment; another transaction of this node notices the end meanwhile."""
+    first, ended = make_key("A" * 12), make_key("B" * 12)
+    reader, writer = shared.connect(), shared.connect()
+    with transaction(writer):
+        writer.add_key(first)
+        writer.add_key(ended)
+    settling = Settling(POLICY, None, None)
+
+    class Meanwhile:
+        def key(self, key_id):
+            key = reader.key(key_id)
+            if key_id == first.key_id:
+                with transaction(writer):
+                    revoke_key(writer, ended.key_id, NOW, POLICY, "test")
+                settling.keys_at(writer.look().version)
+            return key
+
+    reader.begin_reading()
+    settling.keys_at(reader.control().version)
+    found = settling.look_up(Meanwhile(), [first.key_id, ended.key_id])
+    reader.commit()
+
+    assert [key.revoked_at for key in found] == [None, None]
+    assert settling.remembered_key(ended.key_id) is None
 
 
 # Many callers with one grant, in one transaction.

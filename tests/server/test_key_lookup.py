@@ -29,9 +29,9 @@ class Database:
             raise StorageUnavailable("away")
         return found
 
-    def _find(self, store, key_id):
-        self._asked.append(key_id)
-        return f"key {key_id}" if int(key_id) % 2 == 0 else None
+    def _find(self, store, key_ids):
+        self._asked += key_ids
+        return [f"key {key_id}" if int(key_id) % 2 == 0 else None for key_id in key_ids]
 
     def ask(self, *numbers):
         return [asyncio.ensure_future(self.look_up.key(str(number))) for number in numbers]

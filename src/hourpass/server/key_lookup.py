@@ -22,12 +22,12 @@ Found = list[ApiKey | None]
 
 
 class KeyLookUp:
-    """`read` runs work in a transaction that reads; `find` is what it does there for each key id."""
+    """`read` runs work in a transaction that reads; `find` is what it does there."""
 
     def __init__(
         self,
         read: Callable[[Callable[[Store], Found]], Awaitable[Found]],
-        find: Callable[[Store, str], ApiKey | None],
+        find: Callable[[Store, list[str]], Found],
     ) -> None:
         self._read = read
         self._find = find
@@ -51,7 +51,7 @@ class KeyLookUp:
             key_ids = list(islice(self._asked, TOGETHER))
             futures = [self._asked.pop(key_id) for key_id in key_ids]
             try:
-                found = await self._read(lambda store: [self._find(store, key_id) for key_id in key_ids])  # noqa: B023
+                found = await self._read(lambda store: self._find(store, key_ids))  # noqa: B023
             except Exception as error:  # noqa: BLE001 - it is the answer to each of them
                 for future in futures:
                     future.set_exception(error)

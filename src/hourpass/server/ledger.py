@@ -88,7 +88,7 @@ class Ledger:
         self._settling = Settling(policy, absences, stalls)
         self._stalls = stalls
         self._absences = absences
-        self._look_up = KeyLookUp(self.read, self._settling.key)
+        self._look_up = KeyLookUp(self.read, self._settling.look_up)
         self._remote = remote
         self._queue_limit = queue_limit
         self._patience = patience

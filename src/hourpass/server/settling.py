@@ -100,9 +100,12 @@ class Settling:
         """A key as the last transaction saw it, if it did."""
         return self._keys.get(key_id)
 
-    def key(self, store: Store, key_id: str) -> ApiKey | None:
-        """A key, read where it is not remembered; called before anything else was read in its transaction."""
-        return _key(store, self._keys, key_id)
+    def look_up(self, store: Store, key_ids: Sequence[str]) -> list[ApiKey | None]:
+        """Keys, read if they are not remembered; called before anything else was read in its transaction."""
+        # Those of one version for all of them. Otherwise what this transaction sees, which may be older than a change
+        # that another one notices meanwhile, would be remembered as if it were read after it.
+        keys = self._keys
+        return [_key(store, keys, key_id) for key_id in key_ids]
 
     def keys_at(self, version: int) -> Keys:
         """The keys remembered at a version: none, where it is not the one that they were read at.
