@@ -44,6 +44,7 @@ from hourpass.server.minting import Entropy, Mint, TokenPair
 from hourpass.server.signing_keys import Secrets
 from hourpass.server.store import Store
 from hourpass.server.throttle import Throttle
+from hourpass.server.together import Together
 from hourpass.server.verification import Verification
 
 PRUNE_PAGE = 500
@@ -82,6 +83,7 @@ class Issuer:
         self._failures = Throttle(settings.exchange_limit)
         self.client_revocations = ClientRevocations(ledger, verification, self.policy, settings.exchange_limit, timer)
         self._refresh_tokens = secrets.refresh_tokens(self.url)
+        self._checks_of_storage = Together(self._check_storage)
         self._entropy = Entropy()
         self._mint = Mint(self.url, self.audience, self.policy, self._refresh_tokens)
 
@@ -243,6 +245,9 @@ class Issuer:
 
     async def readiness(self, now: int) -> dict[str, str]:
         """Each named check with `ok` or what is wrong."""
+        return {**await self._checks_of_storage(now), **self.verification.readiness(now)}
+
+    async def _check_storage(self, now: int) -> dict[str, str]:
         checks = {"database": "ok", "migrations": "ok"}
         try:
             if pending := await self.ledger.read(lambda store: store.pending_migrations()):
@@ -252,7 +257,7 @@ class Issuer:
             pass  # a newer program has migrated: this one runs on until it is replaced, and would not start again
         except StorageUnavailable:
             checks["database"] = "unavailable"
-        return {**checks, **self.verification.readiness(now)}
+        return checks
 
     async def prune(self, after: GrantRef, now: int) -> GrantRef | None:
         """Delete what says nothing any more among the next grants; returns where to go on, None at the end."""

@@ -14,6 +14,7 @@ from hourpass.server.ledger import Ledger
 from hourpass.server.sealing import MasterKey
 from hourpass.server.signing_keys import SigningKeys
 from hourpass.server.timekeeping import Timekeeper
+from hourpass.server.together import Together
 from hourpass.verifier.token_verifier import TokenVerifier
 
 
@@ -54,7 +55,7 @@ class Verification:
             self.revocations,
             issuer=url,
             epoch=(now if numbered_since is None else numbered_since) // SECOND,
-            catch_up=self.observe,
+            catch_up=Together(self.observe),
         )
         expected = Expected(url, None, self._policy.access_token_lifetime)
         self._tokens = TokenVerifier(expected, signing_keys.verification_keys(now), self.revocations)
