@@ -335,6 +335,26 @@ def django(
 
 INSIDE = [Middleware(CORSMiddleware, allow_origins=["*"]), Middleware(asgi.HourpassMiddleware, **OPTIONS)]
 
+
+def behind_a_function(app: Any) -> Any:
+    """Middleware of one's own, which keeps what it wraps where nobody else can know."""
+
+    async def middleware(scope, receive, send):
+        await app(scope, receive, send)
+
+    return middleware
+
+
+class BehindAMember:
+    """As `behind_a_function`, but an object."""
+
+    def __init__(self, what):
+        self._what_comes_next = what
+
+    async def __call__(self, scope, receive, send):
+        await self._what_comes_next(scope, receive, send)
+
+
 BUILD: dict[str, Callable[[], Ask]] = {
     "Starlette, around": lambda: over_asgi(asgi.HourpassMiddleware(starlette(), **OPTIONS)),
     "Starlette, inside": lambda: over_asgi(starlette(middleware=INSIDE)),
@@ -350,6 +370,13 @@ BUILD: dict[str, Callable[[], Ask]] = {
     ),
     "Quart": lambda: over_asgi(asgi.HourpassMiddleware(quart(), **OPTIONS)),
     "Falcon, ASGI": lambda: over_asgi(asgi.HourpassMiddleware(falcon_app(falcon.asgi.App), **OPTIONS)),
+    "Litestar, behind a function": lambda: over_asgi(
+        asgi.HourpassMiddleware(behind_a_function(litestar_app()), **OPTIONS)
+    ),
+    "Quart, behind an object": lambda: over_asgi(asgi.HourpassMiddleware(BehindAMember(quart()), **OPTIONS)),
+    "Falcon, behind both": lambda: over_asgi(
+        asgi.HourpassMiddleware(BehindAMember(behind_a_function(falcon_app(falcon.asgi.App))), **OPTIONS)
+    ),
     "Falcon, WSGI": lambda: over_wsgi(wsgi.HourpassMiddleware(falcon_app(falcon.App), **OPTIONS)),
     "Flask": lambda: over_wsgi(flask()),
     "Pyramid": lambda: over_wsgi(wsgi.HourpassMiddleware(pyramid(), **OPTIONS)),

@@ -4,7 +4,8 @@ The server may say that the application is mounted below a root path, and each f
 A guard that read another path than the router would ask for the scopes of another route.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote
 
@@ -16,8 +17,8 @@ class Reader:
     """Reads the path of ASGI scopes as the framework of `app` does, also through other middleware."""
 
     def __init__(self, app: object) -> None:
-        self._app = app = _innermost(app)
-        self._framework = next((name for name in _packages(app) if name in _TAKE_OFF), "")
+        self._app = found = _innermost(app)
+        self._framework = _framework_of(found)
 
     def read(self, scope: Mapping[str, Any]) -> str:
         """The path that the application routes by; `ODD` if the root path stands somewhere in it but in front."""
@@ -118,19 +119,43 @@ def _with_slash(path: str) -> str:
 
 def _innermost(app: object) -> object:
     """The application itself, without the middleware around it."""
-    seen: set[int] = set()
-    while id(app) not in seen:
-        seen.add(id(app))
-        inner = next((found for name in _INSIDE if (found := getattr(app, name, None)) is not None), None)
-        if inner is None:
-            return app
-        app = inner
-    return app
+    waiting, seen, last = [app], set[int](), app
+    while waiting and len(seen) < _MOST:
+        one = waiting.pop(0)
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        try:
+            inner = next((found for name in _INSIDE if (found := getattr(one, name, None)) is not None), None)
+            held = _held(one)
+        except Exception:  # noqa: BLE001, S112 - a proxy for something that is not there yet raises whatever it likes
+            continue
+        if inner is not None:
+            # What it names outright is looked at before all else that it holds.
+            waiting.insert(0, inner)
+            last = inner
+        elif _framework_of(one):
+            return one
+        waiting += held
+    return last
 
 
 _INSIDE = ("app", "_app", "asgi_application", "__self__", "func", "__wrapped__")
 """Where middleware, bound methods and partial functions keep what they wrap."""
 
+_MOST = 200
+"""Objects that are looked at: middleware of one's own may keep what it wraps anywhere."""
 
-def _packages(app: object) -> Iterable[str]:
-    return (kind.__module__.partition(".")[0] for kind in type(app).__mro__)
+
+def _held(one: object) -> list[object]:
+    """What a function closes over, or an object has as members, if it could be an application."""
+    held = list(getattr(one, "__dict__", {}).values())
+    for cell in getattr(one, "__closure__", None) or ():
+        with suppress(ValueError):  # nothing is in it yet
+            held.append(cell.cell_contents)
+    return [each for each in held if callable(each) and not issubclass(type(each), type)]
+
+
+def _framework_of(app: object) -> str:
+    packages = (kind.__module__.partition(".")[0] for kind in type(app).__mro__)
+    return next((name for name in packages if name in _TAKE_OFF), "")
