@@ -15,7 +15,9 @@ from tests.client.scripted_server import http, pair
 from hourpass.client.cache import FileCache, KeyringCache, MemoryCache
 from hourpass.client.file_token import FileToken
 from hourpass.client.refresher import Refresher
+from hourpass.client.source import TokenSource
 from hourpass.core.errors import ConfigurationError, HourpassError, LoginRequired, Unavailable
+from hourpass.verifier import Verifier
 
 KEY = "hp-CONFIDENTIAL-key"
 ACCESS = "CONFIDENTIAL-access"
@@ -170,3 +172,14 @@ def test_no_cache_file_or_refresher_tells_a_secret(other, source_of, clock, tmp_
         source.token()
 
     assert MARK not in f"{caches} {tokens!r} {refresher!r} {source!r}" + told(caught.value) + living() + heard()
+
+
+def test_what_shows_all_members_of_an_object_shows_no_secret():
+    """As a debugger does, or a service that collects errors with the variables around them."""
+    proxy = f"http://user:{KEY}@proxy.example.com"
+    source = TokenSource("https://auth.example.com", KEY, proxy=proxy)
+    verifier = Verifier(issuer="https://auth.example.com", audience="a", proxy=proxy)
+
+    assert MARK in KEY
+    for members in (vars(source), vars(source._flights), vars(source._flights._fetcher), vars(verifier)):
+        assert MARK not in repr(members)

@@ -8,15 +8,23 @@ from functools import partial
 from typing import Any, Self
 
 
+class _Call(partial[Any]):
+    """How an object is made. It may be shown with the object's other members, and a secret may be among its own."""
+
+    def __repr__(self) -> str:
+        """Without the arguments."""
+        return f"{self.func.__name__}(…)"
+
+
 class Reopens:
     """Shared by a copy, made again by a pickle."""
 
-    _made: "partial[Any]"
+    _made: _Call
 
     def __new__(cls, *args: Any, **options: Any) -> Self:
         """Take note of how it is made."""
         self = super().__new__(cls)
-        self._made = partial(cls, *args, **options)
+        self._made = _Call(cls, *args, **options)
         return self
 
     def __copy__(self) -> Self:

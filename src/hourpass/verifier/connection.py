@@ -58,6 +58,10 @@ class Address(NamedTuple):
     tls: ssl.SSLContext | None = None
     proxy: str | None = None
 
+    def __repr__(self) -> str:
+        """Without the proxy, whose URL may hold a password."""
+        return f"Address({self.url!r})"
+
 
 class Connection:
     """Asks the issuer. Belongs to one event loop."""
