@@ -8,6 +8,7 @@ import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx2
 import pytest
 
 from hourpass.client.cache import FileCache
@@ -219,3 +220,34 @@ def test_a_forked_child_never_presents_its_parents_refresh_token_without_a_lock(
     refreshed = sum(count for _, _, count in outcomes)
     assert (exchanged, refreshed) == ((0, 1) if has_file else (3, 0))
     assert parents not in {token for token, _, _ in outcomes}
+
+
+@pytest.mark.parametrize(
+    "first", [TokenSource.forget, TokenSource.token, TokenSource.close, lambda one: one.use_key(None)]
+)
+def test_a_forked_child_waits_for_no_lock_of_its_parents_threads(first):
+    """Whatever it calls first, and whatever a thread that it does not have was at."""
+    answer = httpx2.Response(200, json={"access_token": "a", "expires_in": 3600})
+    source = TokenSource("https://auth.example.com", "KEY", transport=httpx2.MockTransport(lambda request: answer))
+    held, ended = threading.Event(), threading.Event()
+
+    def hold():
+        with source._flights._guard:
+            held.set()
+            ended.wait(20)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(10)
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(10)
+        try:
+            first(source)
+            os._exit(0)
+        finally:
+            os._exit(2)
+    ended.set()
+    thread.join()
+
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0

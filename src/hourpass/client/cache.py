@@ -87,8 +87,8 @@ class MemoryCache(Reopens):
 
     def _after_fork(self) -> None:
         if self._pid != os.getpid():
-            # Another thread of the parent may have held the lock.
-            self._pid, self._lock, self._content = os.getpid(), threading.Lock(), None
+            # Another thread of the parent may have held the lock. Last of all the pid, which other threads here go by.
+            self._lock, self._content, self._pid = threading.Lock(), None, os.getpid()
 
     def __repr__(self) -> str:
         """Without the content."""

@@ -40,21 +40,13 @@ class Flights:
         self._fetcher = Fetcher(setting, self._emit)
         self._failures = 0
         self._closed = False
-        self._pid = os.getpid()
         self._guard = threading.Lock()
         self._flight: Future[None] | None = None
         self._thread: threading.Thread | None = None
         _all.add(self)
 
-    @property
-    def is_own(self) -> bool:
-        """Whether this is still the process that it was made in, or `holds` has begun anew."""
-        return self._pid == os.getpid()
-
     def holds(self, is_good: Callable[[Credential, int], bool]) -> bool:
         """Whether what we hold is good."""
-        if not self.is_own:
-            self._begin_in_child()
         return self.current is not None and is_good(self.current, self._now())
 
     def look(self, is_good: Callable[[Credential, int], bool]) -> None:
@@ -124,13 +116,13 @@ class Flights:
         """Begin no further flight, and wait so long for the end of one that is under way."""
         self._closed = True
         flight = self._flight
-        if flight is not None and self.is_own:
+        if flight is not None:
             with suppress(TimeoutError):
                 flight.result(seconds)
 
     def hold_on(self) -> None:
         """Wait for a flight that has a refresh token at stake, until its request is over at the latest."""
-        while self.is_own and self._thread is not None and self._thread.is_alive():
+        while self._thread is not None and self._thread.is_alive():
             until = self._fetcher.at_stake_until
             if until is None or self._now() > until + OVERRUN:
                 return
@@ -189,12 +181,13 @@ class Flights:
             with suppress(Exception):
                 self._observe(event)
 
-    def _begin_in_child(self) -> None:
-        # Locks and threads do not survive a fork, nor does the right to present the parent's refresh token: only a
-        # cache with a lock between processes can share that.
-        self._pid = os.getpid()
+    def begin_in_child(self) -> None:
+        """After a fork: locks and threads stayed with the parent.
+
+        So did the right to present its refresh token: only a cache with a lock between processes can share that.
+        """
         self._guard = threading.Lock()
-        self._flight = None
+        self._flight = self._thread = None
         self.not_before = 0
         if self.current is not None:
             self.current = self.current._replace(refresh_token=None)
@@ -216,6 +209,12 @@ def _await_flights() -> None:
         flights.join(FORK_WAIT)
 
 
+def _begin_in_child() -> None:
+    # At once, whatever is called first, and before the child has a second thread.
+    for flights in list(_all):
+        flights.begin_in_child()
+
+
 def _land_all() -> None:
     # A process that ends waits for the answer rather than lose a rotated token. Who presses Ctrl-C again is obeyed.
     with suppress(KeyboardInterrupt):
@@ -225,4 +224,4 @@ def _land_all() -> None:
 
 atexit.register(_land_all)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_await_flights)
+    os.register_at_fork(before=_await_flights, after_in_child=_begin_in_child)

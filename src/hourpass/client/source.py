@@ -201,7 +201,7 @@ class TokenSource(Reopens):
     def _at_once(self, min_valid: float) -> Credential | None:
         """The common case, without further ado."""
         current = self._flights.current
-        if current is None or min_valid or self.now() >= current.soft or not self._flights.is_own:
+        if current is None or min_valid or self.now() >= current.soft:
             return None
         return current
 
