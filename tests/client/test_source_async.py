@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tests.client.conftest import settle
@@ -120,3 +121,16 @@ async def test_asyncio_hears_the_same_errors(source, endpoint):
     endpoint.script = [400]
     with pytest.raises(LoginRequired):
         await source.token_async()
+
+
+def test_a_task_hears_in_our_words_that_there_is_no_thread_to_look_into_the_cache(make, tmp_path):
+    """An executor that takes nothing more says so as a system without a thread does: by a RuntimeError."""
+
+    async def ask():
+        executor = ThreadPoolExecutor(1)
+        executor.shutdown()
+        asyncio.get_running_loop().set_default_executor(executor)
+        await make(cache=FileCache(tmp_path / "token")).token_async()
+
+    with pytest.raises(Unavailable, match="no thread"):
+        asyncio.run(ask())

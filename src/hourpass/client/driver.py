@@ -7,9 +7,10 @@ makes in a thread. It holds no lock while it waits, is told by TimeoutError that
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
+from contextvars import copy_context
 from typing import TypeVar
 
-from hourpass.core.errors import ConfigurationError, HourpassError
+from hourpass.core.errors import ConfigurationError, HourpassError, Unavailable
 
 Result = TypeVar("Result")
 Waiting = Generator[Future[None] | int | Callable[[], None], None, Result]
@@ -40,6 +41,21 @@ def drive(waiting: Waiting[Result], timeout: float) -> Result:
         return result
 
 
+async def _in_a_thread(call: Callable[[], None]) -> None:
+    """Make a call that may block.
+
+    Raises:
+        Unavailable: the system has no thread to give, or the loop's executor has ended.
+    """
+    import asyncio  # noqa: PLC0415 as below
+
+    try:
+        pending = asyncio.get_running_loop().run_in_executor(None, copy_context().run, call)
+    except RuntimeError as error:
+        raise Unavailable("no thread can be started") from error
+    await pending
+
+
 async def drive_async(waiting: Waiting[Result], timeout: float) -> Result:  # noqa: ASYNC109 the same meaning as above
     """Run it as part of this task. A cancelled task leaves the shared future alone."""
     # Who runs no event loop need not wait for this import.
@@ -63,7 +79,7 @@ async def drive_async(waiting: Waiting[Result], timeout: float) -> Result:  # no
                         await asyncio.wrap_future(awaited)
                 elif callable(awaited):
                     # Its end is waited for, as a thread would: what it has begun cannot be taken back.
-                    await asyncio.to_thread(awaited)
+                    await _in_a_thread(awaited)
                 elif awaited < left * 1000:
                     await asyncio.sleep(awaited / 1000)
                 else:
