@@ -183,3 +183,52 @@ def test_in_a_read_only_folder_a_fresh_token_is_used_and_a_refresh_token_is_left
 
     assert after not in ("", before)
     assert user.token() not in ("", before, after), "the cached refresh token is still the current one"
+
+
+@pytest.fixture
+def closed(tmp_path):
+    """Runs the command as a user to whom one folder is closed: root, too, may not look into it."""
+    folder = tmp_path / "closed"
+    folder.mkdir(mode=0)
+    as_others = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+
+    def run(*arguments, **environment):
+        command = [*as_others, HOURPASS, *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    run.folder = folder
+    yield run
+    folder.chmod(0o700)
+
+
+@pytest.mark.parametrize("name", ["HOME", "XDG_CACHE_HOME", "HOURPASS_CACHE"])
+def test_a_folder_that_is_closed_to_this_user_costs_the_cache_and_not_the_token(user, closed, name):
+    """Such as root's home, which a container or sudo leaves in HOME."""
+    others = {other: value for other, value in user.environment.items() if not other.endswith(("HOME", "_CACHE"))}
+    environment = {**others, "HOURPASS_API_KEY": user.api_key, name: str(closed.folder / "home")}
+    environment.pop("HOURPASS_API_KEY_FILE", None)
+
+    done = closed("token", **environment)
+
+    assert (done.returncode, done.stdout[:3]) == (0, "eyJ"), done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.endswith("cannot be used, so the token is not cached: Permission denied\n")
+
+
+def test_a_credential_of_systemd_that_is_closed_to_this_user_is_told_in_one_sentence(user, closed):
+    environment = {**user.bare, "HOURPASS_URL": user.url, "CREDENTIALS_DIRECTORY": str(closed.folder / "unit")}
+
+    done = closed("token", **environment)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "hourpass: the API key cannot be read from the file systemd's credential: Permission denied\n"
+
+
+@pytest.mark.parametrize("command", ["token", "refresh"])
+def test_a_cache_that_is_nested_without_end_is_an_empty_one(holder, command):
+    (file,) = (one for one in holder.folder.iterdir() if one.suffix != ".lock")
+    file.write_bytes(b"[" * 200_000)
+
+    holder(command)
+
+    assert holder.cached["access_token"].startswith("eyJ")

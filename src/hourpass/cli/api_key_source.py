@@ -80,9 +80,17 @@ def find_api_key(file: str | None, command: str | None, environ: Mapping[str, st
         value = environ[VARIABLE]
         return ApiKeySource(VARIABLE, lambda: _key(value.encode(), VARIABLE))
     folder = environ.get("CREDENTIALS_DIRECTORY")
-    if folder and (path := Path(folder, "api-key")).exists():
+    if folder and _may_be_there(path := Path(folder, "api-key")):
         return ApiKeySource("systemd's credential api-key", lambda: _from_file(path, "systemd's credential"))
     return ApiKeySource("nowhere")
+
+
+def _may_be_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        # Closed to this user: that is said when it is read.
+        return True
 
 
 def is_read_once(path: Path) -> bool:

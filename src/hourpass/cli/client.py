@@ -147,7 +147,13 @@ class Client(NamedTuple):
         if self.cache is None:
             complain(ConfigurationError("this user has no home folder, so the token is not cached: see --cache"))
             return MemoryCache()
-        return _Cache(self.cache_path, self.timeout) if _is_writable(self.cache) else _ReadOnlyCache(self.cache_path)
+        try:
+            is_writable = _is_writable(self.cache)
+        except OSError as error:
+            # Such as the home of another user, that a container or sudo leaves in HOME.
+            complain(ConfigurationError(f"{self.cache} cannot be used, so the token is not cached: {error.strerror}"))
+            return MemoryCache()
+        return _Cache(self.cache_path, self.timeout) if is_writable else _ReadOnlyCache(self.cache_path)
 
     def _observe(self, event: "Event") -> None:
         if event == "unsaved":
@@ -162,7 +168,7 @@ class Client(NamedTuple):
         content = FileCache(self.cache_path).read()
         try:
             owner = json.loads(content or b"{}")["owner"]
-        except (ValueError, TypeError, LookupError):
+        except (ValueError, TypeError, LookupError, RecursionError):
             return None
         # The file's name is made of the server and the wishes already.
         if not isinstance(owner, str):
@@ -193,7 +199,7 @@ class _ReadOnlyCache(FileCache):
         content = super().read()
         try:
             return None if content is None else json.dumps({**json.loads(content), "refresh_token": None}).encode()
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             return None
 
     def write(self, content: bytes) -> None:
@@ -205,7 +211,11 @@ class _ReadOnlyCache(FileCache):
 
 
 def _is_writable(folder: Path) -> bool:
-    """Whether files can be made in a folder, which may not be there yet."""
+    """Whether files can be made in a folder, which may not be there yet.
+
+    Raises:
+        OSError: a folder above it is closed to this user.
+    """
     nearest = next(one for one in (folder, *folder.parents) if one.exists())
     return os.access(nearest, os.W_OK | os.X_OK)
 
