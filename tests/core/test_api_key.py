@@ -14,6 +14,7 @@ from hourpass.core.api_key import (
     MAX_SCOPE_LENGTH,
     ApiKey,
     allows_ip,
+    from_anywhere,
     is_usable,
     is_well_formed,
     key_digest,
@@ -228,3 +229,11 @@ def test_a_scope_list_is_sorted_without_doubles_and_within_the_grammar(scope, no
 )
 def test_a_request_may_narrow_what_is_owned_but_never_widen_it(owned, requested, granted):
     assert narrow_scope(owned, requested) == granted
+
+
+def test_who_asks_about_a_credential_is_not_bound_by_its_allow_list():
+    key = stored_key(allowed_ips=("203.0.113.0/24",))
+
+    assert not allows_ip(key, "198.51.100.1")
+    assert allows_ip(from_anywhere(key), "198.51.100.1")
+    assert from_anywhere(key) == stored_key()

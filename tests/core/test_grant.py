@@ -40,6 +40,13 @@ def test_the_current_generation_rotates():
     )
 
 
+def test_a_generation_begins_at_the_exchange_or_at_its_rotation():
+    grant = new_grant()
+
+    assert grant.generation_at == grant.created_at
+    assert rotated(grant, START + 5, START + 9).generation_at == START + 9
+
+
 def test_a_rotation_slides_the_idle_expiry_but_never_past_the_absolute_one():
     grant = new_grant(idle_expires_at=START + 90 * DAY)
 

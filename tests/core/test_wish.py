@@ -3,7 +3,7 @@
 import pytest
 from tests.core.test_api_key import START, stored_key
 
-from hourpass.core.errors import InvalidRequest, InvalidScope
+from hourpass.core.errors import InvalidRequest, InvalidScope, InvalidTarget
 from hourpass.core.policy import HOUR, SECOND, Policy
 from hourpass.core.wish import NO_WISH, Wish
 
@@ -49,3 +49,15 @@ def test_the_shorter_of_wish_and_key_counts():
 
     assert Wish(expires_in=30).lifetime(key, POLICY, START) == 30
     assert Wish(expires_in=90).lifetime(key, POLICY, START) == 60
+
+
+@pytest.mark.parametrize("audience", [None, "https://api.example.com"])
+def test_the_keys_own_audience_may_be_asked_for(audience):
+    Wish(audience=audience).require_audience("https://api.example.com")
+
+
+@pytest.mark.parametrize("audience", ["https://other.example.com", "", "https://api.example.com/"])
+def test_another_audience_is_an_invalid_target(audience):
+    """RFC 8707 §2."""
+    with pytest.raises(InvalidTarget):
+        Wish(audience=audience).require_audience("https://api.example.com")
