@@ -30,6 +30,7 @@ class Sqlite(SqliteOnFile):
     def __init__(self, folder, config) -> None:
         folder.mkdir()
         super().__init__(folder, config)
+        self.path.touch(mode=0o600)  # as the server makes it, whatever the umask
 
     def open(self) -> Store:
         """A store as it is before anything was migrated."""

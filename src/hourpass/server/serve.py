@@ -48,7 +48,7 @@ from hourpass.server.signing_keys import SigningKeys
 from hourpass.server.store import SharedStore, Store
 from hourpass.server.telemetry import configure_logging, log_what_is_printed, render_metrics
 from hourpass.server.timekeeping import Timekeeper
-from hourpass.server.transport.listener import Front, bind, bind_unix, inherited
+from hourpass.server.transport.listener import Front, bind, bind_unix, inherited, remove_unix
 from hourpass.server.verification import Verification
 from hourpass.server.workers import Worker, ending_signals, run_workers
 
@@ -344,7 +344,7 @@ def serve(
         for listener in (*shared, *own):
             listener.close()
         if settings.unix_socket != "off":
-            Path(settings.unix_socket).unlink(missing_ok=True)
+            remove_unix(settings.unix_socket)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ import uvloop
 
 from hourpass.server.request import Reply
 from hourpass.server.transport.http1 import State
-from hourpass.server.transport.listener import KEEP_ALIVE, UNREAD, Front, bind, bind_unix, inherited
+from hourpass.server.transport.listener import KEEP_ALIVE, UNREAD, Front, bind, bind_unix, inherited, remove_unix
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
@@ -306,6 +306,20 @@ def test_a_unix_socket_that_was_left_behind_is_replaced_and_one_in_use_is_not(tm
         listener.listen()
         with pytest.raises(OSError, match="in use"):
             bind_unix(path)
+
+
+def test_a_unix_socket_is_removed_by_its_server_unless_another_has_taken_its_place(tmp_path):
+    """The old one drains for seconds after it has closed its socket: a new one may have started meanwhile."""
+    path = tmp_path / "socket"
+    bind_unix(str(path)).close()
+    with bind_unix(str(path)) as listener:
+        listener.listen()
+        remove_unix(str(path))
+        assert path.is_socket()
+
+    remove_unix(str(path))
+    assert not path.exists()
+    remove_unix(str(path))
 
 
 def test_sockets_are_inherited_by_the_process_that_they_are_meant_for():

@@ -182,15 +182,25 @@ def bind_unix(path: str) -> socket.socket:
     Raises:
         OSError.
     """
+    remove_unix(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        if Path(path).is_socket() and listener.connect_ex(path) == errno.ECONNREFUSED:
-            Path(path).unlink()
         listener.bind(path)
     except OSError:
         listener.close()
         raise
     return listener
+
+
+def remove_unix(path: str) -> None:
+    """Remove a unix socket that nobody listens on. While a server drains, another one may have taken its place.
+
+    Raises:
+        OSError.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as visitor:
+        if Path(path).is_socket() and visitor.connect_ex(path) == errno.ECONNREFUSED:
+            Path(path).unlink()
 
 
 def inherited(environ: Mapping[str, str], pid: int) -> list[socket.socket]:
