@@ -28,6 +28,11 @@ class Hourpass:
         self.data = home / "state" / "hourpass"
         self.environment = clean_environment(XDG_STATE_HOME=str(home / "state"), HOME=str(home))
 
+    @property
+    def name(self) -> str:
+        """What the commands call its database."""
+        return f"sqlite:{self.data}/hourpass.db"
+
     def __call__(self, *arguments: str, code: int = 0, **options) -> subprocess.CompletedProcess[str]:
         options["env"] = {**self.environment, **options.get("env", {})}
         result = run_command(*arguments, check=False, **options)

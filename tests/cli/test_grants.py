@@ -75,4 +75,4 @@ def test_the_human_forms_are_a_table_and_a_sentence(hourpass, api_key):
     assert header.split() == ["grant_id", "key_id", "generation", "state", "created_at", "idle_expires_at"]
     grant_id = row.split()[0]
     result = hourpass("grants", "revoke", grant_id)
-    assert (result.stdout, result.stderr) == ("", f"{grant_id} is revoked.\n")
+    assert (result.stdout, result.stderr) == ("", f"Database: {hourpass.name}\n{grant_id} is revoked.\n")

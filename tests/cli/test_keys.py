@@ -109,7 +109,7 @@ def test_revoke_talks_on_stderr(hourpass):
 
     result = hourpass("keys", "revoke", key_id)
 
-    assert (result.stdout, result.stderr) == ("", f"{key_id} is revoked.\n")
+    assert (result.stdout, result.stderr) == ("", f"Database: {hourpass.name}\n{key_id} is revoked.\n")
 
 
 @pytest.mark.parametrize("arguments", [("list",), ("show",)], ids=lambda arguments: arguments[0])

@@ -197,7 +197,10 @@ def test_revoking_a_refresh_token_ends_the_grant_and_its_access_tokens(hourpass,
 
     result = hourpass("tokens", "revoke", "-", input=pair.refresh_token.decode())
 
-    assert (result.stdout, result.stderr) == ("", "The grant and its access tokens are revoked.\n")
+    assert (result.stdout, result.stderr) == (
+        "",
+        f"Database: {hourpass.name}\nThe grant and its access tokens are revoked.\n",
+    )
     assert inspect(hourpass, pair.access_token, code=1)["counts"] == "no: its grant was revoked"
     assert inspect(hourpass, pair.refresh_token, code=1)["counts"] == "no: its grant was revoked"
 

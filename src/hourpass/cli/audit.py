@@ -6,7 +6,7 @@ import time
 
 import click
 
-from hourpass.cli.operator import database, database_options, json_option
+from hourpass.cli.operator import database_options, json_option, look_at_database, open_database
 from hourpass.cli.terminal import json_line, moment, plain, print_json, print_line
 from hourpass.server.store import AuditRecord
 
@@ -22,7 +22,7 @@ PAGE = 500
 @json_option
 def audit(flags: dict[str, object], follow: bool, last: int, as_json: bool) -> None:
     """Show the audit trail, oldest first."""
-    with database(flags) as db:
+    with look_at_database(flags) as db:
         seen = max(0, db.store.last_audit() - last)
     if as_json and not follow:
         print_json([_facts(record) for record in _after(flags, seen)])
@@ -49,7 +49,7 @@ def _show(flags: dict[str, object], seen: int, *, follow: bool, as_json: bool) -
 
 def _after(flags: dict[str, object], seen: int) -> list[AuditRecord]:
     records: list[AuditRecord] = []
-    with database(flags) as db:
+    with open_database(flags, look=True) as db:
         while page := db.store.audit_after(records[-1].n if records else seen, PAGE):
             records += page
     return records

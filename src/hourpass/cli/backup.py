@@ -56,7 +56,9 @@ def restore(flags: dict[str, object], file: Path, keep_grants: bool, as_json: bo
 
     with closing(open_source(at(settings, f"sqlite:{file}"))) as source, closing(open_store(settings)) as target:
         transfer = carry_out(source, target, settings, finish)
+        name = target.name
     transfer.show(as_json=as_json)
+    say(f"Database: {name}")
     say("Restored. What happened after the backup is forgotten: revoke again what was revoked since.")
     for restored in ended:
         say(f"All grants have ended ({restored.grants_ended:,}), with their access tokens.")

@@ -9,6 +9,7 @@ from hourpass.cli.operator import json_option, load_settings, read_settings, set
 from hourpass.cli.terminal import print_json, print_table, say
 from hourpass.core.errors import ConfigurationError
 from hourpass.server.config import described, require_issuer
+from hourpass.server.copying import require_not_moved
 from hourpass.server.opening import open_store
 from hourpass.server.sealing import load_master_key
 
@@ -49,6 +50,7 @@ def check(flags: dict[str, object]) -> None:
         raise ConfigurationError(f"{settings.data} cannot be written to")
     store = open_store(settings)
     try:
+        require_not_moved(store)
         for caution in store.cautions():
             say(f"{caution}.")
         pending = store.pending_migrations()

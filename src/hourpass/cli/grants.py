@@ -5,7 +5,7 @@ import functools
 import click
 
 from hourpass.cli.no_secrets import id_of_ours
-from hourpass.cli.operator import actor, database, database_options, json_option
+from hourpass.cli.operator import actor, database, database_options, json_option, look_at_database
 from hourpass.cli.terminal import moment, print_json, print_table, say
 from hourpass.core.grant import Grant, state_of
 from hourpass.server.keys import all_grants, get_grant, revoke_grant
@@ -23,7 +23,7 @@ def grants() -> None:
 @json_option
 def list_grants(flags: dict[str, object], key_id: str | None, everything: bool, as_json: bool) -> None:
     """List the live grants."""
-    with database(flags) as db:
+    with look_at_database(flags) as db:
         now = db.now
         key_of = functools.cache(db.store.key)
         facts = [_facts(grant, state_of(grant, key_of(grant.key_id), now)) for grant in all_grants(db.store, key_id)]

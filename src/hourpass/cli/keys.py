@@ -6,7 +6,7 @@ from collections.abc import Callable
 import click
 
 from hourpass.cli.no_secrets import from_standard_input, id_of_ours
-from hourpass.cli.operator import Database, actor, database, database_options, json_option
+from hourpass.cli.operator import Database, actor, database, database_options, json_option, look_at_database
 from hourpass.cli.terminal import moment, print_facts, print_json, print_table, say
 from hourpass.core.address import normal_network
 from hourpass.core.api_key import ApiKey
@@ -108,7 +108,7 @@ def create(
 @json_option
 def list_keys(flags: dict[str, object], as_json: bool) -> None:
     """List the API keys."""
-    with database(flags) as db:
+    with look_at_database(flags) as db:
         facts = [_facts(key, db.now) for key in all_keys(db.store)]
     if as_json:
         print_json(facts)
@@ -123,7 +123,7 @@ def list_keys(flags: dict[str, object], as_json: bool) -> None:
 @json_option
 def show(flags: dict[str, object], key_id: str, as_json: bool) -> None:
     """Show one API key, and how many grants it has. `-` reads a whole key from standard input."""
-    with database(flags) as db:
+    with look_at_database(flags) as db:
         key = _find(db, key_id)
         facts = {**_facts(key, db.now), "grants": db.store.count_grants(key.key_id)}
     print_json(facts) if as_json else print_facts(facts.items())

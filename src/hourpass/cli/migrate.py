@@ -6,6 +6,7 @@ import click
 
 from hourpass.cli.operator import database_options, read_settings
 from hourpass.cli.terminal import say
+from hourpass.server.copying import require_not_moved
 from hourpass.server.opening import open_store, wall_clock
 
 
@@ -16,7 +17,11 @@ def migrate(flags: dict[str, object], check: bool) -> None:
     """Bring the database's schema up to date. Starting the server does it, too."""
     store = open_store(read_settings(flags))
     try:
+        if not check:
+            require_not_moved(store)
         names = store.pending_migrations() if check else store.migrate(wall_clock())
+        if names:
+            say(f"Database: {store.name}")
     finally:
         store.close()
     for name in names:

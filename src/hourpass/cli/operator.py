@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from hourpass.cli.terminal import say
+from hourpass.cli.terminal import moment, say
 from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME
 from hourpass.server.config import Origin, Settings, described, load, notes
 from hourpass.server.opening import current_time, default_data, open_secrets, open_store
@@ -84,16 +84,17 @@ class Database:
 
 
 @contextmanager
-def open_database(flags: dict[str, object], *, create: bool = False) -> Iterator[Database]:
+def open_database(flags: dict[str, object], *, create: bool = False, look: bool = False) -> Iterator[Database]:
     """Open the database for one transaction, without a word. A running server takes note within a second.
 
-    Only what may come before the first start makes a database: a misspelt folder is an error, not an empty one.
+    Only what may come before the first start makes a database: a misspelt folder is an error, not an empty one. One
+    that was moved can only be looked at.
     """
     settings = read_settings(flags)
     store = open_store(settings, create=create)
     try:
         now = current_time(store, settings)
-        master, secrets = open_secrets(store, settings, os.environ, now)
+        master, secrets = open_secrets(store, settings, os.environ, now, look=look)
         with transaction(store):
             yield Database(settings, store, master, secrets, now)
     finally:
@@ -102,11 +103,21 @@ def open_database(flags: dict[str, object], *, create: bool = False) -> Iterator
 
 @contextmanager
 def database(flags: dict[str, object], *, create: bool = False) -> Iterator[Database]:
-    """The same, and say at the end what an operator must know of it."""
+    """Open the database to change it, and say at the end which one it was."""
     with open_database(flags, create=create) as db:
         yield db
     if create and db.master.made:
         say(f"{db.master.made} was made: {BACK_IT_UP}.")
+    say(f"Database: {db.store.name}")
+
+
+@contextmanager
+def look_at_database(flags: dict[str, object]) -> Iterator[Database]:
+    """Open the database to look at it, and say so if the installation is elsewhere by now."""
+    with open_database(flags, look=True) as db:
+        if moved := db.store.moved():
+            say(f"{db.store.name} was moved to {moved.target}: this is how it was on {moment(moved.at)}.")
+        yield db
 
 
 def actor() -> str:

@@ -6,7 +6,7 @@ import sys
 import click
 
 from hourpass.cli.no_secrets import id_of_ours
-from hourpass.cli.operator import actor, database, database_options, json_option, settings_options
+from hourpass.cli.operator import actor, database, database_options, json_option, look_at_database, settings_options
 from hourpass.cli.terminal import moment, print_json, print_table, say
 from hourpass.core.policy import Policy
 from hourpass.core.signing_key import SigningKey, signer, state_of
@@ -23,7 +23,7 @@ def signing_keys() -> None:
 @json_option
 def list_signing_keys(flags: dict[str, object], as_json: bool) -> None:
     """List the signing keys, oldest first. Those that are gone verify nothing any more."""
-    with database(flags) as db:
+    with look_at_database(flags) as db:
         # How long a retired key verifies follows from the tokens' lifetime: as the server was told, not the longest.
         facts = [_facts(stored.key, db.now, db.settings.policy()) for stored in db.store.signing_keys()]
     if as_json:

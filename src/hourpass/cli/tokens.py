@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from hourpass.cli.no_secrets import from_standard_input, id_of_ours
-from hourpass.cli.operator import Database, actor, database, json_option, settings_options
+from hourpass.cli.operator import Database, actor, database, json_option, look_at_database, settings_options
 from hourpass.cli.terminal import moment, print_facts, print_json, say, span
 from hourpass.core.api_key import from_anywhere
 from hourpass.core.claims import Claims, Expected, UnverifiedClaims, validate_claims
@@ -66,7 +66,7 @@ def tokens() -> None:
 def inspect(flags: dict[str, object], token: str, as_json: bool) -> None:
     """Say what a token is, whom it speaks for, until when, and whether it counts."""
     token = _read(token)
-    with database(flags) as db:
+    with look_at_database(flags) as db:
         facts = _access_facts(db, token) or _refresh_facts(db, token) or _strange_facts(db, token)
     print_json(facts) if as_json else print_facts(facts.items())
     sys.exit(0 if str(facts["counts"]).startswith("yes") else 1)

@@ -14,7 +14,7 @@ import msgspec
 from hourpass.core.errors import ConfigurationError, HourpassError
 from hourpass.core.policy import SECOND
 from hourpass.server.sealing import MasterKey
-from hourpass.server.store import Numbers, Row, Store
+from hourpass.server.store import Moved, Numbers, Row, Store
 from hourpass.server.store.tables import TABLES, Table
 
 PAGE = 2_000
@@ -81,6 +81,33 @@ def copy(
         target.rollback()
         raise
     return copied
+
+
+def moved_to(store: Store) -> Moved | None:
+    """Where a database's installation was moved to; None if it is still there, or was never in a schema that can say.
+
+    Outside of any transaction.
+    """
+    if not store.is_migrated() or "0002_moved" in store.pending_migrations():
+        return None
+    store.begin_reading()
+    try:
+        return store.moved()
+    finally:
+        store.commit()
+
+
+def require_not_moved(store: Store) -> None:
+    """Refuse to work on what was left behind: what is changed there, such as a key that is revoked, ends nothing.
+
+    Raises:
+        ConfigurationError: the installation was moved.
+    """
+    if (moved := moved_to(store)) is not None:
+        raise ConfigurationError(
+            f"{store.name} was moved to {moved.target}: name that one with --database, "
+            "or go on here with hourpass copy --undo"
+        )
 
 
 def _require_schemas(source: Store, target: Store, now: int) -> None:

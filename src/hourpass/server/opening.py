@@ -15,6 +15,7 @@ from hourpass.core.errors import ConfigurationError, StorageUnavailable
 from hourpass.core.signing_key import Algorithm
 from hourpass.home import folder_for
 from hourpass.server.config import Settings
+from hourpass.server.copying import require_not_moved
 from hourpass.server.ownership import require_own_database, require_own_folder
 from hourpass.server.sealing import MasterKey, load_master_key
 from hourpass.server.signing_keys import Secrets, prepare
@@ -130,9 +131,15 @@ def make_data_folder(settings: Settings) -> None:
 
 
 def open_secrets(
-    store: Store, settings: Settings, environ: Mapping[str, str], now: int, *, serving: bool = False
+    store: Store, settings: Settings, environ: Mapping[str, str], now: int, *, serving: bool = False, look: bool = False
 ) -> tuple[MasterKey, Secrets]:
-    """Bring the schema up to date and make or open the secrets."""
+    """Bring the schema up to date and make or open the secrets.
+
+    Raises:
+        ConfigurationError: they do not fit, or the installation was moved to another database and not only to `look`.
+    """
+    if not look:
+        require_not_moved(store)
     store.migrate(now)
     with transaction(store):
         fresh = not store.secrets("pepper")

@@ -57,6 +57,13 @@ class Numbers(NamedTuple):
     numbered_since: int
 
 
+class Moved(NamedTuple):
+    """When (epoch milliseconds) an installation was moved, and to which database, by its name."""
+
+    at: int
+    target: str
+
+
 class StoredSigningKey(NamedTuple):
     """A signing key with its private half, sealed under the master key."""
 
@@ -228,6 +235,15 @@ class Store(Protocol):
 
     def go_on_from(self, numbers: Numbers) -> None:
         """Let the counting go on where another store's was."""
+
+    def moved(self) -> Moved | None:
+        """Where the installation was moved to; None if it is still here."""
+
+    def mark_moved(self, moved: Moved) -> None:
+        """Note where it was moved to."""
+
+    def unmark_moved(self) -> bool:
+        """Forget that it was moved. False if it was not."""
 
     def is_migrated(self) -> bool:
         """Whether `migrate` was ever here."""

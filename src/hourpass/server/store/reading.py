@@ -13,7 +13,7 @@ from hourpass.core.audit import Event, event_name
 from hourpass.core.grant import Grant, GrantAge, GrantRef
 from hourpass.core.revocation import Kind, Revocation
 from hourpass.core.signing_key import SigningKey
-from hourpass.server.store import AuditRecord, Control, Expiry, Row, StoredSigningKey
+from hourpass.server.store import AuditRecord, Control, Expiry, Moved, Row, StoredSigningKey
 
 
 class Reading(ABC):
@@ -102,6 +102,19 @@ class Reading(ABC):
     def last_audit(self) -> int:
         """The newest number of the audit trail."""
         return int(self._rows("last_audit")[0][0])
+
+    def moved(self) -> Moved | None:
+        """Where the installation was moved to."""
+        rows = self._rows("moved")
+        return Moved(*rows[0]) if rows else None
+
+    def mark_moved(self, moved: Moved) -> None:
+        """Note where it was moved to."""
+        self._rows("mark_moved", *moved)
+
+    def unmark_moved(self) -> bool:
+        """Forget that it was moved."""
+        return bool(self._rows("unmark_moved"))
 
     def control(self) -> Control:
         """What every process polls."""

@@ -1,7 +1,7 @@
 """The tables that hold an installation, for whoever moves all of it. Every database has them, with these columns.
 
 It names what is moved row by row. What is not: `control`, whose numbers go on; `leases`, which end by themselves; and
-`migrations`, which say what a database itself went through.
+`migrations` and `moved`, which say what a database itself went through.
 """
 
 from typing import Any, NamedTuple

@@ -148,3 +148,16 @@ delete from sqlite_sequence where name = ?
 -- name: set_last_number
 -- Let a table's numbers go on after the last one of another database.
 insert into sqlite_sequence (name, seq) values (?, ?)
+
+-- name: moved
+-- Where the installation was moved to.
+select at, target from moved
+
+-- name: mark_moved
+-- Note where it was moved to; a later move takes the place of an earlier one.
+insert into moved (the_row, at, target) values (1, ?, ?)
+on conflict (the_row) do update set at = excluded.at, target = excluded.target returning at
+
+-- name: unmark_moved
+-- Forget that it was moved.
+delete from moved returning at
