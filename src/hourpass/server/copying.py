@@ -88,7 +88,7 @@ def moved_to(store: Store) -> Moved | None:
 
     Outside of any transaction.
     """
-    if not store.is_migrated() or "0002_moved" in store.pending_migrations():
+    if not store.is_migrated() or "0003_moved" in store.pending_migrations():
         return None
     store.begin_reading()
     try:
