@@ -61,6 +61,47 @@ def test_the_client_library_works_without_posix(tmp_path):
     assert (done.returncode, done.stdout.split()) == (0, ["a", "a", "b"]), done.stderr
 
 
+WITH_AN_AGENT = """
+import pathlib
+from hourpass.client import FileToken
+from hourpass.core.errors import Unavailable
+
+path = pathlib.Path(sys.argv[1], "file")
+path.write_text("b")
+tokens = FileToken(path, agent="/run/agent.sock")
+tokens.token()
+try:
+    tokens.refresh(rejected=1, within=0)
+except Unavailable:
+    print(tokens.token())
+"""
+
+
+def test_an_agent_that_cannot_be_asked_is_told_in_the_log(tmp_path):
+    done = run(WITH_AN_AGENT, tmp_path)
+
+    assert (done.returncode, done.stdout) == (0, "b\n"), done.stderr
+    assert done.stderr == (
+        "the agent was not told of a rejected token: the agent at /run/agent.sock cannot be reached:"
+        " this system has no unix sockets\n"
+    )
+
+
+def test_a_verifier_works_without_posix():
+    code = """
+from hourpass.verifier import Verifier, asgi, wsgi
+verifier = Verifier(issuer="https://127.0.0.1:9", audience="a", timeout=1)
+try:
+    verifier.verify("e.e.e")
+except Exception as error:
+    print(type(error).__name__)
+verifier.close()
+"""
+    done = run(code)
+
+    assert (done.returncode, done.stdout) == (0, "Unavailable\n"), done.stderr
+
+
 @pytest.mark.parametrize("module", ["agent", "sinks", "delivery", "agent_socket"])
 def test_the_agent_says_what_it_needs(module):
     done = run(f"import hourpass.client.{module}")

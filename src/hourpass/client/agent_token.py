@@ -4,6 +4,7 @@ The agent holds the API key and the refresh token and does every refresh. Here i
 means.
 """
 
+import errno
 import json
 import socket
 from collections.abc import Callable, Iterable
@@ -138,6 +139,8 @@ class _UnixConnection(HTTPConnection):
         self._path = path
 
     def connect(self) -> None:
+        if not hasattr(socket, "AF_UNIX"):
+            raise OSError(errno.EAFNOSUPPORT, "this system has no unix sockets")
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)

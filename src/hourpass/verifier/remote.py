@@ -328,4 +328,5 @@ def _restart_after_fork() -> None:
         verifier.restart_after_fork()
 
 
-os.register_at_fork(after_in_child=_restart_after_fork)
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_restart_after_fork)
