@@ -94,6 +94,8 @@ def test_400_and_401_refuse_the_credential_and_only_a_plain_word_is_repeated(sta
         b'{"error":{"error":"invalid_grant"}}', b'{"error":["invalid_grant"]}', b'{"error":"unauthorized"}',
         b'{"type":"https://waf.example/1010","title":"Access denied","status":400,"error_name":"banned"}',
         b'{"type":"about:blank","title":"Bad Request","status":401}',
+        b'{"name":"UnauthorizedError","message":"No authorization token was found","status":401}',  # express-jwt
+        b'{"name":"BadRequestError","message":"request aborted","status":400,"expose":true}',  # http-errors
         b'{"title":"x","name":7,"status":400}', b'{"title":"x","name":"","status":403}', b'{"name":"","status":"400"}',
         b'\x1f\x8b\x08\x00{"error":"invalid_grant"}',
     ],

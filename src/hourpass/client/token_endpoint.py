@@ -192,6 +192,8 @@ def _refusal(status: int, body: bytes) -> dict[str, Any] | None:
     error = problem.get("error")
     is_oauth = isinstance(error, str) and error in _OAUTH_ERRORS
     is_problem = isinstance(problem.get("name"), str) and problem.get("status") == status
+    # A problem has a title. What JavaScript's frameworks make of an error has a message, and a name and a status, too.
+    is_problem = is_problem and "message" not in problem
     return problem if is_oauth or is_problem else None
 
 
