@@ -126,7 +126,7 @@ class Settings:
     max_connections: int = _setting(
         10_000,
         parsing.whole(1, 1_000_000),
-        "connections at a time, if the process may open so many; more get 503 if no idle one can be closed for them",
+        "connections at a time, if the process may open so many; more get 503 if none can be closed for them",
     )
     request_timeout: int = _setting(10, parsing.seconds(1, 600), "a request has to arrive whole within this")
     drain_timeout: int = _setting(20, parsing.seconds(1, 600), "on TERM, requests in flight get this long to finish")

@@ -195,6 +195,35 @@ async def test_the_connection_that_is_idle_for_longest_makes_room():
         assert await asyncio.wait_for(kept[1][0].read(), 10) == b""
 
 
+async def test_a_request_that_does_not_come_makes_room_after_all_that_are_silent():
+    async with fronted(max_connections=3) as (front, _, port), contextlib.AsyncExitStack() as clients:
+        order = []
+        for sent, age in ((b"G", 30), (GET[:-2], 20), (b"", 10)):
+            _, writer = await clients.enter_async_context(client(port))
+            writer.write(sent)
+            await until(lambda: len(front.connections) > len(order))
+            (newest,) = front.connections - set(order)
+            await until(lambda newest=newest, sent=sent: newest.is_silent() == (not sent))
+            newest.since -= age
+            order.append(newest)
+
+        gone = []
+        for _ in order:
+            reader, writer = await clients.enter_async_context(client(port))
+            assert await answered(reader, writer) == 200
+            gone += [each for each in order if each not in front.connections and each not in gone]
+
+        assert gone == [order[2], order[0], order[1]]
+
+
+async def test_a_request_that_has_just_begun_does_not_make_room():
+    async with fronted(max_connections=1) as (front, _, port), client(port) as (_, writer):
+        writer.write(b"G")
+        await until(lambda: front.connections and not next(iter(front.connections)).is_silent())
+        async with client(port) as (reader, _):
+            assert (await asyncio.wait_for(reader.read(), 10)).startswith(b"HTTP/1.1 503 ")
+
+
 async def test_descriptors_that_run_out_end_no_server_and_keep_no_core_busy():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     async with fronted() as (front, _, port):

@@ -30,7 +30,7 @@ LINGER = 2.0
 """Seconds for which a client may go on sending behind a refusal."""
 
 SPARED = 1.0
-"""Seconds within which a new connection that has not said anything yet is not given up for another."""
+"""Seconds within which a connection that has not said its request is not given up for another."""
 
 KERNEL_BUFFER = 32_768
 """Bytes, which the kernel doubles: what a client may send ahead, and how many of its answers wait for
@@ -65,7 +65,7 @@ class Front:
         self._request_timeout = request_timeout
         self._drain_timeout = drain_timeout
         self._max_connections = max_connections
-        self._sheddable: list[tuple[float, Connection]] = []
+        self._sheddable: list[tuple[bool, float, Connection]] = []
         self._listed_at = 0.0
 
     async def start(self) -> None:
@@ -143,19 +143,29 @@ class Front:
                 connection.abort()
 
     def _shed(self) -> bool:
-        """Give up the connection that has waited longest without a request; False if there is none."""
+        """Give up a connection: the one that is silent for longest, else the one whose request is overdue most.
+
+        So many that send a byte each, and no more, do not keep others out. False if there is none.
+        """
         now = self.loop.time()
         if not self._sheddable and now - self._listed_at >= SWEEP_EVERY:
             self._listed_at = now
-            silent = [(each.since, each) for each in self.connections if each.is_silent()]
-            self._sheddable = sorted(silent, key=lambda pair: pair[0], reverse=True)
-        while self._sheddable and self._sheddable[-1][0] < now - SPARED:
-            since, connection = self._sheddable.pop()
-            if connection in self.connections and connection.since == since and connection.is_silent():
+            waiting = [(each.is_silent(), -each.since, each) for each in self.connections if self._may_shed(each, now)]
+            self._sheddable = sorted(waiting, key=lambda one: one[:2])
+        while self._sheddable:
+            was_silent, since, connection = self._sheddable.pop()
+            if (
+                connection in self.connections
+                and (connection.is_silent(), -connection.since) == (was_silent, since)
+                and self._may_shed(connection, now)
+            ):
                 self.left(connection)
                 connection.abort()
                 return True
         return False
+
+    def _may_shed(self, connection: Connection, now: float) -> bool:
+        return connection.since < now - SPARED and (connection.is_silent() or connection.state is State.READING)
 
 
 def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
