@@ -40,7 +40,7 @@ def test_code_10_a_token_that_is_still_valid_is_printed_although_the_refresh_fai
     result = holder("token", "--min-valid", "600", code=10)
 
     assert result.stdout.strip() == holder.cached["access_token"]
-    assert result.stderr.startswith("hourpass: no connection to the token endpoint")
+    assert result.stderr.startswith("hourpass: no connection to the token endpoint (Connection refused)")
 
 
 @pytest.mark.parametrize("age", [3528, 3600, 40_000], ids=["past hard", "expired", "long expired"])

@@ -125,3 +125,12 @@ def test_a_url_that_keys_must_not_be_sent_to_is_refused_without_repeating_it(url
     with pytest.raises(ConfigurationError) as caught:
         check_url(url, allow_http=False)
     assert "SECRET" not in caught.value.detail
+
+
+def test_a_refusal_of_plain_http_says_what_to_do():
+    for refuse in (
+        lambda: check_url("http://auth.example.com", allow_http=False),
+        lambda: AllowList(["http://auth.example.com"], allow_http=False),
+    ):
+        with pytest.raises(ConfigurationError, match="use https, or allow http"):
+            refuse()

@@ -1,7 +1,9 @@
 """What the two POSTs send, what they refuse to do, and what every answer means."""
 
+import errno
 import json
 import socket
+import ssl
 import threading
 import time
 
@@ -130,6 +132,23 @@ def test_an_outcome_is_unknown_from_the_moment_something_was_sent(error, kind):
         raise error
 
     assert isinstance(answering(fail).refresh("token"), kind)
+
+
+@pytest.mark.parametrize(
+    ("cause", "said"),
+    [
+        (ConnectionRefusedError(errno.ECONNREFUSED, "SECRET"), "Connection refused"),
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "Name or service not known"),
+        (ssl.SSLError(1, "wrong version number"), "wrong version number"),
+        (ValueError("SECRET"), "ConnectError"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_the_system_says_why_there_is_no_connection(cause, said):
+    def fail(request):
+        raise httpx2.ConnectError("SECRET") from cause
+
+    assert answering(fail).refresh("token") == Transient(f"no connection to the token endpoint ({said})")
 
 
 @pytest.mark.parametrize(

@@ -42,13 +42,19 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
 
 def print_facts(facts: Iterable[tuple[str, object]]) -> None:
     """One fact a line, aligned; on a terminal, what is wider goes on below."""
-    shown = [(name, "-" if value in (None, "", ()) else plain(str(value))) for name, value in facts]
+    shown = [(name, plain(_fact(value)) or "-") for name, value in facts]
     label = max(len(name) for name, _ in shown)
     for name, value in shown:
         first, *more = folding.fact(value, label, screen_width())
         print(f"{bold(name.ljust(label))}{folding.GAP}{first}".rstrip())
         for text in more:
             print(text)
+
+
+def _fact(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return " ".join(map(str, value))
+    return "" if value is None else str(value)
 
 
 def print_line(head: str, text: str) -> None:

@@ -69,13 +69,16 @@ def _host_of(host: str) -> str:
         return ""
 
 
+_ADVICE = "use https, or allow http (--allow-http) if nobody else can listen there"
+
+
 def _checked(url: str, *, allow_http: bool) -> str:
     origin = origin_of(url)
     if origin is None:
         # Not repeated: what is wrong with it may be a password in it.
         raise ConfigurationError("an origin must be https://host, with at most a port")
     if not allow_http and not is_confidential(origin):
-        raise ConfigurationError(f"{origin} is plain http: anyone on the way could read the token")
+        raise ConfigurationError(f"{origin} is plain http: anyone on the way could read the token; {_ADVICE}")
     return origin
 
 
@@ -107,5 +110,5 @@ def check_url(url: str, *, allow_http: bool) -> str:
         # Not repeated: what is wrong with it may be a password in it.
         raise ConfigurationError("the server's URL must be https://host, with at most a port and a path")
     if not allow_http and not is_confidential(origin):
-        raise ConfigurationError(f"{origin} is plain http: anyone on the way could read the API key")
+        raise ConfigurationError(f"{origin} is plain http: anyone on the way could read the API key; {_ADVICE}")
     return url.rstrip("/")

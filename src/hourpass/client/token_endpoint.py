@@ -4,6 +4,7 @@ Works against any server with these endpoints. It repeats nothing, follows nothi
 what to do about an answer is `transaction`'s to decide. Imported late: it needs the HTTP library.
 """
 
+import os
 import re
 import socket
 import ssl
@@ -212,13 +213,21 @@ def _trust(*, is_https: bool) -> ssl.SSLContext:
 
 
 def _no_connection(error: BaseException) -> str:
-    """Why there is none; a certificate is said to be the reason, since waiting does not mend it."""
+    """Why there is none; a certificate is said to be the reason, since waiting does not mend it.
+
+    Only the system's own words are repeated: an exception's text may hold a proxy's password.
+    """
     cause: BaseException | None = error
+    said = type(error).__name__
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"the token endpoint's certificate is not trusted: {cause.verify_message}"
+        if isinstance(cause, ssl.SSLError | socket.gaierror):
+            said = cause.strerror or said
+        elif isinstance(cause, OSError) and cause.errno is not None:
+            said = os.strerror(cause.errno)
         cause = cause.__cause__ or cause.__context__
-    return f"no connection to the token endpoint ({type(error).__name__})"
+    return f"no connection to the token endpoint ({said})"
 
 
 class _Deadline:

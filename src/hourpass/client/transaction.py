@@ -171,7 +171,7 @@ class Transaction:
         if not self._has_key:
             why = "the server does not accept the refresh token" if self._refused else "there is no refresh token"
             reason = self._outcome.reason if isinstance(self._outcome, Refused) else None
-            return GiveUp(f"{why}, and there is no API key", reason)
+            return GiveUp(f"{why}, and no API key was given (--api-key-file, or api_key in Python)", reason)
         exchanged_at = None if cached is None else cached.exchanged_at
         is_healing = bool(self._refused) or self._rejected is not None
         if is_healing and exchanged_at is not None and now < exchanged_at + EXCHANGE_INTERVAL:
