@@ -7,6 +7,7 @@ import pytest
 from tests.postgres.cluster import NEWEST, clusters_of
 
 from hourpass.core.errors import InvalidGrant
+from hourpass.server.request import Request
 
 
 @pytest.fixture
@@ -50,8 +51,8 @@ def verified(hourpass, pair):
 
     async def ask(server):
         await server.app.issuer.verification.observe(server.clock())
-        headers = [(b"authorization", b"Bearer " + pair.access_token)]
-        return (await server.app.authorize({"path": "/", "headers": headers}, "")).status
+        request = Request("GET", "/", b"", ((b"authorization", b"Bearer " + pair.access_token),), "127.0.0.1")
+        return (await server.app.authorize(request, "")).status
 
     return hourpass.with_server(ask)
 
