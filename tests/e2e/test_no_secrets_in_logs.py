@@ -151,7 +151,7 @@ def test_nothing_that_was_sent_or_handed_out_is_written_anywhere(serve):
     assert planted.found_in(str(pair).encode())  # the search finds what is there
     log = server.log.read_bytes()
     assert b"listening" in log
-    assert log.count(b'"unavailable"') >= 5
+    assert b'"unavailable"' in log  # the first line, then one a minute with its count
     assert planted.found_in(log) == []
     for result in said:
         assert planted.found_in((result.stdout + result.stderr).encode()) == [], result.args

@@ -50,6 +50,15 @@ def test_beyond_the_limit_it_is_closed_whoever_looks_first(beats_first, still, c
     assert loop.stalls.count == closed
 
 
+def test_a_stall_that_has_just_ended_is_counted_before_the_loop_beats():
+    loop = Loop()
+    loop.stands_still(5_001)
+
+    assert loop.stalls.noticed(loop.timer()) == 1
+    loop.stalls.beat()
+    assert loop.stalls.noticed(loop.timer()) == 1
+
+
 def test_it_opens_once_the_loop_has_run_for_a_second():
     loop = Loop()
     loop.stands_still(75_000)

@@ -52,6 +52,11 @@ class Stalls:
         self._look(now)
         self._beat_at = now
 
+    def noticed(self, now: int) -> int:
+        """How many stalls there were until an instant of the timer, one that has just ended included."""
+        self._look(now)
+        return self.count
+
     def is_closed(self) -> bool:
         """Whether requests may have waited. It notices a stall even if it is asked before the loop's timers run."""
         now = self.timer()

@@ -70,15 +70,15 @@ class Verification:
 
     def require_fresh(self) -> None:
         """Unavailable if revocations have not been looked up for too long."""
-        if self._timer() - self._observed_at > self._staleness:
+        if self._is_stale():
             raise Unavailable("revocations have not been looked up for too long")
 
     def _is_stale(self) -> bool:
-        if self._timer() - self._observed_at > self._staleness:
+        now = self._timer()
+        if now - self._observed_at > self._staleness:
             return True
         # What was revoked while this process stood still is looked up before anything else is believed.
-        stalls = self._stalls
-        return stalls is not None and stalls.is_closed() and stalls.count != self._observed_stalls
+        return self._stalls is not None and self._stalls.noticed(now) != self._observed_stalls
 
     def revoked(self, revocation: Revocation | None, now: int) -> None:
         """Take in what this process has revoked just now, if anything."""
