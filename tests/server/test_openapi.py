@@ -7,6 +7,7 @@ import pytest
 
 from hourpass.server.app import VERIFY
 from hourpass.server.presented import introspect
+from hourpass.server.request import Request
 
 pytestmark = pytest.mark.anyio
 
@@ -25,6 +26,13 @@ async def test_every_route_is_described_with_its_methods(document, server):
     served = {path: set(route.methods) - {"HEAD"} for path, route in server.app.routes.items()}
 
     assert described == {**served, VERIFY: {"GET"}}
+
+
+async def test_it_is_made_once_however_often_strangers_ask_for_it(server):
+    first, second = [await server.app.answer(Request("GET", "/openapi.json", b"", (), None)) for _ in range(2)]
+
+    assert first.status == 200
+    assert second.body is first.body
 
 
 async def test_every_reference_leads_to_a_schema(document):

@@ -81,6 +81,7 @@ class App:
         self._prefix = settings.path_prefix
         self._origins = frozenset(origin.encode() for origin in settings.cors_origins)
         self._realm = settings.realm
+        self._description = b""
         # An issuer's own path comes after the well-known one (RFC 8414 §3.1), so no prefix precedes that.
         self._metadata_path = METADATA + urlsplit(settings.public_url()).path
         pair, oauth_pair = wire.TokenAnswer, wire.OAuthTokenAnswer
@@ -193,7 +194,9 @@ class App:
 
     async def _openapi(self, issuer: Issuer, request: Request) -> Reply:
         """This description of the interface."""
-        return _published(wire.encode(describe(self.routes, issuer.url)), request)
+        if not self._description:  # made once: it takes as long as a dozen exchanges
+            self._description = wire.encode(describe(self.routes, issuer.url))
+        return _published(self._description, request)
 
     async def _ready(self, issuer: Issuer, request: Request) -> Reply:
         """Whether requests should be sent here, with each check by name."""
