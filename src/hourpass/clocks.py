@@ -54,8 +54,9 @@ class AgeClock:
         if self._guard.acquire(blocking=False):
             try:
                 step = apart - self._apart
-                self._apart = apart
+                # In this order: another thread that reads in between may count the step twice, and never not at all.
                 self._missed += max(step, 0)
+                self._apart = apart
             finally:
                 self._guard.release()
             return boot + self._missed

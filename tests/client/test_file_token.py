@@ -235,3 +235,10 @@ def test_after_a_suspend_of_two_hours_the_old_token_is_not_given_away(path, cloc
         tokens.token()
     put(path, jwt(wall.now // 1000 + 3_600))
     assert tokens.credential().number == 2
+
+
+def test_a_pipe_in_the_files_place_is_not_waited_for(tokens, path):
+    os.mkfifo(path)
+
+    with pytest.raises(Unavailable):
+        tokens.token()

@@ -126,6 +126,14 @@ def test_no_proxy_of_the_environment_stands_before_this_machine(serve_with, sour
     assert source_of(server, KEY, tls=trusting(certificate)).token() == "opaque-1"
 
 
+@pytest.mark.parametrize("url", ["http://127.0.0.1:3600", "http://localhost", "http://[::1]:3600"])
+def test_a_proxy_never_gets_a_key_in_plain_unless_the_caller_allows_it(url):
+    """Loopback is this machine's alone only if nothing stands before it."""
+    with pytest.raises(ConfigurationError, match="allow_http"):
+        TokenSource(url, KEY, proxy="http://127.0.0.1:9")
+    TokenSource("https://127.0.0.1", KEY, proxy="http://127.0.0.1:9")
+
+
 def test_a_proxy_may_be_named_for_one_source(other, source_of):
     """Plain http to a proxy asks for the whole URL (RFC 9112 §3.2.2)."""
     source = source_of(other, KEY, url="http://auth.example.com", allow_http=True, proxy=other.url)

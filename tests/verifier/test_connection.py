@@ -174,3 +174,9 @@ async def test_a_proxy_is_for_https_to_another_machine(monkeypatch, proxy, url, 
             await http.get(f"{url}:1/", timeout=2)
 
     assert proxy.asked == asked
+
+
+def test_a_proxy_never_gets_the_question_for_keys_in_plain_unless_the_caller_allows_it():
+    with pytest.raises(ConfigurationError, match="allow_http"):
+        Verifier(issuer="http://127.0.0.1:3600", audience="a", proxy="http://127.0.0.1:9")
+    Verifier(issuer="http://127.0.0.1:3600", audience="a", proxy="http://127.0.0.1:9", allow_http=True)

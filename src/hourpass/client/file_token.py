@@ -8,6 +8,7 @@ import base64
 import json
 import logging
 import os
+import stat
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -160,6 +161,8 @@ class FileToken(Reopens):
         good = current if current is not None and current.is_usable(now) else None
         try:
             found = self.path.stat()
+            if not stat.S_ISREG(found.st_mode):
+                return  # a pipe would be waited for
             seen = (found.st_ino, found.st_mtime_ns, found.st_size)
             # Without a good token even the same content is judged anew: the clock may have been wrong the last time.
             if seen == self._seen and good is not None:

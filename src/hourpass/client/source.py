@@ -20,7 +20,7 @@ from hourpass.client.flight import Flights
 from hourpass.client.flow import Breaker
 from hourpass.client.origin import AllowList, check_url
 from hourpass.client.reopen import Reopens
-from hourpass.core.errors import HourpassError, Unavailable
+from hourpass.core.errors import ConfigurationError, HourpassError, Unavailable
 from hourpass.core.policy import SECOND
 
 if TYPE_CHECKING:
@@ -75,6 +75,10 @@ class TokenSource(Reopens):
     ) -> None:
         self._has_literal_key = isinstance(api_key, str)
         self.url = check_url(url, allow_http=allow_http)
+        if proxy is not None and not allow_http and not self.url.lower().startswith("https:"):
+            raise ConfigurationError(
+                "a proxy could read the API key on its way to a server without TLS: see allow_http"
+            )
         self.breaker = Breaker()
         self.now = clock
         self.allows = AllowList((url, *origins), allow_http=allow_http).allows

@@ -102,6 +102,8 @@ class Verifier:
         timer: Timer = age_clock,
     ) -> None:
         issuer = issuer.rstrip("/")
+        if proxy is not None and not allow_http and not (url or issuer).lower().startswith("https:"):
+            raise ConfigurationError("a proxy could forge the keys of an issuer without TLS: see allow_http")
         self._address = Address(require_safe((url or issuer).rstrip("/"), allow_http=allow_http), tls, proxy)
         self._timeout = round(timeout * SECOND)
         if not 0 < max_lifetime * SECOND <= MAX_ACCESS_TOKEN_LIFETIME or not audience:
