@@ -45,6 +45,10 @@ class State(Enum):
     ENDING = auto()  # the client's end, behind a refusal
 
 
+IDLE, READING, ANSWERING, ENDING = State
+"""By names of their own: a member of a class is looked up slowly."""
+
+
 class Connection(asyncio.Protocol):
     """One client. The house looks at `state`, `since` and `unread_since` now and then, instead of a timer for each.
 
@@ -60,7 +64,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, house: House) -> None:
         self._house = house
-        self.state = State.READING
+        self.state = READING
         self.since = house.loop.time()
         self.unread_since = NEVER
         self._buffer = b""
@@ -90,16 +94,16 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """A request that is being answered gets its answer; what has not begun is not carried out any more."""
         self._left = True
-        return self.state is State.ANSWERING
+        return self.state is ANSWERING
 
     def data_received(self, data: bytes) -> None:
-        if self.state is State.ENDING:
+        if self.state is ENDING:
             self._discarded += len(data)
             if self._discarded > MAX_DISCARDED:
                 self._transport.abort()
             return
         self._buffer = self._buffer + data if self._buffer else data
-        if self.state is State.ANSWERING or self.unread_since is not NEVER:
+        if self.state is ANSWERING or self.unread_since is not NEVER:
             self._pause()
         else:
             self._read()
@@ -122,15 +126,18 @@ class Connection(asyncio.Protocol):
             return
         if whole:
             self._answer()
-        elif self.state is State.IDLE:
-            self.state, self.since = State.READING, self._house.loop.time()
+        elif self.state is IDLE:
+            self.state, self.since = READING, self._house.loop.time()
 
     def _read_head(self) -> bool:
         data, house = self._buffer, self._house
-        start, end = find_head(data, self._scanned, house.header_limit)
-        if end < 0:
-            self._scanned = len(data)
-            return False
+        start, end = 0, data.find(b"\r\n\r\n")
+        if not 0 < end <= house.header_limit - 4 or data[:1] == b"\r":
+            # Not the common case, which is a whole header block at once.
+            start, end = find_head(data, self._scanned, house.header_limit)
+            if end < 0:
+                self._scanned = len(data)
+                return False
         self._request, self._length, self._keep, waits = read_head(data[start:end], self._peer)
         self._buffer, self._scanned = data[end + 4 :], 0
         if self._length:
@@ -170,7 +177,7 @@ class Connection(asyncio.Protocol):
 
     def _go_on(self) -> None:
         """Read the next request, which came before the last one was answered and its answer taken."""
-        if self.state not in (State.IDLE, State.READING) or self.unread_since is not NEVER or self._gone():
+        if self.state not in (IDLE, READING) or self.unread_since is not NEVER or self._gone():
             return
         if self._buffer:
             self._read()
@@ -178,7 +185,7 @@ class Connection(asyncio.Protocol):
             self._resume()
 
     def _wants_more(self) -> bool:
-        return self.state is State.READING or (self.state is State.IDLE and not self._buffer)
+        return self.state is READING or (self.state is IDLE and not self._buffer)
 
     def _gone(self) -> bool:
         return self._transport.is_closing()
@@ -197,7 +204,7 @@ class Connection(asyncio.Protocol):
         if reply is not None:
             self._say(reply, request)
             return
-        self.state = State.ANSWERING
+        self.state = ANSWERING
         self._task = house.loop.create_task(self._carry_out(request))
 
     async def _carry_out(self, request: Request) -> None:
@@ -218,7 +225,7 @@ class Connection(asyncio.Protocol):
             raw = answer(reply, house.date, head_only=request.method == "HEAD", close=close)
         except ValueError as error:
             raw = answer(house.failed(error), house.date, head_only=request.method == "HEAD", close=close)
-        self.state, self.since = State.IDLE, house.loop.time()
+        self.state, self.since = IDLE, house.loop.time()
         self._transport.write(raw)
         if close:
             self._transport.close()
@@ -233,7 +240,7 @@ class Connection(asyncio.Protocol):
 
     def is_silent(self) -> bool:
         """Whether nothing of a request has come, and no answer is on its way."""
-        waits = self.state is State.IDLE or (self.state is State.READING and self._request is None)
+        waits = self.state is IDLE or (self.state is READING and self._request is None)
         return waits and not self._buffer and self.unread_since is NEVER
 
     def refuse(self, status: int, kind: Kind) -> None:
@@ -241,15 +248,12 @@ class Connection(asyncio.Protocol):
         if self._gone():
             return
         self._house.refused(kind, self._peer)
-        self.state, self.since = State.ENDING, self._house.loop.time()
+        self.state, self.since = ENDING, self._house.loop.time()
         self._buffer, self._request, self._chunks = b"", None, None
         self._transport.write(refusal(status))
         self._transport.write_eof()
+        # What it still sends is read and discarded, or the kernel would throw the refusal away with it.
         self._resume()
-        if self._paused:
-            # What it still sends is read and discarded, or the kernel would throw the refusal away with it.
-            self._paused = False
-            self._transport.resume_reading()
 
     def close(self) -> None:
         """End it when what was said has left."""

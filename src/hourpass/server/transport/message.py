@@ -88,8 +88,6 @@ def read_head(head: bytes, peer: str | None) -> tuple[Request, int, bool, bool]:
     line, *lines = head.split(b"\r\n")
     if len(lines) > MAX_LINES:
         raise Refusal(431, "headers_too_large")
-    if head.translate(None, _TEXT) != b"\r\n" * len(lines):
-        raise malformed()  # a control character, or half of a line's end
     method, path, query, is_1_1 = _request_line(line) if len(line) <= MAX_KEPT else _request_line.__wrapped__(line)
     headers = [_field(line) if len(line) <= MAX_KEPT else _field.__wrapped__(line) for line in lines]
     # Whatever these lines say, what is kept of them is short.
@@ -112,12 +110,12 @@ def _request_line(line: bytes) -> tuple[str, str, bytes, bool]:
 
 @lru_cache(maxsize=1_024)
 def _field(line: bytes) -> tuple[bytes, bytes]:
-    """A header's name in lower case, and its value.
+    """A header's name in lower case, and its value, without control characters: half of a line's end is one, too.
 
     A space in the name would be a folded line, or one before the colon (RFC 9112 §5).
     """
     name, colon, value = line.partition(b":")
-    if not colon or not name or name.translate(None, _TOKEN):
+    if not colon or not name or name.translate(None, _TOKEN) or value.translate(None, _TEXT):
         raise malformed()
     return name.lower(), value.strip(b" \t")
 
@@ -232,8 +230,6 @@ class Chunks:
             self._lines += 1
             if self._trailers_left < 0 or self._lines > MAX_LINES:
                 raise Refusal(431, "headers_too_large")
-            if line.translate(None, _TEXT):
-                raise malformed()
             _field.__wrapped__(line)
         else:
             self.whole = True
