@@ -90,6 +90,7 @@ def test_a_server_does_not_start_into_a_restore(serve, tmp_path):
     server.command("backup", str(tmp_path / "backup.db"))
     server.stop()
     new = tmp_path / "new.db"
+    new.touch(0o600)
     holder = SqliteStore(new)
     holder.migrate(NOW)
     assert holder.begin(wait=True)
