@@ -138,7 +138,8 @@ class Client(NamedTuple):
             allow_http=self.allow_http,
             # A moment more than the lock and the server get, so that what took too long is told as such.
             timeout=self.timeout + 0.4,
-            patience=self.timeout,
+            # Less by what it takes to start and to end: the command itself is to end in time.
+            patience=self.timeout - min(0.2, self.timeout / 10),
             observe=self._observe,
         )
 
