@@ -137,11 +137,15 @@ class Client(NamedTuple):
             origins=origins,
             allow_http=self.allow_http,
             # A moment more than the lock and the server get, so that what took too long is told as such.
-            timeout=self.timeout + 0.4,
-            # Less by what it takes to start and to end: the command itself is to end in time.
-            patience=self.timeout - min(0.2, self.timeout / 10),
+            timeout=self.timeout + 0.1,
+            patience=self._patience,
             observe=self._observe,
         )
+
+    @property
+    def _patience(self) -> float:
+        """Seconds for the lock and the server: less by what it takes to start and end, as the command ends in time."""
+        return self.timeout - min(0.2, self.timeout / 10)
 
     def _cache(self) -> "Cache":
         """The cache in the folder, or one that ends with this process if there is no folder to keep it in."""
@@ -154,7 +158,7 @@ class Client(NamedTuple):
             # Such as the home of another user, that a container or sudo leaves in HOME.
             complain(ConfigurationError(f"{self.cache} cannot be used, so the token is not cached: {error.strerror}"))
             return MemoryCache()
-        return _Cache(self.cache_path, self.timeout) if is_writable else _ReadOnlyCache(self.cache_path)
+        return _Cache(self.cache_path, self._patience) if is_writable else _ReadOnlyCache(self.cache_path)
 
     def _observe(self, event: "Event") -> None:
         if event == "unsaved":
