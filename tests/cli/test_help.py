@@ -48,7 +48,7 @@ def test_the_short_flag_asks_for_help_too(hourpass):
 
 
 def test_the_list_names_every_command_in_three_groups(hourpass):
-    """cli.md: everyday commands, server, client."""
+    """Everyday commands, server, client."""
     listed = hourpass("--help").stdout
     titles = ["Everyday commands:", "Server:", "Client:"]
 
