@@ -1,8 +1,9 @@
-"""The clocks that clients and verifiers go by if they are given no others.
+"""Two clocks and chance. Servers, clients and verifiers go by them if they are given no others.
 
-Nothing else reads a clock there; each is a callable that a test replaces with its own.
+Each is a callable that a test replaces with its own.
 """
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -25,7 +26,12 @@ def boot_clock() -> int:
 
 def wall_clock() -> int:
     """Epoch milliseconds: for what outlives the process. It may jump either way."""
-    return time.time_ns() // 1_000_000  # noqa: TID251 the default of a parameter, here and nowhere else
+    return time.time_ns() // 1_000_000  # noqa: TID251 where every wall clock is read
+
+
+def draw() -> float:
+    """A number from 0 to below 1, different in every process."""
+    return int.from_bytes(os.urandom(6), "big") / 2**48
 
 
 class AgeClock:

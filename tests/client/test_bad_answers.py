@@ -8,9 +8,9 @@ import pytest
 from tests.client.conftest import settle
 from tests.client.scripted_server import KEEPS, http, pair
 
-from hourpass.client.clocks import wall_clock
 from hourpass.client.token_endpoint import TokenEndpoint, Wish
 from hourpass.client.transaction import Transient, Unknown
+from hourpass.clocks import wall_clock
 from hourpass.core.errors import Unavailable
 
 PORTAL = b"<html><title>Sign in to the hotel's network</title></html>"

@@ -9,8 +9,8 @@ import pytest
 from tests.client.conftest import HOUR, NOW
 
 from hourpass.client.atomic_file import write_atomically
-from hourpass.client.clocks import boot_clock
 from hourpass.client.file_token import FileToken
+from hourpass.clocks import boot_clock
 from hourpass.core.errors import Unavailable
 from hourpass.testing import Clock
 

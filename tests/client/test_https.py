@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from tests.client.scripted_server import KEEPS, ScriptedServer
 
-from hourpass.client.clocks import wall_clock
 from hourpass.client.source import TokenSource
 from hourpass.client.token_endpoint import TokenEndpoint, Wish
 from hourpass.client.transaction import Transient, Unknown
+from hourpass.clocks import wall_clock
 from hourpass.core.errors import ConfigurationError, Unavailable
 
 KEY = "KEY-SECRET"

@@ -7,8 +7,8 @@ import pytest
 
 import hourpass.client
 from hourpass.client.cache import FileCache
-from hourpass.client.clocks import boot_clock, draw, wall_clock
 from hourpass.client.credential import dump, new_credential
+from hourpass.clocks import boot_clock, draw, wall_clock
 
 READ = """
 import sys

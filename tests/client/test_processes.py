@@ -12,8 +12,8 @@ import httpx2
 import pytest
 
 from hourpass.client.cache import FileCache
-from hourpass.client.clocks import boot_clock, wall_clock
 from hourpass.client.source import TokenSource
+from hourpass.clocks import boot_clock, wall_clock
 
 FORK = multiprocessing.get_context("fork")
 HOUR = 3_600_000

@@ -10,8 +10,8 @@ import pytest
 from tests.client.conftest import settle
 
 from hourpass.client.cache import MemoryCache
-from hourpass.client.clocks import boot_clock
 from hourpass.client.refresher import SLICE, Refresher
+from hourpass.clocks import boot_clock
 from hourpass.core.errors import ConfigurationError, Unavailable
 
 

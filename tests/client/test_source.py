@@ -103,7 +103,7 @@ def test_a_short_trouble_is_waited_out(make, endpoint):
 
 
 def _running_clock():
-    from hourpass.client.clocks import boot_clock
+    from hourpass.clocks import boot_clock
 
     return boot_clock
 

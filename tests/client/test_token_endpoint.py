@@ -10,9 +10,9 @@ import time
 import httpx2
 import pytest
 
-from hourpass.client.clocks import wall_clock
 from hourpass.client.token_endpoint import MAX_ANSWER, TokenEndpoint, Wish, classify
 from hourpass.client.transaction import Granted, Refused, Transient, Unknown
+from hourpass.clocks import wall_clock
 
 PAIR = {"token_type": "Bearer", "expires_in": 3599, "access_token": "eyJ0.a.b", "refresh_token": "def502.opaque"}
 

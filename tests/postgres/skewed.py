@@ -4,8 +4,9 @@ import os
 import sys
 
 from hourpass.cli.serve import serve as command
+from hourpass.clocks import wall_clock
 from hourpass.server import serve as serving
-from hourpass.server.opening import default_data, wall_clock
+from hourpass.server.opening import default_data
 
 
 def main(skew: float, *flags: str) -> None:

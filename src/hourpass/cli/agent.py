@@ -152,10 +152,10 @@ def agent(context: click.Context, /, client: Client, **flags: Any) -> None:
     from hourpass.cli.status_line import StatusLine
     from hourpass.client.agent import TICK, Agent
     from hourpass.client.cache import FileCache
-    from hourpass.client.clocks import wall_clock
     from hourpass.client.mailbox import Mailbox
     from hourpass.client.notify import Notifier, watchdog_interval
     from hourpass.client.source import TokenSource
+    from hourpass.clocks import wall_clock
 
     go_on_in_child()
     environ = os.environ

@@ -11,11 +11,12 @@ import click
 from hourpass.cli.copy import at, carry_out, open_source
 from hourpass.cli.operator import actor, database_options, json_option, read_settings
 from hourpass.cli.terminal import moment, say
+from hourpass.clocks import wall_clock
 from hourpass.core.audit import Restored
 from hourpass.core.errors import ConfigurationError
 from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, SECOND
 from hourpass.server.keys import end_restored_grants
-from hourpass.server.opening import open_store, wall_clock
+from hourpass.server.opening import open_store
 from hourpass.server.store import Store
 from hourpass.server.store.sqlite import SqliteStore
 

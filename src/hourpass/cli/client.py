@@ -19,9 +19,9 @@ import click
 from hourpass.cli.api_key_source import ApiKeySource
 from hourpass.cli.terminal import say
 from hourpass.client.cache import FileCache, MemoryCache
-from hourpass.client.clocks import age_clock, wall_clock
 from hourpass.client.credential import Credential, load
 from hourpass.client.origin import check_url, origin_of
+from hourpass.clocks import age_clock, wall_clock
 from hourpass.core.errors import ConfigurationError, HourpassError, LockTimeout, LoginRequired, Unavailable
 from hourpass.core.policy import SECOND
 

@@ -13,11 +13,12 @@ import click
 from hourpass.cli.operator import json_option, read_settings, settings_options
 from hourpass.cli.status_line import StatusLine
 from hourpass.cli.terminal import moment, print_json, print_table, say
+from hourpass.clocks import wall_clock
 from hourpass.core.errors import ConfigurationError, HourpassError, StorageUnavailable
 from hourpass.server.config import POSTGRESQL, Settings
 from hourpass.server.copying import Copied, moved_to
 from hourpass.server.copying import copy as copy_all
-from hourpass.server.opening import open_shared_store, open_store, wall_clock
+from hourpass.server.opening import open_shared_store, open_store
 from hourpass.server.sealing import MasterKey, load_master_key
 from hourpass.server.store import Moved, Store, transaction
 from hourpass.server.store.sqlite import SqliteStore

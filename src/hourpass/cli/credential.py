@@ -13,8 +13,8 @@ import click
 
 from hourpass.cli.client import Client, complain, obtain
 from hourpass.cli.client_options import ClientCommand, client_options, min_valid_option
-from hourpass.client.clocks import wall_clock
 from hourpass.client.credential import Credential
+from hourpass.clocks import wall_clock
 from hourpass.core.errors import HourpassError
 from hourpass.core.policy import MINUTE, SECOND
 

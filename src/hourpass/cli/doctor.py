@@ -21,8 +21,8 @@ from hourpass.cli.client import Client
 from hourpass.cli.client_options import ClientCommand, client_options, json_option
 from hourpass.cli.schedule import longest_gap, longest_interval, timer_gap
 from hourpass.cli.terminal import print_json, print_line, span
-from hourpass.client.clocks import age_clock, wall_clock
 from hourpass.client.file_token import FileToken
+from hourpass.clocks import age_clock, wall_clock
 from hourpass.core.api_key import is_well_formed
 from hourpass.core.errors import ConfigurationError, HourpassError
 from hourpass.core.policy import HOUR, MINUTE, SECOND

@@ -6,8 +6,9 @@ import click
 
 from hourpass.cli.operator import database_options, read_settings
 from hourpass.cli.terminal import say
+from hourpass.clocks import wall_clock
 from hourpass.server.copying import require_not_moved
-from hourpass.server.opening import open_store, wall_clock
+from hourpass.server.opening import open_store
 
 
 @click.command()

@@ -8,8 +8,8 @@ import click
 from hourpass.cli.client import NO_TOKEN, STILL_VALID, Client, complain, exit_code
 from hourpass.cli.client_options import ClientCommand, client_options
 from hourpass.cli.terminal import say, span
-from hourpass.client.clocks import age_clock, draw
 from hourpass.client.credential import Credential
+from hourpass.clocks import age_clock, draw
 from hourpass.core.errors import ConfigurationError, HourpassError
 
 

@@ -12,9 +12,9 @@ from hashlib import sha256
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 
-from hourpass.client.clocks import age_clock, wall_clock
 from hourpass.client.credential import Credential, is_token, new_credential
 from hourpass.client.origin import AllowList
+from hourpass.clocks import age_clock, wall_clock
 from hourpass.core.errors import LoginRequired, Unavailable
 from hourpass.core.policy import SECOND
 

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from hourpass.client.agent_token import AgentToken
-from hourpass.client.clocks import age_clock, wall_clock
 from hourpass.client.credential import Credential, is_token
 from hourpass.client.driver import Waiting, drive, drive_async
 from hourpass.client.flow import Breaker
 from hourpass.client.origin import AllowList
 from hourpass.client.reopen import Reopens
+from hourpass.clocks import age_clock, wall_clock
 from hourpass.core.errors import HourpassError, Unavailable
 from hourpass.core.policy import DAY, SECOND
 

@@ -12,7 +12,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from hourpass.client.cache import Cache, MemoryCache
-from hourpass.client.clocks import age_clock, draw, wall_clock
 from hourpass.client.credential import Credential, name_of_key
 from hourpass.client.driver import Waiting, drive, drive_async
 from hourpass.client.fetcher import Event, Setting
@@ -20,6 +19,7 @@ from hourpass.client.flight import Flights
 from hourpass.client.flow import Breaker
 from hourpass.client.origin import AllowList, check_url
 from hourpass.client.reopen import Reopens
+from hourpass.clocks import age_clock, draw, wall_clock
 from hourpass.core.errors import ConfigurationError, HourpassError, Unavailable
 from hourpass.core.policy import SECOND
 

@@ -1,9 +1,9 @@
-"""What time it is: a clock that all nodes on one database share, and a timer that nobody can set (decision 0025)."""
+"""What time it is: a clock that all nodes on one database share (decision 0025)."""
 
-import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from hourpass.clocks import boot_clock
 from hourpass.core.policy import LEEWAY, SECOND
 
 COMPARE_EVERY = 10 * SECOND
@@ -17,13 +17,6 @@ OFFSET_LIMIT = 5 * SECOND
 
 HELD = LEEWAY
 """The clock stands still rather than go back by up to this much; it follows a larger step at once."""
-
-_BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-
-
-def boot_timer() -> int:
-    """Milliseconds since some start. They also pass while this process is stopped or the machine is suspended."""
-    return time.clock_gettime_ns(_BOOT) // 1_000_000
 
 
 class Comparison(NamedTuple):
@@ -45,7 +38,7 @@ class NodeClock:
     wrong, or set while the node runs, moves no decision.
     """
 
-    def __init__(self, wall: Callable[[], int], timer: Callable[[], int] = boot_timer) -> None:
+    def __init__(self, wall: Callable[[], int], timer: Callable[[], int] = boot_clock) -> None:
         self.wall = wall
         self.timer = timer
         self.offset = 0

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
+from hourpass.clocks import wall_clock
 from hourpass.core.errors import ConfigurationError, StorageUnavailable
 from hourpass.core.signing_key import Algorithm
 from hourpass.home import folder_for
@@ -29,11 +30,6 @@ log = logging.getLogger("hourpass")
 
 LOOK_AGAIN = 0.2
 """Seconds between two looks at a database that is not up yet."""
-
-
-def wall_clock() -> int:
-    """Epoch milliseconds."""
-    return time.time_ns() // 1_000_000
 
 
 def open_store(settings: Settings, *, create: bool = True) -> Store:

@@ -23,6 +23,7 @@ import uvloop
 from filelock import FileLock, Timeout
 
 from hourpass import __version__
+from hourpass.clocks import wall_clock
 from hourpass.core.errors import ConfigurationError, HourpassError, Refused, Unavailable, as_trouble
 from hourpass.core.grant import GrantRef
 from hourpass.core.policy import SECOND
@@ -39,7 +40,6 @@ from hourpass.server.opening import (
     open_secrets,
     open_store,
     wait_for_database,
-    wall_clock,
 )
 from hourpass.server.refusals import Refusals
 from hourpass.server.request import Application, Reply, Request
