@@ -20,10 +20,10 @@ from hourpass.cli.api_key_source import ApiKeySource
 from hourpass.cli.terminal import say
 from hourpass.client.cache import FileCache, MemoryCache
 from hourpass.client.credential import Credential, load
-from hourpass.client.origin import check_url, origin_of
 from hourpass.clocks import age_clock, wall_clock
 from hourpass.core.errors import ConfigurationError, HourpassError, LockTimeout, LoginRequired, Unavailable
 from hourpass.core.policy import SECOND
+from hourpass.urls import check_url, origin_of
 
 if TYPE_CHECKING:
     from hourpass.client.agent_token import AgentToken

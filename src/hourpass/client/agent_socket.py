@@ -26,9 +26,9 @@ from urllib.parse import parse_qs, urlsplit
 from hourpass.client.agent import Agent
 from hourpass.client.agent_metrics import metrics
 from hourpass.client.handout import hand_out, reject
-from hourpass.client.origin import is_loopback
 from hourpass.client.peer import peer_uid
 from hourpass.core.errors import ConfigurationError, HourpassError, LoginRequired, Unavailable
+from hourpass.urls import is_loopback
 
 MAX_BODY, MAX_CONNECTIONS = 1024, 64
 """Bytes, and connections of one user at a time."""

@@ -13,10 +13,10 @@ from http.client import HTTPConnection, HTTPException
 from typing import Any
 
 from hourpass.client.credential import Credential, is_token, new_credential
-from hourpass.client.origin import AllowList
 from hourpass.clocks import age_clock, wall_clock
 from hourpass.core.errors import LoginRequired, Unavailable
 from hourpass.core.policy import SECOND
+from hourpass.urls import AllowList
 
 MAX_ANSWER = 64 * 1024
 

@@ -25,10 +25,9 @@ from hourpass.client.transaction import (
 )
 from hourpass.core.errors import ConfigurationError, HourpassError
 from hourpass.core.policy import SECOND
+from hourpass.urls import ServerAddress
 
 if TYPE_CHECKING:
-    import ssl
-
     import httpx2
 
     from hourpass.client.token_endpoint import TokenEndpoint
@@ -52,15 +51,12 @@ class Setting(NamedTuple):
     `owner` names the server and the wish that a cache was filled for, `key_name` the key if its name is known.
     """
 
-    url: str
+    address: ServerAddress
     owner: str
     key_name: str | None
     wish: tuple[str | None, str | None, int | None]
     api_key: str | Callable[[], str] | None
     cache: Cache
-    allow_http: bool
-    tls: "ssl.SSLContext | None"
-    proxy: str | None
     user_agent: str
     patience: float
     clock: Callable[[], int]
@@ -70,7 +66,7 @@ class Setting(NamedTuple):
 
     def __repr__(self) -> str:
         """Without the key."""
-        return f"Setting({self.url!r})"
+        return f"Setting({self.address.url!r})"
 
 
 class Fetcher:
@@ -172,13 +168,10 @@ class Fetcher:
 
             setting = self._setting
             self._endpoint = TokenEndpoint(
-                setting.url,
+                setting.address,
                 wish=Wish(*setting.wish),
                 wall=setting.wall,
                 user_agent=setting.user_agent,
-                allow_http=setting.allow_http,
-                tls=setting.tls,
-                proxy=setting.proxy,
                 transport=setting.transport,
             )
         key = self._api_key() if isinstance(step, PostExchange) else ""

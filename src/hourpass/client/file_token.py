@@ -18,11 +18,11 @@ from hourpass.client.agent_token import AgentToken
 from hourpass.client.credential import Credential, is_token
 from hourpass.client.driver import Waiting, drive, drive_async
 from hourpass.client.flow import Breaker
-from hourpass.client.origin import AllowList
 from hourpass.client.reopen import Reopens
 from hourpass.clocks import age_clock, wall_clock
 from hourpass.core.errors import HourpassError, Unavailable
 from hourpass.core.policy import DAY, SECOND
+from hourpass.urls import AllowList
 
 _log = logging.getLogger(__name__)
 

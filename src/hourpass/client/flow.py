@@ -12,8 +12,8 @@ from typing import Literal, NamedTuple, Protocol
 
 from hourpass.client.challenge import rejects_token
 from hourpass.client.credential import Credential
-from hourpass.client.origin import origin_of
 from hourpass.core.policy import MINUTE, SECOND
+from hourpass.urls import origin_of
 
 Note = Literal["", "not_ours", "budget", "breaker", "body"]
 """Why a 401 went to the caller: none of ours, budget spent, breaker open, or a body that cannot be replayed."""

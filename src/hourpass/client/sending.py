@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 from hourpass.client.challenge import retry_after_of
 from hourpass.client.credential import Credential
 from hourpass.client.flow import Call, Note, Replay, Seen, Source, Verdict, bearer
-from hourpass.client.origin import origin_of
 from hourpass.clocks import draw, wall_clock
 from hourpass.core.errors import HourpassError
 from hourpass.core.policy import SECOND
+from hourpass.urls import origin_of
 
 _log = logging.getLogger(__name__)
 

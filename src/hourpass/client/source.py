@@ -17,11 +17,11 @@ from hourpass.client.driver import Waiting, drive, drive_async
 from hourpass.client.fetcher import Event, Setting
 from hourpass.client.flight import Flights
 from hourpass.client.flow import Breaker
-from hourpass.client.origin import AllowList, check_url
 from hourpass.client.reopen import Reopens
 from hourpass.clocks import age_clock, draw, wall_clock
-from hourpass.core.errors import ConfigurationError, HourpassError, Unavailable
+from hourpass.core.errors import HourpassError, Unavailable
 from hourpass.core.policy import SECOND
+from hourpass.urls import AllowList, ServerAddress
 
 if TYPE_CHECKING:
     import ssl
@@ -74,11 +74,8 @@ class TokenSource(Reopens):
         transport: "httpx2.BaseTransport | None" = None,
     ) -> None:
         self._has_literal_key = isinstance(api_key, str)
-        self.url = check_url(url, allow_http=allow_http)
-        if proxy is not None and not allow_http and not self.url.lower().startswith("https:"):
-            raise ConfigurationError(
-                "a proxy could read the API key on its way to a server without TLS: see allow_http"
-            )
+        address = ServerAddress(url, allow_http=allow_http, tls=tls, proxy=proxy)
+        self.url = address.url
         self.breaker = Breaker()
         self.now = clock
         self.allows = AllowList((url, *origins), allow_http=allow_http).allows
@@ -86,16 +83,13 @@ class TokenSource(Reopens):
         self._timeout = timeout
         wish = (scope, audience, expires_in)
         setting = Setting(
-            url=self.url,
+            address=address,
             # What another server, or another wish, left in the cache is not for this source.
             owner=" ".join(str(part) for part in (self.url, *wish) if part is not None),
             key_name=name_of_key(api_key) if isinstance(api_key, str) and not key_name else key_name,
             wish=wish,
             api_key=api_key,
             cache=MemoryCache() if cache is None else cache,
-            allow_http=allow_http,
-            tls=tls,
-            proxy=proxy,
             user_agent=user_agent,
             patience=patience,
             clock=clock,

@@ -13,15 +13,14 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import httpx2
 import msgspec
 
 from hourpass.client.challenge import retry_after_of
-from hourpass.client.origin import check_url, is_loopback
 from hourpass.client.transaction import Granted, Outcome, Refused, Transient, Unknown
 from hourpass.core.errors import ConfigurationError
+from hourpass.urls import ServerAddress
 from hourpass.wire import ExchangeRequest, RefreshRequest, encode
 
 MAX_ANSWER = 64 * 1024
@@ -59,32 +58,28 @@ class _Answer(msgspec.Struct):
 
 
 class TokenEndpoint:
-    """The token endpoints below `url`, with or without a path prefix or a final slash.
+    """The token endpoints below an address, with or without a path prefix.
 
-    Plain http is for this machine, unless `allow_http`. `total` is how many seconds a whole request may take.
+    `total` is how many seconds a whole request may take.
     """
 
     def __init__(
         self,
-        url: str,
+        address: ServerAddress,
         *,
         wish: Wish,
         wall: Callable[[], int],
         user_agent: str,
-        allow_http: bool = False,
-        tls: ssl.SSLContext | None = None,
-        proxy: str | None = None,
         total: float = TOTAL,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
-        self._url = check_url(url, allow_http=allow_http)
+        self._address = address
         self._wish = wish
         self._wall = wall
         self._total = total
         # Made once: it is slow to make, and a forked child must not have to.
-        self._tls = tls
-        self._proxy = proxy
-        self._is_loopback = is_loopback(urlsplit(self._url).hostname or "")
+        self._tls = address.tls
+        self._trusts_environment = address.trusts_environment
         self._transport = transport
         # A packed answer could be far larger than what its bytes say.
         self._headers = {"User-Agent": user_agent, "Accept": "application/json", "Accept-Encoding": "identity"}
@@ -101,26 +96,24 @@ class TokenEndpoint:
 
     def _post(self, path: str, request: msgspec.Struct, within: float) -> Outcome:
         members = {name: value for name, value in msgspec.to_builtins(request).items() if value is not None}
-        is_https = self._url.startswith("https:")
         if self._tls is None:
-            self._tls = _trust(is_https=is_https)
+            self._tls = _trust(is_https=self._address.is_https)
         total = min(self._total, within)
         deadline = _Deadline(total)
         try:
             # A connection an hour is not worth keeping, and none is shared with a forked child.
             with (
-                # The environment's proxies are for https alone, as they could read plain http. None reaches loopback.
                 httpx2.Client(
                     transport=self._transport,
-                    trust_env=is_https and not self._is_loopback,
-                    proxy=self._proxy,
+                    trust_env=self._trusts_environment,
+                    proxy=self._address.proxy,
                     verify=self._tls,
                     follow_redirects=False,
                 ) as client,
                 deadline,
                 client.stream(
                     "POST",
-                    self._url + path,
+                    self._address.url + path,
                     content=encode(members),
                     headers={**self._headers, "Content-Type": "application/json"},
                     timeout=httpx2.Timeout(total, connect=min(total, CONNECT)),
@@ -142,7 +135,7 @@ class TokenEndpoint:
 
     def __repr__(self) -> str:
         """With the URL alone."""
-        return f"TokenEndpoint({self._url!r})"
+        return f"TokenEndpoint({self._address.url!r})"
 
 
 def classify(status: int, body: bytes, retry_after: int | None = None) -> Outcome:

@@ -1,4 +1,4 @@
-"""How the issuer is reached: which addresses are safe, what of the environment is gone by, and one question at a time.
+"""Asks the issuer: one question at a time, whatever the network does.
 
 Whatever goes wrong is an `Answer` that says so; nothing is raised, and the next question begins from nothing.
 """
@@ -9,13 +9,12 @@ import os
 import socket
 import ssl
 from collections.abc import Mapping
-from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from hourpass.core.errors import ConfigurationError
 from hourpass.core.policy import SECOND
+from hourpass.urls import ServerAddress
 
 if TYPE_CHECKING:
     import httpx2
@@ -51,22 +50,10 @@ class Answer(NamedTuple):
     detail: str = ""
 
 
-class Address(NamedTuple):
-    """Where the issuer is and how to get there; `proxy` stands in for what the environment says."""
-
-    url: str
-    tls: ssl.SSLContext | None = None
-    proxy: str | None = None
-
-    def __repr__(self) -> str:
-        """Without the proxy, whose URL may hold a password."""
-        return f"Address({self.url!r})"
-
-
 class Connection:
     """Asks the issuer. Belongs to one event loop."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: ServerAddress) -> None:
         self._address = address
         self._http: httpx2.AsyncClient | None = None
 
@@ -125,8 +112,8 @@ class Connection:
         return Answer(0, {}, b"", self._say(why))
 
     def _say(self, why: str) -> str:
-        by_proxy = self._address.proxy or (_may_use_proxies(self._address.url) and _names_a_proxy())
-        return f"{urlsplit(self._address.url).netloc.rpartition('@')[2]}{' through a proxy' if by_proxy else ''}: {why}"
+        by_proxy = self._address.proxy or (self._address.trusts_environment and _names_a_proxy())
+        return f"{urlsplit(self._address.url).netloc}{' through a proxy' if by_proxy else ''}: {why}"
 
 
 _TOO_LATE = "no answer in time"
@@ -157,68 +144,24 @@ def reason(error: BaseException) -> str:
     return said
 
 
-def open_client(address: Address) -> "httpx2.AsyncClient":
+def open_client(address: ServerAddress) -> "httpx2.AsyncClient":
     """A client for the issuer.
-
-    A proxy that the environment names is gone by only for https to another machine. It could read and forge what is
-    not encrypted, and from there loopback is another machine.
 
     Raises:
         OSError: if the certificates to trust cannot be read. ImportError: if a proxy needs a package that is missing.
     """
     import httpx2  # noqa: PLC0415 - late: a process that only verifies beside the issuer never needs it
 
-    is_https = urlsplit(address.url).scheme == "https"
     # Without TLS nothing is trusted, so no certificates are read: that takes 20 ms.
-    trusted = address.tls or httpx2.create_ssl_context(verify=is_https, trust_env=is_https)
+    trusted = address.tls or httpx2.create_ssl_context(verify=address.is_https, trust_env=address.is_https)
     return httpx2.AsyncClient(
         verify=trusted,
         proxy=address.proxy,
-        trust_env=address.proxy is None and _may_use_proxies(address.url),
+        trust_env=address.trusts_environment,
         follow_redirects=False,
         # Each question has a limit of its own for the whole of it.
         timeout=None,
     )
-
-
-def require_safe(url: str, *, allow_http: bool = False) -> str:
-    """The URL, if it is https or on loopback: what comes in the clear over a network could be anybody's.
-
-    Raises:
-        ConfigurationError: if it is not, or names a user. Plain http is good with `allow_http`.
-    """
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname or "", parts.port
-    except ValueError:
-        parts, host = urlsplit(""), ""
-    safe = parts.scheme == "https" or (parts.scheme == "http" and (allow_http or is_loopback(host)))
-    # Not repeated: what is wrong with it may be a password in it.
-    if not host or "@" in parts.netloc or parts.query or parts.fragment or parts.scheme not in ("http", "https"):
-        raise ConfigurationError("an issuer's URL is https://host, with at most a port and a path")
-    if not safe:
-        raise ConfigurationError(f"{url!r} is neither https nor on loopback")
-    return url
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine, however it is spelled. Names are not looked up (RFC 6761 §6.3)."""
-    name = host.rstrip(".").lower()
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    with contextlib.suppress(ValueError):
-        address = ip_address(name.partition("%")[0])
-        mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-        return (mapped or address).is_loopback
-    with contextlib.suppress(OSError, UnicodeEncodeError):
-        # `127.1`, `0x7f000001` and `2130706433` are what resolvers take for addresses, too.
-        return socket.inet_aton(name)[0] == 127
-    return False
-
-
-def _may_use_proxies(url: str) -> bool:
-    parts = urlsplit(url)
-    return parts.scheme == "https" and not is_loopback(parts.hostname or "")
 
 
 def _names_a_proxy() -> bool:

@@ -22,8 +22,8 @@ from hourpass.core.api_key import Environment
 from hourpass.core.claims import Claims, Expected
 from hourpass.core.errors import ConfigurationError, InvalidToken, Unavailable
 from hourpass.core.policy import EARLY, LEEWAY, MAX_ACCESS_TOKEN_LIFETIME, SECOND
+from hourpass.urls import ServerAddress
 from hourpass.verifier import jwks, revocations
-from hourpass.verifier.connection import Address, require_safe
 from hourpass.verifier.jwks import JwkSet, is_plausible
 from hourpass.verifier.revocations import RevocationList, Staleness, fail_closed
 from hourpass.verifier.token_verifier import TokenVerifier
@@ -102,9 +102,7 @@ class Verifier:
         timer: Timer = age_clock,
     ) -> None:
         issuer = issuer.rstrip("/")
-        if proxy is not None and not allow_http and not (url or issuer).lower().startswith("https:"):
-            raise ConfigurationError("a proxy could forge the keys of an issuer without TLS: see allow_http")
-        self._address = Address(require_safe((url or issuer).rstrip("/"), allow_http=allow_http), tls, proxy)
+        self._address = ServerAddress(url or issuer, allow_http=allow_http, tls=tls, proxy=proxy)
         self._timeout = round(timeout * SECOND)
         if not 0 < max_lifetime * SECOND <= MAX_ACCESS_TOKEN_LIFETIME or not audience:
             raise ConfigurationError("a verifier needs an audience, and tokens of a day at most")

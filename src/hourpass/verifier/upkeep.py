@@ -14,7 +14,8 @@ from concurrent.futures import Future
 from typing import Protocol
 
 from hourpass.core.policy import SECOND
-from hourpass.verifier.connection import Address, Answer, Connection, Request, reason
+from hourpass.urls import ServerAddress
+from hourpass.verifier.connection import Answer, Connection, Request, reason
 
 Timer = Callable[[], int]
 """Milliseconds of a clock that never steps back and goes on while the machine sleeps."""
@@ -136,7 +137,7 @@ class Keeper:
 class Background:
     """Runs keepers, in a thread of its own or in the caller's event loop."""
 
-    def __init__(self, keepers: Sequence[Keeper], timer: Timer, wall: Timer, address: Address) -> None:
+    def __init__(self, keepers: Sequence[Keeper], timer: Timer, wall: Timer, address: ServerAddress) -> None:
         self._keepers = keepers
         self._address = address
         self._timer = timer

@@ -1,9 +1,9 @@
-"""Where a token may go."""
+"""Where a key or a token may go, and which machine is this one."""
 
 import pytest
 
-from hourpass.client.origin import AllowList, check_url, is_confidential, origin_of
 from hourpass.core.errors import ConfigurationError
+from hourpass.urls import AllowList, ServerAddress, check_url, is_confidential, is_loopback, origin_of
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,32 @@ def test_an_origin_is_scheme_host_and_port(url, origin):
 )
 def test_plain_http_is_for_this_machine(origin, is_safe):
     assert is_confidential(origin) == is_safe
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "LOCALHOST", "localhost.", "api.localhost", "127.0.0.1", "127.8.9.10", "127.1", "0x7f000001",
+     "0177.0.0.1", "2130706433", "::1", "0:0:0:0:0:0:0:1", "::ffff:127.0.0.1", "::1%lo"],
+)  # fmt: skip
+def test_this_machine_is_known_in_every_spelling(host):
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "auth.example.com",
+        "localhost.example.com",
+        "notlocalhost",
+        "128.0.0.1",
+        "10.0.0.1",
+        "::2",
+        "",
+        "127.example.com",
+    ],
+)
+def test_other_machines_are_not_this_one(host):
+    assert not is_loopback(host)
 
 
 @pytest.mark.parametrize(
@@ -120,10 +146,21 @@ def test_a_servers_url_loses_its_final_slash_and_keeps_its_path():
     assert check_url("http://auth:3600", allow_http=True) == "http://auth:3600"
 
 
-@pytest.mark.parametrize("url", ["http://auth:3600", "https://a:SECRET@h", "https://h?key=SECRET", "https://h#f", "h"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://auth:3600",
+        "https://a:SECRET@h",
+        "https://h?key=SECRET",
+        "https://h#f",
+        "h",
+        "ftp://127.0.0.1",
+        "wss://h",
+    ],
+)
 def test_a_url_that_keys_must_not_be_sent_to_is_refused_without_repeating_it(url):
     with pytest.raises(ConfigurationError) as caught:
-        check_url(url, allow_http=False)
+        ServerAddress(url)
     assert "SECRET" not in caught.value.detail
 
 
