@@ -91,7 +91,7 @@ def test_check_notices_another_master_key(hourpass):
         ({"HOURPASS_RETRY_WINDOW": "301"}, "retry_window (from environment): wants a duration from 0s to 300s"),
         ({"HOURPASS_ISSUER": "auth.example.com"}, "issuer (from environment): wants an http or https URL"),
         ({"HOURPASS_MASTER_KEY_FILE": "missing"}, "HOURPASS_MASTER_KEY_FILE: cannot read missing"),
-        ({"HOURPASS_CONFIG": "missing.toml"}, "cannot read missing.toml"),
+        ({"HOURPASS_CONFIG": "missing.toml"}, "missing.toml cannot be read"),
         ({"HOURPASS_DATABASE_URL": "mysql://x"}, "database_url: must be sqlite:PATH or postgresql://"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, dict) else "",

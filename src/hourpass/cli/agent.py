@@ -3,10 +3,8 @@
 import os
 import signal
 import sys
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -20,6 +18,7 @@ from hourpass.client.sinks import FileSink, Form, OnExpiry
 from hourpass.core.errors import ConfigurationError
 from hourpass.core.policy import SECOND
 from hourpass.service_links import is_service_link, note_on_service_links
+from hourpass.settings_file import did_you_mean, read_settings_file
 
 if TYPE_CHECKING:
     from hourpass.client.agent import Agent
@@ -51,24 +50,6 @@ class Targets(msgspec.Struct, kw_only=True):
     hooks: list[list[str]] = []
 
 
-def read_file(path: Path, known: set[str]) -> dict[str, Any]:
-    """The settings in the file.
-
-    Raises:
-        ConfigurationError: the file cannot be read, or has a key that is not `known`; naming the nearest that is.
-    """
-    try:
-        values = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigurationError(f"{path} is not TOML: {error}") from None
-    for name in values:
-        if name not in known:
-            raise ConfigurationError(f"{path}: {name} is not a setting{_nearest(name, known)}")
-    return values
-
-
 def read_targets(values: Mapping[str, object], flags: Mapping[str, Any]) -> Targets:
     """Sinks and hooks of the file; those of the flags take their place.
 
@@ -87,16 +68,11 @@ def read_targets(values: Mapping[str, object], flags: Mapping[str, Any]) -> Targ
         targets = msgspec.convert(chosen, Targets)
     except msgspec.ValidationError as error:
         words = str(error)
-        near = _nearest(words.split("`")[1], SinkSettings.__struct_fields__) if "unknown field" in words else ""
+        near = did_you_mean(words.split("`")[1], SinkSettings.__struct_fields__) if "unknown field" in words else ""
         raise ConfigurationError(f"sinks and hooks: {words}{near}") from None
     if not all(targets.hooks):
         raise ConfigurationError("a hook is a program and its arguments, and not nothing")
     return targets
-
-
-def _nearest(name: str, known: Any) -> str:
-    near = get_close_matches(name, sorted(known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 _FLAGS_ONLY = {"config", "api_key", "path", "format", "template", "group", "on_expiry", "hook"}
@@ -112,10 +88,10 @@ def _configure(context: click.Context, _: click.Parameter, path: str | None) -> 
     variables = {str(parameter.envvar) for parameter in context.command.params if parameter.envvar}
     for name in os.environ:
         if name.startswith(PREFIX) and name not in variables and not is_service_link(name, os.environ[name]):
-            raise click.UsageError(f"{name} is not a setting{_nearest(name, variables)}")
+            raise click.UsageError(f"{name} is not a setting{did_you_mean(name, variables)}")
     if path is not None:
         try:
-            context.default_map = read_file(Path(path), _known(context))
+            context.default_map = read_settings_file(Path(path), _known(context))
         except ConfigurationError as error:
             raise click.UsageError(error.detail) from None
     return path
@@ -178,7 +154,7 @@ def agent(context: click.Context, /, client: Client, **flags: Any) -> None:
 
     def load() -> "Plan":
         # The file as it is now, the flags as they were given.
-        values = read_file(Path(flags["config"]), _known(context)) if flags["config"] else {}
+        values = read_settings_file(Path(flags["config"]), _known(context)) if flags["config"] else {}
         return _plan(read_targets(values, flags), talk.log)
 
     ticks = (watchdog_interval(environ.get("WATCHDOG_USEC"), environ.get("WATCHDOG_PID"), os.getpid()), TICK)

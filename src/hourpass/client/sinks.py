@@ -6,7 +6,6 @@ Owns the forms and the life of each file. It fetches nothing, and a refresh toke
 import os
 import stat
 from contextlib import suppress
-from difflib import get_close_matches
 from pathlib import Path
 from string import Template
 from typing import Literal, assert_never
@@ -14,6 +13,7 @@ from typing import Literal, assert_never
 from hourpass.client.atomic_file import write_atomically
 from hourpass.client.handout import Handout, fingerprint
 from hourpass.core.errors import ConfigurationError
+from hourpass.settings_file import did_you_mean
 
 try:
     import grp
@@ -57,10 +57,8 @@ def check_template(text: str) -> Template:
         raise ConfigurationError("a template has a $ that begins no field: write $$ for a dollar sign")
     for name in template.get_identifiers():
         if name not in Handout._fields:
-            near = get_close_matches(name, Handout._fields, n=1)
-            raise ConfigurationError(
-                f"a template has no field ${name}" + (f"; did you mean ${near[0]}?" if near else "")
-            )
+            fields = [f"${field}" for field in Handout._fields]
+            raise ConfigurationError(f"a template has no field ${name}{did_you_mean(f'${name}', fields)}")
     return template
 
 

@@ -4,8 +4,6 @@ Each setting is described once, here; the command's flags, `config show` and the
 """
 
 import dataclasses
-import difflib
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_address
 from pathlib import Path
@@ -19,6 +17,7 @@ from hourpass.core.signing_key import Algorithm
 from hourpass.server import parsing
 from hourpass.server.ownership import note_on_readers, read_named_file
 from hourpass.service_links import is_service_link, note_on_service_links
+from hourpass.settings_file import did_you_mean, read_settings_file
 
 PREFIX = "HOURPASS_"
 
@@ -248,7 +247,10 @@ def load(
     path = flags.get("config") or environ.get(PREFIX + "CONFIG")
     file = Path(str(path)) if path else Path(data) / "hourpass.toml"
     if path or file.is_file():
-        layers.append((_file(file, known), str(file)))
+        values = read_settings_file(file, known)
+        if "data" in values:
+            raise ConfigurationError(f"{file}: data cannot be set in the file that is found through it")
+        layers.append((values, str(file)))
     layers.append(({"data": data}, "default"))
 
     origins: dict[str, Origin] = {}
@@ -262,8 +264,8 @@ def load(
             except ValueError as error:
                 raise ConfigurationError(f"{name} (from {source}): {error}") from None
         origins[name] = Origin(value, source)
-    values: dict[str, Any] = {name: origin.value for name, origin in origins.items()}
-    settings = Settings(**values)
+    chosen: dict[str, Any] = {name: origin.value for name, origin in origins.items()}
+    settings = Settings(**chosen)
     _check(settings)
     return settings, origins
 
@@ -296,28 +298,8 @@ def _environment(
         elif name in known:
             values[name] = value
         else:
-            raise ConfigurationError(f"{key} is not a setting{_nearest(name, known)}")
+            raise ConfigurationError(f"{key} is not a setting{did_you_mean(name, known)}")
     return values
-
-
-def _file(path: Path, known: Mapping[str, object]) -> dict[str, object]:
-    try:
-        values = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"cannot read {path}: {error}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{path} is not TOML: {error}") from None
-    for name in values:
-        if name not in known:
-            raise ConfigurationError(f"{path}: {name} is not a setting{_nearest(name, known)}")
-    if "data" in values:
-        raise ConfigurationError(f"{path}: data cannot be set in the file that is found through it")
-    return values
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _check(settings: Settings) -> None:

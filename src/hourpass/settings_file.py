@@ -1,0 +1,34 @@
+"""A TOML file of settings, the server's or the agent's, and what is said of a name that is not known."""
+
+import tomllib
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from hourpass.core.errors import ConfigurationError
+
+
+def read_settings_file(path: Path, known: Iterable[str]) -> dict[str, Any]:
+    """What the file says, by name.
+
+    Raises:
+        ConfigurationError: the file cannot be read, is not TOML, or has a name that is not `known`.
+    """
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(f"{path} is not TOML: {error}") from None
+    known = set(known)
+    for name in values:
+        if name not in known:
+            raise ConfigurationError(f"{path}: {name} is not a setting{did_you_mean(name, known)}")
+    return values
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The nearest name that is known, as the end of a sentence; empty if none is near."""
+    near = get_close_matches(name, sorted(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
