@@ -6,8 +6,9 @@ from tests.client.conftest import Endpoint, settle
 
 from hourpass.client.agent import Agent
 from hourpass.client.agent_metrics import metrics
+from hourpass.client.credential import fingerprint
 from hourpass.client.delivery import Plan
-from hourpass.client.handout import fingerprint, reject
+from hourpass.client.handout import reject
 from hourpass.client.hooks import Hooks
 from hourpass.client.mailbox import Mailbox
 from hourpass.client.sinks import FileSink

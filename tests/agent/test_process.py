@@ -9,8 +9,8 @@ import pytest
 from tests.agent.conftest import ask, eventually
 from tests.conftest import LOOKS_SECRET
 
+from hourpass.client.credential import fingerprint
 from hourpass.client.file_token import FileToken
-from hourpass.client.handout import fingerprint
 from hourpass.core.errors import Unavailable
 
 

@@ -8,11 +8,10 @@ import errno
 import json
 import socket
 from collections.abc import Callable, Iterable
-from hashlib import sha256
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 
-from hourpass.client.credential import Credential, is_token, new_credential
+from hourpass.client.credential import Credential, fingerprint, is_token, new_credential
 from hourpass.clocks import age_clock, wall_clock
 from hourpass.core.errors import LoginRequired, Unavailable
 from hourpass.core.policy import SECOND
@@ -69,8 +68,8 @@ class AgentToken:
             LoginRequired, Unavailable: as `credential`.
         """
         # Its name is enough: the agent knows its own.
-        fingerprint = sha256(access_token.encode()).hexdigest()[:16]
-        self._ask("POST", "/rejected", json.dumps({"fingerprint": fingerprint}).encode(), within=within)
+        body = json.dumps({"fingerprint": fingerprint(access_token)}).encode()
+        self._ask("POST", "/rejected", body, within=within)
 
     def expires_at(self, credential: Credential) -> int:
         """When a credential expires, in epoch milliseconds."""

@@ -120,6 +120,11 @@ def name_of_key(api_key: str) -> str:
     return sha256(b"hourpass cache\0" + api_key.strip().encode()).hexdigest()[:16]
 
 
+def fingerprint(access_token: str) -> str:
+    """A token's short name for talk about it: the first 16 hex digits of its SHA-256."""
+    return sha256(access_token.encode()).hexdigest()[:16]
+
+
 def newest(*credentials: Credential | None) -> Credential | None:
     """The one with the highest number, the first of equals."""
     return max((one for one in credentials if one is not None), key=lambda one: one.number, default=None)

@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
-from hourpass.client.handout import Handout, fingerprint
+from hourpass.client.credential import fingerprint
+from hourpass.client.handout import Handout
 from hourpass.client.hooks import Hooks
 from hourpass.client.sinks import FileSink
 from hourpass.core.errors import HourpassError

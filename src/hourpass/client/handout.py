@@ -4,10 +4,9 @@ Owns that view, and the two requests that programs may make of a source: a token
 """
 
 import json
-from hashlib import sha256
 from typing import NamedTuple
 
-from hourpass.client.credential import Credential
+from hourpass.client.credential import Credential, fingerprint
 from hourpass.client.source import TokenSource
 from hourpass.core.errors import Unavailable
 
@@ -36,11 +35,6 @@ def handout_of(source: TokenSource, credential: Credential) -> Handout:
     """What may be seen of a source's credential."""
     expires_at = source.expires_at(credential)
     return Handout(credential.access_token, expires_at - credential.lifetime, expires_at)
-
-
-def fingerprint(access_token: str) -> str:
-    """A token's short name for talk about it: the first 16 hex digits of its SHA-256."""
-    return sha256(access_token.encode()).hexdigest()[:16]
 
 
 def hand_out(source: TokenSource, min_valid: float = 0) -> Handout:

@@ -11,7 +11,8 @@ from string import Template
 from typing import Literal, assert_never
 
 from hourpass.client.atomic_file import write_atomically
-from hourpass.client.handout import Handout, fingerprint
+from hourpass.client.credential import fingerprint
+from hourpass.client.handout import Handout
 from hourpass.core.errors import ConfigurationError
 from hourpass.settings_file import did_you_mean
 
