@@ -18,7 +18,6 @@ from hourpass.client.transaction import (
     Transient,
     Unknown,
     Wait,
-    backoff,
 )
 
 DUE = NOW + 2_700_000
@@ -109,16 +108,6 @@ def test_a_rejected_token_is_not_kept_as_good():
 def test_retry_after_is_honoured_up_to_ten_minutes(retry_after, pause):
     """RFC 9110 §10.2.3."""
     assert steps(begin(), credential(), DUE, Transient("429", retry_after))[-1] == KeepGood(DUE + pause, "429")
-
-
-@pytest.mark.parametrize(
-    ("failures", "longest"),
-    [(0, 1_000), (1, 2_000), (2, 4_000), (5, 32_000), (6, 60_000), (7, 60_000), (10_000, 60_000)],
-)
-def test_the_backoff_doubles_from_1_s_to_60_s_with_full_jitter(failures, longest):
-    assert backoff(failures, 1) == longest
-    assert backoff(failures, 0.5) == longest / 2
-    assert backoff(failures, 0) == 100, "never a busy loop"
 
 
 def test_a_refused_refresh_token_is_healed_by_the_api_key():

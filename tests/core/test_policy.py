@@ -2,7 +2,7 @@
 
 import pytest
 
-from hourpass.core.policy import DAY, EARLY, HOUR, LEEWAY, MAX_RETRY_WINDOW, MINUTE, RING_SIZE, SECOND, Policy
+from hourpass.core.policy import DAY, EARLY, HOUR, LEEWAY, MAX_RETRY_WINDOW, MINUTE, RING_SIZE, SECOND, Policy, backoff
 
 
 def test_the_defaults_are_those_of_the_design():
@@ -33,3 +33,13 @@ def test_a_key_without_a_window_of_its_own_has_the_general_one():
 
 def test_a_revocation_is_remembered_as_long_as_the_longest_token_could_be_accepted():
     assert Policy(access_token_lifetime=HOUR).revocation_lifetime == HOUR + LEEWAY
+
+
+@pytest.mark.parametrize(("failures", "longest"), [(0, 1_000), (1, 2_000), (5, 32_000), (6, 60_000), (10_000, 60_000)])
+def test_a_pause_doubles_up_to_the_longest_and_chance_shortens_it(failures, longest):
+    def pause(chance, **options):
+        return backoff(failures, chance, first=SECOND, longest=MINUTE, **options)
+
+    assert [pause(chance) for chance in (1, 0.5, 0)] == [longest, longest / 2, 0]
+    assert [pause(chance, share=0.25) for chance in (1, 0.5, 0)] == [longest, longest * 7 / 8, longest * 3 / 4]
+    assert pause(0, least=100) == 100, "never a busy loop"

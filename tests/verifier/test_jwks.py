@@ -7,7 +7,7 @@ import pytest
 from hourpass.core.policy import DAY, HOUR, MINUTE, SECOND
 from hourpass.jose import SigningKeyPair, encode_segment
 from hourpass.verifier.jwks import JwkSet
-from hourpass.verifier.upkeep import Answer, backoff
+from hourpass.verifier.upkeep import Answer
 
 FIRST, SECOND_KEY, THIRD = (
     SigningKeyPair.generate("k1", "ES256"),
@@ -225,8 +225,3 @@ def test_a_success_ends_the_backoff(fresh):
     fetch(fresh, NOW + HOUR, answer(FIRST))
 
     assert (fresh.failures, fresh.problem, fresh.due_at) == (0, "", NOW + HOUR + 240 * SECOND)
-
-
-@pytest.mark.parametrize(("luck", "delay"), [(0.0, 8_000), (0.5, 7_000), (1.0, 6_000)])
-def test_the_backoff_is_spread_over_a_quarter(luck, delay):
-    assert backoff(4, 1_000, 60_000, lambda: luck) == delay

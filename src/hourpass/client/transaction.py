@@ -7,7 +7,7 @@ before every step, and reports each answer.
 from typing import NamedTuple
 
 from hourpass.client.credential import Credential
-from hourpass.core.policy import MINUTE, SECOND
+from hourpass.core.policy import MINUTE, SECOND, backoff
 
 RESENDS = 2
 """How often the same request is sent again at once when nobody knows what became of it."""
@@ -134,9 +134,9 @@ class Transaction:
                 # Whatever became of the first one: within its retry window the server answers both the same.
                 return self._sent
             case Unknown(why):
-                return self._later(cached, now, now + backoff(self._failures, jitter), why)
+                return self._later(cached, now, now + _pause(self._failures, jitter), why)
             case Transient(why, retry_after):
-                pause = max(backoff(self._failures, jitter), min(retry_after or 0, RETRY_AFTER_END))
+                pause = max(_pause(self._failures, jitter), min(retry_after or 0, RETRY_AFTER_END))
                 return self._later(cached, now, now + pause, why)
             case Refused(reason) if isinstance(self._sent, PostExchange):
                 return GiveUp("the server does not accept the API key", reason)
@@ -183,7 +183,6 @@ class Transaction:
         return KeepGood(until, why) if is_good else Wait(until, why)
 
 
-def backoff(failures: int, jitter: float) -> int:
+def _pause(failures: int, jitter: float) -> int:
     """Milliseconds to wait after one failure more: 1 s doubling to 60 s, full jitter."""
-    ceiling = min(BACKOFF_END, BACKOFF_START << min(failures, 16))
-    return max(BACKOFF_LEAST, int(ceiling * jitter))
+    return backoff(failures, jitter, first=BACKOFF_START, longest=BACKOFF_END, least=BACKOFF_LEAST)

@@ -71,3 +71,12 @@ class Policy(NamedTuple):
     def revocation_lifetime(self) -> int:
         """How long a revocation must be remembered: as long as the longest token it could refuse."""
         return self.access_token_lifetime + LEEWAY
+
+
+def backoff(failures: int, chance: float, *, first: int, longest: int, least: int = 0, share: float = 1.0) -> int:
+    """Milliseconds before the next attempt, after so many failures before the last one: doubling up to `longest`.
+
+    `share` of it is left to `chance`, from 0 to 1, so that those who failed together do not come back together.
+    """
+    pause = min(longest, first << min(failures, 16))
+    return max(least, round(pause * (1 - share * (1 - chance))))

@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from hourpass.core.policy import DAY, HOUR, MINUTE, SECOND
+from hourpass.core.policy import DAY, HOUR, MINUTE, SECOND, backoff
 from hourpass.jose import Jwk, VerificationKey, decode_segment, refuse_duplicate_members, verification_key
 from hourpass.verifier.connection import Answer, Request
-from hourpass.verifier.upkeep import backoff, while_callers_wait
+from hourpass.verifier.upkeep import QUARTER, while_callers_wait
 
 State = Literal["empty", "fresh", "stale", "refused"]
 
@@ -148,7 +148,14 @@ class JwkSet:
         self.failures += 1
         self.problem = problem
         if now < self.good_until:
-            delay = backoff(self.failures, FIRST_BACKOFF, LONGEST_BACKOFF, self._random)
+            delay = backoff(
+                self.failures - 1,
+                1 - self._random(),
+                first=FIRST_BACKOFF,
+                longest=LONGEST_BACKOFF,
+                least=FIRST_BACKOFF,
+                share=QUARTER,
+            )
         else:
             delay = while_callers_wait(self.failures, self._random)
         self.due_at = max(self._refresh_at, now + delay)

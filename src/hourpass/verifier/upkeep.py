@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from typing import Protocol
 
-from hourpass.core.policy import SECOND
+from hourpass.core.policy import SECOND, backoff
 from hourpass.urls import ServerAddress
 from hourpass.verifier.connection import Answer, Connection, Request, reason
 
@@ -31,6 +31,9 @@ AT_ONCE = 50
 
 BEGIN_AGAIN = SECOND // 2
 """Before another try to open an event loop."""
+
+QUARTER = 0.25
+"""The share of a pause that is left to chance."""
 
 STOP_TIMEOUT = 5.0
 """Seconds; cancelling a request takes none."""
@@ -252,12 +255,8 @@ def _require_descriptors() -> None:
             os.close(descriptor)
 
 
-def backoff(failures: int, first: int, longest: int, random: Callable[[], float]) -> int:
-    """Milliseconds before the next attempt: doubling, less up to a quarter, so that verifiers do not march in step."""
-    delay = min(longest, first << min(failures - 1, 16))
-    return max(first, round(delay * (1 - random() / 4)))
-
-
 def while_callers_wait(failures: int, random: Callable[[], float]) -> int:
     """Milliseconds before the next attempt while tokens are refused for want of it: at once, then up to a second."""
-    return AT_ONCE if failures <= 1 else round(min(SECOND, SECOND // 4 << min(failures - 2, 16)) * (1 - random() / 4))
+    if failures <= 1:
+        return AT_ONCE
+    return backoff(failures - 2, 1 - random(), first=SECOND // 4, longest=SECOND, share=QUARTER)
