@@ -8,10 +8,10 @@ import threading
 import pytest
 from tests.client.conftest import HOUR, NOW
 
-from hourpass.client.atomic_file import write_atomically
 from hourpass.client.file_token import FileToken
 from hourpass.clocks import boot_clock
 from hourpass.core.errors import Unavailable
+from hourpass.secret_file import write_atomically
 from hourpass.testing import Clock
 
 

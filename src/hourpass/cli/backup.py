@@ -1,6 +1,5 @@
 """`hourpass backup` and `hourpass restore`: a backup is a copy into a SQLite file of its own, restoring one from it."""
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -15,6 +14,7 @@ from hourpass.clocks import wall_clock
 from hourpass.core.audit import Restored
 from hourpass.core.errors import ConfigurationError
 from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, SECOND
+from hourpass.secret_file import new_file
 from hourpass.server.keys import end_restored_grants
 from hourpass.server.opening import open_store
 from hourpass.server.store import Store
@@ -28,7 +28,7 @@ from hourpass.server.store.sqlite import SqliteStore
 def backup(flags: dict[str, object], file: Path, as_json: bool) -> None:
     """Write everything but the master key into FILE, which must not exist yet. Servers go on meanwhile."""
     settings = read_settings(flags)
-    with closing(open_source(settings)) as source, _new_file(file) as draft, closing(SqliteStore(draft)) as target:
+    with closing(open_source(settings)) as source, _backup_file(file) as draft, closing(SqliteStore(draft)) as target:
         transfer = carry_out(source, target, settings)
         target.fold()
     transfer.show(as_json=as_json)
@@ -69,30 +69,20 @@ def restore(flags: dict[str, object], file: Path, keep_grants: bool, as_json: bo
 
 
 @contextmanager
-def _new_file(path: Path) -> Iterator[Path]:
+def _backup_file(path: Path) -> Iterator[Path]:
     """A draft to fill, for its owner alone, that gets its name at the end or not at all.
 
     Raises:
         ConfigurationError: where the name is taken, or no file can be made there.
     """
-    if os.path.lexists(path):
-        raise ConfigurationError(f"{path} exists already, and a backup overwrites nothing")
-    draft = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
     try:
-        draft.touch(mode=0o600, exist_ok=False)
-    except OSError as error:
-        raise ConfigurationError(f"cannot make {path}: {error.strerror}") from error
-    try:
-        yield draft
-        # Unlike a renaming, a link takes nobody's place, should the name have been taken meanwhile.
-        os.link(draft, path)
+        with new_file(path) as draft:
+            try:
+                yield draft
+            finally:
+                for beside in ("-wal", "-shm"):
+                    Path(f"{draft}{beside}").unlink(missing_ok=True)
     except FileExistsError as error:
         raise ConfigurationError(f"{path} exists already, and a backup overwrites nothing") from error
-    finally:
-        for beside in ("", "-wal", "-shm"):
-            Path(f"{draft}{beside}").unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    except OSError as error:
+        raise ConfigurationError(f"cannot make {path}: {error.strerror}") from error

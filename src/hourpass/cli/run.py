@@ -19,10 +19,10 @@ from hourpass.cli.api_key_source import VARIABLE
 from hourpass.cli.client import Client, complain, obtain
 from hourpass.cli.client_options import ClientCommand, client_options, min_valid_option
 from hourpass.cli.init_process import FORWARDED, exit_code, go_on_in_child, next_signal
-from hourpass.client.atomic_file import write_atomically
 from hourpass.client.credential import Credential
 from hourpass.core.errors import HourpassError
 from hourpass.core.policy import SECOND
+from hourpass.secret_file import write_atomically
 
 if TYPE_CHECKING:
     from hourpass.client.agent_token import AgentToken

@@ -13,9 +13,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Protocol
 
-from hourpass.client.atomic_file import HAS_OWNERS, write_atomically
 from hourpass.client.reopen import Reopens
 from hourpass.core.errors import ConfigurationError, LockTimeout
+from hourpass.secret_file import HAS_OWNERS, write_atomically
 
 MAX_SIZE = 256 * 1024
 """No file of ours is larger: two tokens of 64 KiB and a few numbers."""

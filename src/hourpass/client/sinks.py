@@ -10,10 +10,10 @@ from pathlib import Path
 from string import Template
 from typing import Literal, assert_never
 
-from hourpass.client.atomic_file import write_atomically
 from hourpass.client.credential import fingerprint
 from hourpass.client.handout import Handout
 from hourpass.core.errors import ConfigurationError
+from hourpass.secret_file import write_atomically
 from hourpass.settings_file import did_you_mean
 
 try:

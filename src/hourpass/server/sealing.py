@@ -15,6 +15,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from hourpass.core.errors import ConfigurationError
+from hourpass.secret_file import new_file
 from hourpass.server.ownership import read_named_file, read_own_file, require_own_folder
 
 MASTER_KEY_BYTES = 32
@@ -84,19 +85,11 @@ def _make_file(path: Path) -> Path | None:
 
     Returns the path, or None if another process made it.
     """
-    draft = path.with_name(f"{path.name}.{os.urandom(6).hex()}")
     try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(base64.b64encode(os.urandom(MASTER_KEY_BYTES)) + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            os.link(draft, path)
-        except FileExistsError:
-            return None
-        finally:
-            draft.unlink()
+        with new_file(path) as draft:
+            draft.write_bytes(base64.b64encode(os.urandom(MASTER_KEY_BYTES)) + b"\n")
+    except FileExistsError:
+        return None
     except OSError as error:
         raise ConfigurationError(f"cannot make {path}: {error.strerror}") from error
     return path

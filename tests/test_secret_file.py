@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from hourpass.client.atomic_file import STALE, write_atomically
 from hourpass.core.errors import ConfigurationError
+from hourpass.secret_file import STALE, new_file, write_atomically
 
 
 @pytest.fixture
@@ -131,3 +131,32 @@ def test_a_thousand_rewrites_are_never_torn(path):
 
     assert not torn
     assert reads > 50
+
+
+def test_a_new_file_is_for_its_owner_alone_and_takes_its_name_when_it_is_whole(tmp_path):
+    path = tmp_path / "secret"
+
+    with new_file(path) as draft:
+        draft.write_bytes(b"content")
+        assert not path.exists()
+
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"content", 0o600)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_new_file_that_cannot_be_filled_leaves_nothing(tmp_path):
+    with pytest.raises(OSError, match="full"), new_file(tmp_path / "secret"):
+        raise OSError("full")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_new_file_overwrites_nothing_even_if_its_name_is_taken_meanwhile(tmp_path):
+    path = tmp_path / "secret"
+
+    with pytest.raises(FileExistsError), new_file(path):
+        path.write_bytes(b"another's")
+    with pytest.raises(FileExistsError), new_file(path):
+        pass
+
+    assert (path.read_bytes(), list(tmp_path.iterdir())) == (b"another's", [path])

@@ -1,11 +1,13 @@
-"""Writes a small secret file so that a reader sees the old content or the new, never a part, and nobody else reads it.
+"""Writes a secret file so that a reader sees the old content or the new, never a part, and nobody else reads it.
 
 Owns the writing alone: what is in the file, and who reads it, is the caller's business.
 """
 
+import errno
 import os
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hourpass.core.errors import ConfigurationError
@@ -28,8 +30,7 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o600, group: in
         OSError: where the disk or the folder refuses. The old content stays.
     """
     _refuse_unsafe(path)
-    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW | _BINARY, 0o600)
+    temporary, descriptor = _draft(path)
     try:
         with os.fdopen(descriptor, "wb") as file:
             if group is not None:
@@ -46,9 +47,37 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o600, group: in
         with suppress(OSError):
             temporary.unlink()
         raise
-    if HAS_OWNERS:  # Windows opens no folders
-        _sync_folder(path.parent)
+    _sync_folder(path.parent)
     _sweep(path, written_at)
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """A draft to fill, 0600, that takes its name at the end or not at all. It never overwrites a file.
+
+    Raises:
+        FileExistsError: the name is taken, or was taken meanwhile. OSError: the disk or the folder refuses.
+    """
+    if os.path.lexists(path):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    draft, descriptor = _draft(path)
+    try:
+        try:
+            yield draft
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        # Unlike a renaming, a link takes nobody's place.
+        os.link(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _draft(path: Path) -> tuple[Path, int]:
+    """A new file beside the path, 0600, open for writing."""
+    draft = path.with_name(f".{path.name}.{os.urandom(8).hex()}.tmp")
+    return draft, os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW | _BINARY, 0o600)
 
 
 def _refuse_unsafe(path: Path) -> None:
@@ -64,6 +93,8 @@ def _refuse_unsafe(path: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
+    if not HAS_OWNERS:
+        return  # Windows opens no folders
     descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
     try:
         os.fsync(descriptor)
