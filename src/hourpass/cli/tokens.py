@@ -41,6 +41,20 @@ REVOKED = {
 }
 """By the level of the revocation that refuses an access token."""
 
+WORDS = {
+    "sub": "subject",
+    "client_id": "key_id",
+    "key_name": "key_name",
+    "scope": "scope",
+    "env": "environment",
+    "iss": "issuer",
+    "aud": "audience",
+    "iat": "issued_at",
+    "exp": "expires_at",
+    "sid": "grant_id",
+}
+"""What a claim is called, in the order in which they are printed. A claim without a word here keeps its own name."""
+
 DEAD = {
     "replayed": "its grant was revoked, because a refresh token of it was used twice: somebody may have stolen one",
     "revoked": "its grant was revoked",
@@ -144,22 +158,14 @@ def _access_facts(db: Database, token: str) -> dict[str, object] | None:
     except InvalidToken as error:
         counts = _invalid(error, claims, db.now)
     api_key = db.store.key(claims.client_id)
-    return {
-        "kind": "access token",
-        "counts": counts,
-        "subject": claims.sub,
-        "key_id": claims.client_id,
+    told: dict[str, object] = {
+        **claims._asdict(),
         "key_name": api_key.name if api_key else None,
-        "scope": claims.scope,
-        "environment": claims.env,
-        "issuer": claims.iss,
-        "audience": claims.aud,
-        "issued_at": moment(claims.iat * SECOND),
-        "expires_at": moment(claims.exp * SECOND),
-        "grant_id": claims.sid,
-        "jti": claims.jti,
-        "signed_with": key.kid,
+        "iat": moment(claims.iat * SECOND),
+        "exp": moment(claims.exp * SECOND),
     }
+    named = {word: told.pop(claim) for claim, word in WORDS.items()}
+    return {"kind": "access token", "counts": counts, **named, **told, "signed_with": key.kid}
 
 
 def _revoked(db: Database, claims: Claims) -> str:

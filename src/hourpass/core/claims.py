@@ -11,7 +11,11 @@ from hourpass.core.policy import LEEWAY, SECOND
 
 
 class UnverifiedClaims(NamedTuple):
-    """What a token says; its signature may be proven, its claims are not. `exp` and `iat` are epoch seconds."""
+    """What a token says; its signature may be proven, its claims are not.
+
+    `exp` and `iat` are epoch seconds, `scope` is space-separated, `sid` is the grant. This is the one list of claims:
+    what travels, what introspection answers and what `hourpass tokens inspect` prints are made from it.
+    """
 
     iss: str
     sub: str
@@ -25,19 +29,10 @@ class UnverifiedClaims(NamedTuple):
     env: str
 
 
-class Claims(NamedTuple):
-    """What a verified token says. `exp` and `iat` are epoch seconds, `scope` is space-separated, `sid` is the grant."""
+class Claims(UnverifiedClaims):
+    """What a verified token says: the same claims, and a type of its own."""
 
-    iss: str
-    sub: str
-    aud: str | list[str]
-    exp: int
-    iat: int
-    jti: str
-    client_id: str
-    scope: str
-    sid: str
-    env: str
+    __slots__ = ()
 
 
 class Expected(NamedTuple):
@@ -80,7 +75,7 @@ def validate_claims(unverified: UnverifiedClaims, now: int, expected: Expected) 
     return Claims(*unverified)
 
 
-def accepted_until(claims: Claims | UnverifiedClaims, late: int = LEEWAY) -> int:
+def accepted_until(claims: UnverifiedClaims, late: int = LEEWAY) -> int:
     """The first instant (epoch milliseconds) at which the token is not accepted any more.
 
     RFC 7519 §4.1.4: not "on or after" `exp`, with the leeway added.

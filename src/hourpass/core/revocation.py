@@ -7,7 +7,7 @@ levels are combined by maximum: a token is revoked if any level says so, and a l
 from collections.abc import Iterable
 from typing import Literal, NamedTuple, TypeVar, assert_never
 
-from hourpass.core.claims import Claims, UnverifiedClaims
+from hourpass.core.claims import UnverifiedClaims
 from hourpass.core.policy import SECOND
 
 Kind = Literal["grant", "key", "token", "issued_before"]
@@ -60,7 +60,7 @@ class Revocations:
             case _:  # pragma: no cover - the type checker proves it unreachable
                 assert_never(entry.kind)
 
-    def refuses(self, claims: Claims | UnverifiedClaims) -> bool:
+    def refuses(self, claims: UnverifiedClaims) -> bool:
         """Whether any level revokes the token that makes these claims."""
         return (
             claims.sid in self._grants

@@ -82,16 +82,16 @@ class Mint:
         lifetime = wish.lifetime(key, self._policy, now)
         access_token = signing_pair.mint(
             AccessClaims(
-                self._url,
-                key.subject,
-                key.audience or self._audience,
-                second + lifetime,
-                second,
-                self._token_ids.draw(),
-                key.key_id,
-                scope,
-                grant.grant_id.hex(),
-                key.environment,
+                iss=self._url,
+                sub=key.subject,
+                aud=key.audience or self._audience,
+                exp=second + lifetime,
+                iat=second,
+                jti=self._token_ids.draw(),
+                client_id=key.key_id,
+                scope=scope,
+                sid=grant.grant_id.hex(),
+                env=key.environment,
             )
         )
         # Not now: the same generation has the same text, whenever a lost answer is asked for again.
