@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hourpass import wire
+from hourpass.core.claims import UnverifiedClaims
 from hourpass.core.errors import InvalidRequest
 
 READERS = [(wire.read_exchange, "apiKey"), (wire.read_refresh, "refreshToken")]
@@ -207,17 +208,16 @@ def test_no_bytes_whatever_raise_anything_but_invalid_request(read, member, body
 
 def test_the_token_answer_is_these_bytes():
     """The contract's four members, compact and in this order; official clients parse them with little care."""
-    answer = wire.write_token_answer(b"eyJ0eXAiO.a", b"eyJ0eXAiO.r", 3_600)
+    answer = wire.encode(wire.TokenAnswer("Bearer", 3_600, "eyJ0eXAiO.a", "eyJ0eXAiO.r"))
 
     assert answer == (
         b'{"token_type":"Bearer","expires_in":3600,"access_token":"eyJ0eXAiO.a","refresh_token":"eyJ0eXAiO.r"}'
     )
-    assert wire.decode_token_answer(answer) == wire.TokenAnswer("Bearer", 3_600, "eyJ0eXAiO.a", "eyJ0eXAiO.r")
 
 
 @pytest.mark.parametrize("scope", ["", "a b", 'a"b\\c'])
 def test_the_oauth_answer_carries_the_scope_as_well(scope):
-    answer = wire.write_token_answer(b"a", b"r", 1, scope)
+    answer = wire.encode(wire.OAuthTokenAnswer("Bearer", 1, "a", "r", scope))
 
     assert json.loads(answer) == {
         "token_type": "Bearer",
@@ -226,6 +226,14 @@ def test_the_oauth_answer_carries_the_scope_as_well(scope):
         "refresh_token": "r",
         "scope": scope,
     }
+
+
+def test_an_introspection_may_say_every_claim_and_says_nothing_that_is_unknown():
+    """RFC 7662 §2.2: all but `active` may be missing."""
+    members = [field.name for field in msgspec.structs.fields(wire.Introspection)]
+
+    assert members == ["active", "token_type", *UnverifiedClaims._fields]
+    assert wire.encode(wire.Introspection(active=False)) == b'{"active":false}'
 
 
 def test_a_problem_always_has_its_four_members_and_others_only_where_they_say_something():

@@ -7,11 +7,12 @@ typed requests and turns answers into bytes; it decides nothing.
 import re
 from binascii import a2b_qp
 from itertools import islice
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 import msgspec
 
-from hourpass.core.errors import InvalidRequest, InvalidTarget
+from hourpass.core.claims import UnverifiedClaims
+from hourpass.core.errors import InvalidRequest, InvalidTarget, UnsupportedGrantType
 
 JSON = b"application/json"
 """Exactly this: a charset parameter breaks the source's official Node client."""
@@ -107,21 +108,20 @@ class TokenReference(msgspec.Struct, frozen=True):
         return "TokenReference(…)"
 
 
-class Introspection(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is known of a token (RFC 7662 §2.2). `exp` and `iat` are epoch seconds."""
+_Known: Any = msgspec.defstruct(
+    "_Known",
+    [
+        ("active", bool),
+        ("token_type", str | None, None),
+        *((claim, shape | None, None) for claim, shape in get_type_hints(UnverifiedClaims).items()),
+    ],
+    frozen=True,
+    omit_defaults=True,
+)
 
-    active: bool
-    token_type: str | None = None
-    iss: str | None = None
-    sub: str | None = None
-    aud: str | None = None
-    exp: int | None = None
-    iat: int | None = None
-    jti: str | None = None
-    client_id: str | None = None
-    scope: str | None = None
-    sid: str | None = None
-    env: str | None = None
+
+class Introspection(_Known):  # type: ignore[misc]  # its members come from the one list of claims
+    """What is known of a token (RFC 7662 §2.2): `active`, and its claims; `exp` and `iat` are epoch seconds."""
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -144,7 +144,6 @@ class OAuthError(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 encode = msgspec.json.Encoder().encode
-decode_token_answer = msgspec.json.Decoder(TokenAnswer).decode
 
 _PARTS = re.compile(rb"[^&]+")
 _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
@@ -182,20 +181,6 @@ def read_refresh(body: bytes) -> RefreshRequest:
         raise _explain(body, RefreshRequest) from error
 
 
-def write_token_answer(access_token: bytes, refresh_token: bytes, expires_in: int, scope: str | None = None) -> bytes:
-    """The JSON of a token answer; `scope` is added for the OAuth 2 endpoint.
-
-    Tokens are base64url: nothing to escape.
-    """
-    tail = b"}" if scope is None else b',"scope":%b}' % encode(scope)
-    return b'{"token_type":"Bearer","expires_in":%d,"access_token":"%b","refresh_token":"%b"%b' % (
-        expires_in,
-        access_token,
-        refresh_token,
-        tail,
-    )
-
-
 def read_form(body: bytes) -> dict[str, str]:
     """Read a form (RFC 6749 appendix B). An empty value is read as an absent one (§3.2).
 
@@ -218,6 +203,31 @@ def read_form(body: bytes) -> dict[str, str]:
             raise InvalidTarget("several resources")
         raise InvalidRequest("a parameter is repeated")
     return {name: value for name, value in fields.items() if value}
+
+
+def read_token_request(form: dict[str, str]) -> OAuthTokenRequest:
+    """Read the form of `POST /oauth/token`.
+
+    Raises:
+        InvalidRequest: if `grant_type` is missing; UnsupportedGrantType: if it is neither of the two.
+    """
+    if "grant_type" not in form:
+        raise InvalidRequest("grant_type is missing")
+    try:
+        return msgspec.convert(form, OAuthTokenRequest)
+    except msgspec.ValidationError as error:  # all other members are texts that may be missing
+        raise UnsupportedGrantType("client_credentials and refresh_token are supported") from error
+
+
+def read_token_reference(form: dict[str, str]) -> TokenReference:
+    """Read the form of `POST /oauth/revoke` and `/oauth/introspect`.
+
+    Raises:
+        InvalidRequest: if `token` is missing.
+    """
+    if "token" not in form:
+        raise InvalidRequest("token is missing")
+    return msgspec.convert(form, TokenReference)
 
 
 def _gate(body: bytes) -> None:

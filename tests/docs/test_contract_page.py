@@ -8,6 +8,7 @@ import textwrap
 from typing import get_args
 
 import pytest
+from msgspec import to_builtins
 
 from hourpass.core.errors import RefusalReason, Refused, TokenProblem
 from hourpass.server import issuer, render
@@ -118,7 +119,7 @@ async def test_the_claims_and_the_introspection_example_are_the_real_ones(table,
     async with InMemoryServer() as server:
         pair = await server.exchange(await server.create_key(scope="introspect"))
         key = await server.app.issuer.authenticate(await server.create_key(scope="introspect"), None, server.clock())
-        told = await introspect(server.app.issuer, pair.access_token.decode(), key, server.clock())
+        told = to_builtins(await introspect(server.app.issuer, pair.access_token.decode(), key, server.clock()))
 
     example = next(json.loads(text) for text in re.findall(r"```json\n(.*?)```", pages[PAGE], re.DOTALL))
     assert list(example) == list(told)

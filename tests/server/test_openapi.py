@@ -2,12 +2,18 @@
 
 import json
 import re
+from base64 import b64encode
+from urllib.parse import urlencode
 
 import pytest
+from msgspec import to_builtins
+from msgspec.structs import fields
 
 from hourpass.server.app import VERIFY
+from hourpass.server.openapi import answer_of
 from hourpass.server.presented import introspect
-from hourpass.server.request import Request
+from hourpass.server.request import Reply, Request
+from hourpass.wire import FORM
 
 pytestmark = pytest.mark.anyio
 
@@ -72,7 +78,50 @@ async def test_an_introspection_has_the_members_that_are_described(document, ser
     caller = await server.app.issuer.authenticate(api_key, None, server.clock())
     told = await introspect(server.app.issuer, pair.access_token.decode(), caller, server.clock())
 
-    assert told.keys() == document["components"]["schemas"]["Introspection"]["properties"].keys()
+    assert to_builtins(told).keys() == document["components"]["schemas"]["Introspection"]["properties"].keys()
+
+
+async def test_every_handler_answers_the_shape_that_its_route_is_described_with(document, server):
+    """And a route that is described without a shape makes its reply itself."""
+    pair = await server.exchange(api_key := await server.create_key(scope="introspect"))
+    token, asked = pair.refresh_token.decode(), {"grant_type": "client_credentials", "client_secret": api_key}
+    bodies = {
+        "/auth/api-key": json.dumps({"apiKey": api_key}),
+        "/auth/refresh": json.dumps({"refreshToken": token}),
+        "/oauth/token": urlencode(asked),
+        "/oauth/introspect": urlencode({"client_secret": api_key, "token": token}),
+        "/oauth/revoke": urlencode({"token": token}),
+    }
+    for path, route in server.app.routes.items():
+        for method, handler in route.methods.items():
+            body = bodies.get(path, "").encode()
+            headers = ((b"content-type", FORM.encode()),)
+            request = Request(method, path, b"", headers, None, body, server.clock())
+            told = await handler(server.app.issuer, request)
+            answer = document["paths"][path]["get" if method == "HEAD" else method.lower()]["responses"]["200"]
+
+            described = answer.get("content", {"application/json": {"schema": None}})["application/json"]["schema"]
+
+            shape = None if isinstance(told, Reply) else {"$ref": f"#/components/schemas/{type(told).__name__}"}
+            assert described == shape, path
+            assert type(told) in (Reply, answer_of(handler)), path
+
+
+async def test_a_body_without_a_member_that_is_described_as_required_is_refused_for_that(document, server):
+    basic = b"Basic " + b64encode((await server.create_key(scope="introspect")).encode() + b":")
+    for path, route in server.app.routes.items():
+        if route.asks is None:
+            continue
+        (media_type,) = document["paths"][path]["post"]["requestBody"]["content"]
+        headers = ((b"content-type", media_type.encode()), (b"authorization", basic))
+        write = urlencode if media_type == FORM else json.dumps
+        for field in filter(lambda field: field.required, fields(route.asks)):
+            others = {each.encode_name: "x" for each in fields(route.asks) if each.required and each.name != field.name}
+
+            refused = await server.app.answer(Request("POST", path, b"", headers, None, write(others).encode()))
+
+            assert refused.status == 400, path
+            assert field.encode_name in refused.body.decode(), path
 
 
 async def test_the_document_may_be_asked_for_by_its_tag(http):

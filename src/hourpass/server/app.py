@@ -10,6 +10,8 @@ from hashlib import sha256
 from typing import NamedTuple
 from urllib.parse import urlencode, urlsplit
 
+import msgspec
+
 from hourpass import wire
 from hourpass.core.errors import HourpassError, Unavailable, as_trouble
 from hourpass.server import forward_auth, oauth, tokens
@@ -35,20 +37,21 @@ FORM_ROOM = 2
 
 _CORS_REQUEST_HEADERS = b"Authorization, Content-Type, AV-Origin-Client, AV-Origin-App, AV-Origin-Sdk, Content-Range"
 
-Handler = Callable[[Issuer, Request], Awaitable[Reply]]
+Handler = Callable[[Issuer, Request], Awaitable[Reply | msgspec.Struct]]
+"""Its return type is what the description of the interface says that it answers: a shape of `wire`, or a `Reply` that
+is made already."""
 
 
 class Route(NamedTuple):
     """A handler for each method, how its errors are told, and whether browsers of other origins may use it.
 
-    `asks` and `answers` are the shapes of its bodies, for the description of the interface.
+    `asks` is the shape of its request's body, for the description of the interface.
     """
 
     methods: Mapping[str, Handler]
     tell: Callable[[Exception, str], Reply] = problem
     cors: bool = False
     asks: type | None = None
-    answers: type | None = None
     changes: bool = False
     """Whether what it does must not come late: it is refused if it may have waited while this process stood still."""
     room: int = 1
@@ -84,24 +87,13 @@ class App:
         self._description = b""
         # An issuer's own path comes after the well-known one (RFC 8414 §3.1), so no prefix precedes that.
         self._metadata_path = METADATA + urlsplit(settings.public_url()).path
-        pair, oauth_pair = wire.TokenAnswer, wire.OAuthTokenAnswer
         self.routes = {
-            "/auth/api-key": Route({"POST": tokens.exchange}, problem, True, wire.ExchangeRequest, pair, True),
-            "/auth/refresh": Route({"POST": tokens.refresh}, problem, True, wire.RefreshRequest, pair, True),
-            "/oauth/token": Route(
-                {"POST": oauth.token}, oauth_error, True, wire.OAuthTokenRequest, oauth_pair, True, FORM_ROOM
-            ),
-            "/oauth/revoke": Route(
-                {"POST": oauth.revoke}, oauth_error, True, wire.TokenReference, None, True, FORM_ROOM
-            ),
+            "/auth/api-key": Route({"POST": tokens.exchange}, problem, True, wire.ExchangeRequest, True),
+            "/auth/refresh": Route({"POST": tokens.refresh}, problem, True, wire.RefreshRequest, True),
+            "/oauth/token": Route({"POST": oauth.token}, oauth_error, True, wire.OAuthTokenRequest, True, FORM_ROOM),
+            "/oauth/revoke": Route({"POST": oauth.revoke}, oauth_error, True, wire.TokenReference, True, FORM_ROOM),
             "/oauth/introspect": Route(
-                {"POST": oauth.introspect},
-                oauth_error,
-                False,
-                wire.TokenReference,
-                wire.Introspection,
-                False,
-                FORM_ROOM,
+                {"POST": oauth.introspect}, oauth_error, False, wire.TokenReference, False, FORM_ROOM
             ),
             "/.well-known/jwks.json": _reading(_jwks, cors=True),
             METADATA: _reading(_metadata, cors=True),
@@ -149,7 +141,8 @@ class App:
             elif (handler := route.methods.get(request.method)) is not None:
                 if route.changes:
                     self.time.require_awake()
-                reply = await handler(issuer, request)
+                answer = await handler(issuer, request)
+                reply = answer if isinstance(answer, Reply) else Reply(200, JSON_HEADERS, wire.encode(answer))
             else:
                 reply = self._other_method(request, route)
         except Exception as error:  # noqa: BLE001 - the outermost net: whatever it is, it never leaks

@@ -1,19 +1,18 @@
 """The OAuth 2 endpoints: token (RFC 6749), revoke (RFC 7009), introspect (RFC 7662)."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 from urllib.parse import unquote_plus
 
 from hourpass import wire
 from hourpass.core.api_key import ApiKey, is_well_formed
 from hourpass.core.authorization import Basic, parse_authorization
-from hourpass.core.errors import InvalidCredentials, InvalidRequest, InvalidTarget, InvalidToken, UnsupportedGrantType
+from hourpass.core.errors import InvalidCredentials, InvalidRequest, InvalidTarget, InvalidToken
 from hourpass.core.wish import Wish
 from hourpass.server import presented
 from hourpass.server.issuer import Issuer
-from hourpass.server.render import JSON_HEADERS, NO_STORE
+from hourpass.server.render import NO_STORE
 from hourpass.server.request import Reply, Request
-from hourpass.server.tokens import token_answer
 
 
 class _Client(NamedTuple):
@@ -28,53 +27,49 @@ class _Client(NamedTuple):
         return self.key
 
 
-async def token(issuer: Issuer, request: Request) -> Reply:
+async def token(issuer: Issuer, request: Request) -> wire.OAuthTokenAnswer:
     """Exchange by client credentials (RFC 6749 §4.4), or refresh (§6)."""
     form = _form(request)
-    wish = Wish(scope=form.get("scope"), audience=_target(form))
+    asked = wire.read_token_request(form)
+    wish = Wish(scope=asked.scope, audience=_target(asked))
     address = request.address()
-    match form.get("grant_type"):
+    client = await _client(issuer, request, form, address)
+    match asked.grant_type:
         case "client_credentials":
-            pair = await issuer.open((await _client(issuer, request, form, address)).proven(), wish, request.now)
+            pair = await issuer.open(client.proven(), wish, request.now)
         case "refresh_token":
-            client = await _client(issuer, request, form, address)
-            presented = form.get("refresh_token")
-            if presented is None:
+            if asked.refresh_token is None:
                 raise InvalidRequest("refresh_token is missing")
-            pair = await issuer.refresh(presented, wish, address, request.now, client_id=client.client_id)
-        case None:
-            raise InvalidRequest("grant_type is missing")
-        case _:
-            raise UnsupportedGrantType("client_credentials and refresh_token are supported")
-    return token_answer(pair, oauth=True)
+            pair = await issuer.refresh(asked.refresh_token, wish, address, request.now, client_id=client.client_id)
+        case _:  # pragma: no cover - the type checker proves it unreachable
+            assert_never(asked.grant_type)
+    return wire.OAuthTokenAnswer(
+        "Bearer", pair.expires_in, pair.access_token.decode(), pair.refresh_token.decode(), pair.scope
+    )
 
 
-def _target(form: Mapping[str, str]) -> str | None:
+def _target(asked: wire.OAuthTokenRequest) -> str | None:
     """The audience that is asked for: `resource` (RFC 8707) and `audience` are two words for it."""
-    named = {form[name] for name in ("audience", "resource") if name in form}
-    if len(named) > 1:
+    if asked.audience is not None and asked.resource is not None and asked.audience != asked.resource:
         raise InvalidTarget("audience and resource differ")
-    return next(iter(named), None)
+    return asked.resource if asked.audience is None else asked.audience
 
 
 async def revoke(issuer: Issuer, request: Request) -> Reply:
     """Revoke an access token, or with a refresh token its grant (RFC 7009)."""
     form = _form(request)
     client = await _client(issuer, request, form, request.address())
-    if "token" not in form:
-        raise InvalidRequest("token is missing")
-    await presented.revoke(issuer, form["token"], request.now, client_id=client.client_id)
+    asked = wire.read_token_reference(form)
+    await presented.revoke(issuer, asked.token, request.now, client_id=client.client_id)
     return Reply(200, NO_STORE)
 
 
-async def introspect(issuer: Issuer, request: Request) -> Reply:
+async def introspect(issuer: Issuer, request: Request) -> wire.Introspection:
     """Introspect a token; the caller's key needs the scope `introspect` (RFC 7662)."""
     form = _form(request)
     caller = (await _client(issuer, request, form, request.address())).proven()
-    if "token" not in form:
-        raise InvalidRequest("token is missing")
-    told = await presented.introspect(issuer, form["token"], caller, request.now)
-    return Reply(200, JSON_HEADERS, wire.encode(told))
+    asked = wire.read_token_reference(form)
+    return await presented.introspect(issuer, asked.token, caller, request.now)
 
 
 def _form(request: Request) -> dict[str, str]:

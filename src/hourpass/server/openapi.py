@@ -1,7 +1,7 @@
 """The description of the interface (OpenAPI 3.1), made from the route table and the wire's shapes, never by hand."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, get_type_hints
 
 import msgspec
 
@@ -20,14 +20,20 @@ class Described(Protocol):
     def tell(self) -> object: ...
     @property
     def asks(self) -> type | None: ...
-    @property
-    def answers(self) -> type | None: ...
+
+
+def answer_of(handler: Any) -> type[msgspec.Struct] | None:
+    """The shape that a handler answers, by its return type; None if it makes the reply itself."""
+    told = get_type_hints(handler)["return"]
+    return told if issubclass(told, msgspec.Struct) else None
 
 
 def describe(routes: Mapping[str, Described], url: str) -> dict[str, Any]:
     """The OpenAPI document of these routes, served under `url`."""
-    shapes = {shape for route in routes.values() for shape in (route.asks, route.answers) if shape is not None}
-    ordered = [*sorted(shapes, key=lambda shape: shape.__name__), wire.Problem, wire.OAuthError]
+    asked = {route.asks for route in routes.values()}
+    answered = {answer_of(handler) for route in routes.values() for handler in route.methods.values()}
+    shapes = sorted(filter(None, asked | answered), key=lambda shape: shape.__name__)
+    ordered = [*shapes, wire.Problem, wire.OAuthError]
     schemas, components = msgspec.json.schema_components(ordered, ref_template="#/components/schemas/{name}")
     schema_of = dict(zip(ordered, schemas, strict=True))
     paths = {
@@ -56,15 +62,15 @@ def describe(routes: Mapping[str, Described], url: str) -> dict[str, Any]:
 def _operation(handler: Any, route: Described, schema_of: Mapping[type, dict[str, Any]]) -> dict[str, Any]:
     spelt_by_oauth = route.tell is oauth_error
     answer: dict[str, Any] = {"description": "Done."}
-    if route.answers is not None:
-        answer["content"] = {"application/json": {"schema": schema_of[route.answers]}}
-    kind, shape = ("application/json", wire.OAuthError) if spelt_by_oauth else (wire.PROBLEM.decode(), wire.Problem)
+    if (shape := answer_of(handler)) is not None:
+        answer["content"] = {"application/json": {"schema": schema_of[shape]}}
+    kind, error = ("application/json", wire.OAuthError) if spelt_by_oauth else (wire.PROBLEM.decode(), wire.Problem)
     operation: dict[str, Any] = {
         "operationId": handler.__name__.strip("_"),
         "summary": (handler.__doc__ or "").strip().splitlines()[0],
         "responses": {
             "200": answer,
-            "default": {"description": "Refused.", "content": {kind: {"schema": schema_of[shape]}}},
+            "default": {"description": "Refused.", "content": {kind: {"schema": schema_of[error]}}},
         },
     }
     if route.asks is not None:

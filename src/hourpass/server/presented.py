@@ -1,5 +1,6 @@
 """What a client may do with a token besides refreshing it: end it (RFC 7009), or ask about it (RFC 7662)."""
 
+from hourpass import wire
 from hourpass.core.api_key import ApiKey, from_anywhere
 from hourpass.core.errors import InsufficientScope, InvalidGrant, InvalidToken
 from hourpass.core.grant import Burst, Retry, Rotate, judge
@@ -9,6 +10,8 @@ from hourpass.server.issuer import Issuer
 
 INTROSPECT_SCOPE = "introspect"
 """The scope that a key needs to introspect tokens."""
+
+INACTIVE = wire.Introspection(active=False)
 
 
 async def revoke(issuer: Issuer, token: str, now: int, *, client_id: str | None = None) -> None:
@@ -43,8 +46,8 @@ def _require_owner(owner: str, client_id: str | None) -> None:
         raise InvalidGrant("unknown", "the token belongs to another client")
 
 
-async def introspect(issuer: Issuer, token: str, caller: ApiKey, now: int) -> dict[str, object]:
-    """What is known of a token (RFC 7662 §2.2); `{"active": false}` for every token that is not valid.
+async def introspect(issuer: Issuer, token: str, caller: ApiKey, now: int) -> wire.Introspection:
+    """What is known of a token (RFC 7662 §2.2); only `active`, which is false, for every token that is not valid.
 
     A token of another environment or for another audience than the caller's key is not valid for the caller
     (§4: the response may depend on who asks).
@@ -62,30 +65,30 @@ async def introspect(issuer: Issuer, token: str, caller: ApiKey, now: int) -> di
         judge_token(claims, needed, None, nowhere)
     except InvalidToken:
         return await _introspect_refresh_token(issuer, token, needed, now)
-    return {"active": True, "token_type": "Bearer", **claims._asdict()}
+    return wire.Introspection(active=True, token_type="Bearer", **claims._asdict())
 
 
-async def _introspect_refresh_token(issuer: Issuer, token: str, needed: Requirement, now: int) -> dict[str, object]:
+async def _introspect_refresh_token(issuer: Issuer, token: str, needed: Requirement, now: int) -> wire.Introspection:
     try:
         opened, grant = await issuer.look_up(token, now)
         key = await issuer.ledger.key(grant.key_id)
         if key is None:
-            return {"active": False}
+            return INACTIVE
         judge_key(from_anywhere(key), issuer.audience, needed, nowhere)
     except (InvalidGrant, InvalidToken):
-        return {"active": False}
+        return INACTIVE
     # Whoever asks is not the one who uses the token: its address says nothing.
     decision = judge(grant, from_anywhere(key), opened.generation, opened.tag, now, issuer.ledger.policy_at(now), None)
     if not isinstance(decision, Rotate | Burst | Retry):
-        return {"active": False}
-    return {
-        "active": True,
-        "iss": issuer.url,
-        "sub": key.subject,
-        "client_id": key.key_id,
-        "scope": grant.owned_scope(key.scope),
-        "sid": grant.grant_id.hex(),
-        "env": key.environment,
-        "iat": grant.created_at // SECOND,
-        "exp": grant.idle_expires_at // SECOND,
-    }
+        return INACTIVE
+    return wire.Introspection(
+        active=True,
+        iss=issuer.url,
+        sub=key.subject,
+        client_id=key.key_id,
+        scope=grant.owned_scope(key.scope),
+        sid=grant.grant_id.hex(),
+        env=key.environment,
+        iat=grant.created_at // SECOND,
+        exp=grant.idle_expires_at // SECOND,
+    )
