@@ -10,7 +10,8 @@ from tests.contract.conftest import NOW, make_grant
 from tests.e2e.conftest import PLAIN, claims_of, exchange, generation, refresh, verify
 
 from hourpass.server.store import transaction
-from hourpass.server.store.sqlite import LOG_BOUND, SqliteStore
+from hourpass.server.store.sqlite import SqliteStore
+from hourpass.server.store.sqlite_connection import LOG_BOUND
 from hourpass.server.store.tables import TABLES
 
 GRANTS = next(table for table in TABLES if table.name == "grants")

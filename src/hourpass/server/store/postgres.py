@@ -3,12 +3,10 @@
 A batch of grants is one statement, whose rows come in the order of keys and ids. Instants come from the caller.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from psycopg.errors import UniqueViolation
 
-from hourpass.core.api_key import ApiKey
 from hourpass.core.audit import Event
 from hourpass.core.grant import Grant, GrantRef
 from hourpass.core.revocation import Kind, Revocation
@@ -16,43 +14,29 @@ from hourpass.server.store import (
     Control,
     Numbers,
     Row,
-    StoredSigningKey,
     TransactionConflict,
     persist,
 )
+from hourpass.server.store.base import BaseStore
 from hourpass.server.store.postgres_connection import PostgresConnection
-from hourpass.server.store.reading import Reading, audit_row, pack, read_grant
-from hourpass.server.store.statements import Applied, Compared, Migration, checksum, compare
+from hourpass.server.store.rows import AuditRow, audit_row, grant_row, pack, read_grant
+from hourpass.server.store.statements import Applied, Compared, Migration, compare
 from hourpass.server.store.tables import Table
 
 
-class PostgresStore(PostgresConnection, Reading):
+class PostgresStore(PostgresConnection, BaseStore):
     """One connection to a PostgreSQL database that several servers may share."""
 
     def add_grants(self, grants: Sequence[Grant]) -> None:
         """Open grants."""
         if grants:
-            rows = (
-                (
-                    g.grant_id,
-                    g.key_id,
-                    g.generation,
-                    g.seed,
-                    pack(g.superseded),
-                    g.scope,
-                    g.created_at,
-                    g.idle_expires_at,
-                    g.expires_at,
-                )
-                for g in grants
-            )
-            self._run("add_grants", *_columns(rows))
+            self._batch("add_grants", Grant._fields, map(grant_row, grants))
 
     def grants(self, refs: Sequence[GrantRef]) -> dict[GrantRef, Grant]:
         """The grants that exist among these."""
         if not refs:
             return {}
-        grants = map(read_grant, self._rows("grants", *_columns(refs)))
+        grants = map(read_grant, self._batch("grants", GrantRef._fields, refs))
         return {grant.ref: grant for grant in grants}
 
     def save_rotations(self, rotations: Sequence[tuple[int, Grant]]) -> set[GrantRef]:
@@ -63,13 +47,13 @@ class PostgresStore(PostgresConnection, Reading):
             (g.key_id, g.grant_id, decided_on, g.generation, pack(g.superseded), g.idle_expires_at, g.last_from)
             for decided_on, g in rotations
         )
-        saved = self._rows("rotate_grants", *_columns(rows))
+        saved = self._batch("rotate_grants", _ROTATION, rows).fetchall()
         # A row of two columns is equal to the reference that they make.
         return {g.ref for _, g in rotations}.difference(saved) if len(saved) < len(rows) else set()
 
     def take_grants(self, refs: Sequence[GrantRef]) -> tuple[dict[GrantRef, Grant], set[GrantRef]]:
         """The grants that exist among these, locked, and those that another transaction holds."""
-        taken = {grant.ref: grant for grant in map(read_grant, self._rows("take_grants", *_columns(refs)))}
+        taken = {grant.ref: grant for grant in map(read_grant, self._batch("take_grants", GrantRef._fields, refs))}
         missing = [ref for ref in refs if ref not in taken] if len(taken) < len(refs) else []
         # What was passed over may be held, or may not exist: a reader sees a row whoever holds it.
         return taken, set(self.grants(missing))
@@ -77,37 +61,22 @@ class PostgresStore(PostgresConnection, Reading):
     def revoke_grants(self, grants: Sequence[Grant]) -> set[GrantRef]:
         """Store several grants' ends."""
         rows = sorted((*g.ref, g.revoked_at, g.revoked_why) for g in grants)
-        return {GrantRef(*ref) for ref in self._rows("revoke_grants", *_columns(rows))}
+        return {GrantRef(*ref) for ref in self._batch("revoke_grants", _END, rows)}
 
     def delete_grants(self, refs: Sequence[GrantRef]) -> int:
         """Close or prune grants."""
-        return self._run("delete_grants", *_columns(refs)) if refs else 0
-
-    def add_key(self, key: ApiKey) -> None:
-        """Keep a new API key."""
-        self._run("add_key", *key[:8], " ".join(key.allowed_ips), key.created_at, key.expires_at)
-        self._run("bump_control")
-
-    def revoke_key(self, key_id: str, at: int) -> bool:
-        """End an API key."""
-        if not self._run("revoke_key", at, key_id):
-            return False
-        self._run("bump_control")
-        return True
-
-    def prune_revocations(self, now: int) -> None:
-        """Forget entries that can refuse nothing any more."""
-        self._run("prune_revocations", now)
+        return self._batch("delete_grants", GrantRef._fields, refs).rowcount if refs else 0
 
     def add_revocations(self, entries: Sequence[tuple[Kind, str, int]]) -> list[Revocation]:
         """Put entries into the revocation list."""
-        numbers = sorted(self._rows("add_revocations", len(entries), len(entries), *_columns(entries)))
-        return [Revocation(n, *entry) for (n,), entry in zip(numbers, entries, strict=True)]
+        numbers = sorted(self._batch("add_revocations", _ENTRY, entries, count=len(entries)))
+        return [Revocation(n, kind, value, until) for (n,), (kind, value, until) in zip(numbers, entries, strict=True)]
 
     def append_lines(self, lines: Sequence[tuple[int, Event]]) -> None:
         """Append events, each with its instant, to the audit trail."""
         if lines:
-            self._run("add_audit", len(lines), len(lines), *_columns(audit_row(*line) for line in lines))
+            rows = (audit_row(at, event) for at, event in lines)
+            self._batch("add_audit", AuditRow._fields, rows, count=len(lines))
 
     def time(self) -> int:
         """What the database's clock says."""
@@ -115,7 +84,7 @@ class PostgresStore(PostgresConnection, Reading):
 
     def look(self) -> Control:
         """What every process polls, in one round trip."""
-        return Control(*self._rows_alone("control")[0])
+        return Control._make(self._rows_alone("control")[0])
 
     def cautions(self) -> list[str]:
         """What speaks against this server."""
@@ -134,27 +103,6 @@ class PostgresStore(PostgresConnection, Reading):
     def take_lease(self, name: str, holder: str, now: int, until: int) -> bool:
         """Take or renew a lease."""
         return self._run("take_lease", name, holder, until, now) > 0
-
-    def add_secret(self, name: str, kid: str, sealed: bytes, at: int) -> None:
-        """Keep a sealed secret."""
-        self._run("add_secret", name, kid, sealed, at)
-        self._run("bump_control")
-
-    def add_signing_key(self, stored: StoredSigningKey) -> None:
-        """Keep a signing key."""
-        key = stored.key
-        self._run("add_signing_key", key.kid, key.algorithm, key.published_at, key.signs_from, stored.sealed)
-        self._run("bump_control")
-
-    def retire_signing_key(self, kid: str, at: int) -> None:
-        """Set when a successor takes over."""
-        self._run("retire_signing_key", at, kid)
-        self._run("bump_control")
-
-    def delete_signing_key(self, kid: str) -> None:
-        """Forget a signing key."""
-        self._run("delete_signing_key", kid)
-        self._run("bump_control")
 
     def count_rows(self, table: Table) -> int:
         """How many rows a table has, however long that takes."""
@@ -193,26 +141,13 @@ class PostgresStore(PostgresConnection, Reading):
             self._execute("set local lock_timeout = 2000")
             self._execute("alter table migrations add column if not exists oldest bigint")
             pending = self._compare().pending
-            for each in pending:
-                self._execute(each.sql)
-                self._execute(
-                    "insert into migrations (name, checksum, applied_at, oldest) values (%s, %s, %s, %s)",
-                    (each.name, checksum(each.sql), now, each.oldest),
-                )
+            self._apply(pending, now)
             self._run("begin_numbering", now)
             self.commit()
             return pending
 
         # A role that may make no tables gets past this where there is nothing to make.
         return [name for name, _ in persist(work, self.rollback)] if self.pending_migrations() else []
-
-    def pending_migrations(self) -> list[str]:
-        """What `migrate` would apply."""
-        return [name for name, _ in self._compare().pending]
-
-    def newer_migrations(self) -> list[str]:
-        """What a newer program applied."""
-        return self._compare().newer
 
     def is_migrated(self) -> bool:
         """Whether `migrate` was ever here."""
@@ -225,6 +160,11 @@ class PostgresStore(PostgresConnection, Reading):
     def maintain(self) -> None:
         """Nothing: the database server looks after itself."""
 
+
+_ROTATION = ("key_id", "grant_id", "decided_on", "generation", "superseded", "idle_expires_at", "last_from")
+_END = ("key_id", "grant_id", "revoked_at", "revoked_why")
+_ENTRY = ("kind", "value", "until")
+"""What the columns of a batch are called, in the order of its rows."""
 
 _MAKE_MIGRATIONS = """
 create table if not exists migrations
@@ -240,8 +180,3 @@ select current_setting('server_version_num')::int / 10000, exists (select from p
 
 _APPLIED = "select name, checksum, (to_jsonb(m) ->> 'oldest')::bigint from migrations m"
 """As JSON, because a table that an earlier program made has no such column."""
-
-
-def _columns(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
-    """Rows as one array for each column, as `unnest` wants them."""
-    return [list(column) for column in zip(*rows, strict=True)]

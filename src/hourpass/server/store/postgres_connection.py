@@ -56,7 +56,10 @@ DURABILITY = {
 
 _OPTION = re.compile(r"(?:-c\s*|--)([A-Za-z_-]+)\s*=")
 
-_Q = {name: sql.replace("?", "%s") for name, sql in load_queries("postgres").items()}
+_NAMED = re.compile(r"(?<!:):(\w+)")
+"""A parameter that has a name; two colons are a cast."""
+
+_Q = {name: _NAMED.sub(r"%(\1)s", sql.replace("?", "%s")) for name, sql in load_queries("postgres").items()}
 
 
 class PostgresConnection:
@@ -204,6 +207,14 @@ class PostgresConnection:
         with self._errors():
             return self._db.execute(sql, parameters, binary=True).fetchall()
 
+    def _batch(
+        self, name: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], **others: int
+    ) -> psycopg.Cursor[Row]:
+        """Run a named statement on rows, at least one: an array for each column, as `unnest` takes them."""
+        arrays = dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True))
+        with self._errors():
+            return self._db.execute(_Q[name], {**arrays, **others}, binary=True)
+
     def _stream(self, sql: str, rows: Iterable[Row]) -> None:
         """PostgreSQL's COPY: rows as a stream, many times faster than a statement for each."""
         with self._errors(), self._db.cursor().copy(sql) as stream:
@@ -214,6 +225,9 @@ class PostgresConnection:
         """How many rows a statement changed."""
         with self._errors():
             return self._db.execute(_Q[name], parameters).rowcount
+
+    def _run_script(self, sql: str) -> None:
+        self._execute(sql)
 
     def _execute(self, sql: str, parameters: Sequence[Any] | None = None) -> psycopg.Cursor[Row]:
         with self._errors():

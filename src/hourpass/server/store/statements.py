@@ -7,6 +7,10 @@ from importlib import resources
 from typing import NamedTuple
 
 from hourpass.core.errors import ConfigurationError
+from hourpass.server.store.rows import COLUMNS
+
+_PLACE = re.compile(r"\{(\?|\w+\.)?(\w+)\}")
+"""Where columns go, or a parameter for each of them."""
 
 
 def load_queries(dialect: str | None = None) -> dict[str, str]:
@@ -18,8 +22,14 @@ def load_queries(dialect: str | None = None) -> dict[str, str]:
     queries = {}
     for block in text.split("-- name: ")[1:]:
         name, _, rest = block.partition("\n")
-        queries[name.strip()] = "\n".join(line for line in rest.splitlines() if not line.startswith("--")).strip()
+        sql = "\n".join(line for line in rest.splitlines() if not line.startswith("--")).strip()
+        queries[name.strip()] = _PLACE.sub(_columns, sql)
     return queries
+
+
+def _columns(place: re.Match[str]) -> str:
+    prefix = place[1] or ""
+    return ", ".join("?" if prefix == "?" else prefix + column for column in COLUMNS[place[2]])
 
 
 class Migration(NamedTuple):

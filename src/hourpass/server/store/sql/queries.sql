@@ -1,11 +1,13 @@
+-- What both databases are asked. {Grant} stands for the columns of a grant, which are named and ordered as the fields of
+-- that type are; {?Grant} for as many parameters; {g.Grant} for the columns of a table that is called g.
+
 -- name: add_grant
 -- Open a grant.
-insert into grants (grant_id, key_id, generation, seed, superseded, scope, created_at, idle_expires_at, expires_at)
-values (?, ?, ?, ?, ?, ?, ?, ?, ?)
+insert into grants ({Grant}) values ({?Grant})
 
 -- name: grant
 -- One grant.
-select grant_id, key_id, generation, seed, superseded, scope, created_at, idle_expires_at, expires_at, revoked_at, revoked_why, last_from
+select {Grant}
 from grants where key_id = ? and grant_id = ?
 
 -- name: rotate_grant
@@ -28,21 +30,21 @@ select count(*) from grants where key_id = ? and revoked_at is null
 
 -- name: grant_ages
 -- What decides which grants of a key are closed first.
-select grant_id, generation, idle_expires_at, created_at from grants where key_id = ? and revoked_at is null
+select {GrantAge} from grants where key_id = ? and revoked_at is null
 
 -- name: grants_page
 -- A page of all grants, in the order of their keys and ids.
-select grant_id, key_id, generation, seed, superseded, scope, created_at, idle_expires_at, expires_at, revoked_at, revoked_why, last_from
+select {Grant}
 from grants where (key_id, grant_id) > (?, ?) order by key_id, grant_id limit ?
 
 -- name: grants_of_key
 -- A page of a key's grants, in the order of their ids.
-select grant_id, key_id, generation, seed, superseded, scope, created_at, idle_expires_at, expires_at, revoked_at, revoked_why, last_from
+select {Grant}
 from grants where key_id = ? and grant_id > ? order by grant_id limit ?
 
 -- name: find_grant
 -- One grant by its id alone: a walk over all of them, for an operator who has nothing else.
-select grant_id, key_id, generation, seed, superseded, scope, created_at, idle_expires_at, expires_at, revoked_at, revoked_why, last_from
+select {Grant}
 from grants where grant_id = ?
 
 -- name: expiries_page
@@ -52,17 +54,16 @@ from grants where (key_id, grant_id) > (?, ?) order by key_id, grant_id limit ?
 
 -- name: add_key
 -- Keep a new API key.
-insert into api_keys (key_id, name, digest, subject, scope, environment, audience, retry_window, allowed_ips, created_at, expires_at)
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+insert into api_keys ({ApiKey}) values ({?ApiKey})
 
 -- name: key
 -- One API key by its id.
-select key_id, name, digest, subject, scope, environment, audience, retry_window, allowed_ips, created_at, expires_at, revoked_at
+select {ApiKey}
 from api_keys where key_id = ?
 
 -- name: keys_page
 -- A page of API keys in the order of their ids.
-select key_id, name, digest, subject, scope, environment, audience, retry_window, allowed_ips, created_at, expires_at, revoked_at
+select {ApiKey}
 from api_keys where key_id > ? order by key_id limit ?
 
 -- name: revoke_key
@@ -75,7 +76,7 @@ insert into revocations (kind, value, until) values (?, ?, ?) returning n
 
 -- name: revocations_after
 -- The entries after a number that can still refuse a token.
-select n, kind, value, until from revocations where n > ? and until > ? order by n
+select {Revocation} from revocations where n > ? and until > ? order by n
 
 -- name: prune_revocations
 -- Forget entries that can refuse nothing any more.
@@ -83,11 +84,11 @@ delete from revocations where until <= ?
 
 -- name: add_audit
 -- Append to the audit trail.
-insert into audit (at, event, key_id, grant_id, detail) values (?, ?, ?, ?, ?)
+insert into audit ({AuditRow}) values ({?AuditRow})
 
 -- name: audit_after
 -- The audit trail after a number.
-select n, at, event, key_id, grant_id, detail from audit where n > ? order by n limit ?
+select {AuditRecord} from audit where n > ? order by n limit ?
 
 -- name: last_audit
 -- The newest number of the audit trail.
@@ -95,7 +96,8 @@ select coalesce(max(n), 0) from audit
 
 -- name: control
 -- What a process polls: the version of the keys, and the newest revocation.
-select version, (select coalesce(max(n), 0) from revocations) from control
+select {Control}
+from (select version, (select coalesce(max(n), 0) from revocations) as last_revocation from control)
 
 -- name: prove_writable
 -- Write what changes nothing.
@@ -115,11 +117,11 @@ select kid, sealed from secrets where name = ? order by created_at desc, kid
 
 -- name: add_signing_key
 -- Keep a signing key with its sealed private half.
-insert into signing_keys (kid, algorithm, published_at, signs_from, sealed) values (?, ?, ?, ?, ?)
+insert into signing_keys ({SigningKey}, sealed) values ({?SigningKey}, ?)
 
 -- name: signing_keys
 -- All signing keys with their sealed private halves.
-select kid, algorithm, published_at, signs_from, retired_at, sealed from signing_keys order by signs_from, kid
+select {SigningKey}, sealed from signing_keys order by signs_from, kid
 
 -- name: retire_signing_key
 -- Set when a successor takes over.
@@ -131,11 +133,12 @@ delete from signing_keys where kid = ?
 
 -- name: numbers
 -- Where the counting is: the keys' version, the last revocation and line of the audit trail; since when is not kept.
-select version,
-    coalesce((select seq from sqlite_sequence where name = 'revocations'), 0),
-    coalesce((select seq from sqlite_sequence where name = 'audit'), 0),
-    0
-from control
+select {Numbers}
+from (select version,
+    coalesce((select seq from sqlite_sequence where name = 'revocations'), 0) as last_revocation,
+    coalesce((select seq from sqlite_sequence where name = 'audit'), 0) as last_audit,
+    0 as numbered_since
+    from control)
 
 -- name: set_version
 -- Let the keys' version go on where another database's was.
@@ -151,13 +154,17 @@ insert into sqlite_sequence (name, seq) values (?, ?)
 
 -- name: moved
 -- Where the installation was moved to.
-select at, target from moved
+select {Moved} from moved
 
 -- name: mark_moved
 -- Note where it was moved to; a later move takes the place of an earlier one.
-insert into moved (the_row, at, target) values (1, ?, ?)
+insert into moved (the_row, {Moved}) values (1, {?Moved})
 on conflict (the_row) do update set at = excluded.at, target = excluded.target returning at
 
 -- name: unmark_moved
 -- Forget that it was moved.
 delete from moved returning at
+
+-- name: note_migration
+-- Remember a migration that was applied.
+insert into migrations (name, checksum, applied_at, oldest) values (?, ?, ?, ?)

@@ -1,24 +1,26 @@
 -- What PostgreSQL is asked in words of its own; every other query is the common one of that name.
 -- A batch is one statement: its rows come as arrays, in the order of keys and ids, and are locked in that order.
+-- Its parameters have names (:key_id), an array for each column.
 
 -- name: add_grants
 -- Open a batch of grants.
-insert into grants (grant_id, key_id, generation, seed, superseded, scope, created_at, idle_expires_at, expires_at)
+insert into grants (grant_id, key_id, generation, seed, superseded, scope, created_at, idle_expires_at, expires_at,
+    revoked_at, revoked_why, last_from)
 select * from unnest(
-    ?::bytea[], ?::text[], ?::bigint[], ?::bytea[], ?::bytea[], ?::text[], ?::bigint[], ?::bigint[], ?::bigint[])
+    :grant_id::bytea[], :key_id::text[], :generation::bigint[], :seed::bytea[], :superseded::bytea[], :scope::text[],
+    :created_at::bigint[], :idle_expires_at::bigint[], :expires_at::bigint[],
+    :revoked_at::bigint[], :revoked_why::text[], :last_from::bytea[])
 
 -- name: grants
 -- Those of a batch of grants that exist.
-select g.grant_id, g.key_id, g.generation, g.seed, g.superseded, g.scope, g.created_at, g.idle_expires_at, g.expires_at,
-    g.revoked_at, g.revoked_why, g.last_from
-from unnest(?::text[], ?::bytea[]) as asked (key_id, grant_id)
+select {g.Grant}
+from unnest(:key_id::text[], :grant_id::bytea[]) as asked (key_id, grant_id)
 join grants g on g.key_id = asked.key_id and g.grant_id = asked.grant_id
 
 -- name: take_grants
 -- Those of a batch of grants that exist and that nobody holds, held until the end of the transaction.
-select g.grant_id, g.key_id, g.generation, g.seed, g.superseded, g.scope, g.created_at, g.idle_expires_at, g.expires_at,
-    g.revoked_at, g.revoked_why, g.last_from
-from unnest(?::text[], ?::bytea[]) as asked (key_id, grant_id)
+select {g.Grant}
+from unnest(:key_id::text[], :grant_id::bytea[]) as asked (key_id, grant_id)
 join grants g on g.key_id = asked.key_id and g.grant_id = asked.grant_id
 for no key update of g skip locked
 
@@ -26,7 +28,8 @@ for no key update of g skip locked
 -- Move a batch of grants on, each unless it was moved or revoked meanwhile.
 update grants g set generation = r.generation, superseded = r.superseded, idle_expires_at = r.idle_expires_at,
     last_from = r.last_from
-from unnest(?::text[], ?::bytea[], ?::bigint[], ?::bigint[], ?::bytea[], ?::bigint[], ?::bytea[])
+from unnest(:key_id::text[], :grant_id::bytea[], :decided_on::bigint[], :generation::bigint[], :superseded::bytea[],
+    :idle_expires_at::bigint[], :last_from::bytea[])
     as r (key_id, grant_id, decided_on, generation, superseded, idle_expires_at, last_from)
 where g.key_id = r.key_id and g.grant_id = r.grant_id and g.generation = r.decided_on and g.revoked_at is null
 returning g.key_id, g.grant_id
@@ -34,7 +37,8 @@ returning g.key_id, g.grant_id
 -- name: revoke_grants
 -- End grants by decision; the first decision stands.
 update grants g set revoked_at = r.revoked_at, revoked_why = r.revoked_why
-from unnest(?::text[], ?::bytea[], ?::bigint[], ?::text[]) as r (key_id, grant_id, revoked_at, revoked_why)
+from unnest(:key_id::text[], :grant_id::bytea[], :revoked_at::bigint[], :revoked_why::text[])
+    as r (key_id, grant_id, revoked_at, revoked_why)
 where g.key_id = r.key_id and g.grant_id = r.grant_id and g.revoked_at is null
 returning g.key_id, g.grant_id
 
@@ -42,7 +46,7 @@ returning g.key_id, g.grant_id
 -- Close or prune those of a batch of grants that nobody holds.
 with free as materialized (
     select g.key_id, g.grant_id
-    from unnest(?::text[], ?::bytea[]) as gone (key_id, grant_id)
+    from unnest(:key_id::text[], :grant_id::bytea[]) as gone (key_id, grant_id)
     join grants g on g.key_id = gone.key_id and g.grant_id = gone.grant_id
     for update of g skip locked)
 delete from grants g using free where g.key_id = free.key_id and g.grant_id = free.grant_id
@@ -53,7 +57,7 @@ select 1 from control for update
 
 -- name: control
 -- What a process polls: the version of the keys, and the newest revocation.
-select version, last_revocation from control
+select {Control} from control
 
 -- name: time
 -- What the database's clock says, in epoch milliseconds.
@@ -69,19 +73,20 @@ update control set numbered_since = ? where numbered_since = 0
 
 -- name: add_revocations
 -- Put entries into the revocation list, under numbers that nobody sees before all lower ones.
-with numbered as (update control set last_revocation = last_revocation + ? returning last_revocation)
+with numbered as (update control set last_revocation = last_revocation + :count returning last_revocation)
 insert into revocations (n, kind, value, until)
-select last_revocation + entry.position - ?, entry.kind, entry.value, entry.until
-from numbered, unnest(?::text[], ?::text[], ?::bigint[]) with ordinality as entry (kind, value, until, position)
+select last_revocation + entry.position - :count, entry.kind, entry.value, entry.until
+from numbered, unnest(:kind::text[], :value::text[], :until::bigint[]) with ordinality
+    as entry (kind, value, until, position)
 returning n
 
 -- name: add_audit
 -- Append lines to the audit trail, under numbers that nobody sees before all lower ones.
-with numbered as (update control set last_audit = last_audit + ? returning last_audit)
+with numbered as (update control set last_audit = last_audit + :count returning last_audit)
 insert into audit (n, at, event, key_id, grant_id, detail)
-select last_audit + line.position - ?, line.at, line.event, line.key_id, line.grant_id, line.detail
-from numbered, unnest(?::bigint[], ?::text[], ?::text[], ?::text[], ?::text[]) with ordinality
-    as line (at, event, key_id, grant_id, detail, position)
+select last_audit + line.position - :count, line.at, line.event, line.key_id, line.grant_id, line.detail
+from numbered, unnest(:at::bigint[], :event::text[], :key_id::text[], :grant_id::text[], :detail::text[])
+    with ordinality as line (at, event, key_id, grant_id, detail, position)
 
 -- name: last_audit
 -- The newest number of the audit trail.
@@ -95,11 +100,11 @@ where leases.holder = excluded.holder or leases.until <= ?
 
 -- name: numbers
 -- Where the counting is.
-select version, last_revocation, last_audit, numbered_since from control
+select {Numbers} from control
 
 -- name: go_on_from
 -- Let the counting go on where another database's was.
-update control set version = ?, last_revocation = ?, last_audit = ?, numbered_since = ?
+update control set ({Numbers}) = ({?Numbers})
 
 -- name: take_time
 -- Let a statement on a whole table take the time that it needs, until the end of the transaction.

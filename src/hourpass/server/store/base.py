@@ -1,27 +1,44 @@
-"""What both stores read in the same way: a named query's rows become the core's values."""
+"""What both stores do alike: named statements that take and give the same in every dialect."""
 
-import struct
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
-import msgspec
-
 from hourpass.core.api_key import ApiKey
-from hourpass.core.audit import Event, event_name
+from hourpass.core.audit import Event
 from hourpass.core.grant import Grant, GrantAge, GrantRef
 from hourpass.core.revocation import Kind, Revocation
 from hourpass.core.signing_key import SigningKey
-from hourpass.server.store import AuditRecord, Control, Expiry, Moved, Row, StoredSigningKey
+from hourpass.server.store import AuditRecord, Control, Expiry, Moved, Numbers, Row, StoredSigningKey
+from hourpass.server.store.rows import key_row, read_audit, read_grant, read_key
+from hourpass.server.store.statements import Compared, Migration, checksum
 
 
-class Reading(ABC):
-    """The part of a store whose statements take and give the same in every dialect."""
+class BaseStore(ABC):
+    """The part of a store that no dialect has in a way of its own."""
 
     @abstractmethod
     def _rows(self, name: str, *parameters: Any) -> list[Row]:
         """The rows of a named query. Raises StorageUnavailable."""
+
+    @abstractmethod
+    def _run(self, name: str, *parameters: Any) -> int:
+        """How many rows a named statement changed. Raises StorageUnavailable."""
+
+    @abstractmethod
+    def _run_script(self, sql: str) -> None:
+        """Run the statements of a migration. Raises StorageUnavailable."""
+
+    @abstractmethod
+    def _compare(self) -> Compared:
+        """The database's schema beside this program's. Raises ConfigurationError and StorageUnavailable."""
+
+    def _change_keys(self, name: str, *parameters: Any) -> bool:
+        """Change API keys, signing keys or secrets, and tell the other processes. False if there was none to change."""
+        changed = self._run(name, *parameters) > 0
+        if changed:
+            self._run("bump_control")
+        return changed
 
     def cautions(self) -> list[str]:
         """What speaks against this database: nothing."""
@@ -42,7 +59,7 @@ class Reading(ABC):
 
     def grant_ages(self, key_id: str) -> list[GrantAge]:
         """What decides which grants of a key are closed first."""
-        return [GrantAge(*row) for row in self._rows("grant_ages", key_id)]
+        return [GrantAge._make(row) for row in self._rows("grant_ages", key_id)]
 
     def grants_page(self, after: GrantRef, limit: int) -> list[Grant]:
         """Grants in the order of their keys and ids."""
@@ -55,7 +72,14 @@ class Reading(ABC):
     def expiries_page(self, after: GrantRef, limit: int) -> list[Expiry]:
         """What pruning has to know."""
         rows = self._rows("expiries_page", *after, limit)
-        return [Expiry(GrantRef(key_id, grant_id), *rest) for key_id, grant_id, *rest in rows]
+        return [
+            Expiry(GrantRef(key_id, grant_id), idle_expires_at, expires_at, revoked_at)
+            for key_id, grant_id, idle_expires_at, expires_at, revoked_at in rows
+        ]
+
+    def add_key(self, key: ApiKey) -> None:
+        """Keep a new API key."""
+        self._change_keys("add_key", *key_row(key))
 
     def key(self, key_id: str) -> ApiKey | None:
         """One API key."""
@@ -65,6 +89,10 @@ class Reading(ABC):
     def keys_page(self, after: str, limit: int) -> list[ApiKey]:
         """API keys in the order of their ids."""
         return [read_key(row) for row in self._rows("keys_page", after, limit)]
+
+    def revoke_key(self, key_id: str, at: int) -> bool:
+        """End an API key."""
+        return self._change_keys("revoke_key", at, key_id)
 
     @abstractmethod
     def revoke_grants(self, grants: Sequence[Grant]) -> set[GrantRef]:
@@ -92,12 +120,15 @@ class Reading(ABC):
 
     def revocations_after(self, n: int, now: int) -> list[Revocation]:
         """The entries after a number that can still refuse a token."""
-        return [Revocation(*row) for row in self._rows("revocations_after", n, now)]
+        return [Revocation._make(row) for row in self._rows("revocations_after", n, now)]
+
+    def prune_revocations(self, now: int) -> None:
+        """Forget entries that can refuse nothing any more."""
+        self._run("prune_revocations", now)
 
     def audit_after(self, n: int, limit: int) -> list[AuditRecord]:
         """The audit trail after a number."""
-        rows = self._rows("audit_after", n, limit)
-        return [AuditRecord._make((*row[:5], msgspec.json.decode(row[5]))) for row in rows]
+        return [read_audit(row) for row in self._rows("audit_after", n, limit)]
 
     def last_audit(self) -> int:
         """The newest number of the audit trail."""
@@ -106,7 +137,7 @@ class Reading(ABC):
     def moved(self) -> Moved | None:
         """Where the installation was moved to."""
         rows = self._rows("moved")
-        return Moved(*rows[0]) if rows else None
+        return Moved._make(rows[0]) if rows else None
 
     def mark_moved(self, moved: Moved) -> None:
         """Note where it was moved to."""
@@ -118,48 +149,49 @@ class Reading(ABC):
 
     def control(self) -> Control:
         """What every process polls."""
-        return Control(*self._rows("control")[0])
+        return Control._make(self._rows("control")[0])
 
     def look(self) -> Control:
         """What every process polls."""
         return self.control()
 
+    def add_secret(self, name: str, kid: str, sealed: bytes, at: int) -> None:
+        """Keep a sealed secret."""
+        self._change_keys("add_secret", name, kid, sealed, at)
+
     def secrets(self, name: str) -> list[tuple[str, bytes]]:
         """The sealed secrets of a name, newest first."""
         return [(kid, sealed) for kid, sealed in self._rows("secrets", name)]
 
+    def add_signing_key(self, stored: StoredSigningKey) -> None:
+        """Keep a signing key."""
+        self._change_keys("add_signing_key", *stored.key, stored.sealed)
+
     def signing_keys(self) -> list[StoredSigningKey]:
         """All signing keys."""
-        return [StoredSigningKey(SigningKey(*row[:5]), row[5]) for row in self._rows("signing_keys")]
+        return [StoredSigningKey(SigningKey._make(key), sealed) for *key, sealed in self._rows("signing_keys")]
 
+    def retire_signing_key(self, kid: str, at: int) -> None:
+        """Set when a successor takes over."""
+        self._change_keys("retire_signing_key", at, kid)
 
-_encode = msgspec.json.Encoder().encode
+    def delete_signing_key(self, kid: str) -> None:
+        """Forget a signing key."""
+        self._change_keys("delete_signing_key", kid)
 
+    def numbers(self) -> Numbers:
+        """Where the counting is."""
+        return Numbers._make(self._rows("numbers")[0])
 
-def audit_row(at: int, event: Event) -> tuple[int, str, str | None, str | None, str]:
-    """A line of the audit trail as its columns after the number."""
-    detail = event._asdict()
-    key_id, grant_id = detail.pop("key_id", None), detail.pop("grant_id", None)
-    return at, event_name(event), key_id, grant_id, _encode(detail).decode()
+    def pending_migrations(self) -> list[str]:
+        """What `migrate` would apply."""
+        return [name for name, _ in self._compare().pending]
 
+    def newer_migrations(self) -> list[str]:
+        """What a newer program applied."""
+        return self._compare().newer
 
-@cache
-def _instants(count: int) -> struct.Struct:
-    return struct.Struct(f">{count}q")
-
-
-def pack(instants: Sequence[int]) -> bytes:
-    """Instants as 8 bytes each."""
-    return _instants(len(instants)).pack(*instants) if instants else b""
-
-
-def read_grant(row: Row) -> Grant:
-    """A grant from its columns."""
-    superseded = row[4]
-    instants = _instants(len(superseded) // 8).unpack(superseded) if superseded else ()
-    return Grant._make((*row[:4], instants, *row[5:]))
-
-
-def read_key(row: Row) -> ApiKey:
-    """An API key from its columns."""
-    return ApiKey._make((*row[:8], tuple(str(row[8]).split()), *row[9:]))
+    def _apply(self, pending: Sequence[Migration], now: int) -> None:
+        for each in pending:
+            self._run_script(each.sql)
+            self._run("note_migration", each.name, checksum(each.sql), now, each.oldest)

@@ -1,0 +1,204 @@
+"""A connection to SQLite, through APSW (which carries its own current SQLite): files, transactions, what errors mean.
+
+WAL, `synchronous=FULL`. Checkpoints never run on the request path: the connection that commits has them switched off,
+and `maintain` does them on a second one.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import apsw
+
+from hourpass.core.errors import StorageUnavailable
+from hourpass.server.store import Row
+from hourpass.server.store.statements import load_queries
+
+LOG_WORTH_COPYING = 1_024
+"""Pages of 4 KiB in the log below which a checkpoint would only cost a sync."""
+
+LOG_BOUND = 8_192
+"""Pages above which the log is started over, which makes the next transaction wait for the few that came since.
+
+It is written from its beginning again, in place: syncing a file that grows takes half as long again, and more CPU.
+"""
+
+BUSY_WAIT = 2_000
+"""Milliseconds to wait for another writer before the caller is told to come back."""
+
+RESTART_WAIT = 50
+"""Milliseconds for which starting the log over may hold up writers, where a reader still needs the old one."""
+
+Value = None | int | float | str | bytes
+
+Q = load_queries()
+"""The named SQL."""
+
+
+class SqliteConnection:
+    """One SQLite file. `path` may be `:memory:` for tests; `read_only` leaves what it finds as it is."""
+
+    def __init__(
+        self, path: str | Path, *, durability: Literal["full", "normal"] = "full", read_only: bool = False
+    ) -> None:
+        self._path = str(path)
+        self._durability = durability
+        self._read_only = read_only
+        with storage_errors():
+            self._db = self._connect()
+            # One cursor for all: each call of the connection's own `execute` would make another.
+            self._execute = self._db.cursor().execute
+        self._files: dict[str, tuple[int, int]] = {}
+        self._require_files()
+        self._log_pages = 0
+        self._db.set_wal_hook(self._note_log)
+        self._maintenance: apsw.Connection | None = None
+
+    @property
+    def name(self) -> str:
+        """Kind and place."""
+        return f"sqlite:{self._path}"
+
+    def _connect(self) -> apsw.Connection:
+        if self._read_only:
+            db = apsw.Connection(self._path, flags=apsw.SQLITE_OPEN_READONLY)
+            db.set_busy_timeout(BUSY_WAIT)
+            return db
+        db = apsw.Connection(self._path)
+        db.set_busy_timeout(BUSY_WAIT)
+        self._switch_to_wal(db)
+        db.execute(f"pragma synchronous = {self._durability}")
+        db.execute("pragma wal_autocheckpoint = 0")
+        db.execute("pragma cache_size = -65536")
+        return db
+
+    def _switch_to_wal(self, db: apsw.Connection) -> None:
+        # SQLite's own waiting does not cover this switch, which two first starts make at the same time.
+        for _ in range(BUSY_WAIT // 20):
+            try:
+                db.execute("pragma journal_mode = wal")
+            except apsw.BusyError:
+                time.sleep(0.02)
+            else:
+                return
+        db.execute("pragma journal_mode = wal")
+
+    def _note_log(self, db: apsw.Connection, schema: str, pages: int) -> int:
+        self._log_pages = pages
+        return apsw.SQLITE_OK
+
+    def _require_files(self) -> None:
+        """StorageUnavailable if the open files are not those at their paths any more: what is written would be lost.
+
+        The log beside the database holds what was committed last; it is there once something was written or read.
+        """
+        if self._path.startswith(":"):
+            return
+        for path in (self._path, self._path + "-wal"):
+            try:
+                found = os.stat(path)  # noqa: PTH116 - after each commit: a Path costs more than the look
+            except FileNotFoundError:
+                found = None
+            except OSError as error:
+                raise StorageUnavailable(f"SQLite: cannot look at {path}: {error.strerror}") from error
+            known = self._files.get(path)
+            if known is None:
+                if found is not None:
+                    self._files[path] = (found.st_dev, found.st_ino)
+            elif found is None or (found.st_dev, found.st_ino) != known:
+                raise StorageUnavailable(f"SQLite: {path} was deleted, moved or replaced: put it back, or start again")
+
+    def begin(self, *, wait: bool) -> bool:
+        """Start a transaction that writes, at once or after waiting for another process's."""
+        try:
+            self._db.set_busy_timeout(BUSY_WAIT if wait else 0)
+            self._execute("begin immediate")
+        except apsw.BusyError as error:
+            if wait:
+                raise StorageUnavailable("the database is locked by another process") from error
+            return False
+        except apsw.Error as error:
+            raise StorageUnavailable(_words(error)) from error
+        return True
+
+    def begin_reading(self) -> None:
+        """Start a transaction that sees one moment."""
+        self._require_files()
+        with storage_errors():
+            self._execute("begin")
+
+    def commit(self) -> None:
+        """Write the log and sync it. What went into files that are not in their places is not kept."""
+        with storage_errors():
+            self._execute("commit")
+        self._require_files()
+
+    def rollback(self) -> None:
+        """Undo; SQLite may have done so itself after an error."""
+        with contextlib.suppress(apsw.Error):
+            if self._db.in_transaction:
+                self._execute("rollback")
+
+    def maintain(self) -> None:
+        """Copy the log into the database file, and start the log over where it has grown past its bound."""
+        if self._log_pages < LOG_WORTH_COPYING:
+            return
+        self._require_files()  # or a second connection would make a file in their place
+        # A writer may be in the way of the very first step, too; the next turn comes soon.
+        with storage_errors(), contextlib.suppress(apsw.BusyError):
+            if self._maintenance is None:
+                self._maintenance = self._connect()
+                self._maintenance.set_busy_timeout(RESTART_WAIT)
+            # The long part first, beside the writers; what is left for the part that makes them wait is small.
+            pages, copied = self._maintenance.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            # Where somebody reads an old moment, such as a copy under way, not all could be copied: a later turn can.
+            if copied == pages:
+                self._log_pages = 0  # nothing to do until the next commit says how much there is
+                if pages >= LOG_BOUND:
+                    self._maintenance.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
+
+    def fold(self) -> None:
+        """Put all into the one file, which can then be moved and be read where nothing can be written."""
+        with storage_errors():
+            self._execute("pragma journal_mode = delete")
+        self._files.pop(self._path + "-wal", None)
+
+    def close(self) -> None:
+        """Let go of the file. The last one to close it also copies the log."""
+        for db in (self._maintenance, self._db):
+            if db is not None:
+                db.close()
+
+    def _rows(self, name: str, *parameters: Value) -> list[Row]:
+        return self._fetch(Q[name], *parameters)
+
+    def _fetch(self, sql: str, *parameters: Value) -> list[Row]:
+        with storage_errors():
+            return self._execute(sql, parameters).fetchall()
+
+    def _run(self, name: str, *parameters: Value) -> int:
+        """How many rows a statement changed."""
+        self._rows(name, *parameters)
+        return self._db.changes()
+
+    def _run_script(self, sql: str) -> None:
+        with storage_errors():
+            self._execute(sql)
+
+
+@contextlib.contextmanager
+def storage_errors() -> Iterator[None]:
+    """What an error of SQLite means to the callers; one of a constraint is a mistake of ours."""
+    try:
+        yield
+    except apsw.ConstraintError:
+        raise
+    except apsw.Error as error:
+        raise StorageUnavailable(_words(error)) from error
+
+
+def _words(error: apsw.Error) -> str:
+    return f"SQLite: {type(error).__name__.removesuffix('Error').lower()}: {error}"

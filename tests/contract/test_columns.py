@@ -1,0 +1,78 @@
+"""Each column of a row holds the field of its name, whatever the order of the fields."""
+
+import pytest
+from tests.contract.conftest import NOW, make_grant, make_key
+
+from hourpass.core.audit import GrantsClosed
+from hourpass.core.signing_key import SigningKey
+from hourpass.server.store import StoredSigningKey
+from hourpass.server.store.tables import TABLES
+
+API_KEY = make_key(
+    subject="account-7",
+    scope="a b",
+    audience="https://api.example.com",
+    retry_window=9_000,
+    allowed_ips=("10.0.0.0/8", "2001:db8::/32"),
+    created_at=NOW + 1,
+    expires_at=NOW + 2,
+    revoked_at=NOW + 3,
+)
+GRANT = make_grant(
+    generation=2,
+    superseded=(NOW + 1, NOW),
+    scope="a",
+    created_at=NOW + 2,
+    idle_expires_at=NOW + 3,
+    expires_at=NOW + 4,
+    revoked_at=NOW + 5,
+    revoked_why="revoked",
+    last_from=b"\x7f\0\0\1",
+)
+SIGNING_KEY = StoredSigningKey(SigningKey("kid1", "ES256", NOW, NOW + 1, NOW + 2), b"sealed")
+
+
+@pytest.mark.parametrize(
+    ("table", "add", "fields"),
+    [
+        (
+            "api_keys",
+            lambda store: store.add_key(API_KEY),
+            {**API_KEY._asdict(), "allowed_ips": "10.0.0.0/8 2001:db8::/32"},
+        ),
+        (
+            "grants",
+            lambda store: store.add_grants([GRANT]),
+            {**GRANT._asdict(), "superseded": (NOW + 1).to_bytes(8) + NOW.to_bytes(8)},
+        ),
+        (
+            "signing_keys",
+            lambda store: store.add_signing_key(SIGNING_KEY),
+            {**SIGNING_KEY.key._asdict(), "sealed": SIGNING_KEY.sealed},
+        ),
+        (
+            "audit",
+            lambda store: store.append_audit(NOW, [GrantsClosed("0aZkey000001", 3)]),
+            {
+                "n": 1,
+                "at": NOW,
+                "event": "grants_closed",
+                "key_id": "0aZkey000001",
+                "grant_id": None,
+                "detail": '{"closed":3}',
+            },
+        ),
+        (
+            "revocations",
+            lambda store: store.add_revocation("grant", "ab", NOW),
+            {"n": 1, "kind": "grant", "value": "ab", "until": NOW},
+        ),
+    ],
+)
+def test_each_column_holds_the_field_of_its_name(store, table, add, fields):
+    (columns,) = (each for each in TABLES if each.name == table)
+    add(store)
+
+    (row,) = store.rows_page(columns, columns.start, 2)
+
+    assert dict(zip(columns.columns, row, strict=True)) == fields
