@@ -1,7 +1,7 @@
 """What travels: request and answer shapes of the HTTP contract, for both sides.
 
-The only place that knows the source's spellings (`apiKey`, `refreshToken`) and the media types. It reads bytes into
-typed requests and turns answers into bytes; it decides nothing.
+The only place that knows the source's spellings (`apiKey`, `refreshToken`), the media types, the challenge and the
+identity headers. It reads bytes into typed requests and turns answers into bytes; it decides nothing.
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import Any, Literal, get_type_hints
 import msgspec
 
 from hourpass.core.claims import UnverifiedClaims
-from hourpass.core.errors import InvalidRequest, InvalidTarget, UnsupportedGrantType
+from hourpass.core.errors import InsufficientScope, InvalidRequest, InvalidTarget, InvalidToken, UnsupportedGrantType
 
 JSON = b"application/json"
 """Exactly this: a charset parameter breaks the source's official Node client."""
@@ -144,6 +144,66 @@ class OAuthError(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 encode = msgspec.json.Encoder().encode
+
+TITLES = {
+    400: "Bad Request",
+    408: "Request Timeout",
+    413: "The payload is too large.",
+    431: "Request Header Fields Too Large",
+    500: "The server failed.",
+    503: "The service is unavailable for a moment.",
+}
+"""What is said of a status if there is nothing more to say."""
+
+
+def problem(
+    status: int,
+    title: str | None = None,
+    name: str = "",
+    reason: str | None = None,
+    problems: list[dict[str, str]] | None = None,
+) -> bytes:
+    """The body of every error that is not an OAuth 2 error (RFC 9457). `title` is that of the status by default."""
+    return encode(Problem("about:blank", title or TITLES[status], name, status, reason, problems))
+
+
+Challenged = InvalidRequest | InvalidToken | InsufficientScope
+"""What is answered with a challenge. A request without a credential is, too."""
+
+
+def challenge(error: Challenged | None, realm: str) -> tuple[int, str]:
+    """The status of a refusal and its WWW-Authenticate (RFC 6750 §3).
+
+    `error` is None if no credential came: there is no error code then.
+    """
+    scheme = f'Bearer realm="{realm}"'
+    match error:
+        case None:
+            return 401, scheme
+        case InvalidRequest():
+            return 400, f'{scheme}, error="invalid_request"'
+        case InvalidToken():
+            return 401, f'{scheme}, error="invalid_token", error_description="{error.problem}"'
+        case InsufficientScope():
+            return 403, f'{scheme}, error="insufficient_scope", scope="{error.scope}"'
+
+
+def identity_headers(
+    subject: str, key_id: str, scope: str, environment: str, grant: str, auth: Literal["bearer", "api-key"]
+) -> list[tuple[str, str]]:
+    """Who a request is from, for the application behind.
+
+    Every header is always there, empty ones included, so that a client's forged one never stands in for it.
+    """
+    return [
+        ("Hourpass-Subject", subject),
+        ("Hourpass-Key-Id", key_id),
+        ("Hourpass-Scope", scope),
+        ("Hourpass-Environment", environment),
+        ("Hourpass-Grant", grant),
+        ("Hourpass-Auth", auth),
+    ]
+
 
 _PARTS = re.compile(rb"[^&]+")
 _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")

@@ -112,3 +112,15 @@ async def test_6_a_client_that_authenticates_wrongly_gets_no_refresh(server, htt
     refused = await token(http, **refresh, client_id=key_id_of(key), client_secret=other_secret(key))
 
     assert (refused.status_code, refused.json()["error"]) == (401, "invalid_client")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("second", ["the same", "Bearer x", ""])
+async def test_2_3_1_two_authorization_headers_are_no_client_authentication(server, http, second):
+    """§5.2: 401, because the client tried to authenticate by the header."""
+    good = basic(f"{await server.create_key()}:")
+    headers = [("authorization", good), ("authorization", good if second == "the same" else second)]
+
+    answer = await http.post("/oauth/token", headers=headers, data={"grant_type": "client_credentials"})
+
+    assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")

@@ -259,21 +259,26 @@ BROKEN_HEADERS: dict[str, Callable[[bytes], list[bytes]]] = {
     "only spaces": lambda token: [b"Bearer   "],
     "two tokens": lambda token: [b"Bearer " + token + b" " + token],
     "a comma": lambda token: [b"Bearer " + token + b",Bearer " + token],
-    "a comma behind": lambda token: [b"Bearer " + token + b","],
-    "parameters": lambda token: [b'Bearer token="' + token + b'"'],
-    "quotes": lambda token: [b'Bearer "' + token + b'"'],
-    "a tab before": lambda token: [b"Bearer \t" + token],
-    "a form feed behind": lambda token: [b"Bearer " + token + b"\x0c"],
-    "a non-breaking space": lambda token: [b"Bearer \xa0" + token],
-    "a semicolon": lambda token: [b"Bearer " + token + b";"],
-    "beyond ASCII": lambda token: [b"Bearer " + token + "é".encode()],
-    "an equals sign within": lambda token: [b"Bearer " + token.replace(b".", b"=.", 1)],
-    "giant": lambda token: [b"Bearer " + token + b"A" * 9_000],
+    "a comma and a space": lambda token: [b"Bearer " + token + b", Bearer " + token],
     "two headers": lambda token: [b"Bearer " + token, b"Bearer " + token],
     "two headers, one of another scheme": lambda token: [b"Negotiate x", b"Bearer " + token],
     "two headers, one empty": lambda token: [b"Bearer " + token, b""],
 }
-"""Broken syntax around a good token: 400 in process (RFC 6750 §3.1), 401 `malformed` where a proxy asks."""
+"""Not exactly one credential: `invalid_request`, 400 in process (RFC 6750 §3.1) and 401 if a proxy asks."""
+
+BROKEN_TOKENS: dict[str, Callable[[bytes], bytes]] = {
+    "a comma behind": lambda token: token + b",",
+    "parameters": lambda token: b'token="' + token + b'"',
+    "quotes": lambda token: b'"' + token + b'"',
+    "a tab before": lambda token: b"\t" + token,
+    "a form feed behind": lambda token: token + b"\x0c",
+    "a non-breaking space": lambda token: b"\xa0" + token,
+    "a semicolon": lambda token: token + b";",
+    "beyond ASCII": lambda token: token + "é".encode(),
+    "an equals sign within": lambda token: token.replace(b".", b"=.", 1),
+    "giant": lambda token: token + b"A" * 9_000,
+}
+"""A good token with something around it that is not a space: a malformed token (RFC 6750 §3.1)."""
 
 ACCEPTED: dict[str, Callable[[bytes], bytes]] = {
     "Bearer": lambda token: b"Bearer " + token,

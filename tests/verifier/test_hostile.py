@@ -3,7 +3,7 @@
 import httpx2
 import pytest
 from tests.verifier.conftest import AUDIENCE, PLAIN, wall
-from tests.verifier.hostile_tokens import ACCEPTED, ACCEPTED_TOKENS, ATTACKS, BROKEN_HEADERS, Genuine
+from tests.verifier.hostile_tokens import ACCEPTED, ACCEPTED_TOKENS, ATTACKS, BROKEN_HEADERS, BROKEN_TOKENS, Genuine
 
 from hourpass.core.api_key import unverified_key_id
 from hourpass.jose import AccessClaims
@@ -64,7 +64,7 @@ async def ask(app, path: str, *authorization: bytes) -> tuple[int, str]:
 
 
 def test_the_table_is_long_enough_to_mean_something():
-    assert len(ATTACKS) + len(BROKEN_HEADERS) >= 150
+    assert len(ATTACKS) + len(BROKEN_HEADERS) + len(BROKEN_TOKENS) >= 150
 
 
 @pytest.mark.anyio
@@ -99,9 +99,18 @@ async def test_broken_syntax_around_a_good_token_is_an_invalid_request(api, genu
 @pytest.mark.parametrize("build", BROKEN_HEADERS.values(), ids=BROKEN_HEADERS.keys())
 async def test_broken_syntax_is_401_where_a_proxy_asks(server, issued, build):
     """contract.md: nginx turns a 400 into a 500."""
-    status, challenge = await ask(server.app, "/auth/verify", *build(issued.token))
+    answer = await ask(server.app, "/auth/verify", *build(issued.token))
 
-    assert (status, challenge in challenges({"malformed", "signature"})) == (401, True)
+    assert answer == (401, f'{PLAIN}, error="invalid_request"')
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("build", BROKEN_TOKENS.values(), ids=BROKEN_TOKENS.keys())
+async def test_anything_that_is_stuck_to_a_good_token_makes_it_malformed(api, server, genuine, issued, build):
+    malformed = (401, f'{PLAIN}, error="invalid_token", error_description="malformed"')
+
+    assert await ask(api, "/videos", b"Bearer " + build(genuine.token)) == malformed
+    assert await ask(server.app, "/auth/verify", b"Bearer " + build(issued.token)) == malformed
 
 
 @pytest.mark.anyio

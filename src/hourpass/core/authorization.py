@@ -1,26 +1,21 @@
-"""Reading an `Authorization` header: exactly one scheme, exactly one credential (RFC 9110 §11.6.2, RFC 6750 §2.1).
+"""Which credential a request carries: the one reader of `Authorization` (RFC 9110 §11.6.2, RFC 6750 §2.1, RFC 7617).
 
-The scheme's case does not matter, one or more spaces follow it, and trailing spaces and tabs are not part of the value.
-Nothing else is stripped or repaired.
+One header, one scheme, one credential. The scheme's case does not matter, one or more spaces follow it, and trailing
+spaces and tabs are not part of the value. Nothing else is stripped or repaired. What a token holds is judged by those
+who verify it: a malformed token is not a malformed request (RFC 6750 §3.1).
 """
 
 import binascii
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from hourpass.core.errors import InvalidToken
+from hourpass.core.errors import InvalidRequest
 
-MAX_VALUE_LENGTH = 8_192 + 64
-"""The longest token of ours, and its scheme."""
+MAX_BASIC_LENGTH = 8_192
+"""Bytes of Basic's base64. Our keys are far shorter. Verifiers limit the length of tokens."""
 
-
-class Bearer(NamedTuple):
-    """A bearer token, unverified. The repr does not show it."""
-
-    unverified_token: bytes
-
-    def __repr__(self) -> str:
-        """Without the token."""
-        return "Bearer(…)"
+UnverifiedToken = bytes
+"""A bearer token, unverified."""
 
 
 class Basic(NamedTuple):
@@ -34,31 +29,50 @@ class Basic(NamedTuple):
         return "Basic(…)"
 
 
-def parse_authorization(value: bytes) -> Bearer | Basic | None:
-    """Read the header's value; None where the scheme is not one of ours, which counts as no credential at all.
+Credential = UnverifiedToken | Basic
+"""What a request may carry."""
+
+
+def read_credential(values: Sequence[bytes]) -> Credential | None:
+    """Read all values of a request's `Authorization` headers; None if there are none, or of a scheme that is not ours.
 
     Raises:
-        InvalidToken: `malformed`.
+        InvalidRequest: if there are several, or the credential cannot be read.
     """
-    if len(value) > MAX_VALUE_LENGTH:
-        raise InvalidToken("malformed", "too long")
+    try:
+        [value] = values
+    except ValueError:
+        if not values:
+            return None
+        raise InvalidRequest("several Authorization headers") from None
+    # The common case, with as little work as possible: one space, and no tab at the end.
+    scheme, _, token = value.rpartition(b" ")
+    if scheme == b"Bearer" and token and token[-1] != 9:
+        return token
+    return _read(value)
+
+
+def _read(value: bytes) -> Credential | None:
     scheme, _, rest = value.rstrip(b" \t").partition(b" ")
     credential = rest.lstrip(b" ")
-    scheme = scheme.lower()
-    if scheme == b"bearer":
-        if not credential or b"," in credential or b" " in credential:
-            raise InvalidToken("malformed")
-        return Bearer(credential)
-    if scheme == b"basic":
-        return _basic(credential)
-    return None
+    match scheme.lower():
+        case b"bearer":
+            if not credential or b" " in credential:
+                raise InvalidRequest("not exactly one bearer token")
+            return credential
+        case b"basic":
+            return _basic(credential)
+        case _:
+            return None
 
 
 def _basic(credential: bytes) -> Basic:
+    if len(credential) > MAX_BASIC_LENGTH:
+        raise InvalidRequest("Basic is too long")
     try:
         user, colon, password = binascii.a2b_base64(credential, strict_mode=True).decode().partition(":")
     except ValueError as error:
-        raise InvalidToken("malformed") from error
+        raise InvalidRequest("Basic is not base64 of UTF-8") from error
     if not colon:
-        raise InvalidToken("malformed", "no colon")
+        raise InvalidRequest("Basic without a colon")
     return Basic(user, password)

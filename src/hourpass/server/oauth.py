@@ -6,8 +6,8 @@ from urllib.parse import unquote_plus
 
 from hourpass import wire
 from hourpass.core.api_key import ApiKey, is_well_formed
-from hourpass.core.authorization import Basic, parse_authorization
-from hourpass.core.errors import InvalidCredentials, InvalidRequest, InvalidTarget, InvalidToken
+from hourpass.core.authorization import Basic, read_credential
+from hourpass.core.errors import InvalidCredentials, InvalidRequest, InvalidTarget
 from hourpass.core.wish import Wish
 from hourpass.server import presented
 from hourpass.server.issuer import Issuer
@@ -85,10 +85,10 @@ async def _client(issuer: Issuer, request: Request, form: Mapping[str, str], add
     The key id and the key are client id and secret; the whole key as either also works. An id that contradicts the
     key is refused.
     """
-    header = request.header(b"authorization")
     try:
-        basic = parse_authorization(header) if header is not None else None
-    except InvalidToken as error:
+        basic = read_credential([value for name, value in request.headers if name == b"authorization"])
+    except InvalidRequest as error:
+        # RFC 6749 §5.2: 401, because the client tried to authenticate by the header.
         raise InvalidCredentials("broken Authorization header") from error
     if isinstance(basic, Basic):
         if "client_secret" in form:

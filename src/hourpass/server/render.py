@@ -1,7 +1,5 @@
 """Errors as answers: the one place where one becomes bytes, so that nothing private leaks and no spelling differs."""
 
-from typing import assert_never
-
 from hourpass import wire
 from hourpass.core.errors import (
     InsufficientScope,
@@ -10,7 +8,6 @@ from hourpass.core.errors import (
     InvalidRequest,
     InvalidScope,
     InvalidTarget,
-    InvalidToken,
     RefusalReason,
     Refused,
     Throttled,
@@ -53,7 +50,7 @@ class MethodNotAllowed(Refused):
 
 def problem(error: Exception, realm: str = "") -> Reply:
     """An error as the source spells it, after RFC 9457. What is not one of ours says nothing of itself."""
-    status, title, headers = 500, "The server failed.", []
+    status, title, headers = 500, wire.TITLES[500], []
     name, reason, problems = "", None, None
     match error:
         case InvalidRequest():
@@ -72,12 +69,12 @@ def problem(error: Exception, realm: str = "") -> Reply:
             status, title = 429, "Too many requests."
             headers = [(b"retry-after", b"%d" % error.retry_after)]
         case Unavailable():
-            status, title = 503, "The service is unavailable for a moment."
+            status, title = 503, wire.TITLES[503]
             headers = [(b"retry-after", b"%d" % error.retry_after)]
         case LengthRequired():
             status, title = 411, "A body in chunks is not accepted here."
         case TooLarge():
-            status, title = 413, "The payload is too large."
+            status, title = 413, wire.TITLES[413]
         case NoSuchRoute():
             status, title = 404, "Unrecognized request URL."
         case MethodNotAllowed():
@@ -85,8 +82,8 @@ def problem(error: Exception, realm: str = "") -> Reply:
             headers = [(b"allow", error.allow.encode())]
         case _:
             pass
-    problem = wire.Problem("about:blank", title, name, status, reason, problems)
-    return Reply(status, [(b"content-type", wire.PROBLEM), *NO_STORE, *headers], wire.encode(problem))
+    body = wire.problem(status, title, name, reason, problems)
+    return Reply(status, [(b"content-type", wire.PROBLEM), *NO_STORE, *headers], body)
 
 
 def oauth_error(error: Exception, realm: str) -> Reply:
@@ -107,23 +104,3 @@ def oauth_error(error: Exception, realm: str) -> Reply:
     description = REFRESH_WORDS.get(reason) if reason else None
     description = description or OAUTH_WORDS.get(type(error)) or error.detail
     return Reply(status, headers, wire.encode(wire.OAuthError(error.code, description, reason)))
-
-
-def challenge(error: InvalidToken | InvalidCredentials | InsufficientScope | None, realm: str) -> Reply:
-    """RFC 6750 §3: no error code where no credential came."""
-    scheme = f'Bearer realm="{realm}"'
-    match error:
-        case None:
-            return Reply(401, [(b"www-authenticate", scheme.encode()), *NO_STORE])
-        case InsufficientScope():
-            value = f'{scheme}, error="insufficient_scope", scope="{error.scope}"'
-            return Reply(403, [(b"www-authenticate", value.encode()), *NO_STORE])
-        case InvalidToken():
-            problem: str = error.problem
-        case InvalidCredentials():
-            known = ("expired", "revoked", "address_not_allowed")
-            problem = error.reason if error.reason in known else "malformed"
-        case _:
-            assert_never(error)
-    value = f'{scheme}, error="invalid_token", error_description="{problem}"'
-    return Reply(401, [(b"www-authenticate", value.encode()), *NO_STORE])

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMappi
 from inspect import isawaitable
 from typing import Any
 
-from hourpass.core.authorization import Basic
+from hourpass.core.authorization import read_credential
 from hourpass.core.errors import HourpassError
 from hourpass.verifier.guard import (
     Guard,
@@ -76,7 +76,7 @@ class HourpassMiddleware:
             await self._app(scope, receive, send)
             return
         try:
-            identity = await identify(self._guard, self._verifier, self._api_keys, headers)
+            identity = await identify(self._verifier, self._api_keys, headers)
             if identity is not None:
                 admit(identity, self._guard.needed(method, path))
         except HourpassError as error:
@@ -89,19 +89,19 @@ class HourpassMiddleware:
         await self._app(scope, receive, send)
 
 
-async def identify(
-    guard: Guard, verifier: Verifier, api_keys: ApiKeyPolicy | None, headers: RawHeaders
-) -> Identity | None:
+async def identify(verifier: Verifier, api_keys: ApiKeyPolicy | None, headers: RawHeaders) -> Identity | None:
     """Who a request is from, by its headers; None where it brings no credential that counts here.
 
     Raises:
         InvalidRequest, InvalidToken; Unavailable: where it cannot be judged now.
     """
     values = [value for name, value in headers if name.lower() == b"authorization"]
-    credential = guard.credential(values, api_keys=api_keys is not None)
-    if not isinstance(credential, Basic):
-        return None if credential is None else await verifier.verify_async(credential)
-    judged = api_keys(credential.unverified_user) if api_keys is not None else None
+    credential = read_credential(values)
+    if isinstance(credential, bytes):
+        return await verifier.verify_async(credential)
+    if credential is None or api_keys is None:
+        return None
+    judged = api_keys(credential.unverified_user)
     owner = await judged if isawaitable(judged) else judged
     return judged_owner(owner, verifier.environment)
 

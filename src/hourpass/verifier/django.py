@@ -73,7 +73,7 @@ class HourpassMiddleware:
         if self._passes(request):
             return self._get_response(request)
         try:
-            identity = wsgi.identify(self._guard, self._verifier, self._api_keys, request.META)
+            identity = wsgi.identify(self._verifier, self._api_keys, request.META)
             self._admit(request, identity)
         except HourpassError as error:
             return _response(self._guard.refusal(error))
@@ -85,7 +85,7 @@ class HourpassMiddleware:
         value = request.META.get("HTTP_AUTHORIZATION")
         headers = [] if value is None else [(b"authorization", value.encode("latin-1", "replace"))]
         try:
-            identity = await asgi.identify(self._guard, self._verifier, self._api_keys, headers)
+            identity = await asgi.identify(self._verifier, self._api_keys, headers)
             self._admit(request, identity)
         except HourpassError as error:
             return _response(self._guard.refusal(error))

@@ -79,7 +79,7 @@ class Require:
         identity: Identity | None = connection.scope.get("hourpass")
         try:
             if identity is None and self._verifier is not None:
-                identity = await identify(self._guard, self._verifier, self._api_keys, connection.scope["headers"])
+                identity = await identify(self._verifier, self._api_keys, connection.scope["headers"])
             if identity is not None:
                 return admit(identity, self._guard.needed("GET", "/"))
         except HourpassError as error:

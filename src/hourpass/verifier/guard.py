@@ -1,14 +1,13 @@
-"""What every surface decides alike, whatever the framework: which requests pass unjudged, what a credential is, which
-answer a refusal becomes, and which headers an application may trust. Spelling for ASGI, WSGI and Django is theirs.
+"""What every surface decides alike, whatever the framework: which requests pass unjudged, which answer a
+refusal becomes, and which headers an application may trust. Spelling for ASGI, WSGI and Django is theirs.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from hourpass import wire
 from hourpass.core.api_key import normal_scope
-from hourpass.core.authorization import Basic, Bearer, parse_authorization
 from hourpass.core.claims import Claims, require_scope
 from hourpass.core.errors import (
     ConfigurationError,
@@ -18,9 +17,6 @@ from hourpass.core.errors import (
     InvalidToken,
     Unavailable,
 )
-
-_B64TOKEN = re.compile(rb"[A-Za-z0-9._~+/-]+=*")
-"""RFC 6750 §2.1."""
 
 _ODD = re.compile(
     r"\A(?!/)"  # no slash in front
@@ -32,6 +28,11 @@ _ODD = re.compile(
 """Paths that two programs may read in two ways."""
 
 _OURS = re.compile(r"hourpass(?![a-z0-9])", re.IGNORECASE)
+_TITLES = {
+    400: "The Authorization header is malformed.",
+    401: "The access token is not accepted.",
+    403: "A scope is missing.",
+}
 _PATTERN = frozenset("*{}<>")
 _REALM = re.compile(r"[\x20\x21\x23-\x5B\x5D-\x7E]{1,100}", re.ASCII)
 
@@ -82,7 +83,7 @@ class Guard:
     ) -> None:
         if not _REALM.fullmatch(realm):
             raise ConfigurationError("a realm is up to 100 visible ASCII characters without quotes and backslashes")
-        self._challenge = f'Bearer realm="{realm}"'
+        self._realm = realm
         self._public = frozenset(public)
         self._public_below = tuple(path.removesuffix("*") for path in self._public if path.endswith("/*"))
         self._preflights = preflights
@@ -115,55 +116,24 @@ class Guard:
                 return self._scope
             path = path.rpartition("/")[0] or "/"
 
-    def credential(self, values: Sequence[bytes], *, api_keys: bool) -> bytes | Basic | None:
-        """The one credential among all Authorization headers: a bearer token, or an API key where those count.
-
-        Raises:
-            InvalidRequest: where there are several, or the header cannot be read (RFC 6750 §3.1).
-        """
-        if len(values) > 1:
-            raise InvalidRequest("several Authorization headers")
-        try:
-            credential = parse_authorization(values[0]) if values else None
-        except InvalidToken as error:
-            raise InvalidRequest("the Authorization header is malformed") from error
-        match credential:
-            case Bearer(token):
-                if not _B64TOKEN.fullmatch(token):
-                    raise InvalidRequest("not a bearer token")
-                return token
-            case Basic():
-                return credential if api_keys else None
-            case None:
-                return None
-
     def refusal(self, error: HourpassError | None) -> Refusal:
         """The answer to a refused request; None where no credential came, which is no error (RFC 6750 §3).
 
         What is our own trouble is never shown as the client's: a 401 would have it fetch new tokens in vain.
         """
         headers: list[tuple[str, str]] = []
-        challenge = None
+        title = None
         match error:
-            case None:
-                status, title, challenge = 401, "A credential is missing.", self._challenge
-            case InvalidRequest():
-                status, title = 400, "The Authorization header is malformed."
-                challenge = f'{self._challenge}, error="invalid_request"'
-            case InvalidToken():
-                status, title = 401, "The access token is not accepted."
-                challenge = f'{self._challenge}, error="invalid_token", error_description="{error.problem}"'
-            case InsufficientScope():
-                status, title = 403, "A scope is missing."
-                challenge = f'{self._challenge}, error="insufficient_scope", scope="{error.scope}"'
+            case None | InvalidRequest() | InvalidToken() | InsufficientScope():
+                status, challenge = wire.challenge(error, self._realm)
+                title = _TITLES[status] if error else "A credential is missing."
+                headers.append(("WWW-Authenticate", challenge))
             case Unavailable():
-                status, title = 503, "The service is unavailable for a moment."
+                status = 503
                 headers.append(("Retry-After", str(error.retry_after)))
             case _:
-                status, title = 500, "The server failed."
-        if challenge is not None:
-            headers.append(("WWW-Authenticate", challenge))
-        body = wire.encode(wire.Problem("about:blank", title, "", status))
+                status = 500
+        body = wire.problem(status, title)
         headers += [("Content-Type", wire.PROBLEM.decode()), ("Cache-Control", "no-store")]
         return Refusal(status, [*headers, ("Content-Length", str(len(body)))], body)
 
@@ -200,16 +170,12 @@ def is_ours(header: str) -> bool:
 
 
 def identity_headers(identity: Identity) -> list[tuple[str, str]]:
-    """The whole set, always: what is empty is there, too, so that nobody's own header stands in for it."""
-    grant, auth = (identity.sid, "bearer") if isinstance(identity, Claims) else ("", "api-key")
-    return [
-        ("Hourpass-Subject", identity.sub),
-        ("Hourpass-Key-Id", identity.client_id),
-        ("Hourpass-Scope", identity.scope),
-        ("Hourpass-Environment", identity.env),
-        ("Hourpass-Grant", grant),
-        ("Hourpass-Auth", auth),
-    ]
+    """The headers that say who the request is from."""
+    if isinstance(identity, Claims):
+        return wire.identity_headers(
+            identity.sub, identity.client_id, identity.scope, identity.env, identity.sid, "bearer"
+        )
+    return wire.identity_headers(identity.sub, identity.client_id, identity.scope, identity.env, "", "api-key")
 
 
 def is_odd(path: str) -> bool:

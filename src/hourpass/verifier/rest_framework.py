@@ -97,7 +97,7 @@ class HourpassAuthentication(BaseAuthentication):  # type: ignore[misc]
         identity: Identity | None = getattr(request._request, "hourpass", None)  # noqa: SLF001 - REST framework's own way to it
         try:
             if identity is None:
-                identity = identify(guard, verifier, api_keys, request.META)
+                identity = identify(verifier, api_keys, request.META)
         except HourpassError as error:
             raise _refused(guard, error) from error
         return None if identity is None else (Caller(identity), identity)

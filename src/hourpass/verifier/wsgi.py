@@ -7,7 +7,7 @@ verifier.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from hourpass.core.authorization import Basic
+from hourpass.core.authorization import read_credential
 from hourpass.core.errors import HourpassError
 from hourpass.verifier.guard import Guard, Identity, KeyIdentity, admit, identity_headers, is_ours, judged_owner
 from hourpass.verifier.paths import path_of_environ
@@ -67,7 +67,7 @@ class HourpassMiddleware:
         refused: HourpassError | None = None
         identity = None
         try:
-            identity = identify(self._guard, self._verifier, self._api_keys, environ)
+            identity = identify(self._verifier, self._api_keys, environ)
             if identity is not None:
                 admit(identity, self._guard.needed(method, path))
         except HourpassError as error:
@@ -80,9 +80,7 @@ class HourpassMiddleware:
         return self._app(environ, start_response)
 
 
-def identify(
-    guard: Guard, verifier: Verifier, api_keys: ApiKeyPolicy | None, environ: Mapping[str, Any]
-) -> Identity | None:
+def identify(verifier: Verifier, api_keys: ApiKeyPolicy | None, environ: Mapping[str, Any]) -> Identity | None:
     """Who a request is from, by its headers; None where it brings no credential that counts here.
 
     Two Authorization headers arrive joined by a comma (RFC 9110 §5.3), which no credential of ours holds.
@@ -92,11 +90,12 @@ def identify(
     """
     value = environ.get("HTTP_AUTHORIZATION")
     values = [] if value is None else [value.encode("latin-1", "replace")]
-    credential = guard.credential(values, api_keys=api_keys is not None)
-    if not isinstance(credential, Basic):
-        return None if credential is None else verifier.verify(credential)
-    owner = api_keys(credential.unverified_user) if api_keys is not None else None
-    return judged_owner(owner, verifier.environment)
+    credential = read_credential(values)
+    if isinstance(credential, bytes):
+        return verifier.verify(credential)
+    if credential is None or api_keys is None:
+        return None
+    return judged_owner(api_keys(credential.unverified_user), verifier.environment)
 
 
 def cleanse(environ: Environ) -> None:

@@ -272,17 +272,8 @@ def _head(status: int, *headers: tuple[bytes, bytes]) -> bytes:
     return head
 
 
-TITLES = {
-    400: "Bad Request",
-    408: "Request Timeout",
-    413: "The payload is too large.",
-    431: "Request Header Fields Too Large",
-    503: "The service is unavailable for a moment.",
-}
-
-
 def refusal(status: int) -> bytes:
     """A whole answer to what the application never sees: a problem (RFC 9457), and the end of the connection."""
-    body = wire.encode(wire.Problem("about:blank", TITLES[status], "", status))
+    body = wire.problem(status)
     headers = [(b"content-type", wire.PROBLEM), *([(b"retry-after", b"1")] if status == 503 else [])]
     return answer(Reply(status, headers, body), b"", head_only=False, close=True)
