@@ -25,7 +25,7 @@ class Follower:
     async def ask(self, desk) -> None:
         """One poll, which must be believed and have waited for nothing."""
         query = self._list.begin(self._clock()).url.removeprefix("?")
-        answer = await desk.issuer.verification.feed.answer(query.encode(), self._clock())
+        answer = await desk.issuer.verification.answer(query.encode(), self._clock())
         self._list.finish(Answer(answer.status, {}, answer.body), self._clock(), self._clock())
         assert self._list.problem == ""
         self._clock.advance(1)
@@ -87,7 +87,7 @@ async def test_a_number_that_the_original_gave_after_the_copy_hides_nothing_of_t
     move.clock.advance(2)
     async with move.new() as new:
         after = await revoked_key(new)
-        assert new.issuer.verification.feed.last == 2
+        assert new.issuer.verification._feed.last == 2
         await follower.follow(new)
 
         assert known_keys(follower) == {before, lost, after}
@@ -105,5 +105,5 @@ async def test_it_is_no_rollback_where_the_copy_knows_fewer_numbers(move):
     async with move.new() as new:
         await follower.follow(new)
 
-        assert new.issuer.verification.feed.last == 0
+        assert new.issuer.verification._feed.last == 0
         assert follower._list.state(move.clock() - SECOND) == "fresh"

@@ -67,8 +67,7 @@ class Move:
     async def _serving(self, database, name: str):
         node = LocalNode(database.url, self._folder / name, self.clock)
         await node.app.start()
-        for task in node.running._tasks:
-            task.cancel()
+        await node.running.background.stop()
         try:
             yield Desk(node, self.clock)
         finally:

@@ -9,8 +9,8 @@ import pytest
 
 from hourpass.cli import command
 from hourpass.core.audit import Event, event_name
+from hourpass.server.admin import AdminApp
 from hourpass.server.config import described
-from hourpass.server.serve import AdminApp
 from hourpass.testing import InMemoryServer
 
 OPERATE = "docs/how-to/operate.md"

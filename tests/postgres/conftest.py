@@ -12,7 +12,7 @@ from tests.postgres.cluster import clusters_of
 
 from hourpass.server.app import App
 from hourpass.server.config import Settings
-from hourpass.server.serve import _Running
+from hourpass.server.running import Running
 from hourpass.server.store.postgres import PostgresStore
 from hourpass.testing import Clock
 
@@ -84,8 +84,8 @@ class LocalNode:
 
     def __init__(self, url: str, data: Path, clock: Clock) -> None:
         settings = Settings(data=str(data), database_url=url, issuer="http://hourpass.test", master_key=MASTER_KEY)
-        self.running = _Running(settings, {}, clock)
-        self.app = App(settings, self.running.time, self.running.start, self.running.stop, lambda *_: None)
+        self.running = Running(settings, {}, clock)
+        self.app = App(settings, self.running)
 
     @property
     def pruned(self) -> int:
@@ -104,8 +104,7 @@ class LocalNodes:
     async def __call__(self, name: str) -> LocalNode:
         node = LocalNode(self._url, self._folder / name, self.clock)
         await node.app.start()
-        for task in node.running._tasks:
-            task.cancel()
+        await node.running.background.stop()
         self.started.append(node)
         return node
 

@@ -16,13 +16,13 @@ async def revoke_any_key(node, clock) -> None:
 
     def work(store):
         key = create_key(store, bytes(32), name="x", now=clock(), random=os.urandom, actor="test").key
-        revoke_key(store, key.key_id, clock(), node.running._settings.policy(), "test")
+        revoke_key(store, key.key_id, clock(), node.app.settings.policy(), "test")
 
     await node.app.issuer.ledger.run(work)
 
 
 async def asked(node, clock, after: int, epoch: int) -> dict:
-    answer = await node.app.issuer.verification.feed.answer(b"after=%d&epoch=%d" % (after, epoch), clock())
+    answer = await node.app.issuer.verification.answer(b"after=%d&epoch=%d" % (after, epoch), clock())
     return json.loads(decode_segment(answer.body.split(b".")[1]))
 
 

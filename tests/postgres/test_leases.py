@@ -6,9 +6,9 @@ import pytest
 from tests.postgres.conftest import MASTER_KEY, NOW
 
 from hourpass.core.grant import GrantRef
+from hourpass.server.background import PRUNE_LEASE
 from hourpass.server.config import Settings
 from hourpass.server.opening import open_secrets
-from hourpass.server.serve import PRUNE_LEASE
 from hourpass.server.store import transaction
 
 
@@ -51,17 +51,17 @@ async def nodes(local_nodes):
 @pytest.mark.anyio
 async def test_of_two_servers_one_prunes_and_the_other_takes_over_when_it_is_gone(database, nodes):
     first, second, clock = nodes
-    await first.running._prune()
+    await first.running.background.prune()
     database.run(
         "insert into grants (key_id, grant_id, generation, seed, superseded, created_at, idle_expires_at, expires_at) "
         "select 'k', int8send(n), 0, '', '', 0, 1, 1 from generate_series(1, 1200) n"
     )
 
-    await second.running._prune()
+    await second.running.background.prune()
     assert (first.pruned, second.pruned) == (0, 0)
     clock.advance(PRUNE_LEASE / 1000)
-    await second.running._prune()
-    await first.running._prune()
+    await second.running.background.prune()
+    await first.running.background.prune()
 
     assert (first.pruned, second.pruned) == (0, 1200)
     assert database.run("select count(*) from grants") == [(0,)]

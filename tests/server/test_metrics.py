@@ -1,12 +1,19 @@
 """Health and metrics on the admin listener, and what is counted."""
 
-from collections import Counter
+import logging
+import re
+from typing import get_args
 
 import httpx2
 import pytest
 from tests.server.conftest import nobodys_key
 
-from hourpass.server.serve import AdminApp
+from hourpass.core.errors import RefusalReason
+from hourpass.core.grant import Ahead, Dead, Decision, Replay
+from hourpass.server.admin import AdminApp
+from hourpass.server.counts import GRANTED, REFUSED, Counts
+from hourpass.server.limited_log import LimitedLog
+from hourpass.server.refusals import Kind, Refusals
 from hourpass.server.telemetry import render_metrics
 
 
@@ -58,6 +65,39 @@ async def test_every_series_is_there_from_the_start(server):
         "hourpass_revocations_in_force": "0.0",
         "hourpass_clock_offset_seconds": "0.0",
     }
+
+
+def test_every_count_that_the_server_can_make_is_exported_once():
+    counts = Counts()
+    counts.update({name: number for number, name in enumerate(counts, start=1_000)})
+    del counts["log_lines_dropped"]  # the log's writer is asked for it
+
+    lines = render_metrics(counts, {}).decode().splitlines()
+    exported = [float(line.rsplit(" ", 1)[1]) for line in lines if re.match(r"hourpass_\w+_total", line)]
+
+    assert sorted(exported) == sorted([0, *counts.values()])
+
+
+def test_what_is_not_exported_cannot_be_counted():
+    with pytest.raises(KeyError):
+        Counts()["made_up"] += 1
+
+
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_each_kind_of_refused_connection_can_be_counted(kind):
+    counts = Counts()
+
+    Refusals(counts, LimitedLog(logging.getLogger("test"), lambda: 0.0))(kind, None)
+
+    assert sum(counts.values()) == 1
+
+
+def test_a_decision_is_counted_as_granted_or_by_the_reason_of_its_refusal():
+    refused = {Replay: "replayed", Ahead: "ahead"}
+
+    assert {*GRANTED, *refused, Dead} == set(get_args(Decision))
+    assert {*refused.values()} <= {*REFUSED} == {*get_args(RefusalReason)}
+    assert {*GRANTED.values(), *REFUSED.values()} <= Counts().keys()
 
 
 @pytest.mark.anyio
@@ -121,4 +161,4 @@ async def test_metrics_are_not_public(http):
 
 
 def test_a_gauge_is_rendered_by_its_name():
-    assert b"hourpass_revocations_in_force 3.0\n" in render_metrics(Counter(), {"revocations_in_force": 3})
+    assert b"hourpass_revocations_in_force 3.0\n" in render_metrics(Counts(), {"revocations_in_force": 3})

@@ -89,7 +89,7 @@ async def test_one_who_leaves_takes_it_from_nobody():
 @pytest.mark.parametrize("path", ["/health/ready", "/auth/revocations?after=999&epoch={epoch}"])
 async def test_however_many_strangers_ask_they_take_two_places_in_the_ledger_s_queue(server, path):
     """One question is under way, and one waits: a refresh is not kept waiting by a thousand of them."""
-    ledger, epoch = server.app.issuer.ledger, server.app.issuer.verification.feed._epoch
+    ledger, epoch = server.app.issuer.ledger, server.app.issuer.verification._feed._epoch
     http = server.client()
     asked = [asyncio.ensure_future(http.get(path.format(epoch=epoch))) for _ in range(50)]
     longest = 0

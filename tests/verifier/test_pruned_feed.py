@@ -34,7 +34,7 @@ class Follower:
         now, issuer = server.clock(), server.app.issuer
         self.jwks.keys = {key.header: key for key in issuer.verification.signing_keys.verification_keys(now).values()}
         query = self.list.begin(now).url.partition("?")[2].rpartition("&wait=")[0]
-        status, _, body = await issuer.verification.feed.answer(query.encode(), now)
+        status, _, body = await issuer.verification.answer(query.encode(), now)
         self.list.finish(Answer(status, {}, body), now, now)
         return len(json.loads(decode_segment(body.split(b".")[1]))["entries"])
 
@@ -105,7 +105,7 @@ async def test_a_server_that_starts_with_a_pruned_table_is_followed_without_a_ga
     async with start() as server:
         assert (await follower.poll(server), follower.trouble, follower.list.state(clock())) == (0, "", "fresh")
         await revoke_one(server)
-        assert server.app.issuer.verification.feed.last == 4, "a number is never given twice"
+        assert server.app.issuer.verification._feed.last == 4, "a number is never given twice"
 
         assert (await follower.poll(server), len(follower.list.revocations)) == (1, 1)
         clock.advance(1)

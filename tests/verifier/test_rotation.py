@@ -72,7 +72,7 @@ class Issuer:
             await self._uvicorn.serve()
 
     def stop(self) -> None:
-        self.issuer.verification.feed.close()
+        self.issuer.verification.close()
         self._uvicorn.should_exit = True
         self._thread.join(20)
 

@@ -4,7 +4,6 @@ Handlers turn bytes into use cases and back; what is decided, is decided in `cor
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from hashlib import sha256
 from typing import NamedTuple
@@ -21,7 +20,7 @@ from hourpass.server.issuer import Issuer
 from hourpass.server.openapi import describe
 from hourpass.server.render import JSON_HEADERS, MethodNotAllowed, NoSuchRoute, oauth_error, problem
 from hourpass.server.request import Headers, Reply, Request, TooLarge
-from hourpass.server.timekeeping import Timekeeper
+from hourpass.server.running import Running
 
 VERIFY = "/auth/verify"
 METADATA = "/.well-known/oauth-authorization-server"
@@ -59,26 +58,21 @@ class Route(NamedTuple):
 
 
 class App:
-    """The ASGI application. `start` is awaited before the first request, `stop` at the lifespan's end."""
+    """The ASGI application. `running` is started before the first request, and stopped at the lifespan's end."""
 
     def __init__(
         self,
         settings: Settings,
-        time: Timekeeper,
-        start: Callable[["App"], Awaitable[Issuer]],
-        stop: Callable[["App"], Awaitable[None]],
-        report: Callable[["App", str, Exception], None],
+        running: Running,
     ) -> None:
         self.settings = settings
-        self.time = time
-        self.clock = time.clock
+        self.time = running.time
+        self.clock = running.time.clock
+        self.counts = running.counts
         self._body_limit = settings.body_limit
         self._trusted_proxies = settings.trusted_proxies
         self.draining = False
-        self.counts: Counter[str] = Counter()
-        self._start = start
-        self._stop = stop
-        self._report = report
+        self._running = running
         self._issuer: Issuer | None = None
         self._starting = asyncio.Lock()
         self._prefix = settings.path_prefix
@@ -177,7 +171,7 @@ class App:
 
     def _failed(self, path: str, error: Exception, tell: Callable[[Exception, str], Reply]) -> Reply:
         error = as_trouble(error)
-        self._report(self, path, error)
+        self._running.report(path, error)
         return tell(error, self._realm)
 
     async def readiness(self, now: int) -> dict[str, str]:
@@ -209,14 +203,19 @@ class App:
         """
         async with self._starting:
             if self._issuer is None:
-                self._issuer = await self._start(self)
+                self._issuer = await self._running.start()
             return self._issuer
 
     async def stop(self) -> None:
         """Finish what is under way and let go of the database."""
         if self._issuer is not None:
-            await self._stop(self)
+            await self._running.stop()
             self._issuer = None
+
+    def drain(self) -> None:
+        """Be ready no more, and answer all who wait for news."""
+        self.draining = True
+        self.issuer.verification.close()
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -275,7 +274,7 @@ async def _jwks(issuer: Issuer, request: Request) -> Reply:
 
 async def _revocations(issuer: Issuer, request: Request) -> Reply:
     """The revocation feed: a signed snapshot, or a long poll for what comes after a number."""
-    return Reply(*await issuer.verification.feed.answer(request.query, request.now))
+    return Reply(*await issuer.verification.answer(request.query, request.now))
 
 
 async def _metadata(issuer: Issuer, request: Request) -> Reply:

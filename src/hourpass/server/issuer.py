@@ -3,7 +3,6 @@
 Each is told what time it is. What may happen is decided in `core`; what happened is durable before anyone is answered.
 """
 
-from collections import Counter
 from collections.abc import Callable
 
 from hourpass.core.api_key import ApiKey, allows_ip, is_usable, is_well_formed, proves, unverified_key_id
@@ -23,7 +22,6 @@ from hourpass.core.grant import (
     Ahead,
     Burst,
     Dead,
-    Decision,
     Grant,
     GrantRef,
     Retry,
@@ -39,6 +37,7 @@ from hourpass.core.wish import NO_WISH, Wish
 from hourpass.jose import OpenedRefreshToken
 from hourpass.server.client_revocations import ClientRevocations
 from hourpass.server.config import Settings
+from hourpass.server.counts import GRANTED, REFUSED, Counts
 from hourpass.server.ledger import Ledger, Refreshed, Refreshing
 from hourpass.server.minting import Entropy, Mint, TokenPair
 from hourpass.server.signing_keys import Secrets
@@ -49,9 +48,6 @@ from hourpass.server.verification import Verification
 
 PRUNE_PAGE = 500
 """Grants looked at in one transaction of pruning: well under a millisecond of the ledger's time."""
-
-_COUNTED: dict[type[Decision], str] = {Rotate: "refresh_rotate", Burst: "refresh_burst", Retry: "refresh_retry"}
-"""By the decision that a pair was granted on. Written out, as making the name anew costs microseconds."""
 
 
 class Issuer:
@@ -66,7 +62,7 @@ class Issuer:
         ledger: Ledger,
         secrets: Secrets,
         verification: Verification,
-        counts: Counter[str],
+        counts: Counts,
         timer: Callable[[], int],
     ) -> None:
         self.url = settings.public_url()
@@ -136,11 +132,11 @@ class Issuer:
                 lambda answer: (answer, self._refreshed(answer, wish, now)),
             )
         except InvalidGrant as error:
-            self.counts[f"refresh_{error.reason}"] += 1
+            self.counts[REFUSED[error.reason]] += 1
             raise
         outcome = answer.decision
         if pair is not None:
-            self.counts[_COUNTED[type(outcome)]] += 1
+            self.counts[GRANTED[type(outcome)]] += 1
             self.counts["retry_from_elsewhere"] += isinstance(outcome, Retry) and outcome.elsewhere
             return pair
         self.verification.revoked(answer.revocation, now)
@@ -152,7 +148,7 @@ class Issuer:
                 reason = "ahead"
             case _:
                 pass
-        self.counts[f"refresh_{reason}"] += 1
+        self.counts[REFUSED[reason]] += 1
         raise InvalidGrant(reason)
 
     def _refreshed(self, answer: Refreshed, wish: Wish, now: int) -> TokenPair | None:
@@ -277,7 +273,7 @@ class Issuer:
 
     def forget_expired(self, now: int) -> None:
         """Forget what is remembered of revocations that refuse nothing any more, and count grants again."""
-        self.verification.revocations.prune(now)
+        self.verification.prune(now)
         self.client_revocations.prune(now)
         self.ledger.recount()
 

@@ -1,6 +1,6 @@
 """Connections that are refused before there is a request for the application: counted by kind, and seldom logged."""
 
-from collections import Counter
+from collections.abc import MutableMapping
 from typing import Literal
 
 from hourpass.server.limited_log import LimitedLog
@@ -12,7 +12,7 @@ Kind = Literal["malformed", "headers_too_large", "body_too_large", "slow", "unre
 class Refusals:
     """Counts in `counts`, as `connections_refused_KIND`."""
 
-    def __init__(self, counts: Counter[str], log: LimitedLog) -> None:
+    def __init__(self, counts: MutableMapping[str, int], log: LimitedLog) -> None:
         self._counts = counts
         self._log = log
 

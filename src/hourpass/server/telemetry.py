@@ -9,15 +9,14 @@ import re
 import sys
 import threading
 from collections.abc import Iterator, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any, TextIO, get_args
+from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from hourpass.core.errors import RefusalReason
-from hourpass.server import refusals
+from hourpass.server.counts import METRICS
 from hourpass.server.limited_log import LimitedLog
 from hourpass.server.line_writer import LineWriter
 
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 _SECRET = re.compile(
     r"hp_(?:production|sandbox)_[0-9A-Za-z]{12}_[0-9A-Za-z]+|eyJ[0-9A-Za-z_-]{10,}(?:\.[0-9A-Za-z_-]*)*"
 )
-
-_REFRESH_OUTCOMES = ("rotate", "burst", "retry", *get_args(RefusalReason))
 
 
 class _Handler(logging.Handler):
@@ -138,57 +135,26 @@ def _redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapp
 
 
 class _Counts(Collector):
-    """The use cases' plain counters as metrics, made when somebody asks.
+    """The plain counts as metrics, made when somebody asks."""
 
-    Labels are bounded: never a key or a subject.
-    """
-
-    def __init__(self, counts: Mapping[str, int], gauges: Mapping[str, float], lines_dropped: int) -> None:
+    def __init__(self, counts: Mapping[str, int], gauges: Mapping[str, float]) -> None:
         self._counts = counts
-        self._lines_dropped = lines_dropped
         self._gauges = gauges
 
     def collect(self) -> Iterator[Metric]:
-        counts = self._counts
-        yield _total("hourpass_exchanges", "API keys exchanged for a first pair", counts["exchange"])
-        refreshes = CounterMetricFamily(
-            "hourpass_refreshes", "Refresh tokens presented, by outcome", labels=["outcome"]
-        )
-        for outcome in _REFRESH_OUTCOMES:
-            refreshes.add_metric([outcome], counts[f"refresh_{outcome}"])
-        yield refreshes
-        yield _total(
-            "hourpass_retries_from_elsewhere",
-            "Retries from another address than the rotation that they repeat",
-            counts["retry_from_elsewhere"],
-        )
-        yield _total("hourpass_credentials_refused", "API keys that were not genuine", counts["credentials_refused"])
-        yield _total(
-            "hourpass_grants_closed", "Grants closed because their key was at its cap", counts["grants_closed"]
-        )
-        yield _total("hourpass_grants_pruned", "Grants deleted after their end", counts["grants_pruned"])
-        refused = CounterMetricFamily(
-            "hourpass_connections_refused", "Connections refused before a request was understood", labels=["kind"]
-        )
-        for kind in get_args(refusals.Kind):
-            refused.add_metric([kind], counts[f"connections_refused_{kind}"])
-        yield refused
-        yield _total("hourpass_unavailable", "Requests answered with 503", counts["unavailable"])
-        yield _total("hourpass_stalls", "Times that this process stood still for seconds", counts["stalls"])
-        yield _total("hourpass_failures", "Requests answered with 500: each is a bug", counts["failure"])
-        yield _total(
-            "hourpass_log_lines_dropped", "Lines of the log that its reader or disk did not take", self._lines_dropped
-        )
+        for metric in METRICS:
+            family = CounterMetricFamily(
+                f"hourpass_{metric.name}", metric.documentation, labels=[metric.label] if metric.label else []
+            )
+            for count, label in metric.counts.items():
+                family.add_metric([label] if metric.label else [], self._counts[count])
+            yield family
         for name, value in self._gauges.items():
             yield GaugeMetricFamily(f"hourpass_{name}", name.replace("_", " "), value=value)
-
-
-def _total(name: str, documentation: str, value: int) -> CounterMetricFamily:
-    return CounterMetricFamily(name, documentation, value=value)
 
 
 def render_metrics(counts: Mapping[str, int], gauges: Mapping[str, float]) -> bytes:
     """The metrics in Prometheus' text format."""
     registry = CollectorRegistry()
-    registry.register(_Counts(counts, gauges, lines_dropped()))
+    registry.register(_Counts({**counts, "log_lines_dropped": lines_dropped()}, gauges))
     return generate_latest(registry)

@@ -9,7 +9,7 @@ from hourpass.core.policy import SECOND
 from hourpass.core.revocation import Revocation, Revocations
 from hourpass.jose import Jwk, SigningKeyPair
 from hourpass.server.config import Settings
-from hourpass.server.feed import RevocationFeed
+from hourpass.server.feed import Answer, RevocationFeed
 from hourpass.server.ledger import Ledger
 from hourpass.server.sealing import MasterKey
 from hourpass.server.signing_keys import SigningKeys
@@ -47,18 +47,18 @@ class Verification:
         self._observed_stalls = 0
         self._version = -1
         self.signing_keys = signing_keys
-        self.revocations = Revocations()
+        self._revocations = Revocations()
         url = settings.public_url()
-        self.feed = RevocationFeed(
+        self._feed = RevocationFeed(
             lambda after, now: ledger.read(lambda store: store.revocations_after(after, now)),
             self.signing_pair,
-            self.revocations,
+            self._revocations,
             issuer=url,
             epoch=(now if numbered_since is None else numbered_since) // SECOND,
             catch_up=Together(self.observe),
         )
         expected = Expected(url, None, self._policy.access_token_lifetime)
-        self._tokens = TokenVerifier(expected, signing_keys.verification_keys(now), self.revocations)
+        self._tokens = TokenVerifier(expected, signing_keys.verification_keys(now), self._revocations)
 
     def verify(self, token: bytes, now: int) -> Claims:
         """Verify an access token on what is known of revocations; how far it reaches is judged in `core.requirement`.
@@ -83,8 +83,8 @@ class Verification:
     def revoked(self, revocation: Revocation | None, now: int) -> None:
         """Take in what this process has revoked just now, if anything."""
         if revocation is not None:
-            self.revocations.add(revocation)
-            self.feed.hurry(now)
+            self._revocations.add(revocation)
+            self._feed.hurry(now)
 
     def signing_pair(self, now: int) -> SigningKeyPair:
         """The key pair that signs now. Raises Unavailable if none does."""
@@ -102,14 +102,31 @@ class Verification:
         """
         asked_at, stalls = self._timer(), self._stalls.count if self._stalls else 0
         control = await self._ledger.observe()
-        if control.last_revocation > self.feed.last:
-            await self.feed.look_up(now, given=control.last_revocation)
+        if control.last_revocation > self._feed.last:
+            await self._feed.look_up(now, given=control.last_revocation)
         if control.version != self._version:
             stored = await self._ledger.read(lambda store: store.signing_keys())
             self.signing_keys = SigningKeys(stored, self._master, self._policy, known=self.signing_keys)
             self._version = control.version
         self._tokens.keys = self.signing_keys.verification_keys(now)
         self._observed_at, self._observed_stalls = asked_at, stalls
+
+    async def answer(self, query: bytes, now: int) -> Answer:
+        """An answer of the revocation feed. Raises as `RevocationFeed.answer` does."""
+        return await self._feed.answer(query, now)
+
+    def close(self) -> None:
+        """Answer all who wait for news; from now on nobody waits."""
+        self._feed.close()
+
+    def prune(self, now: int) -> None:
+        """Forget revocations that refuse nothing any more."""
+        self._revocations.prune(now)
+
+    @property
+    def in_force(self) -> int:
+        """How many revocations refuse something."""
+        return len(self._revocations)
 
     def readiness(self, now: int) -> dict[str, str]:
         """Each named check with `ok` or what is wrong."""
