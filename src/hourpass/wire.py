@@ -156,7 +156,7 @@ TITLES = {
 """What is said of a status if there is nothing more to say."""
 
 
-def problem(
+def write_problem(
     status: int,
     title: str | None = None,
     name: str = "",

@@ -122,7 +122,7 @@ def _ok(data: object) -> Reply:
 
 def _problem(status: int, title: str, name: str = "", *, headers: Mapping[bytes, bytes] | None = None) -> Reply:
     all_headers = {b"content-type": wire.PROBLEM, b"cache-control": b"no-store", **(headers or {})}
-    return Reply(status, list(all_headers.items()), wire.problem(status, title, name))
+    return Reply(status, list(all_headers.items()), wire.write_problem(status, title, name))
 
 
 def _read_page(query: bytes) -> _Page | str:

@@ -1,4 +1,4 @@
-"""Errors as answers: the one place where one becomes bytes, so that nothing private leaks and no spelling differs."""
+"""Errors as answers: the one place that says what a caller learns of an error, so that nothing private leaks."""
 
 from hourpass import wire
 from hourpass.core.errors import (
@@ -82,7 +82,7 @@ def problem(error: Exception, realm: str = "") -> Reply:
             headers = [(b"allow", error.allow.encode())]
         case _:
             pass
-    body = wire.problem(status, title, name, reason, problems)
+    body = wire.write_problem(status, title, name, reason, problems)
     return Reply(status, [(b"content-type", wire.PROBLEM), *NO_STORE, *headers], body)
 
 

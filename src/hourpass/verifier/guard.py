@@ -1,5 +1,5 @@
-"""What every surface decides alike, whatever the framework: which requests pass unjudged, which answer a
-refusal becomes, and which headers an application may trust. Spelling for ASGI, WSGI and Django is theirs.
+"""What every surface decides alike, whatever the framework: which requests pass unjudged, which answer a refusal
+becomes, and which headers an application may trust. Spelling for ASGI, WSGI and Django is theirs.
 """
 
 import re
@@ -133,7 +133,7 @@ class Guard:
                 headers.append(("Retry-After", str(error.retry_after)))
             case _:
                 status = 500
-        body = wire.problem(status, title)
+        body = wire.write_problem(status, title)
         headers += [("Content-Type", wire.PROBLEM.decode()), ("Cache-Control", "no-store")]
         return Refusal(status, [*headers, ("Content-Length", str(len(body)))], body)
 

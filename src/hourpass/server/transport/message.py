@@ -274,6 +274,6 @@ def _head(status: int, *headers: tuple[bytes, bytes]) -> bytes:
 
 def refusal(status: int) -> bytes:
     """A whole answer to what the application never sees: a problem (RFC 9457), and the end of the connection."""
-    body = wire.problem(status)
+    body = wire.write_problem(status)
     headers = [(b"content-type", wire.PROBLEM), *([(b"retry-after", b"1")] if status == 503 else [])]
     return answer(Reply(status, headers, body), b"", head_only=False, close=True)
