@@ -143,12 +143,12 @@ class _Counts(Collector):
 
     def collect(self) -> Iterator[Metric]:
         for metric in METRICS:
-            family = CounterMetricFamily(
+            counter = CounterMetricFamily(
                 f"hourpass_{metric.name}", metric.documentation, labels=[metric.label] if metric.label else []
             )
             for count, label in metric.counts.items():
-                family.add_metric([label] if metric.label else [], self._counts[count])
-            yield family
+                counter.add_metric([label] if metric.label else [], self._counts[count])
+            yield counter
         for name, value in self._gauges.items():
             yield GaugeMetricFamily(f"hourpass_{name}", name.replace("_", " "), value=value)
 
