@@ -156,12 +156,6 @@ def test_variables_of_others_are_no_business_of_ours():
     assert settings(environ={"PORT": "1", "HOURPASSPORT": "1", "hourpass_port": "1"}).port == 3600
 
 
-def test_variables_of_the_consumer_commands_can_be_left_aside():
-    environ = {"HOURPASS_URL": "http://x.test"}
-
-    assert load({}, environ, DATA, ignore=["HOURPASS_URL"])[0].port == 3600
-
-
 @pytest.mark.parametrize("text", ["port = ", "[server]\nport = 1", "data = '/elsewhere'", "\xff"])
 def test_a_file_that_cannot_be_used_is_named(file, tmp_path, text):
     flags = file("")

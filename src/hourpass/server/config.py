@@ -4,7 +4,7 @@ Each setting is described once, here; the command's flags, `config show` and the
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from socket import inet_aton
@@ -226,21 +226,18 @@ def load(
     flags: Mapping[str, object],
     environ: Mapping[str, str],
     default_data: str | None,
-    *,
-    ignore: Iterable[str] = (),
 ) -> tuple[Settings, dict[str, Origin]]:
     """The settings and where each came from.
 
     `flags` holds only what was given; its `config` is the file to read, else HOURPASS_CONFIG, else `hourpass.toml` in
-    the data folder where that exists. `default_data` is None where there is no home to keep it in. `ignore` names
-    variables with our prefix that belong to other commands.
+    the data folder where that exists. `default_data` is None where there is no home to keep it in.
 
     Raises:
         ConfigurationError: naming the setting, its source and, for an unknown one, the nearest that is known.
     """
     known = described()
     layers: list[tuple[dict[str, object], str]] = [({k: v for k, v in flags.items() if k != "config"}, "flag")]
-    layers.append((_environment(environ, known, set(ignore)), "environment"))
+    layers.append((_environment(environ, known), "environment"))
     data = next((str(layer["data"]) for layer, _ in layers if "data" in layer), default_data)
     if data is None:
         raise ConfigurationError("data: this user has no home folder; name a folder with --data or HOURPASS_DATA")
@@ -275,12 +272,10 @@ def is_clients(key: str) -> bool:
     return key in CLIENT_VARIABLES or key.startswith("HOURPASS_AGENT_")
 
 
-def _environment(
-    environ: Mapping[str, str], known: Mapping[str, dataclasses.Field[Any]], ignore: set[str]
-) -> dict[str, object]:
+def _environment(environ: Mapping[str, str], known: Mapping[str, dataclasses.Field[Any]]) -> dict[str, object]:
     values: dict[str, object] = {}
     for key, value in environ.items():
-        if not key.startswith(PREFIX) or key == PREFIX + "CONFIG" or key in ignore or is_clients(key):
+        if not key.startswith(PREFIX) or key == PREFIX + "CONFIG" or is_clients(key):
             continue
         if is_service_link(key, value):
             continue  # whoever starts us says so in a note
