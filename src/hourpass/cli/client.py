@@ -38,12 +38,6 @@ NO_TOKEN = 20
 LOGIN_REQUIRED = 30
 LOCK_TIMEOUT = 40
 
-VARIABLES = (
-    "HOURPASS_URL", "HOURPASS_ALLOW_HTTP", "HOURPASS_API_KEY", "HOURPASS_API_KEY_FILE", "HOURPASS_API_KEY_COMMAND",
-    "HOURPASS_CACHE", "HOURPASS_AGENT", "HOURPASS_TOKEN_FILE",
-)  # fmt: skip
-"""The client's own variables, which are no settings of the server."""
-
 LEAST = 0.001
 """Seconds: asks for a token that is still good, without a refresh of one that soon will not be."""
 
