@@ -12,7 +12,7 @@ import pytest
 from tests.client.conftest import settle
 from tests.client.scripted_server import http, pair
 
-from hourpass.client.cache import FileCache, KeyringCache, MemoryCache
+from hourpass.client.cache import FileCache, MemoryCache
 from hourpass.client.file_token import FileToken
 from hourpass.client.refresher import Refresher
 from hourpass.client.source import TokenSource
@@ -160,7 +160,7 @@ def test_no_key_that_cannot_be_had_is_told(other, source_of, heard, key, ending)
 def test_no_cache_file_or_refresher_tells_a_secret(other, source_of, clock, tmp_path, heard):
     other.script = [GRANTED]
     (tmp_path / "agent").write_text(ACCESS)
-    caches = [MemoryCache(), FileCache(tmp_path / "token"), KeyringCache("name", tmp_path / "lock")]
+    caches = [MemoryCache(), FileCache(tmp_path / "token")]
     for cache in caches[:2]:
         cache.write(ACCESS.encode())
     tokens = FileToken(tmp_path / "agent", clock=clock, wall=clock)

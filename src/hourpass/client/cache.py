@@ -10,7 +10,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Protocol
 
 from hourpass.client.reopen import Reopens
@@ -151,46 +150,3 @@ class FileCache:
     def __repr__(self) -> str:
         """With the path alone."""
         return f"FileCache({str(self.path)!r})"
-
-
-class KeyringCache:
-    """The desktop's keyring holds the content; processes are kept apart by a lock file, `lock_path` with `.lock`.
-
-    Needs the extra `hourpass[keyring]`. A machine without a desktop has no keyring: use a FileCache there.
-    """
-
-    def __init__(self, name: str, lock_path: str | os.PathLike[str]) -> None:
-        self._name = name
-        self._file = FileCache(lock_path)
-
-    def read(self) -> bytes | None:
-        with _keyring("read") as keyring:
-            content = keyring.get_password("hourpass", self._name)
-        return None if content is None else content.encode()
-
-    def write(self, content: bytes) -> None:
-        with _keyring("written") as keyring:
-            keyring.set_password("hourpass", self._name, content.decode())
-
-    def lock(self, timeout: float) -> AbstractContextManager[None]:
-        return self._file.lock(timeout)
-
-    def __repr__(self) -> str:
-        """With the name alone."""
-        return f"KeyringCache({self._name!r})"
-
-
-@contextmanager
-def _keyring(verb: str) -> Iterator[ModuleType]:
-    """The keyring's module; whatever goes wrong with it inside becomes a ConfigurationError."""
-    try:
-        import keyring  # noqa: PLC0415 an extra, and slow to load
-        from keyring.errors import NoKeyringError  # noqa: PLC0415 as above
-    except ImportError:
-        raise ConfigurationError("a KeyringCache needs the extra hourpass[keyring]") from None
-    try:
-        yield keyring
-    except NoKeyringError:
-        raise ConfigurationError("this machine has no keyring: use a FileCache") from None
-    except Exception as error:  # noqa: BLE001 a backend is anybody's code, and its text may hold what it was given
-        raise ConfigurationError(f"the keyring cannot be {verb} ({type(error).__name__})") from None
