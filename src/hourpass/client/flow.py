@@ -56,27 +56,23 @@ class Source(Protocol):
         ...
 
 
-class Budget(NamedTuple):
-    """What one request may spend. Durations are milliseconds.
+REFRESHES = 1
+SENDS = 3
+TOTAL = 10 * SECOND
+"""What one request may spend; a duration in milliseconds."""
 
-    The first wait is at most `wait`, each further one at most four times as long, with full jitter: 0.25, 1, 4 s. A
-    replay with a newer token goes at once, so that with 3 sends there is one wait.
-    """
-
-    refreshes: int = 1
-    sends: int = 3
-    wait: int = 250
-    total: int = 10 * SECOND
+WAIT = 250
+"""Milliseconds at most, with full jitter, before a request goes out again with the same token. With a newer token it
+goes at once, so that with 3 sends there is one such wait."""
 
 
 class Seen(NamedTuple):
-    """The final response of one send, redirects followed.
+    """A 401 at the end of one send, redirects followed.
 
     `url` is the one that answered, `authorization` what that request carried, `challenges` every WWW-Authenticate
     value, `retry_after` milliseconds.
     """
 
-    status: int
     url: str
     authorization: str | None
     challenges: Sequence[str] = ()
@@ -84,7 +80,7 @@ class Seen(NamedTuple):
 
     def __repr__(self) -> str:
         """Without the token."""
-        return f"Seen({self.status})"
+        return f"Seen({self.url!r})"
 
 
 class Deliver(NamedTuple):
@@ -108,20 +104,18 @@ Verdict = Deliver | Replay
 
 
 class Call:
-    """One request's way through the strategy: `judge` every response of it."""
+    """One request's way through the strategy: `judge` every 401 of it."""
 
-    def __init__(self, url: str, *, replayable: bool, now: int, budget: Budget | None = None) -> None:
+    def __init__(self, url: str, *, replayable: bool, now: int) -> None:
         self._origin = origin_of(url)
         self._replayable = replayable
         self._started_at = now
-        self._budget = Budget() if budget is None else budget
         self._sends = 0
         self._refreshes = 0
-        self._waits = 0
 
     def left(self, now: int) -> int:
         """Milliseconds left of the whole budget."""
-        return max(0, self._started_at + self._budget.total - now)
+        return max(0, self._started_at + TOTAL - now)
 
     def judge(
         self,
@@ -133,26 +127,23 @@ class Call:
         now: int,
         jitter: float,
     ) -> Verdict:
-        """What to do about a response to a request that went out with `sent`. `current` is the source's newest."""
+        """What to do about a 401 to a request that went out with `sent`. `current` is the source's newest."""
         self._sends += 1
-        if seen.status != 401:
-            return Deliver()
         if not self._is_ours(seen, sent):
             return Deliver("not_ours")
         breaker.reject(sent.number, now - sent.issued_at, now)
         has_newer = current is not None and current.number > sent.number and current.is_usable(now)
-        can_refresh = not has_newer and self._refreshes < self._budget.refreshes
+        can_refresh = not has_newer and self._refreshes < REFRESHES
         if can_refresh and not breaker.allows(now):
             return Deliver("breaker")
         rejected = sent.number if can_refresh else None
         if not self._replayable:
             return Deliver("body", rejected)
-        wait = 0 if has_newer or can_refresh else int(self._budget.wait * 4**self._waits * jitter)
+        wait = 0 if has_newer or can_refresh else int(WAIT * jitter)
         pause = max(wait, seen.retry_after or 0)
-        if self._sends >= self._budget.sends or pause >= self.left(now):
+        if self._sends >= SENDS or pause >= self.left(now):
             return Deliver("budget")
         self._refreshes += can_refresh
-        self._waits += not (has_newer or can_refresh)
         return Replay(pause, rejected)
 
     def _is_ours(self, seen: Seen, sent: Credential) -> bool:

@@ -111,7 +111,7 @@ class Sending:
             self._call = Call(self._url, replayable=rejection.replayable, now=self._started_at)
         retry_after = retry_after_of(rejection.retry_after, self._wall())
         verdict = self._call.judge(
-            Seen(401, rejection.url, rejection.authorization, rejection.challenges, retry_after),
+            Seen(rejection.url, rejection.authorization, rejection.challenges, retry_after),
             sent=self._sent,
             current=source.current,
             breaker=source.breaker,
