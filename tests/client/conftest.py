@@ -7,10 +7,14 @@ import httpx2
 import pytest
 from tests.client.scripted_server import ScriptedServer
 
-from hourpass.client.cache import FileCache
+from hourpass.client.cache import FileCache, MemoryCache
 from hourpass.client.credential import Credential, new_credential
+from hourpass.client.setting import Setting
 from hourpass.client.source import TokenSource
+from hourpass.clocks import age_clock, draw, wall_clock
+from hourpass.core.wish import NO_WISH
 from hourpass.testing import Clock
+from hourpass.urls import ServerAddress
 
 NOW = 5_000_000
 HOUR = 3_600_000
@@ -121,3 +125,17 @@ def source_of(clock):
     yield make
     for source in made:
         source.close(5)
+
+
+def setting(url=URL, **changes) -> Setting:
+    """What a source without wishes would be made with."""
+    plain = {
+        "owner": url,
+        "key_name": None,
+        "wish": NO_WISH,
+        "api_key": None,
+        "cache": MemoryCache(),
+        "user_agent": "x",
+    }
+    rest = {"patience": 30.0, "clock": age_clock, "wall": wall_clock, "chance": draw, "transport": None}
+    return Setting(ServerAddress(url), **{**plain, **rest, **changes})

@@ -5,14 +5,12 @@ import struct
 import time
 
 import pytest
-from tests.client.conftest import settle
+from tests.client.conftest import setting, settle
 from tests.client.scripted_server import KEEPS, http, pair
 
-from hourpass.client.token_endpoint import TokenEndpoint, Wish
+from hourpass.client.token_endpoint import TokenEndpoint
 from hourpass.client.transaction import Transient, Unknown
-from hourpass.clocks import wall_clock
 from hourpass.core.errors import Unavailable
-from hourpass.urls import ServerAddress
 
 PORTAL = b"<html><title>Sign in to the hotel's network</title></html>"
 
@@ -171,7 +169,7 @@ def test_while_an_answer_is_slow_the_good_token_goes_on(other, source_of, clock)
 )
 def test_an_answer_that_stops_is_cut_off_at_the_whole_time(other, head, kind):
     # Long enough for the head to arrive on a machine that is busy with other things.
-    endpoint = TokenEndpoint(ServerAddress(other.url), wish=Wish(), wall=wall_clock, user_agent="x", total=1.0)
+    endpoint = TokenEndpoint(setting(other.url), total=1.0)
 
     def begin_and_stop(connection):
         connection.sendall(head)

@@ -12,14 +12,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+from tests.client.conftest import setting
 from tests.client.scripted_server import KEEPS, ScriptedServer
 
 from hourpass.client.source import TokenSource
-from hourpass.client.token_endpoint import TokenEndpoint, Wish
+from hourpass.client.token_endpoint import TokenEndpoint
 from hourpass.client.transaction import Transient, Unknown
-from hourpass.clocks import wall_clock
 from hourpass.core.errors import ConfigurationError, Unavailable
-from hourpass.urls import ServerAddress
 
 KEY = "KEY-SECRET"
 TODAY = datetime.now(UTC)
@@ -244,7 +243,7 @@ def test_plain_http_to_this_machine_needs_no_permission(url):
 
 
 def endpoint_of(server):
-    return TokenEndpoint(ServerAddress(server.url), wish=Wish(), wall=wall_clock, user_agent="x", total=0.3)
+    return TokenEndpoint(setting(server.url), total=0.3)
 
 
 def test_a_secured_answer_that_stops_is_cut_off_at_the_whole_time(serve_with, tmp_path, monkeypatch):

@@ -9,11 +9,10 @@ import time
 
 import httpx2
 import pytest
+from tests.client.conftest import setting
 
-from hourpass.client.token_endpoint import MAX_ANSWER, TokenEndpoint, Wish, classify
+from hourpass.client.token_endpoint import MAX_ANSWER, TokenEndpoint, classify
 from hourpass.client.transaction import Granted, Refused, Transient, Unknown
-from hourpass.clocks import wall_clock
-from hourpass.urls import ServerAddress
 
 PAIR = {"token_type": "Bearer", "expires_in": 3599, "access_token": "eyJ0.a.b", "refresh_token": "def502.opaque"}
 
@@ -25,9 +24,7 @@ def body(**changes):
 
 def answering(handler, *, url="http://127.0.0.1:3600", **options):
     transport = httpx2.MockTransport(handler)
-    return TokenEndpoint(
-        ServerAddress(url), wish=Wish(), wall=wall_clock, user_agent="hourpass-test", transport=transport, **options
-    )
+    return TokenEndpoint(setting(url, user_agent="hourpass-test", transport=transport, **options))
 
 
 @pytest.mark.parametrize(
@@ -237,7 +234,7 @@ def test_a_server_that_drips_is_cut_off_after_the_whole_time():
         thread = threading.Thread(target=drip)
         thread.start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        endpoint = TokenEndpoint(ServerAddress(url), wish=Wish(), wall=wall_clock, user_agent="x", total=0.5)
+        endpoint = TokenEndpoint(setting(url), total=0.5)
 
         begun = time.monotonic()
         outcome = endpoint.refresh("token")

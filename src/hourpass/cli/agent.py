@@ -130,7 +130,6 @@ def agent(context: click.Context, /, client: Client, **flags: Any) -> None:
     from hourpass.client.cache import FileCache
     from hourpass.client.mailbox import Mailbox
     from hourpass.client.notify import Notifier, watchdog_interval
-    from hourpass.client.source import TokenSource
     from hourpass.clocks import wall_clock
 
     go_on_in_child()
@@ -140,16 +139,8 @@ def agent(context: click.Context, /, client: Client, **flags: Any) -> None:
         talk.log(note)
     mailbox = Mailbox()
     api_key = _api_key(client.api_key, flags["api_key_env"], environ)
-    source = TokenSource(
-        client.server,
-        api_key.read,
-        cache=FileCache(client.cache_path),
-        key_name=api_key.name(),
-        scope=client.scope,
-        audience=client.audience,
-        allow_http=client.allow_http,
-        timeout=client.timeout,
-        observe=mailbox.put,
+    source = client.token_source(
+        api_key, cache=FileCache(client.cache_path), timeout=client.timeout, observe=mailbox.put
     )
 
     def load() -> "Plan":

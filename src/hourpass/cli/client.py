@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -119,21 +119,28 @@ class Client(NamedTuple):
 
     def own_source(self, origins: Iterable[str] = ()) -> "TokenSource":
         """Tokens from the cache and the server."""
-        from hourpass.client.source import TokenSource
-
-        return TokenSource(
-            self.server,
-            self.api_key.read,
+        return self.token_source(
+            self.api_key,
             cache=self._cache(),
-            key_name=self.api_key.name(),
-            scope=self.scope,
-            audience=self.audience,
             origins=origins,
-            allow_http=self.allow_http,
             # A moment more than the lock and the server get, so that what took too long is told as such.
             timeout=self.timeout + 0.1,
             patience=self._patience,
             observe=self._observe,
+        )
+
+    def token_source(self, api_key: ApiKeySource, **more: Any) -> "TokenSource":
+        """A source of what the options say, and of whatever else a TokenSource takes."""
+        from hourpass.client.source import TokenSource
+
+        return TokenSource(
+            self.server,
+            api_key.read,
+            key_name=api_key.name(),
+            scope=self.scope,
+            audience=self.audience,
+            allow_http=self.allow_http,
+            **more,
         )
 
     @property

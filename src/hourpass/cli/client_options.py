@@ -121,15 +121,11 @@ def client_options(*, agent: bool = True) -> Callable[[F], F]:
         @functools.wraps(command)
         def wrapper(**arguments: Any) -> Any:
             given = {name: arguments.pop(name, None) for name in _OPTIONS}
+            folder = given.pop("cache")
             client = Client(
-                url=given["url"],
-                allow_http=given["allow_http"],
-                api_key=find_api_key(given["api_key_file"], given["api_key_command"], os.environ),
-                cache=Path(given["cache"]).absolute() if given["cache"] else default_cache(os.environ),
-                agent=given["agent"],
-                scope=given["scope"],
-                audience=given["audience"],
-                timeout=given["timeout"],
+                api_key=find_api_key(given.pop("api_key_file"), given.pop("api_key_command"), os.environ),
+                cache=Path(folder).absolute() if folder else default_cache(os.environ),
+                **given,
             )
             return command(client=client, **arguments)
 

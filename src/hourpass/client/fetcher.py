@@ -5,10 +5,10 @@ Owns the order of these steps and nothing else: what to do next is `transaction`
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, NamedTuple, assert_never
+from typing import TYPE_CHECKING, Literal, assert_never
 
-from hourpass.client.cache import Cache
 from hourpass.client.credential import Credential, dump, load, new_credential, newest
+from hourpass.client.setting import Setting
 from hourpass.client.transaction import (
     Adopt,
     GiveUp,
@@ -25,11 +25,8 @@ from hourpass.client.transaction import (
 )
 from hourpass.core.errors import ConfigurationError, HourpassError
 from hourpass.core.policy import SECOND
-from hourpass.urls import ServerAddress
 
 if TYPE_CHECKING:
-    import httpx2
-
     from hourpass.client.token_endpoint import TokenEndpoint
 
 Event = Literal[
@@ -43,30 +40,6 @@ LEAST = 0.1
 
 LOCK_TIMEOUT = 35.0
 """Seconds: what a sibling may take for three sends."""
-
-
-class Setting(NamedTuple):
-    """What does not change while a source lives. `patience` is the seconds that one refresh may take, resends included.
-
-    `owner` names the server and the wish that a cache was filled for, `key_name` the key if its name is known.
-    """
-
-    address: ServerAddress
-    owner: str
-    key_name: str | None
-    wish: tuple[str | None, str | None, int | None]
-    api_key: str | Callable[[], str] | None
-    cache: Cache
-    user_agent: str
-    patience: float
-    clock: Callable[[], int]
-    wall: Callable[[], int]
-    chance: Callable[[], float]
-    transport: "httpx2.BaseTransport | None"
-
-    def __repr__(self) -> str:
-        """Without the key."""
-        return f"Setting({self.address.url!r})"
 
 
 class Fetcher:
@@ -164,16 +137,9 @@ class Fetcher:
     def _post(self, step: PostRefresh | PostExchange, ends_at: int) -> Outcome:
         if self._endpoint is None:
             # Only who sends something needs the HTTP library.
-            from hourpass.client.token_endpoint import TokenEndpoint, Wish  # noqa: PLC0415
+            from hourpass.client.token_endpoint import TokenEndpoint  # noqa: PLC0415
 
-            setting = self._setting
-            self._endpoint = TokenEndpoint(
-                setting.address,
-                wish=Wish(*setting.wish),
-                wall=setting.wall,
-                user_agent=setting.user_agent,
-                transport=setting.transport,
-            )
+            self._endpoint = TokenEndpoint(self._setting)
         key = self._api_key() if isinstance(step, PostExchange) else ""
         within = max((ends_at - self._setting.clock()) / SECOND, LEAST)
         self._emit("posting")

@@ -16,7 +16,8 @@ from typing import assert_never
 from weakref import WeakSet
 
 from hourpass.client.credential import Credential
-from hourpass.client.fetcher import Event, Fetcher, Setting
+from hourpass.client.fetcher import Event, Fetcher
+from hourpass.client.setting import Setting
 from hourpass.client.transaction import GiveUp, KeepGood, Wait
 from hourpass.core.errors import HourpassError, LoginRequired, Unavailable
 from hourpass.core.policy import SECOND

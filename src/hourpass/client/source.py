@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any, Self
 from hourpass.client.cache import Cache, MemoryCache
 from hourpass.client.credential import Credential, name_of_key
 from hourpass.client.driver import Waiting, drive, drive_async
-from hourpass.client.fetcher import Event, Setting
+from hourpass.client.fetcher import Event
 from hourpass.client.flight import Flights
 from hourpass.client.flow import Breaker
 from hourpass.client.reopen import Reopens
+from hourpass.client.setting import Setting
 from hourpass.clocks import age_clock, draw, wall_clock
 from hourpass.core.errors import HourpassError, Unavailable
 from hourpass.core.policy import SECOND
+from hourpass.core.wish import Wish
 from hourpass.urls import AllowList, ServerAddress
 
 if TYPE_CHECKING:
@@ -81,13 +83,12 @@ class TokenSource(Reopens):
         self.allows = AllowList((url, *origins), allow_http=allow_http).allows
         self._wall = wall
         self._timeout = timeout
-        wish = (scope, audience, expires_in)
         setting = Setting(
             address=address,
             # What another server, or another wish, left in the cache is not for this source.
-            owner=" ".join(str(part) for part in (self.url, *wish) if part is not None),
+            owner=" ".join(str(part) for part in (self.url, scope, audience, expires_in) if part is not None),
             key_name=name_of_key(api_key) if isinstance(api_key, str) and not key_name else key_name,
-            wish=wish,
+            wish=Wish(scope=scope, audience=audience, expires_in=expires_in),
             api_key=api_key,
             cache=MemoryCache() if cache is None else cache,
             user_agent=user_agent,

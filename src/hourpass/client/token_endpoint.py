@@ -10,17 +10,16 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx2
 import msgspec
 
 from hourpass.client.challenge import retry_after_of
+from hourpass.client.setting import Setting
 from hourpass.client.transaction import Granted, Outcome, Refused, Transient, Unknown
 from hourpass.core.errors import ConfigurationError
-from hourpass.urls import ServerAddress
 from hourpass.wire import ExchangeRequest, RefreshRequest, encode
 
 MAX_ANSWER = 64 * 1024
@@ -33,14 +32,6 @@ ASSUMED_LIFETIME = 300
 
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{1,32768}=*", re.ASCII)
 _WORD = re.compile(r"[a-z_]{1,40}", re.ASCII)
-
-
-class Wish(NamedTuple):
-    """What to ask for, where the server's own choice is not wanted. `expires_in` is in seconds and only shortens."""
-
-    scope: str | None = None
-    audience: str | None = None
-    expires_in: int | None = None
 
 
 class _Answer(msgspec.Struct):
@@ -58,31 +49,21 @@ class _Answer(msgspec.Struct):
 
 
 class TokenEndpoint:
-    """The token endpoints below an address, with or without a path prefix.
+    """The token endpoints of a source's server, below its URL.
 
     `total` is how many seconds a whole request may take.
     """
 
-    def __init__(
-        self,
-        address: ServerAddress,
-        *,
-        wish: Wish,
-        wall: Callable[[], int],
-        user_agent: str,
-        total: float = TOTAL,
-        transport: httpx2.BaseTransport | None = None,
-    ) -> None:
-        self._address = address
-        self._wish = wish
-        self._wall = wall
+    def __init__(self, setting: Setting, *, total: float = TOTAL) -> None:
+        self._setting = setting
+        self._address = setting.address
+        self._wish = setting.wish
         self._total = total
         # Made once: it is slow to make, and a forked child must not have to.
-        self._tls = address.tls
-        self._trusts_environment = address.trusts_environment
-        self._transport = transport
+        self._tls = setting.address.tls
+        self._trusts_environment = setting.address.trusts_environment
         # A packed answer could be far larger than what its bytes say.
-        self._headers = {"User-Agent": user_agent, "Accept": "application/json", "Accept-Encoding": "identity"}
+        self._headers = {"User-Agent": setting.user_agent, "Accept": "application/json", "Accept-Encoding": "identity"}
 
     def exchange(self, api_key: str, within: float = TOTAL) -> Outcome:
         """`POST /auth/api-key`, in at most `within` seconds."""
@@ -104,7 +85,7 @@ class TokenEndpoint:
             # A connection an hour is not worth keeping, and none is shared with a forked child.
             with (
                 httpx2.Client(
-                    transport=self._transport,
+                    transport=self._setting.transport,
                     trust_env=self._trusts_environment,
                     proxy=self._address.proxy,
                     verify=self._tls,
@@ -131,7 +112,9 @@ class TokenEndpoint:
             return Transient(_no_connection(error))
         except httpx2.HTTPError as error:
             return Unknown(f"no answer from the token endpoint ({type(error).__name__})")
-        return classify(response.status_code, body, retry_after_of(response.headers.get("retry-after"), self._wall()))
+        return classify(
+            response.status_code, body, retry_after_of(response.headers.get("retry-after"), self._setting.wall())
+        )
 
     def __repr__(self) -> str:
         """With the URL alone."""
