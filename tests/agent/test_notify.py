@@ -6,7 +6,7 @@ import socket
 import pytest
 from tests.agent.conftest import eventually
 
-from hourpass.client.notify import Notifier, Status, watchdog_interval
+from hourpass.client.notify import AgentStatus, Notifier, watchdog_interval
 
 
 @pytest.fixture
@@ -60,13 +60,16 @@ def test_signs_of_life_come_twice_as_often_as_asked(microseconds, pid, interval)
     ("status", "line"),
     [
         (
-            Status(3_540_000, 60_000, 2_400_000),
+            AgentStatus(3_540_000, 60_000, 2_400_000),
             "token valid for 59 min 00 s · refreshed 1 min 00 s ago · next refresh in 40 min 00 s",
         ),
-        (Status(9_000, 3_000, None), "token valid for 9 s · refreshed 3 s ago · refreshing"),
-        (Status(9_000, 3_000, 1_000, "503"), "token valid for 9 s · refreshed 3 s ago · next refresh in 1 s · 503"),
-        (Status(None, None, None), "no token: waiting for the first one"),
-        (Status(None, None, None, "no connection"), "no token: no connection"),
+        (AgentStatus(9_000, 3_000, None), "token valid for 9 s · refreshed 3 s ago · refreshing"),
+        (
+            AgentStatus(9_000, 3_000, 1_000, "503"),
+            "token valid for 9 s · refreshed 3 s ago · next refresh in 1 s · 503",
+        ),
+        (AgentStatus(None, None, None), "no token: waiting for the first one"),
+        (AgentStatus(None, None, None, "no connection"), "no token: no connection"),
     ],
     ids=["fresh", "due", "trouble", "first", "none"],
 )

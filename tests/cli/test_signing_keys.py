@@ -11,7 +11,7 @@ from tests.conftest import HOURPASS
 
 from hourpass.core.errors import InvalidRequest
 from hourpass.core.policy import HOUR, LEEWAY, MINUTE, SECOND, Policy
-from hourpass.core.signing_key import state_of
+from hourpass.core.signing_key import signing_key_state
 from hourpass.server.sealing import load_master_key
 from hourpass.server.signing_keys import SigningKeys, prepare, rotate_signing_key
 from hourpass.server.store import transaction
@@ -42,7 +42,7 @@ class Vault:
 
     def states(self, now: int) -> list[str]:
         with transaction(self.store):
-            return [state_of(stored.key, now, POLICY) for stored in self.store.signing_keys()]
+            return [signing_key_state(stored.key, now, POLICY) for stored in self.store.signing_keys()]
 
     def trail(self) -> list:
         with transaction(self.store):

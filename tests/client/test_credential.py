@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.client.conftest import HOUR, NOW, credential
 
-from hourpass.client.credential import Credential, dump, load, name_of_key, newest
+from hourpass.client.credential import Credential, dump_credential, load_credential, name_of_key, newest
 
 WALL = 1_800_000_000_000
 
@@ -77,7 +77,7 @@ def test_what_was_written_is_read_back_on_another_clock(elapsed, own_clock, exch
     """Another process, after a restart of the machine: its clock begins elsewhere, the wall clock goes on."""
     one = credential(exchanged_at=None if exchanged is None else NOW - exchanged)
 
-    read = load(dump(one, "owner", NOW, WALL), "owner", own_clock, WALL + elapsed)
+    read = load_credential(dump_credential(one, "owner", NOW, WALL), "owner", own_clock, WALL + elapsed)
 
     shift = own_clock - elapsed - NOW
     moved = one._replace(issued_at=NOW + shift, soft=one.soft + shift, hard=one.hard + shift)
@@ -86,7 +86,7 @@ def test_what_was_written_is_read_back_on_another_clock(elapsed, own_clock, exch
 
 @given(jump=st.integers(-(10**9), 10**9))
 def test_no_clock_jump_gives_a_token_more_life_than_it_had(jump):
-    read = load(dump(credential(), "owner", NOW, WALL), "owner", NOW, WALL + jump)
+    read = load_credential(dump_credential(credential(), "owner", NOW, WALL), "owner", NOW, WALL + jump)
 
     assert read.expires_at <= NOW + HOUR
     assert read.refresh_token == "refresh"
@@ -94,7 +94,7 @@ def test_no_clock_jump_gives_a_token_more_life_than_it_had(jump):
         assert not read.is_usable(NOW), "nobody can tell its age"
 
 
-RECORD = json.loads(dump(credential(exchanged_at=NOW), "owner", NOW, WALL))
+RECORD = json.loads(dump_credential(credential(exchanged_at=NOW), "owner", NOW, WALL))
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ RECORD = json.loads(dump(credential(exchanged_at=NOW), "owner", NOW, WALL))
     ],
 )
 def test_corrupt_or_foreign_content_counts_as_absent(content):
-    assert load(content, "owner", NOW, WALL) is None
+    assert load_credential(content, "owner", NOW, WALL) is None
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_corrupt_or_foreign_content_counts_as_absent(content):
 )
 def test_what_another_key_opened_counts_as_absent(written, asked, is_read):
     """Who has no key uses what there is: a script beside the job that refreshes."""
-    read = load(dump(credential(key_name=written), "owner", NOW, WALL), "owner", NOW, WALL, asked)
+    read = load_credential(dump_credential(credential(key_name=written), "owner", NOW, WALL), "owner", NOW, WALL, asked)
 
     assert (read is not None) == is_read
     assert not is_read or read.key_name == written
@@ -155,7 +155,7 @@ def test_a_record_without_a_name_of_its_key_is_read():
     """Older ones have none, and a refresh token must not be lost to an update."""
     record = {name: value for name, value in RECORD.items() if name != "key_name"}
 
-    assert isinstance(load(json.dumps(record).encode(), "owner", NOW, WALL, "A"), Credential)
+    assert isinstance(load_credential(json.dumps(record).encode(), "owner", NOW, WALL, "A"), Credential)
 
 
 def test_a_keys_name_is_short_the_same_each_time_and_another_for_another_key():
@@ -165,4 +165,4 @@ def test_a_keys_name_is_short_the_same_each_time_and_another_for_another_key():
 
 def test_the_untouched_record_is_read():
     """Or the table above would show nothing."""
-    assert isinstance(load(json.dumps(RECORD).encode(), "owner", NOW, WALL), Credential)
+    assert isinstance(load_credential(json.dumps(RECORD).encode(), "owner", NOW, WALL), Credential)

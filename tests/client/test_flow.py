@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.client.conftest import NOW, credential
 
-from hourpass.client.flow import Breaker, Call, Deliver, Replay, Seen, bearer
+from hourpass.client.flow import Breaker, Call, Deliver, Seen, SendAgain, bearer
 
 API = "https://api.example.com/videos"
 SENT = credential(number=7)
@@ -50,25 +50,25 @@ def judge(request, response=None, *, sent=SENT, current=SENT, breaker=None, now=
     ],
 )
 def test_a_401_is_ours_only_if_origin_token_and_challenge_say_so(response, is_ours):
-    assert judge(call(), response) == (Replay(0, 7) if is_ours else Deliver("not_ours"))
+    assert judge(call(), response) == (SendAgain(0, 7) if is_ours else Deliver("not_ours"))
 
 
 def test_a_late_401_replays_without_a_refresh():
-    assert judge(call(), current=NEWER) == Replay(0, None)
+    assert judge(call(), current=NEWER) == SendAgain(0, None)
 
 
 def test_a_newer_token_past_hard_is_no_reason_to_replay():
     stale = NEWER._replace(hard=NOW)
 
-    assert judge(call(), current=stale) == Replay(0, 7)
+    assert judge(call(), current=stale) == SendAgain(0, 7)
 
 
 def test_one_request_makes_one_refresh_and_three_sends():
     """RFC 6750 says nothing of retries; client.md does."""
     request = call()
 
-    assert judge(request) == Replay(0, 7)
-    assert judge(request, seen(authorization=bearer(NEWER)), sent=NEWER, current=NEWER) == Replay(250, None)
+    assert judge(request) == SendAgain(0, 7)
+    assert judge(request, seen(authorization=bearer(NEWER)), sent=NEWER, current=NEWER) == SendAgain(250, None)
     assert judge(request, seen(authorization=bearer(NEWER)), sent=NEWER, current=NEWER) == Deliver("budget")
 
 
@@ -77,16 +77,16 @@ def test_waits_have_full_jitter(jitter, wait):
     request = call()
     judge(request)
 
-    assert judge(request, jitter=jitter) == Replay(wait)
+    assert judge(request, jitter=jitter) == SendAgain(wait)
 
 
 @pytest.mark.parametrize(
     ("retry_after", "elapsed", "verdict"),
     [
-        pytest.param(3_000, 0, Replay(3_000, 7), id="honoured"),
-        pytest.param(9_999, 0, Replay(9_999, 7), id="to the end of the budget"),
+        pytest.param(3_000, 0, SendAgain(3_000, 7), id="honoured"),
+        pytest.param(9_999, 0, SendAgain(9_999, 7), id="to the end of the budget"),
         pytest.param(10_000, 0, Deliver("budget"), id="beyond the budget"),
-        pytest.param(None, 9_999, Replay(0, 7), id="a millisecond left"),
+        pytest.param(None, 9_999, SendAgain(0, 7), id="a millisecond left"),
         pytest.param(None, 10_000, Deliver("budget"), id="nothing left"),
     ],
 )
@@ -107,7 +107,7 @@ def test_an_open_breaker_lets_the_401_through_and_costs_no_refresh():
     breaker = open_breaker()
 
     assert judge(call(), breaker=breaker) == Deliver("breaker")
-    assert judge(call(), breaker=breaker, current=NEWER) == Replay(0, None), "a newer token is still worth a try"
+    assert judge(call(), breaker=breaker, current=NEWER) == SendAgain(0, None), "a newer token is still worth a try"
 
 
 def test_no_repr_holds_the_token():

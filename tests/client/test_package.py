@@ -7,7 +7,7 @@ import pytest
 
 import hourpass.client
 from hourpass.client.cache import FileCache
-from hourpass.client.credential import dump, new_credential
+from hourpass.client.credential import dump_credential, new_credential
 from hourpass.clocks import boot_clock, draw, wall_clock
 
 READ = """
@@ -23,7 +23,7 @@ def test_a_fresh_token_in_a_file_is_read_without_an_http_library(tmp_path):
     one = new_credential(
         access_token="fresh", refresh_token=None, number=1, issued_at=now, lifetime=3_600_000, jitter=draw()
     )
-    FileCache(tmp_path / "token").write(dump(one, "https://api.example.com", now, wall))
+    FileCache(tmp_path / "token").write(dump_credential(one, "https://api.example.com", now, wall))
 
     done = subprocess.run([sys.executable, "-c", READ, tmp_path / "token"], capture_output=True, text=True, check=True)
 

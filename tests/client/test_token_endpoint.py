@@ -12,7 +12,7 @@ import pytest
 from tests.client.conftest import setting
 
 from hourpass.client.token_endpoint import MAX_ANSWER, TokenEndpoint, classify
-from hourpass.client.transaction import Granted, Refused, Transient, Unknown
+from hourpass.client.transaction import Granted, NotAccepted, Transient, Unknown
 
 PAIR = {"token_type": "Bearer", "expires_in": 3599, "access_token": "eyJ0.a.b", "refresh_token": "def502.opaque"}
 
@@ -84,7 +84,7 @@ def test_a_200_that_is_no_token_costs_nothing(content):
     ],
 )
 def test_400_and_401_refuse_the_credential_and_only_a_plain_word_is_repeated(status, content, reason):
-    assert classify(status, content.replace("%d", str(status)).encode()) == Refused(reason)
+    assert classify(status, content.replace("%d", str(status)).encode()) == NotAccepted(reason)
 
 
 @pytest.mark.parametrize("status", [400, 401])

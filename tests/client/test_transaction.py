@@ -11,9 +11,9 @@ from hourpass.client.transaction import (
     GiveUp,
     Granted,
     KeepGood,
+    NotAccepted,
     PostExchange,
     PostRefresh,
-    Refused,
     Transaction,
     Transient,
     Unknown,
@@ -72,7 +72,9 @@ def test_what_there_is_decides_what_is_sent_first(cached, has_key, step):
 
 @pytest.mark.parametrize("has_token", [True, False])
 def test_without_token_and_key_it_gives_up(has_token):
-    taken = steps(begin(has_key=False), credential() if has_token else None, DEAD, *[Refused("revoked")] * has_token)
+    taken = steps(
+        begin(has_key=False), credential() if has_token else None, DEAD, *[NotAccepted("revoked")] * has_token
+    )
 
     assert isinstance(taken[-1], GiveUp)
     assert taken[-1].reason == ("revoked" if has_token else None)
@@ -111,7 +113,7 @@ def test_retry_after_is_honoured_up_to_ten_minutes(retry_after, pause):
 
 
 def test_a_refused_refresh_token_is_healed_by_the_api_key():
-    assert steps(begin(), credential(), DEAD, Refused("revoked")) == [REFRESH, EXCHANGE]
+    assert steps(begin(), credential(), DEAD, NotAccepted("revoked")) == [REFRESH, EXCHANGE]
 
 
 def test_a_refused_refresh_token_that_a_sibling_has_rotated_meanwhile_is_tried_once_more():
@@ -120,9 +122,9 @@ def test_a_refused_refresh_token_that_a_sibling_has_rotated_meanwhile_is_tried_o
     again = credential(refresh_token="and again", number=1, issued_at=NOW - HOUR)
 
     assert transaction.next(credential(), DEAD, 0) == REFRESH
-    transaction.record(Refused())
+    transaction.record(NotAccepted())
     assert transaction.next(rotated, DEAD, 0) == PostRefresh("rotated")
-    transaction.record(Refused())
+    transaction.record(NotAccepted())
     assert transaction.next(again, DEAD, 0) == EXCHANGE
 
 
@@ -131,7 +133,7 @@ def test_a_refused_refresh_token_that_a_sibling_has_followed_up_is_forgotten_for
     sibling = credential(number=2, issued_at=DEAD)
 
     transaction.next(credential(), DEAD, 0)
-    transaction.record(Refused())
+    transaction.record(NotAccepted())
 
     assert transaction.next(sibling, DEAD, 0) == Adopt(sibling)
 
@@ -144,7 +146,7 @@ def test_healing_exchanges_the_key_once_in_30_s(age, end):
     exchanged_at = DEAD - age
     cached = credential(exchanged_at=exchanged_at)
 
-    last = steps(begin(), cached, DEAD, Refused())[-1]
+    last = steps(begin(), cached, DEAD, NotAccepted())[-1]
 
     if end == "exchange":
         assert last == EXCHANGE
@@ -159,14 +161,14 @@ def test_a_server_without_refresh_tokens_may_be_asked_as_often_as_its_tokens_end
 
 
 def test_a_refused_key_ends_it():
-    assert steps(begin(), credential(), DEAD, Refused("revoked"), Refused("expired"))[-1] == GiveUp(
+    assert steps(begin(), credential(), DEAD, NotAccepted("revoked"), NotAccepted("expired"))[-1] == GiveUp(
         "the server does not accept the API key", "expired"
     )
 
 
 @given(
     outcomes=st.lists(
-        st.sampled_from([Refused("revoked"), Transient("503", 5_000), Transient("down"), Unknown("dropped")]),
+        st.sampled_from([NotAccepted("revoked"), Transient("503", 5_000), Transient("down"), Unknown("dropped")]),
         min_size=6,
         max_size=6,
     ),
@@ -182,7 +184,7 @@ def test_every_transaction_ends_within_six_steps_and_sends_no_dead_token(outcome
             break
         assert not (refused and isinstance(step, PostRefresh))
         assert has_key or isinstance(step, PostRefresh)
-        refused = refused or (isinstance(step, PostRefresh) and isinstance(outcome, Refused))
+        refused = refused or (isinstance(step, PostRefresh) and isinstance(outcome, NotAccepted))
         transaction.record(outcome)
     else:
         step = transaction.next(cached, now, 0.5)

@@ -23,9 +23,9 @@ def key(audience=API, environment="production", scope="a b", networks=(), addres
     return lambda needed: judge_key(made, OTHER, needed, lambda: address)
 
 
-def refusal(judge, needed) -> str | None:
+def refusal(judge_proven, needed) -> str | None:
     try:
-        judge(needed)
+        judge_proven(needed)
     except InvalidToken as error:
         return error.problem
     except InsufficientScope as error:

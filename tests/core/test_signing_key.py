@@ -3,7 +3,7 @@
 import pytest
 
 from hourpass.core.policy import HOUR, LEEWAY, MINUTE, Policy
-from hourpass.core.signing_key import SigningKey, retire, schedule, signer, stand_in, state_of
+from hourpass.core.signing_key import SigningKey, key_that_signs, retire, schedule, signing_key_state, stand_in
 
 START = 1_800_000_000_000
 POLICY = Policy(access_token_lifetime=HOUR, publish_ahead=10 * MINUTE)
@@ -26,11 +26,11 @@ KEY = SigningKey("new", "ES256", START, SIGNS_FROM, RETIRED)
     ],
 )
 def test_at_exactly_a_boundary_the_later_state_holds(now, state):
-    assert state_of(KEY, now, POLICY) == state
+    assert signing_key_state(KEY, now, POLICY) == state
 
 
 def test_a_key_without_a_successor_signs_on():
-    assert state_of(KEY._replace(retired_at=None), GONE + 365 * 24 * HOUR, POLICY) == "signing"
+    assert signing_key_state(KEY._replace(retired_at=None), GONE + 365 * 24 * HOUR, POLICY) == "signing"
 
 
 def test_the_first_key_signs_at_once():
@@ -48,16 +48,16 @@ def test_a_key_signs_at_once_where_all_others_have_stopped():
 
 
 def test_nothing_signs_if_every_key_has_stopped():
-    assert signer([], START, POLICY) is None
-    assert signer([KEY], RETIRED, POLICY) is None
+    assert key_that_signs([], START, POLICY) is None
+    assert key_that_signs([KEY], RETIRED, POLICY) is None
 
 
 def test_a_key_that_waits_signs_if_no_other_does():
     """A first key may have been made by a machine whose clock was two days ahead."""
     later = KEY._replace(kid="later", signs_from=SIGNS_FROM + 1)
 
-    assert signer([later, KEY], SIGNS_FROM - 1, POLICY) == KEY
-    assert signer([later, KEY._replace(kid="signs", signs_from=START)], START, POLICY).kid == "signs"
+    assert key_that_signs([later, KEY], SIGNS_FROM - 1, POLICY) == KEY
+    assert key_that_signs([later, KEY._replace(kid="signs", signs_from=START)], START, POLICY).kid == "signs"
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -65,8 +65,8 @@ def test_of_two_that_could_sign_the_newest_does(order):
     older = SigningKey("older", "ES256", START, START)
     newer = SigningKey("newer", "ES256", START, START + 1)
 
-    assert signer([older, newer][::order], START, POLICY) == older
-    assert signer([older, newer][::order], START + 1, POLICY) == newer
+    assert key_that_signs([older, newer][::order], START, POLICY) == older
+    assert key_that_signs([older, newer][::order], START + 1, POLICY) == newer
 
 
 def test_a_handover_leaves_no_instant_without_exactly_one_signer():
@@ -75,7 +75,7 @@ def test_a_handover_leaves_no_instant_without_exactly_one_signer():
     keys = [retire(first, successor), successor]
 
     for now, kid in [(START, "first"), (SIGNS_FROM - 1, "first"), (SIGNS_FROM, "next"), (SIGNS_FROM + 1, "next")]:
-        assert [key.kid for key in keys if state_of(key, now, POLICY) == "signing"] == [kid]
+        assert [key.kid for key in keys if signing_key_state(key, now, POLICY) == "signing"] == [kid]
 
 
 def test_a_retired_key_verifies_the_last_token_it_signed_to_its_end():
@@ -83,8 +83,8 @@ def test_a_retired_key_verifies_the_last_token_it_signed_to_its_end():
     retired = retire(first, schedule("next", "ES256", [first], START, POLICY))
     last_token_accepted_until = SIGNS_FROM - 1 + POLICY.access_token_lifetime + LEEWAY
 
-    assert state_of(retired, last_token_accepted_until, POLICY) == "verify_only"
-    assert state_of(retired, last_token_accepted_until + 1, POLICY) == "gone"
+    assert signing_key_state(retired, last_token_accepted_until, POLICY) == "verify_only"
+    assert signing_key_state(retired, last_token_accepted_until + 1, POLICY) == "gone"
 
 
 @pytest.mark.parametrize(

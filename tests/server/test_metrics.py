@@ -13,7 +13,7 @@ from hourpass.core.grant import Ahead, Dead, Decision, Replay
 from hourpass.server.admin import AdminApp
 from hourpass.server.counts import GRANTED, REFUSED, Counts
 from hourpass.server.limited_log import LimitedLog
-from hourpass.server.refusals import Kind, Refusals
+from hourpass.server.refusals import ConnectionFault, Refusals
 from hourpass.server.telemetry import render_metrics
 
 
@@ -83,7 +83,7 @@ def test_what_is_not_exported_cannot_be_counted():
         Counts()["made_up"] += 1
 
 
-@pytest.mark.parametrize("kind", get_args(Kind))
+@pytest.mark.parametrize("kind", get_args(ConnectionFault))
 def test_each_kind_of_refused_connection_can_be_counted(kind):
     counts = Counts()
 

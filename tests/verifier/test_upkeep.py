@@ -9,7 +9,7 @@ import pytest
 
 from hourpass.clocks import boot_clock
 from hourpass.urls import ServerAddress
-from hourpass.verifier.upkeep import NEVER, Answer, Background, Keeper, Request
+from hourpass.verifier.upkeep import NEVER, Answer, Keeper, Keepers, Question
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncache-control: max-age=60\r\nETag: x\r\n\r\n{}"
 
@@ -21,11 +21,11 @@ class Once:
 
     def __init__(self, url: str, timeout: int = 2_000, again: str = "") -> None:
         self.url = url
-        self.request = Request(url, {"accept": "text/x"}, timeout, 1_000, again=again)
+        self.request = Question(url, {"accept": "text/x"}, timeout, 1_000, again=again)
         self.due_at = 0
         self.answer: Answer | None = None
 
-    def begin(self, now: int) -> Request:
+    def begin(self, now: int) -> Question:
         return self.request
 
     def finish(self, answer: Answer, now: int, wall: int) -> None:
@@ -65,7 +65,7 @@ class Endpoint:
 
 async def fetch(once: Once) -> Answer:
     keeper = Keeper(once, lambda: None)
-    background = Background([keeper], boot_clock, boot_clock, ServerAddress(once.url))
+    background = Keepers([keeper], boot_clock, boot_clock, ServerAddress(once.url))
     attempt = asyncio.wrap_future(keeper.attempt)
     task = asyncio.create_task(background.run())
     await asyncio.wait_for(attempt, 10)

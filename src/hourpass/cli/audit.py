@@ -6,8 +6,8 @@ import time
 
 import click
 
-from hourpass.cli.operator import database_options, json_option, look_at_database, open_database
-from hourpass.cli.terminal import json_line, moment, plain, print_json, print_line
+from hourpass.cli.operator import database_options, look_at_database, open_database
+from hourpass.cli.terminal import json_line, json_option, moment, plain, print_json, print_line
 from hourpass.server.store import AuditRecord
 
 PAGE = 500

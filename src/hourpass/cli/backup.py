@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from hourpass.cli.copy import at, carry_out, open_source
-from hourpass.cli.operator import actor, database_options, json_option, read_settings
-from hourpass.cli.terminal import moment, say
+from hourpass.cli.operator import actor, database_options, read_settings
+from hourpass.cli.terminal import json_option, moment, say
 from hourpass.clocks import wall_clock
 from hourpass.core.audit import Restored
 from hourpass.core.errors import ConfigurationError

@@ -19,7 +19,7 @@ import click
 from hourpass.cli.api_key_source import ApiKeySource
 from hourpass.cli.terminal import say
 from hourpass.client.cache import FileCache, MemoryCache
-from hourpass.client.credential import Credential, load
+from hourpass.client.credential import Credential, load_credential
 from hourpass.clocks import age_clock, wall_clock
 from hourpass.core.errors import ConfigurationError, HourpassError, LockTimeout, LoginRequired, Unavailable
 from hourpass.core.policy import SECOND
@@ -28,7 +28,7 @@ from hourpass.urls import check_url, origin_of
 if TYPE_CHECKING:
     from hourpass.client.agent_token import AgentToken
     from hourpass.client.cache import Cache
-    from hourpass.client.fetcher import Event
+    from hourpass.client.fetcher import RefreshEvent
     from hourpass.client.source import TokenSource
 
 FAILED = 1
@@ -161,7 +161,7 @@ class Client(NamedTuple):
             return MemoryCache()
         return _Cache(self.cache_path, self._patience) if is_writable else _ReadOnlyCache(self.cache_path)
 
-    def _observe(self, event: "Event") -> None:
+    def _observe(self, event: "RefreshEvent") -> None:
         if event == "unsaved":
             complain(ConfigurationError(f"the new token cannot be written to {self.cache_path}"))
 
@@ -179,7 +179,7 @@ class Client(NamedTuple):
         # The file's name is made of the server and the wishes already.
         if not isinstance(owner, str):
             return None
-        return load(content, owner, age_clock(), wall_clock(), self.api_key.name())
+        return load_credential(content, owner, age_clock(), wall_clock(), self.api_key.name())
 
 
 class _Cache(FileCache):
@@ -226,14 +226,14 @@ def _is_writable(folder: Path) -> bool:
     return os.access(nearest, os.W_OK | os.X_OK)
 
 
-class Answer(NamedTuple):
+class Obtained(NamedTuple):
     """A token that may be used. `trouble` is why it is not as fresh as was asked for."""
 
     credential: Credential
     trouble: HourpassError | None = None
 
 
-def obtain(source: "TokenSource | AgentToken", min_valid: float) -> Answer:
+def obtain(source: "TokenSource | AgentToken", min_valid: float) -> Obtained:
     """A token with `min_valid` seconds left (half its lifetime at most), else one that is still good.
 
     Raises:
@@ -242,15 +242,15 @@ def obtain(source: "TokenSource | AgentToken", min_valid: float) -> Answer:
     credential = source.credential(min_valid=max(min_valid, LEAST))
     wanted = min(int(min_valid * SECOND), credential.lifetime // 2)
     if credential.hard - source.now() > wanted:
-        return Answer(credential)
+        return Obtained(credential)
     try:
         # What failed just now is not tried again so soon: this tells why.
-        return Answer(source.refresh(rejected=credential.number, retry=False, within=0))
+        return Obtained(source.refresh(rejected=credential.number, retry=False, within=0))
     except HourpassError as trouble:
-        return Answer(credential, trouble)
+        return Obtained(credential, trouble)
 
 
-def end(answer: Answer) -> None:
+def end(answer: Obtained) -> None:
     """End the command after its data was printed: with words and a code where there was trouble."""
     if answer.trouble is not None:
         sys.stdout.flush()

@@ -52,8 +52,6 @@ min_valid_option = click.option(
     help="refresh first where less is left; half the lifetime counts at most",
 )
 
-json_option = click.option("--json", "as_json", is_flag=True, help="print JSON")
-
 _API_KEY = click.option(
     "--api-key",
     metavar="",

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from hourpass.cli.operator import json_option, load_settings, read_settings, settings_options
-from hourpass.cli.terminal import print_json, print_table, say
+from hourpass.cli.operator import load_settings, read_settings, settings_options
+from hourpass.cli.terminal import json_option, print_json, print_table, say
 from hourpass.core.errors import ConfigurationError
 from hourpass.server.config import described, require_issuer
 from hourpass.server.copying import require_not_moved

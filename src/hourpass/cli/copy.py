@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import click
 
-from hourpass.cli.operator import json_option, read_settings, settings_options
+from hourpass.cli.operator import read_settings, settings_options
 from hourpass.cli.status_line import StatusLine
-from hourpass.cli.terminal import moment, print_json, print_table, say
+from hourpass.cli.terminal import json_option, moment, print_json, print_table, say
 from hourpass.clocks import wall_clock
 from hourpass.core.errors import ConfigurationError, HourpassError, StorageUnavailable
 from hourpass.server.config import POSTGRESQL, Settings

@@ -18,16 +18,16 @@ import click
 
 from hourpass.cli.api_key_source import LOOKS_LIKE_A_KEY
 from hourpass.cli.client import Client
-from hourpass.cli.client_options import ClientCommand, client_options, json_option
+from hourpass.cli.client_options import ClientCommand, client_options
 from hourpass.cli.schedule import longest_gap, longest_interval, timer_gap
-from hourpass.cli.terminal import print_json, print_line, span
+from hourpass.cli.terminal import json_option, print_json, print_line, span
 from hourpass.client.file_token import FileToken
 from hourpass.clocks import age_clock, wall_clock
 from hourpass.core.api_key import is_well_formed
 from hourpass.core.errors import ConfigurationError, HourpassError
 from hourpass.core.policy import HOUR, MINUTE, SECOND
 
-Verdict = Literal["good", "note", "bad"]
+Finding = Literal["good", "note", "bad"]
 
 OFFSET = 30 * SECOND
 """A clock further away than this is wrong, and no round trip."""
@@ -43,7 +43,7 @@ class Check(NamedTuple):
     """One line: what was looked at, how it is, and in words why."""
 
     name: str
-    verdict: Verdict
+    verdict: Finding
     detail: str
 
 

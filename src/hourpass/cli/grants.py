@@ -5,8 +5,8 @@ import functools
 import click
 
 from hourpass.cli.no_secrets import id_of_ours
-from hourpass.cli.operator import actor, database, database_options, json_option, look_at_database
-from hourpass.cli.terminal import moment, print_json, print_table, say
+from hourpass.cli.operator import actor, database, database_options, look_at_database
+from hourpass.cli.terminal import json_option, moment, print_json, print_table, say
 from hourpass.core.grant import Grant, state_of
 from hourpass.server.keys import all_grants, get_grant, revoke_grant
 

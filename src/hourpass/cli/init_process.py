@@ -40,7 +40,7 @@ def go_on_in_child() -> None:
                 os.kill(child, number)
         for ended, status in iter(_next_ended, (0, 0)):
             if ended == child:
-                os._exit(exit_code(status))
+                os._exit(exit_code_of(status))
 
 
 def next_signal() -> tuple[int, bool]:
@@ -51,7 +51,7 @@ def next_signal() -> tuple[int, bool]:
     return information.si_signo, information.si_code > 0
 
 
-def exit_code(status: int) -> int:
+def exit_code_of(status: int) -> int:
     """The exit code that says how a child ended, from its wait status."""
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else BY_SIGNAL - code

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import click
 
 from hourpass.cli.no_secrets import from_standard_input, id_of_ours
-from hourpass.cli.operator import Database, actor, database, database_options, json_option, look_at_database
-from hourpass.cli.terminal import moment, print_facts, print_json, print_table, say
+from hourpass.cli.operator import Database, actor, database, database_options, look_at_database
+from hourpass.cli.terminal import json_option, moment, print_facts, print_json, print_table, say
 from hourpass.core.address import normal_network
 from hourpass.core.api_key import ApiKey
 from hourpass.core.policy import MAX_RETRY_WINDOW, SECOND

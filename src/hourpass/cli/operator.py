@@ -54,8 +54,6 @@ def _help(field: Any) -> str:
 
 database_options = settings_options("data", "database_url")
 
-json_option = click.option("--json", "as_json", is_flag=True, help="print JSON")
-
 
 def load_settings(flags: dict[str, object]) -> tuple[Settings, dict[str, Origin]]:
     """The settings that a command works with, and where each came from. Says what is worth a note."""

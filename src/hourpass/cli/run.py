@@ -18,7 +18,7 @@ import click
 from hourpass.cli.api_key_source import VARIABLE
 from hourpass.cli.client import Client, complain, obtain
 from hourpass.cli.client_options import ClientCommand, client_options, min_valid_option
-from hourpass.cli.init_process import FORWARDED, exit_code, go_on_in_child, next_signal
+from hourpass.cli.init_process import FORWARDED, exit_code_of, go_on_in_child, next_signal
 from hourpass.client.credential import Credential
 from hourpass.core.errors import HourpassError
 from hourpass.core.policy import SECOND
@@ -91,7 +91,7 @@ def _supervise(command: tuple[str, ...], token_file: Path, mask: set[int | signa
             continue
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
-            return exit_code(status)
+            return exit_code_of(status)
 
 
 class _Keeper:

@@ -6,10 +6,10 @@ import sys
 import click
 
 from hourpass.cli.no_secrets import id_of_ours
-from hourpass.cli.operator import actor, database, database_options, json_option, look_at_database, settings_options
-from hourpass.cli.terminal import moment, print_json, print_table, say
+from hourpass.cli.operator import actor, database, database_options, look_at_database, settings_options
+from hourpass.cli.terminal import json_option, moment, print_json, print_table, say
 from hourpass.core.policy import Policy
-from hourpass.core.signing_key import SigningKey, signer, state_of
+from hourpass.core.signing_key import SigningKey, key_that_signs, signing_key_state
 from hourpass.server.signing_keys import rotate_signing_key, withdraw_signing_key
 
 
@@ -39,7 +39,7 @@ def list_signing_keys(flags: dict[str, object], as_json: bool) -> None:
 def rotate(flags: dict[str, object], as_json: bool) -> None:
     """Publish a new signing key. It signs ten minutes later, when every verifier knows it; the old one retires then."""
     with database(flags) as db:
-        old = signer([stored.key for stored in db.store.signing_keys()], db.now, db.policy)
+        old = key_that_signs([stored.key for stored in db.store.signing_keys()], db.now, db.policy)
         new = rotate_signing_key(db.store, db.master, db.now, db.policy, os.urandom, actor=actor())
     if as_json:
         print_json({**_facts(new, db.now, db.policy), "retires": old.kid if old else None})
@@ -82,7 +82,7 @@ def _facts(key: SigningKey, now: int, policy: Policy) -> dict[str, object]:
     return {
         "kid": key.kid,
         "algorithm": key.algorithm,
-        "state": state_of(key, now, policy),
+        "state": signing_key_state(key, now, policy),
         "published_at": moment(key.published_at),
         "signs_from": moment(key.signs_from),
         "retired_at": moment(key.retired_at),

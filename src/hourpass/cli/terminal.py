@@ -7,7 +7,11 @@ import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
+import click
+
 from hourpass.cli import folding
+
+json_option = click.option("--json", "as_json", is_flag=True, help="print JSON")
 
 
 def plain(text: str) -> str:

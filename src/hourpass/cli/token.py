@@ -6,8 +6,8 @@ This is what other programs call again and again, so a token from the cache must
 import click
 
 from hourpass.cli.client import Client, end, obtain
-from hourpass.cli.client_options import ClientCommand, client_options, json_option, min_valid_option
-from hourpass.cli.terminal import print_json
+from hourpass.cli.client_options import ClientCommand, client_options, min_valid_option
+from hourpass.cli.terminal import json_option, print_json
 
 
 @click.command(cls=ClientCommand)

@@ -7,8 +7,8 @@ import click
 import msgspec
 
 from hourpass.cli.no_secrets import from_standard_input, id_of_ours
-from hourpass.cli.operator import Database, actor, database, json_option, look_at_database, settings_options
-from hourpass.cli.terminal import moment, print_facts, print_json, say, span
+from hourpass.cli.operator import Database, actor, database, look_at_database, settings_options
+from hourpass.cli.terminal import json_option, moment, print_facts, print_json, say, span
 from hourpass.core.api_key import from_anywhere
 from hourpass.core.claims import Claims, Expected, UnverifiedClaims, validate_claims
 from hourpass.core.errors import HourpassError, InvalidGrant, InvalidToken

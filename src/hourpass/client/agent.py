@@ -13,7 +13,7 @@ from hourpass.client.delivery import Delivery, Plan
 from hourpass.client.fetcher import LOCK_TIMEOUT
 from hourpass.client.handout import handout_of
 from hourpass.client.mailbox import Mailbox
-from hourpass.client.notify import Notifier, Status, duration
+from hourpass.client.notify import AgentStatus, Notifier, duration
 from hourpass.client.source import TokenSource
 from hourpass.core.errors import HourpassError, LockTimeout, LoginRequired, Unavailable
 from hourpass.core.policy import MINUTE, SECOND
@@ -45,7 +45,7 @@ class Agent:
         *,
         log: Callable[[str], None],
         key_name: Callable[[], str | None] = lambda: None,
-        show: Callable[[Status], None] = lambda status: None,
+        show: Callable[[AgentStatus], None] = lambda status: None,
         notifier: Notifier | None = None,
         tick: int = TICK,
     ) -> None:
@@ -245,9 +245,11 @@ class Agent:
         now = self.source.now()
         trouble = str(self._trouble or "")
         if credential is None:
-            status = Status(None, None, None, trouble)
+            status = AgentStatus(None, None, None, trouble)
         else:
             due = self._due(credential) - now
-            status = Status(credential.expires_at - now, now - credential.issued_at, due if due > 0 else None, trouble)
+            status = AgentStatus(
+                credential.expires_at - now, now - credential.issued_at, due if due > 0 else None, trouble
+            )
         self._show(status)
         self._notifier.send("WATCHDOG=1", f"STATUS={status}")

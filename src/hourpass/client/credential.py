@@ -130,7 +130,7 @@ def newest(*credentials: Credential | None) -> Credential | None:
     return max((one for one in credentials if one is not None), key=lambda one: one.number, default=None)
 
 
-def dump(credential: Credential, owner: str, now: int, wall: int) -> bytes:
+def dump_credential(credential: Credential, owner: str, now: int, wall: int) -> bytes:
     """What a cache keeps. `owner` says whose it is; `wall` is the epoch milliseconds of the instant `now`."""
     record = {
         "version": 1,
@@ -148,8 +148,10 @@ def dump(credential: Credential, owner: str, now: int, wall: int) -> bytes:
     return json.dumps(record).encode()
 
 
-def load(content: bytes | None, owner: str, now: int, wall: int, key_name: str | None = None) -> Credential | None:
-    """Read what a cache kept; None for anything that `dump` did not write for this owner, or that another key opened.
+def load_credential(
+    content: bytes | None, owner: str, now: int, wall: int, key_name: str | None = None
+) -> Credential | None:
+    """Read what a cache kept; None for what `dump_credential` did not write for this owner, or another key opened.
 
     Where either name of a key is not known, they count as the same.
     A token that seems to come from the future was issued before the clock was set back. Nobody can tell its age, so it

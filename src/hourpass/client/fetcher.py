@@ -7,17 +7,17 @@ Owns the order of these steps and nothing else: what to do next is `transaction`
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, assert_never
 
-from hourpass.client.credential import Credential, dump, load, new_credential, newest
+from hourpass.client.credential import Credential, dump_credential, load_credential, new_credential, newest
 from hourpass.client.setting import Setting
 from hourpass.client.transaction import (
     Adopt,
     GiveUp,
     Granted,
     KeepGood,
+    NotAccepted,
     Outcome,
     PostExchange,
     PostRefresh,
-    Refused,
     Transaction,
     Transient,
     Unknown,
@@ -29,7 +29,7 @@ from hourpass.core.policy import SECOND
 if TYPE_CHECKING:
     from hourpass.client.token_endpoint import TokenEndpoint
 
-Event = Literal[
+RefreshEvent = Literal[
     "locked", "posting", "answered", "resent", "refused", "exchanged", "refreshed", "written", "unsaved", "adopted",
     "published", "failed", "login_required",
 ]  # fmt: skip
@@ -49,7 +49,7 @@ class Fetcher:
     by then the request is over. None while nothing would be lost if the process ended.
     """
 
-    def __init__(self, setting: Setting, emit: Callable[[Event], None]) -> None:
+    def __init__(self, setting: Setting, emit: Callable[[RefreshEvent], None]) -> None:
         self.at_stake_until: int | None = None
         self._setting = setting
         self._emit = emit
@@ -71,7 +71,7 @@ class Fetcher:
             ConfigurationError: the cache cannot be read, or is not ours.
         """
         setting = self._setting
-        return load(setting.cache.read(), setting.owner, setting.clock(), setting.wall(), setting.key_name)
+        return load_credential(setting.cache.read(), setting.owner, setting.clock(), setting.wall(), setting.key_name)
 
     def fetch(
         self, *, rejected: int | None, current: Credential | None, failures: int
@@ -117,7 +117,7 @@ class Fetcher:
                     return self._keep(outcome, step, sent_at, cached, rejected)
                 case Unknown():
                     self._emit("resent")
-                case Refused():
+                case NotAccepted():
                     self._emit("refused")
                 case Transient():
                     pass
@@ -186,7 +186,7 @@ class Fetcher:
         )
         self._emit("exchanged" if is_exchange else "refreshed")
         try:
-            setting.cache.write(dump(credential, setting.owner, setting.clock(), setting.wall()))
+            setting.cache.write(dump_credential(credential, setting.owner, setting.clock(), setting.wall()))
         except (OSError, ConfigurationError):
             # A full disk must not cost the token that has just come; the next refresh tries again to write.
             self._emit("unsaved")

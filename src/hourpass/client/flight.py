@@ -16,7 +16,7 @@ from typing import assert_never
 from weakref import WeakSet
 
 from hourpass.client.credential import Credential
-from hourpass.client.fetcher import Event, Fetcher
+from hourpass.client.fetcher import Fetcher, RefreshEvent
 from hourpass.client.setting import Setting
 from hourpass.client.transaction import GiveUp, KeepGood, Wait
 from hourpass.core.errors import HourpassError, LoginRequired, Unavailable
@@ -29,13 +29,13 @@ REST = 30 * SECOND
 class Flights:
     """The refreshes of one credential. `observe` is told each event in the thread where it happens."""
 
-    def __init__(self, setting: Setting, observe: Callable[[Event], None] | None) -> None:
+    def __init__(self, setting: Setting, observe: Callable[[RefreshEvent], None] | None) -> None:
         self.current: Credential | None = None
         self.error: HourpassError | None = None
         """What ended the last flight; None after a success."""
         self.not_before = 0
         """The instant before which no refresh is worth trying."""
-        self.counts: Counter[Event] = Counter()
+        self.counts: Counter[RefreshEvent] = Counter()
         self._now = setting.clock
         self._observe = observe
         self._fetcher = Fetcher(setting, self._emit)
@@ -175,7 +175,7 @@ class Flights:
             self.current = credential
         self._emit("published")
 
-    def _emit(self, event: Event) -> None:
+    def _emit(self, event: RefreshEvent) -> None:
         self.counts[event] += 1
         if self._observe is not None:
             # An observer that fails must not cost the token.

@@ -90,7 +90,7 @@ class Deliver(NamedTuple):
     rejected: int | None = None
 
 
-class Replay(NamedTuple):
+class SendAgain(NamedTuple):
     """Send it again, after `wait` milliseconds. Where `rejected` is a number, refresh first, naming it.
 
     If that refresh fails, the response goes to the caller.
@@ -100,7 +100,7 @@ class Replay(NamedTuple):
     rejected: int | None = None
 
 
-Verdict = Deliver | Replay
+Verdict = Deliver | SendAgain
 
 
 class Call:
@@ -144,7 +144,7 @@ class Call:
         if self._sends >= SENDS or pause >= self.left(now):
             return Deliver("budget")
         self._refreshes += can_refresh
-        return Replay(pause, rejected)
+        return SendAgain(pause, rejected)
 
     def _is_ours(self, seen: Seen, sent: Credential) -> bool:
         return (

@@ -16,7 +16,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Literal
 
-Result = Literal["done", "failed", "timed_out"]
+HookResult = Literal["done", "failed", "timed_out"]
 
 LIMIT = 30.0
 """Seconds that a hook may take."""
@@ -40,7 +40,7 @@ class Hooks:
         limit: float = LIMIT,
         debounce: float = DEBOUNCE,
     ) -> None:
-        self.counts: Counter[Result] = Counter()
+        self.counts: Counter[HookResult] = Counter()
         self._hooks = [tuple(hook) for hook in hooks]
         self._environment = dict(environment)
         self._log = log
@@ -110,7 +110,7 @@ class Hooks:
         finally:
             self._running = None
 
-    def _count(self, result: Result, words: str) -> None:
+    def _count(self, result: HookResult, words: str) -> None:
         self.counts[result] += 1
         if words:
             self._log(words)

@@ -10,9 +10,9 @@ from collections import deque
 from contextlib import suppress
 from typing import Literal
 
-from hourpass.client.fetcher import Event
+from hourpass.client.fetcher import RefreshEvent
 
-Message = Literal["reload", "refresh", "stop"] | Event
+Message = Literal["reload", "refresh", "stop"] | RefreshEvent
 """What wakes the loop: the three wishes that signals stand for, and whatever happens to the source."""
 
 

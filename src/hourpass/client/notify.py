@@ -10,7 +10,7 @@ from typing import NamedTuple
 from hourpass.core.policy import SECOND
 
 
-class Status(NamedTuple):
+class AgentStatus(NamedTuple):
     """How the agent is, for people. Durations are milliseconds; None where there is no token, or nothing is planned."""
 
     left: int | None

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from hourpass.client.challenge import retry_after_of
 from hourpass.client.credential import Credential
-from hourpass.client.flow import Call, Note, Replay, Seen, Source, Verdict, bearer
+from hourpass.client.flow import Call, Note, Seen, SendAgain, Source, Verdict, bearer
 from hourpass.clocks import draw, wall_clock
 from hourpass.core.errors import HourpassError
 from hourpass.core.policy import SECOND
@@ -80,8 +80,8 @@ class Sending:
         try:
             if verdict.rejected is not None:
                 within = call.left(source.now()) / SECOND
-                source.refresh(rejected=verdict.rejected, retry=isinstance(verdict, Replay), within=within)
-            if isinstance(verdict, Replay):
+                source.refresh(rejected=verdict.rejected, retry=isinstance(verdict, SendAgain), within=within)
+            if isinstance(verdict, SendAgain):
                 time.sleep(max(0, at - source.now()) / SECOND)
                 self._sent = source.credential(within=call.left(source.now()) / SECOND)
                 return True
@@ -95,8 +95,10 @@ class Sending:
         try:
             if verdict.rejected is not None:
                 within = call.left(source.now()) / SECOND
-                await source.refresh_async(rejected=verdict.rejected, retry=isinstance(verdict, Replay), within=within)
-            if isinstance(verdict, Replay):
+                await source.refresh_async(
+                    rejected=verdict.rejected, retry=isinstance(verdict, SendAgain), within=within
+                )
+            if isinstance(verdict, SendAgain):
                 await asyncio.sleep(max(0, at - source.now()) / SECOND)
                 self._sent = await source.credential_async(within=call.left(source.now()) / SECOND)
                 return True
@@ -118,7 +120,7 @@ class Sending:
             now=now,
             jitter=self._chance(),
         )
-        if isinstance(verdict, Replay):
+        if isinstance(verdict, SendAgain):
             return verdict, self._call, now + verdict.wait
         if verdict.note in _WHY:
             _tell(_WHY[verdict.note])

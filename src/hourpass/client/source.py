@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from hourpass.client.cache import Cache, MemoryCache
 from hourpass.client.credential import Credential, name_of_key
 from hourpass.client.driver import Waiting, drive, drive_async
-from hourpass.client.fetcher import Event
+from hourpass.client.fetcher import RefreshEvent
 from hourpass.client.flight import Flights
 from hourpass.client.flow import Breaker
 from hourpass.client.reopen import Reopens
@@ -69,7 +69,7 @@ class TokenSource(Reopens):
         patience: float = 30.0,
         key_name: str | None = None,
         user_agent: str = "hourpass",
-        observe: Callable[[Event], None] | None = None,
+        observe: Callable[[RefreshEvent], None] | None = None,
         clock: Callable[[], int] = age_clock,
         wall: Callable[[], int] = wall_clock,
         chance: Callable[[], float] = draw,
@@ -106,7 +106,7 @@ class TokenSource(Reopens):
         return self._flights.current
 
     @property
-    def counts(self) -> Counter[Event]:
+    def counts(self) -> Counter[RefreshEvent]:
         """How often each event has happened, for metrics."""
         return self._flights.counts
 

@@ -18,7 +18,7 @@ import msgspec
 
 from hourpass.client.challenge import retry_after_of
 from hourpass.client.setting import Setting
-from hourpass.client.transaction import Granted, Outcome, Refused, Transient, Unknown
+from hourpass.client.transaction import Granted, NotAccepted, Outcome, Transient, Unknown
 from hourpass.core.errors import ConfigurationError
 from hourpass.wire import ExchangeRequest, RefreshRequest, encode
 
@@ -129,7 +129,7 @@ def classify(status: int, body: bytes, retry_after: int | None = None) -> Outcom
     refresh token, nor be told as the key's fault.
     """
     if status in (400, 401) and (problem := _refusal(status, body)) is not None:
-        return Refused(_reason(problem))
+        return NotAccepted(_reason(problem))
     if status != 200:
         return Transient(f"the token endpoint answered {status}", retry_after)
     try:

@@ -38,7 +38,7 @@ class Granted(NamedTuple):
         return f"Granted(lifetime={self.lifetime})"
 
 
-class Refused(NamedTuple):
+class NotAccepted(NamedTuple):
     """The server read the request and does not accept the credential: 400 or 401. `reason` is its word for it."""
 
     reason: str | None = None
@@ -57,7 +57,7 @@ class Unknown(NamedTuple):
     why: str
 
 
-Outcome = Granted | Refused | Transient | Unknown
+Outcome = Granted | NotAccepted | Transient | Unknown
 
 
 # --- what to do next ---
@@ -121,7 +121,7 @@ class Transaction:
         self._failures = failures
         self._ends_at = ends_at
         self._sent: PostRefresh | PostExchange | None = None
-        self._outcome: Refused | Transient | Unknown | None = None
+        self._outcome: NotAccepted | Transient | Unknown | None = None
         self._unknowns = 0
         self._refused: set[str] = set()
 
@@ -138,7 +138,7 @@ class Transaction:
             case Transient(why, retry_after):
                 pause = max(_pause(self._failures, jitter), min(retry_after or 0, RETRY_AFTER_END))
                 return self._later(cached, now, now + pause, why)
-            case Refused(reason) if isinstance(self._sent, PostExchange):
+            case NotAccepted(reason) if isinstance(self._sent, PostExchange):
                 return GiveUp("the server does not accept the API key", reason)
         self._sent = None
         step = self._fetch(cached, now)
@@ -146,13 +146,13 @@ class Transaction:
             self._sent = step
         return step
 
-    def record(self, outcome: Refused | Transient | Unknown) -> None:
+    def record(self, outcome: NotAccepted | Transient | Unknown) -> None:
         """Take note of the answer to the last step."""
         self._outcome = outcome
         match outcome:
             case Unknown():
                 self._unknowns += 1
-            case Refused() if isinstance(self._sent, PostRefresh):
+            case NotAccepted() if isinstance(self._sent, PostRefresh):
                 self._refused.add(self._sent.refresh_token)
 
     def _is_over(self, now: int) -> bool:
@@ -170,7 +170,7 @@ class Transaction:
             return PostRefresh(token)
         if not self._has_key:
             why = "the server does not accept the refresh token" if self._refused else "there is no refresh token"
-            reason = self._outcome.reason if isinstance(self._outcome, Refused) else None
+            reason = self._outcome.reason if isinstance(self._outcome, NotAccepted) else None
             return GiveUp(f"{why}, and no API key was given (--api-key-file, or api_key in Python)", reason)
         exchanged_at = None if cached is None else cached.exchanged_at
         is_healing = bool(self._refused) or self._rejected is not None

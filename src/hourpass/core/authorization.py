@@ -29,11 +29,11 @@ class Basic(NamedTuple):
         return "Basic(…)"
 
 
-Credential = UnverifiedToken | Basic
+PresentedCredential = UnverifiedToken | Basic
 """What a request may carry."""
 
 
-def read_credential(values: Sequence[bytes]) -> Credential | None:
+def read_credential(values: Sequence[bytes]) -> PresentedCredential | None:
     """Read all values of a request's `Authorization` headers; None if there are none, or of a scheme that is not ours.
 
     Raises:
@@ -52,7 +52,7 @@ def read_credential(values: Sequence[bytes]) -> Credential | None:
     return _read(value)
 
 
-def _read(value: bytes) -> Credential | None:
+def _read(value: bytes) -> PresentedCredential | None:
     scheme, _, rest = value.rstrip(b" \t").partition(b" ")
     credential = rest.lstrip(b" ")
     match scheme.lower():

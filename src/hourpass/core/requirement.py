@@ -25,7 +25,7 @@ Address = Callable[[], str | None]
 """Asked only if there is an allow-list to judge it by; None if it is not known."""
 
 
-def judge(
+def judge_proven(
     needed: Requirement,
     audience: str | list[str],
     environment: str,
@@ -50,12 +50,12 @@ def judge(
 
 def judge_key(key: ApiKey, audience: str, needed: Requirement, address: Address) -> None:
     """Judge a proven API key; `audience` is that of keys which name none. Raises as `judge` does."""
-    judge(needed, key.audience or audience, key.environment, key.scope, key.allowed_ips, address)
+    judge_proven(needed, key.audience or audience, key.environment, key.scope, key.allowed_ips, address)
 
 
 def judge_token(claims: Claims, needed: Requirement, key: ApiKey | None, address: Address) -> None:
     """Judge a verified access token, by the networks of its key if that is given. Raises as `judge` does."""
-    judge(needed, claims.aud, claims.env, claims.scope, () if key is None else key.allowed_ips, address)
+    judge_proven(needed, claims.aud, claims.env, claims.scope, () if key is None else key.allowed_ips, address)
 
 
 def nowhere() -> str | None:

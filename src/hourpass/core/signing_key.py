@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from hourpass.core.policy import LEEWAY, Policy
 
-State = Literal["published", "signing", "verify_only", "gone"]
+SigningKeyState = Literal["published", "signing", "verify_only", "gone"]
 Algorithm = Literal["ES256", "Ed25519", "RS256"]
 
 
@@ -23,7 +23,7 @@ class SigningKey(NamedTuple):
     retired_at: int | None = None
 
 
-def state_of(key: SigningKey, now: int, policy: Policy) -> State:
+def signing_key_state(key: SigningKey, now: int, policy: Policy) -> SigningKeyState:
     """The state at an instant; at exactly a boundary the later state holds."""
     if now < key.signs_from:
         return "published"
@@ -34,22 +34,22 @@ def state_of(key: SigningKey, now: int, policy: Policy) -> State:
     return "gone"
 
 
-def signer(keys: Iterable[SigningKey], now: int, policy: Policy) -> SigningKey | None:
+def key_that_signs(keys: Iterable[SigningKey], now: int, policy: Policy) -> SigningKey | None:
     """The key that signs now: the newest one in its signing state, or the first that waits for it if there is none.
 
     A key that was made while a clock was ahead would else leave everybody without tokens until that instant. Verifiers
     know it already, because it is published.
     """
     keys = list(keys)
-    signing = [key for key in keys if state_of(key, now, policy) == "signing"]
-    waiting = [key for key in keys if state_of(key, now, policy) == "published"]
+    signing = [key for key in keys if signing_key_state(key, now, policy) == "signing"]
+    waiting = [key for key in keys if signing_key_state(key, now, policy) == "published"]
     first_waiting = min(waiting, key=lambda key: key.signs_from, default=None)
     return max(signing, key=lambda key: key.signs_from, default=first_waiting)
 
 
 def schedule(kid: str, algorithm: Algorithm, existing: Iterable[SigningKey], now: int, policy: Policy) -> SigningKey:
     """A new key: it signs at once where nothing could sign before, else after having been published long enough."""
-    signs_from = now if signer(existing, now, policy) is None else now + policy.publish_ahead
+    signs_from = now if key_that_signs(existing, now, policy) is None else now + policy.publish_ahead
     return SigningKey(kid, algorithm, now, signs_from)
 
 
@@ -61,7 +61,7 @@ def retire(key: SigningKey, successor: SigningKey) -> SigningKey:
 def stand_in(kid: str, withdrawn: SigningKey, now: int) -> SigningKey:
     """The key that takes the place of a withdrawn one: it signs when that one would have, from now on at the earliest.
 
-    So no instant is without a signer, and a rotation under way goes on as planned.
+    So no instant is without a key that signs, and a rotation under way goes on as planned.
     """
     signs_from = max(now, withdrawn.signs_from)
     return withdrawn._replace(kid=kid, published_at=now, signs_from=signs_from)

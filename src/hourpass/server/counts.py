@@ -46,7 +46,7 @@ METRICS = (
     Metric(
         "connections_refused",
         "Connections refused before a request was understood",
-        {f"connections_refused_{kind}": kind for kind in get_args(refusals.Kind)},
+        {f"connections_refused_{kind}": kind for kind in get_args(refusals.ConnectionFault)},
         "kind",
     ),
     Metric("unavailable", "Requests answered with 503", {"unavailable": ""}),

@@ -37,7 +37,7 @@ _encode = msgspec.json.Encoder().encode
 _HEADERS = [(b"content-type", MEDIA_TYPE.encode()), (b"cache-control", b"no-store")]
 
 
-class Answer(NamedTuple):
+class FeedAnswer(NamedTuple):
     """Status, headers and body, for the route to send."""
 
     status: int
@@ -116,7 +116,7 @@ class RevocationFeed:
         self._closed = True
         self._wake()
 
-    async def answer(self, query: bytes, now: int) -> Answer:
+    async def answer(self, query: bytes, now: int) -> FeedAnswer:
         """`GET /auth/revocations?after=N&epoch=E&wait=S`: what came after entry N, as soon as there is something.
 
         `epoch` is that of the answer which told N; who does not say it learns of another one when the wait is over.
@@ -137,7 +137,7 @@ class RevocationFeed:
             self._made, self._made_for = {}, made_for
         if after not in self._made:
             self._made[after] = self._signed(after, now)
-        return Answer(200, _HEADERS, self._made[after])
+        return FeedAnswer(200, _HEADERS, self._made[after])
 
     async def _wait_for_news(self, after: int, wait: int) -> int:
         """How many milliseconds passed."""

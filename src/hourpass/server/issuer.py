@@ -32,7 +32,7 @@ from hourpass.core.grant import (
     open_grant,
 )
 from hourpass.core.policy import SECOND
-from hourpass.core.requirement import Address, Requirement, judge, judge_key, judge_token
+from hourpass.core.requirement import Address, Requirement, judge_key, judge_proven, judge_token
 from hourpass.core.wish import NO_WISH, Wish
 from hourpass.jose import OpenedRefreshToken
 from hourpass.server.client_revocations import ClientRevocations
@@ -173,7 +173,7 @@ class Issuer:
         if key is None and self._token_allow_lists:
             return None
         # Not through `judge_token`: each request to a protected API pays for every call here.
-        judge(needed, claims.aud, claims.env, claims.scope, key.allowed_ips if key else (), address)
+        judge_proven(needed, claims.aud, claims.env, claims.scope, key.allowed_ips if key else (), address)
         return claims
 
     async def verify_token(self, token: bytes, needed: Requirement, address: Address, now: int) -> Claims:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from hourpass.server.limited_log import LimitedLog
 
-Kind = Literal["malformed", "headers_too_large", "body_too_large", "slow", "unread", "too_many"]
+ConnectionFault = Literal["malformed", "headers_too_large", "body_too_large", "slow", "unread", "too_many"]
 """Why: not HTTP, over a limit, too slow to say its request or to read its answer, or one connection too many."""
 
 
@@ -16,7 +16,7 @@ class Refusals:
         self._counts = counts
         self._log = log
 
-    def __call__(self, kind: Kind, address: str | None) -> None:
+    def __call__(self, kind: ConnectionFault, address: str | None) -> None:
         """A connection from this address was refused; None if the peer has no address."""
         self._counts[f"connections_refused_{kind}"] += 1
         self._log.trouble("connection refused", kind, address=address or "")

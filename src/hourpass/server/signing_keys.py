@@ -10,7 +10,15 @@ from typing import NamedTuple
 from hourpass.core import audit
 from hourpass.core.errors import InvalidRequest, NotFound, Unavailable
 from hourpass.core.policy import SECOND, Policy
-from hourpass.core.signing_key import Algorithm, SigningKey, retire, schedule, signer, stand_in, state_of
+from hourpass.core.signing_key import (
+    Algorithm,
+    SigningKey,
+    key_that_signs,
+    retire,
+    schedule,
+    signing_key_state,
+    stand_in,
+)
 from hourpass.jose import Jwk, RefreshTokens, SigningKeyPair, VerificationKey
 from hourpass.server.sealing import MasterKey
 from hourpass.server.store import Store, StoredSigningKey
@@ -55,7 +63,7 @@ def prepare(
     if not store.secrets("refresh"):
         kid = random(6).hex()
         store.add_secret("refresh", kid, master.seal(f"refresh secret {kid}", random(32)), now)
-    keys = [stored.key for stored in store.signing_keys() if state_of(stored.key, now, policy) != "gone"]
+    keys = [stored.key for stored in store.signing_keys() if signing_key_state(stored.key, now, policy) != "gone"]
     wanted = [key for key in keys if key.algorithm == algorithm and key.retired_at is None] if serving else keys
     if not wanted:
         _publish(store, master, algorithm, keys, now, policy, random, actor="server")
@@ -104,7 +112,7 @@ def rotate_signing_key(
     """
     keys = [stored.key for stored in store.signing_keys()]
     for key in keys:
-        if state_of(key, now, policy) == "published":
+        if signing_key_state(key, now, policy) == "published":
             seconds = -(-(key.signs_from - now) // SECOND)
             raise InvalidRequest(f"the signing key {key.kid} is waiting already: it signs in {seconds} s")
     return _publish(store, master, keys[-1].algorithm, keys, now, policy, random, actor=actor)
@@ -125,7 +133,7 @@ def withdraw_signing_key(
     if key is None:
         raise NotFound(f"no signing key has the id {kid!r}" if len(kid) <= 16 else "no signing key has that id")
     fresh = None
-    if state_of(key, now, policy) in ("published", "signing"):
+    if signing_key_state(key, now, policy) in ("published", "signing"):
         fresh = stand_in(random(6).hex(), key, now)
         _make(store, master, fresh, now, actor)
     store.delete_signing_key(kid)
@@ -163,7 +171,7 @@ class SigningKeys:
             Unavailable: if none does, which passes, or is the operator's to mend; never the caller's.
         """
         if now >= self._until or self._pair is None:
-            key = signer(self._keys, now, self._policy)
+            key = key_that_signs(self._keys, now, self._policy)
             if key is None:
                 raise Unavailable("no signing key is in its signing state")
             self._pair = self.pairs[key.kid]
@@ -179,7 +187,7 @@ class SigningKeys:
 
     def verification_keys(self, now: int) -> dict[bytes, VerificationKey]:
         """What may verify now, by header segment."""
-        pairs = [self.pairs[key.kid] for key in self._keys if state_of(key, now, self._policy) != "gone"]
+        pairs = [self.pairs[key.kid] for key in self._keys if signing_key_state(key, now, self._policy) != "gone"]
         return {pair.header: pair.verification_key for pair in pairs}
 
     def jwks(self, now: int) -> list[Jwk]:

@@ -9,7 +9,7 @@ from hourpass.core.policy import SECOND
 from hourpass.core.revocation import Revocation, Revocations
 from hourpass.jose import Jwk, SigningKeyPair
 from hourpass.server.config import Settings
-from hourpass.server.feed import Answer, RevocationFeed
+from hourpass.server.feed import FeedAnswer, RevocationFeed
 from hourpass.server.ledger import Ledger
 from hourpass.server.sealing import MasterKey
 from hourpass.server.signing_keys import SigningKeys
@@ -111,7 +111,7 @@ class Verification:
         self._tokens.keys = self.signing_keys.verification_keys(now)
         self._observed_at, self._observed_stalls = asked_at, stalls
 
-    async def answer(self, query: bytes, now: int) -> Answer:
+    async def answer(self, query: bytes, now: int) -> FeedAnswer:
         """An answer of the revocation feed. Raises as `RevocationFeed.answer` does."""
         return await self._feed.answer(query, now)
 

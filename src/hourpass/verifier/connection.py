@@ -26,7 +26,7 @@ A connection that a cut network has broken may stay silent for half a minute aft
 """
 
 
-class Request(NamedTuple):
+class Question(NamedTuple):
     """What to ask. Durations are in milliseconds, `limit` is the longest body in bytes.
 
     `timeout` is for the whole exchange. `patience` is how long the server was asked to wait for news. `again` is the
@@ -50,14 +50,14 @@ class Answer(NamedTuple):
     detail: str = ""
 
 
-class Connection:
+class IssuerConnection:
     """Asks the issuer. Belongs to one event loop."""
 
     def __init__(self, address: ServerAddress) -> None:
         self._address = address
         self._http: httpx2.AsyncClient | None = None
 
-    async def ask(self, request: Request, hurry: asyncio.Event) -> Answer:
+    async def ask(self, request: Question, hurry: asyncio.Event) -> Answer:
         """One question. `hurry` is set when somebody waits for the answer and the server should not."""
         first = asyncio.ensure_future(self._once(request.url, request, request.timeout))
         second = asyncio.ensure_future(self._again(request, hurry))
@@ -75,7 +75,7 @@ class Connection:
         if self._http is not None:
             await self._http.aclose()
 
-    async def _again(self, request: Request, hurry: asyncio.Event) -> Answer:
+    async def _again(self, request: Question, hurry: asyncio.Event) -> Answer:
         if not request.again:
             await asyncio.Event().wait()
         if request.patience:
@@ -90,7 +90,7 @@ class Connection:
             if answer.detail != self._say(_TOO_LATE):
                 return answer
 
-    async def _once(self, url: str, request: Request, within: int) -> Answer:
+    async def _once(self, url: str, request: Question, within: int) -> Answer:
         """One GET, bounded in time and size. A body that came encoded would defeat the bound."""
         headers = {"accept-encoding": "identity", **request.headers}
         try:

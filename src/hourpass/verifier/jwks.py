@@ -13,10 +13,10 @@ import msgspec
 
 from hourpass.core.policy import DAY, HOUR, MINUTE, SECOND, backoff
 from hourpass.jose import Jwk, VerificationKey, decode_segment, refuse_duplicate_members, verification_key
-from hourpass.verifier.connection import Answer, Request
+from hourpass.verifier.connection import Answer, Question
 from hourpass.verifier.upkeep import QUARTER, while_callers_wait
 
-State = Literal["empty", "fresh", "stale", "refused"]
+KeySetState = Literal["empty", "fresh", "stale", "refused"]
 
 MAX_BYTES = 256 * 1024
 MAX_KEYS = 64
@@ -76,7 +76,7 @@ class JwkSet:
         self.failures = 0
         self.problem = ""
 
-    def state(self, now: int) -> State:
+    def state(self, now: int) -> KeySetState:
         """At exactly a boundary the later state holds."""
         if self._fetched_at is None:
             return "empty"
@@ -117,14 +117,14 @@ class JwkSet:
         if now >= self.good_until:
             self.due_at = min(self.due_at, now)
 
-    def begin(self, now: int) -> Request:
+    def begin(self, now: int) -> Question:
         """An attempt begins."""
         if self._since is None:
             self._since = now
         headers = {"accept": "application/json, application/jwk-set+json"}
         if self._etag:
             headers["if-none-match"] = self._etag
-        return Request(self._url, headers, self._timeout, MAX_BYTES, again=self._url if now >= self.good_until else "")
+        return Question(self._url, headers, self._timeout, MAX_BYTES, again=self._url if now >= self.good_until else "")
 
     def finish(self, answer: Answer, now: int, wall: int) -> None:
         """An attempt ended. A bad answer never replaces a good set."""

@@ -28,7 +28,7 @@ from hourpass.verifier.jwks import JwkSet, is_plausible
 from hourpass.verifier.revocations import RevocationList, Staleness, fail_closed
 from hourpass.verifier.token_verifier import TokenVerifier
 from hourpass.verifier.trouble import EarlyTokens, Trouble
-from hourpass.verifier.upkeep import Background, Keeper, Timer
+from hourpass.verifier.upkeep import Keeper, Keepers, Timer
 
 FIRST_WAIT = 2 * SECOND
 """How long the first tokens wait for keys and revocations."""
@@ -40,12 +40,12 @@ LONGEST_LEEWAY = 300 * SECOND
 class Status(NamedTuple):
     """What a metrics page may say of a verifier. Ages are in milliseconds, None before the first answer."""
 
-    keys: jwks.State
+    keys: jwks.KeySetState
     keys_known: int
     keys_age: int | None
     keys_failures: int
     keys_problem: str
-    revocations: revocations.State
+    revocations: revocations.FeedState
     revocations_known: int
     revocations_age: int | None
     revocations_failures: int
@@ -148,7 +148,7 @@ class Verifier:
 
         self._keys_keeper = self_keys = Keeper(keys, keys_came)
         self._feed_keeper = self_feed = Keeper(revoked, revocations_came)
-        self._background = Background([self_keys, self_feed], self._timer, self._clock, self._address)
+        self._background = Keepers([self_keys, self_feed], self._timer, self._clock, self._address)
         self._finalizer = finalize(self, self._background.stop)
 
     def verify(self, token: str | bytes) -> Claims:

@@ -70,7 +70,7 @@ class Caller:
         return hash(self.pk)
 
 
-class Refused(APIException):  # type: ignore[misc]
+class RefusalException(APIException):  # type: ignore[misc]
     """A refusal with its own status and challenge; REST framework's own would lose the error code."""
 
     def __init__(self, refusal: Refusal, title: str) -> None:
@@ -123,6 +123,6 @@ def scope(needed: str) -> type[BasePermission]:
     return HasScope
 
 
-def _refused(guard: Guard, error: HourpassError) -> Refused:
+def _refused(guard: Guard, error: HourpassError) -> RefusalException:
     refusal = guard.refusal(error)
-    return Refused(refusal, "Unavailable." if isinstance(error, Unavailable) else "Not accepted.")
+    return RefusalException(refusal, "Unavailable." if isinstance(error, Unavailable) else "Not accepted.")

@@ -12,7 +12,7 @@ import msgspec
 from hourpass.core.policy import MINUTE, SECOND
 from hourpass.core.revocation import Kind, Revocation, Revocations
 from hourpass.jose import UnknownKey, open_feed
-from hourpass.verifier.connection import Answer, Request
+from hourpass.verifier.connection import Answer, Question
 from hourpass.verifier.jwks import JwkSet
 from hourpass.verifier.upkeep import NEVER, while_callers_wait
 
@@ -34,7 +34,7 @@ COALESCE = 50
 SHORTEST_TURN = SECOND // 2
 """Between polls that brought nothing, where the issuer is too busy to let us wait."""
 
-State = Literal["fresh", "fail-open", "fail-closed"]
+FeedState = Literal["fresh", "fail-open", "fail-closed"]
 
 
 class Staleness(NamedTuple):
@@ -131,7 +131,7 @@ class RevocationList:
             return self._heard_at + max(self._staleness)
         return -1 if self._since is None else self._since + self._staleness.open_until
 
-    def state(self, now: int) -> State:
+    def state(self, now: int) -> FeedState:
         """At exactly a boundary the later state holds."""
         if self._heard_at is not None and now < self._heard_at + self._staleness.budget:
             return "fresh"
@@ -152,7 +152,7 @@ class RevocationList:
             self._hurried = True
             self._next_at = min(self._next_at, now)
 
-    def begin(self, now: int) -> Request:
+    def begin(self, now: int) -> Question:
         """A poll begins. It waits for news unless a snapshot is due or any answer is: after a failure, or in a hurry.
 
         An empty answer at once is worth as much as one that waited: it says that nothing was missed.
@@ -162,7 +162,7 @@ class RevocationList:
         wait = 0 if at_once else self._wait
         url = f"{self._url}?after={self._cursor}&epoch={self._epoch}&wait="
         timeout = wait + self._timeout
-        return Request(f"{url}{wait // SECOND}", {"accept": MEDIA_TYPE}, timeout, MAX_BYTES, wait, f"{url}0")
+        return Question(f"{url}{wait // SECOND}", {"accept": MEDIA_TYPE}, timeout, MAX_BYTES, wait, f"{url}0")
 
     def finish(self, answer: Answer, now: int, wall: int) -> None:
         """A poll ended. What is not believed changes nothing but the time of the next one."""

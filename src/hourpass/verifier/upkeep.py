@@ -15,7 +15,7 @@ from typing import Protocol
 
 from hourpass.core.policy import SECOND, backoff
 from hourpass.urls import ServerAddress
-from hourpass.verifier.connection import Answer, Connection, Request, reason
+from hourpass.verifier.connection import Answer, IssuerConnection, Question, reason
 
 Timer = Callable[[], int]
 """Milliseconds of a clock that never steps back and goes on while the machine sleeps."""
@@ -54,7 +54,7 @@ class Upkeep(Protocol):
     def hurry(self, now: int) -> None:
         """Somebody waits: fetch now, and have the server wait for nothing."""
 
-    def begin(self, now: int) -> Request:
+    def begin(self, now: int) -> Question:
         """An attempt begins."""
 
     def finish(self, answer: Answer, now: int, wall: int) -> None:
@@ -99,7 +99,7 @@ class Keeper:
         self._upkeep.hurry(now)
         self.wake()
 
-    async def run(self, connection: Connection, timer: Timer, wall: Timer) -> None:
+    async def run(self, connection: IssuerConnection, timer: Timer, wall: Timer) -> None:
         """Fetch whenever it is due, until cancelled."""
         event, self._hurry = asyncio.Event(), asyncio.Event()
         self._bell = asyncio.get_running_loop(), event
@@ -115,7 +115,7 @@ class Keeper:
             answer = await self._ask(connection, self._upkeep.begin(timer()), timer)
             self.end(answer, timer(), wall())
 
-    async def _ask(self, connection: Connection, request: Request, timer: Timer) -> Answer:
+    async def _ask(self, connection: IssuerConnection, request: Question, timer: Timer) -> Answer:
         """The answer. If this process or its machine stood still meanwhile, it is not waited for patiently any more."""
         asking = asyncio.ensure_future(connection.ask(request, self._hurry))
         try:
@@ -137,7 +137,7 @@ class Keeper:
         ended.set_result(None)
 
 
-class Background:
+class Keepers:
     """Runs keepers, in a thread of its own or in the caller's event loop."""
 
     def __init__(self, keepers: Sequence[Keeper], timer: Timer, wall: Timer, address: ServerAddress) -> None:
@@ -196,7 +196,7 @@ class Background:
             keeper.end(Answer(0, {}, b"", why), self._timer(), self._wall())
 
     async def _keep(self) -> None:
-        connection = Connection(self._address)
+        connection = IssuerConnection(self._address)
         try:
             async with asyncio.TaskGroup() as group:
                 for keeper in self._keepers:

@@ -11,7 +11,7 @@ import pytest
 import uvloop
 
 from hourpass.server.request import Reply
-from hourpass.server.transport.http1 import State
+from hourpass.server.transport.http1 import ConnectionState
 from hourpass.server.transport.listener import KEEP_ALIVE, UNREAD, Front, bind, bind_unix, inherited, remove_unix
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -260,7 +260,7 @@ async def test_an_idle_connection_costs_less_than_4_kib():
             more = [socket.create_connection(("127.0.0.1", port)) for _ in range(200)]
             for one in more:
                 one.sendall(GET.replace(b"/ ", b"/at-once ", 1))
-            await until(lambda: sum(each.state is State.IDLE for each in front.connections) == 200)
+            await until(lambda: sum(each.state is ConnectionState.IDLE for each in front.connections) == 200)
             snapshot = tracemalloc.take_snapshot()
         finally:
             tracemalloc.stop()

@@ -4,9 +4,9 @@ import asyncio
 from enum import Enum, auto
 from typing import Protocol
 
-from hourpass.server.refusals import Kind
+from hourpass.server.refusals import ConnectionFault
 from hourpass.server.request import Application, Reply, Request
-from hourpass.server.transport.message import IN_CHUNKS, Chunks, Refusal, answer, find_head, read_head, refusal
+from hourpass.server.transport.message import IN_CHUNKS, Chunks, RefusedRequest, answer, find_head, read_head, refusal
 
 NEVER = float("inf")
 
@@ -29,14 +29,14 @@ class House(Protocol):
     def left(self, connection: "Connection") -> None:
         """Count it no longer."""
 
-    def refused(self, kind: Kind, address: str | None) -> None:
+    def refused(self, kind: ConnectionFault, address: str | None) -> None:
         """A connection is ended because of what it sent, or did not."""
 
     def failed(self, error: Exception) -> Reply:
         """The answer if the application has none."""
 
 
-class State(Enum):
+class ConnectionState(Enum):
     """What a connection waits for."""
 
     IDLE = auto()  # its next request
@@ -45,7 +45,7 @@ class State(Enum):
     ENDING = auto()  # the client's end, behind a refusal
 
 
-IDLE, READING, ANSWERING, ENDING = State
+IDLE, READING, ANSWERING, ENDING = ConnectionState
 """By names of their own: a member of a class is looked up slowly."""
 
 
@@ -121,7 +121,7 @@ class Connection(asyncio.Protocol):
         """Read what has come, as far as one request goes, and have it answered when it is whole."""
         try:
             whole = (self._request is not None or self._read_head()) and self._read_body()
-        except Refusal as error:
+        except RefusedRequest as error:
             self.refuse(error.status, error.kind)
             return
         if whole:
@@ -143,7 +143,7 @@ class Connection(asyncio.Protocol):
         if self._length:
             limit = house.app.body_limit(self._request.path)
             if self._length > limit:
-                raise Refusal(413, "body_too_large")
+                raise RefusedRequest(413, "body_too_large")
             if self._length == IN_CHUNKS:
                 self._chunks = Chunks(limit, house.header_limit)
             if waits and not self._buffer:
@@ -243,7 +243,7 @@ class Connection(asyncio.Protocol):
         waits = self.state is IDLE or (self.state is READING and self._request is None)
         return waits and not self._buffer and self.unread_since is NEVER
 
-    def refuse(self, status: int, kind: Kind) -> None:
+    def refuse(self, status: int, kind: ConnectionFault) -> None:
         """Say why, and end the connection."""
         if self._gone():
             return

@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from email.utils import formatdate
 from pathlib import Path
 
-from hourpass.server.refusals import Kind
+from hourpass.server.refusals import ConnectionFault
 from hourpass.server.render import problem
 from hourpass.server.request import Application, Reply
-from hourpass.server.transport.http1 import Connection, State
+from hourpass.server.transport.http1 import Connection, ConnectionState
 
 BACKLOG = 2_048
 SWEEP_EVERY = 1.0
@@ -52,7 +52,7 @@ class Front:
         request_timeout: float = 10,
         drain_timeout: float = 20,
         max_connections: int = 10_000,
-        refused: Callable[[Kind, str | None], None] = lambda kind, address: None,
+        refused: Callable[[ConnectionFault, str | None], None] = lambda kind, address: None,
     ) -> None:
         self.app = app
         self.header_limit = header_limit
@@ -91,7 +91,7 @@ class Front:
             for connection in list(self.connections):
                 if connection.is_silent():
                     connection.close()
-                elif over and connection.state is State.READING:
+                elif over and connection.state is ConnectionState.READING:
                     connection.refuse(408, "slow")
             if self.loop.time() > deadline + 1:
                 for connection in list(self.connections):
@@ -135,11 +135,11 @@ class Front:
             waited = now - connection.since
             if now - connection.unread_since > UNREAD:
                 connection.unread()
-            elif connection.state is State.IDLE and waited > KEEP_ALIVE:
+            elif connection.state is ConnectionState.IDLE and waited > KEEP_ALIVE:
                 connection.close()
-            elif connection.state is State.READING and waited > self._request_timeout:
+            elif connection.state is ConnectionState.READING and waited > self._request_timeout:
                 connection.refuse(408, "slow")
-            elif connection.state is State.ENDING and waited > LINGER:
+            elif connection.state is ConnectionState.ENDING and waited > LINGER:
                 connection.abort()
 
     def _shed(self) -> bool:
@@ -165,7 +165,9 @@ class Front:
         return False
 
     def _may_shed(self, connection: Connection, now: float) -> bool:
-        return connection.since < now - SPARED and (connection.is_silent() or connection.state is State.READING)
+        return connection.since < now - SPARED and (
+            connection.is_silent() or connection.state is ConnectionState.READING
+        )
 
 
 def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:

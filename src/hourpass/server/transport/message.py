@@ -10,7 +10,7 @@ from http import HTTPStatus
 from urllib.parse import unquote
 
 from hourpass import wire
-from hourpass.server.refusals import Kind
+from hourpass.server.refusals import ConnectionFault
 from hourpass.server.request import LONGEST_REMEMBERED, UNSIZED, Reply, Request
 
 IN_CHUNKS = -1
@@ -47,17 +47,17 @@ _CHUNK_SIZE = re.compile(  # without the white space around an extension that RF
 _FRAMING = frozenset((b"host", b"content-length", b"transfer-encoding", b"connection", b"expect"))
 
 
-class Refusal(Exception):
+class RefusedRequest(Exception):
     """A request that is not answered by the application, and ends its connection."""
 
-    def __init__(self, status: int, kind: Kind) -> None:
+    def __init__(self, status: int, kind: ConnectionFault) -> None:
         self.status = status
-        self.kind: Kind = kind
+        self.kind: ConnectionFault = kind
 
 
-def malformed() -> Refusal:
+def malformed() -> RefusedRequest:
     """What arrived is not HTTP."""
-    return Refusal(400, "malformed")
+    return RefusedRequest(400, "malformed")
 
 
 def find_head(data: bytes, scanned: int, limit: int) -> tuple[int, int]:
@@ -67,12 +67,12 @@ def find_head(data: bytes, scanned: int, limit: int) -> tuple[int, int]:
     `scanned` bytes of it were looked at before.
 
     Raises:
-        Refusal.
+        RefusedRequest.
     """
     start = 2 if data[:2] == b"\r\n" else 0
     end = data.find(b"\r\n\r\n", start)
     if (len(data) if end < 0 else end + 4) - start > limit:
-        raise Refusal(431, "headers_too_large")
+        raise RefusedRequest(431, "headers_too_large")
     if end < 0 and (_BROKEN.search(data, max(scanned - 1, 0)) or not _METHOD_BEGUN.match(data, start)):
         raise malformed()
     return start, end
@@ -83,11 +83,11 @@ def read_head(head: bytes, peer: str | None) -> tuple[Request, int, bool, bool]:
     kept; and whether the client waits for 100 Continue.
 
     Raises:
-        Refusal.
+        RefusedRequest.
     """
     line, *lines = head.split(b"\r\n")
     if len(lines) > MAX_LINES:
-        raise Refusal(431, "headers_too_large")
+        raise RefusedRequest(431, "headers_too_large")
     method, path, query, is_1_1 = _request_line(line) if len(line) <= MAX_KEPT else _request_line.__wrapped__(line)
     headers = [_field(line) if len(line) <= MAX_KEPT else _field.__wrapped__(line) for line in lines]
     # Whatever these lines say, what is kept of them is short.
@@ -185,7 +185,7 @@ class Chunks:
         """Take what belongs to the body; returns what is left, which another read has to begin with.
 
         Raises:
-            Refusal.
+            RefusedRequest.
         """
         at = 0
         while not self.whole:
@@ -207,7 +207,7 @@ class Chunks:
     def _wait_for_line(self, begun: bytes) -> None:
         limit = self._trailers_left if self._size == 0 else MAX_CHUNK_LINE if self._size is None else 1
         if len(begun) > limit:
-            raise malformed() if self._size != 0 else Refusal(431, "headers_too_large")
+            raise malformed() if self._size != 0 else RefusedRequest(431, "headers_too_large")
         if _BROKEN.search(begun) or (self._size and begun not in (b"", b"\r")):
             raise malformed()
 
@@ -224,12 +224,12 @@ class Chunks:
             self._size = self._missing = int(size[1], 16)
             self._chunks += 1
             if len(self.body) + self._size > self._limit or self._chunks > MAX_CHUNKS:
-                raise Refusal(413, "body_too_large")
+                raise RefusedRequest(413, "body_too_large")
         elif line:
             self._trailers_left -= len(line) + 2
             self._lines += 1
             if self._trailers_left < 0 or self._lines > MAX_LINES:
-                raise Refusal(431, "headers_too_large")
+                raise RefusedRequest(431, "headers_too_large")
             _field.__wrapped__(line)
         else:
             self.whole = True
