@@ -5,10 +5,12 @@ import contextlib
 import os
 import resource
 import socket
+import struct
 from pathlib import Path
 
 import pytest
 import uvloop
+from tests.conftest import ServerProcess
 
 from hourpass.server.request import Reply
 from hourpass.server.transport.http1 import ConnectionState
@@ -269,6 +271,52 @@ async def test_an_idle_connection_costs_less_than_4_kib():
             one.close()
 
     assert ours / 200 < 4_096
+
+
+MANY = 10_000
+AT_ONCE = 500
+"""Connections that come together: fewer than the backlog holds."""
+
+
+@contextlib.contextmanager
+def descriptors(wanted):
+    """As many as the machine allows, for a while; how many these are."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, allowed), hard))
+    try:
+        yield allowed
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def memory(server):
+    """Bytes of a server's process; the kernel's buffers are not among them."""
+    return int(Path(f"/proc/{server.process.pid}/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A whole server, in a process of its own."""
+    server = ServerProcess(tmp_path / "data", tmp_path / "server.log", {}, {}).start()
+    yield server
+    server.kill()
+
+
+def test_ten_thousand_idle_connections_cost_less_than_4_kib_each(server):
+    with descriptors(MANY + AT_ONCE) as allowed, contextlib.ExitStack() as clients:
+        batches = (allowed - AT_ONCE) // AT_ONCE
+        before = memory(server)
+        for _ in range(batches):
+            some = [socket.create_connection(("127.0.0.1", server.port), 30) for _ in range(AT_ONCE)]
+            for one in some:
+                clients.enter_context(one)
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # leaves no port behind
+                one.sendall(GET.replace(b"/ ", b"/health/live ", 1))
+            assert {one.recv(4_096)[:13] for one in some} == {b"HTTP/1.1 200 "}
+        each = (memory(server) - before) / (batches * AT_ONCE)
+
+    assert each < 4_096, f"{each:.0f} bytes for each of {batches * AT_ONCE}; it is {MANY} if the machine lets us"
 
 
 async def test_a_header_that_would_be_two_and_a_failure_are_500_and_say_nothing():
