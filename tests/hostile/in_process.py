@@ -2,8 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 from hourpass.server.request import Reply, Request
 from hourpass.server.transport.http1 import Connection
@@ -35,17 +34,6 @@ class Loop:
 
     def call_soon(self, callback: Callable[..., None], *arguments: object) -> None:
         self._ready.append(lambda: callback(*arguments))
-
-    def create_task(self, work: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None]:
-        self.call_soon(self._step, work)
-        return work
-
-    def _step(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            work.send(None)
-        except StopIteration:
-            return
-        self.call_soon(self._step, work)
 
     def run(self) -> None:
         """Until nothing is left to do."""

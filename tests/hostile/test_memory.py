@@ -6,7 +6,7 @@ import tracemalloc
 
 import pytest
 
-from hourpass.server.transport.message import answer, find_head, read_head
+from hourpass.server.transport.message import MAX_BLOCKS_KEPT, MAX_KEPT, answer, find_head, read_head
 from hourpass.testing import InMemoryServer
 
 REQUESTS = 300
@@ -67,3 +67,31 @@ async def test_no_text_of_a_client_stays_in_memory(kind):
             tracemalloc.stop()
 
     assert kept < SPARE
+
+
+def kept_of(count, lines):
+    """Bytes that stay of so many header blocks, each with other lines."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for number in range(count):
+            read_head(b"\r\n".join((b"GET /health/live HTTP/1.1", b"host: a", *lines(number))), "127.0.0.1")
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", [b"authorization: Bearer", b"cookie:", b"x-api-key:"])
+def test_a_header_block_with_a_line_as_long_as_a_credential_is_not_kept(name):
+    kept = kept_of(MAX_BLOCKS_KEPT, lambda number: (b"%b %0*d" % (name, MAX_KEPT, number), b"accept: */*"))
+
+    assert kept < MAX_BLOCKS_KEPT * MAX_KEPT / 2
+
+
+def test_no_more_than_so_many_header_blocks_are_kept():
+    def seven(number):
+        return (b"x-%d: %050d" % (line, number) for line in range(7))
+
+    # Each takes about 2,000 bytes.
+    assert kept_of(3 * MAX_BLOCKS_KEPT, seven) < MAX_BLOCKS_KEPT * 3_000

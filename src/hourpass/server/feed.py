@@ -146,12 +146,11 @@ class RevocationFeed:
         loop = asyncio.get_running_loop()
         began, changed = loop.time(), self._changed
         self.waiting += 1
+        news = loop.create_task(changed.wait())
         try:
-            async with asyncio.timeout(wait):
-                await changed.wait()
-        except TimeoutError:
-            pass
+            await asyncio.wait([news], timeout=wait)
         finally:
+            news.cancel()
             self.waiting -= 1
         return int((loop.time() - began) * 1000)
 

@@ -94,4 +94,7 @@ class Application(Protocol):
         """The answer to a GET if it waits for nothing, else None."""
 
     async def answer(self, request: Request) -> Reply:
-        """The answer, whatever fails."""
+        """The answer, whatever fails.
+
+        It may be driven without a task: what needs one, such as `asyncio.timeout`, needs one of its own.
+        """

@@ -1,8 +1,9 @@
 """A connection of HTTP/1.1: reads one request at a time, has it answered, and writes the answer in one piece."""
 
 import asyncio
+from collections.abc import Coroutine
 from enum import Enum, auto
-from typing import Protocol
+from typing import Any, Protocol
 
 from hourpass.server.refusals import ConnectionFault
 from hourpass.server.request import Application, Reply, Request
@@ -57,10 +58,11 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_buffer", "_chunks", "_discarded", "_house", "_keep", "_left", "_length", "_paused", "_peer", "_request",
-        "_scanned", "_task", "_transport", "since", "state", "unread_since",
+        "_scanned", "_transport", "_work", "since", "state", "unread_since",
     )  # fmt: skip
 
     _transport: asyncio.Transport
+    _work: Coroutine[Any, Any, Reply]
 
     def __init__(self, house: House) -> None:
         self._house = house
@@ -88,7 +90,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._left = True
-        self._buffer = b""
+        self._buffer, self._request = b"", None
         self._house.left(self)
 
     def eof_received(self) -> bool:
@@ -124,8 +126,8 @@ class Connection(asyncio.Protocol):
         except RefusedRequest as error:
             self.refuse(error.status, error.kind)
             return
-        if whole:
-            self._answer()
+        if whole and self._request is not None:
+            self._answer(self._request)
         elif self.state is IDLE:
             self.state, self.since = READING, self._house.loop.time()
 
@@ -138,7 +140,7 @@ class Connection(asyncio.Protocol):
             if end < 0:
                 self._scanned = len(data)
                 return False
-        self._request, self._length, self._keep, waits = read_head(data[start:end], self._peer)
+        self._request, (self._length, self._keep, waits) = read_head(data[start:end], self._peer)
         self._buffer, self._scanned = data[end + 4 :], 0
         if self._length:
             limit = house.app.body_limit(self._request.path)
@@ -192,32 +194,43 @@ class Connection(asyncio.Protocol):
 
     # Answering.
 
-    def _answer(self) -> None:
-        request, self._request = self._request, None
-        if request is None:
-            return
+    def _answer(self, request: Request) -> None:
         house = self._house
+        self.state = ANSWERING
         try:
             reply = house.app.answer_at_once(request) if request.method == "GET" else None
         except Exception as error:  # noqa: BLE001 - an answer, whatever failed
             reply = house.failed(error)
         if reply is not None:
-            self._say(reply, request)
+            self._say(reply)
             return
-        self.state = ANSWERING
-        self._task = house.loop.create_task(self._carry_out(request))
+        self._work = house.app.answer(request)
+        self._carry_on()
 
-    async def _carry_out(self, request: Request) -> None:
-        if self._gone():
-            return
+    def _carry_on(self, awaited: object = None) -> None:
+        """Let the application work until it has the answer, or waits for a future, which then calls us back.
+
+        A task would do the same, for 3 % of an exchange.
+        """
         try:
-            reply = await self._house.app.answer(request)
+            future = self._work.send(None)
+        except StopIteration as done:
+            reply: Reply = done.value
         except Exception as error:  # noqa: BLE001 - as above
             reply = self._house.failed(error)
-        self._say(reply, request)
+        else:
+            if future is None:  # it lets others go first
+                self._house.loop.call_soon(self._carry_on)
+            else:
+                future._asyncio_future_blocking = False  # noqa: SLF001 - as a task says that it has taken it
+                future.add_done_callback(self._carry_on)
+            return
+        del self._work
+        self._say(reply)
 
-    def _say(self, reply: Reply, request: Request) -> None:
-        if self._gone():
+    def _say(self, reply: Reply) -> None:
+        request, self._request = self._request, None
+        if request is None or self._gone():
             return
         house = self._house
         close = not self._keep or house.draining or self._left

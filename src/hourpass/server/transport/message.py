@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from hourpass import wire
 from hourpass.server.refusals import ConnectionFault
-from hourpass.server.request import LONGEST_REMEMBERED, UNSIZED, Reply, Request
+from hourpass.server.request import LONGEST_REMEMBERED, UNSIZED, Headers, Reply, Request
 
 IN_CHUNKS = -1
 """A body's length that nobody knows before its end."""
@@ -29,6 +29,11 @@ MAX_KEPT = 64
 
 MAX_HEAD_KEPT = 4_096
 """Bytes of a header block whose lines of framing are kept, to be looked up when they come again."""
+
+MAX_BLOCK_KEPT = 512
+"""Bytes of a header block that is kept whole if all its lines may be. One with an access token is longer."""
+
+MAX_BLOCKS_KEPT = 1_024
 
 MAX_ENCODED = 1_024
 """Characters of a path that are decoded; a longer one is no route of ours."""
@@ -78,22 +83,40 @@ def find_head(data: bytes, scanned: int, limit: int) -> tuple[int, int]:
     return start, end
 
 
-def read_head(head: bytes, peer: str | None) -> tuple[Request, int, bool, bool]:
+_Framing = tuple[int, bool, bool]
+_Block = tuple[str, str, bytes, tuple[tuple[bytes, bytes], ...], _Framing]
+_blocks: dict[bytes, _Block] = {}
+"""Most requests for tokens come with the same one."""
+
+
+def read_head(head: bytes, peer: str | None) -> tuple[Request, _Framing]:
     """A request from its header block, without a body; its body's length, or IN_CHUNKS; whether the connection may be
     kept; and whether the client waits for 100 Continue.
 
     Raises:
         RefusedRequest.
     """
+    block = _blocks.get(head) if len(head) <= MAX_BLOCK_KEPT else None
+    if block is None:
+        block = _block(head)
+        if len(head) <= MAX_BLOCK_KEPT and max(map(len, head.split(b"\r\n"))) <= MAX_KEPT:
+            if len(_blocks) >= MAX_BLOCKS_KEPT:
+                _blocks.clear()
+            _blocks[head] = block
+    method, path, query, headers, framing = block
+    return Request(method, path, query, headers, peer), framing
+
+
+def _block(head: bytes) -> _Block:
     line, *lines = head.split(b"\r\n")
     if len(lines) > MAX_LINES:
         raise RefusedRequest(431, "headers_too_large")
     method, path, query, is_1_1 = _request_line(line) if len(line) <= MAX_KEPT else _request_line.__wrapped__(line)
-    headers = [_field(line) if len(line) <= MAX_KEPT else _field.__wrapped__(line) for line in lines]
+    headers = tuple([_field(line) if len(line) <= MAX_KEPT else _field.__wrapped__(line) for line in lines])
     # Whatever these lines say, what is kept of them is short.
     framing = _framing if len(head) <= MAX_HEAD_KEPT else _framing.__wrapped__
-    length, keep, waits = framing(tuple([field for field in headers if field[0] in _FRAMING]), is_1_1)
-    return Request(method, path, query, tuple(headers), peer), length, keep, waits
+    fields = tuple([field for field in headers if field[0] in _FRAMING])
+    return method, path, query, headers, framing(fields, is_1_1)
 
 
 @lru_cache(maxsize=256)
@@ -121,7 +144,7 @@ def _field(line: bytes) -> tuple[bytes, bytes]:
 
 
 @lru_cache(maxsize=256)
-def _framing(fields: tuple[tuple[bytes, bytes], ...], is_1_1: bool) -> tuple[int, bool, bool]:  # noqa: FBT001
+def _framing(fields: tuple[tuple[bytes, bytes], ...], is_1_1: bool) -> _Framing:  # noqa: FBT001
     """The body's length, whether the connection may be kept, and whether the client waits for 100 Continue."""
     named: dict[bytes, list[bytes]] = {}
     for name, value in fields:
@@ -245,30 +268,29 @@ LONGEST_HEAD = 2 * LONGEST_REMEMBERED
 
 _FIELD_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD_VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
-_heads: dict[tuple[int, tuple[tuple[bytes, bytes], ...]], bytes] = {}
+_heads: dict[tuple[int | tuple[bytes, bytes], ...], bytes] = {}
 _STATUS_LINES = {each.value: b"HTTP/1.1 %d %b\r\n" % (each.value, each.phrase.encode()) for each in HTTPStatus}
 
 
 def answer(reply: Reply, date: bytes, *, head_only: bool, close: bool) -> bytes:
     """A whole answer. `date` is the line with the current time. ValueError if a header would become two."""
-    length = b"" if reply.status in UNSIZED else b"content-length: %d\r\n" % len(reply.body)
+    status, headers, body = reply
+    head = _heads.get((status, *headers)) or _head(status, headers)
+    length = b"" if status in UNSIZED else b"content-length: %d\r\n" % len(body)
     end = b"connection: close\r\n\r\n" if close else b"\r\n"
-    return b"".join((_head(reply.status, *reply.headers), date, length, end, b"" if head_only else reply.body))
+    return b"".join((head, date, length, end, b"" if head_only else body))
 
 
-def _head(status: int, *headers: tuple[bytes, bytes]) -> bytes:
+def _head(status: int, headers: Headers) -> bytes:
     """The lines of an answer that come again and again, checked and joined once (RFC 9110 §5.5)."""
-    key = (status, headers)
-    head = _heads.get(key)
-    if head is None:
-        if any(_FIELD_NAME.fullmatch(name) is None or _FIELD_VALUE.fullmatch(value) is None for name, value in headers):
-            raise ValueError("not a header")
-        head = _STATUS_LINES[status] + b"".join(b"%b: %b\r\n" % header for header in headers)
-        # Some repeat what the client sent, such as its Origin.
-        if len(head) <= LONGEST_HEAD:
-            if len(_heads) >= HEADS:
-                _heads.clear()
-            _heads[key] = head
+    if any(_FIELD_NAME.fullmatch(name) is None or _FIELD_VALUE.fullmatch(value) is None for name, value in headers):
+        raise ValueError("not a header")
+    head = _STATUS_LINES[status] + b"".join(b"%b: %b\r\n" % header for header in headers)
+    # Some repeat what the client sent, such as its Origin.
+    if len(head) <= LONGEST_HEAD:
+        if len(_heads) >= HEADS:
+            _heads.clear()
+        _heads[status, *headers] = head
     return head
 
 
