@@ -18,9 +18,9 @@ from bench.storm_plot import plot
 from hourpass.client.credential import new_credential
 from hourpass.client.refresher import LEAST
 from hourpass.client.token_endpoint import CONNECT, classify
-from hourpass.client.transaction import Granted, Transaction, Transient, backoff
+from hourpass.client.transaction import BACKOFF_END, BACKOFF_START, Granted, Transaction, Transient
 from hourpass.core.errors import StorageUnavailable
-from hourpass.core.policy import HOUR, LEEWAY, MINUTE, SECOND, Policy
+from hourpass.core.policy import HOUR, LEEWAY, MINUTE, SECOND, Policy, backoff
 from hourpass.server.ledger import QUEUE_LIMIT
 from hourpass.server.transport.listener import BACKLOG
 
@@ -130,7 +130,7 @@ class BackingOff(At401):
 
     def failed(self, outcome, sent, now):
         self.failures += 1
-        return now + backoff(self.failures - 1, 1.0)
+        return now + backoff(self.failures - 1, 1.0, first=BACKOFF_START, longest=BACKOFF_END)
 
 
 class Hourpass(Cron):
