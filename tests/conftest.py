@@ -12,12 +12,14 @@ import sys
 import time
 import warnings
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 from hypothesis import HealthCheck, settings
+from tests.warm import WarmCommand
 
 LOOKS_SECRET = re.compile(rb"hp_(production|sandbox)_[0-9A-Za-z]{12}_[0-9A-Za-z]{20,}|eyJ[\w-]{20,}\.[\w-]+")
 """What no log of any test may hold."""
@@ -126,9 +128,21 @@ class ServerProcess:
         return json.loads(self.command("keys", "create", "--name", "test", "--json", *arguments).stdout)
 
 
+@cache
+def warm() -> WarmCommand:
+    return WarmCommand()
+
+
 def run_command(*arguments: str, check: bool = True, **options) -> subprocess.CompletedProcess[str]:
+    """`hourpass` with these arguments, as text, in a process of its own."""
     options.setdefault("env", clean_environment())
-    return subprocess.run([HOURPASS, *arguments], capture_output=True, text=True, check=check, timeout=60, **options)
+    if "PYTHONPROFILEIMPORTTIME" in options["env"]:  # only a new interpreter heeds it
+        result = subprocess.run([HOURPASS, *arguments], capture_output=True, text=True, **options)
+    else:
+        result = warm().run(arguments, **options)
+    if check and result.returncode:
+        raise AssertionError(f"hourpass {arguments} ended with {result.returncode}: {result.stderr}")
+    return result
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from tests.conftest import HOURPASS, LOOKS_SECRET, ServerProcess, clean_environment, free_port
+from tests.conftest import HOURPASS, LOOKS_SECRET, ServerProcess, clean_environment, free_port, run_command
 
 from hourpass.core.api_key import new_api_key
 
@@ -34,9 +34,7 @@ class User:
 
     def __call__(self, *arguments: str, code: int = 0, env=None, **options) -> subprocess.CompletedProcess[str]:
         environment = self.environment if env is None else env
-        result = subprocess.run(
-            [HOURPASS, *arguments], capture_output=True, text=True, timeout=60, env=environment, **options
-        )
+        result = run_command(*arguments, check=False, env=environment, **options)
         assert "Traceback" not in result.stderr, result.stderr
         assert not LOOKS_SECRET.search(result.stderr.encode()), "a secret stands on stderr"
         assert result.returncode == code, f"{result.returncode}: {result.stderr}"
