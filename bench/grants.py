@@ -7,8 +7,8 @@ from pathlib import Path
 
 from hourpass.core.grant import GRANT_ID_ENTROPY, decide_refresh, new_grant_id, open_grant
 from hourpass.core.policy import HOUR, Policy
-from hourpass.server.config import Settings
-from hourpass.server.opening import open_secrets, open_store
+from hourpass.server.run.open import open_secrets, open_store
+from hourpass.server.settings.settings import Settings
 from hourpass.server.store import transaction
 
 BATCH = 500

@@ -16,12 +16,12 @@ from typing import NamedTuple
 
 from bench.storm_plot import plot
 from hourpass.client.credential import new_credential
+from hourpass.client.refresh.token_endpoint import CONNECT, classify
+from hourpass.client.refresh.transaction import BACKOFF_END, BACKOFF_START, Granted, Transaction, Transient
 from hourpass.client.refresher import LEAST
-from hourpass.client.token_endpoint import CONNECT, classify
-from hourpass.client.transaction import BACKOFF_END, BACKOFF_START, Granted, Transaction, Transient
 from hourpass.core.errors import StorageUnavailable
 from hourpass.core.policy import HOUR, LEEWAY, MINUTE, SECOND, Policy, backoff
-from hourpass.server.ledger import QUEUE_LIMIT
+from hourpass.server.ledger.ledger import QUEUE_LIMIT
 from hourpass.server.transport.listener import BACKLOG
 
 RESULTS = Path(__file__).parent / "results"

@@ -11,8 +11,8 @@ import time
 
 import uvloop
 
-from hourpass.server.request import Reply
 from hourpass.server.transport.listener import Front, bind
+from hourpass.server.transport.request import Reply
 
 BODY = b'{"token_type":"Bearer","expires_in":3600,"access_token":"%b","refresh_token":"%b"}' % (b"a" * 520, b"r" * 400)
 TOKEN_HEADERS = [

@@ -14,11 +14,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from hourpass.core.wish import Wish
-from hourpass.server.app import App
-from hourpass.server.config import Settings
-from hourpass.server.keys import create_key
-from hourpass.server.minting import TokenPair
+from hourpass.server.endpoints.app import App
+from hourpass.server.issuing.minting import TokenPair
+from hourpass.server.keys.api_keys import create_key
 from hourpass.server.serve import create_app
+from hourpass.server.settings.settings import Settings
 
 START = 1_800_000_000_000
 """Where a test's clock starts, in epoch milliseconds: a round number."""
@@ -68,7 +68,7 @@ class InMemoryServer:
         self._folder.cleanup()
 
     async def create_key(self, *, name: str = "test", **members: Any) -> str:
-        """Make an API key; keyword arguments as for `hourpass.server.keys.create_key`."""
+        """Make an API key; keyword arguments as for `hourpass.server.keys.api_keys.create_key`."""
         issuer, now = self.app.issuer, self.clock()
         new = await issuer.ledger.run(
             lambda store: create_key(

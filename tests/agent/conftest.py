@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests.conftest import HOURPASS, LOOKS_SECRET, ServerProcess, clean_environment
 
-from hourpass.client.handout import Handout
+from hourpass.client.agent.handout import Handout
 
 
 def eventually(condition, seconds: float = 10):

@@ -4,14 +4,14 @@ import httpx2
 import pytest
 from tests.client.conftest import Endpoint, settle
 
-from hourpass.client.agent import Agent
-from hourpass.client.agent_metrics import metrics
+from hourpass.client.agent.agent import Agent
+from hourpass.client.agent.delivery import Plan
+from hourpass.client.agent.handout import reject
+from hourpass.client.agent.hooks import Hooks
+from hourpass.client.agent.mailbox import Mailbox
+from hourpass.client.agent.metrics import metrics
+from hourpass.client.agent.sinks import FileSink
 from hourpass.client.credential import fingerprint
-from hourpass.client.delivery import Plan
-from hourpass.client.handout import reject
-from hourpass.client.hooks import Hooks
-from hourpass.client.mailbox import Mailbox
-from hourpass.client.sinks import FileSink
 from hourpass.client.source import TokenSource
 from hourpass.core.errors import ConfigurationError, Unavailable
 from hourpass.testing import Clock

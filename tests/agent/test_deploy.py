@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.conftest import HOURPASS, clean_environment
 
-from hourpass.cli.agent import agent
+from hourpass.cli.client.agent import agent
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 UNIT = DEPLOY / "systemd" / "hourpass-agent.service"
@@ -49,8 +49,8 @@ def test_systemd_accepts_the_unit(tmp_path):
 
 
 def test_the_units_time_to_stop_is_longer_than_a_refresh():
-    from hourpass.client.agent import HOOKS_WITHIN
-    from hourpass.client.fetcher import LOCK_TIMEOUT
+    from hourpass.client.agent.agent import HOOKS_WITHIN
+    from hourpass.client.refresh.fetcher import LOCK_TIMEOUT
 
     seconds = int(re.search(r"^TimeoutStopSec=(\d+)$", UNIT.read_text(), re.MULTILINE)[1])
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.agent.conftest import eventually
 
-from hourpass.client.hooks import Hooks
+from hourpass.client.agent.hooks import Hooks
 
 
 @pytest.fixture

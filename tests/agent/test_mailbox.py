@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from hourpass.client.mailbox import Mailbox
+from hourpass.client.agent.mailbox import Mailbox
 
 
 @pytest.fixture

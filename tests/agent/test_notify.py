@@ -6,7 +6,7 @@ import socket
 import pytest
 from tests.agent.conftest import eventually
 
-from hourpass.client.notify import AgentStatus, Notifier, watchdog_interval
+from hourpass.client.agent.notify import AgentStatus, Notifier, watchdog_interval
 
 
 @pytest.fixture

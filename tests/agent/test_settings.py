@@ -9,7 +9,7 @@ import pytest
 from tests.agent.conftest import ask, eventually
 from tests.conftest import HOURPASS, LOOKS_SECRET, clean_environment, free_port, run_command
 
-from hourpass.cli.agent import hook_environment, read_targets
+from hourpass.cli.client.agent import hook_environment, read_targets
 
 URL = "http://127.0.0.1:1"
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from hourpass.client.agent.sinks import FileSink
 from hourpass.client.file_token import FileToken
-from hourpass.client.sinks import FileSink
 from hourpass.core.errors import ConfigurationError
 
 

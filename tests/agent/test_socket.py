@@ -17,12 +17,12 @@ from tests.agent.conftest import ask
 from tests.client.conftest import Endpoint
 from tests.conftest import free_port
 
-from hourpass.client.agent import Agent
-from hourpass.client.agent_socket import MAX_CONNECTIONS, STRANGERS, TIMEOUT, LoopbackSocket, UnixSocket
-from hourpass.client.delivery import Plan
-from hourpass.client.hooks import Hooks
-from hourpass.client.mailbox import Mailbox
-from hourpass.client.peer import peer_uid
+from hourpass.client.agent.agent import Agent
+from hourpass.client.agent.delivery import Plan
+from hourpass.client.agent.hooks import Hooks
+from hourpass.client.agent.mailbox import Mailbox
+from hourpass.client.agent.peer import peer_uid
+from hourpass.client.agent.socket import MAX_CONNECTIONS, STRANGERS, TIMEOUT, LoopbackSocket, UnixSocket
 from hourpass.client.source import TokenSource
 from hourpass.core.errors import ConfigurationError
 

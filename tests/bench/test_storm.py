@@ -26,7 +26,7 @@ from bench.storm_plot import plot
 
 from hourpass.client.credential import new_credential
 from hourpass.core.policy import SECOND
-from hourpass.server.ledger import QUEUE_LIMIT
+from hourpass.server.ledger.ledger import QUEUE_LIMIT
 from hourpass.server.transport.listener import BACKLOG
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ from typing import TypeVar
 import pytest
 from tests.conftest import clean_environment, run_command
 
-from hourpass.server.minting import TokenPair
+from hourpass.server.issuing.minting import TokenPair
 from hourpass.testing import Clock, InMemoryServer
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ import pytest
 from tests.postgres.cluster import NEWEST, clusters_of
 
 from hourpass.core.errors import InvalidGrant
-from hourpass.server.request import Request
+from hourpass.server.transport.request import Request
 
 
 @pytest.fixture

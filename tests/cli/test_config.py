@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from hourpass.server.config import described
+from hourpass.server.settings.settings import described
 
 
 def test_show_knows_every_setting(hourpass):

@@ -3,7 +3,7 @@
 import httpx2
 import pytest
 
-from hourpass.cli.demo_api import VIDEOS, DemoApi
+from hourpass.cli.demo.api import VIDEOS, DemoApi
 from hourpass.testing import InMemoryServer
 
 pytestmark = pytest.mark.anyio

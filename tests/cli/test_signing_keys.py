@@ -12,8 +12,8 @@ from tests.conftest import HOURPASS
 from hourpass.core.errors import InvalidRequest
 from hourpass.core.policy import HOUR, LEEWAY, MINUTE, SECOND, Policy
 from hourpass.core.signing_key import signing_key_state
-from hourpass.server.sealing import load_master_key
-from hourpass.server.signing_keys import SigningKeys, prepare, rotate_signing_key
+from hourpass.server.keys.master_key import load_master_key
+from hourpass.server.keys.signing_keys import SigningKeys, prepare, rotate_signing_key
 from hourpass.server.store import transaction
 from hourpass.server.store.sqlite import SqliteStore
 

@@ -14,7 +14,7 @@ from tests.verifier.conftest import refuses, until
 
 from hourpass.core.errors import NotFound
 from hourpass.core.policy import HOUR, MINUTE, SECOND
-from hourpass.server.signing_keys import withdraw_signing_key
+from hourpass.server.keys.signing_keys import withdraw_signing_key
 from hourpass.server.store import transaction
 from hourpass.verifier import Verifier
 

@@ -6,8 +6,8 @@ import pytest
 from tests.cli.conftest import ISSUER
 
 from hourpass.core.errors import InvalidGrant
-from hourpass.server.sealing import load_master_key
-from hourpass.server.signing_keys import rotate_signing_key
+from hourpass.server.keys.master_key import load_master_key
+from hourpass.server.keys.signing_keys import rotate_signing_key
 
 ACCESS_FACTS = {
     "kind",

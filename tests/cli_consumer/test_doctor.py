@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hourpass.cli.doctor import file_system_of
+from hourpass.cli.client.doctor import file_system_of
 
 MOUNTS = """\
 22 1 254:0 / / rw shared:1 - ext4 /dev/vda rw

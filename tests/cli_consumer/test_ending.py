@@ -8,8 +8,8 @@ import pytest
 from tests.client.scripted_server import ScriptedServer
 from tests.conftest import HOURPASS
 
-from hourpass.cli.api_key_source import ApiKeySource
-from hourpass.cli.client import Client
+from hourpass.cli.client.api_key_source import ApiKeySource
+from hourpass.cli.client.client import Client
 
 SLACK = 6.0
 """Seconds for Python to start and end on a busy machine; what is excluded takes ten times as long."""

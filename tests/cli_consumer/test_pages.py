@@ -7,9 +7,9 @@ from xml.etree import ElementTree as ET
 import click
 import pytest
 
-from hourpass.cli.client import LOCK_TIMEOUT, LOGIN_REQUIRED, NO_TOKEN, STILL_VALID, USAGE
-from hourpass.cli.token import token
-from hourpass.server.config import CLIENT_VARIABLES, is_clients
+from hourpass.cli.client.client import LOCK_TIMEOUT, LOGIN_REQUIRED, NO_TOKEN, STILL_VALID, USAGE
+from hourpass.cli.client.token import token
+from hourpass.server.settings.settings import CLIENT_VARIABLES, is_clients
 
 DOCS = Path(__file__).parents[2] / "docs"
 SVG = "{http://www.w3.org/2000/svg}"

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from hourpass.client.cache import FileCache
+from hourpass.client.refresh.cache import FileCache
 
 
 def test_the_first_run_fills_the_cache(user):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hourpass.cli.schedule import cron_words, longest_gap, longest_interval, timer_gap, timer_unit, unit_words
+from hourpass.cli.client.schedule import cron_words, longest_gap, longest_interval, timer_gap, timer_unit, unit_words
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE

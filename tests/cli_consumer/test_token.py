@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from tests.conftest import HOURPASS
 
-from hourpass.client.cache import FileCache
+from hourpass.client.refresh.cache import FileCache
 
 
 def test_a_first_token_comes_from_the_server_and_the_next_from_the_cache(user, server):

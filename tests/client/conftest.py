@@ -7,9 +7,9 @@ import httpx2
 import pytest
 from tests.client.scripted_server import ScriptedServer
 
-from hourpass.client.cache import FileCache, MemoryCache
 from hourpass.client.credential import Credential, new_credential
-from hourpass.client.setting import Setting
+from hourpass.client.refresh.cache import FileCache, MemoryCache
+from hourpass.client.refresh.setting import Setting
 from hourpass.client.source import TokenSource
 from hourpass.clocks import age_clock, draw, wall_clock
 from hourpass.core.wish import NO_WISH

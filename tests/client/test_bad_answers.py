@@ -8,8 +8,8 @@ import pytest
 from tests.client.conftest import setting, settle
 from tests.client.scripted_server import KEEPS, http, pair
 
-from hourpass.client.token_endpoint import TokenEndpoint
-from hourpass.client.transaction import Transient, Unknown
+from hourpass.client.refresh.token_endpoint import TokenEndpoint
+from hourpass.client.refresh.transaction import Transient, Unknown
 from hourpass.core.errors import Unavailable
 
 PORTAL = b"<html><title>Sign in to the hotel's network</title></html>"

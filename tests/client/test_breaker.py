@@ -6,7 +6,7 @@ import threading
 
 from tests.client.conftest import NOW
 
-from hourpass.client.flow import Breaker
+from hourpass.client.auth.strategy import Breaker
 
 
 class Held(int):

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from hourpass.client.cache import MAX_SIZE, FileCache, MemoryCache
+from hourpass.client.refresh.cache import MAX_SIZE, FileCache, MemoryCache
 from hourpass.core.errors import ConfigurationError, LockTimeout
 
 FORK = multiprocessing.get_context("fork")

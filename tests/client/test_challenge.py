@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hourpass.client.challenge import parse_challenges, rejects_token, retry_after_of
+from hourpass.client.refresh.challenge import parse_challenges, rejects_token, retry_after_of
 
 WALL = 1_800_000_000_000  # Fri, 15 Jan 2027 08:00:00 GMT
 

@@ -9,8 +9,8 @@ import json
 import pytest
 from tests.client.conftest import HOUR, credential
 
-from hourpass.client.cache import FileCache
 from hourpass.client.file_token import FileToken
+from hourpass.client.refresh.cache import FileCache
 from hourpass.client.refresher import SLICE
 from hourpass.clocks import AgeClock, age_clock, boot_clock, draw, wall_clock
 from hourpass.core.errors import Unavailable

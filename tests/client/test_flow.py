@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.client.conftest import NOW, credential
 
-from hourpass.client.flow import Breaker, Call, Deliver, Seen, SendAgain, bearer
+from hourpass.client.auth.strategy import Breaker, Call, Deliver, Seen, SendAgain, bearer
 
 API = "https://api.example.com/videos"
 SENT = credential(number=7)

@@ -15,9 +15,9 @@ from cryptography.x509.oid import NameOID
 from tests.client.conftest import setting
 from tests.client.scripted_server import KEEPS, ScriptedServer
 
+from hourpass.client.refresh.token_endpoint import TokenEndpoint
+from hourpass.client.refresh.transaction import Transient, Unknown
 from hourpass.client.source import TokenSource
-from hourpass.client.token_endpoint import TokenEndpoint
-from hourpass.client.transaction import Transient, Unknown
 from hourpass.core.errors import ConfigurationError, Unavailable
 
 KEY = "KEY-SECRET"

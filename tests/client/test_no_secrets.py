@@ -12,8 +12,8 @@ import pytest
 from tests.client.conftest import settle
 from tests.client.scripted_server import http, pair
 
-from hourpass.client.cache import FileCache, MemoryCache
 from hourpass.client.file_token import FileToken
+from hourpass.client.refresh.cache import FileCache, MemoryCache
 from hourpass.client.refresher import Refresher
 from hourpass.client.source import TokenSource
 from hourpass.core.errors import ConfigurationError, HourpassError, LoginRequired, Unavailable

@@ -102,8 +102,8 @@ verifier.close()
     assert (done.returncode, done.stdout) == (0, "Unavailable\n"), done.stderr
 
 
-@pytest.mark.parametrize("module", ["agent", "sinks", "delivery", "agent_socket"])
+@pytest.mark.parametrize("module", ["agent", "sinks", "delivery", "socket"])
 def test_the_agent_says_what_it_needs(module):
-    done = run(f"import hourpass.client.{module}")
+    done = run(f"import hourpass.client.agent.{module}")
 
     assert done.stderr.splitlines()[-1].startswith("ImportError: the agent needs Linux, macOS or another POSIX system")

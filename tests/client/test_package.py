@@ -6,8 +6,8 @@ import sys
 import pytest
 
 import hourpass.client
-from hourpass.client.cache import FileCache
 from hourpass.client.credential import dump_credential, new_credential
+from hourpass.client.refresh.cache import FileCache
 from hourpass.clocks import boot_clock, draw, wall_clock
 
 READ = """

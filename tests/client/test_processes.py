@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx2
 import pytest
 
-from hourpass.client.cache import FileCache
+from hourpass.client.refresh.cache import FileCache
 from hourpass.client.source import TokenSource
 from hourpass.clocks import boot_clock, wall_clock
 

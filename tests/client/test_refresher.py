@@ -9,7 +9,7 @@ import time
 import pytest
 from tests.client.conftest import settle
 
-from hourpass.client.cache import MemoryCache
+from hourpass.client.refresh.cache import MemoryCache
 from hourpass.client.refresher import SLICE, Refresher
 from hourpass.clocks import boot_clock
 from hourpass.core.errors import ConfigurationError, Unavailable

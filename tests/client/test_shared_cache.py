@@ -1,6 +1,6 @@
 """One cache, several API keys: nobody gets a token that another key has opened."""
 
-from hourpass.client.cache import FileCache
+from hourpass.client.refresh.cache import FileCache
 
 
 def test_each_key_gets_its_own_token_from_a_shared_cache(make, endpoint, tmp_path):

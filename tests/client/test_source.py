@@ -6,7 +6,7 @@ import httpx2
 import pytest
 from tests.client.conftest import HOUR, settle
 
-from hourpass.client.cache import FileCache, MemoryCache
+from hourpass.client.refresh.cache import FileCache, MemoryCache
 from hourpass.client.source import TokenSource
 from hourpass.core.errors import ConfigurationError, LoginRequired, Unavailable
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from tests.client.conftest import settle
 
-from hourpass.client.cache import FileCache, MemoryCache
+from hourpass.client.refresh.cache import FileCache, MemoryCache
 from hourpass.core.errors import ConfigurationError, LoginRequired, Unavailable
 
 

@@ -11,8 +11,8 @@ import httpx2
 import pytest
 from tests.client.conftest import setting
 
-from hourpass.client.token_endpoint import MAX_ANSWER, TokenEndpoint, classify
-from hourpass.client.transaction import Granted, NotAccepted, Transient, Unknown
+from hourpass.client.refresh.token_endpoint import MAX_ANSWER, TokenEndpoint, classify
+from hourpass.client.refresh.transaction import Granted, NotAccepted, Transient, Unknown
 
 PAIR = {"token_type": "Bearer", "expires_in": 3599, "access_token": "eyJ0.a.b", "refresh_token": "def502.opaque"}
 

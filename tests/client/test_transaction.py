@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.client.conftest import HOUR, NOW, credential
 
-from hourpass.client.transaction import (
+from hourpass.client.refresh.transaction import (
     EXCHANGE_INTERVAL,
     Adopt,
     GiveUp,

@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 
 from hourpass.core.grant import Grant, generation_tag, open_grant
 from hourpass.core.policy import Policy
-from hourpass.server.keys import create_key
-from hourpass.server.ledger import Ledger, Refreshing
+from hourpass.server.keys.api_keys import create_key
+from hourpass.server.ledger.ledger import Ledger, Refreshing
 from hourpass.server.store import Store, transaction
 from hourpass.testing import START as NOW
 

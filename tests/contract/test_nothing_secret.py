@@ -12,9 +12,9 @@ import pytest
 from hourpass.core.errors import ConfigurationError, InvalidGrant, InvalidToken
 from hourpass.core.grant import GrantRef
 from hourpass.jose import RefreshTokens, decode_segment, encode_segment
-from hourpass.server.keys import revoke_key
-from hourpass.server.presented import revoke
-from hourpass.server.sealing import MasterKey
+from hourpass.server.issuing.revoke_introspect import revoke
+from hourpass.server.keys.api_keys import revoke_key
+from hourpass.server.keys.master_key import MasterKey
 from hourpass.testing import InMemoryServer
 
 

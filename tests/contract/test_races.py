@@ -12,9 +12,9 @@ from tests.contract.desk import POLICY, nothing, open_desk
 from hourpass.core.errors import InvalidCredentials
 from hourpass.core.grant import Burst, Dead, Replay, Retry, Rotate, decide_refresh, revoke
 from hourpass.core.policy import RING_SIZE
-from hourpass.server.keys import revoke_key
-from hourpass.server.ledger import Ledger
-from hourpass.server.settling import Settling
+from hourpass.server.keys.api_keys import revoke_key
+from hourpass.server.ledger.batch import Settling
+from hourpass.server.ledger.ledger import Ledger
 from hourpass.server.store import transaction
 
 pytestmark = pytest.mark.anyio

@@ -8,7 +8,7 @@ from tests.postgres.conftest import Database
 from hourpass.core.audit import KeyRevoked
 from hourpass.core.grant import revoke
 from hourpass.core.signing_key import SigningKey
-from hourpass.server.sealing import MasterKey
+from hourpass.server.keys.master_key import MasterKey
 from hourpass.server.store import Store, StoredSigningKey, transaction
 from hourpass.server.store.tables import TABLES
 

@@ -8,7 +8,7 @@ from tests.contract.conftest import NOW, make_grant
 from tests.copy.conftest import MASTER, Pair, Sqlite, content, fill, seen
 
 from hourpass.core.audit import KeyRevoked
-from hourpass.server.copying import PAGE, copy
+from hourpass.server.copy import PAGE, copy
 from hourpass.server.store import Numbers, transaction
 from hourpass.server.store.sqlite import SqliteStore
 from hourpass.server.store.tables import TABLES

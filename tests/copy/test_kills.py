@@ -8,12 +8,12 @@ import pytest
 from tests.contract.conftest import NOW
 from tests.copy.conftest import MASTER, content, fill
 
-from hourpass.server.copying import copy
+from hourpass.server.copy import copy
 from hourpass.server.store.tables import TABLES
 
 COPY = """
 import os, signal, sys
-from hourpass.server.copying import copy
+from hourpass.server.copy import copy
 from hourpass.server.store.postgres import PostgresStore
 from hourpass.server.store.sqlite import SqliteStore
 

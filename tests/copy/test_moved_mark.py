@@ -4,7 +4,7 @@ import pytest
 from tests.copy.conftest import NOW, fill
 
 from hourpass.core.errors import ConfigurationError
-from hourpass.server.copying import copy, moved_to, require_not_moved
+from hourpass.server.copy import copy, moved_to, require_not_moved
 from hourpass.server.store import Moved, transaction
 
 

@@ -12,10 +12,10 @@ from hourpass.core.errors import InvalidGrant, InvalidToken
 from hourpass.core.policy import Policy
 from hourpass.core.wish import Wish
 from hourpass.jose import decode_segment
-from hourpass.server.copying import copy
-from hourpass.server.keys import create_key, revoke_key
-from hourpass.server.minting import TokenPair
-from hourpass.server.presented import revoke
+from hourpass.server.copy import copy
+from hourpass.server.issuing.minting import TokenPair
+from hourpass.server.issuing.revoke_introspect import revoke
+from hourpass.server.keys.api_keys import create_key, revoke_key
 from hourpass.testing import Clock
 
 pytestmark = pytest.mark.anyio

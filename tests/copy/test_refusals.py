@@ -5,8 +5,8 @@ from tests.contract.conftest import NOW, make_key
 from tests.copy.conftest import MASTER, content, fill, seen
 
 from hourpass.core.errors import ConfigurationError, StorageUnavailable
-from hourpass.server.copying import CopyDiffers, copy
-from hourpass.server.sealing import MasterKey
+from hourpass.server.copy import CopyDiffers, copy
+from hourpass.server.keys.master_key import MasterKey
 from hourpass.server.store import transaction
 from hourpass.server.store.tables import TABLES
 

@@ -9,8 +9,8 @@ from tests.contract.conftest import NOW
 from tests.copy.conftest import MASTER, content, fill
 
 from hourpass.core.policy import HOUR, SECOND, Policy
-from hourpass.server.copying import copy
-from hourpass.server.keys import end_restored_grants
+from hourpass.server.copy import copy
+from hourpass.server.keys.api_keys import end_restored_grants
 from hourpass.server.store import transaction
 from hourpass.server.store.tables import TABLES
 
@@ -19,8 +19,8 @@ POLICY = Policy()
 DIE = """
 import os, signal, sys
 from hourpass.core.policy import Policy
-from hourpass.server.copying import copy
-from hourpass.server.keys import end_restored_grants
+from hourpass.server.copy import copy
+from hourpass.server.keys.api_keys import end_restored_grants
 from hourpass.server.store.postgres import PostgresStore
 from hourpass.server.store.sqlite import SqliteStore
 

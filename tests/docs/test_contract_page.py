@@ -12,12 +12,13 @@ from msgspec import to_builtins
 
 from hourpass import wire
 from hourpass.core.errors import RefusalReason, Refused, TokenProblem
-from hourpass.server import issuer, render
-from hourpass.server.app import VERIFY
-from hourpass.server.config import Settings
-from hourpass.server.presented import introspect
-from hourpass.server.request import Request
+from hourpass.server.endpoints.app import VERIFY
+from hourpass.server.issuing import issuer
+from hourpass.server.issuing.revoke_introspect import introspect
 from hourpass.server.serve import create_app
+from hourpass.server.settings.settings import Settings
+from hourpass.server.transport import render
+from hourpass.server.transport.request import Request
 from hourpass.testing import InMemoryServer
 
 PAGE = "docs/contract.md"

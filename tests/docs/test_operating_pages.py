@@ -9,8 +9,8 @@ import pytest
 
 from hourpass.cli import command
 from hourpass.core.audit import Event, event_name
-from hourpass.server.admin import AdminApp
-from hourpass.server.config import described
+from hourpass.server.endpoints.admin_listener import AdminApp
+from hourpass.server.settings.settings import described
 from hourpass.testing import InMemoryServer
 
 OPERATE = "docs/how-to/operate.md"

@@ -6,7 +6,7 @@ import shlex
 import httpx2
 import pytest
 
-from hourpass.cli.demo_api import DemoApi
+from hourpass.cli.demo.api import DemoApi
 from hourpass.testing import InMemoryServer
 
 

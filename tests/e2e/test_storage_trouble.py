@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from tests.e2e.conftest import PLAIN, allow_descriptors, exchange, generation, new_pair, refresh, verify
 
-from hourpass.server.limited_log import SETTLED
+from hourpass.server.telemetry.limited_log import SETTLED
 
 LOCKED_FOR = 4.0
 """Seconds; the server waits for half of that before it tells a caller to come back."""

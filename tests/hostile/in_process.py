@@ -4,8 +4,8 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from hourpass.server.request import Reply, Request
 from hourpass.server.transport.http1 import Connection
+from hourpass.server.transport.request import Reply, Request
 
 BODY_LIMIT = 8_192
 HEADER_LIMIT = 16_384

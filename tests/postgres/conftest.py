@@ -10,9 +10,9 @@ import pytest
 from tests.conftest import clean_environment, run_command
 from tests.postgres.cluster import clusters_of
 
-from hourpass.server.app import App
-from hourpass.server.config import Settings
-from hourpass.server.running import Running
+from hourpass.server.endpoints.app import App
+from hourpass.server.run.running import Running
+from hourpass.server.settings.settings import Settings
 from hourpass.server.store.postgres import PostgresStore
 from hourpass.testing import Clock
 

@@ -3,10 +3,10 @@
 import os
 import sys
 
-from hourpass.cli.serve import serve as command
+from hourpass.cli.operator.serve import serve as command
 from hourpass.clocks import wall_clock
 from hourpass.server import serve as serving
-from hourpass.server.opening import default_data
+from hourpass.server.run.open import default_data
 
 
 def main(skew: float, *flags: str) -> None:

@@ -15,8 +15,8 @@ from cryptography.x509.oid import NameOID
 from tests.conftest import HOURPASS, clean_environment, run_command
 
 from hourpass.core.errors import ConfigurationError
-from hourpass.server.config import Settings
-from hourpass.server.opening import open_store
+from hourpass.server.run.open import open_store
+from hourpass.server.settings.settings import Settings
 from hourpass.server.store import Unreachable
 from hourpass.server.store.postgres import PostgresStore
 

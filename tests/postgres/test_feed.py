@@ -6,7 +6,7 @@ import os
 import pytest
 
 from hourpass.jose import decode_segment
-from hourpass.server.keys import create_key, revoke_key
+from hourpass.server.keys.api_keys import create_key, revoke_key
 
 pytestmark = pytest.mark.anyio
 

@@ -8,7 +8,7 @@ from tests.postgres.conftest import NOW
 
 from hourpass.core.grant import GrantRef, decide_refresh, new_grant_id, open_grant
 from hourpass.core.policy import HOUR, Policy
-from hourpass.server.ledger import BATCH_LIMIT
+from hourpass.server.ledger.ledger import BATCH_LIMIT
 from hourpass.server.store.statements import load_queries
 
 POLICY = Policy()

@@ -6,9 +6,9 @@ import pytest
 from tests.postgres.conftest import MASTER_KEY, NOW
 
 from hourpass.core.grant import GrantRef
-from hourpass.server.background import PRUNE_LEASE
-from hourpass.server.config import Settings
-from hourpass.server.opening import open_secrets
+from hourpass.server.run.background import PRUNE_LEASE
+from hourpass.server.run.open import open_secrets
+from hourpass.server.settings.settings import Settings
 from hourpass.server.store import transaction
 
 

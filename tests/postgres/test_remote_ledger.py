@@ -11,8 +11,8 @@ from tests.postgres.conftest import NOW
 
 from hourpass.core.errors import InvalidCredentials, StorageUnavailable
 from hourpass.core.grant import Dead, Retry, Rotate
-from hourpass.server.keys import revoke_key
-from hourpass.server.ledger import BATCH_LIMIT, Ledger, Refreshed
+from hourpass.server.keys.api_keys import revoke_key
+from hourpass.server.ledger.ledger import BATCH_LIMIT, Ledger, Refreshed
 from hourpass.server.store import TransactionConflict, Unreachable, transaction
 
 pytestmark = pytest.mark.anyio

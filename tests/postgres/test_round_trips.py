@@ -10,7 +10,7 @@ from tests.postgres.relay import Relay
 
 from hourpass.core.grant import Ahead, Replay, Rotate, generation_tag
 from hourpass.core.policy import Policy
-from hourpass.server.settling import Refreshing, Settling
+from hourpass.server.ledger.batch import Refreshing, Settling
 from hourpass.server.store import Unreachable, transaction
 
 POLICY = Policy(grants_per_key=1)

@@ -1,7 +1,6 @@
 """Nodes whose machines disagree about the time share one clock, the database's: no honest grant is lost by it."""
 
 import asyncio
-import os
 import re
 import sys
 from pathlib import Path
@@ -9,14 +8,11 @@ from pathlib import Path
 import httpx2
 import pytest
 from tests.conftest import free_port
+from tests.debian import needed
 from tests.e2e.conftest import PLAIN, generation, refresh, verify
 from tests.postgres.test_nodes import exchange
 
 SKEWED = Path(__file__).with_name("skewed.py")
-FAKETIME = [
-    *Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"),
-    *Path("/usr/lib/faketime").glob("libfaketimeMT.so.1"),
-]
 GRANTS = 20
 
 
@@ -24,13 +20,18 @@ def by_argument(skew: float) -> dict:
     return {"program": {"command": [sys.executable, SKEWED, str(skew)], "awaited": "/health/live"}}
 
 
+def faketime() -> str | None:
+    """Where Debian's package puts the library."""
+    return next(map(str, Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), None)
+
+
 def by_libfaketime(skew: float) -> dict:
     """The system's own calls are wrong, but for what measures intervals."""
-    if not FAKETIME:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(
-            "needs libfaketime, of the package libfaketime"
-        )
-    environment = {"LD_PRELOAD": str(FAKETIME[0]), "FAKETIME": f"{skew:+}", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    environment = {
+        "LD_PRELOAD": needed("libfaketime", faketime),
+        "FAKETIME": f"{skew:+}",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
     return {"program": {"awaited": "/health/live"}, "environment": environment}
 
 

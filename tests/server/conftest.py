@@ -7,7 +7,7 @@ import jwt
 import pytest
 
 from hourpass.core.api_key import _checksum, new_api_key
-from hourpass.server.keys import revoke_key
+from hourpass.server.keys.api_keys import revoke_key
 from hourpass.testing import InMemoryServer
 
 

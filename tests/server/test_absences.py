@@ -4,7 +4,7 @@ import pytest
 
 from hourpass.core.absence import MAX_ABSENCE, Absence
 from hourpass.core.policy import MAX_RETRY_WINDOW
-from hourpass.server.absences import BEFORE, REMEMBERED, UNSEEN, Absences
+from hourpass.server.ledger.absences import BEFORE, REMEMBERED, UNSEEN, Absences
 from hourpass.testing import START, Clock
 
 

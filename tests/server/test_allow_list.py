@@ -6,7 +6,7 @@ from tests.server.test_api_keys import basic
 from tests.server.test_verify import invalid
 
 from hourpass.core.errors import InvalidRequest
-from hourpass.server.request import Request
+from hourpass.server.transport.request import Request
 
 PROXY = "127.0.0.1"
 OFFICE = ("192.0.2.0/24", "2001:db8::/32")

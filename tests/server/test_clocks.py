@@ -3,7 +3,7 @@
 import pytest
 
 from hourpass.clocks import boot_clock
-from hourpass.server.clocks import HELD, NodeClock
+from hourpass.server.clock.clocks import HELD, NodeClock
 from hourpass.testing import START, Clock
 
 

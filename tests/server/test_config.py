@@ -3,7 +3,7 @@
 import pytest
 
 from hourpass.core.errors import ConfigurationError
-from hourpass.server.config import Settings, described, load, variable
+from hourpass.server.settings.settings import Settings, described, load, variable
 
 DATA = "/var/lib/hourpass"
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from hourpass.core.errors import Throttled
 from hourpass.core.policy import MINUTE
-from hourpass.server.throttle import REMEMBERED, Throttle
+from hourpass.server.issuing.throttle import REMEMBERED, Throttle
 
 NOW = 1_800_000_000_000
 

@@ -7,8 +7,8 @@ import pytest
 from tests.server.conftest import claims_of, key_id_of
 
 from hourpass.core.errors import InvalidCredentials, InvalidGrant, InvalidToken, StorageUnavailable
-from hourpass.server.keys import create_key, get_grant, revoke_grant, revoke_key, revoke_token
-from hourpass.server.presented import revoke
+from hourpass.server.issuing.revoke_introspect import revoke
+from hourpass.server.keys.api_keys import create_key, get_grant, revoke_grant, revoke_key, revoke_token
 from hourpass.server.store import transaction
 from hourpass.server.store.sqlite import SqliteStore
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from hourpass.server.app import JWKS_MAX_AGE
-from hourpass.server.sealing import load_master_key
-from hourpass.server.signing_keys import prepare
+from hourpass.server.endpoints.app import JWKS_MAX_AGE
+from hourpass.server.keys.master_key import load_master_key
+from hourpass.server.keys.signing_keys import prepare
 
 PATH = "/.well-known/jwks.json"
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from hourpass.core.errors import StorageUnavailable
-from hourpass.server.key_lookup import TOGETHER, WAITING, KeyLookUp
+from hourpass.server.ledger.key_lookup import TOGETHER, WAITING, KeyLookUp
 
 pytestmark = pytest.mark.anyio
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hourpass.server.lane import Lane
+from hourpass.server.ledger.lane import Lane
 
 pytestmark = pytest.mark.anyio
 

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from hourpass.server.limited_log import EVERY, LimitedLog
-from hourpass.server.telemetry import configure_logging, lines_dropped
+from hourpass.server.telemetry.limited_log import EVERY, LimitedLog
+from hourpass.server.telemetry.telemetry import configure_logging, lines_dropped
 
 
 class Log:
@@ -77,8 +77,8 @@ PRINTED = {
 def test_what_python_would_print_is_a_line_of_the_log(code, event):
     program = f"""
 import logging, time
-from hourpass.server.limited_log import LimitedLog
-from hourpass.server.telemetry import configure_logging, log_what_is_printed
+from hourpass.server.telemetry.limited_log import LimitedLog
+from hourpass.server.telemetry.telemetry import configure_logging, log_what_is_printed
 log = logging.getLogger("hourpass")
 configure_logging("json", limited=LimitedLog(log, time.monotonic))
 log_what_is_printed()

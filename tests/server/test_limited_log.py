@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from hourpass.server.clocks import OFFSET_NOTED, NodeClock
-from hourpass.server.limited_log import EVERY, KINDS, SETTLED, LimitedLog
-from hourpass.server.timekeeping import Timekeeper
+from hourpass.server.clock.clocks import OFFSET_NOTED, NodeClock
+from hourpass.server.clock.timekeeping import Timekeeper
+from hourpass.server.telemetry.limited_log import EVERY, KINDS, SETTLED, LimitedLog
 
 
 class Told:

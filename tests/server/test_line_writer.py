@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hourpass.server.line_writer import LINES, LineWriter
+from hourpass.server.telemetry.line_writer import LINES, LineWriter
 
 
 class Pipe:

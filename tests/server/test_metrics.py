@@ -10,11 +10,11 @@ from tests.server.conftest import nobodys_key
 
 from hourpass.core.errors import RefusalReason
 from hourpass.core.grant import Ahead, Dead, Decision, Replay
-from hourpass.server.admin import AdminApp
-from hourpass.server.counts import GRANTED, REFUSED, Counts
-from hourpass.server.limited_log import LimitedLog
-from hourpass.server.refusals import ConnectionFault, Refusals
-from hourpass.server.telemetry import render_metrics
+from hourpass.server.endpoints.admin_listener import AdminApp
+from hourpass.server.telemetry.counts import GRANTED, REFUSED, Counts
+from hourpass.server.telemetry.limited_log import LimitedLog
+from hourpass.server.telemetry.refusals import ConnectionFault, Refusals
+from hourpass.server.telemetry.telemetry import render_metrics
 
 
 def admin(server):

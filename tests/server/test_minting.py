@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from hourpass.server.minting import Entropy, TokenIds
+from hourpass.server.issuing.minting import Entropy, TokenIds
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import pytest
 from msgspec import to_builtins
 from msgspec.structs import fields
 
-from hourpass.server.app import VERIFY
-from hourpass.server.openapi import answer_of
-from hourpass.server.presented import introspect
-from hourpass.server.request import Reply, Request
+from hourpass.server.endpoints.app import VERIFY
+from hourpass.server.endpoints.openapi import answer_of
+from hourpass.server.issuing.revoke_introspect import introspect
+from hourpass.server.transport.request import Reply, Request
 from hourpass.wire import FORM
 
 pytestmark = pytest.mark.anyio

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hourpass.core.errors import ConfigurationError
-from hourpass.server.ownership import (
+from hourpass.server.settings.ownership import (
     BESIDE_A_DATABASE,
     note_on_readers,
     read_named_file,

@@ -7,7 +7,7 @@ import logging
 import pytest
 from tests.server.conftest import nobodys_key
 
-from hourpass.server.telemetry import configure_logging
+from hourpass.server.telemetry.telemetry import configure_logging
 
 KEY = nobodys_key()
 SANDBOX_KEY = KEY.replace("production", "sandbox")

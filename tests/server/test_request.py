@@ -1,6 +1,6 @@
 """A request as handlers see it."""
 
-from hourpass.server.request import Request
+from hourpass.server.transport.request import Request
 
 
 def test_a_request_never_shows_its_credentials():

@@ -8,8 +8,8 @@ import pytest
 
 from hourpass.core.errors import ConfigurationError
 from hourpass.server import create_app
-from hourpass.server.config import Settings
-from hourpass.server.sealing import CREDENTIAL_NAME, FILE_NAME, MasterKey, load_master_key
+from hourpass.server.keys.master_key import CREDENTIAL_NAME, FILE_NAME, MasterKey, load_master_key
+from hourpass.server.settings.settings import Settings
 from hourpass.testing import Clock, InMemoryServer
 
 KEY = base64.b64encode(bytes(range(32))).decode()

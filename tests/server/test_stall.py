@@ -3,7 +3,7 @@
 import pytest
 
 from hourpass.core.policy import SECOND
-from hourpass.server.stall import CLOSED_FOR, LATE, Stalled, Stalls, stall_limit
+from hourpass.server.ledger.stall import CLOSED_FOR, LATE, Stalled, Stalls, stall_limit
 from hourpass.testing import Clock
 
 BEAT = 250

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from hourpass.server.together import Together
+from hourpass.server.issuing.together import Together
 
 pytestmark = pytest.mark.anyio
 

@@ -3,8 +3,8 @@
 import pytest
 
 from hourpass.core.errors import ConfigurationError
-from hourpass.server.config import load, require_issuer
 from hourpass.server.serve import create_app, serve
+from hourpass.server.settings.settings import load, require_issuer
 from hourpass.testing import InMemoryServer
 
 

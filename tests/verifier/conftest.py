@@ -14,7 +14,7 @@ from hourpass.core.errors import InvalidToken
 from hourpass.core.policy import HOUR, LEEWAY
 from hourpass.core.revocation import Revocation, Revocations
 from hourpass.jose import AccessClaims, SigningKeyPair
-from hourpass.server.feed import RevocationFeed
+from hourpass.server.issuing.feed import RevocationFeed
 from hourpass.verifier import Verifier
 from hourpass.verifier.guard import KeyIdentity
 

@@ -10,8 +10,8 @@ from joserfc.jwk import import_key
 from hourpass.core.errors import InvalidRequest, StorageUnavailable
 from hourpass.core.revocation import Revocation, Revocations
 from hourpass.jose import SigningKeyPair
-from hourpass.server import feed as module
-from hourpass.server.feed import MAX_WAITERS, PAGE, REMEMBERED, RevocationFeed
+from hourpass.server.issuing import feed as module
+from hourpass.server.issuing.feed import MAX_WAITERS, PAGE, REMEMBERED, RevocationFeed
 from hourpass.testing import START
 
 pytestmark = pytest.mark.anyio

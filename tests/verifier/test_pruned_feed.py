@@ -10,7 +10,7 @@ import pytest
 
 from hourpass.core.policy import HOUR, LEEWAY, SECOND
 from hourpass.jose import decode_segment
-from hourpass.server.keys import revoke_key
+from hourpass.server.keys.api_keys import revoke_key
 from hourpass.testing import START, Clock, InMemoryServer
 from hourpass.verifier import fail_closed
 from hourpass.verifier.jwks import JwkSet

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hourpass.core.claims import Claims
 from hourpass.jose import SigningKeyPair
-from hourpass.verifier.token_cache import CAPACITY, Fact, TokenCache
+from hourpass.verifier.token_verifier import CAPACITY, Fact, TokenCache
 
 KEY = SigningKeyPair.generate("k1", "Ed25519").verification_key
 

@@ -9,8 +9,7 @@ from hourpass.core.policy import HOUR, LEEWAY
 from hourpass.core.revocation import Revocation, Revocations
 from hourpass.jose import AccessClaims, SigningKeyPair
 from hourpass.testing import START, Clock
-from hourpass.verifier.token_cache import TokenCache
-from hourpass.verifier.token_verifier import TokenVerifier
+from hourpass.verifier.token_verifier import TokenCache, TokenVerifier
 
 ISSUED = START // 1_000
 EXPECTED = Expected("https://auth.test", "https://api.test", HOUR)

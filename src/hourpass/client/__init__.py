@@ -7,17 +7,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hourpass.client.cache import FileCache, MemoryCache
     from hourpass.client.file_token import FileToken
+    from hourpass.client.refresh.cache import FileCache, MemoryCache
     from hourpass.client.refresher import Refresher
     from hourpass.client.source import TokenSource
 
 __all__ = ["FileCache", "FileToken", "MemoryCache", "Refresher", "TokenSource"]
 
 _HOMES = {
-    "FileCache": "cache",
+    "FileCache": "refresh.cache",
     "FileToken": "file_token",
-    "MemoryCache": "cache",
+    "MemoryCache": "refresh.cache",
     "Refresher": "refresher",
     "TokenSource": "source",
 }

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from hourpass.client.agent_token import AgentToken
+from hourpass.client.auth.strategy import Breaker
 from hourpass.client.credential import Credential, is_token
-from hourpass.client.driver import Waiting, drive, drive_async
-from hourpass.client.flow import Breaker
-from hourpass.client.reopen import Reopens
+from hourpass.client.refresh.driver import Waiting, drive, drive_async
+from hourpass.client.refresh.reopen import Reopens
 from hourpass.clocks import age_clock, wall_clock
 from hourpass.core.errors import HourpassError, Unavailable
 from hourpass.core.policy import DAY, SECOND

@@ -11,14 +11,14 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
-from hourpass.client.cache import Cache, MemoryCache
+from hourpass.client.auth.strategy import Breaker
 from hourpass.client.credential import Credential, name_of_key
-from hourpass.client.driver import Waiting, drive, drive_async
-from hourpass.client.fetcher import RefreshEvent
-from hourpass.client.flight import Flights
-from hourpass.client.flow import Breaker
-from hourpass.client.reopen import Reopens
-from hourpass.client.setting import Setting
+from hourpass.client.refresh.cache import Cache, MemoryCache
+from hourpass.client.refresh.driver import Waiting, drive, drive_async
+from hourpass.client.refresh.fetcher import RefreshEvent
+from hourpass.client.refresh.flight import Flights
+from hourpass.client.refresh.reopen import Reopens
+from hourpass.client.refresh.setting import Setting
 from hourpass.clocks import age_clock, draw, wall_clock
 from hourpass.core.errors import HourpassError, Unavailable
 from hourpass.core.policy import SECOND

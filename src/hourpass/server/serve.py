@@ -21,22 +21,22 @@ import uvloop
 from hourpass import __version__
 from hourpass.clocks import wall_clock
 from hourpass.core.errors import ConfigurationError
-from hourpass.server.admin import AdminApp
-from hourpass.server.app import App
-from hourpass.server.clocks import NodeClock
-from hourpass.server.config import Settings, load, notes, require_issuer
-from hourpass.server.limited_log import LimitedLog
-from hourpass.server.opening import (
+from hourpass.server.clock.clocks import NodeClock
+from hourpass.server.endpoints.admin_listener import AdminApp
+from hourpass.server.endpoints.app import App
+from hourpass.server.keys.master_key import BACK_IT_UP
+from hourpass.server.run.open import (
     default_data,
     wait_for_database,
 )
-from hourpass.server.refusals import Refusals
-from hourpass.server.request import Application
-from hourpass.server.running import Running
-from hourpass.server.sealing import BACK_IT_UP
-from hourpass.server.telemetry import configure_logging, log_what_is_printed
+from hourpass.server.run.running import Running
+from hourpass.server.settings.settings import Settings, load, notes, require_issuer
+from hourpass.server.telemetry.limited_log import LimitedLog
+from hourpass.server.telemetry.refusals import Refusals
+from hourpass.server.telemetry.telemetry import configure_logging, log_what_is_printed
 from hourpass.server.transport.listener import Front, bind, bind_unix, inherited, remove_unix
-from hourpass.server.workers import Worker, ending_signals, run_workers
+from hourpass.server.transport.request import Application
+from hourpass.server.transport.workers import Worker, ending_signals, run_workers
 
 RESERVED_DESCRIPTORS = 96
 """Files, sockets and pipes that are not a client's connection: the database's, the admin listener's, and new ones that

@@ -21,7 +21,7 @@ from hourpass.verifier.guard import (
     judged_owner,
 )
 from hourpass.verifier.paths import Reader
-from hourpass.verifier.remote import Verifier
+from hourpass.verifier.verifier import Verifier
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

@@ -19,7 +19,7 @@ from django.utils.module_loading import import_string  # type: ignore[import-unt
 from hourpass.core.errors import ConfigurationError, HourpassError
 from hourpass.verifier import asgi, wsgi
 from hourpass.verifier.guard import Guard, Identity, Refusal, admit
-from hourpass.verifier.remote import Verifier
+from hourpass.verifier.verifier import Verifier
 
 _GUARD = ("realm", "public", "scope", "scopes", "preflights")
 _CONNECTION = ("url", "tls", "allow_http", "proxy", "timeout")

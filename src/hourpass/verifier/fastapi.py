@@ -17,7 +17,7 @@ from fastapi.security import HTTPBearer
 from hourpass.core.errors import HourpassError
 from hourpass.verifier.asgi import ApiKeyPolicy, identify
 from hourpass.verifier.guard import Guard, Identity, Refusal, admit
-from hourpass.verifier.remote import Verifier
+from hourpass.verifier.verifier import Verifier
 
 
 class _Scheme(HTTPBearer):

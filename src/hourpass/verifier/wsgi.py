@@ -11,7 +11,7 @@ from hourpass.core.authorization import read_credential
 from hourpass.core.errors import HourpassError
 from hourpass.verifier.guard import Guard, Identity, KeyIdentity, admit, identity_headers, is_ours, judged_owner
 from hourpass.verifier.paths import path_of_environ
-from hourpass.verifier.remote import Verifier
+from hourpass.verifier.verifier import Verifier
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]

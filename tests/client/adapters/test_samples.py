@@ -65,7 +65,9 @@ def site():
 def test_every_library_that_we_serve_has_a_sample():
     modules = (Path(__file__).parents[3] / "src" / "hourpass" / "client" / "auth").glob("[a-z]*.py")
 
-    for module in modules:
+    adapters = [module for module in modules if module.stem not in {"strategy", "sending"}]
+    assert len(adapters) == 4
+    for module in adapters:
         assert any(f"from hourpass.client.auth.{module.stem} import HourpassAuth" in sample for sample in SAMPLES)
 
 

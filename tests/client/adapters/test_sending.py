@@ -6,7 +6,7 @@ import time
 import pytest
 from tests.client.conftest import URL
 
-from hourpass.client.sending import Gate, Rejection, Sending, position_of
+from hourpass.client.auth.sending import Gate, Rejection, Sending, position_of
 
 API = f"{URL}/videos"
 

@@ -13,11 +13,12 @@ from typing import NamedTuple
 import httpx2
 import pytest
 from tests.conftest import LOOKS_SECRET, ServerProcess, clean_environment
+from tests.debian import program as debian
 
 from hourpass.core.policy import Policy
 from hourpass.jose import AccessClaims, SigningKeyPair
-from hourpass.server.sealing import load_master_key
-from hourpass.server.signing_keys import SigningKeys
+from hourpass.server.keys.master_key import load_master_key
+from hourpass.server.keys.signing_keys import SigningKeys
 from hourpass.server.store import transaction
 from hourpass.server.store.sqlite import SqliteStore
 
@@ -126,7 +127,7 @@ RUN: dict[str, Callable[[Path], list[str]]] = {
     "verify.mjs": _node,
     "verify.go": _go,
     "Verify.java": _java,
-    "verify.php": lambda path: [needed("php", path), str(path)],
+    "verify.php": lambda path: [debian("php", "php-cli"), str(path)],
     "verify.sh": _sh,
 }
 

@@ -12,9 +12,9 @@ import pytest
 import uvloop
 from tests.conftest import ServerProcess
 
-from hourpass.server.request import Reply
 from hourpass.server.transport.http1 import ConnectionState
 from hourpass.server.transport.listener import KEEP_ALIVE, UNREAD, Front, bind, bind_unix, inherited, remove_unix
+from hourpass.server.transport.request import Reply
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 

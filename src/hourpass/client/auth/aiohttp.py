@@ -6,8 +6,8 @@ is decided elsewhere.
 
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 
-from hourpass.client.flow import Source
-from hourpass.client.sending import Gate, Rejection, Sending
+from hourpass.client.auth.sending import Gate, Rejection, Sending
+from hourpass.client.auth.strategy import Source
 
 
 class HourpassAuth:

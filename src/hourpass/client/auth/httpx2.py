@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx2
 
-from hourpass.client.flow import Source
-from hourpass.client.sending import Gate, Rejection, Sending, position_of
+from hourpass.client.auth.sending import Gate, Rejection, Sending, position_of
+from hourpass.client.auth.strategy import Source
 
 _Places = list[tuple[Any, int | None]]
 

@@ -9,8 +9,8 @@ from typing import Any
 from requests import PreparedRequest, Response
 from requests.auth import AuthBase
 
-from hourpass.client.flow import Source
-from hourpass.client.sending import Gate, Rejection, Sending, position_of
+from hourpass.client.auth.sending import Gate, Rejection, Sending, position_of
+from hourpass.client.auth.strategy import Source
 
 
 class HourpassAuth(AuthBase):

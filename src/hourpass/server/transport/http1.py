@@ -5,9 +5,9 @@ from collections.abc import Coroutine
 from enum import Enum, auto
 from typing import Any, Protocol
 
-from hourpass.server.refusals import ConnectionFault
-from hourpass.server.request import Application, Reply, Request
+from hourpass.server.telemetry.refusals import ConnectionFault
 from hourpass.server.transport.message import IN_CHUNKS, Chunks, RefusedRequest, answer, find_head, read_head, refusal
+from hourpass.server.transport.request import Application, Reply, Request
 
 NEVER = float("inf")
 

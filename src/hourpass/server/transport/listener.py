@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from email.utils import formatdate
 from pathlib import Path
 
-from hourpass.server.refusals import ConnectionFault
-from hourpass.server.render import problem
-from hourpass.server.request import Application, Reply
+from hourpass.server.telemetry.refusals import ConnectionFault
 from hourpass.server.transport.http1 import Connection, ConnectionState
+from hourpass.server.transport.render import problem
+from hourpass.server.transport.request import Application, Reply
 
 BACKLOG = 2_048
 SWEEP_EVERY = 1.0

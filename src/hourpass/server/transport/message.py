@@ -10,8 +10,8 @@ from http import HTTPStatus
 from urllib.parse import unquote
 
 from hourpass import wire
-from hourpass.server.refusals import ConnectionFault
-from hourpass.server.request import LONGEST_REMEMBERED, UNSIZED, Headers, Reply, Request
+from hourpass.server.telemetry.refusals import ConnectionFault
+from hourpass.server.transport.request import LONGEST_REMEMBERED, UNSIZED, Headers, Reply, Request
 
 IN_CHUNKS = -1
 """A body's length that nobody knows before its end."""

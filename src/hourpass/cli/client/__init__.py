@@ -1,0 +1,1 @@
+"""The commands of a client: a token from the cache, the agent or the server."""

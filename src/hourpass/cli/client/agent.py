@@ -1,0 +1,225 @@
+"""`hourpass agent`: the composition root of the agent. Owns its flags, its file of sinks and hooks, and its signals."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+import msgspec
+
+from hourpass.cli.client.api_key_source import ApiKeySource
+from hourpass.cli.client.client import Client
+from hourpass.cli.client.options import ClientCommand, client_options
+from hourpass.client.agent.sinks import FileSink, Form, OnExpiry
+from hourpass.core.errors import ConfigurationError
+from hourpass.core.policy import SECOND
+from hourpass.service_links import is_service_link, note_on_service_links
+from hourpass.settings_file import did_you_mean, read_settings_file
+
+if TYPE_CHECKING:
+    from hourpass.client.agent.agent import Agent
+    from hourpass.client.agent.delivery import Plan
+    from hourpass.client.agent.mailbox import Mailbox, Message
+
+PREFIX = "HOURPASS_AGENT_"
+
+
+class SinkSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A sink, as the file describes it."""
+
+    path: str
+    format: Form = "raw"
+    template: str | None = None
+    group: str | None = None
+    on_expiry: OnExpiry = "remove"
+
+    def sink(self) -> FileSink:
+        """The sink itself."""
+        options: dict[str, Any] = {"template": self.template, "group": self.group, "on_expiry": self.on_expiry}
+        return FileSink(self.path, form=self.format, **options)
+
+
+class Targets(msgspec.Struct, kw_only=True):
+    """What a reload reads anew: sinks, and hooks as lists of arguments."""
+
+    sinks: list[SinkSettings] = []
+    hooks: list[list[str]] = []
+
+
+def read_targets(values: Mapping[str, object], flags: Mapping[str, Any]) -> Targets:
+    """Sinks and hooks of the file; those of the flags take their place.
+
+    Raises:
+        ConfigurationError: naming what is wrong, and for an unknown key the nearest that is known.
+    """
+    chosen = {name: values[name] for name in Targets.__struct_fields__ if name in values}
+    given = {name: flags[name] for name in SinkSettings.__struct_fields__ if flags.get(name)}
+    if "path" in given:
+        chosen["sinks"] = [given]
+    elif given:
+        raise ConfigurationError(f"{', '.join(sorted(given))}: of which file? Name it with --sink")
+    if flags.get("hook"):
+        chosen["hooks"] = [[program] for program in flags["hook"]]
+    try:
+        targets = msgspec.convert(chosen, Targets)
+    except msgspec.ValidationError as error:
+        words = str(error)
+        near = did_you_mean(words.split("`")[1], SinkSettings.__struct_fields__) if "unknown field" in words else ""
+        raise ConfigurationError(f"sinks and hooks: {words}{near}") from None
+    if not all(targets.hooks):
+        raise ConfigurationError("a hook is a program and its arguments, and not nothing")
+    return targets
+
+
+_FLAGS_ONLY = {"config", "api_key", "path", "format", "template", "group", "on_expiry", "hook"}
+"""These have no key of the same name in the file."""
+
+
+def _known(context: click.Context) -> set[str]:
+    return {str(parameter.name) for parameter in context.command.params} - _FLAGS_ONLY | {"sinks", "hooks"}
+
+
+def _configure(context: click.Context, _: click.Parameter, path: str | None) -> str | None:
+    """Let the file's values be the defaults of flags and environment."""
+    variables = {str(parameter.envvar) for parameter in context.command.params if parameter.envvar}
+    for name in os.environ:
+        if name.startswith(PREFIX) and name not in variables and not is_service_link(name, os.environ[name]):
+            raise click.UsageError(f"{name} is not a setting{did_you_mean(name, variables)}")
+    if path is not None:
+        try:
+            context.default_map = read_settings_file(Path(path), _known(context))
+        except ConfigurationError as error:
+            raise click.UsageError(error.detail) from None
+    return path
+
+
+def _option(flag: str, help: str, **more: Any) -> Callable[[Any], Any]:  # noqa: A002 as click names it
+    variable = PREFIX + flag.removeprefix("--").replace("-", "_").upper()
+    return click.option(flag, **{"envvar": variable, "help": help, **more})
+
+
+@click.command(cls=ClientCommand)
+@_option(
+    "--config", "TOML file with [[sinks]], hooks and any other flag", metavar="FILE", is_eager=True, callback=_configure
+)
+@client_options(agent=False)
+@_option("--api-key-env", "name of the environment variable that holds the API key", metavar="NAME")
+@click.option("--sink", "path", envvar=f"{PREFIX}SINK", metavar="FILE", help="keep the token in this file")
+@_option("--format", "the file's form  [raw]", type=click.Choice(get_args(Form)))
+@_option("--template", "text with $access_token, $token_type, $issued_at, $expires_at", metavar="TEXT")
+@_option("--group", "a group that may read the file too: 0640 instead of 0600")
+@_option("--on-expiry", "of the file, where no new token came  [remove]", type=click.Choice(get_args(OnExpiry)))
+@_option("--hook", "program to run after each new token; may be repeated", multiple=True, metavar="PROGRAM")
+@_option("--socket", "unix socket for programs of this user", envvar="HOURPASS_AGENT", metavar="PATH")
+@_option("--allow-uid", "another user who may ask at the socket; may be repeated", multiple=True, type=int)
+@_option("--listen", "loopback port for who knows the secret", metavar="127.0.0.1:PORT")
+@_option("--listen-secret-file", "holds that secret", metavar="FILE")
+@click.pass_context
+def agent(context: click.Context, /, client: Client, **flags: Any) -> None:
+    """Keep one token fresh and hand it on, to files and over a socket, until TERM.
+
+    HUP reads sinks, hooks and the API key anew; USR1 refreshes now. A second agent of the same credential stands by.
+    """
+    from hourpass.cli.client.init_process import go_on_in_child
+    from hourpass.cli.status_line import StatusLine
+    from hourpass.client.agent.agent import TICK, Agent
+    from hourpass.client.agent.mailbox import Mailbox
+    from hourpass.client.agent.notify import Notifier, watchdog_interval
+    from hourpass.client.refresh.cache import FileCache
+    from hourpass.clocks import wall_clock
+
+    go_on_in_child()
+    environ = os.environ
+    talk = StatusLine(sys.stderr, environ, wall_clock)
+    if note := note_on_service_links(environ):
+        talk.log(note)
+    mailbox = Mailbox()
+    api_key = _api_key(client.api_key, flags["api_key_env"], environ)
+    source = client.token_source(
+        api_key, cache=FileCache(client.cache_path), timeout=client.timeout, observe=mailbox.put
+    )
+
+    def load() -> "Plan":
+        # The file as it is now, the flags as they were given.
+        values = read_settings_file(Path(flags["config"]), _known(context)) if flags["config"] else {}
+        return _plan(read_targets(values, flags), talk.log)
+
+    ticks = (watchdog_interval(environ.get("WATCHDOG_USEC"), environ.get("WATCHDOG_PID"), os.getpid()), TICK)
+    served = Agent(
+        source,
+        mailbox,
+        load,
+        log=talk.log,
+        key_name=api_key.name,
+        show=talk.show,
+        notifier=Notifier(environ.get("NOTIFY_SOCKET")),
+        tick=SECOND if talk.is_live else min(tick for tick in ticks if tick),
+    )
+    with _signals(mailbox), talk:
+        served.run(FileCache(f"{client.cache_path}.agent"), list(_services(served, flags)))
+
+
+def _api_key(found: ApiKeySource, name: str | None, environ: Mapping[str, str]) -> ApiKeySource:
+    if name is None:
+        return found
+    if name not in environ:
+        raise ConfigurationError(f"there is no environment variable {name}")
+    return ApiKeySource(f"the variable {name}", lambda: environ[name])
+
+
+def _plan(targets: Targets, log: Callable[[str], None]) -> "Plan":
+    from hourpass.client.agent.delivery import Plan
+    from hourpass.client.agent.hooks import Hooks
+
+    token_file = str(Path(targets.sinks[0].path).absolute()) if targets.sinks else None
+    hooks = Hooks(targets.hooks, environment=hook_environment(os.environ, token_file), log=log)
+    return Plan([settings.sink() for settings in targets.sinks], hooks)
+
+
+_FOR_HOOKS = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
+
+
+def hook_environment(environ: Mapping[str, str], token_file: str | None) -> dict[str, str]:
+    """What hooks get. A short list, because any other variable may be the API key, under whatever name."""
+    kept = {name: environ[name] for name in _FOR_HOOKS if name in environ}
+    return {**kept, "HOURPASS_TOKEN_FILE": token_file} if token_file else kept
+
+
+def _services(served: "Agent", flags: Mapping[str, Any]) -> Iterator[AbstractContextManager[object]]:
+    from hourpass.client.agent.socket import LoopbackSocket, UnixSocket
+
+    if flags["socket"]:
+        yield UnixSocket(flags["socket"], served, {os.geteuid(), *flags["allow_uid"]})
+    if flags["listen"]:
+        host, _, port = flags["listen"].rpartition(":")
+        if not flags["listen_secret_file"]:
+            raise ConfigurationError("listen wants listen_secret_file: anyone on this host can reach a port")
+        if not port.isdecimal() or int(port) > 65_535:
+            raise ConfigurationError("listen wants 127.0.0.1:PORT")
+        try:
+            secret = Path(flags["listen_secret_file"]).read_text("ascii").strip()
+        except (OSError, UnicodeDecodeError):
+            raise ConfigurationError(f"{flags['listen_secret_file']} cannot be read") from None
+        yield LoopbackSocket(host, int(port), served, secret)
+
+
+_MEANINGS: "dict[str, Message]" = {"SIGTERM": "stop", "SIGINT": "stop", "SIGHUP": "reload", "SIGUSR1": "refresh"}
+
+
+@contextmanager
+def _signals(mailbox: "Mailbox") -> Iterator[None]:
+    before = {}
+    descriptor = signal.set_wakeup_fd(mailbox.wakeup_descriptor(), warn_on_full_buffer=False)
+    for name, message in _MEANINGS.items():
+        number = getattr(signal, name)
+        before[number] = signal.signal(number, lambda *_, message=message: mailbox.put(message))
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(descriptor)
+        for number, handler in before.items():
+            signal.signal(number, handler)

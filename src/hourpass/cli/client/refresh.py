@@ -1,0 +1,67 @@
+"""`hourpass refresh`: the cron job's one line. It keeps the cache fresh and prints no token."""
+
+import sys
+import time
+
+import click
+
+from hourpass.cli.client.client import NO_TOKEN, STILL_VALID, Client, complain, exit_code
+from hourpass.cli.client.options import ClientCommand, client_options
+from hourpass.cli.terminal import say, span
+from hourpass.client.credential import Credential
+from hourpass.clocks import age_clock, draw
+from hourpass.core.errors import ConfigurationError, HourpassError
+
+
+@click.command(cls=ClientCommand)
+@click.option("--if-due", is_flag=True, help="do nothing where the cached token is still fresh")
+@click.option(
+    "--splay",
+    type=click.FloatRange(0, 3600),
+    default=0,
+    metavar="SECONDS",
+    help="first wait for a random part of this, so that many machines do not ask at once",
+)
+@click.option("--quiet", is_flag=True, help="say nothing where all is well, as suits cron")
+@client_options(agent=False)
+def refresh(client: Client, if_due: bool, splay: float, quiet: bool) -> None:
+    """Refresh the cached token, once however many processes ask.
+
+    Exit codes: 0 fresh, 10 still valid but the refresh failed, 20 no valid token, 30 login required, 40 lock time-out,
+    2 usage. 30 is said at once, even while the old token is still valid.
+    """
+    before = client.cached()
+    if if_due and _is_fresh(before):
+        _tell(before, quiet=quiet, words="not due")
+        return
+    time.sleep(splay * draw())
+    source = client.own_source()
+    try:
+        # Without --if-due the cached one is set aside; a sibling's newer one will do.
+        after = source.refresh(rejected=None if if_due or before is None else before.number)
+    except HourpassError as error:
+        complain(error)
+        sys.exit(exit_code(error, still_valid=_is_valid(client)))
+    if source.counts["unsaved"]:
+        sys.exit(STILL_VALID if _is_valid(client) else NO_TOKEN)
+    is_healed = source.counts["refused"] and source.counts["exchanged"]
+    words = "the refresh token was refused, so the API key was exchanged" if is_healed else "refreshed"
+    # It may have been revoked for theft: that is worth a word even to cron.
+    _tell(after, quiet=quiet and not is_healed, words=words)
+
+
+def _is_fresh(credential: Credential | None) -> bool:
+    return credential is not None and credential.freshness(age_clock()) == "fresh"
+
+
+def _is_valid(client: Client) -> bool:
+    try:
+        credential = client.cached()
+    except ConfigurationError:
+        return False
+    return credential is not None and credential.is_usable(age_clock())
+
+
+def _tell(credential: Credential | None, *, quiet: bool, words: str) -> None:
+    if credential is not None and not quiet:
+        say(f"hourpass: {words}; the token is valid for another {span(credential.expires_at - age_clock())}")

@@ -1,0 +1,1 @@
+"""The demo: a server, a small protected API and a first key."""

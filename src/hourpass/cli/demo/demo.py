@@ -1,0 +1,153 @@
+"""`hourpass demo`: everything on one origin, to try."""
+
+import asyncio
+import errno
+import json
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from hourpass.cli.demo.api import SCOPE, DemoApi
+from hourpass.cli.operator.database import open_database, settings_options
+from hourpass.cli.terminal import bold, say
+from hourpass.core.errors import HourpassError
+from hourpass.core.wish import Wish
+from hourpass.server.endpoints.app import App
+from hourpass.server.issuing.minting import TokenPair
+from hourpass.server.issuing.revoke_introspect import INTROSPECT_SCOPE
+from hourpass.server.keys.api_keys import NewKey, create_key
+from hourpass.server.run.open import default_data
+from hourpass.server.serve import serve as run
+from hourpass.server.settings.settings import Settings, load
+from hourpass.server.telemetry.line_writer import LineWriter
+from hourpass.server.transport.listener import bind
+
+log = logging.getLogger("hourpass")
+
+
+@click.command()
+@settings_options()
+@click.option("--json", "as_json", is_flag=True, help='print {"url": …, "api_key": …, "key_id": …} once it is ready')
+def demo(flags: dict[str, object], as_json: bool) -> None:
+    """Start a server with a small protected API (GET /videos) and a first key, and say what to try.
+
+    Without --data everything lies in a temporary folder that is removed at the end.
+    """
+    with _data(flags) as kept:
+        settings, flags = _settle(kept)
+        new = _first_key(flags)
+        demonstration = _Demonstration(new, settings, as_json=as_json)
+        run(settings, environ=os.environ, wrap=demonstration.wrap, ready=demonstration.ready)
+        demonstration.out.flush()
+    if not as_json:
+        say("\nStopped." if sys.stderr.isatty() else "Stopped.")
+
+
+@contextmanager
+def _data(flags: dict[str, object]) -> Iterator[dict[str, object]]:
+    kept = ("data", "database_url")
+    if any(name in flags or f"HOURPASS_{name.upper()}" in os.environ for name in kept):
+        yield flags
+        return
+    with tempfile.TemporaryDirectory(prefix="hourpass-demo-") as folder:
+        yield {**flags, "data": folder}
+
+
+def _settle(flags: dict[str, object]) -> tuple[Settings, dict[str, object]]:
+    """The settings, with the demo's own defaults where nobody asked for anything."""
+    settings, origins = load(flags, os.environ, default_data(os.environ))
+    if origins["admin_listen"].source == "default":
+        flags = {**flags, "admin_listen": "off"}
+    if origins["port"].source == "default" and not _is_free(settings):
+        say(f"Port {settings.port} is taken: taking a free one.")
+        flags = {**flags, "port": 0}
+    settings, _ = load(flags, os.environ, default_data(os.environ))
+    return settings, flags
+
+
+def _is_free(settings: Settings) -> bool:
+    try:
+        bind(settings.host, settings.port).close()
+    except OSError as error:
+        # Any other trouble is the server's to report.
+        return error.errno != errno.EADDRINUSE
+    return True
+
+
+def _first_key(flags: dict[str, object]) -> NewKey:
+    with open_database(flags, create=True) as db:
+        return create_key(
+            db.store,
+            db.secrets.pepper,
+            name="demo",
+            now=db.now,
+            random=os.urandom,
+            actor="demo",
+            scope=f"{SCOPE} {INTROSPECT_SCOPE}",
+        )
+
+
+class _Demonstration:
+    """What is said once the server listens."""
+
+    def __init__(self, new: NewKey, settings: Settings, *, as_json: bool) -> None:
+        self._new = new
+        self._quiet = sys.stderr.isatty() and settings.log_format == "auto"
+        self._as_json = as_json
+        self.out = LineWriter(sys.stdout)
+
+    def wrap(self, app: App) -> DemoApi:
+        self._app = app
+        if self._quiet:
+            # A person looks at the invitation; what they still have to know of is trouble.
+            log.setLevel(logging.WARNING)
+        return DemoApi(app)
+
+    def ready(self, settings: Settings) -> None:
+        url = settings.public_url()
+        if self._as_json:
+            facts = {"url": url, "api_key": self._new.api_key, "key_id": self._new.key.key_id}
+            self.out.write(json.dumps(facts))
+        else:
+            self._invited = asyncio.ensure_future(self._invite(url, settings.retry_window))
+
+    async def _invite(self, url: str, retry_window: int) -> None:
+        try:
+            pair = await self._app.issuer.exchange(self._new.api_key, Wish(), None, self._app.clock())
+        except HourpassError as error:
+            log.error("no first token", extra={"detail": error.detail or error.code})  # noqa: TRY400 - it is no bug
+        else:
+            self.out.write(_invitation(url, self._new.api_key, pair, retry_window))
+
+
+def _invitation(url: str, api_key: str, pair: TokenPair, retry_window: int) -> str:
+    """The source's three curl commands, ready to paste: each works alone, and what lies between them is comments."""
+    again = f"within {retry_window} s it is a retry, later a theft" if retry_window else "it is a theft"
+    return f"""\
+{bold(f"# hourpass demo on {url}")}
+
+{bold("# Exchange the API key for a token")}
+curl --request POST \\
+     --url {url}/auth/api-key \\
+     --header 'accept: application/json' \\
+     --header 'content-type: application/json' \\
+     --data '{{"apiKey":"{api_key}"}}'
+
+{bold("# Call the API with a token")}
+curl --location '{url}/videos' \\
+--header 'Authorization: Bearer {pair.access_token.decode()}'
+
+{bold("# Refresh")}
+curl --request POST \\
+     --url {url}/auth/refresh \\
+     --header 'accept: application/json' \\
+     --header 'content-type: application/json' \\
+     --data '{{"refreshToken": "{pair.refresh_token.decode()}"}}'
+
+# Refresh again with the same token: {again}.
+# Ctrl-C stops it."""

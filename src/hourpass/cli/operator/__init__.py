@@ -1,0 +1,1 @@
+"""The commands of an operator: on the database, or to start the server."""

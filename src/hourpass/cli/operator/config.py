@@ -1,0 +1,78 @@
+"""`hourpass config`."""
+
+import os
+from pathlib import Path
+
+import click
+
+from hourpass.cli.operator.database import load_settings, read_settings, settings_options
+from hourpass.cli.terminal import json_option, print_json, print_table, say
+from hourpass.core.errors import ConfigurationError
+from hourpass.server.copy import require_not_moved
+from hourpass.server.keys.master_key import load_master_key
+from hourpass.server.run.open import open_store
+from hourpass.server.settings.settings import described, require_issuer
+
+
+@click.group()
+def config() -> None:
+    """Show and check the settings."""
+
+
+@config.command()
+@click.option("--origin", is_flag=True, help="say where each value came from")
+@settings_options()
+@json_option
+def show(flags: dict[str, object], origin: bool, as_json: bool) -> None:
+    """Show the settings in force. Secrets are not shown."""
+    settings, origins = load_settings(flags)
+    values = {name: _shown(name, value.value) for name, value in origins.items()}
+    values["issuer"] = settings.public_url()
+    values["audience"] = settings.audience or settings.public_url()
+    if as_json:
+        print_json({n: {"value": v, "origin": origins[n].source} for n, v in values.items()} if origin else values)
+    elif origin:
+        print_table(("setting", "value", "origin"), [(n, _words(v), origins[n].source) for n, v in values.items()])
+    else:
+        print_table(("setting", "value"), [(name, _words(value)) for name, value in values.items()])
+
+
+@config.command()
+@settings_options()
+def check(flags: dict[str, object]) -> None:
+    """Check the settings, and that the data folder and database can be used. Changes nothing."""
+    settings = read_settings(flags)
+    require_issuer(settings)
+    if not Path(settings.data).is_dir():
+        say(f"The settings are good. {settings.data} will be made on the first start.")
+        return
+    if not os.access(settings.data, os.W_OK):
+        raise ConfigurationError(f"{settings.data} cannot be written to")
+    store = open_store(settings)
+    try:
+        require_not_moved(store)
+        for caution in store.cautions():
+            say(f"{caution}.")
+        pending = store.pending_migrations()
+        if not pending:
+            store.begin_reading()
+            sealed = store.secrets("pepper")
+            store.rollback()
+            if sealed:
+                master = load_master_key(settings.master_key, Path(settings.data), os.environ, create=False)
+                master.open("pepper", sealed[0][1])
+    finally:
+        store.close()
+    say("The settings are good." + (f" To be applied on the next start: {', '.join(pending)}." if pending else ""))
+
+
+def _shown(name: str, value: object) -> object:
+    if described()[name].metadata["secret"] and value is not None:
+        return "[set]"
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _words(value: object) -> object:
+    if isinstance(value, list):
+        return " ".join(value)
+    return str(value).lower() if isinstance(value, bool) else value

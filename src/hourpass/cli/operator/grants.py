@@ -1,0 +1,63 @@
+"""`hourpass grants`."""
+
+import functools
+
+import click
+
+from hourpass.cli.no_secrets import id_of_ours
+from hourpass.cli.operator.database import actor, database, database_options, look_at_database
+from hourpass.cli.terminal import json_option, moment, print_json, print_table, say
+from hourpass.core.grant import Grant, state_of
+from hourpass.server.keys.api_keys import all_grants, get_grant, revoke_grant
+
+
+@click.group()
+def grants() -> None:
+    """List and revoke grants: what each exchange opened."""
+
+
+@grants.command("list")
+@click.option("--key", "key_id", metavar="ID", callback=id_of_ours, help="only this API key's")
+@click.option("--all", "everything", is_flag=True, help="ended ones too, as long as they are kept")
+@database_options
+@json_option
+def list_grants(flags: dict[str, object], key_id: str | None, everything: bool, as_json: bool) -> None:
+    """List the live grants."""
+    with look_at_database(flags) as db:
+        now = db.now
+        key_of = functools.cache(db.store.key)
+        facts = [_facts(grant, state_of(grant, key_of(grant.key_id), now)) for grant in all_grants(db.store, key_id)]
+    facts = [fact for fact in facts if everything or fact["state"] == "live"]
+    if as_json:
+        print_json(facts)
+    else:
+        columns = ("grant_id", "key_id", "generation", "state", "created_at", "idle_expires_at")
+        print_table(columns, [[fact[column] for column in columns] for fact in facts])
+
+
+@grants.command()
+@click.argument("grant_id", metavar="ID", callback=id_of_ours)
+@database_options
+@json_option
+def revoke(flags: dict[str, object], grant_id: str, as_json: bool) -> None:
+    """Revoke a grant and its access tokens."""
+    with database(flags) as db:
+        done = revoke_grant(db.store, get_grant(db.store, grant_id), db.now, db.policy, actor=actor()) is not None
+    if as_json:
+        print_json({"grant_id": grant_id, "revoked": done})
+    else:
+        say(f"{grant_id} is revoked." if done else f"{grant_id} was revoked before.")
+
+
+def _facts(grant: Grant, state: str) -> dict[str, object]:
+    return {
+        "grant_id": grant.grant_id.hex(),
+        "key_id": grant.key_id,
+        "generation": grant.generation,
+        "scope": grant.scope,
+        "state": state,
+        "created_at": moment(grant.created_at),
+        "idle_expires_at": moment(grant.idle_expires_at),
+        "expires_at": moment(grant.expires_at),
+        "revoked_at": moment(grant.revoked_at),
+    }

@@ -1,0 +1,255 @@
+"""`hourpass tokens`: what a token is, in words, and its end."""
+
+import sys
+from typing import assert_never
+
+import click
+import msgspec
+
+from hourpass.cli.no_secrets import from_standard_input, id_of_ours
+from hourpass.cli.operator.database import Database, actor, database, look_at_database, settings_options
+from hourpass.cli.terminal import json_option, moment, print_facts, print_json, say, span
+from hourpass.core.api_key import from_anywhere
+from hourpass.core.claims import Claims, Expected, UnverifiedClaims, validate_claims
+from hourpass.core.errors import HourpassError, InvalidGrant, InvalidToken
+from hourpass.core.grant import (
+    Ahead,
+    Burst,
+    Dead,
+    Decision,
+    Grant,
+    Replay,
+    Retry,
+    Rotate,
+    is_genuine,
+    judge,
+)
+from hourpass.core.policy import SECOND, Policy
+from hourpass.core.revocation import Revocations
+from hourpass.jose import OpenedRefreshToken, decode_segment, open_access_token, unverified_issuer
+from hourpass.server.keys.api_keys import revoke_grant, revoke_token
+from hourpass.server.keys.signing_keys import SigningKeys
+from hourpass.verifier.jwks import is_plausible
+
+token_options = settings_options("data", "database_url", "issuer", "audience")
+
+REVOKED = {
+    "token": "it was revoked",
+    "grant": "its grant was revoked",
+    "key": "its API key was revoked",
+    "issued_before": "all tokens of its time were revoked",
+}
+"""By the level of the revocation that refuses an access token."""
+
+WORDS = {
+    "sub": "subject",
+    "client_id": "key_id",
+    "key_name": "key_name",
+    "scope": "scope",
+    "env": "environment",
+    "iss": "issuer",
+    "aud": "audience",
+    "iat": "issued_at",
+    "exp": "expires_at",
+    "sid": "grant_id",
+}
+"""What a claim is called, in the order in which they are printed. A claim without a word here keeps its own name."""
+
+DEAD = {
+    "replayed": "its grant was revoked, because a refresh token of it was used twice: somebody may have stolen one",
+    "revoked": "its grant was revoked",
+    "key_disabled": "its API key was revoked or has expired",
+    "address_not_allowed": "its API key may not be used from there",
+    "expired": "it has expired",
+    "unknown": "this database does not have its grant: closed, pruned, or made since a backup that was restored",
+}
+"""By the reason for which a refresh token that is ours is refused."""
+
+token_argument = click.argument("token", metavar="-", callback=id_of_ours)
+
+
+@click.group()
+def tokens() -> None:
+    """Explain and revoke tokens, which come on standard input: `hourpass tokens inspect - < FILE`."""
+
+
+@tokens.command()
+@token_argument
+@token_options
+@json_option
+def inspect(flags: dict[str, object], token: str, as_json: bool) -> None:
+    """Say what a token is, whom it speaks for, until when, and whether it counts."""
+    token = _read(token)
+    with look_at_database(flags) as db:
+        facts = _access_facts(db, token) or _refresh_facts(db, token) or _strange_facts(db, token)
+    print_json(facts) if as_json else print_facts(facts.items())
+    sys.exit(0 if str(facts["counts"]).startswith("yes") else 1)
+
+
+@tokens.command()
+@token_argument
+@token_options
+@json_option
+def revoke(flags: dict[str, object], token: str, as_json: bool) -> None:
+    """Revoke an access token alone, or with a refresh token its whole grant."""
+    token = _read(token)
+    with database(flags) as db:
+        done = _revoke(db, token)
+    if as_json:
+        print_json({"revoked": done})
+    else:
+        say({"access": "The access token is revoked.", "grant": "The grant and its access tokens are revoked."}[done])
+
+
+def _read(token: str) -> str:
+    return from_standard_input() if token == "-" else token
+
+
+def _revoke(db: Database, token: str) -> str:
+    try:
+        claims, _ = open_access_token(token.encode(), _signing_keys(db).verification_keys(db.now))
+        revoke_token(db.store, validate_claims(claims, db.now, _expected(db, claims)), db.now, actor=actor())
+    except InvalidToken as error:
+        if error.problem == "expired":
+            raise HourpassError("the token has expired already") from None
+    else:
+        return "access"
+    try:
+        opened = _open_refresh(db, token)
+    except InvalidGrant as error:
+        raise HourpassError(f"this is no token of this server that could be revoked: {error.reason}") from None
+    revoke_grant(db.store, db.store.grants([opened.ref])[opened.ref], db.now, db.policy, actor=actor(), token=True)
+    return "grant"
+
+
+def _signing_keys(db: Database) -> SigningKeys:
+    return SigningKeys(db.store.signing_keys(), db.master, db.policy)
+
+
+def _expected(db: Database, claims: UnverifiedClaims) -> Expected:
+    # The issuer is believed from a signature of ours: the command may not know the server's port.
+    return Expected(claims.iss, None, db.policy.access_token_lifetime)
+
+
+def _open_refresh(db: Database, token: str) -> OpenedRefreshToken:
+    # As above: the signature is checked with this server's own secret, whatever URL it was made under.
+    refresh_tokens = db.secrets.refresh_tokens(unverified_issuer(token.encode()) or db.settings.public_url())
+    opened = refresh_tokens.open(token.encode(), db.now // SECOND)
+    grant = db.store.grants([opened.ref]).get(opened.ref)
+    if grant is None or not is_genuine(grant, opened.generation, opened.tag):
+        raise InvalidGrant("unknown")
+    return opened
+
+
+def _access_facts(db: Database, token: str) -> dict[str, object] | None:
+    signing_keys = _signing_keys(db)
+    try:
+        # By the keys that are gone, too: an old token is explained better than by "unknown".
+        claims, key = open_access_token(
+            token.encode(), {pair.header: pair.verification_key for pair in signing_keys.pairs.values()}
+        )
+    except InvalidToken:
+        return None
+    try:
+        counts = _revoked(db, validate_claims(claims, db.now, _expected(db, claims)))
+        if key.header not in signing_keys.verification_keys(db.now):
+            counts = "no: its signing key is gone"
+        counts = counts or f"yes, for another {span(claims.exp * SECOND - db.now)}"
+    except InvalidToken as error:
+        counts = _invalid(error, claims, db.now)
+    api_key = db.store.key(claims.client_id)
+    told: dict[str, object] = {
+        **claims._asdict(),
+        "key_name": api_key.name if api_key else None,
+        "iat": moment(claims.iat * SECOND),
+        "exp": moment(claims.exp * SECOND),
+    }
+    named = {word: told.pop(claim) for claim, word in WORDS.items()}
+    return {"kind": "access token", "counts": counts, **named, **told, "signed_with": key.kid}
+
+
+def _revoked(db: Database, claims: Claims) -> str:
+    """Why a token that is otherwise good is refused, empty where it is not."""
+    entries = db.store.revocations_after(0, db.now)
+    kinds = [entry.kind for entry in entries if Revocations([entry]).refuses(claims)]
+    return f"no: {REVOKED[kinds[0]]}" if kinds else ""
+
+
+def _invalid(error: InvalidToken, claims: UnverifiedClaims, now: int) -> str:
+    match error.problem:
+        case "expired":
+            return f"no: it expired {span(now - claims.exp * SECOND)} ago"
+        case "not_yet_valid":
+            return f"no: by this machine's clock it is from the future, {span(claims.iat * SECOND - now)} ahead"
+        case problem:
+            return f"no: {problem.replace('_', ' ')}"
+
+
+def _refresh_facts(db: Database, token: str) -> dict[str, object] | None:
+    try:
+        opened = _open_refresh(db, token)
+    except InvalidGrant as error:
+        why = DEAD.get(error.reason)
+        return None if why is None else {"kind": "refresh token", "counts": f"no: {why}"}
+    grant = db.store.grants([opened.ref])[opened.ref]
+    key = db.store.key(grant.key_id)
+    policy = db.policy.with_retry_window(key.retry_window if key else None)
+    decision = judge(grant, key and from_anywhere(key), opened.generation, opened.tag, db.now, db.policy, None)
+    return {
+        "kind": "refresh token",
+        "counts": _counts(decision, grant, opened.generation, policy, db.now),
+        "subject": key.subject if key else None,
+        "key_id": grant.key_id,
+        "key_name": key.name if key else None,
+        "scope": grant.owned_scope(key.scope) if key else grant.scope,
+        "environment": key.environment if key else None,
+        "generation": opened.generation,
+        "current_generation": grant.generation,
+        "grant_id": grant.grant_id.hex(),
+        "idle_expires_at": moment(grant.idle_expires_at),
+        "expires_at": moment(grant.expires_at),
+    }
+
+
+def _counts(decision: Decision, grant: Grant, generation: int, policy: Policy, now: int) -> str:
+    match decision:
+        case Rotate() | Burst():
+            return f"yes, until it is used, or for another {span(min(grant.idle_expires_at, grant.expires_at) - now)}"
+        case Retry():
+            used = now - grant.superseded[grant.generation - 1 - generation]
+            return (
+                f"yes, for another {span(policy.retry_window - used)}: it was used {span(used)} ago, and a retry may be"
+            )
+        case Replay():
+            return "no: it was used before; using it again would revoke its grant, as if it were stolen"
+        case Ahead():
+            return "no: it is newer than this database, which was probably restored from a backup"
+        case Dead(reason):
+            return f"no: {DEAD[reason]}"
+        case _:  # pragma: no cover - the type checker proves it unreachable
+            assert_never(decision)
+
+
+def _strange_facts(db: Database, token: str) -> dict[str, object]:
+    """What can be said of a token that proves nothing; what it says of itself is called unverified."""
+    header = token.partition(".")[0].encode()
+    kid = next((pair.kid for pair in _signing_keys(db).pairs.values() if pair.header == header), None)
+    if kid is not None:
+        facts: dict[str, object] = {"kind": "access token", "counts": f"no: forged or damaged: {kid} did not sign it"}
+    elif is_plausible(header):
+        why = "no: of another server, or its signing key was withdrawn"
+        facts = {"kind": "access token", "counts": why}
+    elif token.startswith("hp_"):
+        facts = {"kind": "API key", "counts": "no: it is no token; it can be exchanged for one"}
+    else:
+        facts = {"kind": "unknown", "counts": "no: this server did not make it"}
+    issuer = _claimed_issuer(token)
+    return {**facts, "unverified_issuer": issuer} if issuer else facts
+
+
+def _claimed_issuer(token: str) -> str | None:
+    try:
+        issuer = msgspec.json.decode(decode_segment(token.split(".")[1].encode()), type=dict[str, object]).get("iss")
+    except (ValueError, IndexError, RecursionError):
+        return None
+    return issuer if isinstance(issuer, str) and issuer.isprintable() and len(issuer) <= 200 else None

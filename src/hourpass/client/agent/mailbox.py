@@ -1,0 +1,54 @@
+"""Where threads and signal handlers leave messages for the agent's loop.
+
+Waits on a descriptor, not on a lock: a signal that arrives just before the wait, or in another thread, would not end
+the wait for a lock.
+"""
+
+import select
+import socket
+from collections import deque
+from contextlib import suppress
+from typing import Literal
+
+from hourpass.client.refresh.fetcher import RefreshEvent
+
+Message = Literal["reload", "refresh", "stop"] | RefreshEvent
+"""What wakes the loop: the three wishes that signals stand for, and whatever happens to the source."""
+
+
+class Mailbox:
+    """Messages in the order in which they came. One thread takes them out."""
+
+    def __init__(self) -> None:
+        self._messages: deque[Message] = deque()
+        self._bell, self._button = socket.socketpair()
+        self._bell.setblocking(False)
+        self._button.setblocking(False)
+
+    def put(self, message: Message) -> None:
+        """Leave a message. Never waits."""
+        self._messages.append(message)
+        # Full of rings that nobody has heard yet: one more says nothing new.
+        with suppress(BlockingIOError):
+            self._button.send(b"\0")
+
+    def get(self, seconds: float) -> Message | None:
+        """The next message, waiting for one so long; None where none came."""
+        if not self._messages:
+            select.select([self._bell], [], [], seconds)
+            with suppress(BlockingIOError):
+                self._bell.recv(4096)
+        return self._messages.popleft() if self._messages else None
+
+    def is_empty(self) -> bool:
+        """Whether there is no message now."""
+        return not self._messages
+
+    def wakeup_descriptor(self) -> int:
+        """For `signal.set_wakeup_fd`."""
+        return self._button.fileno()
+
+    def close(self) -> None:
+        """No message comes any more."""
+        self._bell.close()
+        self._button.close()

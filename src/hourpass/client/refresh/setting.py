@@ -1,0 +1,35 @@
+"""What a token source was made with, as one value: whoever carries a refresh out takes from it what it needs."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from hourpass.client.refresh.cache import Cache
+from hourpass.core.wish import Wish
+from hourpass.urls import ServerAddress
+
+if TYPE_CHECKING:
+    import httpx2
+
+
+class Setting(NamedTuple):
+    """What does not change while a source lives. `patience` is the seconds that one refresh may take, resends included.
+
+    `owner` names the server and the wish that a cache was filled for, `key_name` the key if its name is known.
+    """
+
+    address: ServerAddress
+    owner: str
+    key_name: str | None
+    wish: Wish
+    api_key: str | Callable[[], str] | None
+    cache: Cache
+    user_agent: str
+    patience: float
+    clock: Callable[[], int]
+    wall: Callable[[], int]
+    chance: Callable[[], float]
+    transport: "httpx2.BaseTransport | None"
+
+    def __repr__(self) -> str:
+        """Without the key."""
+        return f"Setting({self.address.url!r})"

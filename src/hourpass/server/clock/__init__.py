@@ -1,0 +1,1 @@
+"""The time of a node, compared with the database's."""

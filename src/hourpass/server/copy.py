@@ -1,0 +1,180 @@
+"""Copying: all that an installation keeps goes from one store into an empty one, and is proven to have arrived.
+
+The source is read at one moment and never written to. The target gets everything in one transaction, and the proof
+comes before its commit: whatever goes wrong, the target is as empty as before. A copy, a backup and a restored backup
+are all this. It opens no store and knows no file.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from hourpass.core.errors import ConfigurationError, HourpassError
+from hourpass.core.policy import SECOND
+from hourpass.server.keys.master_key import MasterKey
+from hourpass.server.store import Moved, Numbers, Row, Store
+from hourpass.server.store.tables import TABLES, Table
+
+PAGE = 2_000
+"""Rows in memory at a time: half a megabyte of grants, and too many for the statement around them to matter."""
+
+Progress = Callable[[str, int, int], None]
+"""Is told a table, how many of its rows were copied, and how many there are."""
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class CopyDiffers(HourpassError):
+    """What arrived is not what was sent."""
+
+
+class Copied(NamedTuple):
+    """A table as it was sent and has arrived; the digest is over its rows in the order of their keys."""
+
+    table: str
+    rows: int
+    sha256: str
+
+
+def copy(
+    source: Store,
+    target: Store,
+    now: int,
+    *,
+    master: MasterKey | None = None,
+    progress: Progress = lambda table, rows, total: None,
+    finish: Callable[[Store], None] = lambda target: None,
+) -> list[Copied]:
+    """Copy everything as it is at one moment after `now`. The master key, if given, has to open every sealed secret.
+
+    `finish` is what is done to the proven copy in the same transaction: nobody ever sees the one without the other.
+
+    Raises:
+        ConfigurationError: where either schema is behind or ahead of this program, the source has nothing to copy, the
+            target has something already, or the master key is another one.
+        CopyDiffers: where a row was lost or altered on its way.
+        StorageUnavailable: where either database fails; a server that runs on the target is in the way, too.
+    """
+    _require_schemas(source, target, now)
+    target.begin(wait=True)
+    try:
+        source.begin_reading()
+        if not any(source.count_rows(table) for table in TABLES):
+            raise ConfigurationError("the source is empty: there is nothing to copy")
+        if held := {table.name: rows for table in TABLES if (rows := target.count_rows(table))}:
+            found = ", ".join(f"{name} {rows}" for name, rows in held.items())
+            raise ConfigurationError(f"the target is not empty (rows: {found}): only an empty one takes a copy")
+        if master is not None:
+            _require_opens(master, source)
+        copied = [_send(source, target, table, progress) for table in TABLES]
+        target.go_on_from(_begun_anew(source.numbers(), now))
+        # A long proof must not hold up the source, which keeps what it shows us as it was.
+        source.commit()
+        for table, sent in zip(TABLES, copied, strict=True):
+            _prove(target, table, sent)
+        finish(target)
+        target.commit()
+    except BaseException:
+        source.rollback()
+        target.rollback()
+        raise
+    return copied
+
+
+def moved_to(store: Store) -> Moved | None:
+    """Where a database's installation was moved to; None if it is still there, or was never in a schema that can say.
+
+    Outside of any transaction.
+    """
+    if not store.is_migrated() or "0003_moved" in store.pending_migrations():
+        return None
+    store.begin_reading()
+    try:
+        return store.moved()
+    finally:
+        store.commit()
+
+
+def require_not_moved(store: Store) -> None:
+    """Refuse to work on what was left behind: what is changed there, such as a key that is revoked, ends nothing.
+
+    Raises:
+        ConfigurationError: the installation was moved.
+    """
+    if (moved := moved_to(store)) is not None:
+        raise ConfigurationError(
+            f"{store.name} was moved to {moved.target}: name that one with --database, "
+            "or go on here with hourpass copy --undo"
+        )
+
+
+def _require_schemas(source: Store, target: Store, now: int) -> None:
+    if not source.is_migrated():
+        raise ConfigurationError("the source is no database of hourpass")
+    if not target.is_migrated():
+        target.migrate(now)
+    for name, store in (("source", source), ("target", target)):
+        if behind := store.pending_migrations():
+            raise ConfigurationError(f"the {name} is behind this program ({', '.join(behind)}): migrate it first")
+        if ahead := store.newer_migrations():
+            # This program can live with them. It does not know what they added, and a copy would lack it.
+            raise ConfigurationError(f"the {name} is newer than this program: it has migration {ahead[-1]}")
+
+
+def _require_opens(master: MasterKey, store: Store) -> None:
+    for _, sealed in store.secrets("pepper"):
+        master.open("pepper", sealed)
+    for kid, sealed in store.secrets("refresh"):
+        master.open(f"refresh secret {kid}", sealed)
+    for key, sealed in store.signing_keys():
+        master.open(f"signing key {key.kid}", sealed)
+
+
+def _begun_anew(numbers: Numbers, now: int) -> Numbers:
+    """The numbers go on, so that none is given twice; that they may have gaps, the feed's new epoch tells its readers.
+
+    It is a later one than that of any server that has started until now: epochs are whole seconds.
+    """
+    return numbers._replace(numbered_since=(max(now, numbers.numbered_since) // SECOND + 1) * SECOND)
+
+
+def _pages(store: Store, table: Table) -> Iterator[list[Row]]:
+    after: Row = table.start
+    while page := store.rows_page(table, after, PAGE):
+        yield page
+        after = table.key_of(page[-1])
+
+
+def _summary(table: Table, pages: Iterable[list[Row]]) -> Copied:
+    rows, digest = 0, hashlib.sha256()
+    for page in pages:
+        rows += len(page)
+        digest.update(b"".join(map(_encode, page)))
+    return Copied(table.name, rows, digest.hexdigest())
+
+
+def _send(source: Store, target: Store, table: Table, progress: Progress) -> Copied:
+    total = source.count_rows(table)
+
+    def passing() -> Iterator[list[Row]]:
+        done = 0
+        for page in _pages(source, table):
+            target.add_rows(table, page)
+            done += len(page)
+            progress(table.name, done, total)
+            yield page
+
+    sent = _summary(table, passing())
+    if sent.rows != total:
+        raise CopyDiffers(f"{table.name}: the source counts {total} rows, and gave {sent.rows}; nothing was copied")
+    return sent
+
+
+def _prove(target: Store, table: Table, sent: Copied) -> None:
+    arrived, counted = _summary(table, _pages(target, table)), target.count_rows(table)
+    if (arrived.rows, counted) != (sent.rows, sent.rows):
+        raise CopyDiffers(f"{table.name}: {sent.rows} rows were sent, {counted} have arrived; nothing was copied")
+    if arrived != sent:
+        raise CopyDiffers(f"{table.name}: what has arrived is not what was sent; nothing was copied")

@@ -1,0 +1,26 @@
+"""The source's two token endpoints: a key, or a refresh token, becomes a pair."""
+
+from hourpass import wire
+from hourpass.core.wish import NO_WISH, Wish
+from hourpass.server.issuing.issuer import Issuer
+from hourpass.server.issuing.minting import TokenPair
+from hourpass.server.transport.request import Request
+
+
+async def exchange(issuer: Issuer, request: Request) -> wire.TokenAnswer:
+    """Exchange an API key for its first pair of tokens."""
+    asked = wire.read_exchange(request.body)
+    wish = Wish(asked.scope, asked.expires_in, asked.audience)
+    return _answer(await issuer.exchange(asked.api_key, wish, request.address(), request.now))
+
+
+async def refresh(issuer: Issuer, request: Request) -> wire.TokenAnswer:
+    """Refresh: the next pair of tokens."""
+    asked = wire.read_refresh(request.body)
+    plain = asked.scope is None and asked.expires_in is None and asked.audience is None
+    wish = NO_WISH if plain else Wish(asked.scope, asked.expires_in, asked.audience)
+    return _answer(await issuer.refresh(asked.refresh_token, wish, request.address(), request.now))
+
+
+def _answer(pair: TokenPair) -> wire.TokenAnswer:
+    return wire.TokenAnswer("Bearer", pair.expires_in, pair.access_token.decode(), pair.refresh_token.decode())

@@ -1,0 +1,302 @@
+"""The public routes as a raw ASGI application: finds the handler, and sends what it answers.
+
+Handlers turn bytes into use cases and back; what is decided, is decided in `core` and `issuer`.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from hashlib import sha256
+from typing import NamedTuple
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
+
+from hourpass import wire
+from hourpass.core.errors import HourpassError, Unavailable, as_trouble
+from hourpass.server.endpoints import api_key, forward_auth, oauth
+from hourpass.server.endpoints.openapi import describe
+from hourpass.server.issuing.issuer import Issuer
+from hourpass.server.run.running import Running
+from hourpass.server.settings.settings import Settings
+from hourpass.server.transport.asgi import Receive, Scope, Send, respond
+from hourpass.server.transport.render import JSON_HEADERS, MethodNotAllowed, NoSuchRoute, oauth_error, problem
+from hourpass.server.transport.request import Headers, Reply, Request, TooLarge
+
+VERIFY = "/auth/verify"
+METADATA = "/.well-known/oauth-authorization-server"
+
+JWKS_MAX_AGE = 300
+"""Seconds; half of the time that a key is published before it signs."""
+
+MAX_ORIGIN = 512
+"""Bytes: a scheme, the longest host and a port. The lines of an answer are remembered, so they stay short."""
+
+FORM_ROOM = 2
+"""A form may be twice as large: it escapes what it carries, and says more."""
+
+_CORS_REQUEST_HEADERS = b"Authorization, Content-Type, AV-Origin-Client, AV-Origin-App, AV-Origin-Sdk, Content-Range"
+
+Handler = Callable[[Issuer, Request], Awaitable[Reply | msgspec.Struct]]
+"""Its return type is what the description of the interface says that it answers: a shape of `wire`, or a `Reply` that
+is made already."""
+
+
+class Route(NamedTuple):
+    """A handler for each method, how its errors are told, and whether browsers of other origins may use it.
+
+    `asks` is the shape of its request's body, for the description of the interface.
+    """
+
+    methods: Mapping[str, Handler]
+    tell: Callable[[Exception, str], Reply] = problem
+    cors: bool = False
+    asks: type | None = None
+    changes: bool = False
+    """Whether what it does must not come late: it is refused if it may have waited while this process stood still."""
+    room: int = 1
+    """How many times the usual limit its bodies may have."""
+
+
+class App:
+    """The ASGI application. `running` is started before the first request, and stopped at the lifespan's end."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        running: Running,
+    ) -> None:
+        self.settings = settings
+        self.time = running.time
+        self.clock = running.time.clock
+        self.counts = running.counts
+        self._body_limit = settings.body_limit
+        self._trusted_proxies = settings.trusted_proxies
+        self.draining = False
+        self._running = running
+        self._issuer: Issuer | None = None
+        self._starting = asyncio.Lock()
+        self._prefix = settings.path_prefix
+        self._origins = frozenset(origin.encode() for origin in settings.cors_origins)
+        self._realm = settings.realm
+        self._description = b""
+        # An issuer's own path comes after the well-known one (RFC 8414 §3.1), so no prefix precedes that.
+        self._metadata_path = METADATA + urlsplit(settings.public_url()).path
+        self.routes = {
+            "/auth/api-key": Route({"POST": api_key.exchange}, problem, True, wire.ExchangeRequest, True),
+            "/auth/refresh": Route({"POST": api_key.refresh}, problem, True, wire.RefreshRequest, True),
+            "/oauth/token": Route({"POST": oauth.token}, oauth_error, True, wire.OAuthTokenRequest, True, FORM_ROOM),
+            "/oauth/revoke": Route({"POST": oauth.revoke}, oauth_error, True, wire.TokenReference, True, FORM_ROOM),
+            "/oauth/introspect": Route(
+                {"POST": oauth.introspect}, oauth_error, False, wire.TokenReference, False, FORM_ROOM
+            ),
+            "/.well-known/jwks.json": _reading(_jwks, cors=True),
+            METADATA: _reading(_metadata, cors=True),
+            "/auth/revocations": _reading(_revocations),
+            "/openapi.json": _reading(self._openapi, cors=True),
+            "/health/live": _reading(_live),
+            "/health/ready": _reading(self._ready),
+        }
+
+    @property
+    def issuer(self) -> Issuer:
+        """The use cases; there once the application has started."""
+        if self._issuer is None:
+            raise Unavailable("not started yet")
+        return self._issuer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, or the server's lifespan."""
+        if scope["type"] != "http":
+            await self._other(scope, receive, send)
+            return
+        await respond(self, scope, receive, send)
+
+    def body_limit(self, path: str) -> int:
+        """The largest body for a path, in bytes."""
+        route = self.routes.get(self._path(path))
+        return self._body_limit * (1 if route is None else route.room)
+
+    async def answer(self, request: Request) -> Reply:
+        """The answer to a whole request."""
+        path = request.path
+        route = self.routes.get(path)
+        if route is None and path != VERIFY:  # no prefix is looked for where none is needed
+            path = self._path(path)
+            route = self.routes.get(path)
+        request.now, request.trusted_proxies = self.clock(), self._trusted_proxies
+        try:
+            issuer = self._issuer or await self.start()
+            if path == VERIFY:
+                reply = await forward_auth.verify(issuer, request, self._realm)
+            elif route is None:
+                raise NoSuchRoute
+            elif len(request.body) > self._body_limit * route.room:
+                raise TooLarge
+            elif (handler := route.methods.get(request.method)) is not None:
+                if route.changes:
+                    self.time.require_awake()
+                answer = await handler(issuer, request)
+                reply = answer if isinstance(answer, Reply) else Reply(200, JSON_HEADERS, wire.encode(answer))
+            else:
+                reply = self._other_method(request, route)
+        except Exception as error:  # noqa: BLE001 - the outermost net: whatever it is, it never leaks
+            reply = self._failed(path, error, problem if route is None else route.tell)
+        if self._origins and route is not None and route.cors:
+            return reply._replace(headers=[*reply.headers, *self._cors(request)])
+        return reply
+
+    def answer_at_once(self, request: Request) -> Reply | None:
+        """The answer where it can be said without waiting, as forward auth can of a token; None for all else."""
+        if request.path != VERIFY or self._issuer is None:
+            return None
+        request.now, request.trusted_proxies = self.clock(), self._trusted_proxies
+        try:
+            return forward_auth.verify_at_once(self._issuer, request, self._realm)
+        except Exception as error:  # noqa: BLE001 - as in `answer`
+            return self._failed(VERIFY, error, problem)
+
+    async def authorize(self, request: Request, wanted: str) -> Reply:
+        """What forward auth answers about a request: 204 with the identity headers, or the refusal to send.
+
+        For a resource beside us in the same process. `wanted` is space-separated; the request's own query is the
+        resource's business.
+        """
+        query = urlencode({"scope": wanted} if wanted else {}).encode()
+        asked = Request(request.method, request.path, query, request.headers, request.peer)
+        asked.now, asked.trusted_proxies = self.clock(), self._trusted_proxies
+        try:
+            return await forward_auth.verify(self._issuer or await self.start(), asked, self._realm)
+        except Exception as error:  # noqa: BLE001 - as in `answer`
+            return self._failed(request.path, error, problem)
+
+    def _failed(self, path: str, error: Exception, tell: Callable[[Exception, str], Reply]) -> Reply:
+        error = as_trouble(error)
+        self._running.report(path, error)
+        return tell(error, self._realm)
+
+    async def readiness(self, now: int) -> dict[str, str]:
+        """Each named check with `ok` or what is wrong."""
+        checks = {"accepting": "draining" if self.draining else "ok", "clock": self.time.readiness()}
+        return {**checks, **await self.issuer.readiness(now)}
+
+    async def _openapi(self, issuer: Issuer, request: Request) -> Reply:
+        """This description of the interface."""
+        if not self._description:  # made once: it takes as long as a dozen exchanges
+            self._description = wire.encode(describe(self.routes, issuer.url))
+        return _published(self._description, request)
+
+    async def _ready(self, issuer: Issuer, request: Request) -> Reply:
+        """Whether requests should be sent here, with each check by name."""
+        checks = await self.readiness(request.now)
+        good = all(word == "ok" for word in checks.values())
+        body = wire.encode({"status": "ok" if good else "unavailable", "checks": checks})
+        return Reply(200 if good else 503, JSON_HEADERS, body)
+
+    def _path(self, path: str) -> str:
+        """The path as the routes know it: without the prefix that we are served under."""
+        return METADATA if path == self._metadata_path else path.removeprefix(self._prefix)
+
+    async def start(self) -> Issuer:
+        """Open the database and the ledger.
+
+        Serving does it through the lifespan; a mounted application on first use.
+        """
+        async with self._starting:
+            if self._issuer is None:
+                self._issuer = await self._running.start()
+            return self._issuer
+
+    async def stop(self) -> None:
+        """Finish what is under way and let go of the database."""
+        if self._issuer is not None:
+            await self._running.stop()
+            self._issuer = None
+
+    def drain(self) -> None:
+        """Be ready no more, and answer all who wait for news."""
+        self.draining = True
+        self.issuer.verification.close()
+
+    async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1000})
+            return
+        while (await receive())["type"] != "lifespan.shutdown":
+            try:
+                await self.start()
+            except HourpassError as error:
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                return
+            await send({"type": "lifespan.startup.complete"})
+        await self.stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    def _other_method(self, request: Request, route: Route) -> Reply:
+        methods = ", ".join(route.methods)
+        if request.method != "OPTIONS" or not route.cors or len(self._cors(request)) < 2:
+            raise MethodNotAllowed(methods)
+        return Reply(
+            204,
+            [
+                (b"access-control-allow-methods", methods.encode()),
+                (b"access-control-allow-headers", _CORS_REQUEST_HEADERS),
+                (b"access-control-max-age", b"600"),
+            ],
+        )
+
+    def _cors(self, request: Request) -> Headers:
+        # Without Vary a shared cache would serve one origin's answer, or none's, to another (Fetch §3.2.7).
+        vary = (b"vary", b"Origin")
+        origin = request.header(b"origin")
+        if origin is None or len(origin) > MAX_ORIGIN or not (origin in self._origins or b"*" in self._origins):
+            return [vary]
+        return [(b"access-control-allow-origin", origin), vary]
+
+
+def _reading(handler: Handler, *, cors: bool = False) -> Route:
+    return Route({"GET": handler, "HEAD": handler}, cors=cors)
+
+
+def _published(body: bytes, request: Request) -> Reply:
+    """A document that may be kept for a while, and asked for by its tag (RFC 9110 §13.1.2)."""
+    etag = b'"%b"' % sha256(body).hexdigest()[:16].encode()
+    headers = [(b"cache-control", b"public, max-age=%d" % JWKS_MAX_AGE), (b"etag", etag)]
+    if etag in (request.header(b"if-none-match") or b""):
+        return Reply(304, headers)
+    return Reply(200, [(b"content-type", wire.JSON), *headers], body)
+
+
+async def _jwks(issuer: Issuer, request: Request) -> Reply:
+    """The JWK Set (RFC 7517)."""
+    return _published(wire.encode({"keys": issuer.verification.jwks(request.now)}), request)
+
+
+async def _revocations(issuer: Issuer, request: Request) -> Reply:
+    """The revocation feed: a signed snapshot, or a long poll for what comes after a number."""
+    return Reply(*await issuer.verification.answer(request.query, request.now))
+
+
+async def _metadata(issuer: Issuer, request: Request) -> Reply:
+    """Authorization server metadata (RFC 8414)."""
+    url = issuer.url
+    methods = ["client_secret_basic", "client_secret_post"]
+    body = {
+        "issuer": url,
+        "token_endpoint": f"{url}/oauth/token",
+        "jwks_uri": f"{url}/.well-known/jwks.json",
+        "revocations_uri": f"{url}/auth/revocations",
+        "revocation_endpoint": f"{url}/oauth/revoke",
+        "introspection_endpoint": f"{url}/oauth/introspect",
+        "grant_types_supported": ["client_credentials", "refresh_token"],
+        "response_types_supported": ["none"],
+        "token_endpoint_auth_methods_supported": [*methods, "none"],
+        "revocation_endpoint_auth_methods_supported": [*methods, "none"],
+        "introspection_endpoint_auth_methods_supported": methods,
+    }
+    return _published(wire.encode(body), request)
+
+
+async def _live(issuer: Issuer, request: Request) -> Reply:
+    """Whether the process answers; touches nothing."""
+    return Reply(200, JSON_HEADERS, wire.encode({"status": "ok"}))

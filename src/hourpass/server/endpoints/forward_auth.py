@@ -1,0 +1,129 @@
+"""Forward auth: a proxy asks about a request, in its headers, and passes on what we say of the caller."""
+
+from functools import lru_cache
+from typing import Literal
+from urllib.parse import parse_qsl
+
+from hourpass import wire
+from hourpass.core.api_key import ApiKey, normal_scope
+from hourpass.core.authorization import Basic, read_credential
+from hourpass.core.claims import Claims
+from hourpass.core.errors import InsufficientScope, InvalidCredentials, InvalidRequest, InvalidToken, TokenProblem
+from hourpass.core.requirement import Requirement
+from hourpass.server.issuing.issuer import Issuer
+from hourpass.server.transport.render import NO_STORE
+from hourpass.server.transport.request import Reply, Request
+
+_KEY_PROBLEMS: dict[str | None, TokenProblem] = {
+    "expired": "expired",
+    "revoked": "revoked",
+    "address_not_allowed": "address_not_allowed",
+}
+"""What is said of a refused API key; of all else only that it is malformed."""
+
+
+async def verify(issuer: Issuer, request: Request, realm: str) -> Reply:
+    """`/auth/verify`: 204 with the identity headers, or the challenge (RFC 6750 §3).
+
+    Raises:
+        InvalidRequest: if the proxy's own query is broken. Unavailable: if nothing can be said for now.
+    """
+    reply = verify_at_once(issuer, request, realm)
+    if reply is not None:
+        return reply
+    needed = _needed(request.query, issuer.audience)
+    values = [value for name, value in request.headers if name == b"authorization"]
+    try:
+        credential = read_credential(values)
+        if isinstance(credential, Basic):
+            api_key = credential.unverified_user
+            return _key_identity(await issuer.verify_api_key(api_key, needed, request.address, request.now))
+        if isinstance(credential, bytes):
+            return _token_identity(await issuer.verify_token(credential, needed, request.address, request.now))
+    except InvalidCredentials as error:
+        return _refusal(InvalidToken(_KEY_PROBLEMS.get(error.reason, "malformed")), realm)
+    except (InvalidToken, InsufficientScope) as error:
+        return _refusal(error, realm)
+    return _refusal(None, realm)
+
+
+def verify_at_once(issuer: Issuer, request: Request, realm: str) -> Reply | None:
+    """The same if it waits for nothing; None if an API key has to be looked up: one that came, or that of a token.
+
+    Raises as `verify` does.
+    """
+    needed = _needed(request.query, issuer.audience)
+    values: tuple[bytes, ...] = ()
+    for name, value in request.headers:  # faster than a comprehension, and each request to a protected API pays
+        if name == b"authorization":
+            values += (value,)
+    try:
+        credential = read_credential(values)
+        if not isinstance(credential, bytes):
+            return _refusal(None, realm) if credential is None else None
+        claims = issuer.verify_token_at_once(credential, needed, request.address, request.now)
+        return None if claims is None else _token_identity(claims)
+    except (InvalidRequest, InvalidToken, InsufficientScope) as error:
+        return _refusal(error, realm)
+
+
+def _refusal(error: wire.Challenged | None, realm: str) -> Reply:
+    """The challenge, without a body: the proxy that asks needs none."""
+    status, challenge = wire.challenge(error, realm)
+    if status == 400:
+        status = 401  # nginx's auth_request passes on 401 and 403 alone: it would make a 500 of RFC 6750's 400
+    return Reply(status, [(b"www-authenticate", challenge.encode()), *NO_STORE])
+
+
+@lru_cache(maxsize=4096)
+def _identity(
+    subject: str, key_id: str, scope: str, environment: str, grant: str, auth: Literal["bearer", "api-key"]
+) -> Reply:
+    headers = wire.identity_headers(subject, key_id, scope, environment, grant, auth)
+    return Reply(204, [(name.lower().encode(), value.encode()) for name, value in headers])
+
+
+def _token_identity(claims: Claims) -> Reply:
+    return _identity(claims.sub, claims.client_id, claims.scope, claims.env, claims.sid, "bearer")
+
+
+def _key_identity(key: ApiKey) -> Reply:
+    return _identity(key.subject, key.key_id, key.scope, key.environment, "", "api-key")
+
+
+@lru_cache(maxsize=256)
+def _needed(query: bytes, audience: str) -> Requirement:
+    """What a verify URL asks for, of credentials for an audience.
+
+    Several scopes, in one value or in repeated parameters, mean all of them. The environment is production by default.
+    Only known parameters with a value are taken: a misspelt one would let every token in.
+
+    Raises:
+        InvalidRequest: naming the parameter.
+    """
+    try:
+        # Strict: a pair without "=", and an empty one, is an error.
+        pairs = parse_qsl(
+            query.decode("ascii"),
+            strict_parsing=bool(query),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=32,
+        )
+    except ValueError as error:
+        raise InvalidRequest("the query is malformed") from error
+    given: dict[str, list[str]] = {"scope": [], "environment": []}
+    for name, value in pairs:
+        if name not in given or not value.strip(" "):
+            raise InvalidRequest("an unknown or empty parameter", name=name)
+        given[name].append(value)
+    scope = normal_scope(" ".join(given["scope"]))
+    if scope is None:
+        raise InvalidRequest("not a scope", name="scope")
+    match given["environment"]:
+        case []:
+            return Requirement(audience, scope=scope)
+        case [("production" | "sandbox") as environment]:
+            return Requirement(audience, environment, scope)
+        case _:
+            raise InvalidRequest("an environment is production or sandbox, and one of them", name="environment")

@@ -1,0 +1,106 @@
+"""The OAuth 2 endpoints: token (RFC 6749), revoke (RFC 7009), introspect (RFC 7662)."""
+
+from collections.abc import Mapping
+from typing import NamedTuple, assert_never
+from urllib.parse import unquote_plus
+
+from hourpass import wire
+from hourpass.core.api_key import ApiKey, is_well_formed
+from hourpass.core.authorization import Basic, read_credential
+from hourpass.core.errors import InvalidCredentials, InvalidRequest, InvalidTarget
+from hourpass.core.wish import Wish
+from hourpass.server.issuing import revoke_introspect
+from hourpass.server.issuing.issuer import Issuer
+from hourpass.server.transport.render import NO_STORE
+from hourpass.server.transport.request import Reply, Request
+
+
+class _Client(NamedTuple):
+    """An OAuth 2 client: the key it proved, or only the id it mentioned, or neither."""
+
+    key: ApiKey | None
+    client_id: str | None
+
+    def proven(self) -> ApiKey:
+        if self.key is None:
+            raise InvalidCredentials("no client credentials")
+        return self.key
+
+
+async def token(issuer: Issuer, request: Request) -> wire.OAuthTokenAnswer:
+    """Exchange by client credentials (RFC 6749 §4.4), or refresh (§6)."""
+    form = _form(request)
+    asked = wire.read_token_request(form)
+    wish = Wish(scope=asked.scope, audience=_target(asked))
+    address = request.address()
+    client = await _client(issuer, request, form, address)
+    match asked.grant_type:
+        case "client_credentials":
+            pair = await issuer.open(client.proven(), wish, request.now)
+        case "refresh_token":
+            if asked.refresh_token is None:
+                raise InvalidRequest("refresh_token is missing")
+            pair = await issuer.refresh(asked.refresh_token, wish, address, request.now, client_id=client.client_id)
+        case _:  # pragma: no cover - the type checker proves it unreachable
+            assert_never(asked.grant_type)
+    return wire.OAuthTokenAnswer(
+        "Bearer", pair.expires_in, pair.access_token.decode(), pair.refresh_token.decode(), pair.scope
+    )
+
+
+def _target(asked: wire.OAuthTokenRequest) -> str | None:
+    """The audience that is asked for: `resource` (RFC 8707) and `audience` are two words for it."""
+    if asked.audience is not None and asked.resource is not None and asked.audience != asked.resource:
+        raise InvalidTarget("audience and resource differ")
+    return asked.resource if asked.audience is None else asked.audience
+
+
+async def revoke(issuer: Issuer, request: Request) -> Reply:
+    """Revoke an access token, or with a refresh token its grant (RFC 7009)."""
+    form = _form(request)
+    client = await _client(issuer, request, form, request.address())
+    asked = wire.read_token_reference(form)
+    await revoke_introspect.revoke(issuer, asked.token, request.now, client_id=client.client_id)
+    return Reply(200, NO_STORE)
+
+
+async def introspect(issuer: Issuer, request: Request) -> wire.Introspection:
+    """Introspect a token; the caller's key needs the scope `introspect` (RFC 7662)."""
+    form = _form(request)
+    caller = (await _client(issuer, request, form, request.address())).proven()
+    asked = wire.read_token_reference(form)
+    return await revoke_introspect.introspect(issuer, asked.token, caller, request.now)
+
+
+def _form(request: Request) -> dict[str, str]:
+    media_type = (request.header(b"content-type") or b"").split(b";")[0].strip().lower()
+    if media_type != wire.FORM.encode():
+        raise InvalidRequest(f"the body has to be {wire.FORM}")
+    return wire.read_form(request.body)
+
+
+async def _client(issuer: Issuer, request: Request, form: Mapping[str, str], address: str | None) -> _Client:
+    """Who the client says it is, and whether it proved that (RFC 6749 §2.3.1).
+
+    The key id and the key are client id and secret; the whole key as either also works. An id that contradicts the
+    key is refused.
+    """
+    try:
+        basic = read_credential([value for name, value in request.headers if name == b"authorization"])
+    except InvalidRequest as error:
+        # RFC 6749 §5.2: 401, because the client tried to authenticate by the header.
+        raise InvalidCredentials("broken Authorization header") from error
+    if isinstance(basic, Basic):
+        if "client_secret" in form:
+            raise InvalidRequest("client credentials in two places")
+        client_id, secret = unquote_plus(basic.unverified_user), unquote_plus(basic.unverified_password)
+    else:
+        client_id, secret = form.get("client_id", ""), form.get("client_secret", "")
+        if not secret and not is_well_formed(client_id):
+            # An id alone proves nothing, but it may not contradict what it comes with.
+            return _Client(None, client_id or None)
+    key = await issuer.authenticate(secret or client_id, address, request.now, throttled=True)
+    mentioned = {client_id, form.get("client_id", "")}
+    if not mentioned <= {"", key.key_id, secret or client_id}:
+        raise InvalidCredentials("client_id contradicts the key")
+    return _Client(key, key.key_id)

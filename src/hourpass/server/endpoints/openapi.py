@@ -1,0 +1,106 @@
+"""The description of the interface (OpenAPI 3.1), made from the route table and the wire's shapes, never by hand."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol, get_type_hints
+
+import msgspec
+
+from hourpass import __version__, wire
+from hourpass.server.transport.render import oauth_error
+
+VERIFY = "/auth/verify"
+
+
+class Described(Protocol):
+    """What is told of a route."""
+
+    @property
+    def methods(self) -> Mapping[str, Any]: ...
+    @property
+    def tell(self) -> object: ...
+    @property
+    def asks(self) -> type | None: ...
+
+
+def answer_of(handler: Any) -> type[msgspec.Struct] | None:
+    """The shape that a handler answers, by its return type; None if it makes the reply itself."""
+    told = get_type_hints(handler)["return"]
+    return told if issubclass(told, msgspec.Struct) else None
+
+
+def describe(routes: Mapping[str, Described], url: str) -> dict[str, Any]:
+    """The OpenAPI document of these routes, served under `url`."""
+    asked = {route.asks for route in routes.values()}
+    answered = {answer_of(handler) for route in routes.values() for handler in route.methods.values()}
+    shapes = sorted(filter(None, asked | answered), key=lambda shape: shape.__name__)
+    ordered = [*shapes, wire.Problem, wire.OAuthError]
+    schemas, components = msgspec.json.schema_components(ordered, ref_template="#/components/schemas/{name}")
+    schema_of = dict(zip(ordered, schemas, strict=True))
+    paths = {
+        path: {
+            method.lower(): _operation(handler, route, schema_of)
+            for method, handler in route.methods.items()
+            if method != "HEAD"
+        }
+        for path, route in routes.items()
+    }
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "hourpass", "version": __version__, "license": {"name": "Apache-2.0"}},
+        "servers": [{"url": url}],
+        "paths": {**paths, VERIFY: {"get": _verify(schema_of)}},
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "apiKey": {"type": "http", "scheme": "basic", "description": "An API key as the user name."},
+            },
+        },
+    }
+
+
+def _operation(handler: Any, route: Described, schema_of: Mapping[type, dict[str, Any]]) -> dict[str, Any]:
+    spelt_by_oauth = route.tell is oauth_error
+    answer: dict[str, Any] = {"description": "Done."}
+    if (shape := answer_of(handler)) is not None:
+        answer["content"] = {"application/json": {"schema": schema_of[shape]}}
+    kind, error = ("application/json", wire.OAuthError) if spelt_by_oauth else (wire.PROBLEM.decode(), wire.Problem)
+    operation: dict[str, Any] = {
+        "operationId": handler.__name__.strip("_"),
+        "summary": (handler.__doc__ or "").strip().splitlines()[0],
+        "responses": {
+            "200": answer,
+            "default": {"description": "Refused.", "content": {kind: {"schema": schema_of[error]}}},
+        },
+    }
+    if route.asks is not None:
+        media_type = wire.FORM if spelt_by_oauth else "application/json"
+        operation["requestBody"] = {"required": True, "content": {media_type: {"schema": schema_of[route.asks]}}}
+    return operation
+
+
+def _verify(schema_of: Mapping[type, dict[str, Any]]) -> dict[str, Any]:
+    challenged = {
+        "headers": {"WWW-Authenticate": {"schema": {"type": "string"}}},
+        "description": "Refused, with the challenge of RFC 6750 §3.",
+    }
+    problem = {"schema": schema_of[wire.Problem]}
+    return {
+        "operationId": "verify",
+        "summary": "Forward auth, with any method: whether the request's credential is good here.",
+        "security": [{"bearer": []}, {"apiKey": []}],
+        "parameters": [
+            {
+                "name": "scope",
+                "in": "query",
+                "schema": {"type": "string"},
+                "description": "Space-separated; all are needed.",
+            }
+        ],
+        "responses": {
+            "204": {"description": "Good; the identity is in the Hourpass-* headers."},
+            "401": challenged,
+            "403": challenged,
+            "default": {"description": "Refused.", "content": {wire.PROBLEM.decode(): problem}},
+        },
+    }

@@ -1,0 +1,1 @@
+"""What the endpoints do: exchange, refresh, revoke, introspect, verify, and the revocation feed."""

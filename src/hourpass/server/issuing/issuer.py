@@ -1,0 +1,300 @@
+"""The use cases: a key is exchanged, a token refreshed, a caller authenticated, what is over pruned.
+
+Each is told what time it is. What may happen is decided in `core`; what happened is durable before anyone is answered.
+"""
+
+from collections.abc import Callable
+
+from hourpass.core.api_key import ApiKey, allows_ip, is_usable, is_well_formed, proves, unverified_key_id
+from hourpass.core.caller import bucket
+from hourpass.core.claims import Claims
+from hourpass.core.errors import (
+    ConfigurationError,
+    InvalidCredentials,
+    InvalidGrant,
+    InvalidToken,
+    RefusalReason,
+    StorageUnavailable,
+    Throttled,
+)
+from hourpass.core.grant import (
+    GRANT_ID_ENTROPY,
+    Ahead,
+    Burst,
+    Dead,
+    Grant,
+    GrantRef,
+    Retry,
+    Rotate,
+    is_genuine,
+    is_prunable,
+    new_grant_id,
+    open_grant,
+)
+from hourpass.core.policy import SECOND
+from hourpass.core.requirement import Address, Requirement, judge_key, judge_proven, judge_token
+from hourpass.core.wish import NO_WISH, Wish
+from hourpass.jose import OpenedRefreshToken
+from hourpass.server.issuing.client_revocations import ClientRevocations
+from hourpass.server.issuing.minting import Entropy, Mint, TokenPair
+from hourpass.server.issuing.throttle import Throttle
+from hourpass.server.issuing.together import Together
+from hourpass.server.issuing.verification import Verification
+from hourpass.server.keys.signing_keys import Secrets
+from hourpass.server.ledger.ledger import Ledger, Refreshed, Refreshing
+from hourpass.server.settings.settings import Settings
+from hourpass.server.store import Store
+from hourpass.server.telemetry.counts import GRANTED, REFUSED, Counts
+
+PRUNE_PAGE = 500
+"""Grants looked at in one transaction of pruning: well under a millisecond of the ledger's time."""
+
+
+class Issuer:
+    """The use cases on one ledger; `verification` is what this process believes of access tokens.
+
+    `timer` is milliseconds that nobody can set: limits are measured by it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        secrets: Secrets,
+        verification: Verification,
+        counts: Counts,
+        timer: Callable[[], int],
+    ) -> None:
+        self.url = settings.public_url()
+        self.policy = settings.policy()
+        self.ledger = ledger
+        self.secrets = secrets
+        self.verification = verification
+        self.counts = counts
+        self.audience = settings.audience or self.url
+        self._token_allow_lists = settings.token_allow_lists
+        self._accept_api_keys = settings.accept_api_keys
+        self._timer = timer
+        self._exchanges = Throttle(settings.exchange_limit)
+        self._failures = Throttle(settings.exchange_limit)
+        self.client_revocations = ClientRevocations(ledger, verification, self.policy, settings.exchange_limit, timer)
+        self._refresh_tokens = secrets.refresh_tokens(self.url)
+        self._checks_of_storage = Together(self._check_storage)
+        self._entropy = Entropy()
+        self._mint = Mint(self.url, self.audience, self.policy, self._refresh_tokens)
+
+    async def exchange(self, api_key: str, wish: Wish, address: str | None, now: int) -> TokenPair:
+        """Exchange an API key for its first pair.
+
+        Raises:
+            InvalidCredentials: where the key does not count; Throttled: where it, or a stranger's guessing, is too
+            fast. InvalidScope, InvalidRequest: where the wish goes beyond the key. StorageUnavailable: where nothing
+            was kept.
+        """
+        return await self.open(await self.authenticate(api_key, address, now, throttled=True), wish, now)
+
+    async def open(self, key: ApiKey, wish: Wish, now: int) -> TokenPair:
+        """Open a grant for a key that is proven, and answer its first pair. Raises as `exchange` does."""
+        self._exchanges.admit(key.key_id, self._timer())
+        scope = wish.narrowed(key.scope)
+        wish.require_lifetime()
+        wish.require_audience(key.audience or self.audience)
+        grant = open_grant(
+            grant_id=new_grant_id(now, self._entropy.draw(GRANT_ID_ENTROPY)),
+            seed=self._entropy.draw(16),
+            key_id=key.key_id,
+            scope=None if wish.scope is None else scope,
+            now=now,
+            policy=self.policy,
+        )
+        closed, pair = await self.ledger.open(
+            grant, now, lambda opened: (opened.closed, self._pair(grant, opened.key, wish, now))
+        )
+        self.counts["exchange"] += 1
+        self.counts["grants_closed"] += closed
+        return pair
+
+    async def refresh(
+        self, token: str, wish: Wish, address: str | None, now: int, *, client_id: str | None = None
+    ) -> TokenPair:
+        """Refresh. A client that says who it is must be the one that the grant belongs to (RFC 6749 §6).
+
+        Raises:
+            InvalidGrant: with the reason; StorageUnavailable: where nothing was kept.
+            InvalidScope, InvalidRequest: where the wish goes beyond the grant.
+        """
+        try:
+            opened = self._open_refresh_token(token, now)
+            if client_id is not None or wish != NO_WISH:
+                await self._require_refreshable(opened, wish, client_id)
+            answer, pair = await self.ledger.refresh(
+                Refreshing(opened.ref, opened.generation, opened.tag, address, now),
+                lambda answer: (answer, self._refreshed(answer, wish, now)),
+            )
+        except InvalidGrant as error:
+            self.counts[REFUSED[error.reason]] += 1
+            raise
+        outcome = answer.decision
+        if pair is not None:
+            self.counts[GRANTED[type(outcome)]] += 1
+            self.counts["retry_from_elsewhere"] += isinstance(outcome, Retry) and outcome.elsewhere
+            return pair
+        self.verification.revoked(answer.revocation, now)
+        reason: RefusalReason = "replayed"
+        match outcome:
+            case Dead():
+                reason = outcome.reason
+            case Ahead():
+                reason = "ahead"
+            case _:
+                pass
+        self.counts[REFUSED[reason]] += 1
+        raise InvalidGrant(reason)
+
+    def _refreshed(self, answer: Refreshed, wish: Wish, now: int) -> TokenPair | None:
+        """The pair that a decision grants, None where it grants none."""
+        decision = answer.decision
+        if isinstance(decision, (Rotate, Burst, Retry)) and answer.key is not None:
+            return self._pair(decision.grant, answer.key, wish, now)
+        return None
+
+    def _pair(self, grant: Grant, key: ApiKey, wish: Wish, now: int) -> TokenPair:
+        return self._mint.pair(grant, key, wish, self.verification.signing_pair(now), now)
+
+    def verify_token_at_once(self, token: bytes, needed: Requirement, address: Address, now: int) -> Claims | None:
+        """Verify an access token, and judge it; None if its key is not remembered and has to be looked up first.
+
+        Raises:
+            InvalidToken, InsufficientScope; Unavailable: if revocations have not been looked up for too long.
+        """
+        self.verification.require_fresh()
+        claims = self.verification.verify(token, now)
+        key = self.ledger.cached_key(claims.client_id) if self._token_allow_lists else None
+        if key is None and self._token_allow_lists:
+            return None
+        # Not through `judge_token`: each request to a protected API pays for every call here.
+        judge_proven(needed, claims.aud, claims.env, claims.scope, key.allowed_ips if key else (), address)
+        return claims
+
+    async def verify_token(self, token: bytes, needed: Requirement, address: Address, now: int) -> Claims:
+        """The same, whatever is remembered.
+
+        Raises:
+            as `verify_token_at_once`, and StorageUnavailable: if the key cannot be looked up.
+        """
+        self.verification.require_fresh()
+        claims = self.verification.verify(token, now)
+        key = await self.ledger.key(claims.client_id)
+        if key is None:
+            raise InvalidToken("revoked", "its key is not in the database")
+        judge_token(claims, needed, key, address)
+        return claims
+
+    async def verify_api_key(self, api_key: str, needed: Requirement, address: Address, now: int) -> ApiKey:
+        """Verify an API key that came instead of a token, if the operator's policy accepts that, and judge it.
+
+        Raises:
+            InvalidCredentials, InvalidToken, InsufficientScope; StorageUnavailable: if the key cannot be looked up.
+        """
+        if not self._accept_api_keys:
+            raise InvalidCredentials("API keys are not accepted here")
+        self.verification.require_fresh()
+        key = await self.authenticate(api_key, address(), now)
+        judge_key(key, self.audience, needed, address)
+        return key
+
+    async def authenticate(self, api_key: str, address: str | None, now: int, *, throttled: bool = False) -> ApiKey:
+        """Prove an API key.
+
+        Wrong ones are counted for each address, and with `throttled` too many are told so. A good one is never held up
+        by them: many clients share an address.
+
+        Raises:
+            InvalidCredentials: with a reason only where the key itself was genuine; Throttled; StorageUnavailable.
+        """
+        key_id = unverified_key_id(api_key)
+        key = self.ledger.cached_key(key_id)
+        if key is None and is_well_formed(api_key):
+            key = await self.ledger.key(key_id)
+        if key is not None and proves(api_key, key, self.secrets.pepper):
+            if not is_usable(key, now):
+                raise InvalidCredentials(reason="expired" if key.revoked_at is None else "revoked")
+            if key.allowed_ips and not allows_ip(key, address):
+                raise InvalidCredentials(reason="address_not_allowed")
+            return key
+        self.counts["credentials_refused"] += 1
+        try:
+            self._failures.admit(bucket(address), self._timer())
+        except Throttled:
+            if throttled:
+                raise
+        raise InvalidCredentials("no such key")
+
+    async def look_up(self, token: str, now: int) -> tuple[OpenedRefreshToken, Grant]:
+        """A refresh token that is proven, and its grant as it is now.
+
+        Raises:
+            InvalidGrant, StorageUnavailable.
+        """
+        opened = self._open_refresh_token(token, now)
+        return opened, await self._genuine_grant(opened)
+
+    async def readiness(self, now: int) -> dict[str, str]:
+        """Each named check with `ok` or what is wrong."""
+        return {**await self._checks_of_storage(now), **self.verification.readiness(now)}
+
+    async def _check_storage(self, now: int) -> dict[str, str]:
+        checks = {"database": "ok", "migrations": "ok"}
+        try:
+            if pending := await self.ledger.read(lambda store: store.pending_migrations()):
+                checks["migrations"] = f"{len(pending)} pending"
+            await self.ledger.require_writable()
+        except ConfigurationError:
+            pass  # a newer program has migrated: this one runs on until it is replaced, and would not start again
+        except StorageUnavailable:
+            checks["database"] = "unavailable"
+        return checks
+
+    async def prune(self, after: GrantRef, now: int) -> GrantRef | None:
+        """Delete what says nothing any more among the next grants; returns where to go on, None at the end."""
+
+        def work(store: Store) -> tuple[GrantRef | None, int]:
+            page = store.expiries_page(after, PRUNE_PAGE)
+            over = [row.ref for row in page if is_prunable(row.idle_expires_at, row.expires_at, row.revoked_at, now)]
+            store.delete_grants(over)
+            return page[-1].ref if len(page) == PRUNE_PAGE else None, len(over)
+
+        last, pruned = await self.ledger.run(work)
+        self.counts["grants_pruned"] += pruned
+        if last is None:
+            await self.ledger.run(lambda store: store.prune_revocations(now))
+            self.forget_expired(now)
+        return last
+
+    def forget_expired(self, now: int) -> None:
+        """Forget what is remembered of revocations that refuse nothing any more, and count grants again."""
+        self.verification.prune(now)
+        self.client_revocations.prune(now)
+        self.ledger.recount()
+
+    def _open_refresh_token(self, token: str, now: int) -> OpenedRefreshToken:
+        if not token.isascii():
+            raise InvalidGrant("malformed")
+        return self._refresh_tokens.open(token.encode(), now // SECOND)
+
+    async def _genuine_grant(self, opened: OpenedRefreshToken) -> Grant:
+        grant = (await self.ledger.read(lambda store: store.grants([opened.ref]))).get(opened.ref)
+        if grant is None or not is_genuine(grant, opened.generation, opened.tag):
+            raise InvalidGrant("unknown")
+        return grant
+
+    async def _require_refreshable(self, opened: OpenedRefreshToken, wish: Wish, client_id: str | None) -> None:
+        """Refuse what is refused whatever the grant's state, before anything is rotated or burnt."""
+        wish.require_lifetime()
+        grant = await self._genuine_grant(opened)
+        if client_id is not None and client_id != grant.key_id:
+            raise InvalidGrant("unknown", "the grant belongs to another client")
+        key = await self.ledger.key(grant.key_id)
+        if key is not None:
+            wish.narrowed(grant.owned_scope(key.scope))
+            wish.require_audience(key.audience or self.audience)

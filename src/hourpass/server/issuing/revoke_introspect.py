@@ -1,0 +1,94 @@
+"""What a client may do with a token besides refreshing it: end it (RFC 7009), or ask about it (RFC 7662)."""
+
+from hourpass import wire
+from hourpass.core.api_key import ApiKey, from_anywhere
+from hourpass.core.errors import InsufficientScope, InvalidGrant, InvalidToken
+from hourpass.core.grant import Burst, Retry, Rotate, judge
+from hourpass.core.policy import SECOND
+from hourpass.core.requirement import Requirement, judge_key, judge_token, nowhere
+from hourpass.server.issuing.issuer import Issuer
+
+INTROSPECT_SCOPE = "introspect"
+"""The scope that a key needs to introspect tokens."""
+
+INACTIVE = wire.Introspection(active=False)
+
+
+async def revoke(issuer: Issuer, token: str, now: int, *, client_id: str | None = None) -> None:
+    """Revoke a token: an access token alone, or with a refresh token its whole grant (RFC 7009).
+
+    A token that is none of ours, or dead already, is no error (§2.2).
+
+    Raises:
+        InvalidGrant: if the token belongs to another client; Throttled: if its key revokes too fast;
+        StorageUnavailable: if nothing was kept.
+    """
+    try:
+        claims = issuer.verification.verify(token.encode(), now)
+    except InvalidToken:
+        await _revoke_refresh_token(issuer, token, now, client_id)
+        return
+    _require_owner(claims.client_id, client_id)
+    await issuer.client_revocations.end_token(claims, now)
+
+
+async def _revoke_refresh_token(issuer: Issuer, token: str, now: int, client_id: str | None) -> None:
+    try:
+        _, grant = await issuer.look_up(token, now)
+    except InvalidGrant:
+        return
+    _require_owner(grant.key_id, client_id)
+    await issuer.client_revocations.end_grant(grant, now)
+
+
+def _require_owner(owner: str, client_id: str | None) -> None:
+    if client_id is not None and client_id != owner:
+        raise InvalidGrant("unknown", "the token belongs to another client")
+
+
+async def introspect(issuer: Issuer, token: str, caller: ApiKey, now: int) -> wire.Introspection:
+    """What is known of a token (RFC 7662 §2.2); only `active`, which is false, for every token that is not valid.
+
+    A token of another environment or for another audience than the caller's key is not valid for the caller
+    (§4: the response may depend on who asks).
+
+    Raises:
+        InsufficientScope: where the caller's key has not the scope for it. Unavailable: where revocations have not been
+        looked up for too long.
+    """
+    if INTROSPECT_SCOPE not in caller.scope.split():
+        raise InsufficientScope(INTROSPECT_SCOPE)
+    issuer.verification.require_fresh()
+    needed = Requirement(caller.audience or issuer.audience, caller.environment)
+    try:
+        claims = issuer.verification.verify(token.encode(), now)
+        judge_token(claims, needed, None, nowhere)
+    except InvalidToken:
+        return await _introspect_refresh_token(issuer, token, needed, now)
+    return wire.Introspection(active=True, token_type="Bearer", **claims._asdict())
+
+
+async def _introspect_refresh_token(issuer: Issuer, token: str, needed: Requirement, now: int) -> wire.Introspection:
+    try:
+        opened, grant = await issuer.look_up(token, now)
+        key = await issuer.ledger.key(grant.key_id)
+        if key is None:
+            return INACTIVE
+        judge_key(from_anywhere(key), issuer.audience, needed, nowhere)
+    except (InvalidGrant, InvalidToken):
+        return INACTIVE
+    # Whoever asks is not the one who uses the token: its address says nothing.
+    decision = judge(grant, from_anywhere(key), opened.generation, opened.tag, now, issuer.ledger.policy_at(now), None)
+    if not isinstance(decision, Rotate | Burst | Retry):
+        return INACTIVE
+    return wire.Introspection(
+        active=True,
+        iss=issuer.url,
+        sub=key.subject,
+        client_id=key.key_id,
+        scope=grant.owned_scope(key.scope),
+        sid=grant.grant_id.hex(),
+        env=key.environment,
+        iat=grant.created_at // SECOND,
+        exp=grant.idle_expires_at // SECOND,
+    )

@@ -1,0 +1,1 @@
+"""API keys, signing keys, and the master key that seals what signs."""

@@ -1,0 +1,195 @@
+"""The signing keys, and the other secrets that the server cannot work without.
+
+Making what is missing, rotating and withdrawing each work inside one transaction of a store, so the command and the
+server share them. When a key signs and verifies is decided in `core/signing_key.py`.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from hourpass.core import audit
+from hourpass.core.errors import InvalidRequest, NotFound, Unavailable
+from hourpass.core.policy import SECOND, Policy
+from hourpass.core.signing_key import (
+    Algorithm,
+    SigningKey,
+    key_that_signs,
+    retire,
+    schedule,
+    signing_key_state,
+    stand_in,
+)
+from hourpass.jose import Jwk, RefreshTokens, SigningKeyPair, VerificationKey
+from hourpass.server.keys.master_key import MasterKey
+from hourpass.server.store import Store, StoredSigningKey
+
+Random = Callable[[int], bytes]
+
+
+class Secrets(NamedTuple):
+    """What the server cannot work without. The repr says nothing."""
+
+    pepper: bytes
+    refresh_ring: list[tuple[str, bytes]]
+
+    def __repr__(self) -> str:
+        """Without the secrets."""
+        return "Secrets(…)"
+
+    def refresh_tokens(self, issuer: str) -> RefreshTokens:
+        """The minter and opener of refresh tokens, bound to this issuer's own refresh endpoint."""
+        return RefreshTokens(self.refresh_ring, issuer=issuer, audience=f"{issuer}/auth/refresh")
+
+
+def prepare(
+    store: Store,
+    master: MasterKey,
+    algorithm: Algorithm,
+    now: int,
+    policy: Policy,
+    random: Random,
+    *,
+    serving: bool,
+) -> Secrets:
+    """Make what is missing: the pepper, a refresh secret, and a signing key.
+
+    Only who is `serving` brings a key of another algorithm in: a command may not know what the server was told.
+
+    Raises:
+        ConfigurationError: where the master key is not the one that sealed what is there.
+    """
+    if not store.secrets("pepper"):
+        store.add_secret("pepper", "1", master.seal("pepper", random(32)), now)
+    if not store.secrets("refresh"):
+        kid = random(6).hex()
+        store.add_secret("refresh", kid, master.seal(f"refresh secret {kid}", random(32)), now)
+    keys = [stored.key for stored in store.signing_keys() if signing_key_state(stored.key, now, policy) != "gone"]
+    wanted = [key for key in keys if key.algorithm == algorithm and key.retired_at is None] if serving else keys
+    if not wanted:
+        _publish(store, master, algorithm, keys, now, policy, random, actor="server")
+    return Secrets(
+        pepper=master.open("pepper", store.secrets("pepper")[0][1]),
+        refresh_ring=[(kid, master.open(f"refresh secret {kid}", sealed)) for kid, sealed in store.secrets("refresh")],
+    )
+
+
+def _publish(
+    store: Store,
+    master: MasterKey,
+    algorithm: Algorithm,
+    keys: list[SigningKey],
+    now: int,
+    policy: Policy,
+    random: Random,
+    *,
+    actor: str,
+) -> SigningKey:
+    key = schedule(random(6).hex(), algorithm, keys, now, policy)
+    for old in keys:
+        if old.retired_at is None:
+            store.retire_signing_key(old.kid, retire(old, key).retired_at or now)
+    _make(store, master, key, now, actor)
+    return key
+
+
+def _make(store: Store, master: MasterKey, key: SigningKey, now: int, actor: str) -> None:
+    pair = SigningKeyPair.generate(key.kid, key.algorithm)
+    store.add_signing_key(StoredSigningKey(key, master.seal(f"signing key {key.kid}", pair.private_bytes())))
+    if key.retired_at is not None:
+        store.retire_signing_key(key.kid, key.retired_at)
+    store.append_audit(now, [audit.SigningKeyPublished(key.kid, key.algorithm, key.signs_from, actor)])
+
+
+def rotate_signing_key(
+    store: Store, master: MasterKey, now: int, policy: Policy, random: Random, *, actor: str
+) -> SigningKey:
+    """Publish a signing key of the newest one's algorithm; it takes over when verifiers have had time to learn of it.
+
+    The one that signs until then retires at that instant, and verifies until its last token has expired.
+
+    Raises:
+        InvalidRequest: where a key is waiting to sign already: a second one would retire it before it ever did.
+    """
+    keys = [stored.key for stored in store.signing_keys()]
+    for key in keys:
+        if signing_key_state(key, now, policy) == "published":
+            seconds = -(-(key.signs_from - now) // SECOND)
+            raise InvalidRequest(f"the signing key {key.kid} is waiting already: it signs in {seconds} s")
+    return _publish(store, master, keys[-1].algorithm, keys, now, policy, random, actor=actor)
+
+
+def withdraw_signing_key(
+    store: Store, master: MasterKey, kid: str, now: int, policy: Policy, random: Random, *, actor: str
+) -> SigningKey | None:
+    """Delete a compromised signing key: what it signed counts no more, however little of its lifetime has passed.
+
+    A fresh key stands in for one that signs or waits to sign: at once, for a compromise leaves no time to publish it
+    ahead. None where no other is needed, because the key had retired.
+
+    Raises:
+        NotFound: where no signing key has this id.
+    """
+    key = next((stored.key for stored in store.signing_keys() if stored.key.kid == kid), None)
+    if key is None:
+        raise NotFound(f"no signing key has the id {kid!r}" if len(kid) <= 16 else "no signing key has that id")
+    fresh = None
+    if signing_key_state(key, now, policy) in ("published", "signing"):
+        fresh = stand_in(random(6).hex(), key, now)
+        _make(store, master, fresh, now, actor)
+    store.delete_signing_key(kid)
+    store.append_audit(now, [audit.SigningKeyWithdrawn(kid, None if fresh is None else fresh.kid, actor)])
+    return fresh
+
+
+class SigningKeys:
+    """The signing keys in memory: who signs now, and what verifies."""
+
+    def __init__(
+        self,
+        stored: list[StoredSigningKey],
+        master: MasterKey,
+        policy: Policy,
+        *,
+        known: "SigningKeys | None" = None,
+    ) -> None:
+        self._policy = policy
+        # A pair that is known already stays the same object, so facts that were verified with it stay good.
+        pairs = known.pairs if known else {}
+        self.pairs: dict[str, SigningKeyPair] = {
+            key.kid: pairs.get(key.kid)
+            or SigningKeyPair.from_private_bytes(key.kid, key.algorithm, master.open(f"signing key {key.kid}", sealed))
+            for key, sealed in stored
+        }
+        self._keys = [key for key, _ in stored]
+        self._until = -1
+        self._pair: SigningKeyPair | None = None
+
+    def pair(self, now: int) -> SigningKeyPair:
+        """The key that signs now.
+
+        Raises:
+            Unavailable: if none does, which passes, or is the operator's to mend; never the caller's.
+        """
+        if now >= self._until or self._pair is None:
+            key = key_that_signs(self._keys, now, self._policy)
+            if key is None:
+                raise Unavailable("no signing key is in its signing state")
+            self._pair = self.pairs[key.kid]
+            # Until the next boundary of any key, the answer stays the same.
+            self._until = min((at for at in self._boundaries() if at > now), default=2**63)
+        return self._pair
+
+    def _boundaries(self) -> Iterator[int]:
+        for key in self._keys:
+            yield key.signs_from
+            if key.retired_at is not None:
+                yield key.retired_at
+
+    def verification_keys(self, now: int) -> dict[bytes, VerificationKey]:
+        """What may verify now, by header segment."""
+        pairs = [self.pairs[key.kid] for key in self._keys if signing_key_state(key, now, self._policy) != "gone"]
+        return {pair.header: pair.verification_key for pair in pairs}
+
+    def jwks(self, now: int) -> list[Jwk]:
+        """The public keys that verifiers may need now, the published ones included."""
+        return [key.jwk for key in self.verification_keys(now).values()]

@@ -1,0 +1,301 @@
+"""Settling: what a ledger's transaction does for its batch of callers, and what is remembered between transactions.
+
+It carries out what `core.grant` decides, and holds no rule. Where two transactions settle at once, each in its thread,
+both may use what is remembered: nothing of it is believed beyond the version that it was read at.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from hourpass.core import audit
+from hourpass.core.address import unpack_address
+from hourpass.core.api_key import ApiKey, is_usable
+from hourpass.core.errors import InvalidCredentials
+from hourpass.core.grant import (
+    Ahead,
+    Dead,
+    Decision,
+    Grant,
+    GrantRef,
+    Replay,
+    Retry,
+    Rotate,
+    closing_order,
+    excess_grants,
+    judge,
+)
+from hourpass.core.policy import HOUR, Policy
+from hourpass.core.revocation import Kind, Revocation
+from hourpass.server.ledger.absences import Absences
+from hourpass.server.ledger.stall import Stalls
+from hourpass.server.store import GrantHeld, Store
+
+TOLD_EVERY = HOUR
+"""A grant whose client repeats a token from the future, or retries from elsewhere, has a line in the trail so often."""
+
+TOLD_KEPT = 100_000
+"""Such cases remembered."""
+
+KEYS_KEPT = 100_000
+"""API keys remembered between transactions. Reading one again costs a few microseconds."""
+
+Keys = dict[str, ApiKey]
+
+
+class Opening(msgspec.Struct, frozen=True):
+    """A grant to open, and when the exchange was asked for."""
+
+    grant: Grant
+    now: int
+
+
+class Refreshing(msgspec.Struct, frozen=True):
+    """A proven refresh token: its grant, generation and tag, and from where and when it was presented."""
+
+    ref: GrantRef
+    generation: int
+    tag: bytes
+    address: str | None
+    now: int
+
+
+class Refreshed(msgspec.Struct, frozen=True):
+    """The decision, with the key of the grant, and the revocation that a replay caused."""
+
+    decision: Decision
+    key: ApiKey | None
+    revocation: Revocation | None
+
+
+_UNDECIDED = Refreshed(Dead("unknown"), None, None)
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """The grant is open; `closed` others of its key had to make room."""
+
+    key: ApiKey
+    closed: int
+
+
+class Settling:
+    """The inside of transactions, for one ledger."""
+
+    def __init__(self, policy: Policy, absences: Absences | None, stalls: Stalls | None) -> None:
+        self._policy = policy
+        self._absences = absences
+        self._stalls = stalls
+        self._version = -1
+        self._keys: Keys = {}
+        self._turning = threading.Lock()
+        self._live: dict[str, int] = {}
+        self._told: dict[object, int] = {}
+
+    # What is remembered.
+
+    def remembered_key(self, key_id: str) -> ApiKey | None:
+        """A key as the last transaction saw it, if it did."""
+        return self._keys.get(key_id)
+
+    def look_up(self, store: Store, key_ids: Sequence[str]) -> list[ApiKey | None]:
+        """Keys, read if they are not remembered; called before anything else was read in its transaction."""
+        # Those of one version for all of them. Otherwise what this transaction sees, which may be older than a change
+        # that another one notices meanwhile, would be remembered as if it were read after it.
+        keys = self._keys
+        return [_key(store, keys, key_id) for key_id in key_ids]
+
+    def keys_at(self, version: int) -> Keys:
+        """The keys remembered at a version: none, where it is not the one that they were read at.
+
+        Whoever reads on fills the dictionary that he was given: if it was replaced meanwhile, by a transaction that saw
+        another version, then what he read under the old one goes with it.
+        """
+        with self._turning:
+            if version != self._version:
+                self._version, self._keys = version, {}
+            return self._keys
+
+    def distrust(self) -> None:
+        """A transaction failed: what was counted or remembered in it is not to be believed."""
+        self._version = -1
+        self._live.clear()
+        self._told.clear()
+
+    def recount(self) -> None:
+        """Forget how many grants each key has."""
+        self._live.clear()
+
+    def policy_at(self, now: int) -> Policy:
+        """The policy with the absences that matter at an instant."""
+        absences = self._absences.at(now) if self._absences else ()
+        return self._policy._replace(absences=absences) if absences else self._policy
+
+    # Inside a transaction.
+
+    def settle(self, store: Store, batch: Sequence[Opening | Refreshing]) -> list[Any]:
+        """Carry out a batch; the answers in its order, errors that are answers included."""
+        # Another process may have changed keys: what was remembered could let an ended one through.
+        keys = self.keys_at(store.control().version)
+        openings: list[Opening] = []
+        refreshings: list[Refreshing] = []
+        for asked in batch:
+            if isinstance(asked, Opening):
+                openings.append(asked)
+            else:
+                refreshings.append(asked)
+        events: list[tuple[int, audit.Event]] = []
+        opened: list[Any] = self._open_all(store, keys, openings, events) if openings else []
+        refreshed: list[Any] = self._refresh_all(store, keys, refreshings, events) if refreshings else []
+        if events:
+            # Last and at once, because a transaction that takes numbers holds up all others that need one.
+            store.append_lines(events)
+        if not (opened and refreshed):
+            return opened or refreshed
+        of_openings, of_refreshings = iter(opened), iter(refreshed)
+        return [next(of_openings if isinstance(asked, Opening) else of_refreshings) for asked in batch]
+
+    def _open_all(
+        self, store: Store, keys: Keys, openings: list[Opening], events: list[tuple[int, audit.Event]]
+    ) -> list[Any]:
+        grants: list[Grant] = []
+        answers: list[Any] = []
+        latest: dict[str, int] = {}
+        for asked in openings:
+            key = _key(store, keys, asked.grant.key_id)
+            if key is None or not is_usable(key, asked.now):
+                answers.append(InvalidCredentials("the key ended while the exchange was under way"))
+            else:
+                latest[key.key_id] = len(answers)
+                grants.append(asked.grant)
+                answers.append(Opened(key, 0))
+        store.add_grants(grants)
+        newcomers = Counter(grant.key_id for grant in grants)
+        for key_id, position in latest.items():
+            closed = self._make_room(store, key_id, newcomers[key_id])
+            if closed:
+                events.append((openings[position].now, audit.GrantsClosed(key_id, closed)))
+                answers[position] = Opened(answers[position].key, closed)
+        return answers
+
+    def _make_room(self, store: Store, key_id: str, newcomers: int) -> int:
+        """Close what is over the key's cap; returns how many were."""
+        known = self._live.get(key_id)
+        live = store.count_grants(key_id) if known is None else known + newcomers
+        if known is not None and excess_grants(live, self._policy):
+            # The count is ours alone: it drifts by what was revoked, pruned, and opened by others.
+            live = store.count_grants(key_id)
+        self._live[key_id] = live
+        excess = excess_grants(live, self._policy)
+        if not excess:
+            return 0
+        closing = closing_order(store.grant_ages(key_id), excess)
+        closed = store.delete_grants([GrantRef(key_id, grant_id) for grant_id in closing])
+        self._live[key_id] = live - closed
+        return closed
+
+    def _refresh_all(
+        self, store: Store, keys: Keys, refreshings: list[Refreshing], events: list[tuple[int, audit.Event]]
+    ) -> list[Refreshed | GrantHeld]:
+        """Decide each in turn on the state that the one before it left, then store what changed.
+
+        A grant that another transaction holds is not waited for, and nothing is said about it. If another node changed
+        a grant meanwhile, its callers are read and decided again: the loser of a race sees a retry.
+        """
+        answers: list[Refreshed | GrantHeld] = [_UNDECIDED] * len(refreshings)
+        undecided: Sequence[int] = range(len(refreshings))
+        while undecided:
+            before, held = store.take_grants(list({refreshings[i].ref: None for i in undecided}))
+            state = dict(before)
+            for i in undecided:
+                asked = refreshings[i]
+                if asked.ref in held:
+                    answers[i] = GrantHeld("another transaction holds the grant")
+                    continue
+                answer = answers[i] = self._decide(store, keys, state.get(asked.ref), asked)
+                if isinstance(answer.decision, (Rotate, Replay)):  # a union would take thrice as long
+                    state[asked.ref] = answer.decision.grant
+            # Both are in the order of `before`: assigning to a key leaves it in its place.
+            rotated = [
+                (was.generation, grant)
+                for was, grant in zip(before.values(), state.values(), strict=True)
+                if grant.generation != was.generation
+            ]
+            lost = store.save_rotations(rotated) if rotated else ()
+            undecided = [i for i in undecided if refreshings[i].ref in lost] if lost else ()
+        self._tell(store, refreshings, answers, events)
+        return answers
+
+    def _decide(self, store: Store, keys: Keys, grant: Grant | None, asked: Refreshing) -> Refreshed:
+        key = None if grant is None else _key(store, keys, grant.key_id)
+        if self._stalls and key is not None and key.retry_window is not None:
+            self._stalls.consider(key.retry_window)
+        policy = self.policy_at(asked.now)
+        decision = judge(grant, key, asked.generation, asked.tag, asked.now, policy, asked.address)
+        return Refreshed(decision, key, None)
+
+    def _tell(
+        self,
+        store: Store,
+        refreshings: list[Refreshing],
+        answers: list[Refreshed | GrantHeld],
+        events: list[tuple[int, audit.Event]],
+    ) -> None:
+        """Carry out what decisions ask for beyond the grants' new generations, for the whole batch at once."""
+        replays: list[tuple[int, Refreshed, Grant]] = []
+        for i, answer in enumerate(answers):
+            if not isinstance(answer, Refreshed):
+                continue
+            if isinstance(answer.decision, Replay):
+                replays.append((i, answer, answer.decision.grant))
+            elif isinstance(answer.decision, Ahead) and self._is_news(answer.decision.grant.ref, refreshings[i].now):
+                events.append(_event(audit.RefreshAhead, refreshings[i], answer.decision.grant))
+            elif isinstance(answer.decision, Retry) and answer.decision.elsewhere:
+                events += self._retried_elsewhere(refreshings[i], answer.decision.grant)
+        ended = store.revoke_grants([grant for *_, grant in replays]) if replays else ()
+        if not ended:
+            return
+        told = [replay for replay in replays if replay[2].ref in ended]
+        lifetime = self._policy.revocation_lifetime
+        entries: list[tuple[Kind, str, int]] = [
+            ("grant", grant.grant_id.hex(), refreshings[i].now + lifetime) for i, _, grant in told
+        ]
+        for (i, answer, grant), revocation in zip(told, store.add_revocations(entries), strict=True):
+            answers[i] = Refreshed(answer.decision, answer.key, revocation)
+            events.append(_event(audit.RefreshReplayed, refreshings[i], grant))
+
+    def _retried_elsewhere(self, asked: Refreshing, grant: Grant) -> list[tuple[int, audit.Event]]:
+        if grant.last_from is None or not self._is_news((grant.ref, grant.last_from), asked.now):
+            return []
+        ids = grant.grant_id.hex(), grant.key_id, asked.generation, grant.generation
+        addresses = unpack_address(grant.last_from), asked.address or ""
+        return [(asked.now, audit.RefreshRetriedElsewhere(*ids, *addresses))]
+
+    def _is_news(self, about: object, now: int) -> bool:
+        """Whether it is to be told; the same request may be settled more than once."""
+        told = self._told.get(about, now)
+        if told < now < told + TOLD_EVERY:
+            return False
+        if len(self._told) >= TOLD_KEPT:
+            self._told.clear()
+        self._told[about] = now
+        return True
+
+
+def _event(
+    kind: type[audit.RefreshAhead | audit.RefreshReplayed], asked: Refreshing, grant: Grant
+) -> tuple[int, audit.Event]:
+    return asked.now, kind(grant.grant_id.hex(), grant.key_id, asked.generation, grant.generation)
+
+
+def _key(store: Store, keys: Keys, key_id: str) -> ApiKey | None:
+    key = keys.get(key_id)
+    if key is None:
+        key = store.key(key_id)
+        if key is not None:
+            if len(keys) >= KEYS_KEPT:
+                keys.clear()
+            keys[key_id] = key
+    return key

@@ -1,0 +1,121 @@
+"""What a running node does besides answering: it looks at what others changed, prunes, and keeps its log short."""
+
+import asyncio
+import logging
+import os
+import random
+from collections.abc import Awaitable, Callable
+from typing import cast
+
+from hourpass.core.errors import HourpassError, Unavailable, as_trouble
+from hourpass.core.grant import GrantRef
+from hourpass.server.clock.timekeeping import Timekeeper
+from hourpass.server.issuing.issuer import Issuer
+from hourpass.server.ledger.ledger import Ledger
+from hourpass.server.store import SharedStore, Store
+from hourpass.server.telemetry.limited_log import LimitedLog
+
+OBSERVE_EVERY = 0.25
+"""Seconds between looks at what other processes changed; a revocation has to count within one."""
+
+MAINTAIN_EVERY = 0.5
+"""Seconds between looks at the log's size."""
+
+PRUNE_EVERY = 300.0
+"""Seconds between walks over the grants, give or take a fifth, so that nodes do not walk in step."""
+
+PRUNE_LEASE = 600_000
+"""Milliseconds for which the node that walked last goes on to be the one that walks: twice the time between walks."""
+
+UNAVAILABLE = "unavailable"
+"""What is logged of an answer with 503, and of background work that met the same trouble."""
+
+
+class Background:
+    """The jobs of one node, from `start` to `stop`; each is done again, even if it failed.
+
+    `store` is this node's own, whose log is kept short. It is None if nodes share a database server, which looks after
+    itself: then one of the nodes prunes for all.
+    """
+
+    def __init__(
+        self,
+        issuer: Issuer,
+        ledger: Ledger,
+        store: Store | None,
+        time: Timekeeper,
+        limited: LimitedLog,
+    ) -> None:
+        self._issuer = issuer
+        self._ledger = ledger
+        self._store = store
+        self._time = time
+        self._clock = time.clock
+        self._limited = limited
+        self._node = os.urandom(8).hex()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin, in the running event loop."""
+        jobs = [self._time.beat(), self._repeat(self.observe, OBSERVE_EVERY), self._repeat(self.prune, PRUNE_EVERY)]
+        if self._store is not None:
+            jobs.append(self._repeat(self._maintain, MAINTAIN_EVERY))
+        self._tasks = [asyncio.create_task(job) for job in jobs]
+
+    async def stop(self) -> None:
+        """End them all, and wait until they have ended."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def observe(self) -> None:
+        """Take in what others changed, and see whether trouble is over."""
+        await self._issuer.verification.observe(self._clock())
+        await self._time.keep(self._ledger)
+        if self._limited.is_under_way(UNAVAILABLE):
+            await self._ledger.require_writable()  # reading goes on where nothing can be kept
+            self._limited.over(UNAVAILABLE, "storage recovered")
+
+    async def prune(self) -> None:
+        """Delete what says nothing any more, if this node is the one that does it."""
+        if not await self._leads("prune", PRUNE_LEASE):
+            self._issuer.forget_expired(self._clock())
+            return
+        after = await self._issuer.prune(GrantRef("", b""), self._clock())
+        while after is not None:
+            await asyncio.sleep(random.uniform(0.01, 0.05))  # noqa: S311 - jitter, not a secret
+            after = await self._issuer.prune(after, self._clock())
+
+    async def _maintain(self) -> None:
+        if self._store is not None:
+            await asyncio.to_thread(self._store.maintain)
+
+    async def _leads(self, work: str, lease: int) -> bool:
+        """Whether this node does what only one has to do; `lease` is in milliseconds."""
+        if self._store is not None:
+            return True
+        now = self._clock()
+
+        def take(store: Store) -> bool:
+            return cast("SharedStore", store).take_lease(work, self._node, now, now + lease)
+
+        return await self._ledger.run(take)
+
+    async def _repeat(self, work: Callable[[], Awaitable[None]], every: float) -> None:
+        name = getattr(work, "__name__", "").lstrip("_")
+        while True:
+            await asyncio.sleep(every * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, not a secret
+            try:
+                await work()
+            except Exception as error:  # noqa: BLE001 - background work is done again, whatever failed
+                self._report_work(name, as_trouble(error))
+            self._limited.look()
+
+    def _report_work(self, name: str, error: Exception) -> None:
+        match error:
+            case Unavailable():
+                self._limited.trouble(UNAVAILABLE, work=name, detail=error.detail)
+            case HourpassError():
+                self._limited.trouble("background work failed", name, detail=error.detail)
+            case _:
+                self._limited.trouble("background work failed", level=logging.ERROR, error=error, work=name)

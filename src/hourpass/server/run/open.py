@@ -1,0 +1,151 @@
+"""What settings name, opened: the data folder, the database, the secrets. For the server, and for commands beside it.
+
+The only place that names a concrete store.
+"""
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+from hourpass.clocks import wall_clock
+from hourpass.core.errors import ConfigurationError, StorageUnavailable
+from hourpass.core.signing_key import Algorithm
+from hourpass.home import folder_for
+from hourpass.server.copy import require_not_moved
+from hourpass.server.keys.master_key import MasterKey, load_master_key
+from hourpass.server.keys.signing_keys import Secrets, prepare
+from hourpass.server.settings.ownership import require_own_database, require_own_folder
+from hourpass.server.settings.settings import Settings
+from hourpass.server.store import SharedStore, Store, Unreachable, transaction
+from hourpass.server.store.sqlite import SqliteStore
+
+STATE_BELOW_HOME = "Library/Application Support" if sys.platform == "darwin" else ".local/state"
+"""Where programs keep what must last."""
+
+log = logging.getLogger("hourpass")
+
+LOOK_AGAIN = 0.2
+"""Seconds between two looks at a database that is not up yet."""
+
+
+def open_store(settings: Settings, *, create: bool = True) -> Store:
+    """The database that the settings name; its folder is made if missing, unless `create` is off.
+
+    Raises:
+        ConfigurationError: where the folder cannot be made, the file cannot be opened, or is not to be made.
+    """
+    if settings.shares_database:
+        return open_shared_store(settings, create=create)
+    url = settings.database_url
+    path = Path(url.removeprefix("sqlite:")) if url else Path(settings.data) / "hourpass.db"
+    if not create and not path.exists():
+        raise ConfigurationError(f"no database at {path}: start the server, or name its data folder with --data")
+    make_data_folder(settings)
+    try:
+        if not str(path).startswith(":"):
+            require_own_database(path)
+            # For its owner alone, whatever the umask; the log beside it takes the same mode.
+            path.touch(mode=0o600)
+    except OSError as error:
+        raise ConfigurationError(f"cannot make {path}: {error.strerror}") from error
+    try:
+        return SqliteStore(path, durability=settings.durability)
+    except StorageUnavailable as error:
+        raise ConfigurationError(f"cannot open {path}: {error.detail}") from error
+
+
+def current_time(store: Store, settings: Settings) -> int:
+    """Epoch milliseconds by the clock that every node on this database goes by: the database's, if it has one.
+
+    Raises:
+        StorageUnavailable: if it cannot be asked.
+    """
+    return cast("SharedStore", store).time() if settings.shares_database else wall_clock()
+
+
+def open_shared_store(settings: Settings, *, create: bool = True) -> SharedStore:
+    """A connection to the database server that the settings name; its tables are not to be made where `create` is off.
+
+    Raises:
+        ConfigurationError: where it cannot be connected to, or has no tables and is not to get them here.
+    """
+    try:
+        from hourpass.server.store.postgres import PostgresStore  # an extra
+    except ImportError as error:
+        raise ConfigurationError("database_url: PostgreSQL needs an extra: pip install 'hourpass[postgres]'") from error
+    try:
+        store = PostgresStore(settings.database_url or "", durability=settings.durability)
+        if create:
+            make_data_folder(settings)
+        elif not store.is_migrated():
+            store.close()
+            raise ConfigurationError("no hourpass in this database: start the server, or name another with --database")
+    except StorageUnavailable as error:
+        raise ConfigurationError(f"cannot open the database: {error.detail}") from error
+    return store
+
+
+def wait_for_database(settings: Settings) -> None:
+    """Return when the database server can be connected to, or when the time that the settings allow is over.
+
+    What is still wrong then is told by whoever opens it next.
+    """
+    began = time.monotonic()
+    said = False
+    while (waited := time.monotonic() - began) < settings.wait_for_database:
+        try:
+            open_shared_store(settings).close()
+        except ConfigurationError as error:
+            if not isinstance(error.__cause__, Unreachable):
+                raise
+            if not said:
+                facts = {"detail": error.detail, "up_to_seconds": settings.wait_for_database}
+                log.warning("waiting for the database", extra=facts)
+                said = True
+            time.sleep(LOOK_AGAIN)
+        else:
+            if said:
+                log.info("the database is up", extra={"after_seconds": round(waited, 1)})
+            return
+
+
+def make_data_folder(settings: Settings) -> None:
+    """Make the data folder, for its owner alone; one that exists must be its owner's, too.
+
+    Raises:
+        ConfigurationError: where that is not possible, or others can write into it.
+    """
+    try:
+        Path(settings.data).mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"cannot make the data folder {settings.data}: {error.strerror}") from error
+    require_own_folder(Path(settings.data))
+
+
+def open_secrets(
+    store: Store, settings: Settings, environ: Mapping[str, str], now: int, *, serving: bool = False, look: bool = False
+) -> tuple[MasterKey, Secrets]:
+    """Bring the schema up to date and make or open the secrets.
+
+    Raises:
+        ConfigurationError: they do not fit, or the installation was moved to another database and not only to `look`.
+    """
+    if not look:
+        require_not_moved(store)
+    store.migrate(now)
+    with transaction(store):
+        fresh = not store.secrets("pepper")
+        master = load_master_key(settings.master_key, Path(settings.data), environ, create=fresh)
+        algorithm: Algorithm = settings.signing_algorithm  # type: ignore[assignment]
+        secrets = prepare(store, master, algorithm, now, settings.policy(), os.urandom, serving=serving)
+    return master, secrets
+
+
+def default_data(environ: Mapping[str, str]) -> str | None:
+    """`$XDG_STATE_HOME/hourpass`, or what the platform has instead; None for a user without a home."""
+    folder = folder_for("STATE", STATE_BELOW_HOME, environ)
+    return str(folder / "hourpass") if folder else None

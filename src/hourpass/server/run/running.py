@@ -1,0 +1,124 @@
+"""The composition root: settings, clock and environment become a running node."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import cast
+
+from filelock import FileLock, Timeout
+
+from hourpass.core.errors import ConfigurationError, Refused, Unavailable
+from hourpass.server.clock.timekeeping import Timekeeper
+from hourpass.server.issuing.issuer import Issuer
+from hourpass.server.issuing.verification import Verification
+from hourpass.server.keys.signing_keys import SigningKeys
+from hourpass.server.ledger.ledger import Ledger
+from hourpass.server.run.background import UNAVAILABLE, Background
+from hourpass.server.run.open import make_data_folder, open_secrets, open_store
+from hourpass.server.settings.settings import Settings
+from hourpass.server.store import SharedStore
+from hourpass.server.telemetry.counts import Counts
+from hourpass.server.telemetry.limited_log import LimitedLog
+
+CONNECTIONS = 2
+"""To a database that is shared: two batches under way keep its disk and this process busy at the same time."""
+
+log = logging.getLogger("hourpass")
+
+
+class Running:
+    """Everything that lives as long as the application is started, and what it counts.
+
+    `database` and `made` are there after the start: where the store is, and the file of a master key made just now.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        environ: Mapping[str, str],
+        clock: Callable[[], int],
+        limited: LimitedLog | None = None,
+    ) -> None:
+        self._settings = settings
+        self._environ = environ
+        self._clock = clock
+        self.counts = Counts()
+        self._limited = limited or LimitedLog(log, time.monotonic)
+        window, shared = settings.policy().retry_window, settings.shares_database
+        self.time = Timekeeper(clock, window, self._limited, shared=shared)
+        self._lock: FileLock | None = None
+
+    async def start(self) -> Issuer:
+        """Open the database and the ledger, and begin the background work.
+
+        Raises:
+            ConfigurationError: if a setting, the folder or the database is not fit to be served; StorageUnavailable.
+        """
+        settings = self._settings
+        make_data_folder(settings)
+        if not settings.shares_database:
+            self._lock = FileLock(Path(settings.data) / "serve.lock")
+            try:
+                self._lock.acquire(blocking=False)
+            except Timeout:
+                raise ConfigurationError(f"another hourpass server runs on the data folder {settings.data}") from None
+        store = open_store(settings)
+        self._stores = [store]
+        try:
+            if settings.shares_database:
+                self._stores += [open_store(settings) for _ in range(CONNECTIONS - 1)]
+            self.database = store.name
+            self.time.begin(store)
+            now = self._clock()
+            master, secrets = open_secrets(store, settings, self._environ, now, serving=True)
+            self.made = master.made
+            for caution in store.cautions():
+                log.warning("the database is not supported", extra={"detail": caution})
+            if newer := store.newer_migrations():
+                log.info("the database is newer than this program", extra={"migrations": newer})
+            store.begin_reading()
+            signing_keys = SigningKeys(store.signing_keys(), master, settings.policy())
+            numbered_since = cast("SharedStore", store).numbered_since() if settings.shares_database else None
+            store.commit()
+            self._ledger = Ledger(
+                store,
+                settings.policy(),
+                remote=settings.shares_database,
+                others=self._stores[1:],
+                stalls=self.time.stalls,
+                absences=self.time.absences,
+            )
+            verification = Verification(
+                settings, self._ledger, signing_keys, master, now, time=self.time, numbered_since=numbered_since
+            )
+            await verification.observe(now)
+            issuer = Issuer(settings, self._ledger, secrets, verification, self.counts, self.time.timer)
+        except BaseException:
+            self._let_go()
+            raise
+        own = None if settings.shares_database else store
+        self.background = Background(issuer, self._ledger, own, self.time, self._limited)
+        self.background.start()
+        return issuer
+
+    async def stop(self) -> None:
+        """Finish what is under way and let go of the database."""
+        await self.background.stop()
+        await self._ledger.close()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        for store in self._stores:
+            store.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    def report(self, path: str, error: Exception) -> None:
+        """Log what is ours to mend. Refusals are the callers' business and only counted."""
+        if isinstance(error, Unavailable):
+            self.counts["unavailable"] += 1
+            self._limited.trouble(UNAVAILABLE, path=path, detail=error.detail)
+        elif not isinstance(error, Refused):
+            self.counts["failure"] += 1
+            self._limited.trouble("failed", level=logging.ERROR, error=error, path=path)

@@ -1,0 +1,313 @@
+"""Settings: flag > environment > file > default. Pure but for reading the files that it is told to read.
+
+Each setting is described once, here; the command's flags, `config show` and the documentation's table follow from it.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from socket import inet_aton
+from typing import Any, Literal, NamedTuple, get_args
+
+from hourpass.core.address import normal_network
+from hourpass.core.errors import ConfigurationError
+from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, MAX_RETRY_WINDOW, SECOND, Policy
+from hourpass.core.signing_key import Algorithm
+from hourpass.server.settings import parsers
+from hourpass.server.settings.ownership import note_on_readers, read_named_file
+from hourpass.service_links import is_service_link, note_on_service_links
+from hourpass.settings_file import did_you_mean, read_settings_file
+
+PREFIX = "HOURPASS_"
+
+POSTGRESQL = ("postgresql://", "postgres://")
+"""What a PostgreSQL URL begins with: libpq takes both."""
+
+CLIENT_VARIABLES = frozenset(
+    f"HOURPASS_{name}"
+    for name in ("URL", "ALLOW_HTTP", "API_KEY", "API_KEY_FILE", "API_KEY_COMMAND", "CACHE", "AGENT", "TOKEN_FILE")
+)
+"""Both run on one machine; each passes over what is the other's."""
+
+
+def _setting(default: Any, parse: Callable[[object], Any], help: str, *, secret: bool = False) -> Any:  # noqa: A002
+    metadata = {"parse": parse, "help": help, "secret": secret}
+    return dataclasses.field(default=default, metadata=metadata, repr=not secret)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Every setting of the server. Durations are in whole seconds, sizes in bytes."""
+
+    data: str = _setting("", parsers.text, "folder of the SQLite file and the secrets; made on the first start")
+    database_url: str | None = _setting(
+        None,
+        parsers.text,
+        "sqlite:PATH or postgresql://USER@HOST/NAME; the SQLite file in the data folder by default",
+        secret=True,
+    )
+    wait_for_database: int = _setting(
+        30, parsers.seconds(0, 3600), "at the start, a PostgreSQL that is not up yet is waited for this long"
+    )
+    host: str = _setting(
+        "127.0.0.1", parsers.text, "address to listen on; loopback, because a proxy with TLS belongs in front"
+    )
+    port: int = _setting(3600, parsers.whole(0, 65535), "port to listen on; 0 takes a free one")
+    unix_socket: str = _setting(
+        "off", parsers.text, "path of a unix socket to listen on as well; its peers are taken for 127.0.0.1"
+    )
+    admin_listen: str = _setting(
+        "127.0.0.1:3601", parsers.listen, "HOST:PORT of health and metrics, away from the public; off for none"
+    )
+    workers: int = _setting(
+        1,
+        parsers.whole(1, 256),
+        "worker processes on one port; more than one on PostgreSQL only, SQLite has one writer",
+    )
+    issuer: str | None = _setting(
+        None,
+        parsers.url,
+        "this server's public URL, the tokens' iss; http://HOST:PORT by default, never taken from a request",
+    )
+    audience: str | None = _setting(None, parsers.text, "the tokens' aud; the issuer by default")
+    realm: str = _setting("hourpass", parsers.text, "realm in the challenges")
+    path_prefix: str = _setting("", parsers.path_prefix, "path under which every route lives; the root by default")
+    access_token_lifetime: int = _setting(
+        3600,
+        parsers.seconds(1, MAX_ACCESS_TOKEN_LIFETIME // SECOND),
+        "lifetime of an access token: what a leaked one is worth",
+    )
+    retry_window: int = _setting(
+        60,
+        parsers.seconds(0, MAX_RETRY_WINDOW // SECOND),
+        "how long a superseded refresh token still gets its successor; 0 is strict single use",
+    )
+    idle_lifetime: int = _setting(
+        30 * 86400, parsers.seconds(60, 366 * 86400), "a grant that nobody refreshes ends after this"
+    )
+    absolute_lifetime: int = _setting(90 * 86400, parsers.seconds(60, 3660 * 86400), "every grant ends after this")
+    grants_per_key: int = _setting(
+        10_000, parsers.whole(1, 10_000_000), "live grants of one API key; beyond it the least used ones are closed"
+    )
+    exchange_limit: int = _setting(
+        600, parsers.whole(0, 1_000_000), "exchanges per minute and key, bursts allowed; 0 turns every throttle off"
+    )
+    accept_api_keys: bool = _setting(
+        True,
+        parsers.yes_no,
+        "whether protected endpoints accept the API key itself, by HTTP Basic; the token is optional",
+    )
+    token_allow_lists: bool = _setting(
+        True,
+        parsers.yes_no,
+        "whether forward auth also judges a token's address, by the allow-list of its key",
+    )
+    signing_algorithm: str = _setting(
+        "ES256",
+        parsers.one_of(*get_args(Algorithm)),
+        "ES256 is what the most gateways know; RS256 signs ten times slower",
+    )
+    cors_origins: tuple[str, ...] = _setting(
+        (), parsers.words(parsers.cors_origin), "origins whose pages may call the endpoints from a browser"
+    )
+    trusted_proxies: tuple[str, ...] = _setting(
+        ("127.0.0.1/32", "::1/128"), parsers.words(normal_network), "networks whose X-Forwarded-For is believed"
+    )
+    body_limit: int = _setting(
+        8_192,
+        parsers.whole(1_024, 1_048_576),
+        "largest request body, twice as much for a form; ours are under 2 KiB",
+    )
+    header_limit: int = _setting(
+        16_384, parsers.whole(8_192, 1_048_576), "largest header block; a token is at most 8 KiB"
+    )
+    max_connections: int = _setting(
+        10_000,
+        parsers.whole(1, 1_000_000),
+        "connections at a time, if the process may open so many; more get 503 if none can be closed for them",
+    )
+    request_timeout: int = _setting(10, parsers.seconds(1, 600), "a request has to arrive whole within this")
+    drain_timeout: int = _setting(20, parsers.seconds(1, 600), "on TERM, requests in flight get this long to finish")
+    revocation_staleness: int = _setting(
+        10, parsers.seconds(1, 3600), "verifying stops (503) when revocations could not be looked up for this long"
+    )
+    durability: Literal["full", "normal"] = _setting(
+        "full", parsers.one_of("full", "normal"), "normal may lose the last commits in a power cut; full never does"
+    )
+    master_key: str | None = _setting(
+        None,
+        parsers.text,
+        "base64 of 32 bytes that seal the secrets; master.key in the data folder by default",
+        secret=True,
+    )
+    log_format: str = _setting(
+        "auto", parsers.one_of("auto", "console", "json"), "auto is console on a terminal, else json"
+    )
+
+    @property
+    def shares_database(self) -> bool:
+        """Whether the database is a server, which other nodes may use, too."""
+        return self.database_url is not None and self.database_url.startswith(POSTGRESQL)
+
+    def of_worker(self, number: int) -> "Settings":
+        """A worker's settings: its admin listener, which says how this one is, has a port of its own."""
+        host, _, port = self.admin_listen.rpartition(":")
+        if self.admin_listen == "off" or port == "0":
+            return self
+        return dataclasses.replace(self, admin_listen=f"{host}:{int(port) + number}")
+
+    def policy(self) -> Policy:
+        """The durations that the rules need, in milliseconds."""
+        return Policy(
+            access_token_lifetime=self.access_token_lifetime * SECOND,
+            retry_window=self.retry_window * SECOND,
+            idle_lifetime=self.idle_lifetime * SECOND,
+            absolute_lifetime=self.absolute_lifetime * SECOND,
+            grants_per_key=self.grants_per_key,
+        )
+
+    def public_url(self) -> str:
+        """The issuer."""
+        if self.issuer:
+            return self.issuer
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}{self.path_prefix}"
+
+
+def require_issuer(settings: Settings) -> None:
+    """Refuse to guess the public URL of a server that listens on every address.
+
+    Raises:
+        ConfigurationError: neither the issuer is set, nor does `host` name an address that a client could use.
+    """
+    if not settings.issuer and _is_every_address(settings.host):
+        raise ConfigurationError(
+            f"issuer: {settings.host} is every address of this machine, and none that a client can use; "
+            "set --issuer to the URL that clients see, such as https://auth.example.com"
+        )
+
+
+def _is_every_address(host: str) -> bool:
+    try:
+        # As the socket reads it: 0 and 0x0 are 0.0.0.0, too.
+        address = ip_address(host if ":" in host else inet_aton(host))
+    except (OSError, ValueError):
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_unspecified
+
+
+def notes(environ: Mapping[str, str]) -> list[str]:
+    """What is worth a sentence at the start: variables passed over, secret files that everyone can read."""
+    names = [f"{variable(name)}_FILE" for name, field in described().items() if field.metadata["secret"]]
+    readers = [note_on_readers(Path(environ[name])) for name in names if name in environ]
+    return [note for note in (note_on_service_links(environ), *readers) if note]
+
+
+class Origin(NamedTuple):
+    """Where a setting's value came from."""
+
+    value: object
+    source: str
+
+
+def described() -> dict[str, dataclasses.Field[Any]]:
+    """Every setting by name, with `parse`, `help` and `secret` in its metadata."""
+    return {field.name: field for field in dataclasses.fields(Settings)}
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def load(
+    flags: Mapping[str, object],
+    environ: Mapping[str, str],
+    default_data: str | None,
+) -> tuple[Settings, dict[str, Origin]]:
+    """The settings and where each came from.
+
+    `flags` holds only what was given; its `config` is the file to read, else HOURPASS_CONFIG, else `hourpass.toml` in
+    the data folder where that exists. `default_data` is None where there is no home to keep it in.
+
+    Raises:
+        ConfigurationError: naming the setting, its source and, for an unknown one, the nearest that is known.
+    """
+    known = described()
+    layers: list[tuple[dict[str, object], str]] = [({k: v for k, v in flags.items() if k != "config"}, "flag")]
+    layers.append((_environment(environ, known), "environment"))
+    data = next((str(layer["data"]) for layer, _ in layers if "data" in layer), default_data)
+    if data is None:
+        raise ConfigurationError("data: this user has no home folder; name a folder with --data or HOURPASS_DATA")
+    path = flags.get("config") or environ.get(PREFIX + "CONFIG")
+    file = Path(str(path)) if path else Path(data) / "hourpass.toml"
+    if path or file.is_file():
+        values = read_settings_file(file, known)
+        if "data" in values:
+            raise ConfigurationError(f"{file}: data cannot be set in the file that is found through it")
+        layers.append((values, str(file)))
+    layers.append(({"data": data}, "default"))
+
+    origins: dict[str, Origin] = {}
+    for name, field in known.items():
+        source, value = next(
+            ((source, layer[name]) for layer, source in layers if name in layer), ("default", field.default)
+        )
+        if source != "default":
+            try:
+                value = field.metadata["parse"](value)
+            except ValueError as error:
+                raise ConfigurationError(f"{name} (from {source}): {error}") from None
+        origins[name] = Origin(value, source)
+    chosen: dict[str, Any] = {name: origin.value for name, origin in origins.items()}
+    settings = Settings(**chosen)
+    _check(settings)
+    return settings, origins
+
+
+def is_clients(key: str) -> bool:
+    """Whether an environment variable is the client's or its agent's, and so no misspelt setting of the server."""
+    return key in CLIENT_VARIABLES or key.startswith("HOURPASS_AGENT_")
+
+
+def _environment(environ: Mapping[str, str], known: Mapping[str, dataclasses.Field[Any]]) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for key, value in environ.items():
+        if not key.startswith(PREFIX) or key == PREFIX + "CONFIG" or is_clients(key):
+            continue
+        if is_service_link(key, value):
+            continue  # whoever starts us says so in a note
+        name = key.removeprefix(PREFIX).lower()
+        secret_file = name.removesuffix("_file")
+        if name not in known and secret_file in known and known[secret_file].metadata["secret"]:
+            if variable(secret_file) in environ:
+                raise ConfigurationError(f"{variable(secret_file)} and {key} are both set")
+            try:
+                values[secret_file] = read_named_file(Path(value)).strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise ConfigurationError(f"{key}: cannot read {value}: {error}") from None
+            except ConfigurationError as error:
+                raise ConfigurationError(f"{key}: {error.detail}") from None
+        elif name in known:
+            values[name] = value
+        else:
+            raise ConfigurationError(f"{key} is not a setting{did_you_mean(name, known)}")
+    return values
+
+
+def _check(settings: Settings) -> None:
+    if settings.database_url and not settings.database_url.startswith(("sqlite:", *POSTGRESQL)):
+        raise ConfigurationError("database_url: must be sqlite:PATH or postgresql://USER@HOST/NAME")
+    if settings.workers > 1:
+        if not settings.shares_database:
+            raise ConfigurationError("workers: more than one needs a PostgreSQL database, as SQLite has one writer")
+        if settings.admin_listen != "off" and int(settings.admin_listen.rpartition(":")[2]) + settings.workers > 65_536:
+            raise ConfigurationError("admin_listen: each worker takes a port of its own, and there are not so many")
+    if settings.absolute_lifetime < settings.access_token_lifetime:
+        raise ConfigurationError("absolute_lifetime: a grant cannot end before its first access token does")
+    if not all("\x21" <= letter <= "\x7e" for letter in settings.audience or ""):
+        raise ConfigurationError("audience: wants visible ASCII characters")
+    if not all("\x20" <= letter <= "\x7e" and letter not in '"\\' for letter in settings.realm):
+        raise ConfigurationError("realm: wants ASCII without quotes and backslashes")

@@ -1,0 +1,1 @@
+"""What the operator learns: counts, metrics and log lines, which can neither flood nor block."""

@@ -1,0 +1,160 @@
+"""What the operator sees: logs and metrics. Nothing here is on the success path of a request.
+
+Secrets are redacted by type: whatever holds one hides it in its repr. As a second fence, anything that looks like a key
+or a token is struck out of every line before it is written.
+"""
+
+import logging
+import re
+import sys
+import threading
+from collections.abc import Iterator, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any, TextIO
+
+import structlog
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from hourpass.server.telemetry.counts import METRICS
+from hourpass.server.telemetry.limited_log import LimitedLog
+from hourpass.server.telemetry.line_writer import LineWriter
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
+
+_SECRET = re.compile(
+    r"hp_(?:production|sandbox)_[0-9A-Za-z]{12}_[0-9A-Za-z]+|eyJ[0-9A-Za-z_-]{10,}(?:\.[0-9A-Za-z_-]*)*"
+)
+
+
+class _Handler(logging.Handler):
+    """Hands finished lines to a writer. What libraries log of trouble goes through `limited` first, if it is given."""
+
+    def __init__(self, stream: TextIO, limited: LimitedLog | None) -> None:
+        super().__init__()
+        self.writer = LineWriter(stream, self._notice)
+        self._limited = limited
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Our own lines pass: each call of ours is limited where it can be repeated."""
+        if self._limited is None or record.levelno < logging.WARNING or record.name == "hourpass":
+            return True
+        error = record.exc_info[1] if record.exc_info else None
+        # The place that logs, not the words, which may hold anything.
+        kind = "" if error else f"{record.filename}:{record.lineno}"
+        said, level = _said(record), record.levelno
+        self._limited.trouble("a library reports", kind, level=level, error=error, logger=record.name, detail=said)
+        return False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record)
+        except Exception as error:  # noqa: BLE001 - whatever a library passes, its record is not worth a crash
+            line = self._line("a line could not be made", logger=record.name, about=str(record.msg), detail=repr(error))
+        self.writer.write(line)
+
+    def flush(self) -> None:
+        """Wait for the last lines, for a second at most; at exit `logging.shutdown` calls it."""
+        self.writer.flush()
+
+    def _notice(self, dropped: int) -> str:
+        return self._line("log lines were dropped", lines=dropped)
+
+    def _line(self, event: str, **members: object) -> str:
+        facts = {"name": "hourpass", "msg": event, "levelno": logging.WARNING, "levelname": "WARNING"}
+        return self.format(logging.makeLogRecord({**facts, **members}))
+
+
+def _said(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception as error:  # noqa: BLE001 - as in `emit`
+        return repr(error)
+
+
+def configure_logging(
+    log_format: str, stream: TextIO | None = None, *, colours: bool = True, limited: LimitedLog | None = None
+) -> None:
+    """Set up every logger of the process: one line for each event, JSON unless on a terminal; stderr by default."""
+    stream = stream or sys.stderr
+    console = log_format == "console" or (log_format == "auto" and stream.isatty())
+    renderer: structlog.types.Processor = (
+        structlog.dev.ConsoleRenderer(colors=colours and stream.isatty())
+        if console
+        else structlog.processors.JSONRenderer()
+    )
+    handler = _Handler(stream, limited)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[
+                structlog.stdlib.add_log_level,
+                structlog.stdlib.ExtraAdder(),
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+            ],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                _redact,
+                renderer,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)
+
+
+def log_what_is_printed() -> None:
+    """Log what Python would print to stderr by itself, in the thread that meets it: warnings and lost exceptions."""
+    log = logging.getLogger("python")
+
+    def of_a_thread(lost: threading.ExceptHookArgs) -> None:
+        log.error("a thread failed", exc_info=lost.exc_value)
+
+    def of_nobody(lost: "UnraisableHookArgs") -> None:
+        log.error("an exception was lost", exc_info=lost.exc_value)
+
+    logging.captureWarnings(capture=True)
+    threading.excepthook = of_a_thread
+    sys.unraisablehook = of_nobody
+
+
+def lines_dropped() -> int:
+    """How many lines of the log this process could not write."""
+    return sum(handler.writer.dropped for handler in logging.getLogger().handlers if isinstance(handler, _Handler))
+
+
+def _redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    return {
+        name: _SECRET.sub("[redacted]", value if isinstance(value, str) else repr(value))
+        if not isinstance(value, int | float | bool | None)
+        else value
+        for name, value in event.items()
+    }
+
+
+class _Counts(Collector):
+    """The plain counts as metrics, made when somebody asks."""
+
+    def __init__(self, counts: Mapping[str, int], gauges: Mapping[str, float]) -> None:
+        self._counts = counts
+        self._gauges = gauges
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in METRICS:
+            counter = CounterMetricFamily(
+                f"hourpass_{metric.name}", metric.documentation, labels=[metric.label] if metric.label else []
+            )
+            for count, label in metric.counts.items():
+                counter.add_metric([label] if metric.label else [], self._counts[count])
+            yield counter
+        for name, value in self._gauges.items():
+            yield GaugeMetricFamily(f"hourpass_{name}", name.replace("_", " "), value=value)
+
+
+def render_metrics(counts: Mapping[str, int], gauges: Mapping[str, float]) -> bytes:
+    """The metrics in Prometheus' text format."""
+    registry = CollectorRegistry()
+    registry.register(_Counts({**counts, "log_lines_dropped": lines_dropped()}, gauges))
+    return generate_latest(registry)

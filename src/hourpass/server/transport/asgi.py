@@ -1,0 +1,60 @@
+"""The application under servers that speak ASGI: what our own front guarantees, is seen to here."""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from hourpass.server.transport.render import LengthRequired, problem
+from hourpass.server.transport.request import UNSIZED, Application, Request
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+async def respond(app: Application, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer one request of ASGI. Nothing is sent if the client leaves before its request is whole."""
+    # Before the body is awaited: some servers go on to add its trailers to the headers (RFC 9110 §6.5.1).
+    headers = tuple(scope.get("headers", ()))
+    path = scope["path"].removeprefix(scope.get("root_path") or "")
+    client, method = scope.get("client"), scope.get("method", "GET")
+    request = Request(method, path, scope.get("query_string", b""), headers, client[0] if client else None)
+    if _may_hold_trailers(headers):
+        reply = problem(LengthRequired())
+    else:
+        if method == "POST":
+            body = await _body(receive, app.body_limit(path))
+            if body is None:
+                return
+            request.body = body
+        reply = await app.answer(request)
+    length = [] if reply.status in UNSIZED else [(b"content-length", b"%d" % len(reply.body))]
+    await send({"type": "http.response.start", "status": reply.status, "headers": [*reply.headers, *length]})
+    await send({"type": "http.response.body", "body": b"" if method == "HEAD" else reply.body})
+
+
+async def _body(receive: Receive, limit: int) -> bytes | None:
+    """The whole body, or so much of it that it is over the limit; None if the client has left."""
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    while message.get("more_body") and len(body) <= limit:
+        message = await receive()
+        body += message.get("body", b"")
+    return None if message["type"] == "http.disconnect" else body
+
+
+_DECIDING = (b"authorization", b"x-forwarded-for")
+"""Headers that say who asks."""
+
+
+def _may_hold_trailers(headers: tuple[tuple[bytes, bytes], ...]) -> bool:
+    """Whether a line that says who asks may be a trailer, which the server has put among the headers.
+
+    Of a body in chunks only the lines up to Transfer-Encoding are certain: uvicorn appends the trailers that came in
+    one packet with the headers before it calls the application.
+    """
+    names = [name for name, _ in headers]
+    if b"transfer-encoding" not in names:
+        return False
+    behind = names[names.index(b"transfer-encoding") :]
+    return any(name in behind for name in _DECIDING)

@@ -1,0 +1,106 @@
+"""Errors as answers: the one place that says what a caller learns of an error, so that nothing private leaks."""
+
+from hourpass import wire
+from hourpass.core.errors import (
+    InsufficientScope,
+    InvalidCredentials,
+    InvalidGrant,
+    InvalidRequest,
+    InvalidScope,
+    InvalidTarget,
+    RefusalReason,
+    Refused,
+    Throttled,
+    Unavailable,
+    UnsupportedGrantType,
+)
+from hourpass.server.transport.request import Headers, Reply, TooLarge
+
+JSON_HEADERS: Headers = [(b"content-type", wire.JSON), (b"cache-control", b"no-store")]
+NO_STORE: Headers = [(b"cache-control", b"no-store")]
+
+OAUTH_WORDS: dict[type[Exception], str] = {
+    InvalidCredentials: "The client credentials were incorrect.",
+    InvalidGrant: "The refresh token is invalid.",
+    InvalidScope: "A requested scope is unknown or not owned.",
+    InvalidTarget: "A requested audience or resource is not the client's.",
+}
+
+REFRESH_WORDS: dict[RefusalReason, str] = {
+    "access_token_given": "This is an access token: send the refresh token that came with it.",
+}
+"""What is said of a refused refresh token, if a client can mend it by itself."""
+
+
+class LengthRequired(Refused):
+    """A body in chunks is refused where its trailers cannot be told from the headers (RFC 9110 §15.5.12)."""
+
+
+class NoSuchRoute(Refused):
+    """No route has that path."""
+
+
+class MethodNotAllowed(Refused):
+    """The route has other methods: those in `allow`."""
+
+    def __init__(self, allow: str) -> None:
+        super().__init__()
+        self.allow = allow
+
+
+def problem(error: Exception, realm: str = "") -> Reply:
+    """An error as the source spells it, after RFC 9457. What is not one of ours says nothing of itself."""
+    status, title, headers = 500, wire.TITLES[500], []
+    name, reason, problems = "", None, None
+    match error:
+        case InvalidRequest():
+            status, name = 400, error.name
+            title = "Invalid attributes." if error.name else "The payload is invalid."
+            if len(error.names) > 1:
+                problems = [{"type": "about:blank", "title": title, "name": each} for each in error.names]
+        case InvalidScope() | InvalidTarget():
+            status, title = 400, "Invalid attributes."
+            name, reason = ("scope", None) if isinstance(error, InvalidScope) else ("audience", error.code)
+        case InvalidCredentials():
+            status, title, reason = 400, "The user credentials were incorrect.", error.reason
+        case InvalidGrant():
+            status, title, reason = 400, REFRESH_WORDS.get(error.reason, "The refresh token is invalid."), error.reason
+        case Throttled():
+            status, title = 429, "Too many requests."
+            headers = [(b"retry-after", b"%d" % error.retry_after)]
+        case Unavailable():
+            status, title = 503, wire.TITLES[503]
+            headers = [(b"retry-after", b"%d" % error.retry_after)]
+        case LengthRequired():
+            status, title = 411, "A body in chunks is not accepted here."
+        case TooLarge():
+            status, title = 413, wire.TITLES[413]
+        case NoSuchRoute():
+            status, title = 404, "Unrecognized request URL."
+        case MethodNotAllowed():
+            status, title = 405, "Method is not allowed for this route."
+            headers = [(b"allow", error.allow.encode())]
+        case _:
+            pass
+    body = wire.write_problem(status, title, name, reason, problems)
+    return Reply(status, [(b"content-type", wire.PROBLEM), *NO_STORE, *headers], body)
+
+
+def oauth_error(error: Exception, realm: str) -> Reply:
+    """RFC 6749 §5.2. What is not an OAuth 2 error is a problem."""
+    status, headers, reason = 400, list(JSON_HEADERS), None
+    match error:
+        case InvalidCredentials():
+            status = 401
+            headers.append((b"www-authenticate", f'Basic realm="{realm}"'.encode()))
+        case InvalidGrant():
+            reason = error.reason
+        case InsufficientScope():
+            status = 403
+        case InvalidRequest() | InvalidScope() | InvalidTarget() | UnsupportedGrantType():
+            pass
+        case _:
+            return problem(error)
+    description = REFRESH_WORDS.get(reason) if reason else None
+    description = description or OAUTH_WORDS.get(type(error)) or error.detail
+    return Reply(status, headers, wire.encode(wire.OAuthError(error.code, description, reason)))
