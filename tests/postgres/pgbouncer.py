@@ -1,6 +1,5 @@
 """A real PgBouncer in front of a test run's PostgreSQL, on a unix socket. It is Debian's package."""
 
-import os
 import shutil
 import subprocess
 import tempfile
@@ -8,24 +7,11 @@ import time
 from pathlib import Path
 
 import psycopg
-import pytest
+from tests.debian import program
 from tests.postgres.cluster import as_somebody
 
 PORT = 6432
 """Only a part of the socket's name."""
-
-
-def binary() -> str:
-    """Where it is. Root on Debian installs it; any other machine without it skips, which a CI run as root may not."""
-    path = f"{os.environ.get('PATH', '')}:/usr/sbin"
-    if (found := shutil.which("pgbouncer", path=path)) is None and os.getuid() == 0 and shutil.which("apt-get"):
-        for arguments in (["update"], ["install", "--yes", "--no-install-recommends", "pgbouncer"]):
-            subprocess.run(["apt-get", "--quiet", *arguments], check=False, capture_output=True, timeout=100)
-        found = shutil.which("pgbouncer", path=path)
-    if found is None:
-        must = os.environ.get("CI") == "true" and os.getuid() == 0
-        (pytest.fail if must else pytest.skip)("needs PgBouncer: apt install pgbouncer")
-    return found
 
 
 class PgBouncer:
@@ -47,7 +33,7 @@ class PgBouncer:
         lines = [f"{name} = {value}" for name, value in settings.items()]
         file.write_text(f"[databases]\n* = host={server} user=postgres\n[pgbouncer]\n" + "\n".join(lines) + "\n")
         with (self.folder / "log").open("wb") as log:
-            command = [*as_somebody(), binary(), "-q", str(file)]
+            command = [*as_somebody(), program("pgbouncer"), "-q", str(file)]
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
         self._wait()
 
