@@ -92,7 +92,7 @@ def test_a_token_that_is_not_due_is_left_alone(bench):
 
 
 def test_an_outage_from_soft_to_hard_and_back_keeps_the_good_token_and_drops_the_expired_one(bench):
-    """client.md: keep the token that is still good; never an expired one."""
+    """agent.md, "While the server is away"."""
     bench.turn()
     bench.endpoint.script = [AWAY] * 50
 
@@ -144,7 +144,7 @@ def test_the_same_trouble_again_and_again_is_one_line(bench):
 
 
 def test_a_refused_refresh_token_is_healed_from_the_key_and_said(bench):
-    """client.md, refresh transaction: it may have been revoked for theft."""
+    """contract.md, promise 4: it may have been revoked for theft."""
     bench.turn()
     bench.endpoint.script = [400]
     bench.clock.advance(SOFT)
@@ -182,7 +182,7 @@ def test_only_the_current_token_can_be_rejected(bench):
 
 
 def test_where_fresh_tokens_are_rejected_the_breaker_ends_the_refreshes(bench):
-    """client.md, 401 strategy 7: the fifth opens it."""
+    """The fifth rejection opens it."""
     bench.turn()
     for _ in range(4):
         reject(bench.source, fingerprint(bench.source.current.access_token))

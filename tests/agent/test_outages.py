@@ -123,7 +123,7 @@ def use(server, token):
 
 @pytest.mark.slow
 def test_a_program_that_reads_the_file_makes_requests_for_three_lifetimes_without_one_failure(serve, start):
-    """client.md: short lifetimes must work."""
+    """A server may issue tokens for less than an hour."""
     server = serve(access_token_lifetime=12, exchange_limit=0)
     agent = start(server.url, server.create_key()["api_key"]).ready()
     tokens, statuses = set(), []

@@ -168,7 +168,7 @@ def quick_folder(tmp_path):
 
 
 def test_10_000_rewrites_are_never_empty_torn_or_of_another_mode_to_a_reader(quick_folder, handout):
-    """client.md, proofs. The lengths differ, so that a part of one would show."""
+    """The lengths differ, so that a part of one would show."""
     path = quick_folder / "token"
     tokens = [handout._replace(access_token=f"{number:05}" + "x" * (number % 97)) for number in range(10_000)]
     valid = {one.access_token for one in tokens}

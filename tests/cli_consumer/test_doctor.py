@@ -112,7 +112,7 @@ def test_a_user_without_any_token_yet_has_nothing_bad(user):
     ids=["hourly", "every 10 min", "every 6 min", "by name"],
 )
 def test_a_crontab_that_comes_too_seldom_is_bad(holder, crontab_of, line, verdict):
-    """client.md: an hourly job is too late for a token that lives an hour."""
+    """stay-authenticated.md, "cron": an hourly job is too late for a token that lives an hour."""
     crontab_of(holder).write_text(f"{line} hourpass refresh --if-due\n# 0 0 * * * hourpass refresh\n0 0 * * * backup\n")
 
     assert verdicts(holder, code=int(verdict == "bad"))["schedule"][0] == verdict

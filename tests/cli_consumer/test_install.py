@@ -107,7 +107,7 @@ def test_a_job_is_spread_over_its_whole_interval_as_far_as_there_is_time(strange
     ids=["hourly", "splay too long", "short lifetime"],
 )
 def test_an_interval_that_is_too_long_is_refused_with_one_that_would_do(stranger, kind, arguments):
-    """client.md: every 3600 s is late by construction."""
+    """stay-authenticated.md, "cron": every 3600 s is always late."""
     words = stranger("install", kind, *arguments, code=2).stderr
     every, splay = re.search(r"--every (\d+) --splay (\d+) would do", words).groups()
 

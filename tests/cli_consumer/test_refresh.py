@@ -28,7 +28,7 @@ def test_a_run_that_is_not_due_does_not_wait_for_its_splay(holder):
 
 
 def test_a_run_past_soft_refreshes(holder):
-    """client.md: soft is at 75 % of the lifetime at the latest."""
+    """stay-authenticated.md: a refresh is due from 65 to 75 % of the lifetime."""
     holder.age(2700)
     holder("refresh", "--if-due")
 
@@ -87,7 +87,7 @@ def test_a_token_that_cannot_be_kept_is_a_failure(holder, age, code):
 
 
 def test_a_dead_refresh_token_heals_from_the_key(holder, server):
-    """client.md, refresh transaction: refused, then the API key is exchanged; and it says so."""
+    """If the refresh token is refused, the API key is exchanged, and the command says so."""
     holder.age(4000)
     grant = server.command("grants", "list", "--json").stdout.split('"grant_id": "')[1].split('"')[0]
     server.command("grants", "revoke", grant)

@@ -78,7 +78,7 @@ def serve_beside_a_job(user, pool):
 
 
 def test_a_run_whose_server_is_away_goes_on_and_recovers(user, server, tmp_path):
-    """client.md: the server down from soft on; the token in the file is good until hard, and a new one comes after."""
+    """The server is down when the refresh is due: the token in the file is good until it ends, then a new one comes."""
     log = tmp_path / "log"
     with log.open("w") as stderr:
         process = user.start(

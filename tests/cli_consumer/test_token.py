@@ -83,7 +83,7 @@ def test_without_a_key_the_cached_refresh_token_is_enough(holder):
 
 
 def test_8_parallel_commands_on_an_expired_cache_make_one_refresh(holder):
-    """client.md: one refresh per credential across processes."""
+    """stay-authenticated.md, "Before you begin": however many processes ask at once, there is one refresh."""
     holder.age(3600)
     with ThreadPoolExecutor(8) as pool:
         tokens = list(pool.map(lambda _: holder.token(), range(8)))

@@ -1,4 +1,4 @@
-"""The 401 strategy of client.md: whose 401 it is, what a request may spend on it, and when it is no longer believed."""
+"""The 401 strategy: whose 401 it is, what a request may spend on it, and when it is no longer believed."""
 
 import pytest
 from hypothesis import given
@@ -64,7 +64,7 @@ def test_a_newer_token_past_hard_is_no_reason_to_replay():
 
 
 def test_one_request_makes_one_refresh_and_three_sends():
-    """RFC 6750 says nothing of retries; client.md does."""
+    """RFC 6750 says nothing of retries. This is our budget."""
     request = call()
 
     assert judge(request) == SendAgain(0, 7)
@@ -174,7 +174,7 @@ def test_a_quiet_minute_after_it_closed_lets_it_forget(quiet, is_open):
 
 @given(gaps=st.lists(st.integers(0, 5_000), max_size=300))
 def test_a_server_that_rejects_every_fresh_token_cannot_burn_more_than_five_a_minute(gaps):
-    """client.md, rule 7: every refresh below is caused by the rejection of the one before."""
+    """Every refresh below is caused by the rejection of the one before."""
     breaker, now, refreshes = Breaker(), NOW, []
     for gap in gaps:
         now += gap

@@ -120,7 +120,7 @@ REFUSALS = [
 @pytest.mark.parametrize("status", [400, 401])
 @pytest.mark.parametrize(("body", "reason"), REFUSALS)
 def test_a_refused_key_is_remembered_for_exactly_30_s(other, source_of, clock, status, body, reason):
-    """contract.md: the source says 400 where others say 401."""
+    """contract.md, "Errors": 400 for wrong credentials, although others say 401."""
     source = source_of(other)
     other.script = [http(status, body.replace(b"400", b"%d" % status), PROBLEM)]
 

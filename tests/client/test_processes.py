@@ -69,7 +69,7 @@ def many_threads(url, path, start, results):
 
 
 def test_16_threads_in_each_of_4_processes_make_exactly_1_refresh(server, path):
-    """client.md, proofs: no lock, no re-read, and this would be 64."""
+    """Without the lock, or without reading the cache again under it, this would be 64."""
     start, results = FORK.Barrier(4), FORK.SimpleQueue()
     processes = [run(many_threads, server.url, path, start, results) for _ in range(4)]
     outcomes = [results.get() for _ in processes]

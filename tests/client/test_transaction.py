@@ -81,7 +81,7 @@ def test_without_token_and_key_it_gives_up(has_token):
 
 
 def test_an_unknown_outcome_resends_the_same_token_twice_and_no_more():
-    """grants.md: within the retry window the server gives the same answer again."""
+    """contract.md, promise 2."""
     taken = steps(begin(), credential(), DEAD, *[Unknown("dropped")] * 3)
 
     assert taken == [REFRESH, REFRESH, REFRESH, Wait(DEAD + 500, "dropped")]

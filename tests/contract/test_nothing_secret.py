@@ -1,6 +1,6 @@
 """What a stolen database is worth: nothing that was handed out lies in it, and nothing can be forged from it alone.
 
-grants.md: never a token, nor a hash of one; a leaked database forges nothing, and neither does the secret alone.
+contract.md, promise 5. A leaked database forges nothing, and neither does the secret alone.
 """
 
 import hashlib

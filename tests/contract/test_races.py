@@ -1,6 +1,6 @@
 """The ledger's promises on every store that several processes share: one lineage, whatever races with what.
 
-grants.md, invariants 1 and 3.
+contract.md, promises 1 and 4.
 """
 
 import asyncio

@@ -104,7 +104,7 @@ def test_a_writer_that_waits_sees_what_the_one_before_it_left(shared):
 
 
 def test_a_writer_that_waited_in_vain_is_told_that_storage_is_unavailable(shared):
-    """grants.md, invariant 4. This takes as long as the store is ready to wait."""
+    """contract.md, promise 3. This takes as long as the store is ready to wait."""
     ours, theirs = shared.connect(), shared.connect()
     theirs.begin(wait=True)
 
@@ -177,7 +177,7 @@ def test_maintaining_loses_nothing_and_disturbs_no_transaction(shared):
 
 
 def test_two_connections_that_race_for_one_rotation_have_one_winner(shared):
-    """grants.md, invariant 1, on this store: as many rotations as generations, whoever made them."""
+    """contract.md, promise 1, on this store: as many rotations as generations, on both connections together."""
     grant = make_grant()
     with transaction(shared.connect()) as store:
         store.add_grants([grant])

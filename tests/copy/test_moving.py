@@ -116,7 +116,7 @@ async def test_an_answer_that_was_lost_just_before_is_retried(move):
 
 
 async def test_a_replay_is_one_there_too(move):
-    """grants.md: the ring of superseded generations is part of the grant."""
+    """contract.md, promise 2: the ring of superseded generations is part of the grant."""
     async with move.old() as old:
         first = await old.exchange((await old.create_key()).api_key)
         second = await old.refresh(first)

@@ -1,7 +1,10 @@
 """Nothing in the pages points at nothing: links, anchors, make targets."""
 
 import re
-from pathlib import PurePosixPath
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import pytest
 
 HTTP = ("https://", "http://")
 
@@ -76,6 +79,64 @@ def test_every_make_command_in_the_pages_is_a_target(pages, root):
 
     assert {"run", "test", "bench"} <= named
     assert named <= targets
+
+
+PYTHON = ["src", "tests", "bench", "drill", "tools", "examples"]
+"""The folders whose Python files may cite pages."""
+
+
+def python_files(root: Path) -> Iterator[tuple[str, str]]:
+    """Each Python file by its path in the repository, with its text."""
+    for folder in PYTHON:
+        for path in sorted((root / folder).rglob("*.py")):
+            if "node_modules" not in path.parts:
+                yield path.relative_to(root).as_posix(), path.read_text("utf-8")
+
+
+def named_pages(text: str) -> list[str]:
+    return re.findall(r"[\w./-]*\w\.md\b", text)
+
+
+def named_headings(text: str) -> list[tuple[str, str]]:
+    """The page and the heading of each citation such as `README.md, "Try it"`."""
+    return re.findall(r'([\w./-]*\w\.md), "([^"\n]+)"', text)
+
+
+def pages_called(name: str, pages: dict[str, str]) -> list[str]:
+    """The pages whose path in the repository is the name or ends with it: `contract.md` is `docs/contract.md`."""
+    return [page for page in pages if f"/{page}".endswith(f"/{name}")]
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("# README.md says so", ["README.md"]),
+        ('ROOT / "docs" / "scaling.md"', ["scaling.md"]),
+        ('"""docs/how-to/verify.md, and operate.md."""', ["docs/how-to/verify.md", "operate.md"]),
+        ('"*.md", f"{name}.md", "a.mdx"', []),
+    ],
+)
+def test_a_page_that_a_python_file_names_is_found(text, named):
+    assert named_pages(text) == named
+
+
+def test_every_page_that_a_python_file_names_is_in_the_repository(pages, root):
+    beside = [path for folder in PYTHON for path in (root / folder).glob("*.md")]
+    known = pages | {path.relative_to(root).as_posix(): "" for path in beside}
+    named = [(path, name) for path, text in python_files(root) for name in named_pages(text)]
+
+    assert len(named) > 100
+    assert [(path, name) for path, name in named if not pages_called(name, known)] == []
+
+
+def test_every_heading_that_a_python_file_cites_is_in_its_page(pages, root):
+    cited = [(path, *citation) for path, text in python_files(root) for citation in named_headings(text)]
+    headings = {page: re.findall(r"^#+ (.+)$", without_blocks(text), re.MULTILINE) for page, text in pages.items()}
+
+    assert len(cited) > 40
+    for path, name, heading in cited:
+        found = [page for page in pages_called(name, pages) if heading in headings[page]]
+        assert found, f'{path} cites {name}, "{heading}"'
 
 
 ROOMS_BY_COMMAND = {"cli/operator", "cli/client"}

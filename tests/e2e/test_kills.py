@@ -1,6 +1,6 @@
 """kill -9 under load, twenty times: what was acknowledged holds, and who got no answer asks again and gets one.
 
-grants.md, invariants 1 to 3.
+contract.md, promises 1, 3 and 4.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Commands work on the database while a server runs on it, and the server takes note within a second (cli.md)."""
+"""Commands work on the database while a server runs on it, and the server takes note within a second."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Storage trouble is 503, never bad credentials, and it passes by itself (contract.md; grants.md, invariant 4)."""
+"""Storage trouble is 503, never bad credentials, and it passes by itself (contract.md, promise 3)."""
 
 import asyncio
 import resource

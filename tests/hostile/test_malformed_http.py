@@ -67,7 +67,7 @@ def test_a_broken_request_is_a_4xx(target, name):
 
 @pytest.mark.parametrize("name", ["one word", "a nul in a header", "two lengths", "a header of 17 KiB"])
 def test_a_broken_request_is_answered_with_a_problem(target, name):
-    """contract.md: always an object, gateway errors too."""
+    """contract.md, "Errors": always an object, gateway errors too."""
     answer = target.talk(REFUSED[name][0](target.exchange_body))
 
     assert b"content-type: application/problem+json\r\n" in answer.raw
@@ -116,7 +116,7 @@ def test_a_body_longer_than_it_says_is_no_part_of_the_request(target):
 
 
 def test_a_larger_body_is_413_before_it_has_arrived_whole(target):
-    """contract.md, "Limits"; a declared gigabyte is not waited for."""
+    """contract.md, "Limits": nobody waits for a declared gigabyte."""
     answer = target.talk(exchange(b" " * 70_000, b"content-length: 1000000000", CLOSE))
 
     assert (answer.statuses, answer.hung) == ([413], False)

@@ -26,7 +26,7 @@ def test_http_1_0_is_answered_and_closed(target):
 
 
 def test_an_absolute_target_is_read_by_its_path(target):
-    """RFC 9112 §3.2.2; its host is no more believed than the Host header (contract.md, the issuer)."""
+    """RFC 9112 §3.2.2. Its host is believed as little as the Host header (contract.md, "Discovery")."""
     path = b"http://evil.test/.well-known/oauth-authorization-server"
 
     status, metadata = answered(target.talk(message(b"GET", path, CLOSE)))

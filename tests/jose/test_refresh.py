@@ -135,7 +135,7 @@ def test_the_database_alone_forges_no_signature():
 
 @pytest.mark.anyio
 async def test_a_token_with_the_right_secret_and_the_wrong_tag_burns_nothing():
-    """contract.md, settled points: forged traffic never locks out, burns or revokes anything genuine."""
+    """threat-model.md, "Attackers": failing traffic burns and revokes nothing genuine."""
     async with InMemoryServer() as server:
         pair = await server.exchange(await server.create_key())
         secrets = server.app.issuer.secrets.refresh_tokens(server.settings.issuer)

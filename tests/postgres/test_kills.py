@@ -1,6 +1,6 @@
 """kill -9 of nodes and of PostgreSQL under load: what was acknowledged holds, and who got no answer asks again.
 
-grants.md, invariants 1 to 3. The database syncs every write here.
+contract.md, promises 1, 3 and 4. The database syncs every write here.
 """
 
 import asyncio

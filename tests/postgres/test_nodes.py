@@ -1,6 +1,6 @@
 """Several `hourpass serve` processes on one PostgreSQL: any node refreshes any token, and all hear of a revocation.
 
-grants.md, invariants 1 and 3.
+contract.md, promises 1 and 4.
 """
 
 import asyncio

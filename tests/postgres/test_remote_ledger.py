@@ -87,7 +87,7 @@ async def test_no_more_batches_are_under_way_than_there_are_connections(database
 
 
 async def test_one_grant_in_two_batches_at_once_is_one_rotation_and_a_retry(desk):
-    """grants.md, invariant 1: the loser of the compare-and-swap decides again."""
+    """contract.md, promise 1: the loser of the compare-and-swap decides again."""
     grant = desk.grant()
     for generation in range(8):
         first = desk.refresh(grant, generation)

@@ -1,6 +1,6 @@
 """A database that goes away, hangs, or comes back somewhere else: 503 meanwhile, and no restart of hourpass afterwards.
 
-grants.md, invariant 4: a client must not throw its token away because a database blinked.
+contract.md, promise 3: a client must not throw its token away because a database blinked.
 """
 
 import asyncio

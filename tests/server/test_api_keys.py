@@ -15,7 +15,7 @@ def basic(text: str | bytes, scheme: str = "Basic") -> str:
 
 @pytest.mark.anyio
 async def test_a_good_key_is_204_with_the_whole_identity(server):
-    """contract.md: the same header set as for a token."""
+    """contract.md, "Forward auth": the same headers as for a token."""
     key = await server.create_key(scope="b a", subject="account-7", environment="sandbox")
 
     answer = await verify(server, basic(f"{key}:"), query="?environment=sandbox")
@@ -48,7 +48,7 @@ async def test_the_password_does_not_matter(server):
 
 @pytest.mark.anyio
 async def test_keys_are_refused_where_the_operator_says_so(start):
-    """contract.md: accept_api_keys = true is the default."""
+    """contract.md, "Forward auth": `accept_api_keys` is on by default."""
     server = await start(accept_api_keys=False)
     key = await server.create_key()
 
@@ -130,7 +130,7 @@ async def test_a_keys_scope_is_judged_like_a_tokens(server, query, status):
 
 @pytest.mark.anyio
 async def test_past_the_staleness_budget_a_remembered_key_is_503(start):
-    """contract.md: keys unavailable past the staleness budget. It may have been revoked by another process."""
+    """contract.md, "Forward auth": storage trouble never looks like a bad key. Another process may have revoked it."""
     server = await start(clock=StridingClock(10_001))
     key = await server.create_key()
     await verify(server, basic(f"{key}:"))

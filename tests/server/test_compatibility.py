@@ -1,4 +1,4 @@
-"""contract.md, "Compatibility rules, each a test": what the source's own clients rely on, in the list's order."""
+"""contract.md, "Compatibility rules": what the source's own clients rely on, in the list's order."""
 
 import anyio
 import pytest

@@ -1,4 +1,4 @@
-"""Settings: flag > environment > file > default (cli.md)."""
+"""Settings: flag > environment > file > default (operate.md, "Settings")."""
 
 import pytest
 
@@ -56,8 +56,8 @@ def file(tmp_path):
         ("cors_origins", ()),
     ],
 )
-def test_the_defaults_are_those_of_the_design(name, value):
-    """cli.md, grants.md, and contract.md, "Limits"."""
+def test_the_defaults_are_those_of_the_pages(name, value):
+    """operate.md, "Settings", and contract.md, "Limits"."""
     assert getattr(settings(), name) == value
 
 
@@ -100,7 +100,7 @@ def test_a_named_file_has_to_be_there():
 
 @pytest.mark.parametrize("name", sorted(described()))
 def test_every_setting_has_a_variable_and_is_described(name):
-    """architecture.md: every option is documented or a test fails."""
+    """CONTRIBUTING.md, "How do I add …": a half-line of help."""
     assert variable(name) == f"HOURPASS_{name.upper()}"
     assert len(described()[name].metadata["help"]) > 10
     assert "\n" not in described()[name].metadata["help"]
@@ -108,7 +108,7 @@ def test_every_setting_has_a_variable_and_is_described(name):
 
 @pytest.mark.parametrize("name", sorted(name for name, field in described().items() if field.metadata["secret"]))
 def test_every_secret_has_a_file_variant_and_is_not_in_the_repr(tmp_path, name):
-    """cli.md: a `_FILE` variant for every secret."""
+    """operate.md, "Settings"."""
     secret = "sqlite:/a.db" if name == "database_url" else "c2VjcmV0"
     (tmp_path / "secret").write_text(f"{secret}\n")
 
@@ -139,7 +139,6 @@ def test_a_secret_set_both_ways_is_an_error(tmp_path):
     [("prot", "port"), ("retry_windw", "retry_window"), ("cors_origin", "cors_origins"), ("issuer_url", "issuer")],
 )
 def test_an_unknown_key_names_the_nearest_known_one(file, unknown, nearest):
-    """cli.md: unknown keys are errors."""
     for words in (refusal(environ={f"HOURPASS_{unknown.upper()}": "1"}), refusal(file(f"{unknown} = 1"))):
         assert f"did you mean {nearest}?" in words
 
@@ -173,7 +172,6 @@ def test_a_duration_is_seconds_or_has_a_unit(text, seconds):
 
 @pytest.mark.parametrize("value", [0, 300])
 def test_the_retry_window_reaches_from_0_to_300_seconds(value):
-    """grants.md: W is 0–300 s."""
     assert settings({"retry_window": str(value)}).policy().retry_window == value * 1000
 
 

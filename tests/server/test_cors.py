@@ -33,7 +33,7 @@ async def test_a_preflight_from_an_allowed_origin_is_204(start, path):
 
 @pytest.mark.anyio
 async def test_a_preflight_allows_what_the_official_clients_send(start):
-    """contract.md, compatibility rule 7; Content-Type because JSON is no simple request."""
+    """contract.md, "Browsers". Content-Type, because a browser asks before it sends JSON."""
     server = await start(cors_origins=(ORIGIN,))
 
     names = allowed_names(await preflight(server, "/auth/api-key"))

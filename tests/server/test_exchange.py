@@ -206,7 +206,7 @@ async def test_every_unproven_key_gets_the_same_answer(server, http):
 
 @pytest.mark.anyio
 async def test_an_expired_key_is_told_so_at_exactly_its_end(server, http):
-    """contract.md, "Errors": `reason` only where the key itself was proven."""
+    """contract.md, "Errors": `reason` only if the key itself was proven."""
     key = await server.create_key(expires_in=60 * SECOND)
     server.clock.advance(59.999)
     assert (await http.post("/auth/api-key", json={"apiKey": key})).status_code == 200

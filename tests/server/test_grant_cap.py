@@ -1,4 +1,4 @@
-"""The cap of live grants per key: what makes room is closed, which is not revoked (grants.md, invariant 6)."""
+"""The cap of live grants per key: what makes room is closed, which is not revoked (contract.md, "Limits")."""
 
 import pytest
 

@@ -8,7 +8,7 @@ CHECKS = {"accepting", "clock", "database", "migrations", "signing_key", "revoca
 
 @pytest.mark.anyio
 async def test_live_is_200_and_touches_nothing(server, http):
-    """contract.md: not even an application that could not start is dead."""
+    """contract.md, "Health and metrics": not even an application that could not start is dead."""
     await server.app.issuer.ledger.close()
 
     answer = await http.get("/health/live")
@@ -56,7 +56,7 @@ async def test_a_ledger_that_takes_nothing_more_is_not_ready(server, http):
 
 @pytest.mark.anyio
 async def test_revocations_that_were_not_looked_up_are_stale_past_the_budget(server):
-    """contract.md: readiness goes when verifying does, at the same millisecond."""
+    """Readiness goes when verifying does, at the same millisecond."""
     verification, clock = server.app.issuer.verification, server.clock
     await verification.observe(clock())
 
@@ -71,7 +71,7 @@ async def test_revocations_that_were_not_looked_up_are_stale_past_the_budget(ser
 @pytest.mark.anyio
 @pytest.mark.parametrize("path", ["/auth/api-key", "/auth/refresh", "/oauth/token", "/oauth/revoke"])
 async def test_storage_trouble_is_503_with_retry_after_and_never_a_4xx(server, http, path):
-    """grants.md, invariant 4: a client must not throw its token away because a database blinked."""
+    """contract.md, promise 3: a client must not throw its token away because a database blinked."""
     key = await server.create_key()
     token = (await server.exchange(key)).refresh_token.decode()
     asked = {

@@ -166,7 +166,7 @@ async def test_a_revocation_by_one_server_is_seen_by_the_other(server, second):
 
 
 async def test_a_grant_whose_revocation_was_acknowledged_never_rotates_again_whatever_races(server):
-    """grants.md, invariant 3."""
+    """contract.md, promise 4."""
     _, token = await server.tokens()
     acknowledged = asyncio.Event()
 
@@ -194,7 +194,7 @@ async def test_a_grant_whose_revocation_was_acknowledged_never_rotates_again_wha
 
 
 async def test_a_client_that_leaves_before_its_answer_retries_with_what_it_has(server):
-    """grants.md, invariant 2."""
+    """contract.md, promise 3."""
     _, token = await server.tokens()
     leaving = asyncio.ensure_future(server.refresh(token))
     await asyncio.sleep(0)
@@ -218,7 +218,7 @@ async def test_a_replay_whose_caller_has_left_still_ends_the_grant(server):
 
 
 async def test_a_locked_database_harms_no_token(server, path):
-    """grants.md, invariant 4: the same token works once the database does. This takes as long as the store waits."""
+    """contract.md, promise 3: the same token works once the database does. This takes as long as the store waits."""
     _, token = await server.tokens()
     locker = SqliteStore(path)
     locker.begin(wait=True)

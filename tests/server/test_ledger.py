@@ -77,7 +77,7 @@ async def test_a_transaction_is_bounded_however_many_wait(desk):
 
 
 async def test_nobody_is_answered_before_the_commit(desk):
-    """grants.md, invariant 2."""
+    """contract.md, promise 3."""
     grant = desk.grant()
     under_way, go_on = threading.Event(), threading.Event()
     desk.store.before_commit = lambda: (under_way.set(), go_on.wait(5))
@@ -121,7 +121,7 @@ async def test_a_caller_whose_answer_cannot_be_made_is_told_so_alone(desk):
 
 
 async def test_a_caller_who_leaves_disturbs_nobody_and_finds_a_retry_later(desk):
-    """grants.md, invariant 2: a lost response becomes a retry."""
+    """contract.md, promise 3: a lost response becomes a retry."""
     grants = [desk.grant(number) for number in range(3)]
     waiting = [desk.refresh(grant) for grant in grants]
     waiting[1].cancel()
@@ -145,7 +145,7 @@ async def test_a_busy_database_is_waited_for(desk):
 
 
 async def test_a_busy_database_that_does_not_become_free_is_unavailable_to_all_and_then_free_again(desk):
-    """grants.md, invariant 4. This takes as long as the store is ready to wait."""
+    """contract.md, promise 3. This takes as long as the store is ready to wait."""
     grants = [desk.grant(number) for number in range(3)]
     desk.lock()
 

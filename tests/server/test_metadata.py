@@ -7,7 +7,7 @@ PATH = "/.well-known/oauth-authorization-server"
 
 @pytest.mark.anyio
 async def test_the_metadata_names_what_is_there_and_nothing_else(http):
-    """contract.md: the metadata says `response_types_supported: ["none"]`."""
+    """contract.md, "Discovery": the metadata says `response_types_supported: ["none"]`."""
     answer = await http.get(PATH)
 
     url = "http://hourpass.test"
@@ -40,7 +40,7 @@ async def test_the_metadata_names_what_is_there_and_nothing_else(http):
     ids=lambda header: next(iter(header)),
 )
 async def test_the_issuer_is_configuration_and_never_taken_from_a_request(server, http, header):
-    """contract.md: never taken from Host or Forwarded."""
+    """contract.md, "Discovery": never taken from Host or Forwarded."""
     metadata = await http.get(PATH, headers=header)
     token = await http.post("/auth/api-key", json={"apiKey": await server.create_key()}, headers=header)
     verified = await http.get(

@@ -48,7 +48,7 @@ async def test_many_first_requests_at_once_start_one_application():
 
 @pytest.mark.anyio
 async def test_a_failure_inside_a_host_that_configured_no_logging_shows_no_key(capfd):
-    """architecture.md: unknown errors never leak a message. The clock is broken to provoke one."""
+    """contract.md, "Errors": of a bug of ours the answer says nothing. The clock is broken to provoke one."""
     async with InMemoryServer() as server:
         key = await server.create_key()
         http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=server.app), base_url="http://hourpass.test")

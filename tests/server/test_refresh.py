@@ -1,4 +1,4 @@
-"""`POST /auth/refresh` over HTTP: the decision of grants.md as a client sees it."""
+"""`POST /auth/refresh` over HTTP: the table of contract.md, "POST /auth/refresh", as a client sees it."""
 
 import shutil
 
@@ -24,7 +24,7 @@ def generation_of(token):
 
 @pytest.mark.anyio
 async def test_a_refresh_answers_a_new_pair_of_the_same_grant(server, http):
-    """grants.md, Rotate."""
+    """contract.md, "POST /auth/refresh", first row."""
     old_access, old_refresh = await server.tokens(scope="a")
     server.clock.advance(5)
 
@@ -52,7 +52,7 @@ async def test_a_refresh_never_touches_an_earlier_access_token(server, http):
 
 @pytest.mark.anyio
 async def test_a_retry_within_the_window_gets_the_current_generation_again(server, http):
-    """grants.md, Retry: at exactly W it is still one."""
+    """contract.md, promise 2: at exactly the end of the window it is still a retry."""
     _, token = await server.tokens()
     first = (await refresh(http, token)).json()["refresh_token"]
 
@@ -65,7 +65,7 @@ async def test_a_retry_within_the_window_gets_the_current_generation_again(serve
 
 @pytest.mark.anyio
 async def test_a_replay_after_the_window_revokes_the_grant(server, http):
-    """grants.md, Replay (RFC 9700 §4.14.2)."""
+    """contract.md, promise 4 (RFC 9700 §4.14.2)."""
     access, token = await server.tokens()
     current = (await refresh(http, token)).json()["refresh_token"]
 
@@ -80,7 +80,7 @@ async def test_a_replay_after_the_window_revokes_the_grant(server, http):
 
 @pytest.mark.anyio
 async def test_without_a_window_the_second_use_is_a_replay_in_the_same_millisecond(start):
-    """grants.md: with W = 0 this is strict single use."""
+    """contract.md, "POST /auth/refresh": with a window of 0 a refresh token works exactly once."""
     server = await start(retry_window=0)
     _, token = await server.tokens()
 
@@ -99,7 +99,7 @@ async def test_a_keys_own_window_counts(server, http):
 
 @pytest.mark.anyio
 async def test_the_ninth_rotation_within_the_window_keeps_the_generation(server, http):
-    """grants.md, Burst: K = 8."""
+    """contract.md, "POST /auth/refresh", second row."""
     _, token = await server.tokens()
     generations = []
     for _ in range(10):
@@ -112,7 +112,7 @@ async def test_the_ninth_rotation_within_the_window_keeps_the_generation(server,
 
 @pytest.mark.anyio
 async def test_a_token_from_the_future_is_refused_and_revokes_nothing(start, tmp_path):
-    """grants.md, Ahead: the database went back to a backup."""
+    """contract.md, "POST /auth/refresh": the database went back to a backup."""
     settings = {"data": str(tmp_path), "database_url": f"sqlite:{tmp_path}/live.db"}
     before = await start(**settings)
     _, token = await before.tokens()
@@ -168,7 +168,7 @@ async def test_no_refresh_outlives_the_absolute_lifetime(start):
 
 @pytest.mark.anyio
 async def test_a_refresh_of_a_revoked_key_says_that_the_key_is_disabled(server, http):
-    """grants.md, "Refusals": the only reason after which exchanging again is no use."""
+    """contract.md, "POST /auth/refresh": exchanging the key again would not help."""
     key = await server.create_key()
     token = (await server.exchange(key)).refresh_token.decode()
     await server.revoke_key(key)
@@ -201,7 +201,7 @@ MALFORMED = {
 @pytest.mark.anyio
 @pytest.mark.parametrize("spoil", MALFORMED.values(), ids=MALFORMED.keys())
 async def test_what_this_server_never_made_is_malformed_and_burns_nothing(server, http, spoil):
-    """contract.md: forged traffic never burns or revokes anything genuine."""
+    """threat-model.md, "Attackers": failing traffic burns and revokes nothing genuine."""
     access, token = await server.tokens()
 
     answer = await refresh(http, spoil(access, token))

@@ -24,7 +24,7 @@ GET_PATHS = ["/.well-known/jwks.json", "/.well-known/oauth-authorization-server"
     ],
 )
 async def test_an_unknown_path_is_404_and_never_a_redirect(http, path):
-    """contract.md, "Errors", and rule 8."""
+    """contract.md, "Errors"."""
     answer = await http.get(f"http://hourpass.test{path}")
 
     assert answer.status_code == 404

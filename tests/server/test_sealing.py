@@ -27,7 +27,6 @@ def refusal(configured, data, environ=None) -> str:
 
 
 def test_the_first_start_makes_a_file_for_its_owner_alone(tmp_path):
-    """cli.md: secrets 0600, created on the first start."""
     made = load_master_key(None, tmp_path, {})
 
     assert stat.S_IMODE((tmp_path / FILE_NAME).stat().st_mode) == 0o600
@@ -161,7 +160,7 @@ async def test_a_server_with_the_wrong_master_key_does_not_start(tmp_path):
 
 @pytest.mark.anyio
 async def test_no_secret_lies_in_the_database_in_the_clear(tmp_path):
-    """grants.md: never a token, nor a hash of one; nor a key, the pepper, or a private key."""
+    """contract.md, promise 5: never a token, nor a hash of one. Never a key, the pepper or a private key, either."""
     database = {"data": str(tmp_path), "database_url": f"sqlite:{tmp_path}/x.db"}
     async with InMemoryServer(**database) as server:
         api_key = await server.create_key()

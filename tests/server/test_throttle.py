@@ -124,7 +124,7 @@ async def test_guesses_at_forward_auth_never_hold_up_a_good_key_that_was_never_s
 
 @pytest.mark.anyio
 async def test_guesses_never_hold_up_a_good_key_of_the_same_address(start):
-    """contract.md: failing traffic never locks out anything genuine."""
+    """contract.md, "Limits"."""
     server = await start(exchange_limit=1)
     http, key = server.client(), await server.create_key()
     assert [(await exchange(http, other_secret(key))).status_code for _ in range(2)] == [400, 429]
@@ -144,7 +144,7 @@ async def test_guessing_at_a_key_id_takes_nothing_of_its_limit(start):
 
 @pytest.mark.anyio
 async def test_zero_turns_every_throttle_off(start):
-    """cli.md, `--exchange-limit`: failed attempts included."""
+    """contract.md, "Limits": failed attempts included."""
     server = await start(exchange_limit=0)
     http, key = server.client(), await server.create_key()
 

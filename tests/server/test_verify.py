@@ -1,4 +1,4 @@
-"""`GET /auth/verify`, forward auth: the table of contract.md, row by row."""
+"""`GET /auth/verify`, forward auth: the table of contract.md, "Forward auth", row by row."""
 
 import pytest
 from tests.server.conftest import claims_of, key_id_of
@@ -76,7 +76,7 @@ BROKEN_TOKENS = {
 @pytest.mark.anyio
 @pytest.mark.parametrize("headers", BROKEN.values(), ids=BROKEN.keys())
 async def test_anything_but_exactly_one_token_is_an_invalid_request_with_401(server, headers):
-    """contract.md: 401, because nginx turns anything but 2xx, 401 and 403 into a 500."""
+    """contract.md, "Forward auth": 401, because nginx turns anything but 2xx, 401 and 403 into a 500."""
     token, _ = await server.tokens()
 
     answer = await verify(server, *(header.format(token) for header in headers))
@@ -96,7 +96,7 @@ async def test_broken_syntax_around_a_good_token_makes_it_malformed(server, head
 
 @pytest.mark.anyio
 async def test_a_tab_behind_the_scheme_is_broken_syntax(server):
-    """contract.md: one or more spaces after the scheme; nothing else is stripped."""
+    """contract.md, "Forward auth": one or more spaces after the scheme. Nothing else is stripped."""
     token, _ = await server.tokens()
 
     assert (await verify(server, f"Bearer\t {token}")).status_code == 401
@@ -185,7 +185,7 @@ async def test_a_token_of_a_revoked_key_is_revoked(server):
 @pytest.mark.anyio
 @pytest.mark.parametrize("method", ["HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PURGE"])
 async def test_any_method_is_judged_alike(server, method):
-    """contract.md: an OPTIONS without a token is 401 like any other; preflights are the proxy file's decision."""
+    """An OPTIONS without a token is 401 like any other method. Preflights are the proxy file's decision."""
     token, _ = await server.tokens()
 
     assert (await verify(server, method=method)).headers["www-authenticate"] == PLAIN

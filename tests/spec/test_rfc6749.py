@@ -44,7 +44,7 @@ async def test_6_a_refresh_token_gets_a_new_pair_of_the_same_grant(server, http)
 
 @pytest.mark.anyio
 async def test_6_both_refresh_endpoints_are_one_operation_on_one_grant(server, http):
-    """contract.md: a refresh through either is the same; the other one sees a retry."""
+    """A refresh through either is the same. The other one sees a retry."""
     _, old = await server.tokens()
 
     rotated = await token(http, grant_type="refresh_token", refresh_token=old)
@@ -151,7 +151,7 @@ async def test_5_2_a_description_has_printable_ascii_without_quotes_and_repeats_
 @pytest.mark.anyio
 @pytest.mark.parametrize("reason", ["malformed", "unknown", "replayed", "revoked", "key_disabled", "expired"])
 async def test_5_2_invalid_grant_says_why(start, reason):
-    """grants.md, "Refusals": the extra member `reason`."""
+    """contract.md, "OAuth 2 errors": our `reason` beside it."""
     server = await start(grants_per_key=1, retry_window=0)
     http, key = server.client(), await server.create_key()
     old = (await server.exchange(key)).refresh_token.decode()

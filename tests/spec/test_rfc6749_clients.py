@@ -1,4 +1,4 @@
-"""RFC 6749 §2.3, client authentication: the key id and the key are client id and secret (contract.md)."""
+"""RFC 6749 §2.3, client authentication: key id and key are client id and secret (contract.md, "OAuth 2 endpoints")."""
 
 import pytest
 from tests.server.conftest import key_id_of, nobodys_key, other_secret
@@ -42,7 +42,7 @@ async def test_2_3_1_a_client_authenticates_by_basic_or_body(server, http, way):
 
 @pytest.mark.anyio
 async def test_2_3_1_the_keys_own_id_in_the_body_contradicts_nothing(server, http):
-    """contract.md: a client_id that contradicts the key is refused."""
+    """contract.md, "OAuth 2 endpoints": a client_id that contradicts the key is refused."""
     key = await server.create_key()
 
     assert (await token(http, authorization=basic(f"{key}:"), client_id=key_id_of(key))).status_code == 200

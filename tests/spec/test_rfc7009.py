@@ -35,7 +35,7 @@ async def test_2_1_revoking_a_refresh_token_ends_its_grant_and_the_grants_access
 
 @pytest.mark.anyio
 async def test_2_1_revoking_an_access_token_ends_that_token_alone(server, http):
-    """contract.md, "Settled points"."""
+    """contract.md, "POST /oauth/revoke": an access token is revoked alone."""
     access, token = await server.tokens()
     newer = (await refresh(http, token)).json()
 
@@ -98,7 +98,7 @@ async def test_2_2_an_expired_token_is_200(server, http):
 
 @pytest.mark.anyio
 async def test_2_1_a_forged_token_revokes_nothing(server, http):
-    """contract.md: forged traffic never revokes anything genuine."""
+    """threat-model.md, "Attackers": failing traffic revokes nothing genuine."""
     access, token = await server.tokens()
     for one in (access, token):
         head, _, signature = one.rpartition(".")

@@ -151,7 +151,7 @@ async def test_2_1_the_caller_has_to_authenticate(server, http):
 
 @pytest.mark.anyio
 async def test_2_3_a_caller_without_the_scope_is_403(server, http):
-    """contract.md: a key that has the `introspect` scope."""
+    """contract.md, "POST /oauth/introspect": a key that has the `introspect` scope."""
     key = await server.create_key(scope="introspection a")
     access, _ = await server.tokens()
 

@@ -27,7 +27,7 @@ async def key_set(server):
 @pytest.mark.anyio
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 async def test_2_1_the_header_has_three_members_in_the_contracts_order(start, algorithm):
-    """§2.1: typ is at+jwt, the algorithm is asymmetric; contract.md fixes the order."""
+    """§2.1: typ is at+jwt, the algorithm is asymmetric. contract.md, "Access token", fixes the order."""
     server = await start(signing_algorithm=algorithm)
     access, _ = await server.tokens()
     (key,) = (await key_set(server))["keys"]
@@ -69,7 +69,7 @@ async def test_2_2_without_a_subject_the_key_speaks_for_itself(server):
 
 @pytest.mark.anyio
 async def test_2_2_3_an_empty_scope_is_present(server):
-    """contract.md: always present, empty string included."""
+    """contract.md, "Access token": always there, even if it is empty."""
     access, _ = await server.tokens(scope="")
 
     assert claims_of(access)["scope"] == ""

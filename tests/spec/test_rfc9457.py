@@ -80,7 +80,7 @@ async def problem(request, start):
 
 @pytest.mark.anyio
 async def test_3_the_media_type_is_exactly_the_problems(problem):
-    """§3; contract.md: no charset parameter."""
+    """§3, without a charset parameter."""
     _, answer = problem
 
     assert answer.headers["content-type"] == "application/problem+json"
@@ -88,7 +88,7 @@ async def test_3_the_media_type_is_exactly_the_problems(problem):
 
 @pytest.mark.anyio
 async def test_3_1_every_problem_has_the_members_that_clients_read_without_looking(problem):
-    """§3.1; contract.md: always an object with type, title, name, status."""
+    """§3.1. contract.md, "Errors": always an object with type, title, name and status."""
     _, answer = problem
 
     assert {name: type(answer.json()[name]) for name in MEMBERS} == MEMBERS

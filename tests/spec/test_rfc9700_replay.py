@@ -85,7 +85,7 @@ async def test_4_14_2_a_replay_ends_its_own_grant_and_no_other_of_the_key(server
 
 @pytest.mark.anyio
 async def test_4_14_2_a_retry_is_no_second_lineage(server, http):
-    """grants.md: winners and losers of a race all get generation n; both hold the same lineage."""
+    """contract.md, promise 1: the winner and the losers of a race all get the same generation."""
     _, token = await server.tokens()
     one, two = [(await refresh(http, token)).json()["refresh_token"] for _ in range(2)]
 
@@ -123,7 +123,7 @@ async def test_4_14_2_a_refresh_token_that_is_not_used_expires(server, http):
 
 @pytest.mark.anyio
 async def test_4_14_2_a_forged_older_generation_revokes_nothing(server, http):
-    """contract.md: one-time use keys on what the signature proved, never on a token's string."""
+    """What works once is the generation that the signature proves, not the token's string."""
     _, token = await server.tokens()
     current = (await refresh(http, token)).json()["refresh_token"]
     await server.later(61)

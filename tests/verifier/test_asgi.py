@@ -1,4 +1,4 @@
-"""The ASGI middleware: the challenge table of contract.md, identity, WebSockets, and what passes."""
+"""The ASGI middleware: the challenge table of contract.md, "Forward auth", identity, WebSockets, and what passes."""
 
 import json
 

@@ -37,7 +37,7 @@ def everywhere(verifiers: list[Verifier], token: str) -> float:
 
 
 def test_a_token_revoked_by_its_client_is_refused_everywhere_within_a_second(server, http, verifiers):
-    """verifier.md: p99 under 1 s from the revoke call's 200."""
+    """verify.md, "Which way": within a second of the revoke call's 200."""
     token = tokens(http, server.create_key()["api_key"])["access_token"]
     assert {verifier.verify(token).iss for verifier in verifiers} == {server.url}
 

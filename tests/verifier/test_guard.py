@@ -156,7 +156,7 @@ def test_other_headers_are_not_ours(name):
 
 
 def test_an_api_key_s_identity_has_the_whole_set_of_headers():
-    """contract.md: every header is always present."""
+    """contract.md, "Forward auth": all six, always."""
     assert identity_headers(KeyIdentity("alice", "key")) == [
         ("Hourpass-Subject", "alice"),
         ("Hourpass-Key-Id", "key"),
@@ -177,7 +177,7 @@ def test_a_scope_that_is_missing_is_named_with_all_that_are_needed():
 
 
 def test_our_own_trouble_is_503_without_a_challenge():
-    """contract.md: a 401 would start refreshes in vain."""
+    """verify.md, "What a 503 means": a 401 would start refreshes in vain."""
     answer = Guard().refusal(Unavailable("secret detail", retry_after=7))
 
     assert answer.status == 503

@@ -98,7 +98,7 @@ async def test_broken_syntax_around_a_good_token_is_an_invalid_request(api, genu
 @pytest.mark.anyio
 @pytest.mark.parametrize("build", BROKEN_HEADERS.values(), ids=BROKEN_HEADERS.keys())
 async def test_broken_syntax_is_401_where_a_proxy_asks(server, issued, build):
-    """contract.md: nginx turns a 400 into a 500."""
+    """contract.md, "Forward auth": nginx turns a 400 into a 500."""
     answer = await ask(server.app, "/auth/verify", *build(issued.token))
 
     assert answer == (401, f'{PLAIN}, error="invalid_request"')

@@ -1,4 +1,4 @@
-"""verifier.md's target: from the revoke call's 200 to refusal at every verifier, p99 under 1 s."""
+"""From the 200 of the revoke call to the refusal at every verifier: p99 under 1 s (verify.md, "Which way")."""
 
 import json
 

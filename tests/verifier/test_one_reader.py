@@ -157,7 +157,7 @@ def test_the_table_is_long_and_has_no_row_twice():
 async def test_both_give_the_same_verdict_but_for_the_400_that_nginx_does_not_pass(
     server, credentials, verdict, headers
 ):
-    """RFC 6750 §3.1; contract.md, forward auth."""
+    """RFC 6750 §3.1. contract.md, "Forward auth"."""
 
     token, key = credentials
     values = [value.replace(b"{T}", token).replace(b"{K}", key) for value in headers]

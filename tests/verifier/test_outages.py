@@ -25,7 +25,7 @@ class Shifted:
 
 @pytest.mark.parametrize(("kind", "value"), [("grant", "grant"), ("key", "key"), ("token", "token")])
 def test_a_revocation_counts_within_a_second(issuer, verifier, kind, value):
-    """verifier.md: p99 under 1 s."""
+    """verify.md, "Which way"."""
     token = issuer.token()
     verifier.verify(token)
 
@@ -58,7 +58,7 @@ def test_a_feed_that_restarts_is_followed_again(issuer, verifier):
 
 
 def test_while_the_feed_is_down_tokens_are_unavailable_and_never_invalid(issuer):
-    """contract.md: past the staleness budget 503, never 401."""
+    """verify.md, "What a 503 means": past the staleness budget 503, never 401."""
     timer = Shifted()
     with Verifier(issuer=issuer.url, audience=AUDIENCE, timer=timer) as verifier:
         token = issuer.token()

@@ -263,7 +263,7 @@ def test_failures_are_retried_at_once_and_then_up_to_a_second_apart(known):
 
 
 def test_the_first_entry_encodes_with_the_contract_s_words():
-    """contract.md: numbered entries `{n, kind, value, until}`; encoded segments are what travels."""
+    """contract.md, "Revocation feed". What travels is encoded segments."""
     assert msgspec.json.encode(GRANT) == b'{"n":1,"kind":"grant","value":"grant","until":%d}' % LATER
     assert signed(page()).body.startswith(encode_segment(b'{"typ":"revocations+jwt","alg":"ES256","kid":"k1"}') + b".")
 

@@ -172,7 +172,7 @@ def everyone(tmp_path):
 
 @pytest.mark.parametrize("timers", [True, False], ids=["who learned of the key in time", "who did not"])
 def test_through_a_rotation_under_load_no_good_token_is_refused(everyone, timers):
-    """RFC 9068 §4; verifier.md: refreshed ahead, and an unknown key is one shared fetch."""
+    """RFC 9068 §4: the set is refreshed ahead, and an unknown key is one shared fetch."""
     with everyone.under_load():
         until(lambda: len(everyone.tokens) > 20, 20)
         (old,) = everyone.exchanged()

@@ -89,7 +89,7 @@ def test_a_token_that_differs_in_its_last_character_is_another_token(verifier, c
 
 @HITS
 def test_a_token_is_accepted_until_five_seconds_after_its_expiry(verifier, clock, seen):
-    """contract.md, rule 6: and not one millisecond longer, remembered or not."""
+    """contract.md, compatibility rule 8: and not one millisecond longer, remembered or not."""
     if seen:
         verifier.verify(TOKEN, clock())
     end = START + HOUR + LEEWAY
@@ -214,7 +214,7 @@ def test_a_token_that_becomes_valid_is_accepted_after_it_was_refused(verifier, c
     ids=["audience", "issuer", "lifetime"],
 )
 def test_verifiers_that_share_a_cache_share_no_decision(clock, expected, problem):
-    """verifier.md: the cache's key is the token plus the verifier's identity."""
+    """The cache's key is the token plus the verifier's identity."""
     cache, keys = TokenCache(), {PAIR.header: PAIR.verification_key}
     assert TokenVerifier(EXPECTED, keys, Revocations(), cache=cache).verify(TOKEN, clock())
 

@@ -1,4 +1,4 @@
-"""The 401 strategy of client.md, as every HTTP library carries it out."""
+"""The 401 strategy of stay-authenticated.md, as every HTTP library carries it out."""
 
 import json
 import time

@@ -31,7 +31,7 @@ def status_of(response):
 
 
 def test_200_requests_in_flight_with_a_dead_token_make_1_refresh_and_200_replays(client, api, endpoint, source, many):
-    """client.md, Proofs. No answer comes before all of them have arrived."""
+    """No answer comes before all of them have arrived."""
     source.token()
     api.rejected, api.gate = {"access-1"}, threading.Barrier(many)
 
