@@ -24,13 +24,13 @@ def refused_name(read, body: bytes) -> str:
     return refusal.value.name
 
 
-def test_an_exchange_is_read_with_all_that_may_be_wished():
+def test_an_exchange_is_read_with_all_that_may_be_asked_for():
     body = b'{"apiKey":"k","scope":"a b","expiresIn":60,"audience":"https://api.example"}'
 
     assert wire.read_exchange(body) == wire.ExchangeRequest("k", "a b", 60, "https://api.example")
 
 
-def test_a_refresh_is_read_with_all_that_may_be_wished():
+def test_a_refresh_is_read_with_all_that_may_be_asked_for():
     assert wire.read_refresh(b'{"refreshToken":"t","scope":"","expiresIn":1}') == wire.RefreshRequest("t", "", 1)
 
 
@@ -101,7 +101,7 @@ def test_a_credential_of_the_wrong_type_is_named(read, member, value):
 
 @BOTH
 @pytest.mark.parametrize(
-    ("wish", "value"),
+    ("asked", "value"),
     [
         ("scope", "1"),
         ("scope", '["a"]'),
@@ -112,8 +112,8 @@ def test_a_credential_of_the_wrong_type_is_named(read, member, value):
         ("expiresIn", "{}"),
     ],
 )
-def test_a_wish_of_the_wrong_type_is_named(read, member, wish, value):
-    assert refused_name(read, f'{{"{member}":"x","{wish}":{value}}}'.encode()) == wish
+def test_a_member_of_the_wrong_type_is_named(read, member, asked, value):
+    assert refused_name(read, f'{{"{member}":"x","{asked}":{value}}}'.encode()) == asked
 
 
 def test_an_audience_of_the_wrong_type_is_named():

@@ -13,7 +13,7 @@ import tempfile
 from types import TracebackType
 from typing import Any, Self
 
-from hourpass.core.wish import Wish
+from hourpass.core.token_request import TokenRequest
 from hourpass.server.endpoints.app import App
 from hourpass.server.issuing.minting import TokenPair
 from hourpass.server.keys.api_keys import create_key
@@ -77,11 +77,11 @@ class InMemoryServer:
         )
         return new.api_key
 
-    async def exchange(self, api_key: str, **wish: Any) -> TokenPair:
+    async def exchange(self, api_key: str, **request: Any) -> TokenPair:
         """Exchange an API key, as `POST /auth/api-key` does."""
-        return await self.app.issuer.exchange(api_key, Wish(**wish), None, self.clock())
+        return await self.app.issuer.exchange(api_key, TokenRequest(**request), None, self.clock())
 
-    async def refresh(self, refresh_token: bytes | str, **wish: Any) -> TokenPair:
+    async def refresh(self, refresh_token: bytes | str, **request: Any) -> TokenPair:
         """Refresh, as `POST /auth/refresh` does."""
         token = refresh_token.decode() if isinstance(refresh_token, bytes) else refresh_token
-        return await self.app.issuer.refresh(token, Wish(**wish), None, self.clock())
+        return await self.app.issuer.refresh(token, TokenRequest(**request), None, self.clock())

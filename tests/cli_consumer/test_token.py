@@ -99,7 +99,7 @@ def test_the_cache_is_for_its_user_alone_whatever_the_umask_says(user):
     assert {path.stat().st_mode & 0o777 for path in user.folder.iterdir()} == {0o600}
 
 
-def test_another_wish_has_another_place_in_the_cache(holder):
+def test_another_token_request_has_another_place_in_the_cache(holder):
     before = holder.cached["access_token"]
     narrowed = holder.token("--scope", "videos.read")
 

@@ -12,7 +12,7 @@ from hourpass.client.refresh.cache import FileCache, MemoryCache
 from hourpass.client.refresh.setting import Setting
 from hourpass.client.source import TokenSource
 from hourpass.clocks import age_clock, draw, wall_clock
-from hourpass.core.wish import NO_WISH
+from hourpass.core.token_request import PLAIN_REQUEST
 from hourpass.testing import Clock
 from hourpass.urls import ServerAddress
 
@@ -128,11 +128,11 @@ def source_of(clock):
 
 
 def setting(url=URL, **changes) -> Setting:
-    """What a source without wishes would be made with."""
+    """The setting of a source that asks for nothing special."""
     plain = {
         "owner": url,
         "key_name": None,
-        "wish": NO_WISH,
+        "token_request": PLAIN_REQUEST,
         "api_key": None,
         "cache": MemoryCache(),
         "user_agent": "x",

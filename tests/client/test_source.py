@@ -19,7 +19,7 @@ def test_the_first_call_exchanges_the_key_and_the_next_costs_nothing(source, end
     assert endpoint.requests == [("/auth/api-key", {"apiKey": "KEY"})]
 
 
-def test_what_is_wished_for_is_asked_for(make, endpoint):
+def test_the_token_request_is_sent(make, endpoint):
     source = make(scope="a b", audience="api", expires_in=60)
 
     source.refresh(rejected=source.credential().number)
@@ -221,7 +221,7 @@ def test_a_source_with_a_cache_begins_where_another_ended(make, endpoint, tmp_pa
     assert endpoint.paths == ["api-key"]
 
 
-def test_a_cache_of_another_wish_is_not_used(make, endpoint):
+def test_a_cache_of_another_token_request_is_not_used(make, endpoint):
     cache = MemoryCache()
     make(cache=cache).token()
 

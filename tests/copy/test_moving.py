@@ -10,7 +10,7 @@ from tests.postgres.conftest import LocalNode
 
 from hourpass.core.errors import InvalidGrant, InvalidToken
 from hourpass.core.policy import Policy
-from hourpass.core.wish import Wish
+from hourpass.core.token_request import TokenRequest
 from hourpass.jose import decode_segment
 from hourpass.server.copy import copy
 from hourpass.server.issuing.minting import TokenPair
@@ -42,10 +42,10 @@ class Desk:
         await self.issuer.verification.observe(now)
 
     async def exchange(self, api_key: str) -> TokenPair:
-        return await self.issuer.exchange(api_key, Wish(), None, self._clock())
+        return await self.issuer.exchange(api_key, TokenRequest(), None, self._clock())
 
     async def refresh(self, pair: TokenPair) -> TokenPair:
-        return await self.issuer.refresh(pair.refresh_token.decode(), Wish(), None, self._clock())
+        return await self.issuer.refresh(pair.refresh_token.decode(), TokenRequest(), None, self._clock())
 
     async def revoke(self, token: bytes) -> None:
         await revoke(self.issuer, token.decode(), self._clock())

@@ -130,9 +130,9 @@ def test_a_good_body_with_a_few_bytes_changed(fuzzed, data):
 
 
 @fuzz
-@given(data=st.data(), wish=st.dictionaries(st.sampled_from(["scope", "expiresIn", "audience"]), json_values))
-def test_any_wish_with_a_good_key(fuzzed, data, wish):
-    answer = fuzzed.send("POST", "/auth/api-key", json.dumps({"apiKey": fuzzed.key, **wish}).encode())
+@given(data=st.data(), asked=st.dictionaries(st.sampled_from(["scope", "expiresIn", "audience"]), json_values))
+def test_any_request_with_a_good_key(fuzzed, data, asked):
+    answer = fuzzed.send("POST", "/auth/api-key", json.dumps({"apiKey": fuzzed.key, **asked}).encode())
 
     if answer.status_code == 200:
         assert 1 <= answer.json()["expires_in"] <= 3600

@@ -123,9 +123,9 @@ async def test_unknown_members_are_ignored(server, http):
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize(("wish", "lifetime"), [(1, 1), (600, 600), (3600, 3600), (3601, 3600), (10**30, 3600)])
-async def test_a_wished_lifetime_only_shortens(server, http, wish, lifetime):
-    body = {"apiKey": await server.create_key(), "expiresIn": wish}
+@pytest.mark.parametrize(("asked", "lifetime"), [(1, 1), (600, 600), (3600, 3600), (3601, 3600), (10**30, 3600)])
+async def test_a_requested_lifetime_only_shortens(server, http, asked, lifetime):
+    body = {"apiKey": await server.create_key(), "expiresIn": asked}
 
     answer = (await http.post("/auth/api-key", json=body)).json()
 
@@ -133,7 +133,7 @@ async def test_a_wished_lifetime_only_shortens(server, http, wish, lifetime):
     assert claims_of(answer["access_token"])["exp"] == server.clock() // SECOND + lifetime
 
 
-REFUSED_WISHES = {
+REFUSED_REQUESTS = {
     "no lifetime": ("expiresIn", 0),
     "a lifetime before now": ("expiresIn", -1),
     "a scope that is not owned": ("scope", "a b"),
@@ -142,17 +142,17 @@ REFUSED_WISHES = {
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize(("name", "wish"), REFUSED_WISHES.values(), ids=REFUSED_WISHES.keys())
-async def test_a_wish_beyond_the_key_is_refused_by_name(server, http, name, wish):
-    answer = await http.post("/auth/api-key", json={"apiKey": await server.create_key(scope="a"), name: wish})
+@pytest.mark.parametrize(("name", "asked"), REFUSED_REQUESTS.values(), ids=REFUSED_REQUESTS.keys())
+async def test_a_request_beyond_the_key_is_refused_by_name(server, http, name, asked):
+    answer = await http.post("/auth/api-key", json={"apiKey": await server.create_key(scope="a"), name: asked})
 
     assert answer.json() == {"type": "about:blank", "title": ATTRIBUTES, "name": name, "status": 400}
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize(("wish", "granted"), [("a", "a"), ("b a", "a b"), ("", ""), ("a  a", "a")])
-async def test_a_wished_scope_narrows(server, http, wish, granted):
-    body = {"apiKey": await server.create_key(scope="a b c"), "scope": wish}
+@pytest.mark.parametrize(("asked", "granted"), [("a", "a"), ("b a", "a b"), ("", ""), ("a  a", "a")])
+async def test_a_requested_scope_narrows(server, http, asked, granted):
+    body = {"apiKey": await server.create_key(scope="a b c"), "scope": asked}
 
     assert claims_of((await http.post("/auth/api-key", json=body)).json()["access_token"])["scope"] == granted
 

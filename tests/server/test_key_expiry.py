@@ -6,8 +6,8 @@ from tests.server.conftest import claims_of
 from hourpass.core.policy import SECOND
 
 
-async def exchange(server, key, **wish):
-    return (await server.client().post("/auth/api-key", json={"apiKey": key, **wish})).json()
+async def exchange(server, key, **asked):
+    return (await server.client().post("/auth/api-key", json={"apiKey": key, **asked})).json()
 
 
 @pytest.mark.anyio
@@ -34,11 +34,11 @@ async def test_a_refreshed_token_ends_with_its_key_too(server):
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize(("wish", "lifetime"), [(60, 60), (700, 600)])
-async def test_the_shorter_of_wish_and_key_counts(server, wish, lifetime):
+@pytest.mark.parametrize(("asked", "lifetime"), [(60, 60), (700, 600)])
+async def test_the_shorter_of_request_and_key_is_granted(server, asked, lifetime):
     key = await server.create_key(expires_in=600 * SECOND)
 
-    assert (await exchange(server, key, expiresIn=wish))["expires_in"] == lifetime
+    assert (await exchange(server, key, expiresIn=asked))["expires_in"] == lifetime
 
 
 @pytest.mark.anyio

@@ -10,8 +10,8 @@ from hourpass.core.policy import DAY, HOUR, SECOND
 TITLE = "The refresh token is invalid."
 
 
-async def refresh(http, token, **wish):
-    return await http.post("/auth/refresh", json={"refreshToken": token, **wish})
+async def refresh(http, token, **asked):
+    return await http.post("/auth/refresh", json={"refreshToken": token, **asked})
 
 
 def refusal(reason):
@@ -276,7 +276,7 @@ async def test_a_member_of_the_wrong_type_is_named(http, body, name):
 
 
 @pytest.mark.anyio
-async def test_a_wished_scope_narrows_this_access_token_alone(server, http):
+async def test_a_requested_scope_narrows_this_access_token_alone(server, http):
     _, token = await server.tokens(scope="a b")
 
     narrow = (await refresh(http, token, scope="a")).json()
@@ -296,18 +296,18 @@ async def test_a_grant_opened_narrow_never_widens(server, http):
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("wish", [{"scope": "b"}, {"expiresIn": 0}], ids=["scope", "expiresIn"])
-async def test_a_refused_wish_rotates_nothing(server, http, wish):
+@pytest.mark.parametrize("asked", [{"scope": "b"}, {"expiresIn": 0}], ids=["scope", "expiresIn"])
+async def test_a_refused_request_rotates_nothing(server, http, asked):
     _, token = await server.tokens(scope="a")
 
-    answer = await refresh(http, token, **wish)
+    answer = await refresh(http, token, **asked)
 
-    assert (answer.status_code, answer.json()["name"]) == (400, next(iter(wish)))
+    assert (answer.status_code, answer.json()["name"]) == (400, next(iter(asked)))
     assert generation_of((await refresh(http, token)).json()["refresh_token"]) == 1
 
 
 @pytest.mark.anyio
-async def test_a_wished_lifetime_shortens_this_access_token(server, http):
+async def test_a_requested_lifetime_shortens_this_access_token(server, http):
     _, token = await server.tokens()
 
     assert (await refresh(http, token, expiresIn=60)).json()["expires_in"] == 60

@@ -89,7 +89,7 @@ def new_credential(
     exchanged_at: int | None = None,
     key_name: str | None = None,
 ) -> Credential:
-    """Date a token that was just granted. `jitter` is from 0 to 1; `refresh_in` is the server's own wish for soft.
+    """Date a token that was just granted. `jitter` is from 0 to 1; `refresh_in` is the server's own soft, if any.
 
     soft = 75 % of the lifetime less up to 10 % of it; hard = the lifetime less 10 s or 2 %, whichever is more, but
     never more than a fifth. So soft < hard holds for any lifetime from 100 ms: 12 s give 7.8 to 9 s and 9.6 s.

@@ -22,7 +22,7 @@ from hourpass.client.refresh.setting import Setting
 from hourpass.clocks import age_clock, draw, wall_clock
 from hourpass.core.errors import HourpassError, Unavailable
 from hourpass.core.policy import SECOND
-from hourpass.core.wish import Wish
+from hourpass.core.token_request import TokenRequest
 from hourpass.urls import AllowList, ServerAddress
 
 if TYPE_CHECKING:
@@ -85,10 +85,10 @@ class TokenSource(Reopens):
         self._timeout = timeout
         setting = Setting(
             address=address,
-            # What another server, or another wish, left in the cache is not for this source.
+            # What another server, or another token request, left in the cache is not for this source.
             owner=" ".join(str(part) for part in (self.url, scope, audience, expires_in) if part is not None),
             key_name=name_of_key(api_key) if isinstance(api_key, str) and not key_name else key_name,
-            wish=Wish(scope=scope, audience=audience, expires_in=expires_in),
+            token_request=TokenRequest(scope=scope, audience=audience, expires_in=expires_in),
             api_key=api_key,
             cache=MemoryCache() if cache is None else cache,
             user_agent=user_agent,

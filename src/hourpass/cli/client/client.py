@@ -98,7 +98,7 @@ class Client(NamedTuple):
 
     @property
     def cache_path(self) -> Path:
-        """The cache of this server and these wishes: one for each, or they would take turns to push each other out."""
+        """The cache of this server and this token request: each has its own, or they push each other out."""
         import hashlib
 
         parts = (self.server, self.scope or "", self.audience or "")
@@ -176,7 +176,7 @@ class Client(NamedTuple):
             owner = json.loads(content or b"{}")["owner"]
         except (ValueError, TypeError, LookupError, RecursionError):
             return None
-        # The file's name is made of the server and the wishes already.
+        # The file's name is made of the server and the token request already.
         if not isinstance(owner, str):
             return None
         return load_credential(content, owner, age_clock(), wall_clock(), self.api_key.name())

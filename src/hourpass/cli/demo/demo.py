@@ -16,7 +16,7 @@ from hourpass.cli.demo.api import SCOPE, DemoApi
 from hourpass.cli.operator.database import open_database, settings_options
 from hourpass.cli.terminal import bold, say
 from hourpass.core.errors import HourpassError
-from hourpass.core.wish import Wish
+from hourpass.core.token_request import TokenRequest
 from hourpass.server.endpoints.app import App
 from hourpass.server.issuing.minting import TokenPair
 from hourpass.server.issuing.revoke_introspect import INTROSPECT_SCOPE
@@ -118,7 +118,7 @@ class _Demonstration:
 
     async def _invite(self, url: str, retry_window: int) -> None:
         try:
-            pair = await self._app.issuer.exchange(self._new.api_key, Wish(), None, self._app.clock())
+            pair = await self._app.issuer.exchange(self._new.api_key, TokenRequest(), None, self._app.clock())
         except HourpassError as error:
             log.error("no first token", extra={"detail": error.detail or error.code})  # noqa: TRY400 - it is no bug
         else:

@@ -46,7 +46,7 @@ class Hooks:
         self._log = log
         self._limit = limit
         self._debounce = debounce
-        self._wishes: SimpleQueue[bool] = SimpleQueue()
+        self._triggers: SimpleQueue[bool] = SimpleQueue()
         self._running: subprocess.Popen[bytes] | None = None
         self._thread: threading.Thread | None = None
 
@@ -54,7 +54,7 @@ class Hooks:
         """There is a new token. Never waits, never fails."""
         if not self._hooks:
             return
-        self._wishes.put(True)
+        self._triggers.put(True)
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="hourpass-hooks", daemon=True)
             self._thread.start()
@@ -62,12 +62,12 @@ class Hooks:
     def close(self, within: float) -> None:
         """Let a run that is due or under way end, for so many seconds; then end it."""
         if self._thread is not None:
-            self._wishes.put(False)
+            self._triggers.put(False)
             self._thread.join(within)
             _end(self._running)
 
     def _run(self) -> None:
-        while self._wishes.get():
+        while self._triggers.get():
             time.sleep(self._debounce)
             is_last = self._is_closed()
             for hook in self._hooks:
@@ -76,9 +76,9 @@ class Hooks:
                 return
 
     def _is_closed(self) -> bool:
-        """Take every wish that has come meanwhile as one; whether the last of them was the end."""
+        """Take every trigger that has come meanwhile as one. Whether the last of them was the end."""
         with suppress(Empty):
-            while self._wishes.get_nowait():
+            while self._triggers.get_nowait():
                 pass
             return True
         return False

@@ -13,7 +13,7 @@ from typing import Literal
 from hourpass.client.refresh.fetcher import RefreshEvent
 
 Message = Literal["reload", "refresh", "stop"] | RefreshEvent
-"""What wakes the loop: the three wishes that signals stand for, and whatever happens to the source."""
+"""What wakes the loop: the three requests that signals stand for, and whatever happens to the source."""
 
 
 class Mailbox:

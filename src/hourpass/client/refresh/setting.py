@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from hourpass.client.refresh.cache import Cache
-from hourpass.core.wish import Wish
+from hourpass.core.token_request import TokenRequest
 from hourpass.urls import ServerAddress
 
 if TYPE_CHECKING:
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 class Setting(NamedTuple):
     """What does not change while a source lives. `patience` is the seconds that one refresh may take, resends included.
 
-    `owner` names the server and the wish that a cache was filled for, `key_name` the key if its name is known.
+    `owner` names the server and the token request that a cache was filled for, `key_name` the key if its name is known.
     """
 
     address: ServerAddress
     owner: str
     key_name: str | None
-    wish: Wish
+    token_request: TokenRequest
     api_key: str | Callable[[], str] | None
     cache: Cache
     user_agent: str

@@ -57,7 +57,7 @@ class TokenEndpoint:
     def __init__(self, setting: Setting, *, total: float = TOTAL) -> None:
         self._setting = setting
         self._address = setting.address
-        self._wish = setting.wish
+        self._token_request = setting.token_request
         self._total = total
         # Made once: it is slow to make, and a forked child must not have to.
         self._tls = setting.address.tls
@@ -67,12 +67,14 @@ class TokenEndpoint:
 
     def exchange(self, api_key: str, within: float = TOTAL) -> Outcome:
         """`POST /auth/api-key`, in at most `within` seconds."""
-        request = ExchangeRequest(api_key, self._wish.scope, self._wish.expires_in, self._wish.audience)
+        request = ExchangeRequest(
+            api_key, self._token_request.scope, self._token_request.expires_in, self._token_request.audience
+        )
         return self._post("/auth/api-key", request, within)
 
     def refresh(self, refresh_token: str, within: float = TOTAL) -> Outcome:
         """`POST /auth/refresh`, in at most `within` seconds."""
-        request = RefreshRequest(refresh_token, self._wish.scope, self._wish.expires_in)
+        request = RefreshRequest(refresh_token, self._token_request.scope, self._token_request.expires_in)
         return self._post("/auth/refresh", request, within)
 
     def _post(self, path: str, request: msgspec.Struct, within: float) -> Outcome:

@@ -1,7 +1,7 @@
 """The source's two token endpoints: a key, or a refresh token, becomes a pair."""
 
 from hourpass import wire
-from hourpass.core.wish import NO_WISH, Wish
+from hourpass.core.token_request import PLAIN_REQUEST, TokenRequest
 from hourpass.server.issuing.issuer import Issuer
 from hourpass.server.issuing.minting import TokenPair
 from hourpass.server.transport.request import Request
@@ -10,16 +10,16 @@ from hourpass.server.transport.request import Request
 async def exchange(issuer: Issuer, request: Request) -> wire.TokenAnswer:
     """Exchange an API key for its first pair of tokens."""
     asked = wire.read_exchange(request.body)
-    wish = Wish(asked.scope, asked.expires_in, asked.audience)
-    return _answer(await issuer.exchange(asked.api_key, wish, request.address(), request.now))
+    token_request = TokenRequest(asked.scope, asked.expires_in, asked.audience)
+    return _answer(await issuer.exchange(asked.api_key, token_request, request.address(), request.now))
 
 
 async def refresh(issuer: Issuer, request: Request) -> wire.TokenAnswer:
     """Refresh: the next pair of tokens."""
     asked = wire.read_refresh(request.body)
     plain = asked.scope is None and asked.expires_in is None and asked.audience is None
-    wish = NO_WISH if plain else Wish(asked.scope, asked.expires_in, asked.audience)
-    return _answer(await issuer.refresh(asked.refresh_token, wish, request.address(), request.now))
+    token_request = PLAIN_REQUEST if plain else TokenRequest(asked.scope, asked.expires_in, asked.audience)
+    return _answer(await issuer.refresh(asked.refresh_token, token_request, request.address(), request.now))
 
 
 def _answer(pair: TokenPair) -> wire.TokenAnswer:

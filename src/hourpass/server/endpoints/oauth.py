@@ -8,7 +8,7 @@ from hourpass import wire
 from hourpass.core.api_key import ApiKey, is_well_formed
 from hourpass.core.authorization import Basic, read_credential
 from hourpass.core.errors import InvalidCredentials, InvalidRequest, InvalidTarget
-from hourpass.core.wish import Wish
+from hourpass.core.token_request import TokenRequest
 from hourpass.server.issuing import revoke_introspect
 from hourpass.server.issuing.issuer import Issuer
 from hourpass.server.transport.render import NO_STORE
@@ -31,16 +31,18 @@ async def token(issuer: Issuer, request: Request) -> wire.OAuthTokenAnswer:
     """Exchange by client credentials (RFC 6749 §4.4), or refresh (§6)."""
     form = _form(request)
     asked = wire.read_token_request(form)
-    wish = Wish(scope=asked.scope, audience=_target(asked))
+    token_request = TokenRequest(scope=asked.scope, audience=_target(asked))
     address = request.address()
     client = await _client(issuer, request, form, address)
     match asked.grant_type:
         case "client_credentials":
-            pair = await issuer.open(client.proven(), wish, request.now)
+            pair = await issuer.open(client.proven(), token_request, request.now)
         case "refresh_token":
             if asked.refresh_token is None:
                 raise InvalidRequest("refresh_token is missing")
-            pair = await issuer.refresh(asked.refresh_token, wish, address, request.now, client_id=client.client_id)
+            pair = await issuer.refresh(
+                asked.refresh_token, token_request, address, request.now, client_id=client.client_id
+            )
         case _:  # pragma: no cover - the type checker proves it unreachable
             assert_never(asked.grant_type)
     return wire.OAuthTokenAnswer(

@@ -33,7 +33,7 @@ from hourpass.core.grant import (
 )
 from hourpass.core.policy import SECOND
 from hourpass.core.requirement import Address, Requirement, judge_key, judge_proven, judge_token
-from hourpass.core.wish import NO_WISH, Wish
+from hourpass.core.token_request import PLAIN_REQUEST, TokenRequest
 from hourpass.jose import OpenedRefreshToken
 from hourpass.server.issuing.client_revocations import ClientRevocations
 from hourpass.server.issuing.minting import Entropy, Mint, TokenPair
@@ -83,53 +83,53 @@ class Issuer:
         self._entropy = Entropy()
         self._mint = Mint(self.url, self.audience, self.policy, self._refresh_tokens)
 
-    async def exchange(self, api_key: str, wish: Wish, address: str | None, now: int) -> TokenPair:
+    async def exchange(self, api_key: str, request: TokenRequest, address: str | None, now: int) -> TokenPair:
         """Exchange an API key for its first pair.
 
         Raises:
             InvalidCredentials: where the key does not count; Throttled: where it, or a stranger's guessing, is too
-            fast. InvalidScope, InvalidRequest: where the wish goes beyond the key. StorageUnavailable: where nothing
+            fast. InvalidScope, InvalidRequest: if the request goes beyond the key. StorageUnavailable: where nothing
             was kept.
         """
-        return await self.open(await self.authenticate(api_key, address, now, throttled=True), wish, now)
+        return await self.open(await self.authenticate(api_key, address, now, throttled=True), request, now)
 
-    async def open(self, key: ApiKey, wish: Wish, now: int) -> TokenPair:
+    async def open(self, key: ApiKey, request: TokenRequest, now: int) -> TokenPair:
         """Open a grant for a key that is proven, and answer its first pair. Raises as `exchange` does."""
         self._exchanges.admit(key.key_id, self._timer())
-        scope = wish.narrowed(key.scope)
-        wish.require_lifetime()
-        wish.require_audience(key.audience or self.audience)
+        scope = request.narrowed(key.scope)
+        request.require_lifetime()
+        request.require_audience(key.audience or self.audience)
         grant = open_grant(
             grant_id=new_grant_id(now, self._entropy.draw(GRANT_ID_ENTROPY)),
             seed=self._entropy.draw(16),
             key_id=key.key_id,
-            scope=None if wish.scope is None else scope,
+            scope=None if request.scope is None else scope,
             now=now,
             policy=self.policy,
         )
         closed, pair = await self.ledger.open(
-            grant, now, lambda opened: (opened.closed, self._pair(grant, opened.key, wish, now))
+            grant, now, lambda opened: (opened.closed, self._pair(grant, opened.key, request, now))
         )
         self.counts["exchange"] += 1
         self.counts["grants_closed"] += closed
         return pair
 
     async def refresh(
-        self, token: str, wish: Wish, address: str | None, now: int, *, client_id: str | None = None
+        self, token: str, request: TokenRequest, address: str | None, now: int, *, client_id: str | None = None
     ) -> TokenPair:
         """Refresh. A client that says who it is must be the one that the grant belongs to (RFC 6749 §6).
 
         Raises:
             InvalidGrant: with the reason; StorageUnavailable: where nothing was kept.
-            InvalidScope, InvalidRequest: where the wish goes beyond the grant.
+            InvalidScope, InvalidRequest: if the request goes beyond the grant.
         """
         try:
             opened = self._open_refresh_token(token, now)
-            if client_id is not None or wish != NO_WISH:
-                await self._require_refreshable(opened, wish, client_id)
+            if client_id is not None or request != PLAIN_REQUEST:
+                await self._require_refreshable(opened, request, client_id)
             answer, pair = await self.ledger.refresh(
                 Refreshing(opened.ref, opened.generation, opened.tag, address, now),
-                lambda answer: (answer, self._refreshed(answer, wish, now)),
+                lambda answer: (answer, self._refreshed(answer, request, now)),
             )
         except InvalidGrant as error:
             self.counts[REFUSED[error.reason]] += 1
@@ -151,15 +151,15 @@ class Issuer:
         self.counts[REFUSED[reason]] += 1
         raise InvalidGrant(reason)
 
-    def _refreshed(self, answer: Refreshed, wish: Wish, now: int) -> TokenPair | None:
+    def _refreshed(self, answer: Refreshed, request: TokenRequest, now: int) -> TokenPair | None:
         """The pair that a decision grants, None where it grants none."""
         decision = answer.decision
         if isinstance(decision, (Rotate, Burst, Retry)) and answer.key is not None:
-            return self._pair(decision.grant, answer.key, wish, now)
+            return self._pair(decision.grant, answer.key, request, now)
         return None
 
-    def _pair(self, grant: Grant, key: ApiKey, wish: Wish, now: int) -> TokenPair:
-        return self._mint.pair(grant, key, wish, self.verification.signing_pair(now), now)
+    def _pair(self, grant: Grant, key: ApiKey, request: TokenRequest, now: int) -> TokenPair:
+        return self._mint.pair(grant, key, request, self.verification.signing_pair(now), now)
 
     def verify_token_at_once(self, token: bytes, needed: Requirement, address: Address, now: int) -> Claims | None:
         """Verify an access token, and judge it; None if its key is not remembered and has to be looked up first.
@@ -288,13 +288,15 @@ class Issuer:
             raise InvalidGrant("unknown")
         return grant
 
-    async def _require_refreshable(self, opened: OpenedRefreshToken, wish: Wish, client_id: str | None) -> None:
+    async def _require_refreshable(
+        self, opened: OpenedRefreshToken, request: TokenRequest, client_id: str | None
+    ) -> None:
         """Refuse what is refused whatever the grant's state, before anything is rotated or burnt."""
-        wish.require_lifetime()
+        request.require_lifetime()
         grant = await self._genuine_grant(opened)
         if client_id is not None and client_id != grant.key_id:
             raise InvalidGrant("unknown", "the grant belongs to another client")
         key = await self.ledger.key(grant.key_id)
         if key is not None:
-            wish.narrowed(grant.owned_scope(key.scope))
-            wish.require_audience(key.audience or self.audience)
+            request.narrowed(grant.owned_scope(key.scope))
+            request.require_audience(key.audience or self.audience)

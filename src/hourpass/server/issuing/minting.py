@@ -1,4 +1,4 @@
-"""Minting: a grant, its key and what was wished for become a pair of tokens."""
+"""Minting: a grant, its key and a token request become a pair of tokens."""
 
 import os
 
@@ -7,7 +7,7 @@ import msgspec
 from hourpass.core.api_key import ApiKey
 from hourpass.core.grant import Grant
 from hourpass.core.policy import SECOND, Policy
-from hourpass.core.wish import Wish
+from hourpass.core.token_request import TokenRequest
 from hourpass.jose import AccessClaims, RefreshTokens, SigningKeyPair, encode_segment
 
 JTI_LENGTH = 20
@@ -71,15 +71,17 @@ class Mint:
         self._refresh_tokens = refresh_tokens
         self._token_ids = TokenIds()
 
-    def pair(self, grant: Grant, key: ApiKey, wish: Wish, signing_pair: SigningKeyPair, now: int) -> TokenPair:
+    def pair(
+        self, grant: Grant, key: ApiKey, request: TokenRequest, signing_pair: SigningKeyPair, now: int
+    ) -> TokenPair:
         """The pair of a grant's current generation.
 
         Raises:
-            InvalidScope: where the wish goes beyond the grant.
+            InvalidScope: if the request goes beyond the grant.
         """
         second = now // SECOND
-        scope = wish.narrowed(grant.owned_scope(key.scope))
-        lifetime = wish.lifetime(key, self._policy, now)
+        scope = request.narrowed(grant.owned_scope(key.scope))
+        lifetime = request.lifetime(key, self._policy, now)
         access_token = signing_pair.mint(
             AccessClaims(
                 iss=self._url,

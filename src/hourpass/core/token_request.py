@@ -1,4 +1,4 @@
-"""What a caller may ask for beyond the plain answer, and what it gets: only narrower, only shorter."""
+"""What a caller may ask of a token, and what it gets: never more scope or a longer life than its key allows."""
 
 from typing import NamedTuple
 
@@ -7,32 +7,47 @@ from hourpass.core.errors import InvalidRequest, InvalidScope, InvalidTarget
 from hourpass.core.policy import SECOND, Policy
 
 
-class Wish(NamedTuple):
-    """A narrower scope, a shorter lifetime (seconds), or the audience that the key has anyway."""
+class TokenRequest(NamedTuple):
+    """A narrower scope, a shorter lifetime in seconds, and the audience, which must be the key's own.
+
+    None asks for nothing: the caller gets what its key allows.
+    """
 
     scope: str | None = None
     expires_in: int | None = None
     audience: str | None = None
 
     def require_lifetime(self) -> None:
-        """InvalidRequest where the lifetime is none."""
+        """Refuse a lifetime below one second.
+
+        Raises:
+            InvalidRequest: if it is zero or negative.
+        """
         if self.expires_in is not None and self.expires_in < 1:
-            raise InvalidRequest("a lifetime is at least a second", name="expiresIn")
+            raise InvalidRequest("a lifetime must be at least one second", name="expiresIn")
 
     def require_audience(self, owned: str) -> None:
-        """InvalidTarget if another audience was asked for than the key's."""
+        """Refuse an audience that is not the key's own, which is `owned`.
+
+        Raises:
+            InvalidTarget: if another audience is asked for (RFC 8707 §2).
+        """
         if self.audience is not None and self.audience != owned:
             raise InvalidTarget("the key is not for this audience")
 
     def narrowed(self, owned: str) -> str:
-        """The scope that is granted out of what is owned. InvalidScope where more was asked for."""
+        """The scope to grant, out of the scope that is owned.
+
+        Raises:
+            InvalidScope: if more is asked for than is owned (RFC 6749 §3.3).
+        """
         scope = narrow_scope(owned, self.scope)
         if scope is None:
             raise InvalidScope("a requested scope is unknown or not owned")
         return scope
 
     def lifetime(self, key: ApiKey, policy: Policy, now: int) -> int:
-        """Seconds that an access token made now lives: a wish shortens it, and so does the end of its key."""
+        """How many seconds an access token minted now lives. The request can shorten it, and so can the key's end."""
         lifetime = policy.access_token_lifetime // SECOND
         if self.expires_in is not None:
             lifetime = min(lifetime, self.expires_in)
@@ -41,4 +56,5 @@ class Wish(NamedTuple):
         return lifetime
 
 
-NO_WISH = Wish()
+PLAIN_REQUEST = TokenRequest()
+"""Asks for nothing: the whole scope and the full lifetime."""
