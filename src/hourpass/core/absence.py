@@ -1,13 +1,14 @@
-"""Absences: while nobody could be answered here, a client whose answer was lost could not ask again in time.
+"""Absences: spans of time in which the server could answer nobody.
 
-So a supersession in such a span is judged as if it had happened at the span's end.
+A client whose answer was lost in such a span could not ask again in time. So a supersession inside a span is judged as
+if it had happened at the end of the span.
 """
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
 MAX_ABSENCE = 600_000
-"""Milliseconds that absences can add to a retry window, however long and many they are: a thief gains no more."""
+"""Milliseconds that all absences together can add to a retry window. It limits what a thief can gain from them."""
 
 
 class Absence(NamedTuple):
@@ -18,9 +19,9 @@ class Absence(NamedTuple):
 
 
 def counted_from(superseded_at: int, absences: Iterable[Absence]) -> int:
-    """The instant from which the retry window of a superseded generation runs. Absences come in the order of time.
+    """The instant (epoch milliseconds) at which the retry window of a superseded generation starts.
 
-    It never goes back: what was superseded later counts from no earlier instant.
+    Absences come in the order of time. A generation that was superseded later never gets an earlier start.
     """
     counted = superseded_at
     for since, until in absences:

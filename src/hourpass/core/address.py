@@ -1,7 +1,7 @@
-"""Addresses and networks as people and proxies write them, in the one spelling that is compared.
+"""Reads addresses and networks as people and proxies write them, into the one spelling that is compared.
 
-An IPv4 address that is mapped into IPv6 (`::ffff:192.0.2.1`, RFC 4291 §2.5.5.2) is the IPv4 address, and a network of
-such addresses is the IPv4 network: a socket for both families shows the one for the other.
+An IPv4 address that is mapped into IPv6 (`::ffff:192.0.2.1`, RFC 4291 §2.5.5.2) is treated as the IPv4 address, and a
+network of such addresses as the IPv4 network, because a socket for both families shows IPv4 peers in the mapped form.
 """
 
 import re
@@ -10,15 +10,15 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 _WITH_PORT = re.compile(r"(?:\[([^\[\]]+)\]|([0-9.]+))(?::[0-9]{1,5})?", re.ASCII)
-"""In brackets or IPv4, each with or without a port (RFC 3986 §3.2.2). A bare IPv6 address has none."""
+"""IPv6 in brackets, or IPv4, each with or without a port (RFC 3986 §3.2.2). IPv6 without brackets has no port."""
 
 _MAPPED_BITS = 96
 
 
 def read_address(text: str) -> str | None:
-    """An address as a proxy writes it into X-Forwarded-For: bare, or with a port, IPv6 then in brackets.
+    """Read an address as a proxy writes it into X-Forwarded-For: bare or with a port (IPv6 is then in brackets).
 
-    None if it is not one.
+    None if the text is not an address.
     """
     text = text.strip(" \t")
     match = _WITH_PORT.fullmatch(text)
@@ -30,10 +30,10 @@ def read_address(text: str) -> str | None:
 
 
 def normal_network(text: str) -> str:
-    """A network or address as it is kept, without bits beyond its prefix.
+    """The spelling in which a network or address is kept.
 
     Raises:
-        ValueError: if it is not one, or has such bits.
+        ValueError: if the text is not a network, or has bits set beyond its prefix.
     """
     return str(_network(text.strip()))
 
@@ -46,7 +46,7 @@ def in_networks(address: str, networks: Iterable[str]) -> bool:
 
 @lru_cache(maxsize=4096)
 def pack_address(address: str | None) -> bytes | None:
-    """An address in 4 or 16 bytes, as it is stored; None if it is not known."""
+    """An address in 4 or 16 bytes, as it is stored. None if the address is not known."""
     ip = None if address is None else _address(address)
     return None if ip is None else ip.packed
 
@@ -63,7 +63,7 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
         return None
     if isinstance(ip, IPv4Address):
         return ip
-    # Without a zone (RFC 4007 §11), which is any text and means something on the proxy's machine only.
+    # The zone (RFC 4007 §11) is dropped: it can be any text, and has a meaning only on the proxy's machine.
     return ip.ipv4_mapped or IPv6Address(int(ip))
 
 

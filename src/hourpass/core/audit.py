@@ -1,6 +1,6 @@
 """What the audit trail can say: one type for each event.
 
-Routine successes are metrics; the trail holds what an operator or a security engineer has to be able to prove.
+Routine successes are counted by metrics. The trail holds what an operator or a security engineer may have to prove.
 No event ever holds a key, a token or a digest.
 """
 
@@ -16,14 +16,14 @@ class KeyCreated(NamedTuple):
 
 
 class KeyRevoked(NamedTuple):
-    """An API key was revoked; its grants and their access tokens end with it."""
+    """An API key was revoked. Its grants and their access tokens end with it."""
 
     key_id: str
     actor: str
 
 
 class GrantRevoked(NamedTuple):
-    """A grant was revoked; `why` is an operator's decision or a revoked refresh token."""
+    """A grant was revoked. `why` is an operator's decision or a revoked refresh token."""
 
     grant_id: str
     key_id: str
@@ -52,7 +52,7 @@ class RefreshAhead(NamedTuple):
 class RefreshRetriedElsewhere(NamedTuple):
     """A retry came from another address than the rotation that it repeats. Nothing was refused.
 
-    A client that moved between the two, or a thief who refreshes shortly after the owner. Told once an hour.
+    Either a client moved between the two, or a thief refreshes shortly after the owner. Reported once an hour.
     """
 
     grant_id: str
@@ -64,7 +64,7 @@ class RefreshRetriedElsewhere(NamedTuple):
 
 
 class GrantsClosed(NamedTuple):
-    """A key was at its cap of live grants; the ones of least use can refresh no more."""
+    """A key had more live grants than its cap allows. The least used ones were closed: they cannot refresh any more."""
 
     key_id: str
     closed: int
@@ -80,7 +80,10 @@ class TokenRevoked(NamedTuple):
 
 
 class Restored(NamedTuple):
-    """The installation was filled from a backup; its grants were ended, and tokens issued before an epoch second."""
+    """The installation was filled from a backup.
+
+    All of its grants were ended, and so were all access tokens issued before `issued_before`, in epoch seconds.
+    """
 
     grants_ended: int
     issued_before: int
@@ -88,7 +91,7 @@ class Restored(NamedTuple):
 
 
 class SigningKeyPublished(NamedTuple):
-    """A signing key entered the JWK Set; the one before it retires at `signs_from`."""
+    """A signing key entered the JWK Set. The one before it retires at `signs_from`, in epoch milliseconds."""
 
     kid: str
     algorithm: str
@@ -97,7 +100,10 @@ class SigningKeyPublished(NamedTuple):
 
 
 class SigningKeyWithdrawn(NamedTuple):
-    """A signing key was withdrawn: nothing that it signed counts any more. `stand_in` signs in its place, if it did."""
+    """A signing key was withdrawn: every token that it signed is refused from now on.
+
+    `stand_in` is the key that takes its place, None if the withdrawn key was already retired.
+    """
 
     kid: str
     stand_in: str | None

@@ -1,8 +1,8 @@
 """Which credential a request carries: the one reader of `Authorization` (RFC 9110 §11.6.2, RFC 6750 §2.1, RFC 7617).
 
-One header, one scheme, one credential. The scheme's case does not matter, one or more spaces follow it, and trailing
-spaces and tabs are not part of the value. Nothing else is stripped or repaired. What a token holds is judged by those
-who verify it: a malformed token is not a malformed request (RFC 6750 §3.1).
+A request may have one such header, with one scheme and one credential. The scheme's case does not matter, one or more
+spaces follow it, and trailing spaces and tabs are not part of the value. Nothing else is stripped or repaired. The
+content of a token is judged later, by its verifier: a malformed token is not a malformed request (RFC 6750 §3.1).
 """
 
 import binascii
@@ -12,14 +12,14 @@ from typing import NamedTuple
 from hourpass.core.errors import InvalidRequest
 
 MAX_BASIC_LENGTH = 8_192
-"""Bytes of Basic's base64. Our keys are far shorter. Verifiers limit the length of tokens."""
+"""The longest base64 of Basic that is read, in bytes. Our keys are far shorter. Tokens are limited by the verifier."""
 
 UnverifiedToken = bytes
 """A bearer token, unverified."""
 
 
 class Basic(NamedTuple):
-    """User name and password of HTTP Basic (RFC 7617), unverified. The repr shows neither."""
+    """User name and password of HTTP Basic (RFC 7617), unverified. The repr shows neither of them."""
 
     unverified_user: str
     unverified_password: str
@@ -34,10 +34,12 @@ PresentedCredential = UnverifiedToken | Basic
 
 
 def read_credential(values: Sequence[bytes]) -> PresentedCredential | None:
-    """Read all values of a request's `Authorization` headers; None if there are none, or of a scheme that is not ours.
+    """Read the credential from the values of all `Authorization` headers of a request.
+
+    None if there is no header, or if its scheme is neither Bearer nor Basic.
 
     Raises:
-        InvalidRequest: if there are several, or the credential cannot be read.
+        InvalidRequest: if there are several headers, or the credential cannot be read.
     """
     try:
         [value] = values
@@ -45,7 +47,7 @@ def read_credential(values: Sequence[bytes]) -> PresentedCredential | None:
         if not values:
             return None
         raise InvalidRequest("several Authorization headers") from None
-    # The common case, with as little work as possible: one space, and no tab at the end.
+    # The common case costs as little work as possible: one space, and no tab at the end.
     scheme, _, token = value.rpartition(b" ")
     if scheme == b"Bearer" and token and token[-1] != 9:
         return token

@@ -1,6 +1,6 @@
 """Claims of an access token: unverified ones, verified ones, and the rules between them (RFC 9068 §4, RFC 7519 §4.1).
 
-A `Claims` value exists only where a signature was verified and the claims were validated.
+A `Claims` value exists only after a signature was verified and the claims were validated.
 """
 
 from functools import lru_cache
@@ -11,10 +11,10 @@ from hourpass.core.policy import LEEWAY, SECOND
 
 
 class UnverifiedClaims(NamedTuple):
-    """What a token says; its signature may be proven, its claims are not.
+    """What a token says. Its signature may be proven, but its claims are not validated yet.
 
-    `exp` and `iat` are epoch seconds, `scope` is space-separated, `sid` is the grant. This is the one list of claims:
-    what travels, what introspection answers and what `hourpass tokens inspect` prints are made from it.
+    `exp` and `iat` are epoch seconds, `scope` is space-separated, `sid` is the id of the grant. This is the one list of
+    claims. The token itself, the answers of introspection and the output of `hourpass tokens inspect` are made from it.
     """
 
     iss: str
@@ -30,7 +30,7 @@ class UnverifiedClaims(NamedTuple):
 
 
 class Claims(UnverifiedClaims):
-    """What a verified token says: the same claims, and a type of its own."""
+    """What a verified token says: the same claims, in a type of its own."""
 
     __slots__ = ()
 
@@ -38,8 +38,8 @@ class Claims(UnverifiedClaims):
 class Expected(NamedTuple):
     """What a resource server expects of every token. Durations are in milliseconds.
 
-    `audience` and `environment` are None for the issuer itself, which revokes and introspects all of its tokens.
-    `early` is how long before its `iat` a token is accepted, `late` how long after its `exp`.
+    `audience` and `environment` are None for the issuer itself, because it revokes and introspects all of its tokens.
+    `early` is how long before its `iat` a token is accepted, `late` is how long after its `exp`.
     """
 
     issuer: str
@@ -51,7 +51,7 @@ class Expected(NamedTuple):
 
 
 def validate_claims(unverified: UnverifiedClaims, now: int, expected: Expected) -> Claims:
-    """Turn proven-signature claims into `Claims`; `now` is epoch milliseconds.
+    """Turn the claims of a token whose signature is proven into `Claims`. `now` is epoch milliseconds.
 
     Raises:
         InvalidToken: with the fixed word for the first rule that fails.
@@ -76,18 +76,18 @@ def validate_claims(unverified: UnverifiedClaims, now: int, expected: Expected) 
 
 
 def accepted_until(claims: UnverifiedClaims, late: int = LEEWAY) -> int:
-    """The first instant (epoch milliseconds) at which the token is not accepted any more.
+    """The first instant (epoch milliseconds) at which the token is no longer accepted.
 
-    RFC 7519 §4.1.4: not "on or after" `exp`, with the leeway added.
+    RFC 7519 §4.1.4 refuses a token "on or after" its `exp`. `late` is the leeway added to that, in milliseconds.
     """
     return claims.exp * SECOND + late
 
 
 def require_scope(granted: str, needed: str) -> None:
-    """All of the needed scopes have to be granted; both are space-separated.
+    """Require that all needed scopes are granted. Both lists are space-separated.
 
     Raises:
-        InsufficientScope: naming everything that is needed (RFC 6750 §3.1).
+        InsufficientScope: if one is missing. It names all needed scopes (RFC 6750 §3.1).
     """
     if not _covers(granted, needed):
         raise InsufficientScope(needed)
@@ -95,5 +95,5 @@ def require_scope(granted: str, needed: str) -> None:
 
 @lru_cache(maxsize=4096)
 def _covers(granted: str, needed: str) -> bool:
-    # The same few pairs are asked about all day long.
+    # Cached, because the same few pairs are asked about all day long.
     return set(needed.split()) <= set(granted.split())

@@ -1,7 +1,7 @@
 """The errors of hourpass: a stable code, public words, and a private detail that is never sent.
 
     HourpassError
-    ├── Refused                  the caller has to change something
+    ├── Refused                  the caller must change something
     │   ├── InvalidRequest       the request itself cannot be read
     │   ├── InvalidCredentials   the API key was not accepted
     │   ├── InvalidGrant         the refresh token was not accepted; `reason` says what to do next
@@ -9,16 +9,16 @@
     │   ├── InvalidTarget        a requested audience is not the key's
     │   ├── UnsupportedGrantType the OAuth 2 grant type is not one of ours
     │   ├── InvalidToken         the access token was not accepted
-    │   ├── InsufficientScope    the access token is good but does not reach far enough
-    │   ├── Throttled            too many requests; `retry_after` seconds
+    │   ├── InsufficientScope    the access token is good, but it lacks a scope
+    │   ├── Throttled            too many requests, come back after `retry_after` seconds
     │   ├── NotFound             nothing has that id
-    │   └── LoginRequired        no token without another API key: the refresh token and the key were refused
-    ├── Unavailable              nothing is wrong with the caller; `retry_after` seconds
+    │   └── LoginRequired        the refresh token and the key were refused: another API key is needed
+    ├── Unavailable              the caller did nothing wrong and comes back after `retry_after` seconds
     │   ├── StorageUnavailable   the database is locked, full, slow or gone
     │   └── LockTimeout          another process holds the credential's lock for too long
-    └── ConfigurationError       the operator has to change something
+    └── ConfigurationError       the operator must change something
 
-`code` is the word of RFC 6749 §5.2 or RFC 6750 §3.1 where there is one.
+`code` is the word of RFC 6749 §5.2 or RFC 6750 §3.1, if they have one.
 """
 
 from typing import ClassVar, Literal
@@ -36,7 +36,7 @@ RefusalReason = Literal[
 ]
 """Why a refresh token was refused.
 
-All but `key_disabled` and `address_not_allowed` mean: exchange the API key again.
+After `key_disabled` and `address_not_allowed`, the same API key will be refused too. After all others, exchange it.
 """
 
 TokenProblem = Literal[
@@ -54,7 +54,7 @@ TokenProblem = Literal[
 
 
 class HourpassError(Exception):
-    """Root of the tree. `detail` is for the operator's log and never reaches a caller."""
+    """The root of all errors. `detail` is for the operator's log and never reaches a caller."""
 
     code: ClassVar[str] = "server_error"
 
@@ -64,11 +64,11 @@ class HourpassError(Exception):
 
 
 class Refused(HourpassError):
-    """The caller has to change something before trying again."""
+    """The caller must change something before it tries again."""
 
 
 class InvalidRequest(Refused):
-    """The request cannot be read. `names` are the offending members, none for the body as a whole."""
+    """The request cannot be read. `names` are the offending members, or nothing if the whole body is wrong."""
 
     code = "invalid_request"
 
@@ -78,14 +78,14 @@ class InvalidRequest(Refused):
 
     @property
     def name(self) -> str:
-        """The first offending member, empty for the body as a whole."""
+        """The first offending member, or an empty string if the whole body is wrong."""
         return self.names[0] if self.names else ""
 
 
 class InvalidCredentials(Refused):
     """The API key was not accepted.
 
-    `reason` is set only where the key itself was proven genuine, so that it is no oracle for guesses.
+    `reason` is set only if the key was proven genuine, so nobody can learn anything by guessing keys.
     """
 
     code = "invalid_client"
@@ -124,7 +124,7 @@ class UnsupportedGrantType(Refused):
 
 
 class InvalidToken(Refused):
-    """The access token was not accepted (RFC 6750 §3.1); `problem` is one of the fixed words."""
+    """The access token was not accepted (RFC 6750 §3.1). `problem` is one of the fixed words."""
 
     code = "invalid_token"
 
@@ -134,7 +134,7 @@ class InvalidToken(Refused):
 
 
 class InsufficientScope(Refused):
-    """The token is good, but `scope` (space-separated) asks for more than it holds (RFC 6750 §3.1)."""
+    """The token is good but does not hold all of `scope` (space-separated), which is needed (RFC 6750 §3.1)."""
 
     code = "insufficient_scope"
 
@@ -144,7 +144,7 @@ class InsufficientScope(Refused):
 
 
 class Throttled(Refused):
-    """Too many requests; `retry_after` is in whole seconds, at least 1 (RFC 6585 §4)."""
+    """Too many requests. `retry_after` is in whole seconds, at least 1 (RFC 6585 §4)."""
 
     code = "too_many_requests"
 
@@ -160,9 +160,9 @@ class NotFound(Refused):
 
 
 class LoginRequired(Refused):
-    """The server accepts neither the refresh token nor the API key, or there is no key: a person has to act.
+    """The server accepts neither the refresh token nor the API key, or there is no key. A person must act.
 
-    `reason` is the server's word for it where it gave one.
+    `reason` is the server's word for it, if it gave one.
     """
 
     code = "invalid_grant"
@@ -173,7 +173,7 @@ class LoginRequired(Refused):
 
 
 class Unavailable(HourpassError):
-    """Something of ours is not ready; `retry_after` is in whole seconds. Never shown as bad credentials."""
+    """Something on our side is not ready. `retry_after` is in whole seconds. Never shown as bad credentials."""
 
     code = "temporarily_unavailable"
 
@@ -191,13 +191,13 @@ class LockTimeout(Unavailable):
 
 
 class ConfigurationError(HourpassError):
-    """The operator has to change something; the detail is written for the operator."""
+    """The operator must change something. The detail is written for the operator to read."""
 
 
 def as_trouble(error: Exception) -> Exception:
-    """What an error is to a caller: StorageUnavailable if the machine is short of something, else the error itself.
+    """Turn a shortage of the machine into StorageUnavailable, and return any other error as it is.
 
-    Descriptors, memory and threads run out, and come back without anybody's doing.
+    Descriptors, memory and threads run out, and are usually free again soon without help.
     """
     no_thread = isinstance(error, RuntimeError) and "can't start new thread" in str(error)
     if isinstance(error, OSError):

@@ -1,8 +1,8 @@
 """The heart of hourpass: how a refresh token rotates, retries and dies.
 
 A grant is what one exchange opened. It has one row, updated in place, and at most one generation that can still
-rotate. `judge` says what a refresh token is worth, by `decide_refresh`, which is the whole rule of rotation; stores,
-HTTP and clients only carry their answers out.
+rotate. `judge` decides what a refresh token is worth. It uses `decide_refresh`, which is the whole rule of rotation.
+Stores, HTTP and clients only carry out what these two decide.
 """
 
 import hmac
@@ -18,7 +18,7 @@ from hourpass.core.errors import RefusalReason
 from hourpass.core.policy import DAY, MAX_RETRY_WINDOW, RING_SIZE, Policy
 
 GRANT_ID_ENTROPY = 10
-"""Random bytes in a grant's id: 80 bits, for grants that are opened within the same millisecond."""
+"""Random bytes in a grant's id. 80 bits keep grants apart that are opened within the same millisecond."""
 
 RevokedWhy = Literal["replayed", "revoked", "token_revoked", "restored"]
 """Why a grant ended by decision: a replay was seen, an operator revoked it, its refresh token was revoked, or the
@@ -28,7 +28,7 @@ installation was restored from a backup that had it."""
 class GrantRef(NamedTuple):
     """What finds a grant: the API key that opened it, and the grant's own id (16 bytes).
 
-    The key leads, so that a key's grants lie together and a database may be spread out by key.
+    The key comes first, so that a key's grants lie together and a database can be split by key.
     """
 
     key_id: str
@@ -39,9 +39,9 @@ class Grant(NamedTuple):
     """The state of a grant. Instants are epoch milliseconds.
 
     `superseded[i]` is when generation `generation - 1 - i` was superseded, newest first. Entries older than the longest
-    retry window are dropped: such a generation is a replay whether remembered or not. `scope` is None where the
-    exchange did not narrow it: the tokens then say all that the key owns. Subject, environment and audience are the
-    key's. `last_from` is the packed address of the last rotation.
+    retry window are dropped: such a generation is a replay, remembered or not. `scope` is None if the exchange did not
+    narrow it: the tokens then get the whole scope of the key. Subject, environment and audience are the key's.
+    `last_from` is the packed address of the last rotation.
     """
 
     grant_id: bytes
@@ -59,16 +59,16 @@ class Grant(NamedTuple):
 
     @property
     def ref(self) -> GrantRef:
-        """What finds it."""
+        """What finds this grant."""
         return GrantRef(self.key_id, self.grant_id)
 
     @property
     def generation_at(self) -> int:
-        """When its current generation began: at the last rotation, or the exchange."""
+        """When the current generation began: at the last rotation, or at the exchange."""
         return self.superseded[0] if self.superseded else self.created_at
 
     def owned_scope(self, scope_of_key: str) -> str:
-        """The scope that its tokens may say."""
+        """The scope that the grant's tokens may have. `scope_of_key` is the scope of the key that opened it."""
         return scope_of_key if self.scope is None else self.scope
 
     def __repr__(self) -> str:
@@ -85,7 +85,7 @@ class Rotate(NamedTuple):
 class Burst(NamedTuple):
     """The current generation was presented, but K rotations lie within the window: it stays the current one.
 
-    One rotation more would push a generation out of the ring while its holder may still retry.
+    One more rotation would push a generation out of the ring while its holder may still retry.
     """
 
     grant: Grant
@@ -94,8 +94,8 @@ class Burst(NamedTuple):
 class Retry(NamedTuple):
     """A generation superseded within the window was presented: the current generation is the answer again.
 
-    `elsewhere` if it came from another address than the rotation did: a client that moved, or a thief who refreshes
-    right after the owner, and who would otherwise never show.
+    `elsewhere` is true if it came from another address than the rotation. Either the client moved, or a thief refreshes
+    right after the owner. Such a thief would otherwise never be seen.
     """
 
     grant: Grant
@@ -103,19 +103,25 @@ class Retry(NamedTuple):
 
 
 class Replay(NamedTuple):
-    """A generation superseded earlier was presented: a thief or a victim. The grant is revoked (RFC 9700 §4.14.2)."""
+    """A generation superseded before the window was presented, by a thief or a victim.
+
+    The grant is revoked (RFC 9700 §4.14.2).
+    """
 
     grant: Grant
 
 
 class Ahead(NamedTuple):
-    """A generation not reached yet was presented: a restored backup or a lossy failover. Refused, not revoked."""
+    """A generation that the grant has not reached was presented: after a restored backup or a lossy failover.
+
+    The refresh is refused, but the grant is not revoked.
+    """
 
     grant: Grant
 
 
 class Dead(NamedTuple):
-    """There is nothing to refresh."""
+    """This token cannot refresh anything. `reason` is the word that the caller gets."""
 
     reason: RefusalReason
 
@@ -132,10 +138,11 @@ def judge(
     policy: Policy,
     address: str | None,
 ) -> Decision:
-    """What a refresh token is worth, whose signature is proven: its tag, its key, the caller's address, its generation.
+    """Decide what a refresh token is worth whose signature is proven.
 
-    `grant` and `key` are what the database has of them. A refusal for the address comes before anything that would
-    change the grant: from a foreign address nothing is rotated, burnt or revoked.
+    `grant` and `key` are what the database has, None if it has no such row. `generation` and `tag` come from the token,
+    `now` is epoch milliseconds, `address` is the caller's. A caller from outside the key's allow-list is refused before
+    anything in the grant changes: nothing is rotated, burnt or revoked.
     """
     if grant is None or not is_genuine(grant, generation, tag):
         return Dead("unknown")
@@ -160,11 +167,11 @@ def decide_refresh(
     key_usable: bool = True,
     last_from: bytes | None = None,
 ) -> Decision:
-    """Decide what becomes of a refresh token whose signature and tag are proven.
+    """Decide what happens to a refresh token whose signature and tag are proven.
 
-    `key_usable` is false when the API key that opened the grant is revoked or expired; `last_from` is the packed
-    address of the caller, which a rotation leaves in the grant.
-    With a window of 0 this is strict single use: neither Retry nor Burst exists, not even within the same millisecond.
+    `now` is epoch milliseconds. `key_usable` is false if the API key that opened the grant is revoked or expired.
+    `last_from` is the packed address of the caller. A rotation writes it into the grant.
+    A window of 0 means strict single use: there is no Retry and no Burst, not even within the same millisecond.
     """
     if grant is None:
         return Dead("unknown")
@@ -183,14 +190,14 @@ def decide_refresh(
         retryable = window > 0 and age < len(grant.superseded) and _age(grant, age, now, policy) <= window
         return Retry(grant) if retryable else Replay(revoke(grant, now, "replayed"))
 
-    # The ring is in order of time: where its oldest entry lies within the window, all of them do.
+    # The ring is in order of time: if its oldest entry lies within the window, all of them do.
     if window > 0 and len(grant.superseded) >= RING_SIZE and _age(grant, -1, now, policy) <= window:
         return Burst(grant)
     return Rotate(_rotated(grant, now, policy, last_from))
 
 
 def _age(grant: Grant, position: int, now: int, policy: Policy) -> int:
-    """For how long a remembered generation has been superseded, less what nobody could be answered in."""
+    """How many milliseconds ago a remembered generation was superseded, without the time of absences."""
     superseded_at = grant.superseded[position]
     return now - (counted_from(superseded_at, policy.absences) if policy.absences else superseded_at)
 
@@ -203,7 +210,7 @@ def _rotated(grant: Grant, now: int, policy: Policy, last_from: bytes | None) ->
         superseded_at,
         *[at for at in older if superseded_at - counted_from(at, policy.absences) <= MAX_RETRY_WINDOW],
     )
-    # By position, and so is the opening: naming the fields takes longer than all else here.
+    # By position, as in `open_grant`: naming the fields takes longer than everything else here.
     return Grant(
         grant.grant_id,
         grant.key_id,
@@ -223,11 +230,14 @@ def _rotated(grant: Grant, now: int, policy: Policy, last_from: bytes | None) ->
 def new_grant_id(now: int, entropy: bytes) -> bytes:
     """The id of a grant opened at `now`: 6 bytes of epoch milliseconds, then 10 random ones, as in a UUIDv7.
 
-    Grants that are opened together, and will be refreshed together, lie together in the database, so that a batch of
-    them changes few pages (RFC 9562 §5.7 and §6.13). The id is no secret: it is the `sid` claim.
+    Grants that are opened together are usually refreshed together. With this id they lie together in the database, so a
+    batch of them changes few pages (RFC 9562 §5.7 and §6.13). The id is not a secret: it is the `sid` claim.
+
+    Raises:
+        ValueError: if `entropy` is not 10 bytes.
     """
     if len(entropy) != GRANT_ID_ENTROPY:
-        raise ValueError(f"a grant's id is made from {GRANT_ID_ENTROPY} random bytes")
+        raise ValueError(f"a grant's id needs exactly {GRANT_ID_ENTROPY} random bytes")
     return now.to_bytes(6, "big") + entropy
 
 
@@ -240,23 +250,26 @@ def open_grant(
     now: int,
     policy: Policy,
 ) -> Grant:
-    """Open what an exchange opens: generation 0. `seed` is 16 random bytes, `grant_id` comes from `new_grant_id`."""
+    """The grant that an exchange opens, at generation 0.
+
+    `seed` is 16 random bytes, `grant_id` comes from `new_grant_id`, `now` is epoch milliseconds.
+    """
     expires_at = now + policy.absolute_lifetime
     idle_expires_at = min(now + policy.idle_lifetime, expires_at)
     return Grant(grant_id, key_id, 0, seed, (), scope, now, idle_expires_at, expires_at)
 
 
 def revoke(grant: Grant, now: int, why: RevokedWhy) -> Grant:
-    """End a grant by decision. A grant that is revoked already keeps its first reason."""
+    """Revoke a grant. A grant that is revoked already keeps its first reason."""
     if grant.revoked_at is not None:
         return grant
     return grant._replace(revoked_at=now, revoked_why=why)
 
 
 def generation_tag(seed: bytes, generation: int) -> bytes:
-    """Bind a refresh token to its row: 16 bytes that need the seed, which only the database holds.
+    """The 16 bytes that bind a refresh token to its row. They need the seed, which only the database holds.
 
-    A leaked signing secret alone therefore forges nothing, although grant ids are visible in access tokens.
+    Grant ids are visible in access tokens, but nobody can forge a refresh token with a leaked signing secret alone.
     """
     return blake2b(generation.to_bytes(8, "big"), key=seed, digest_size=16).digest()
 
@@ -267,12 +280,12 @@ def is_genuine(grant: Grant, generation: int, tag: bytes) -> bool:
 
 
 def is_live(grant: Grant, now: int) -> bool:
-    """Whether the grant could still rotate, its key permitting."""
+    """Whether the grant can still rotate, if its key is valid."""
     return grant.revoked_at is None and now < grant.idle_expires_at and now < grant.expires_at
 
 
 def state_of(grant: Grant, key: ApiKey | None, now: int) -> str:
-    """In a word: why it was revoked, `expired`, `ended` with its key, or `live`."""
+    """The state in one word: why it was revoked, `expired`, `ended` (with its key) or `live`."""
     if grant.revoked_why is not None:
         return grant.revoked_why
     if not is_live(grant, now):
@@ -281,20 +294,20 @@ def state_of(grant: Grant, key: ApiKey | None, now: int) -> str:
 
 
 REVOKED_KEPT = DAY
-"""A revoked grant's row stays a day, so that its client and its operator are told `revoked` rather than `unknown`."""
+"""A revoked grant's row is kept for a day, so that its client and its operator see `revoked` and not `unknown`."""
 
 
 def is_prunable(idle_expires_at: int, expires_at: int, revoked_at: int | None, now: int) -> bool:
-    """Whether the row says nothing any more: expired, or revoked for longer than anyone will ask."""
+    """Whether the row is useless by now: it expired, or it was revoked so long ago that nobody asks about it."""
     if now >= idle_expires_at or now >= expires_at:
         return True
     return revoked_at is not None and now - revoked_at >= REVOKED_KEPT
 
 
 def excess_grants(live: int, policy: Policy) -> int:
-    """How many grants of a key to close so that it is within its cap again.
+    """How many grants of a key to close so that it is within its cap again. `live` is how many it has.
 
-    At the cap a hundredth of it is closed in one go: finding the ones to close costs a look at all of them.
+    Beyond the cap, an extra hundredth of it is closed in one go, because finding the ones to close means reading all.
     """
     if live <= policy.grants_per_key:
         return 0
@@ -311,10 +324,13 @@ class GrantAge(NamedTuple):
 
 
 def closing_order(grants: Sequence[GrantAge], count: int) -> list[bytes]:
-    """The ids of the `count` grants to close first: never refreshed before least recently refreshed, oldest first."""
+    """The ids of the `count` grants to close first.
+
+    First come those that were never refreshed, oldest first, then those whose last refresh is longest ago.
+    """
 
     def rank(grant: GrantAge) -> tuple[bool, int, int]:
-        # The idle expiry slides on a rotation only, so it orders the refreshed ones by their last rotation.
+        # Only a rotation moves the idle expiry, so it orders the refreshed ones by their last rotation.
         return (grant.generation > 0, grant.idle_expires_at if grant.generation else 0, grant.created_at)
 
     return [grant.grant_id for grant in sorted(grants, key=rank)[:count]]

@@ -1,7 +1,7 @@
-"""What a resource asks of a credential, and the one judgement of it: a token and a raw API key are judged alike.
+"""What a resource asks of a credential, and the one judgement of it. Tokens and raw API keys are judged alike.
 
-Audience first, then environment, address and scope: what is not for this resource at all is never told what it lacks.
-Judged on every request, never remembered.
+The order is audience, environment, address, scope: a credential for another resource never learns what it lacks here.
+The judgement is made on every request and never remembered.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from hourpass.core.errors import InvalidToken
 
 
 class Requirement(NamedTuple):
-    """An audience, one of the two environments, and scopes (space-separated, all of them are needed)."""
+    """An audience, one of the two environments, and scopes (space-separated, all of them needed)."""
 
     audience: str
     environment: str = "production"
@@ -22,7 +22,7 @@ class Requirement(NamedTuple):
 
 
 Address = Callable[[], str | None]
-"""Asked only if there is an allow-list to judge it by; None if it is not known."""
+"""Returns the caller's address, None if it is not known. Called only if there is an allow-list to judge it by."""
 
 
 def judge_proven(
@@ -33,10 +33,11 @@ def judge_proven(
     allowed_ips: tuple[str, ...],
     address: Address,
 ) -> None:
-    """Judge a proven credential, by what it says and by its key's networks (none for anywhere).
+    """Judge a proven credential by what it says, and by its key's networks. No networks means: from anywhere.
 
     Raises:
-        InvalidToken: `audience`, `environment` or `address_not_allowed`; InsufficientScope (RFC 6750 §3.1).
+        InvalidToken: `audience`, `environment` or `address_not_allowed`.
+        InsufficientScope: if a needed scope is missing (RFC 6750 §3.1).
     """
     if needed.audience != audience and (isinstance(audience, str) or needed.audience not in audience):
         raise InvalidToken("audience")
@@ -49,15 +50,15 @@ def judge_proven(
 
 
 def judge_key(key: ApiKey, audience: str, needed: Requirement, address: Address) -> None:
-    """Judge a proven API key; `audience` is that of keys which name none. Raises as `judge` does."""
+    """Judge a proven API key. `audience` is used if the key names none. Raises what `judge_proven` raises."""
     judge_proven(needed, key.audience or audience, key.environment, key.scope, key.allowed_ips, address)
 
 
 def judge_token(claims: Claims, needed: Requirement, key: ApiKey | None, address: Address) -> None:
-    """Judge a verified access token, by the networks of its key if that is given. Raises as `judge` does."""
+    """Judge a verified access token, and the networks of its key if it is given. Raises what `judge_proven` raises."""
     judge_proven(needed, claims.aud, claims.env, claims.scope, () if key is None else key.allowed_ips, address)
 
 
 def nowhere() -> str | None:
-    """The address of a caller who asks about a credential and does not use it."""
+    """The address of a caller that asks about a credential and does not use it."""
     return None

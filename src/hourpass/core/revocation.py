@@ -1,7 +1,7 @@
-"""Revocations: what refuses a token that is otherwise good, on four levels.
+"""Revocations: entries that refuse a token which is otherwise good, on four levels.
 
-An entry lives no longer than the longest access token, so the whole list is bounded by one lifetime of revocations. The
-levels are combined by maximum: a token is revoked if any level says so, and a later entry never weakens an earlier one.
+An entry lives no longer than the longest access token, so the list never holds more than one lifetime of revocations. A
+token is revoked if any level says so, and a later entry never weakens an earlier one.
 """
 
 from collections.abc import Iterable
@@ -13,18 +13,18 @@ from hourpass.core.policy import SECOND
 Kind = Literal["grant", "key", "token", "issued_before"]
 
 TOKENS_PER_GRANT = 16
-"""Revoked access tokens of one grant that may be in force together; for one more the grant ends instead.
+"""How many access tokens of one grant may be revoked one by one. For one more, the whole grant is revoked instead.
 
-Each entry goes to every verifier. A client that revokes so many of its tokens within their lifetime is done with all.
+Each entry is sent to every verifier. A client that revokes so many of its tokens within their lifetime needs none.
 """
 
 _Value = TypeVar("_Value", str, int)
 
 
 class Revocation(NamedTuple):
-    """One numbered entry.
+    """One entry of the list, with its number `n`.
 
-    `value` is a grant id, a key id, a `jti`, or an epoch second; `until` is epoch milliseconds.
+    `value` is a grant id, a key id, a `jti`, or an epoch second, by `kind`. `until` is epoch milliseconds.
     """
 
     n: int
@@ -34,7 +34,7 @@ class Revocation(NamedTuple):
 
 
 class Revocations:
-    """The entries in force, for one look-up per level and token."""
+    """The entries in force. Judging a token takes one look-up on each level."""
 
     def __init__(self, entries: Iterable[Revocation] = ()) -> None:
         self._grants: dict[str, int] = {}
@@ -61,7 +61,7 @@ class Revocations:
                 assert_never(entry.kind)
 
     def refuses(self, claims: UnverifiedClaims) -> bool:
-        """Whether any level revokes the token that makes these claims."""
+        """Whether any level revokes the token with these claims."""
         return (
             claims.sid in self._grants
             or claims.client_id in self._keys
@@ -70,7 +70,7 @@ class Revocations:
         )
 
     def prune(self, now: int) -> None:
-        """Forget what can refuse nothing any more: every token it was about has expired."""
+        """Forget the entries whose tokens have all expired. `now` is epoch milliseconds."""
         for level in (self._grants, self._keys, self._tokens):
             _drop_until(level, now)
         for second in [second for second, until in self._issued_before.items() if until <= now]:
@@ -89,7 +89,7 @@ class RevokedTokens:
         self._grants: dict[str, dict[str, int]] = {}
 
     def may_end_alone(self, grant_id: str, jti: str, until: int, now: int) -> bool:
-        """Whether one more token of a grant is revoked by itself, and take note of it; False if its grant must end.
+        """Note that a token of a grant is revoked by itself. False if the grant has too many of them and must end.
 
         Asking again for the same token changes nothing.
         """
@@ -109,7 +109,7 @@ class RevokedTokens:
 
 
 def token_until(exp: int, leeway: int) -> int:
-    """Until when the revocation of a single token matters; `exp` is epoch seconds, the rest milliseconds."""
+    """The instant at which a revocation of a token may be forgotten. `exp` is epoch seconds, the rest milliseconds."""
     return exp * SECOND + leeway
 
 

@@ -1,7 +1,7 @@
 """The life of a signing key: published -> signing -> verify_only -> gone.
 
-A key is published before it signs, so that no verifier meets a key it could not know, and stays published until the
-last token it signed has expired. The states follow from instants (epoch milliseconds), so nothing has to switch them.
+A key is published before it signs, so that no verifier meets a key that it cannot know. It stays published until the
+last token it signed has expired. The states follow from instants (epoch milliseconds), so no job switches them.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ Algorithm = Literal["ES256", "Ed25519", "RS256"]
 
 
 class SigningKey(NamedTuple):
-    """A signing key without its private half. `retired_at` is when a successor takes over, None while it has none."""
+    """A signing key without its private half. `retired_at` is when its successor takes over, None if it has none."""
 
     kid: str
     algorithm: Algorithm
@@ -24,7 +24,7 @@ class SigningKey(NamedTuple):
 
 
 def signing_key_state(key: SigningKey, now: int, policy: Policy) -> SigningKeyState:
-    """The state at an instant; at exactly a boundary the later state holds."""
+    """The state at an instant. At exactly a boundary the later state holds."""
     if now < key.signs_from:
         return "published"
     if key.retired_at is None or now < key.retired_at:
@@ -35,10 +35,10 @@ def signing_key_state(key: SigningKey, now: int, policy: Policy) -> SigningKeySt
 
 
 def key_that_signs(keys: Iterable[SigningKey], now: int, policy: Policy) -> SigningKey | None:
-    """The key that signs now: the newest one in its signing state, or the first that waits for it if there is none.
+    """The key that signs now: the newest one in its signing state, or else the next one that waits to sign.
 
-    A key that was made while a clock was ahead would else leave everybody without tokens until that instant. Verifiers
-    know it already, because it is published.
+    Why one that waits: a key may have been made while a clock was ahead. Without this rule nobody would get a token
+    until its instant comes. Verifiers know the key already, because it is published.
     """
     keys = list(keys)
     signing = [key for key in keys if signing_key_state(key, now, policy) == "signing"]
@@ -48,20 +48,20 @@ def key_that_signs(keys: Iterable[SigningKey], now: int, policy: Policy) -> Sign
 
 
 def schedule(kid: str, algorithm: Algorithm, existing: Iterable[SigningKey], now: int, policy: Policy) -> SigningKey:
-    """A new key: it signs at once where nothing could sign before, else after having been published long enough."""
+    """A new key. It signs at once if no other key can, and otherwise after it was published for long enough."""
     signs_from = now if key_that_signs(existing, now, policy) is None else now + policy.publish_ahead
     return SigningKey(kid, algorithm, now, signs_from)
 
 
 def retire(key: SigningKey, successor: SigningKey) -> SigningKey:
-    """The key as it is once its successor is scheduled: it signs until the successor does."""
+    """The key after its successor is scheduled: it signs until the successor does."""
     return key._replace(retired_at=successor.signs_from)
 
 
 def stand_in(kid: str, withdrawn: SigningKey, now: int) -> SigningKey:
-    """The key that takes the place of a withdrawn one: it signs when that one would have, from now on at the earliest.
+    """The key that takes the place of a withdrawn one. It signs when that one would have, but not before `now`.
 
-    So no instant is without a key that signs, and a rotation under way goes on as planned.
+    So there is always a key that signs, and a rotation under way goes on as planned.
     """
     signs_from = max(now, withdrawn.signs_from)
     return withdrawn._replace(kid=kid, published_at=now, signs_from=signs_from)
