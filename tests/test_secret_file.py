@@ -20,7 +20,7 @@ def names(path):
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o400])
-def test_the_mode_is_set_anew_on_every_write_whatever_the_umask(path, mode):
+def test_every_write_sets_the_mode_again_under_any_umask(path, mode):
     before = os.umask(0o077)
     try:
         write_atomically(path, b"one", mode=mode)
@@ -50,7 +50,7 @@ def test_every_write_is_a_new_file_so_that_an_open_one_stays_whole(path):
 
 
 @pytest.mark.parametrize("kind", ["link", "dangling link", "folder", "pipe"])
-def test_what_is_no_plain_file_is_refused_and_left_alone(path, kind):
+def test_any_other_kind_of_file_is_refused_and_left_alone(path, kind):
     target = path.with_name("target")
     if kind == "link":
         target.write_bytes(b"precious")
@@ -70,7 +70,7 @@ def test_what_is_no_plain_file_is_refused_and_left_alone(path, kind):
 
 
 @pytest.mark.parametrize(("mode", "is_refused"), [(0o777, True), (0o1777, False), (0o775, False), (0o702, True)])
-def test_a_folder_where_anyone_may_replace_files_is_refused(tmp_path, mode, is_refused):
+def test_a_folder_in_which_anyone_may_replace_files_is_refused(tmp_path, mode, is_refused):
     folder = tmp_path / "folder"
     folder.mkdir()
     folder.chmod(mode)

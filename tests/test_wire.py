@@ -81,7 +81,7 @@ def test_spelling_and_unknown_members_do_not_matter(read, member, template):
     ],
     ids=repr,
 )
-def test_a_body_that_is_no_json_object_in_utf_8_is_refused_as_a_whole(read, member, body):
+def test_a_body_that_is_not_a_json_object_in_utf_8_is_refused_as_a_whole(read, member, body):
     assert refused_name(read, body) == ""
 
 
@@ -128,7 +128,7 @@ def test_all_members_at_fault_are_named_and_the_first_one_first():
     assert refusal.value.name == "scope"
 
 
-def test_a_wrong_value_is_refused_even_where_a_later_one_replaces_it():
+def test_a_wrong_value_is_refused_even_if_a_later_one_replaces_it():
     assert refused_name(wire.read_exchange, b'{"apiKey":1,"apiKey":"k"}') == ""
 
 
@@ -144,7 +144,7 @@ def test_json_may_be_16_deep_and_no_deeper():
 
 
 @pytest.mark.parametrize("opening", ['{"a":', "[", '[{"a":'])
-def test_objects_and_lists_count_alike(opening):
+def test_objects_and_lists_are_equally_deep(opening):
     brackets = opening.count("[") + opening.count("{")
     closing = opening.replace('"a":', "")[::-1].translate(str.maketrans("[{", "]}"))
 
@@ -159,7 +159,7 @@ def test_objects_and_lists_count_alike(opening):
     "filling",
     ['"[[[["', r'"\"[[[["', r'"\\\"{{{{"', r'"[\\"', '"é[[[["', r'"[","[","\\","["'],
 )
-def test_brackets_inside_strings_do_not_count(filling):
+def test_brackets_inside_strings_add_no_depth(filling):
     assert wire.read_exchange(nested(16, filling)).api_key == "k"
 
 
@@ -201,7 +201,7 @@ bodies = (
 
 @BOTH
 @given(body=bodies)
-def test_no_bytes_whatever_raise_anything_but_invalid_request(read, member, body):
+def test_any_bytes_are_read_or_refused_as_an_invalid_request(read, member, body):
     with contextlib.suppress(InvalidRequest):
         assert isinstance(read(body), wire.ExchangeRequest | wire.RefreshRequest)
 
@@ -236,7 +236,7 @@ def test_an_introspection_may_say_every_claim_and_says_nothing_that_is_unknown()
     assert wire.encode(wire.Introspection(active=False)) == b'{"active":false}'
 
 
-def test_a_problem_always_has_its_four_members_and_others_only_where_they_say_something():
+def test_a_problem_always_has_its_four_members_and_others_only_if_they_say_something():
     """RFC 9457; one client reads `title` without looking."""
     assert wire.encode(wire.Problem("about:blank", "Gone.", "", 400)) == (
         b'{"type":"about:blank","title":"Gone.","name":"","status":400}'
@@ -276,7 +276,7 @@ def test_no_repr_shows_a_secret(shape):
     ],
     ids=lambda value: repr(value)[:40],
 )
-def test_a_form_is_read_and_an_empty_value_counts_as_absent(body, fields):
+def test_a_form_is_read_and_an_empty_value_is_treated_as_absent(body, fields):
     """RFC 6749 §3.2 and appendix B."""
     assert wire.read_form(body) == fields
 
@@ -323,7 +323,7 @@ def test_empty_pairs_do_not_add_up_to_too_many_fields():
 
 
 @given(st.binary() | st.text("&=%+;ab0", max_size=20).map(str.encode))
-def test_no_form_whatever_raises_anything_else(body):
+def test_any_form_is_read_or_refused(body):
     with contextlib.suppress(InvalidRequest):
         assert all(wire.read_form(body).values())
 

@@ -115,7 +115,7 @@ def test_an_outage_from_soft_to_hard_and_back_keeps_the_good_token_and_drops_the
     assert bench.source.counts["exchanged"] == 1
 
 
-def test_an_expired_token_is_left_where_that_is_asked_for(bench):
+def test_an_expired_token_stays_if_that_is_asked_for(bench):
     bench.agent.delivery.plan = bench.plan(bench.path, on_expiry="leave")
     bench.turn()
     bench.endpoint.script = [AWAY] * 50
@@ -124,7 +124,7 @@ def test_an_expired_token_is_left_where_that_is_asked_for(bench):
     assert bench.turn() == "access-1"
 
 
-def test_what_another_agent_left_is_removed_while_there_is_no_token(bench):
+def test_the_file_of_another_agent_is_removed_until_there_is_a_token(bench):
     """Nobody knows how long it is good, so it counts as expired."""
     bench.path.write_text("left")
     bench.endpoint.script = [AWAY] * 50
@@ -181,7 +181,7 @@ def test_only_the_current_token_can_be_rejected(bench):
     assert len(bench.endpoint.requests) == 2
 
 
-def test_where_fresh_tokens_are_rejected_the_breaker_ends_the_refreshes(bench):
+def test_the_breaker_ends_the_refreshes_when_fresh_tokens_are_rejected(bench):
     """The fifth rejection opens it."""
     bench.turn()
     for _ in range(4):

@@ -37,7 +37,7 @@ def test_a_name_with_an_at_sign_is_abstract():
 
 
 @pytest.mark.parametrize("address", [None, "", "/nowhere/at/all"])
-def test_where_nobody_listens_nothing_happens(address):
+def test_nothing_happens_if_nobody_listens(address):
     Notifier(address).send("READY=1")
 
 

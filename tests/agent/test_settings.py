@@ -105,7 +105,7 @@ def api_key(server):
 
 
 @pytest.mark.parametrize("way", ["variable", "named variable", "command", "stdin", "credential"])
-def test_the_key_comes_from_where_it_is_said_to_be(server, api_key, folder, way):
+def test_the_key_comes_from_the_place_that_the_settings_name(server, api_key, folder, way):
     key_file, sink = folder / "api-key", folder / "token"
     key_file.write_text(api_key + "\n")
     flags, environment = {
@@ -143,7 +143,7 @@ def until_written(flags, environment, api_key, sink):
     return said
 
 
-def test_a_file_has_several_sinks_hooks_and_any_flag_and_hup_reads_it_anew(server, api_key, start, folder):
+def test_a_file_has_several_sinks_hooks_and_any_flag_and_hup_reads_it_again(server, api_key, start, folder):
     port, secret, done = free_port(), folder / "secret", folder / "done"
     secret.write_text("a secret of the port")
     config = folder / "agent.toml"

@@ -180,7 +180,7 @@ def port(agent):
     ids=["secret", "none", "wrong", "host"],
 )
 @pytest.mark.parametrize("target", ["/token", "/metrics", "/health/live"])
-def test_the_port_wants_the_secret_and_its_own_host(port, target, headers, status):
+def test_the_port_needs_the_secret_and_its_own_host(port, target, headers, status):
     answer = httpx2.get(f"http://127.0.0.1:{port}{target}", headers=headers, verify=False)
 
     assert answer.status_code == status

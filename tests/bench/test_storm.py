@@ -70,7 +70,7 @@ def test_the_simulated_client_asks_when_the_real_one_would():
     assert client.useless_from == real.hard
 
 
-def test_it_waits_as_long_as_the_server_asks_for_where_its_own_pause_is_shorter():
+def test_it_waits_as_long_as_the_server_asks_for_if_its_own_pause_is_shorter():
     client = Hourpass(lambda: 0.25)
     due = client.granted(0)
 

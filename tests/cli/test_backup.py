@@ -83,7 +83,7 @@ def test_a_restore_is_in_the_trail(hourpass, api_key, file, kept):
     assert (last["event"], last["grants_ended"]) == ("restored", 1)
 
 
-def test_keep_grants_lets_a_restored_backup_go_on_where_it_was(hourpass, api_key, file, kept):
+def test_keep_grants_lets_a_restored_backup_go_on(hourpass, api_key, file, kept):
     first = hourpass.exchange(api_key)
     second = hourpass.refresh(first.refresh_token)
     hourpass("backup", str(file))
@@ -96,7 +96,7 @@ def test_keep_grants_lets_a_restored_backup_go_on_where_it_was(hourpass, api_key
     assert hourpass.exchange(api_key)
 
 
-def test_a_backup_can_be_restored_from_where_nothing_can_be_written(hourpass, api_key, file, kept, tmp_path):
+def test_a_backup_can_be_restored_from_a_read_only_folder(hourpass, api_key, file, kept, tmp_path):
     """Neither a log nor a lock is made beside it."""
     hourpass("backup", str(file))
     before = file.read_bytes()
@@ -162,7 +162,7 @@ def test_a_misspelt_data_folder_is_1_and_is_not_made(hourpass, file, kept, tmp_p
 
 
 @pytest.mark.parametrize("command", ["backup", "restore"])
-def test_a_file_has_to_be_named(hourpass, command):
+def test_a_file_must_be_named(hourpass, command):
     hourpass(command, code=2)
 
 

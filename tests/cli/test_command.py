@@ -129,7 +129,7 @@ def test_a_full_disk_behind_stdout_is_a_failure_in_words(hourpass):
     assert "Traceback" not in result.stderr
 
 
-def test_a_reader_that_leaves_is_no_error_to_speak_of(hourpass):
+def test_a_reader_that_leaves_gets_no_error_message(hourpass):
     reading, writing = os.pipe()
     os.close(reading)
     result = subprocess.run(

@@ -35,7 +35,7 @@ def test_it_prints_what_was_copied_and_says_what_is_not_in_the_copy(hourpass, ap
     assert "not tried" not in result.stderr
 
 
-def test_json_has_the_moment_the_counts_and_whole_digests(hourpass, api_key, files):
+def test_json_has_the_moment_the_numbers_of_rows_and_whole_digests(hourpass, api_key, files):
     found = hourpass.json("copy", "--to", files("other"))
 
     assert [table["table"] for table in found["tables"]] == TABLES
@@ -98,7 +98,7 @@ def test_a_source_that_is_missing_is_1_and_is_not_made(hourpass, files, tmp_path
     assert not list(tmp_path.glob("misspelt*"))
 
 
-def test_a_source_that_is_no_database_is_1(hourpass, files, tmp_path):
+def test_a_source_that_is_not_a_database_is_1(hourpass, files, tmp_path):
     (tmp_path / "letter.db").write_text("this is a letter, not a database, and long enough to be looked at" * 40)
 
     assert "not a database" in hourpass("copy", "--from", files("letter"), "--to", files("other"), code=1).stderr

@@ -141,7 +141,7 @@ def test_a_folder_that_was_asked_for_is_kept_and_found_again(demo, hourpass, tmp
     assert len(hourpass.json("keys", "list", *flags[1:])) == 2
 
 
-def test_where_the_usual_port_is_taken_it_takes_another_and_says_so(demo):
+def test_if_the_usual_port_is_taken_it_takes_another_and_says_so(demo):
     with port_3600_is_taken():
         started = demo("--json", port=None)
 
@@ -151,7 +151,7 @@ def test_where_the_usual_port_is_taken_it_takes_another_and_says_so(demo):
         assert "Port 3600 is taken" in started.log()
 
 
-def test_where_a_port_that_was_asked_for_is_taken_it_fails(hourpass):
+def test_if_a_port_that_was_asked_for_is_taken_it_fails(hourpass):
     with port_3600_is_taken():
         for asked in ({"env": {"HOURPASS_PORT": "3600"}}, {}):
             flags = () if asked else ("--port", "3600")

@@ -121,7 +121,7 @@ async def test_stale_revocations_are_503_and_never_401(server, http, bearer):
         ("?sortBy=title&unknown=1", 12, 1),
     ],
 )
-async def test_a_page_holds_what_was_asked_for_and_counts_itself(http, bearer, query, titles, pages):
+async def test_a_page_holds_what_was_asked_for_and_says_how_much_that_is(http, bearer, query, titles, pages):
     answer = (await http.get(f"/videos{query}", headers=bearer)).json()
 
     assert len(answer["data"]) == answer["pagination"]["currentPageItems"] == titles
@@ -146,7 +146,7 @@ async def test_following_next_from_the_first_page_meets_every_video_once(http, b
     assert seen == [video_id for video_id, video in VIDEOS.items() if "e" in video["title"].lower()]
 
 
-async def test_links_say_where_one_is(http, bearer):
+async def test_a_page_links_to_itself_and_to_its_neighbours(http, bearer):
     answer = (await http.get("/videos?currentPage=2&pageSize=5", headers=bearer)).json()
 
     assert answer["pagination"]["links"] == [

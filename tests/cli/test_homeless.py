@@ -123,7 +123,7 @@ def test_an_agent_needs_no_home_of_those_who_ask_it(homeless, tmp_path):
 
 
 @pytest.mark.parametrize("home", ["", "relative"])
-def test_a_home_that_is_no_absolute_path_is_none(homeless, home):
+def test_a_home_that_is_not_an_absolute_path_is_ignored(homeless, home):
     assert "has no home folder" in homeless("keys", "list", code=1, HOME=home).stderr
     assert "has no home folder" in homeless("refresh", *AWAY, code=2, HOME=home).stderr
 

@@ -65,7 +65,7 @@ def moved(installed, tmp_path):
 
 
 @pytest.mark.parametrize("arguments", CHANGING, ids=words)
-def test_what_would_change_the_old_database_is_refused_and_told_where_it_went(moved, arguments):
+def test_a_change_to_the_old_database_is_refused_and_names_the_new_one(moved, arguments):
     before = moved.json("audit"), moved.json("keys", "list")
 
     result = moved(*moved.filled(arguments), "--data", str(moved.data), code=1, input=moved.token)

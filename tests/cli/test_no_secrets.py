@@ -70,7 +70,7 @@ def test_a_whole_key_is_read_from_standard_input(hourpass, command):
 
 @pytest.mark.parametrize("command", ["revoke", "show"])
 @pytest.mark.parametrize("given", ["another secret", "nobody's", "an id", "nothing", "a word"])
-def test_what_is_no_key_of_this_server_ends_nothing(hourpass, command, given):
+def test_a_text_that_is_not_a_key_of_this_server_ends_nothing(hourpass, command, given):
     """A made-up secret on a real key id would else let anybody revoke what they know the id of."""
     made = hourpass.create_key()
     texts = {"another secret": other_secret(made["api_key"]), "nobody's": KEY, "an id": made["key_id"], "nothing": ""}

@@ -143,7 +143,7 @@ def test_in_words_it_says_what_signs_now(hourpass, kid):
     ]
 
 
-def test_where_nobody_can_answer_it_wants_yes(hourpass, kid):
+def test_without_a_terminal_it_needs_the_flag_yes(hourpass, kid):
     result = hourpass("signing-keys", "withdraw", kid, code=2, input="y\n")
 
     assert "nobody is here to confirm: say --yes" in result.stderr
@@ -151,7 +151,7 @@ def test_where_nobody_can_answer_it_wants_yes(hourpass, kid):
 
 
 @pytest.mark.parametrize(("answer", "code"), [(b"y\n", 0), (b"n\n", 1), (b"\n", 1)], ids=["yes", "no", "nothing"])
-def test_on_a_terminal_it_asks_and_only_a_yes_counts(hourpass, kid, answer, code):
+def test_on_a_terminal_it_asks_and_only_a_yes_is_accepted(hourpass, kid, answer, code):
     ours, theirs = pty.openpty()
     os.write(ours, answer)
     command = [HOURPASS, "signing-keys", "withdraw", kid]

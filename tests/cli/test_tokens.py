@@ -60,7 +60,7 @@ def test_a_good_access_token_is_explained(hourpass, api_key):
     [(3590, 0, "yes, for another"), (3700, 1, "no: it expired 1 min")],
     ids=["in its hour", "after its hour"],
 )
-def test_an_access_token_counts_for_its_hour_and_the_exit_code_says_so(hourpass, api_key, age, code, counts):
+def test_an_access_token_is_valid_for_its_hour_and_the_exit_code_says_so(hourpass, api_key, age, code, counts):
     token = hourpass.exchange(api_key, seconds_ago=age).access_token
 
     assert inspect(hourpass, token, code)["counts"].startswith(counts)
@@ -82,7 +82,7 @@ def test_a_good_refresh_token_is_explained_and_not_used(hourpass, api_key):
     [(30, 0, "yes, for another 2"), (90, 1, "no: it was used before; using it again would revoke its grant")],
     ids=["within the retry window", "after it"],
 )
-def test_a_superseded_refresh_token_counts_within_its_window(hourpass, api_key, age, code, counts):
+def test_a_superseded_refresh_token_is_valid_within_its_window(hourpass, api_key, age, code, counts):
     token = hourpass.exchange(api_key, seconds_ago=age).refresh_token
     hourpass.refresh(token, seconds_ago=age)
 
@@ -109,7 +109,7 @@ def test_what_this_server_did_not_make_is_unknown(hourpass, token):
     assert facts == {"kind": "unknown", "counts": "no: this server did not make it"}
 
 
-def test_a_token_of_another_server_says_from_where_it_claims_to_be(hourpass, api_key, tmp_path):
+def test_of_a_token_of_another_server_the_claimed_issuer_is_shown(hourpass, api_key, tmp_path):
     pair = hourpass.exchange(api_key)
     elsewhere = ("--data", str(tmp_path / "elsewhere"))
     hourpass("migrate", *elsewhere)
@@ -205,7 +205,7 @@ def test_revoking_a_refresh_token_ends_the_grant_and_its_access_tokens(hourpass,
     assert inspect(hourpass, pair.refresh_token, code=1)["counts"] == "no: its grant was revoked"
 
 
-def test_a_token_of_a_revoked_key_does_not_count(hourpass, api_key):
+def test_a_token_of_a_revoked_key_is_refused(hourpass, api_key):
     pair = hourpass.exchange(api_key)
     hourpass("keys", "revoke", api_key.split("_")[2])
 

@@ -102,13 +102,13 @@ def test_code_30_the_agent_needs_a_login(guest, agent):
     ],
     ids=["unavailable", "forbidden", "empty", "no JSON", "two lines", "no instants", "expired"],
 )
-def test_code_20_whatever_else_the_agent_answers(guest, agent, answer):
+def test_code_20_for_every_other_answer_of_the_agent(guest, agent, answer):
     agent.answer = answer
 
     assert guest("token", code=20).stdout == ""
 
 
-def test_code_20_there_is_no_agent(guest, agent):
+def test_code_20_without_an_agent(guest, agent):
     Path(agent.path).unlink()
 
     assert "cannot be reached" in guest("token", code=20).stderr

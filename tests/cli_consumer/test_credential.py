@@ -94,7 +94,7 @@ def test_an_erased_token_is_refreshed_if_it_is_older_than_a_minute(holder, age, 
 
 
 @pytest.mark.parametrize("members", [{"password": "another"}, {}], ids=["another password", "no password"])
-def test_whatever_else_is_erased_is_not_ours(holder, members):
+def test_erasing_any_other_credential_does_nothing(holder, members):
     holder.age(70)
     holder("credential", "git", "erase", input=question(holder.url, **members))
 
@@ -153,7 +153,7 @@ def test_kubectl_is_told_when_to_ask_again(holder):
     ],
     ids=["unknown version", "another cluster", "no object"],
 )
-def test_kubectl_gets_no_token_where_its_question_does_not_fit(holder, asked, words):
+def test_kubectl_gets_no_token_if_its_question_does_not_fit(holder, asked, words):
     environment = {**holder.environment, "KUBERNETES_EXEC_INFO": json.dumps(asked)}
     result = holder("credential", "kubectl", code=1, env=environment)
 

@@ -90,7 +90,7 @@ def test_a_cache_behind_a_link_is_bad(holder):
     assert verdicts(holder, code=1)["cache file"][0] == "bad"
 
 
-def test_a_folder_where_anyone_may_replace_files_is_bad(holder):
+def test_a_folder_in_which_anyone_may_replace_files_is_bad(holder):
     holder.folder.chmod(0o777)
 
     assert "chmod o-w" in verdicts(holder, code=1)["cache folder"][1]

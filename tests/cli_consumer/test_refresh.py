@@ -98,7 +98,7 @@ def test_a_dead_refresh_token_heals_from_the_key(holder, server):
     assert holder.cached["exchanged_at"] == holder.cached["issued_at"]
 
 
-def test_quiet_is_quiet_where_all_is_well_and_not_where_it_is_not(holder, server):
+def test_quiet_says_nothing_unless_something_is_wrong(holder, server):
     assert holder("refresh", "--if-due", "--quiet").stderr == ""
     holder.age(4000)
     server.kill()

@@ -49,7 +49,7 @@ def test_the_file_is_gone_afterwards(holder):
     assert not Path(path).parent.exists()
 
 
-def test_the_file_lies_in_memory_where_there_is_a_place_for_it(holder, tmp_path):
+def test_the_file_is_in_memory_if_the_machine_has_a_place_for_it(holder, tmp_path):
     environment = {**holder.environment, "XDG_RUNTIME_DIR": str(tmp_path)}
 
     assert holder("run", "--", "sh", "-c", 'echo "$HOURPASS_TOKEN_FILE"', env=environment).stdout.startswith(

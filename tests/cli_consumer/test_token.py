@@ -51,23 +51,23 @@ def test_code_20_a_token_past_hard_is_never_printed(holder, server, age):
     assert holder("token", "--timeout", "0.2", code=20).stdout == ""
 
 
-def test_code_20_where_there_is_neither_token_nor_server(user, server):
+def test_code_20_without_a_token_and_a_server(user, server):
     server.kill()
 
     assert user("token", "--timeout", "0.2", code=20).stdout == ""
 
 
-def test_code_30_where_the_key_is_refused(user, server):
+def test_code_30_if_the_key_is_refused(user, server):
     server.command("keys", "revoke", user.key_id)
 
     assert "does not accept the API key" in user("token", code=30).stderr
 
 
-def test_code_30_where_there_is_no_key_and_nothing_to_refresh(user):
+def test_code_30_without_a_key_and_without_anything_to_refresh(user):
     assert "no API key" in user("token", code=30, env={**user.bare, "HOURPASS_URL": user.url}).stderr
 
 
-def test_code_40_where_another_process_does_not_end_its_refresh(holder):
+def test_code_40_if_another_process_does_not_end_its_refresh(holder):
     holder.age(3600)
     with FileCache(holder.cache_file).lock(1):
         result = holder("token", "--timeout", "0.2", code=40)
@@ -92,7 +92,7 @@ def test_8_parallel_commands_on_an_expired_cache_make_one_refresh(holder):
     assert holder.cached["number"] == 2
 
 
-def test_the_cache_is_for_its_user_alone_whatever_the_umask_says(user):
+def test_the_cache_is_for_its_user_alone_under_any_umask(user):
     user("token", umask=0)
 
     assert user.folder.stat().st_mode & 0o777 == 0o700

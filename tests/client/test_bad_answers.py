@@ -123,7 +123,7 @@ def test_one_broken_answer_is_made_up_for_at_once(other, source_of, broken):
     assert other.bodies[1:] == [{"refreshToken": KEEPS}] * 2
 
 
-def test_nobody_listening_is_no_connection_and_is_not_sent_again(other, source_of):
+def test_if_nobody_listens_nothing_is_sent_again(other, source_of):
     other.close()
     source = source_of(other)
 
@@ -133,7 +133,7 @@ def test_nobody_listening_is_no_connection_and_is_not_sent_again(other, source_o
     assert source.counts["posting"] == 1
 
 
-def test_a_slow_answer_is_not_waited_for_longer_than_the_caller_wants_and_comes_all_the_same(other, source_of):
+def test_a_caller_waits_for_a_slow_answer_no_longer_than_it_said_and_the_answer_comes_all_the_same(other, source_of):
     source = source_of(other)
     other.script = [other.stall]
 

@@ -23,7 +23,7 @@ class Held(int):
         return int(self) <= other
 
 
-def test_a_token_that_two_threads_reject_at_once_counts_once():
+def test_a_token_that_two_threads_reject_at_once_is_one_rejection():
     """Counted twice, the fourth token would open it."""
     breaker, held = Breaker(), Held(3)
     for number in range(3):

@@ -93,7 +93,7 @@ def test_a_file_that_others_may_read_is_closed_to_them(path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_the_lock_file_stays_where_it_is(path):
+def test_the_lock_file_is_never_removed(path):
     cache = FileCache(path)
     with cache.lock(1):
         first = path.with_name("token.lock").stat().st_ino
@@ -103,7 +103,7 @@ def test_the_lock_file_stays_where_it_is(path):
 
 
 @pytest.mark.parametrize("kind", ["link", "folder", "pipe"])
-def test_what_is_no_plain_file_is_refused(path, kind):
+def test_only_a_plain_file_is_accepted(path, kind):
     if kind == "link":
         path.symlink_to(path.with_name("elsewhere"))
         path.with_name("elsewhere").write_bytes(b"x")
@@ -135,7 +135,7 @@ def test_a_file_that_the_system_does_not_let_us_read_is_a_matter_of_configuratio
         cache.read()
 
 
-def test_a_giant_file_counts_as_absent(path):
+def test_a_giant_file_is_treated_as_absent(path):
     path.write_bytes(b"x" * (MAX_SIZE + 1))
 
     assert FileCache(path).read() is None

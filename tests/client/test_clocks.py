@@ -177,7 +177,7 @@ def test_after_a_suspend_of_two_hours_the_old_token_is_not_sent(process, endpoin
 @pytest.mark.parametrize(
     ("asleep", "state"), [(SOFT - 1, "fresh"), (SOFT, "due"), (HARD - 1, "due"), (HARD, "unusable")]
 )
-def test_sleep_counts_to_the_millisecond(source, clock, asleep, state):
+def test_sleep_is_measured_to_the_millisecond(source, clock, asleep, state):
     one = source.credential()
     clock.now += asleep
 

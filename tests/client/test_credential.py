@@ -134,7 +134,7 @@ RECORD = json.loads(dump_credential(credential(exchanged_at=NOW), "owner", NOW, 
         ),
     ],
 )
-def test_corrupt_or_foreign_content_counts_as_absent(content):
+def test_corrupt_or_foreign_content_is_treated_as_absent(content):
     assert load_credential(content, "owner", NOW, WALL) is None
 
 
@@ -143,7 +143,7 @@ def test_corrupt_or_foreign_content_counts_as_absent(content):
     [("A", "A", True), ("A", "B", False), ("A", None, True), (None, "A", True), (None, None, True)],
     ids=["the same key", "another key", "a reader without one", "a writer without one", "none"],
 )
-def test_what_another_key_opened_counts_as_absent(written, asked, is_read):
+def test_the_token_of_another_key_is_treated_as_absent(written, asked, is_read):
     """Who has no key uses what there is: a script beside the job that refreshes."""
     read = load_credential(dump_credential(credential(key_name=written), "owner", NOW, WALL), "owner", NOW, WALL, asked)
 

@@ -58,7 +58,7 @@ def test_it_looks_at_the_file_once_a_second_at_most(tokens, path, clock):
 
 
 @pytest.mark.parametrize("content", [None, "", "{}", "{", "a b", "\x00", b"\xff", "x" * 70_000, jwt(1)], ids=repr)
-def test_the_last_good_token_outlasts_whatever_the_file_holds(tokens, path, clock, content):
+def test_the_last_good_token_outlasts_any_content_of_the_file(tokens, path, clock, content):
     put(path, "good")
     tokens.token()
     if content is None:
@@ -111,7 +111,7 @@ def test_what_fits_no_header_is_not_a_token(tokens, path, form, content):
         tokens.token()
 
 
-def test_without_a_file_there_is_no_token(tokens):
+def test_no_file_no_token(tokens):
     with pytest.raises(Unavailable):
         tokens.token()
 
@@ -196,7 +196,7 @@ def test_a_wall_clock_that_is_set_does_not_move_what_was_read(path, clock, wall)
         tokens.token()
 
 
-def test_a_file_that_seemed_expired_is_judged_anew_when_the_clock_is_set_right(path, clock, wall):
+def test_a_file_that_seemed_expired_is_judged_again_when_the_clock_is_set_right(path, clock, wall):
     put(path, jwt(wall.now // 1000 + 3_600))
     tokens = FileToken(path, clock=clock, wall=wall)
     wall.advance(7_200)
@@ -208,7 +208,7 @@ def test_a_file_that_seemed_expired_is_judged_anew_when_the_clock_is_set_right(p
     assert tokens.token()
 
 
-def test_a_file_read_by_a_clock_that_was_ahead_is_dated_anew_when_it_seems_to_end(path, clock, wall):
+def test_a_file_read_by_a_clock_that_was_ahead_is_dated_again_when_it_seems_to_end(path, clock, wall):
     put(path, jwt(wall.now // 1000 + 3_600))
     tokens = FileToken(path, clock=clock, wall=wall)
     wall.advance(3_540)

@@ -57,7 +57,7 @@ def test_a_late_401_replays_without_a_refresh():
     assert judge(call(), current=NEWER) == SendAgain(0, None)
 
 
-def test_a_newer_token_past_hard_is_no_reason_to_replay():
+def test_a_newer_token_past_hard_causes_no_replay():
     stale = NEWER._replace(hard=NOW)
 
     assert judge(call(), current=stale) == SendAgain(0, 7)

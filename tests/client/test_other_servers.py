@@ -76,7 +76,7 @@ SHAPES = [
 
 
 @pytest.mark.parametrize(("answer", "lifetime"), SHAPES)
-def test_a_token_is_taken_in_whatever_wrapping_it_comes(other, source_of, answer, lifetime):
+def test_a_token_is_accepted_in_every_wrapping(other, source_of, answer, lifetime):
     """RFC 6749 §5.1 asks for less than our own server gives."""
     other.script = [answer]
 

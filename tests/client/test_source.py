@@ -144,7 +144,7 @@ def test_without_a_key_a_refused_refresh_token_requires_one(make, endpoint, cloc
     assert endpoint.paths == ["api-key", "refresh"], "a refusal is remembered for a while"
 
 
-def test_forgetting_asks_anew_at_once(make, endpoint):
+def test_forgetting_asks_again_at_once(make, endpoint):
     source = make()
     endpoint.script = [400]
     with pytest.raises(LoginRequired):
@@ -168,7 +168,7 @@ def test_a_dropped_answer_is_asked_for_again_with_the_same_token(source, endpoin
     ("min_valid", "left", "refreshes"),
     [(60, 100, 0), (60, 59, 1), (3000, 1700, 1), (3000, 1801, 0)],
 )
-def test_min_valid_asks_for_a_refresh_where_less_is_left(make, endpoint, clock, min_valid, left, refreshes):
+def test_min_valid_asks_for_a_refresh_if_less_is_left(make, endpoint, clock, min_valid, left, refreshes):
     source = make()
     source.token()
     clock.now = source.current.hard - left * 1000
@@ -178,7 +178,7 @@ def test_min_valid_asks_for_a_refresh_where_less_is_left(make, endpoint, clock, 
     assert endpoint.paths[1:] == ["refresh"] * refreshes
 
 
-def test_min_valid_is_content_with_less_where_no_more_is_to_be_had(source, endpoint, clock):
+def test_min_valid_is_content_with_less_if_there_is_nothing_better(source, endpoint, clock):
     source.token()
     clock.advance(HARD - 30)
     endpoint.script = [503]
@@ -214,7 +214,7 @@ def test_a_callable_that_fails_tells_its_kind_and_not_its_text(make):
     assert "SECRET" not in str(caught.value)
 
 
-def test_a_source_with_a_cache_begins_where_another_ended(make, endpoint, tmp_path):
+def test_a_source_with_a_cache_continues_from_another(make, endpoint, tmp_path):
     make(cache=FileCache(tmp_path / "token")).token()
 
     assert make(api_key=None, cache=FileCache(tmp_path / "token")).token() == "access-1"

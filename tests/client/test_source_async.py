@@ -49,7 +49,7 @@ async def test_a_cancelled_waiter_does_not_cancel_the_refresh(source, endpoint):
 
 
 @pytest.mark.anyio
-async def test_a_cancellation_that_comes_together_with_the_token_counts(source, endpoint):
+async def test_a_cancellation_that_comes_together_with_the_token_is_heeded(source, endpoint):
     """Or a task that waits for its end would wait for ever, now and then."""
     endpoint.open.clear()
     task = asyncio.create_task(source.token_async(within=5))
@@ -123,7 +123,7 @@ async def test_asyncio_hears_the_same_errors(source, endpoint):
         await source.token_async()
 
 
-def test_a_task_hears_in_our_words_that_there_is_no_thread_to_look_into_the_cache(make, tmp_path):
+def test_a_task_hears_in_our_words_that_no_thread_can_look_into_the_cache(make, tmp_path):
     """An executor that takes nothing more says so as a system without a thread does: by a RuntimeError."""
 
     async def ask():

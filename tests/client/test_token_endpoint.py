@@ -66,7 +66,7 @@ def test_a_pair_is_granted_in_every_spelling_that_servers_use(content, granted):
         body(expires_in="soon"),
     ],
 )
-def test_a_200_that_is_no_token_costs_nothing(content):
+def test_a_200_without_a_token_costs_nothing(content):
     """A portal in the way must not cost the refresh token, nor its text reach a header."""
     assert isinstance(classify(200, content), Transient)
 
@@ -144,7 +144,7 @@ def test_an_outcome_is_unknown_from_the_moment_something_was_sent(error, kind):
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_the_system_says_why_there_is_no_connection(cause, said):
+def test_the_system_says_why_the_connection_failed(cause, said):
     def fail(request):
         raise httpx2.ConnectError("SECRET") from cause
 

@@ -66,7 +66,7 @@ def test_a_credential_is_adopted_if_it_answers_the_question(number, now, rejecte
         pytest.param(credential(), False, REFRESH, id="no key is needed to refresh"),
     ],
 )
-def test_what_there_is_decides_what_is_sent_first(cached, has_key, step):
+def test_the_cache_and_the_key_decide_what_is_sent_first(cached, has_key, step):
     assert begin(has_key=has_key).next(cached, DEAD, 0) == step
 
 

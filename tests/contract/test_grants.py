@@ -56,7 +56,7 @@ def test_keys_that_differ_in_case_only_are_different_keys(store):
     assert store.count_grants("aaaaaaaaaaaa") == 1
 
 
-def test_a_rotation_is_stored_where_the_grant_is_as_it_was_decided_on(store):
+def test_a_rotation_is_stored_if_the_grant_is_as_it_was_decided_on(store):
     grant = make_grant()
     store.add_grants([grant])
 
@@ -65,7 +65,7 @@ def test_a_rotation_is_stored_where_the_grant_is_as_it_was_decided_on(store):
 
 
 @pytest.mark.parametrize("decided_on", [0, 2], ids=["an older generation", "a newer generation"])
-def test_a_rotation_loses_where_the_generation_moved(store, decided_on):
+def test_a_rotation_loses_if_the_generation_moved(store, decided_on):
     grant = make_grant(generation=1, superseded=(NOW,))
     store.add_grants([grant])
 
@@ -83,7 +83,7 @@ def test_the_same_rotation_wins_only_once(store):
 
 
 @pytest.mark.parametrize("last_from", [None, bytes(4), bytes(range(16))])
-def test_a_rotation_keeps_from_where_it_came(store, last_from):
+def test_a_rotation_keeps_the_address_that_it_came_from(store, last_from):
     grant = make_grant()
     store.add_grants([grant])
     moved = rotated(grant)._replace(last_from=last_from)
@@ -93,7 +93,7 @@ def test_a_rotation_keeps_from_where_it_came(store, last_from):
     assert store.find_grant(grant.grant_id) == moved
 
 
-def test_a_rotation_loses_where_the_grant_was_revoked(store):
+def test_a_rotation_loses_if_the_grant_was_revoked(store):
     grant = make_grant()
     store.add_grants([grant])
     revoked = grant._replace(revoked_at=NOW + 1, revoked_why="revoked")
@@ -103,7 +103,7 @@ def test_a_rotation_loses_where_the_grant_was_revoked(store):
     assert store.grants([grant.ref]) == {grant.ref: revoked}
 
 
-def test_a_rotation_loses_where_the_grant_is_gone(store):
+def test_a_rotation_loses_if_the_grant_is_gone(store):
     assert store.save_rotations([(0, rotated(make_grant()))]) == {make_grant().ref}
 
 
@@ -117,7 +117,7 @@ def test_of_many_rotations_each_wins_or_loses_alone(store):
     assert lost == {grants[1].ref}
 
 
-def test_a_rotation_loses_where_another_connection_moved_the_grant(shared):
+def test_a_rotation_loses_if_another_connection_moved_the_grant(shared):
     ours, theirs = shared.connect(), shared.connect()
     grant = make_grant()
     with transaction(ours):

@@ -116,7 +116,7 @@ def test_every_change_of_keys_is_seen_by_another_connection(shared, change):
     assert seen_by(theirs).version > before.version
 
 
-def test_what_is_no_change_of_keys_leaves_the_version_alone(store):
+def test_only_a_change_of_keys_raises_the_version(store):
     """Every process reads its keys again after a change: a refresh must not cause that."""
     store.add_key(make_key())
     store.revoke_key(KEY, NOW)
@@ -128,7 +128,7 @@ def test_what_is_no_change_of_keys_leaves_the_version_alone(store):
     assert store.control().version == before
 
 
-def test_a_change_that_was_undone_is_no_change(store):
+def test_a_change_that_was_undone_leaves_the_version_alone(store):
     before = store.control()
     store.rollback()
     store.begin(wait=True)

@@ -157,7 +157,7 @@ async def test_with_the_refresh_secret_alone_no_refresh_token_can_be_forged(serv
 
 
 @pytest.mark.anyio
-async def test_a_refresh_token_is_no_access_token_even_for_who_knows_both_secrets(server):
+async def test_a_genuine_refresh_token_is_refused_as_an_access_token(server):
     pair = await server.exchange(await server.create_key())
 
     with pytest.raises(InvalidToken):

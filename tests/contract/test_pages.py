@@ -41,7 +41,7 @@ def test_all_grants_come_in_the_order_of_keys_and_ids(store, grants, limit):
 
 
 @pytest.mark.parametrize("limit", LIMITS)
-def test_what_pruning_has_to_know_comes_in_the_order_of_keys_and_ids(store, grants, limit):
+def test_pruning_reads_rows_in_the_order_of_keys_and_ids(store, grants, limit):
     rows = walk(store.expiries_page, GrantRef("", b""), lambda row: row.ref, limit)
 
     assert [row.ref for row in rows] == [grant.ref for grant in grants]
@@ -77,7 +77,7 @@ def test_the_whole_audit_trail_comes_in_the_order_it_was_written(store, limit):
     assert [row.n for row in rows] == sorted({row.n for row in rows})
 
 
-def test_a_page_that_ended_where_a_row_was_deleted_goes_on_behind_it(store, grants):
+def test_a_page_that_ended_at_a_row_that_was_deleted_goes_on_behind_it(store, grants):
     """Pruning deletes the very rows that it goes on from."""
     page = store.grants_page(GrantRef("", b""), 3)
     store.delete_grants([grant.ref for grant in page])

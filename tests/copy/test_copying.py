@@ -60,7 +60,7 @@ def test_more_rows_than_a_page_arrive_and_progress_is_told_after_each_page(mixed
     assert content(mixed.target) == content(mixed.source)
 
 
-def test_it_is_of_one_moment_whatever_happens_meanwhile(pair):
+def test_it_is_of_one_moment_although_others_write_meanwhile(pair):
     source, beside = fill(pair.source), pair.source.connect()
     before = content(pair.source)
 
@@ -98,9 +98,7 @@ def test_numbers_go_on_even_after_those_that_are_gone(pair):
     [(0, NOW, NOW + 1_000), (0, NOW + 999, NOW + 1_000), (NOW + 5_000, NOW, NOW + 6_000)],
     ids=["on the second", "within it", "the source's clock was ahead"],
 )
-def test_where_numbers_are_known_to_be_without_a_break_that_begins_later_than_any_server_started(
-    theirs, now, begun, tmp_path, request
-):
+def test_the_numbers_of_a_copy_begin_later_than_any_server_started(theirs, now, begun, tmp_path, request):
     """Epochs are whole seconds; one that is not later than its readers' is taken for a rolled-back feed."""
     pair = Pair("postgres to postgres", tmp_path, request.config)
     source, target = fill(pair.source), pair.target.open()

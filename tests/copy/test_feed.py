@@ -93,7 +93,7 @@ async def test_a_number_that_the_original_gave_after_the_copy_hides_nothing_of_t
         assert known_keys(follower) == {before, lost, after}
 
 
-async def test_it_is_no_rollback_where_the_copy_knows_fewer_numbers(move):
+async def test_a_copy_that_knows_fewer_numbers_is_not_a_rollback(move):
     """A follower that took it for one would refuse every token once its budget is spent."""
     async with move.old() as old:
         follower = Follower(move.clock, keys_of(old))

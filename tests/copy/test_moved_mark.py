@@ -27,7 +27,7 @@ def test_a_database_without_a_schema_has_no_mark(pair):
     assert not store.is_migrated()
 
 
-def test_the_mark_says_when_and_where_to_and_the_latest_move_counts(pair):
+def test_the_mark_says_when_and_to_which_database_and_is_of_the_latest_move(pair):
     store = fill(pair.source)
 
     mark(store, "postgresql://a/b", NOW)
@@ -55,7 +55,7 @@ def test_a_mark_is_taken_off_once(pair):
     assert moved_to(store) is None
 
 
-def test_a_mark_stays_where_it_is_and_is_not_copied(pair):
+def test_a_mark_stays_behind_and_is_not_copied(pair):
     """What was left behind can still be copied, such as back from a move that went wrong."""
     source, target = fill(pair.source), pair.target.open()
     mark(source)

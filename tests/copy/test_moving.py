@@ -148,7 +148,7 @@ async def test_what_was_revoked_stays_revoked(move):
         assert generation(await new.refresh(by_token)) == 1
 
 
-async def test_who_refreshed_after_the_copy_is_told_ahead_and_is_no_thief(move):
+async def test_a_client_that_refreshed_after_the_copy_is_told_ahead_and_not_treated_as_a_thief(move):
     """The same holds for a backup that was restored: what happened since is forgotten, and nobody is revoked for it."""
     async with move.old() as old:
         key = await old.create_key()

@@ -47,7 +47,7 @@ def test_a_source_that_holds_nothing_is_probably_a_misspelt_one(pair):
     assert is_empty(pair)
 
 
-def test_what_never_was_migrated_is_no_source(pair):
+def test_a_database_that_was_never_migrated_is_refused_as_a_source(pair):
     with pytest.raises(ConfigurationError, match="no database of hourpass"):
         copy(pair.source.open(), pair.target.open(), NOW)
 
@@ -89,7 +89,7 @@ def test_secrets_that_the_master_key_does_not_open_are_not_copied(pair):
     ],
     ids=["an old refresh secret", "a signing key"],
 )
-def test_every_sealed_secret_has_to_open(mixed, sql, named):
+def test_every_sealed_secret_must_open(mixed, sql, named):
     source = fill(mixed.source)
     mixed.source.rows(sql % "(select sealed from secrets where name = 'pepper')")
 
@@ -118,7 +118,7 @@ class Unfaithful:
         self._store.add_rows(table, self._take(rows) if table.name == "grants" else rows)
 
 
-def test_a_row_that_the_source_counts_and_does_not_give_is_missed(pair):
+def test_a_row_that_the_source_announces_and_does_not_give_is_missed(pair):
     source, target = fill(pair.source), pair.target.open()
 
     with pytest.raises(CopyDiffers, match="grants: the source counts 5 rows, and gave 4; nothing was copied"):

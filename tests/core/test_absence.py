@@ -17,7 +17,7 @@ AWAY = (Absence(SINCE, UNTIL),)
     ("superseded_at", "counted"),
     [(SINCE - 1, SINCE - 1), (SINCE, UNTIL), (UNTIL - 1, UNTIL), (UNTIL, UNTIL), (UNTIL + 1, UNTIL + 1)],
 )
-def test_a_supersession_in_an_absence_counts_from_its_end_and_any_other_from_itself(superseded_at, counted):
+def test_a_supersession_in_an_absence_is_dated_to_its_end_and_any_other_stays(superseded_at, counted):
     assert counted_from(superseded_at, AWAY) == counted
 
 

@@ -120,7 +120,7 @@ def test_two_characters_that_changed_places_are_noticed(position):
     ],
     ids=ascii,
 )
-def test_what_is_no_key_is_neither_well_formed_nor_proves_anything(text):
+def test_a_text_that_is_not_a_key_is_neither_well_formed_nor_proves_anything(text):
     assert not is_well_formed(text)
     assert not proves(text, stored_key(), PEPPER)
 
@@ -160,7 +160,7 @@ def test_no_repr_shows_a_secret_or_a_digest():
     ],
     ids=["open-ended", "a-millisecond-before-expiry", "at-expiry", "revoked", "revoked-by-a-clock-ahead", "both"],
 )
-def test_a_key_counts_until_it_expires_or_is_revoked(changes, now, usable):
+def test_a_key_is_usable_until_it_expires_or_is_revoked(changes, now, usable):
     assert is_usable(stored_key(**changes), now) is usable
 
 

@@ -30,7 +30,7 @@ def test_a_mapped_address_is_the_ipv4_address(number):
 
 
 @given(number=st.integers(0, 2**32 - 2))
-def test_ipv4_addresses_count_alone(number):
+def test_each_ipv4_address_has_its_own_allowance(number):
     assert bucket(str(IPv4Address(number))) != bucket(str(IPv4Address(number + 1)))
 
 

@@ -108,7 +108,7 @@ def test_a_token_may_be_issued_by_a_clock_that_is_five_seconds_ahead(early, refu
 
 @pytest.mark.parametrize(("late", "refusal"), [(-1, None), (0, None), (LEEWAY - 1, None), (LEEWAY, "expired")])
 def test_a_token_is_accepted_for_five_seconds_after_its_expiry(late, refusal):
-    """RFC 7519 §4.1.4, and the contract's rule 6."""
+    """RFC 7519 §4.1.4 and contract.md, compatibility rule 8."""
     assert problem(now=NOW + HOUR + late) == refusal
 
 
@@ -163,7 +163,7 @@ def test_what_is_granted_may_be_more_than_what_is_needed(granted, needed):
     ("granted", "needed"),
     [("", "a"), ("a", "a b"), ("videos", "videos.read"), ("videos.read", "videos"), ("A", "a"), ("a,b", "a")],
 )
-def test_every_needed_scope_has_to_be_granted_and_all_are_named(granted, needed):
+def test_every_needed_scope_must_be_granted_and_all_are_named(granted, needed):
     """RFC 6750 §3.1: `scope` names what is necessary to access the resource."""
     with pytest.raises(InsufficientScope) as refusal:
         require_scope(granted, needed)

@@ -30,7 +30,7 @@ CODES = {
 
 
 @pytest.mark.parametrize("error", sorted(TREE, key=lambda error: error.__name__))
-def test_a_code_is_the_word_of_the_rfc_where_there_is_one(error):
+def test_a_code_is_the_word_of_the_rfc_if_it_has_one(error):
     """RFC 6749 §5.2, RFC 6750 §3.1."""
     assert error.code == CODES[error]
 
@@ -114,5 +114,5 @@ def test_what_the_machine_is_short_of_is_trouble_of_the_storage(error, detail):
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a bug"), KeyError("a bug"), errors.InvalidGrant("expired")])
-def test_all_else_stays_what_it_is(error):
+def test_any_other_error_stays_as_it_is(error):
     assert errors.as_trouble(error) is error

@@ -100,7 +100,7 @@ def test_a_retry_does_not_lengthen_its_own_window():
     assert isinstance(decide_refresh(retry.grant, 0, START + WINDOW + 1, POLICY), Replay)
 
 
-def test_a_key_s_own_window_counts_from_the_next_decision_on():
+def test_a_key_s_own_window_applies_from_the_next_decision_on():
     grant = rotated(new_grant(), START)
     shorter = POLICY.with_retry_window(10)
 

@@ -158,5 +158,5 @@ def test_a_grant_ends_with_its_key_or_expires_by_itself(grant, key, after, state
 
 
 @pytest.mark.parametrize("why", ["replayed", "revoked", "token_revoked", "restored"])
-def test_a_revoked_grant_says_why_whatever_becomes_of_its_key(grant, why):
+def test_a_revoked_grant_says_why_even_if_its_key_ends(grant, why):
     assert state_of(revoke(grant, START, why), None, START + 90 * DAY) == why

@@ -271,7 +271,7 @@ class CapMachine(RuleBasedStateMachine):
             assert decide_refresh(self.rows.get(grant_id), 0, self.now, self.policy) == Dead("unknown")
 
 
-def test_a_grant_keeps_its_promises_whatever_happens():
+def test_a_grant_keeps_its_promises_in_every_order_of_events():
     run_state_machine_as_test(GrantMachine, settings=settings(max_examples=250, stateful_step_count=50))
 
 

@@ -42,7 +42,7 @@ def test_a_level_refuses_by_its_own_claim_only(kind, value):
     assert not Revocations([Revocation(1, kind, value, UNTIL)]).refuses(claims())
 
 
-def test_nothing_is_refused_where_nothing_was_revoked():
+def test_nothing_is_refused_if_nothing_was_revoked():
     assert not Revocations().refuses(claims())
 
 
@@ -60,7 +60,7 @@ def test_a_later_cut_never_weakens_an_earlier_one(order):
     assert Revocations(cuts[::order]).refuses(claims())
 
 
-def test_where_the_higher_cut_is_forgotten_the_lower_one_still_holds():
+def test_when_the_higher_cut_is_forgotten_the_lower_one_still_holds():
     revocations = Revocations(
         [Revocation(1, "issued_before", str(ISSUED), UNTIL), Revocation(2, "issued_before", "5", UNTIL + 1)]
     )
@@ -84,7 +84,7 @@ def test_an_entry_is_forgotten_at_exactly_its_end(kind, value):
 
 @pytest.mark.parametrize(("kind", "value"), LEVELS)
 @pytest.mark.parametrize("order", [1, -1], ids=["shorter-last", "longer-last"])
-def test_of_two_entries_on_one_thing_the_longer_counts(kind, value, order):
+def test_of_two_entries_on_one_thing_the_longer_applies(kind, value, order):
     entries = [Revocation(1, kind, value, UNTIL), Revocation(2, kind, value, UNTIL - 1_000)]
     revocations = Revocations(entries[::order])
 
@@ -94,7 +94,7 @@ def test_of_two_entries_on_one_thing_the_longer_counts(kind, value, order):
     assert len(revocations) == 1
 
 
-def test_an_entry_that_comes_twice_counts_once():
+def test_an_entry_that_comes_twice_is_one_entry():
     revocations = Revocations([Revocation(1, kind, value, UNTIL) for kind, value in LEVELS * 2])
 
     assert len(revocations) == len(LEVELS)

@@ -43,7 +43,7 @@ def test_a_successor_is_published_before_it_signs():
     assert schedule("next", "Ed25519", [first], START, POLICY) == SigningKey("next", "Ed25519", START, SIGNS_FROM)
 
 
-def test_a_key_signs_at_once_where_all_others_have_stopped():
+def test_a_key_signs_at_once_if_all_others_have_stopped():
     assert schedule("next", "ES256", [KEY], RETIRED, POLICY).signs_from == RETIRED
 
 

@@ -26,7 +26,7 @@ def test_the_acknowledged_generation_or_its_successor_is_right(stored):
 
 
 @pytest.mark.parametrize("answer", [7, 8])
-def test_a_retry_and_a_burst_are_right_where_all_nodes_agree(answer):
+def test_a_retry_and_a_burst_are_right_if_all_nodes_agree(answer):
     assert lineage_faults(7, 7, [(answer, "same"), (answer, "same")]) == []
 
 
@@ -63,7 +63,7 @@ def test_a_client_that_is_sent_away_has_met_a_violation(kind):
     assert record.violations == [f"refresh: {kind}"]
 
 
-def test_a_part_begins_a_second_before_its_fault_and_counts_nothing_of_the_next_one():
+def test_a_part_begins_a_second_before_its_fault_and_ends_before_the_next_one():
     record = Record(refreshed=[1.0, 9.5, 9.9, 24.9, 25.5, 31.0], verified=[9.9, 20.0, 29.0])
     record.waits += [(24.9, 15.0), (31.0, 60.0)]
     for at, kind in [(8.0, "503"), (11.0, "503"), (12.0, "503"), (13.0, "timed out"), (30.0, "503")]:

@@ -101,7 +101,7 @@ def test_the_corpus_is_large():
     assert len(set(CORPUS.values())) >= 500
 
 
-def test_where_the_others_differ_ours_is_the_stricter(readings):
+def test_when_the_others_differ_ours_is_the_stricter(readings):
     assert looser(readings) - REASONED.keys() == set()
 
 

@@ -268,7 +268,7 @@ def test_an_answer_that_is_not_read_is_given_up(target):
     assert 8 < time.monotonic() - began < 25
 
 
-def test_a_client_that_says_all_it_has_to_say_at_once_gets_its_answer_every_time(target):
+def test_a_client_that_sends_everything_at_once_gets_its_answer_every_time(target):
     """The end of what it sends may be read before the request is carried out; the connection must not stay open."""
     asked = exchange(target.exchange_body, b"content-length: %d" % len(target.exchange_body))
 

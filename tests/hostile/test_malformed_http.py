@@ -104,7 +104,7 @@ def test_length_and_chunks_together_end_the_connection(target):
     assert answer.statuses in ([400], [200])
 
 
-def test_a_body_longer_than_it_says_is_no_part_of_the_request(target):
+def test_bytes_beyond_the_length_of_the_body_are_not_part_of_the_request(target):
     """What lies beyond the length is the next request, and a broken one."""
     body = target.exchange_body
 

@@ -50,7 +50,7 @@ def test_a_request_that_is_cut_at_any_byte_is_the_same_request(half):
     [b"POST /later HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\nabc", b"GET /later HTTP/1.1\r\nhost: x\r\n\r\n"],
     ids=["POST", "GET"],
 )
-def test_a_connection_ends_with_its_client_whatever_it_waits_for(request_, count):
+def test_a_connection_ends_with_its_client_even_if_an_answer_is_pending(request_, count):
     """The end may come together with the request, before anything was done about that."""
     client = Client().send(request_ * count)
 

@@ -26,13 +26,13 @@ def test_a_trusted_proxy_says_the_address_in_a_header(target, fenced):
 
 
 @pytest.mark.parametrize("name", [b"X-Forwarded-For", b"x-forwarded-for", b"X-FORWARDED-FOR"])
-def test_a_trailer_is_no_address(target, fenced, name):
+def test_a_trailer_gives_no_address(target, fenced, name):
     answer = target.talk(exchange(chunks(fenced, name + b": 203.0.113.9"), CHUNKED, CLOSE))
 
     assert (answer.statuses, b"address_not_allowed" in answer.raw) == ([400], True)
 
 
-def test_a_trailer_in_a_later_packet_is_no_address(target, fenced):
+def test_a_trailer_in_a_later_packet_gives_no_address(target, fenced):
     whole = exchange(chunks(fenced, FORWARDED), CHUNKED, CLOSE)
     cuts = [whole.index(b"0\r\nX-F") + at for at in (0, 3, 8, 18, 22)]
 
@@ -40,7 +40,7 @@ def test_a_trailer_in_a_later_packet_is_no_address(target, fenced):
         assert target.talk(whole[:cut], whole[cut:], pause=0.02).statuses == [400]
 
 
-def test_a_trailer_is_no_credential(target):
+def test_a_trailer_gives_no_credential(target):
     """The form names a client, the trailer proves it: nobody's tokens."""
     _, _, key_id, _ = target.api_key.split("_")
     basic = base64.b64encode(f"{key_id}:{target.api_key}".encode())

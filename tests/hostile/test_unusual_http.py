@@ -56,7 +56,7 @@ def test_many_requests_on_one_connection_are_all_answered(target):
 
 
 @pytest.mark.parametrize("size", [1, 7, 1_000])
-def test_a_chunked_body_is_read_whatever_its_pieces(target, size):
+def test_a_chunked_body_is_read_in_any_pieces(target, size):
     body = target.exchange_body
     pieces = [body[start : start + size] for start in range(0, len(body), size)]
     chunks = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
@@ -142,7 +142,7 @@ def test_head_is_answered_without_a_body(target, path, status):
 
 
 @pytest.mark.parametrize("host", [b"host: evil.test", b"host:", b"host: x\r\nhost: y"])
-def test_whatever_the_host_says_it_changes_nothing(target, host):
+def test_the_host_header_never_reaches_the_answer(target, host):
     raw = b"GET /.well-known/oauth-authorization-server HTTP/1.1\r\n%b\r\nconnection: close\r\n\r\n" % host
 
     answer = target.talk(raw)

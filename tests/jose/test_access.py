@@ -227,7 +227,7 @@ def test_bytes_have_exactly_one_spelling(data):
 
 
 @given(st.binary(max_size=12) | st.text("ABab01-_+/= \n", max_size=12).map(str.encode))
-def test_whatever_decodes_is_spelled_as_we_would(segment):
+def test_only_our_own_spelling_decodes(segment):
     try:
         data = decode_segment(segment)
     except ValueError:

@@ -212,7 +212,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(connect, path):
     assert rows(path, "select name from sqlite_schema where name = 'migrations'") == []
 
 
-def test_what_is_no_database_is_refused(path):
+def test_a_file_that_is_not_a_database_is_refused(path):
     path.write_bytes(b"this is a letter, not a database, and long enough to be looked at" * 40)
 
     with pytest.raises(StorageUnavailable, match="not a database"):

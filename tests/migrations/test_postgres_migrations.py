@@ -172,7 +172,7 @@ def test_of_nodes_that_migrate_at_once_one_does_and_the_others_wait(database, at
     assert sorted(applied) == [[], [], [], NAMES]
 
 
-def test_where_nothing_is_pending_a_role_needs_no_right_to_make_tables(database):
+def test_if_nothing_is_pending_a_role_needs_no_right_to_make_tables(database):
     database.connect().migrate(NOW)
     role = f"server_{database.name}"
     database.rows(f"create role {role} login")

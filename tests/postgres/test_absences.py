@@ -68,7 +68,7 @@ def line(own_database):
 
 
 @pytest.mark.anyio
-async def test_whoever_lost_an_answer_to_an_outage_longer_than_the_window_keeps_the_grant(nodes, line):
+async def test_a_client_that_lost_an_answer_to_an_outage_longer_than_the_window_keeps_its_grant(nodes, line):
     node = nodes.start(database=line.url, retry_window=WINDOW)
     key = nodes.create_key()["api_key"]
     async with httpx2.AsyncClient(limits=httpx2.Limits(max_connections=64), **PLAIN) as http:

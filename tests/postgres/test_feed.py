@@ -57,7 +57,7 @@ async def test_a_node_that_starts_when_all_entries_are_over_knows_their_numbers_
     assert (fresh["epoch"], fresh["last"], fresh["entries"]) == (told["epoch"], 3, [])
 
 
-async def test_after_a_restored_backup_readers_are_made_to_begin_anew(database, local_nodes):
+async def test_after_a_restored_backup_readers_must_begin_again(database, local_nodes):
     clock = local_nodes.clock
     told = await asked(await local_nodes("a"), clock, 0, 0)
     database.run("update control set numbered_since = numbered_since + 60000")

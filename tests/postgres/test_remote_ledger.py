@@ -178,7 +178,7 @@ class Away(Witness):
         raise Unreachable("no answer")
 
 
-async def test_whoever_waits_behind_a_database_that_is_away_is_told_with_the_first(database):
+async def test_callers_who_wait_behind_a_database_that_is_away_are_told_with_the_first(database):
     """An attempt to connect may take seconds: thousands of callers must not wait for one after another."""
     away = Away(database.connect())
     ledger = Ledger(away, POLICY, remote=True)

@@ -88,7 +88,7 @@ async def test_a_restart_between_two_requests_is_noticed_by_nobody(own_database,
     assert {answer.status_code for answer in answers} == {200}
 
 
-async def test_a_database_that_hangs_is_503_in_time_and_goes_on_where_it_was(own_database, server):
+async def test_a_database_that_hangs_is_503_in_time_and_then_goes_on(own_database, server):
     server.app.issuer.ledger._patience = 0.3
     pair = await server.exchange(await server.create_key())
     own_database.cluster.freeze()

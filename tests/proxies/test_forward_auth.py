@@ -41,7 +41,7 @@ def test_a_bad_token_is_401_and_the_challenge_says_why(proxy, reader):
     assert 'error="invalid_token", error_description="signature"' in answer.headers["WWW-Authenticate"]
 
 
-def test_a_refresh_token_is_no_access_token(proxy, reader):
+def test_a_refresh_token_is_refused_as_an_access_token(proxy, reader):
     answer = proxy.client.get("/anything", headers={"Authorization": f"Bearer {reader.refresh_token}"})
 
     assert answer.status_code == 401
@@ -111,7 +111,7 @@ def test_a_revoked_token_is_refused_within_a_second(proxy, make_key):
     assert 'error_description="revoked"' in answer.headers["WWW-Authenticate"]
 
 
-def test_a_stopped_hourpass_lets_nobody_in_and_is_no_verdict(proxy, hourpass, reader):
+def test_a_stopped_hourpass_lets_nobody_in_and_blames_no_token(proxy, hourpass, reader):
     hourpass.kill()
     try:
         answers = [

@@ -88,7 +88,7 @@ def test_a_clock_that_is_set_forward_makes_no_retry_late(node):
     assert node.known == (Absence(START - MAX_RETRY_WINDOW, START + 3_000),)
 
 
-def test_a_clock_that_is_set_a_little_or_back_is_no_absence(node):
+def test_setting_a_clock_a_little_or_back_makes_no_absence(node):
     node.absences.jumped(UNSEEN)
     node.absences.jumped(-3_600_000)
 

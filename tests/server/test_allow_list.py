@@ -34,7 +34,7 @@ async def exchange(server, key, address, *forwarded):
         ("localhost", 400),
     ],
 )
-async def test_a_key_counts_from_its_networks_alone(server, address, status):
+async def test_a_key_is_accepted_from_its_networks_alone(server, address, status):
     key = await server.create_key(allowed_ips=OFFICE)
 
     answer = await exchange(server, key, address)

@@ -47,7 +47,7 @@ async def test_the_password_does_not_matter(server):
 
 
 @pytest.mark.anyio
-async def test_keys_are_refused_where_the_operator_says_so(start):
+async def test_keys_are_refused_if_the_operator_says_so(start):
     """contract.md, "Forward auth": `accept_api_keys` is on by default."""
     server = await start(accept_api_keys=False)
     key = await server.create_key()
@@ -59,14 +59,14 @@ async def test_keys_are_refused_where_the_operator_says_so(start):
 
 
 @pytest.mark.anyio
-async def test_the_key_has_to_be_the_user_name(server):
+async def test_the_key_must_be_the_user_name(server):
     key = await server.create_key()
 
     assert (await verify(server, basic(f"{key_id_of(key)}:{key}"))).status_code == 401
 
 
 @pytest.mark.anyio
-async def test_a_key_is_no_bearer_token(server):
+async def test_a_key_is_refused_as_a_bearer_token(server):
     key = await server.create_key()
 
     assert (await verify(server, f"Bearer {key}")).headers["www-authenticate"] == invalid("malformed")

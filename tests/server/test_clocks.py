@@ -58,7 +58,7 @@ def test_the_first_comparison_sets_it_by_the_database_in_either_direction(machin
 
 
 @pytest.mark.parametrize("skew", [-30_000, 30_000])
-def test_two_nodes_agree_whatever_their_machines_say(skew):
+def test_two_nodes_agree_although_their_machines_do_not(skew):
     nodes = Machine(), Machine()
     nodes[0].wall.now += skew
     nodes[0].clock = NodeClock(nodes[0].wall, nodes[0].timer)

@@ -23,7 +23,7 @@ EVERY_ROUTE = [
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("content_type", ["text/plain", "text/plain;charset=UTF-8", "application/octet-stream", None])
-async def test_rule_1_a_body_is_json_whatever_its_content_type_says(server, http, content_type):
+async def test_rule_1_a_body_is_json_with_any_content_type(server, http, content_type):
     """The browser uploader sends text/plain; a trailing newline is fine."""
     headers = {} if content_type is None else {"content-type": content_type}
     exchanged = await http.post(

@@ -94,7 +94,7 @@ def test_another_file_may_be_named(tmp_path, where):
     assert settings(**named).port == 9
 
 
-def test_a_named_file_has_to_be_there():
+def test_a_named_file_must_exist():
     assert "/nowhere.toml" in refusal({"config": "/nowhere.toml"})
 
 
@@ -122,7 +122,7 @@ def test_the_master_key_and_the_database_url_are_the_secrets():
     assert {name for name, field in described().items() if field.metadata["secret"]} == {"master_key", "database_url"}
 
 
-def test_a_secrets_file_has_to_be_there():
+def test_a_secrets_file_must_exist():
     assert "HOURPASS_MASTER_KEY_FILE" in refusal(environ={"HOURPASS_MASTER_KEY_FILE": "/nowhere"})
 
 
@@ -151,7 +151,7 @@ def test_a_plain_setting_has_no_file_variant():
     assert "HOURPASS_PORT_FILE is not a setting" in refusal(environ={"HOURPASS_PORT_FILE": "/x"})
 
 
-def test_variables_of_others_are_no_business_of_ours():
+def test_variables_of_others_are_ignored():
     assert settings(environ={"PORT": "1", "HOURPASSPORT": "1", "hourpass_port": "1"}).port == 3600
 
 
@@ -212,7 +212,7 @@ def test_a_wrong_value_is_refused_by_the_settings_name(name, value):
     assert name in refusal({name: value})
 
 
-def test_a_refusal_says_where_the_value_came_from():
+def test_a_refusal_names_the_source_of_the_value():
     assert "(from environment)" in refusal(environ={"HOURPASS_PORT": "x"})
 
 

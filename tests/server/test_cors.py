@@ -86,7 +86,7 @@ async def test_answers_and_refusals_can_be_read_by_the_page(start):
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("path", OTHER_PATHS)
-async def test_other_endpoints_are_no_business_of_browsers(start, path):
+async def test_other_endpoints_allow_no_origin(start, path):
     server = await start(cors_origins=(ORIGIN,))
 
     answers = [await preflight(server, path), await server.client(origin=ORIGIN).get(path)]

@@ -70,7 +70,7 @@ def test_rest_is_not_saved_up_beyond_a_minutes_worth():
     assert [admitted(throttle, "a", later) for _ in range(7)] == [True] * 6 + [False]
 
 
-def test_callers_do_not_count_for_each_other():
+def test_each_caller_has_its_own_allowance():
     throttle = Throttle(1)
     throttle.admit("a", NOW)
 
@@ -125,7 +125,7 @@ def test_who_goes_on_is_not_forgotten_however_many_others_come():
 
 
 @given(per_minute=st.integers(1, 600), back=st.integers(0, 2**42))
-def test_nobody_is_told_to_wait_for_more_than_a_minute_whatever_the_instants(per_minute, back):
+def test_nobody_is_ever_told_to_wait_for_more_than_a_minute(per_minute, back):
     throttle = Throttle(per_minute)
     while admitted(throttle, "a", NOW):
         pass
@@ -134,7 +134,7 @@ def test_nobody_is_told_to_wait_for_more_than_a_minute_whatever_the_instants(per
 
 
 @given(per_minute=st.integers(1, 100_000), taken=st.integers(1, 40), now=st.integers(0, 2**42))
-def test_whoever_waits_as_told_is_admitted(per_minute, taken, now):
+def test_a_caller_who_waits_as_told_is_admitted(per_minute, taken, now):
     throttle = Throttle(per_minute)
     for _ in range(taken):
         if not admitted(throttle, "a", now):

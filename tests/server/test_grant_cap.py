@@ -93,7 +93,7 @@ async def test_closing_is_counted_and_never_revokes(start):
 
 
 @pytest.mark.anyio
-async def test_a_revoked_grant_does_not_count(start):
+async def test_a_revoked_grant_takes_no_room(start):
     server = await start(grants_per_key=2)
     key = await server.create_key()
     kept, revoked = await exchange(server, key, times=2)

@@ -131,7 +131,7 @@ async def test_what_a_command_revokes_is_refused_at_the_next_look(server, comman
 
 
 @pytest.mark.parametrize("own", ["revoked token", "revoked grant", "replay"])
-async def test_what_a_command_revokes_is_not_missed_where_the_server_revokes_something_itself(server, command, own):
+async def test_a_revocation_by_a_command_is_not_missed_when_the_server_revokes_something_itself(server, command, own):
     """The entries are numbered: one of our own must not make us believe that we have seen those before it."""
     theirs, _ = await server.tokens()
     mine = await server.exchange(await server.create_key())
@@ -165,7 +165,7 @@ async def test_a_revocation_by_one_server_is_seen_by_the_other(server, second):
         await second.refresh(refresh_token)
 
 
-async def test_a_grant_whose_revocation_was_acknowledged_never_rotates_again_whatever_races(server):
+async def test_a_grant_whose_revocation_was_acknowledged_never_rotates_again_in_any_race(server):
     """contract.md, promise 4."""
     _, token = await server.tokens()
     acknowledged = asyncio.Event()

@@ -50,7 +50,7 @@ async def test_in_a_keys_last_second_a_token_lives_for_one(server):
 
 
 @pytest.mark.anyio
-async def test_the_operators_lifetime_counts(start):
+async def test_the_operators_lifetime_applies(start):
     server = await start(access_token_lifetime=900)
 
     assert (await exchange(server, await server.create_key()))["expires_in"] == 900

@@ -55,7 +55,7 @@ def test_words_that_differ_each_time_are_one_kind(log):
     assert len(log.lines()) == 1
 
 
-def test_what_is_no_trouble_passes(log):
+def test_a_line_that_reports_no_trouble_passes(log):
     for _ in range(2):
         logging.getLogger("some.library").info("hello")
 
@@ -91,7 +91,7 @@ log_what_is_printed()
     assert "TROUBLE" in line
 
 
-def test_nothing_was_dropped_where_nothing_was(log):
+def test_without_lines_none_was_dropped(log):
     logging.getLogger("hourpass").info("hello")
 
     assert lines_dropped() == 0

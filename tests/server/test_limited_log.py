@@ -121,7 +121,7 @@ def test_a_success_soon_after_a_failure_is_not_the_end(told):
     assert told.lines() == [("storage recovered", 1)]
 
 
-def test_where_there_was_no_trouble_nothing_ends(told):
+def test_without_trouble_nothing_ends(told):
     told.log.over("unavailable", "storage recovered")
     told.log.trouble("unavailable", "other")
     told.now += SETTLED

@@ -67,7 +67,7 @@ async def test_every_series_is_there_from_the_start(server):
     }
 
 
-def test_every_count_that_the_server_can_make_is_exported_once():
+def test_every_counter_of_the_server_is_exported_once():
     counts = Counts()
     counts.update({name: number for number, name in enumerate(counts, start=1_000)})
     del counts["log_lines_dropped"]  # the log's writer is asked for it

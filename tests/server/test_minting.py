@@ -30,7 +30,7 @@ def test_threads_that_draw_ids_at_once_never_get_the_same():
     assert all(re.fullmatch(r"[A-Za-z0-9_-]{20}", each) for each in drawn)
 
 
-def test_no_two_draws_share_a_byte_where_a_page_ends():
+def test_no_two_draws_share_a_byte_at_the_end_of_a_page():
     entropy = Entropy()
 
     drawn = [entropy.draw(count) for count in (4_090, 10, 16) * 20]

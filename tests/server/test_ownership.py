@@ -74,7 +74,7 @@ def test_a_folder_may_be_reached_through_a_link(folder, tmp_path):
     assert "chmod go-w" in refusal(require_own_folder, tmp_path / "link")
 
 
-def test_what_is_no_folder_is_refused(file):
+def test_only_a_folder_is_accepted(file):
     assert "is not a folder" in refusal(require_own_folder, file)
     assert "No such file" in refusal(require_own_folder, file.parent / "missing")
 
@@ -113,7 +113,7 @@ def test_a_link_in_a_files_place_is_refused(file, folder):
         assert "is a link" in refusal(read_own_file, folder / name)
 
 
-def test_what_is_no_plain_file_is_refused(folder):
+def test_only_a_plain_file_is_accepted(folder):
     os.mkfifo(folder / "pipe", 0o600)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(folder / "socket"))
@@ -142,7 +142,7 @@ def test_a_database_with_a_file_of_another_user_is_refused(folder, ending, give_
     assert f"{folder}/x.db{ending} belongs to {STRANGER}" in refusal(require_own_database, folder / "x.db")
 
 
-def test_a_database_behind_a_link_is_judged_where_it_lies(folder, tmp_path):
+def test_a_database_behind_a_link_is_judged_by_the_file_itself(folder, tmp_path):
     elsewhere = tmp_path / "fast disk"
     elsewhere.mkdir(mode=0o700)
     (elsewhere / "x.db").touch(mode=0o600)

@@ -66,7 +66,7 @@ def test_a_secret_in_a_traceback_never_reaches_a_line(log, secret):
     assert secret not in log.getvalue()
 
 
-def test_what_is_no_secret_stays(log):
+def test_a_text_that_is_not_a_secret_stays(log):
     LOGGER.info("listening", extra={"port": 3600, "key_id": "3fK9mZ8qLx2P", "url": "http://x.test"})
 
     for word in ("listening", "3600", "3fK9mZ8qLx2P", "http://x.test"):

@@ -91,7 +91,7 @@ async def test_without_a_window_the_second_use_is_a_replay_in_the_same_milliseco
 
 
 @pytest.mark.anyio
-async def test_a_keys_own_window_counts(server, http):
+async def test_a_keys_own_window_applies(server, http):
     _, token = await server.tokens(retry_window=0)
 
     assert [(await refresh(http, token)).status_code for _ in range(2)] == [200, 400]

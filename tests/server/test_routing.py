@@ -122,7 +122,7 @@ async def test_the_limit_is_the_operators(start):
     ["application/json", "text/plain;charset=UTF-8", "application/x-www-form-urlencoded", "nonsense", ""],
 )
 @pytest.mark.parametrize("tail", ["", "\n", "\r\n", " \t\n\n"], ids=ascii)
-async def test_a_json_body_is_read_whatever_its_type_and_white_space_behind_it(server, http, content_type, tail):
+async def test_a_json_body_is_read_with_any_type_and_white_space_behind_it(server, http, content_type, tail):
     """contract.md, compatibility rule 1."""
     body = f'{{"apiKey":"{await server.create_key()}"}}{tail}'
 
@@ -134,7 +134,7 @@ async def test_a_json_body_is_read_whatever_its_type_and_white_space_behind_it(s
 @pytest.mark.anyio
 @pytest.mark.parametrize("path", FORM_PATHS)
 @pytest.mark.parametrize("content_type", ["application/json", "text/plain", "multipart/form-data; boundary=x", ""])
-async def test_a_form_has_to_say_that_it_is_one(http, path, content_type):
+async def test_a_form_must_say_that_it_is_one(http, path, content_type):
     """RFC 6749 §3.2 and appendix B; a browser's form cannot be made to say so without a preflight."""
     answer = await http.post(
         path, content=b"grant_type=client_credentials&token=x", headers={"content-type": content_type}

@@ -175,7 +175,7 @@ async def test_no_secret_lies_in_the_database_in_the_clear(tmp_path):
     assert not [secret for secret in secrets if secret in written]
 
 
-def test_a_key_that_is_missing_is_not_made_where_secrets_are_sealed_with_it(tmp_path):
+def test_a_missing_key_is_not_made_if_secrets_are_sealed_with_it(tmp_path):
     """A new one could open nothing, and would hide that the real one is gone."""
     with pytest.raises(ConfigurationError, match="is missing"):
         load_master_key(None, tmp_path, {}, create=False)

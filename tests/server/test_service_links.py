@@ -63,7 +63,7 @@ def test_every_variable_of_a_service_is_passed_over(service, address, shown):
         ("HOURPASS_HOST_PORT", "127.0.0.1:3600"),
     ],
 )
-def test_what_is_no_link_by_name_and_value_is_an_error(name, value):
+def test_a_variable_that_is_not_a_link_by_name_and_value_is_an_error(name, value):
     assert service_links({name: value}) == []
     with pytest.raises(ConfigurationError):
         load({}, {name: value}, "/srv")
@@ -76,7 +76,7 @@ def test_a_port_that_is_a_number_is_the_setting():
     assert note_on_service_links(environ) == ""
 
 
-def test_the_note_is_one_sentence_that_names_one_and_counts_the_others():
+def test_the_note_is_one_sentence_with_one_name_and_the_number_of_the_others():
     environ = links_of("hourpass")
 
     assert note_on_service_links(environ).startswith(f"HOURPASS_PORT (and {len(environ) - 1} more) is passed over")

@@ -39,7 +39,7 @@ def test_a_loop_that_runs_is_open():
 
 @pytest.mark.parametrize("beats_first", [True, False])
 @pytest.mark.parametrize(("still", "closed"), [(5_000, False), (5_001, True), (3_600_000, True)])
-def test_beyond_the_limit_it_is_closed_whoever_looks_first(beats_first, still, closed):
+def test_beyond_the_limit_the_first_look_closes_it(beats_first, still, closed):
     """Of what waits for the loop, nobody knows whether a request or the timer comes first."""
     loop = Loop()
     loop.stands_still(still)

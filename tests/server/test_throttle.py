@@ -53,7 +53,7 @@ async def test_both_exchange_endpoints_share_one_limit(start):
 
 
 @pytest.mark.anyio
-async def test_keys_do_not_count_for_each_other(start):
+async def test_each_key_has_its_own_allowance(start):
     server = await start(exchange_limit=1)
     http = server.client()
 
@@ -101,7 +101,7 @@ async def verify(http, key):
 
 
 @pytest.mark.anyio
-async def test_guesses_at_forward_auth_count_and_are_401_however_many(start):
+async def test_guesses_at_forward_auth_are_throttled_with_the_others_and_stay_401(start):
     """A proxy passes on 401 and 403 only: nginx makes 500 of a 429."""
     server = await start(exchange_limit=2)
     http = server.client("192.0.2.1")

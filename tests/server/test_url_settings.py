@@ -154,7 +154,7 @@ def test_an_issuer_in_another_spelling_is_refused_with_the_normal_one(given, nor
         "https://auth.example.com/a b", "https://auth.example.com\\x", "https://auth..example.com", "http://127.1",
     ],
 )  # fmt: skip
-def test_what_is_no_issuer_is_refused(given):
+def test_an_url_that_cannot_be_an_issuer_is_refused(given):
     assert refusal(issuer=given).startswith("issuer (from flag): ")
 
 

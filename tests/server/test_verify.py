@@ -37,7 +37,7 @@ async def test_a_good_token_is_204_with_the_whole_identity(server):
 
 
 @pytest.mark.anyio
-async def test_every_identity_header_is_present_even_where_it_says_nothing(server):
+async def test_every_identity_header_is_present_even_if_it_is_empty(server):
     """A proxy that only overwrites would else let a client's own header through."""
     token, _ = await server.tokens(scope="")
 
@@ -165,7 +165,7 @@ async def test_a_token_for_another_issuer_or_audience_is_refused_by_that_word(st
 
 
 @pytest.mark.anyio
-async def test_a_refresh_token_is_no_access_token(server):
+async def test_a_refresh_token_is_refused_as_an_access_token(server):
     _, refresh_token = await server.tokens()
 
     answer = await verify(server, f"Bearer {refresh_token}")
@@ -219,7 +219,7 @@ async def test_a_missing_scope_is_403_and_says_all_that_is_needed(server, query,
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("scope", ["%00", 'a"b', "a%5Cb", "%C3%A9", "%7F"], ids=ascii)
-async def test_what_is_no_scope_never_reaches_a_header(server, scope):
+async def test_a_text_that_is_not_a_scope_never_reaches_a_header(server, scope):
     """RFC 6750 §3: a scope value is %x21 / %x23-5B / %x5D-7E; HTTP servers fail with a 500 on control characters."""
     token, _ = await server.tokens()
 

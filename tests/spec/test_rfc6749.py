@@ -185,7 +185,7 @@ async def test_3_2_a_repeated_parameter_is_refused(http, name):
 
 
 @pytest.mark.anyio
-async def test_3_2_a_parameter_without_a_value_counts_as_omitted(server, http):
+async def test_3_2_a_parameter_without_a_value_is_treated_as_omitted(server, http):
     """§3.2."""
     key = await server.create_key(scope="a b")
 

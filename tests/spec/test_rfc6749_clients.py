@@ -116,7 +116,7 @@ async def test_6_a_client_that_authenticates_wrongly_gets_no_refresh(server, htt
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("second", ["the same", "Bearer x", ""])
-async def test_2_3_1_two_authorization_headers_are_no_client_authentication(server, http, second):
+async def test_2_3_1_two_authorization_headers_are_refused(server, http, second):
     """§5.2: 401, because the client tried to authenticate by the header."""
     good = basic(f"{await server.create_key()}:")
     headers = [("authorization", good), ("authorization", good if second == "the same" else second)]

@@ -55,7 +55,7 @@ async def test_3_without_authentication_the_challenge_has_a_realm_and_no_error(h
 
 
 @pytest.mark.anyio
-async def test_3_1_a_token_that_does_not_count_is_401_invalid_token(http):
+async def test_3_1_a_bad_token_is_401_invalid_token(http):
     """§3.1."""
     answer = await verify(http, "Bearer x")
 

@@ -46,7 +46,7 @@ async def test_2_1_revoking_an_access_token_ends_that_token_alone(server, http):
 
 
 @pytest.mark.anyio
-async def test_2_1_the_revocation_counts_at_once(server, http):
+async def test_2_1_the_revocation_takes_effect_at_once(server, http):
     """§2.1: the invalidation takes place immediately."""
     access, _ = await server.tokens()
     assert await refused_as(http, access) == ""

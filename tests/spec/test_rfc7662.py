@@ -83,7 +83,7 @@ INACTIVE = ["nobody's", "forged", "expired", "revoked", "replayed", "of a revoke
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("which", INACTIVE)
-async def test_2_2_whatever_does_not_count_is_inactive_and_nothing_more(server, http, ask, which):
+async def test_2_2_a_token_that_is_not_valid_is_inactive_and_nothing_more(server, http, ask, which):
     """§2.2: no further information about an inactive token."""
     key = await server.create_key()
     pair = await server.exchange(key)
@@ -139,7 +139,7 @@ async def test_2_1_the_hint_changes_nothing(server, ask, hint):
 
 
 @pytest.mark.anyio
-async def test_2_1_the_caller_has_to_authenticate(server, http):
+async def test_2_1_the_caller_must_authenticate(server, http):
     """§2.1, §2.3: to prevent token scanning."""
     access, _ = await server.tokens()
 

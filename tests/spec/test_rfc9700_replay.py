@@ -84,7 +84,7 @@ async def test_4_14_2_a_replay_ends_its_own_grant_and_no_other_of_the_key(server
 
 
 @pytest.mark.anyio
-async def test_4_14_2_a_retry_is_no_second_lineage(server, http):
+async def test_4_14_2_a_retry_starts_no_second_lineage(server, http):
     """contract.md, promise 1: the winner and the losers of a race all get the same generation."""
     _, token = await server.tokens()
     one, two = [(await refresh(http, token)).json()["refresh_token"] for _ in range(2)]

@@ -136,7 +136,7 @@ async def test_headers_that_litestar_has_read_before_are_cleaned_all_the_same(sh
 @pytest.mark.parametrize(
     "headers", [[], [""], ["Negotiate abc"], ["Basic YTpi"]], ids=["none", "empty", "other", "basic"]
 )
-async def test_without_a_credential_that_counts_the_challenge_has_no_error_code(protect, application, headers):
+async def test_without_an_acceptable_credential_the_challenge_has_no_error_code(protect, application, headers):
     """RFC 6750 §3."""
     answer = await ask(protect(), *headers)
 
@@ -186,7 +186,7 @@ async def test_an_unproven_token_learns_nothing_of_the_scopes(protect):
 @pytest.mark.parametrize(
     "authorization", [[], ["Bearer nonsense"], ["Bearer a", "Bearer b"]], ids=["none", "bad", "two"]
 )
-async def test_a_public_path_passes_whatever_it_brings_but_no_identity(protect, application, authorization):
+async def test_a_public_path_passes_with_any_credential_and_without_an_identity(protect, application, authorization):
     answer = await ask(protect(public=["/health"]), *authorization, path="/health", hourpass_subject="eve")
 
     assert answer.status_code == 200
@@ -254,7 +254,7 @@ async def keys_unavailable(api_key: str) -> KeyIdentity | None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("policy", [keys, keys_async])
-async def test_an_api_key_counts_where_the_provider_says_so(protect, application, policy):
+async def test_an_api_key_is_accepted_if_the_provider_says_so(protect, application, policy):
     app = protect(api_keys=policy, scope="videos.read")
 
     assert (await ask(app, "Basic Z29vZDo=")).status_code == 200
@@ -306,7 +306,7 @@ async def test_a_websocket_with_a_good_token_is_the_application_s(protect, appli
 
 
 @pytest.mark.anyio
-async def test_a_websocket_is_refused_with_the_challenge_where_the_server_can(protect, application):
+async def test_a_websocket_is_refused_with_the_challenge_if_the_server_can(protect, application):
     start, body = await connect(protect(), extensions={"websocket.http.response": {}})
 
     assert (start["type"], start["status"]) == ("websocket.http.response.start", 401)
@@ -317,7 +317,7 @@ async def test_a_websocket_is_refused_with_the_challenge_where_the_server_can(pr
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("extensions", [None, {}])
-async def test_a_websocket_is_closed_before_it_opens_where_the_server_cannot(protect, application, extensions):
+async def test_a_websocket_is_closed_before_it_opens_if_the_server_cannot(protect, application, extensions):
     assert await connect(protect(), "Bearer bad", extensions=extensions) == [{"type": "websocket.close", "code": 1008}]
     assert application.seen == []
 

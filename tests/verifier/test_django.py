@@ -165,7 +165,7 @@ def test_public_paths_scopes_and_preflights_are_settings(project, token):
 
 
 @pytest.mark.parametrize("policy", [keys, "tests.verifier.conftest.keys"], ids=["callable", "dotted name"])
-def test_an_api_key_counts_where_the_provider_says_so(project, policy):
+def test_an_api_key_is_accepted_if_the_provider_says_so(project, policy):
     client = project(api_keys=policy)
 
     assert client.get("/videos", {"Authorization": "Basic Z29vZDo="}).json()["owner"] == "bob"

@@ -56,7 +56,7 @@ def test_a_key_revoked_by_a_command_in_another_process_is_refused_everywhere_wit
     assert everywhere(verifiers, token) < 1
 
 
-def test_a_refresh_token_is_no_access_token_at_any_verifier(server, http, verifiers):
+def test_a_verifier_refuses_a_refresh_token(server, http, verifiers):
     pair = tokens(http, server.create_key()["api_key"])
 
     assert verifiers[0].verify(pair["access_token"]).iss == server.url

@@ -85,14 +85,14 @@ async def test_out_of_reach_is_503_with_retry_after(dead_verifier, shared_issuer
 
 
 @pytest.mark.anyio
-async def test_an_api_key_counts_where_the_provider_says_so(shared_verifier):
+async def test_an_api_key_is_accepted_if_the_provider_says_so(shared_verifier):
     app = api("videos.read", verifier=shared_verifier, api_keys=keys)
 
     assert (await ask(app, "Basic Z29vZDo=")).json() == {"owner": "bob"}
 
 
 @pytest.mark.anyio
-async def test_on_a_public_path_the_dependency_still_wants_a_token(shared_verifier):
+async def test_on_a_public_path_the_dependency_still_needs_a_token(shared_verifier):
     app = api("videos.read", middleware={"verifier": shared_verifier, "public": ["/videos"]})
 
     assert (await ask(app)).status_code == 401
@@ -109,7 +109,7 @@ async def test_the_openapi_page_shows_the_scheme_and_the_scopes(build, shared_ve
     assert page["paths"]["/videos"]["get"]["security"] == [{"hourpass": ["videos.read"]}]
 
 
-def test_what_is_no_scope_is_refused_when_the_route_is_declared():
+def test_a_text_that_is_not_a_scope_is_refused_when_the_route_is_declared():
     with pytest.raises(ConfigurationError):
         require('a"b')
 

@@ -51,7 +51,7 @@ def test_only_what_is_written_as_public_is_public(path, passes):
     ],
     ids=["a preflight", "any OPTIONS", "a GET that claims to be one", "not asked for"],
 )
-def test_preflights_pass_where_the_setting_says_so(allowed, method, preflight, passes):
+def test_preflights_pass_if_the_setting_says_so(allowed, method, preflight, passes):
     assert Guard(preflights=allowed).passes(method, "/videos", preflight=preflight) is passes
 
 
@@ -72,7 +72,7 @@ def test_preflights_pass_where_the_setting_says_so(allowed, method, preflight, p
         ("DELETE", "/other", "delete"),
     ],
 )
-def test_the_longest_path_counts_and_then_the_method(method, path, needed):
+def test_the_longest_path_decides_and_then_the_method(method, path, needed):
     assert Guard(scopes=SCOPES).needed(method, path) == needed
 
 

@@ -97,7 +97,7 @@ async def test_broken_syntax_around_a_good_token_is_an_invalid_request(api, genu
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("build", BROKEN_HEADERS.values(), ids=BROKEN_HEADERS.keys())
-async def test_broken_syntax_is_401_where_a_proxy_asks(server, issued, build):
+async def test_broken_syntax_is_401_if_a_proxy_asks(server, issued, build):
     """contract.md, "Forward auth": nginx turns a 400 into a 500."""
     answer = await ask(server.app, "/auth/verify", *build(issued.token))
 
@@ -128,7 +128,7 @@ async def test_what_the_rfcs_allow_in_a_token_is_accepted(api, server, genuine, 
 
 
 @pytest.mark.anyio
-async def test_a_genuine_refresh_token_is_no_access_token(server):
+async def test_a_genuine_refresh_token_is_refused_as_an_access_token(server):
     """The likeliest confusion here: both are JWTs of one issuer (RFC 8725 §2.8)."""
     pair = await server.exchange(await server.create_key())
 

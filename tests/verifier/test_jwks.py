@@ -160,7 +160,7 @@ def test_a_key_that_we_cannot_use_is_passed_over(jwks, strange):
     assert set(jwks.keys) == {FIRST.header}
 
 
-def test_members_that_are_no_text_do_no_harm(jwks):
+def test_members_that_are_not_text_do_no_harm(jwks):
     fetch(jwks, NOW, Answer(200, {}, document({**KEY, "x5c": ["AAAA"], "key_ops": ["verify"], "n": 1})))
 
     assert set(jwks.keys) == {FIRST.header}

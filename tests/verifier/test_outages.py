@@ -24,7 +24,7 @@ class Shifted:
 
 
 @pytest.mark.parametrize(("kind", "value"), [("grant", "grant"), ("key", "key"), ("token", "token")])
-def test_a_revocation_counts_within_a_second(issuer, verifier, kind, value):
+def test_a_revocation_takes_effect_within_a_second(issuer, verifier, kind, value):
     """verify.md, "Which way"."""
     token = issuer.token()
     verifier.verify(token)
@@ -34,7 +34,7 @@ def test_a_revocation_counts_within_a_second(issuer, verifier, kind, value):
     assert until(lambda: refuses(verifier, token, "revoked")) < 1
 
 
-def test_twenty_revocations_in_a_row_each_count_within_a_second(issuer, verifier):
+def test_twenty_revocations_in_a_row_each_take_effect_within_a_second(issuer, verifier):
     for number in range(20):
         token = issuer.token(sid=str(number))
         verifier.verify(token)

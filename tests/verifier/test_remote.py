@@ -76,7 +76,7 @@ def test_waiting_holds_up_no_event_loop(issuer, verifier):
     assert asyncio.run(main()) < 0.2
 
 
-def test_in_an_event_loop_of_ones_own_there_is_no_thread(issuer):
+def test_in_an_event_loop_of_your_own_it_starts_no_thread(issuer):
     async def main() -> list[str]:
         async with Verifier(issuer=issuer.url, audience=AUDIENCE) as verifier:
             await verifier.verify_async(issuer.token())

@@ -157,7 +157,7 @@ FORGED = {
 
 
 @pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED.keys())
-def test_what_is_not_believed_changes_nothing_and_is_no_sign_of_life(known, forged):
+def test_an_answer_that_is_not_believed_changes_nothing_and_is_not_a_sign_of_life(known, forged):
     poll(known, forged)
 
     assert (len(known.revocations), known.state(NOW), known.failures) == (0, "fail-closed", 1)
@@ -188,7 +188,7 @@ def test_a_feed_that_was_rolled_back_is_refused(known, older):
     assert known.revocations.refuses(claims(sid="x"))
 
 
-def test_the_same_answer_again_is_no_sign_of_life(known):
+def test_the_same_answer_again_is_not_a_sign_of_life(known):
     """A recording that a proxy repeats would else hide every revocation that came after it."""
     poll(known, signed(page(GRANT)))
 
@@ -269,7 +269,7 @@ def test_the_first_entry_encodes_with_the_contract_s_words():
 
 
 @pytest.mark.parametrize("budget", [2, 10, 60, 300])
-def test_after_a_failure_the_next_poll_waits_for_no_news_whatever_the_budget(budget):
+def test_after_a_failure_the_next_poll_waits_for_no_news_with_any_budget(budget):
     known = make(fail_closed(budget=budget))
     poll(known, signed(page()))
     assert known.begin(NOW).patience == min(30, budget // 2) * SECOND

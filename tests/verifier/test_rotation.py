@@ -215,7 +215,7 @@ def test_the_last_token_of_the_old_key_is_good_until_it_expires(everyone):
     assert everyone.judge(last) == {"expired"}
 
 
-def test_a_key_that_is_gone_signs_nothing_that_counts(everyone):
+def test_a_token_signed_by_a_key_that_is_gone_is_refused(everyone):
     """Whoever stole a retired key can do nothing with it, however fresh the tokens that he makes."""
     (stolen,) = everyone.issuer.issuer.verification.signing_keys.pairs.values()
     everyone.issuer.rotate()

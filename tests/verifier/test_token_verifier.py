@@ -109,7 +109,7 @@ def test_a_token_that_was_refused_as_expired_is_judged_again_by_an_earlier_clock
 @pytest.mark.parametrize(
     ("kind", "value"), [("grant", "grant"), ("key", "key"), ("token", "token"), ("issued_before", str(ISSUED + 1))]
 )
-def test_a_revocation_counts_from_the_next_call_on(verifier, clock, revocations, seen, kind, value):
+def test_a_revocation_applies_from_the_next_call_on(verifier, clock, revocations, seen, kind, value):
     if seen:
         verifier.verify(TOKEN, clock())
     revocations.add(Revocation(1, kind, value, START + HOUR + LEEWAY))

@@ -33,7 +33,7 @@ def test_all_share_one_attempt_and_none_waits_longer_than_two_seconds_from_its_s
 
 
 @pytest.mark.parametrize("ending", [answer(FIRST), BAD["no answer"]], ids=["endpoint up", "endpoint down"])
-def test_the_cooldown_counts_from_the_attempt_whatever_came_of_it(fresh, ending):
+def test_the_cooldown_begins_with_the_attempt_even_if_it_fails(fresh, ending):
     began = NOW + SECOND
     fresh.ask(header("k2"), began)
     fetch(fresh, began + 1_500, ending)

@@ -136,7 +136,7 @@ def test_public_paths_and_preflights_pass(protect, application):
     assert application.seen[0]["hourpass.claims"] is None
 
 
-def test_an_api_key_counts_where_the_provider_says_so(protect, application):
+def test_an_api_key_is_accepted_if_the_provider_says_so(protect, application):
     app = protect(api_keys=keys)
 
     assert ask(app, "Basic Z29vZDo=")[0] == 200

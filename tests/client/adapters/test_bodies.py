@@ -109,7 +109,7 @@ def test_a_body_that_can_be_read_once_is_sent_once_and_the_next_request_has_a_ne
 
 
 @pytest.mark.parametrize("library", [name for name, client in CLIENTS.items() if "file" in client.kinds])
-def test_every_send_rewinds_the_file_to_where_it_stood(open_client, library, source, api, tmp_path):
+def test_every_send_rewinds_the_file_to_its_first_position(open_client, library, source, api, tmp_path):
     api.script = [(401, {})] * 2
     with _file(tmp_path) as file:
         assert open_client(source).send("PUT", api.url, kind="file", body=file, headers=headers_for(library, "file"))

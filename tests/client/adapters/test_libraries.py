@@ -23,7 +23,7 @@ HTTPX = [
 
 
 @pytest.mark.parametrize(("library", "auth"), HTTPX)
-def test_replays_count_as_redirects_so_two_must_be_allowed(library, auth, source, api):
+def test_a_replay_uses_up_a_redirect_so_two_must_be_allowed(library, auth, source, api):
     api.script = [(401, {})] * 2
     with library.Client(auth=auth(source), verify=False, max_redirects=2) as client:
         response = client.get(api.url)
@@ -33,7 +33,7 @@ def test_replays_count_as_redirects_so_two_must_be_allowed(library, auth, source
 
 
 @pytest.mark.parametrize(("library", "auth"), HTTPX)
-def test_a_request_that_is_sent_again_is_no_request_with_its_own_authorization(library, auth, source, api):
+def test_a_request_that_is_sent_again_does_not_have_its_own_authorization(library, auth, source, api):
     with library.Client(auth=auth(source), verify=False) as client:
         request = client.build_request("GET", api.url)
         client.send(request)
@@ -157,7 +157,7 @@ async def test_an_aiohttp_replay_goes_over_the_same_connection(source, api):
 
 
 @pytest.mark.anyio
-async def test_a_401_before_the_end_of_the_body_begins_the_body_anew(source, endpoint, tmp_path):
+async def test_a_401_before_the_end_of_the_body_begins_the_body_again(source, endpoint, tmp_path):
     """The server answers when it has seen the head; the file's writer must have ended before the file is rewound."""
     whole, bodies, served, handlers = b"x" * 8_000_000, [], asyncio.Event(), []
 

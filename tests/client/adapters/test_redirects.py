@@ -105,7 +105,7 @@ def test_an_allowed_origin_gets_no_token_by_way_of_another(client, start_api, ap
 
 
 @pytest.mark.parametrize("library", ["aiohttp"])
-def test_aiohttp_judges_each_hop_by_where_it_goes(open_client, library, make, start_api, api):
+def test_aiohttp_judges_each_hop_by_its_target(open_client, library, make, start_api, api):
     """Its middlewares cannot know that a request is a redirect of another."""
     stranger, second = start_api(), start_api()
     client = open_client(make(origins=[api.url, second.url]))

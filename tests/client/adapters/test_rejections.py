@@ -131,7 +131,7 @@ def test_a_retry_after_beyond_the_budget_is_the_caller_s_to_wait_for(client, api
     assert endpoint.paths == ["api-key"]
 
 
-def test_where_the_refresh_fails_the_401_goes_to_the_caller(client, api, endpoint, source, caplog):
+def test_if_the_refresh_fails_the_401_goes_to_the_caller(client, api, endpoint, source, caplog):
     source.token()
     endpoint.script = [400, 400]
     api.rejected = {"access-1"}

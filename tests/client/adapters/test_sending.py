@@ -33,7 +33,7 @@ async def test_the_same_for_asyncio(sending):
     assert not await sending.again_async(rejection(sending))
 
 
-def test_the_wait_counts_from_the_answer_not_from_the_end_of_the_refresh(make, endpoint, clock):
+def test_the_wait_begins_at_the_answer_not_at_the_end_of_the_refresh(make, endpoint, clock):
     """The refresh takes the 3 s that Retry-After asks for."""
     source = make(observe=lambda event: clock.advance(3) if event == "refreshed" else None)
     sending = Sending(source, API, source.credential())
@@ -48,7 +48,7 @@ def test_a_body_that_cannot_be_replayed_still_gets_the_next_request_a_token(send
     assert source.current.access_token == "access-2"
 
 
-def test_the_budget_begins_anew_where_the_adapter_says_so(sending, source, clock):
+def test_the_budget_begins_again_if_the_adapter_says_so(sending, source, clock):
     clock.advance(10)
     assert not sending.again(rejection(sending)), "ten seconds are over"
 
@@ -73,7 +73,7 @@ def test_a_refresh_that_fails_leaves_the_401_to_the_caller_and_the_log_says_why(
         pytest.param("http://user:word@127.0.0.1:3600/", {}, False, id="credentials in the URL"),
     ],
 )
-def test_a_token_goes_where_it_may_and_where_nobody_else_s_is(source, url, headers, carries):
+def test_a_token_goes_to_allowed_origins_and_replaces_no_other_credential(source, url, headers, carries):
     assert Gate(source).lets(url, headers) == carries
 
 
