@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, settings
 from tests.warm import WarmCommand
 
 LOOKS_SECRET = re.compile(rb"hp_(production|sandbox)_[0-9A-Za-z]{12}_[0-9A-Za-z]{20,}|eyJ[\w-]{20,}\.[\w-]+")
-"""What no log of any test may hold."""
+"""Patterns that no log of any test may hold."""
 
 HOURPASS = Path(sys.executable).with_name("hourpass")
 
@@ -54,7 +54,7 @@ def clean_environment(**more: str) -> dict[str, str]:
 
 
 class ServerProcess:
-    """`hourpass serve` as a process. Its log lies in `log`; `restart` starts it again on the same folder and port.
+    """`hourpass serve` as a process. Its log lies in `log`. `restart` starts it again on the same folder and port.
 
     `command` may be another program that takes the same flags. It has started once `awaited` answers with 200.
     """
@@ -175,7 +175,7 @@ def serve(tmp_path):
             server.kill()
     leaked = [server.log.name for server in servers if LOOKS_SECRET.search(server.log.read_bytes())]
     assert not leaked, f"a key or a token stands in {leaked}"
-    # A client that was cut off in the middle leaves its socket to the collector; that would blame an innocent test.
+    # A client that was cut off in the middle leaves its socket to the collector, and that would blame an innocent test.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()

@@ -14,7 +14,7 @@ LOCK = Path(tempfile.gettempdir()) / f"hourpass-tests-apt-{os.getuid()}.lock"
 
 
 def needed(package: str, find: Callable[[], str | None]) -> str:
-    """What `find` finds, after the package was installed if that is possible; else the test is skipped.
+    """The program that `find` finds, after its package was installed if that is possible. Else the test is skipped.
 
     A CI run as root has no excuse, so there the test fails.
     """

@@ -1,4 +1,4 @@
-"""Where a key or a token may go, and which machine is this one."""
+"""The URLs that a key or a token may go to, and which machine is this one."""
 
 import pytest
 

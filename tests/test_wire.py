@@ -18,7 +18,7 @@ BOTH = pytest.mark.parametrize(("read", "member"), READERS, ids=["exchange", "re
 
 
 def refused_name(read, body: bytes) -> str:
-    """The offending member that the refusal names; empty for the body as a whole."""
+    """The offending member that the refusal names, or an empty text for the body as a whole."""
     with pytest.raises(InvalidRequest) as refusal:
         read(body)
     return refusal.value.name
@@ -133,7 +133,7 @@ def test_a_wrong_value_is_refused_even_if_a_later_one_replaces_it():
 
 
 def nested(depth: int, filling: str = "") -> bytes:
-    """A good request whose deepest bracket is at this depth; the object itself is depth 1."""
+    """A good request whose deepest bracket is at this depth. The object itself is depth 1."""
     lists = depth - 1
     return f'{{"apiKey":"k","x":{"[" * lists}{filling}{"]" * lists}}}'.encode()
 
@@ -207,7 +207,7 @@ def test_any_bytes_are_read_or_refused_as_an_invalid_request(read, member, body)
 
 
 def test_the_token_answer_is_these_bytes():
-    """The contract's four members, compact and in this order; official clients parse them with little care."""
+    """The contract's four members, compact and in this order. Official clients parse them with little care."""
     answer = wire.encode(wire.TokenAnswer("Bearer", 3_600, "eyJ0eXAiO.a", "eyJ0eXAiO.r"))
 
     assert answer == (
@@ -237,7 +237,7 @@ def test_an_introspection_may_say_every_claim_and_says_nothing_that_is_unknown()
 
 
 def test_a_problem_always_has_its_four_members_and_others_only_if_they_say_something():
-    """RFC 9457; one client reads `title` without looking."""
+    """RFC 9457. One client reads `title` without looking."""
     assert wire.encode(wire.Problem("about:blank", "Gone.", "", 400)) == (
         b'{"type":"about:blank","title":"Gone.","name":"","status":400}'
     )

@@ -2,7 +2,7 @@
 
 Python takes most of a second on a busy machine to import a command, and the tests run thousands. Each fork is a process
 of its own, with its own environment, folder and standard streams, and nothing that a command did before is left in it.
-`tests/cli/test_command.py` and whatever starts a command by `HOURPASS` run the installed executable.
+`tests/cli/test_command.py` and everything that starts a command by `HOURPASS` run the installed executable.
 """
 
 import atexit
@@ -54,7 +54,7 @@ class WarmCommand:
         umask: int = -1,
         timeout: float = 60,
     ) -> subprocess.CompletedProcess[str]:
-        """What `subprocess.run` returns for the command, as text.
+        """The same as `subprocess.run` for the command, as text.
 
         Raises:
             subprocess.TimeoutExpired: It took too long, and was killed.

@@ -125,7 +125,7 @@ def test_an_expired_token_stays_if_that_is_asked_for(bench):
 
 
 def test_the_file_of_another_agent_is_removed_until_there_is_a_token(bench):
-    """Nobody knows how long it is good, so it counts as expired."""
+    """Nobody knows how long it is good, so it is treated as expired."""
     bench.path.write_text("left")
     bench.endpoint.script = [AWAY] * 50
 

@@ -17,7 +17,7 @@ FILES = [UNIT, DEPLOY / "kubernetes" / "sidecar.yaml", DEPLOY / "compose" / "age
 
 
 def flags_of(text):
-    """What stands in a file as `--flag`, without comments and other programs' flags."""
+    """The flags in a file, without comments and other programs' flags."""
     return re.findall(r"(?:^|[\s\"])(--[a-z-]+)", re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE))
 
 
@@ -32,7 +32,7 @@ def test_every_flag_is_one_of_the_agents(path):
 
 
 def test_systemd_accepts_the_unit(tmp_path):
-    """Where there is no systemd-analyze, the unit is read as what it is: sections of assignments."""
+    """Without systemd-analyze, the unit is read as sections of assignments."""
     text = UNIT.read_text()
     assert "ExecStart=/usr/local/bin/hourpass agent" in text
     if not shutil.which("systemd-analyze"):
@@ -58,7 +58,7 @@ def test_the_units_time_to_stop_is_longer_than_a_refresh():
 
 
 def test_docker_accepts_the_compose_file(tmp_path):
-    """Where there is no docker compose, the names that belong together are looked at."""
+    """Without docker compose, the names that belong together are compared."""
     path = FILES[2]
     text = path.read_text()
     assert text.count("/run/hourpass/token") == 3
@@ -79,7 +79,7 @@ def test_the_pod_mounts_the_key_into_the_agent_alone():
 
 
 def test_kubectl_reads_the_pod():
-    """Without a cluster; where there is no kubectl, the fields that make it a native sidecar are looked for."""
+    """Without a cluster. Without kubectl, only the fields that make it a native sidecar are checked."""
     kubectl = shutil.which("kubectl")
     if not kubectl:
         assert "\n      restartPolicy: Always\n" in FILES[1].read_text()

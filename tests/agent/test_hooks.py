@@ -1,4 +1,4 @@
-"""Hooks: an argument list, no shell, no token, a limit, and no way to stop whoever triggers them."""
+"""Hooks: an argument list, no shell, no token, a limit, and no way to stop the agent."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""What systemd is told, over a datagram socket as it has one: sd_notify(3), sd_watchdog_enabled(3)."""
+"""The agent's messages to systemd, over a datagram socket as it has one: sd_notify(3), sd_watchdog_enabled(3)."""
 
 import os
 import socket

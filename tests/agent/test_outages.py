@@ -1,4 +1,4 @@
-"""A real server that is slow, dies or comes back, under a real agent; and a program that lives on the token file."""
+"""A real server that is slow, dies or comes back, a real agent, and a program that lives on the token file."""
 
 import json
 import os
@@ -21,7 +21,7 @@ RETRY = 75
 
 
 class HoldingProxy(ThreadingHTTPServer):
-    """Passes POSTs on to a server; the answer to a refresh waits for `let_go`."""
+    """Passes POSTs on to a server. The answer to a refresh waits for `let_go`."""
 
     daemon_threads = True
 

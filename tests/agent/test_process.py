@@ -158,7 +158,7 @@ def test_hup_with_another_key_in_the_file_does_not_wait_out_the_refusal_of_the_o
 
 
 def test_hup_with_another_key_exchanges_it_at_once(server, made, agent):
-    """The old key's grant is not refreshed any more; its token stays until the new one is there."""
+    """The old key's grant is not refreshed any more. Its token stays until the new one is there."""
     before, other = agent.token(), server.create_key()
     key_file = Path(agent.arguments[agent.arguments.index("--api-key-file") + 1])
     key_file.write_text(other["api_key"])

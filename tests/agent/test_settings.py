@@ -1,4 +1,4 @@
-"""What the agent may be told: by flag, variable and file, and what is refused by name."""
+"""The agent's settings: by flag, variable and file. A wrong one is refused by name."""
 
 import signal
 import stat
@@ -15,7 +15,7 @@ URL = "http://127.0.0.1:1"
 
 
 def run(folder, *arguments, code=2, config=None, **environment):
-    """The command, ended by what is wrong with it; its words."""
+    """The message with which the command ends because of a mistake in it."""
     if config is not None:
         (folder / "agent.toml").write_text(config)
         arguments = ("--config", str(folder / "agent.toml"), *arguments)

@@ -161,7 +161,7 @@ def test_a_sink_shows_no_token(path, handout):
 
 @pytest.fixture
 def quick_folder(tmp_path):
-    """In memory where there is such a place: 20,000 syncs of a busy disk take a minute."""
+    """In memory if the machine has such a place: 20,000 syncs of a busy disk take a minute."""
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else tmp_path) as name:
         yield Path(name)

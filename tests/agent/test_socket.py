@@ -32,7 +32,7 @@ NOBODY = 65_534
 
 @pytest.fixture
 def agent():
-    """An agent with a token that is good for an hour; its loop does not run."""
+    """An agent with a token that is good for an hour. Its loop does not run."""
     with (
         closing(Mailbox()) as mailbox,
         TokenSource("http://127.0.0.1:3600", "KEY", transport=Endpoint().transport) as source,
@@ -98,7 +98,7 @@ def test_a_user_who_is_not_on_the_list_is_refused(path, agent):
 
 
 def test_another_user_is_known_by_the_kernel(path, folder, agent):
-    """A real other user, where the tests may become one; the forged list above holds everywhere."""
+    """A real other user, if the tests may become one. The forged list above works everywhere."""
     become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
     if os.geteuid() != 0 or not shutil.which("setpriv") or not shutil.which("curl"):
         pytest.skip("needs root, setpriv and curl to be another user")
@@ -248,7 +248,7 @@ def readable(peer) -> bool:
 
 @pytest.mark.parametrize("uid", [0, 501, 2**32 - 2])
 def test_on_macos_a_peer_is_known_by_its_own_option(uid):
-    """sys/un.h: LOCAL_PEERCRED at level SOL_LOCAL; there is no SO_PEERCRED."""
+    """sys/un.h: LOCAL_PEERCRED at level SOL_LOCAL. There is no SO_PEERCRED."""
 
     class Mac:
         def getsockopt(self, level, option, size):

@@ -30,7 +30,7 @@ class Hourpass:
 
     @property
     def name(self) -> str:
-        """What the commands call its database."""
+        """The name of its database in the commands' output."""
         return f"sqlite:{self.data}/hourpass.db"
 
     def __call__(self, *arguments: str, code: int = 0, **options) -> subprocess.CompletedProcess[str]:
@@ -41,7 +41,7 @@ class Hourpass:
         return result
 
     def json(self, *arguments: str, **options):
-        """What a command prints with `--json`."""
+        """The output of a command with `--json`."""
         return json.loads(self(*arguments, "--json", **options).stdout)
 
     def create_key(self, *arguments: str) -> dict:
@@ -86,7 +86,7 @@ def api_key(hourpass):
 
 @pytest.fixture
 def shell():
-    """The shell and the curl that a person pastes into; without them there is nothing to test."""
+    """The shell and the curl that a person pastes into. Without them there is nothing to test."""
     if not (shutil.which("bash") and shutil.which("curl")):
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("needs bash and curl")
 

@@ -66,7 +66,7 @@ def test_a_name_cannot_look_like_a_further_member(hourpass, name):
 
 
 HOSTILE = "a\nrevoked  key_created\x1b[2J\x9b1m\u202eb\u2028c"
-"""What no command of ours lets in, but an older database or another hand may have written."""
+"""No command of ours lets this in, but an older database may hold it, or another hand wrote it."""
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What holds for the command as a whole: exit codes, streams, colours, start time."""
+"""The command as a whole: exit codes, streams, colours, start time."""
 
 import os
 import pty
@@ -141,7 +141,7 @@ def test_a_reader_that_leaves_gets_no_error_message(hourpass):
 
 
 def on_a_terminal(hourpass, *arguments: str, **environment: str) -> str:
-    """What a command shows to a person."""
+    """The output of a command to a person."""
     terminal, child = pty.openpty()
     subprocess.run([HOURPASS, *arguments], env={**hourpass.environment, **environment}, stdout=child, check=True)
     os.close(child)

@@ -1,4 +1,4 @@
-"""`hourpass config`: which settings are in force, where each came from, and whether they are good."""
+"""`hourpass config`: which settings are in force, the source of each, and whether they are good."""
 
 import base64
 

@@ -79,7 +79,7 @@ def test_a_target_that_is_not_empty_is_1_and_left_alone(hourpass, api_key, files
 
 
 def test_a_row_that_the_target_does_not_keep_is_1(hourpass, api_key, files, tmp_path):
-    """A database may do what it wants with what it is given."""
+    """A database may alter the rows that it is given."""
     hourpass("migrate", "--database", files("other"))
     db = apsw.Connection(str(tmp_path / "other.db"))
     db.execute("create trigger lose after insert on api_keys begin delete from api_keys; end")

@@ -96,7 +96,7 @@ def test_the_commands_are_the_sources_own(demo):
 
 
 def test_the_whole_output_can_be_pasted_at_once(demo, shell):
-    """What is no command is a comment."""
+    """Every line that is not a command is a comment."""
     assert shell(demo().shown).count('"token_type":"Bearer"') == 2
 
 
@@ -161,7 +161,7 @@ def test_if_a_port_that_was_asked_for_is_taken_it_fails(hourpass):
 
 
 def port_3600_is_taken() -> socket.socket:
-    """Taken by us, or by whoever has it already."""
+    """Taken by us, or by another program already."""
     try:
         return socket.create_server(("127.0.0.1", 3600))
     except OSError:

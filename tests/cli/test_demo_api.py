@@ -46,7 +46,7 @@ async def test_the_token_is_optional_the_key_itself_is_accepted_as_user_name(htt
 
 @pytest.mark.parametrize("path", ["/videos", "/videos/vi-nobody", "/videos/"])
 async def test_without_a_credential_every_route_is_401_with_a_challenge_and_a_problem(http, path):
-    """RFC 6750 §3: no error code where no credential came."""
+    """RFC 6750 §3: no error code without a credential."""
     answer = await http.get(path)
 
     assert answer.status_code == 401
@@ -88,7 +88,7 @@ async def test_a_token_without_the_scope_is_403_and_told_which_one(server, http)
 
 
 async def test_the_callers_query_cannot_ask_for_less_than_the_scope(server, http):
-    """The verify URL takes its scope from the query; a resource may not."""
+    """The verify URL takes its scope from the query. A resource may not."""
     pair = await server.exchange(await server.create_key(scope="introspect"))
     headers = {"authorization": f"Bearer {pair.access_token.decode()}"}
 

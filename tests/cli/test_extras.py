@@ -1,4 +1,4 @@
-"""What a command says where the libraries of its extra were not installed."""
+"""The message of a command if the libraries of its extra were not installed."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Everything that can be typed says what it is for."""
+"""Every command, argument and flag says what it is for."""
 
 import click
 import pytest
@@ -7,7 +7,7 @@ from hourpass.cli import command
 
 
 def commands(group: click.Group = command, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], click.Command]:
-    """Every command by what has to be typed to reach it, the groups included."""
+    """Every command by the words that one types, the groups included."""
     found: dict[tuple[str, ...], click.Command] = {path: group}
     context = click.Context(group)
     for name in group.list_commands(context):

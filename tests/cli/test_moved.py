@@ -1,4 +1,4 @@
-"""After a move the old database can be looked at, and neither changed nor served; every change names its database."""
+"""After a move the old database can be looked at, and neither changed nor served. Every change names its database."""
 
 import contextlib
 import json

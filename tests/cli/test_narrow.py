@@ -24,7 +24,7 @@ NAMES = [
 def on_terminal(
     hourpass, *arguments, columns: int = COLUMNS, code: int = 0, given: str = "", **environment: str
 ) -> list[str]:
-    """What a command shows on a terminal, line by line."""
+    """The output of a command on a terminal, line by line."""
     terminal, child = pty.openpty()
     ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     kept = {name: value for name, value in hourpass.environment.items() if name not in ("COLUMNS", "LINES")}
@@ -123,6 +123,6 @@ def test_a_wide_terminal_folds_nothing(full):
 
 
 def test_a_pipe_gets_a_line_for_each_row_however_long(full):
-    """Scripts cut columns; what they want to be sure of, they ask for with --json."""
+    """Scripts cut columns. A script that needs certainty asks with --json."""
     assert len(full("keys", "list").stdout.splitlines()) == 1 + len(NAMES)
     assert len(full("audit").stdout.splitlines()) == len(full.json("audit"))

@@ -51,7 +51,7 @@ def test_the_refusal_says_what_to_do(newcomer):
 
 
 def test_an_argument_of_another_program_is_its_own_business(newcomer):
-    """What `hourpass run` starts may take whatever it takes."""
+    """The command that `hourpass run` starts may take any arguments."""
     result = newcomer("run", "--url", "http://127.0.0.1:9", "--", "echo", KEY, code=30)
 
     assert "argument" not in result.stderr

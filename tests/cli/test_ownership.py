@@ -111,7 +111,7 @@ def test_a_mounted_secret_is_used_and_one_that_everyone_can_read_gets_a_note(hou
 
 @pytest.mark.parametrize(("mode", "code"), [(0o400, 0), (0o440, 0), (0o660, 1)])
 def test_a_systemd_credential_is_used_unless_others_can_write_it(hourpass, tmp_path, mode, code):
-    """systemd.exec(5): of root, in a folder of the unit; an ACL for the unit's user shows as the group's bits."""
+    """systemd.exec(5): of root, in a folder of the unit. An ACL for the unit's user shows as the group's bits."""
     folder = tmp_path / "credentials"
     folder.mkdir(mode=0o700)
     (folder / "hourpass-master-key").write_text(b64encode(bytes(32)).decode())

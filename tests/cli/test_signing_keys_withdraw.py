@@ -1,4 +1,4 @@
-"""`hourpass signing-keys withdraw`: what a compromised key signed counts no more, and signing goes on."""
+"""`hourpass signing-keys withdraw`: every token of a compromised key is refused, and signing goes on."""
 
 import json
 import os
@@ -199,7 +199,7 @@ def forward_auth(server, token: str) -> int:
 
 
 def test_the_server_and_a_verifier_refuse_its_tokens_and_a_refresh_heals(server, verifier):
-    """The server within a second; the verifier learns of the stand-in by the feed's next answer, which it signs."""
+    """The server does within a second. The verifier learns of the new key by the feed's next answer, which it signs."""
     pair = exchange(server)
     old = pair["access_token"]
     assert (verifier.verify(old).iss, forward_auth(server, old)) == (server.url, 204)

@@ -1,4 +1,4 @@
-"""`hourpass tokens`: what a token is, whether it counts, and how it ends."""
+"""`hourpass tokens`: what a token is, whether it is valid, and how it ends."""
 
 import os
 

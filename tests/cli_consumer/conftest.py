@@ -16,7 +16,7 @@ from hourpass.core.api_key import new_api_key
 
 
 class User:
-    """Runs `hourpass`. Every call says which exit code it expects; nothing said on stderr may look like a secret."""
+    """Runs `hourpass`. Every call says which exit code it expects. Nothing said on stderr may look like a secret."""
 
     def __init__(self, home: Path, url: str, api_key: str, key_id: str = "") -> None:
         self.home = home
@@ -156,7 +156,7 @@ def crontab_of(tmp_path):
 
 @pytest.fixture
 def secrets_of():
-    """Whatever looks like a key or a token in the arguments and the environment of a process."""
+    """Everything that looks like a key or a token in the arguments and the environment of a process."""
 
     def read(pid: int) -> list[str]:
         texts = {name: Path(f"/proc/{pid}/{name}").read_bytes() for name in ("cmdline", "environ")}

@@ -14,7 +14,7 @@ TOKEN = "a-token-of-the-agent"
 
 
 class Agent:
-    """A stand-in for the agent: answers what it is told to, and remembers what it was asked."""
+    """A stand-in for the agent: answers as the test says, and remembers the requests."""
 
     def __init__(self, path: str) -> None:
         self.path = path

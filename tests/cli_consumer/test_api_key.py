@@ -1,4 +1,4 @@
-"""Where the API key may come from, and that the argument list is no such place."""
+"""The places that the API key may come from. The argument list is not one of them."""
 
 import json
 import subprocess
@@ -151,7 +151,7 @@ class Drawer(KeyringBackend):
 
 
 def test_two_keys_in_one_cache_are_never_taken_for_each_other(user, server):
-    """Each gets a token of its own, however often they take turns; without any key the last one counts."""
+    """Each gets a token of its own, however often they take turns. Without any key it is the last one."""
     subject_of = {}
     for name in ("one", "two", "one"):
         made = server.create_key("--subject", name)

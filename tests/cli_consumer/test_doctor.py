@@ -1,4 +1,4 @@
-"""`hourpass doctor`: what it finds, one line a check, and exit code 1 where anything is bad."""
+"""`hourpass doctor`: what it finds, one line a check, and exit code 1 if anything is bad."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""A command ends when it says so, whatever the server does, and at Ctrl-C unless a refresh token is at stake."""
+"""A command ends when it says so, even if the server hangs, and at Ctrl-C unless a refresh token is at stake."""
 
 import signal
 import subprocess
@@ -12,7 +12,7 @@ from hourpass.cli.client.api_key_source import ApiKeySource
 from hourpass.cli.client.client import Client
 
 SLACK = 6.0
-"""Seconds for Python to start and end on a busy machine; what is excluded takes ten times as long."""
+"""Seconds for Python to start and end on a busy machine. The mistakes that are excluded take ten times as long."""
 
 
 @pytest.fixture

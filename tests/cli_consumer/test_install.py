@@ -1,4 +1,4 @@
-"""`hourpass install`: entries that run where they are put, are written once, and come often enough."""
+"""`hourpass install`: entries that run as they are, are written once, and come often enough."""
 
 import re
 import shutil
@@ -30,7 +30,7 @@ def units_in(text: str) -> dict[str, str]:
 
 
 def test_the_line_runs_in_the_environment_of_cron(user):
-    """cron gives HOME, a short PATH and sh; with `%` and spaces in the line as crontab(5) has them."""
+    """cron gives HOME, a short PATH and sh, and reads `%` and spaces in the line by the rules of crontab(5)."""
     odd = user.home / "50% off"
     line = user("install", "crontab", "--splay", "0", "--cache", str(odd)).stdout.splitlines()[-1]
     command = line.split(None, 5)[5].replace(r"\%", "%")
@@ -152,7 +152,7 @@ def test_the_timer_is_spread_and_catches_up(stranger):
 
 @pytest.mark.parametrize("system", [(), ("--system", "root")], ids=["user", "system"])
 def test_systemd_accepts_the_units(stranger, tmp_path, system):
-    """Where `systemd-analyze` is missing only their syntax is checked, and the test says so."""
+    """If `systemd-analyze` is missing, only their syntax is checked, and the test says so."""
     units = units_in(stranger("install", "systemd", *system).stdout)
     for name, text in units.items():
         (tmp_path / name).write_text(text)

@@ -1,4 +1,4 @@
-"""What the pages say of the client's commands is what the commands do."""
+"""The client's commands do what the pages say."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def options() -> dict[str, str | None]:
-    """What can be typed, and the variable that stands for it."""
+    """A flag, and the variable that stands for it."""
     found = [one for one in token.params if isinstance(one, click.Option) and not one.hidden]
     return {one.opts[0]: one.envvar for one in found if one.name not in ("min_valid", "as_json")}
 

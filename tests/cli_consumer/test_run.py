@@ -1,4 +1,4 @@
-"""`hourpass run`: the command's token file, its signals and its exit code; and what it must not be given."""
+"""`hourpass run`: the command's token file, its signals, its exit code, and the secrets that it must not get."""
 
 import os
 import pty
@@ -91,7 +91,7 @@ def test_a_signal_is_forwarded_once(running, name):
 
 
 def test_what_is_typed_reaches_the_command_once(holder):
-    """The terminal sends Ctrl-C to both; forwarding it as well would make two of one."""
+    """The terminal sends Ctrl-C to both. Forwarding it as well would make two of one."""
     script = "n=0; trap 'n=$((n+1))' INT; trap 'exit $((40 + n))' TERM; " + READY
     pid, terminal = pty.fork()
     if pid == 0:
@@ -163,7 +163,7 @@ AS_ROOT = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
 
 @pytest.fixture
 def container():
-    """What makes a command the first process of a namespace, as a container does."""
+    """The prefix that makes a command the first process of a namespace, as a container does."""
     command = [*IN_A_NAMESPACE, *AS_ROOT]
     if subprocess.run([*command, "true"], capture_output=True, check=False).returncode != 0:
         if os.geteuid() == 0 and os.environ.get("CI"):

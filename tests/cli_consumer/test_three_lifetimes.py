@@ -1,4 +1,4 @@
-"""For three lifetimes a service reads the token where it is kept fresh, and none of its calls fails."""
+"""For three lifetimes a service reads the token file that is kept fresh, and none of its calls fails."""
 
 import signal
 import sys
@@ -97,7 +97,7 @@ def test_a_run_whose_server_is_away_goes_on_and_recovers(user, server, tmp_path)
 
 
 def wait_for(look):
-    """The first answer that is not None; a file that is not there yet counts as none."""
+    """The first answer that is not None. A file that does not exist yet is treated as None."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         try:

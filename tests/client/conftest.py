@@ -82,7 +82,7 @@ def clock():
 
 @pytest.fixture
 def make(endpoint, clock):
-    """A factory of sources on that endpoint and clock; both clocks are the same one. Callers wait for no backoff."""
+    """A factory of sources on that endpoint and clock. Both clocks are the same one. Callers wait for no backoff."""
     made = []
 
     def make(api_key="KEY", **more) -> TokenSource:

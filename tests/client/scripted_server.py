@@ -36,9 +36,9 @@ def http(status: int, body: bytes = b"", content_type: str | None = "application
 
 
 class ScriptedServer:
-    """Serves from creation to `close`, one connection after another; `script` holds the next answers.
+    """Serves from creation to `close`, one connection after another. `script` holds the next answers.
 
-    `requests` are those that arrived whole, as (path, headers, JSON body); `connections` counts every one accepted.
+    `requests` are those that arrived whole, as (path, headers, JSON body). `connections` counts every one accepted.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
@@ -46,7 +46,7 @@ class ScriptedServer:
         self.requests: list[tuple[str, dict[str, str], dict[str, object]]] = []
         self.connections = 0
         self.released = threading.Event()
-        """What `stall` waits for."""
+        """`stall` waits for this."""
         self.before_tls = 0.0
         """Seconds that the server takes before it shakes hands."""
         self._tls = tls
@@ -62,11 +62,11 @@ class ScriptedServer:
 
     @property
     def bodies(self) -> list[dict[str, object]]:
-        """What was posted."""
+        """The bodies that were posted."""
         return [body for _, _, body in self.requests]
 
     def stall(self, connection: socket.socket) -> None:
-        """An answer that does not come before `released`; then it is a pair."""
+        """An answer that does not come before `released`. Then it is a pair."""
         self.released.wait(30)
         connection.sendall(http(200, pair(len(self.requests))))
 

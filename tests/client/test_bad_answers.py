@@ -1,4 +1,4 @@
-"""Answers that are no token, and connections that break: nothing good is lost, and the number of requests is known."""
+"""Answers without a token, and connections that break: nothing good is lost, and the number of requests is known."""
 
 import socket
 import struct
@@ -27,7 +27,7 @@ def chunk(length: int, content: bytes) -> bytes:
     return http(200, b"%x\r\n%b" % (length, content), None, "Transfer-Encoding: chunked")
 
 
-# What was judged by nobody is not sent again at once: the server has read it and answered.
+# A request without a judgement is not sent again at once: the server has read it and answered.
 ANSWERED = [
     pytest.param(http(200, PORTAL, "text/html"), "is no token", id="a captive portal"),
     pytest.param(http(403, PORTAL, "text/html"), "answered 403", id="a portal that forbids"),

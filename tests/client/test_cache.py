@@ -128,7 +128,7 @@ def test_a_lock_that_cannot_be_had_at_all_is_a_matter_of_configuration(path):
 
 @pytest.mark.parametrize("name", ["mem", "status"], ids=["read (EIO)", "close to others (EPERM)"])
 def test_a_file_that_the_system_does_not_let_us_read_is_a_matter_of_configuration(name):
-    """Files of the kernel's that are plain, ours, and refuse: nothing raw gets out, whatever the disk says."""
+    """Files of the kernel's that are plain, ours, and refuse: no raw OSError gets out."""
     cache = FileCache(f"/proc/{os.getpid()}/{name}")
 
     with pytest.raises(ConfigurationError, match="cannot be read"):

@@ -1,4 +1,4 @@
-"""What WWW-Authenticate and Retry-After say, however they are spelled."""
+"""The meaning of WWW-Authenticate and Retry-After in every spelling."""
 
 import pytest
 from hypothesis import given

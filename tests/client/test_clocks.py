@@ -1,6 +1,6 @@
 """Clocks that are wrong, set or stopped: no token lives longer for it, no refresh is lost, nobody is left without one.
 
-The source counts on two clocks: its own, which nobody can set, and the wall's, which dates what a cache holds.
+The source uses two clocks: its own, which nobody can set, and the wall's, which dates what a cache holds.
 """
 
 import base64
@@ -29,7 +29,7 @@ def wall():
 
 @pytest.fixture
 def process(make, clock, wall, tmp_path):
-    """A factory of sources that share a file, each as a process of its own would; the machine has one wall clock."""
+    """A factory of sources that share a file, each as a process of its own would. The machine has one wall clock."""
 
     def start(**more):
         return make(cache=FileCache(tmp_path / "token"), clock=clock, wall=wall, **more)
@@ -52,7 +52,7 @@ def jwt_issued_at(seconds):
 
 @pytest.mark.parametrize("offset", [-300, 0, 300])
 def test_a_servers_clock_five_minutes_off_changes_nothing(process, endpoint, clock, wall, offset):
-    """Only `expires_in` counts, from before the request was sent: a JWT's instants lie on a clock that is not ours."""
+    """Only `expires_in` decides, from before the request was sent: a JWT's instants lie on a clock that is not ours."""
     token = jwt_issued_at(WALL // 1000 + offset)
     endpoint.script = [json.dumps({"access_token": token, "expires_in": 3600, "refresh_token": "r"}).encode()]
     source = process()
@@ -98,7 +98,7 @@ def test_a_wall_clock_that_is_set_does_not_move_what_a_process_holds(process, en
 
 @pytest.mark.parametrize("back", [1, HOUR // 2, HOUR - 1])
 def test_a_wall_clock_set_back_does_not_make_an_expired_token_young(process, endpoint, clock, wall, back):
-    """The file's date says that it is fresh; the process that holds the same token knows better."""
+    """The file's date says that it is fresh. The process that holds the same token knows better."""
     source = process()
     source.token()
     pass_time(HARD, clock, wall)
@@ -185,7 +185,7 @@ def test_sleep_is_measured_to_the_millisecond(source, clock, asleep, state):
 
 
 def test_a_suspend_in_the_middle_of_a_refresh_makes_one_more_of_it(make, endpoint, clock):
-    """The lifetime counts from before the request was sent, so the pair that was waiting in the socket has expired."""
+    """The lifetime begins before the request was sent, so the pair that was waiting in the socket has expired."""
     sleeps = iter([0, 2 * HOUR])
     source = make(observe=lambda event: pass_time(next(sleeps, 0), clock) if event == "answered" else None)
     source.token()
@@ -211,7 +211,7 @@ def test_a_pause_that_was_slept_through_is_over(make, endpoint, clock):
 
 
 def test_a_refresher_looks_at_the_clock_often_enough_after_waking_up():
-    """It sleeps in slices, for no wait of the system's counts a suspend; the shortest usual lifetime is minutes."""
+    """It sleeps in slices, for no wait of the system includes a suspend. The shortest usual lifetime is minutes."""
     one = credential(lifetime=300_000, jitter=0.0)
 
     assert one.hard - one.soft > 2 * SLICE
@@ -272,7 +272,7 @@ def test_an_age_is_the_greater_of_what_two_clocks_say(age, boot, wall, boot_step
     assert age() - before == passed
     boot.now += 5_000
     wall.now += 5_000
-    assert age() - before == passed + 5_000, "and from then on both count alike"
+    assert age() - before == passed + 5_000, "and from then on both run alike"
 
 
 def test_a_wall_clock_set_back_and_forth_never_makes_anything_younger(age, boot, wall):

@@ -1,4 +1,4 @@
-"""Copies and pickles: one credential is one, in a process; another process opens its own."""
+"""Copies and pickles: in one process they share one credential. Another process opens its own."""
 
 import copy
 import pickle

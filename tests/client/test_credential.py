@@ -1,4 +1,4 @@
-"""When a token counts: soft, hard, and what a cache may make of it."""
+"""When a token is valid: soft, hard, and what a cache may make of it."""
 
 import json
 
@@ -144,7 +144,7 @@ def test_corrupt_or_foreign_content_is_treated_as_absent(content):
     ids=["the same key", "another key", "a reader without one", "a writer without one", "none"],
 )
 def test_the_token_of_another_key_is_treated_as_absent(written, asked, is_read):
-    """Who has no key uses what there is: a script beside the job that refreshes."""
+    """A caller without a key uses any token in the cache, as a script beside the job that refreshes does."""
     read = load_credential(dump_credential(credential(key_name=written), "owner", NOW, WALL), "owner", NOW, WALL, asked)
 
     assert (read is not None) == is_read

@@ -171,7 +171,7 @@ def wall(clock):
 
 @pytest.mark.parametrize("offset", [-300, 0, 300])
 def test_a_bare_jwt_ends_when_it_says_so_by_this_machines_clock(path, clock, wall, offset):
-    """With its issuer's clock five minutes off it ends as much early or late; JSON dated here has no such gap."""
+    """With its issuer's clock five minutes off it ends as much early or late. JSON dated here has no such gap."""
     put(path, jwt(wall.now // 1000 + 3_600 + offset))
     tokens = FileToken(path, clock=clock, wall=wall)
     tokens.token()

@@ -1,4 +1,4 @@
-"""To whom keys may go: https to a server that proves its name, this machine, or where the caller says so."""
+"""To whom keys may go: https to a server that proves its name, this machine, or another one if the caller says so."""
 
 import ssl
 import time

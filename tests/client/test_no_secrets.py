@@ -41,7 +41,7 @@ def nothing_to_come(connection):
 
 @pytest.fixture
 def heard(caplog):
-    """Whatever is logged or warned of, as one text."""
+    """All log lines and warnings, as one text."""
     caplog.set_level(logging.DEBUG)
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")

@@ -1,4 +1,4 @@
-"""What POSIX alone has is missing on Windows: the client library works without it, and the agent says what it needs.
+"""Without what only POSIX has, as on Windows, the client library works, and the agent says what it needs.
 
 Simulated: the names are taken away before anything is imported.
 """

@@ -1,4 +1,4 @@
-"""What other people's servers may answer that is a token all the same, over a real socket.
+"""Answers of other people's servers that are tokens all the same, over a real socket.
 
 The source's own service answers with 3599 s, opaque tokens, and one refresh token for ever.
 """
@@ -181,7 +181,7 @@ WALL = 1_800_000_000_000
 )
 @pytest.mark.parametrize("status", [413, 429, 503])
 def test_retry_after_is_the_least_to_wait_and_ten_minutes_the_most(other, source_of, clock, status, value, pause):
-    """RFC 9110 §10.2.3; all three forms of a date count (§5.6.7)."""
+    """RFC 9110 §10.2.3. All three forms of a date are read (§5.6.7)."""
     other.script = [http(status, b"", None, f"Retry-After: {value}")]
     source = source_of(other, wall=lambda: WALL)
 

@@ -201,7 +201,7 @@ def use_in_child(source, results):
 
 @pytest.mark.parametrize("has_file", [True, False])
 def test_a_forked_child_never_presents_its_parents_refresh_token_without_a_lock(server, api_key, path, has_file):
-    """With a file it goes on from there; with memory alone it has to exchange the key itself."""
+    """With a file it goes on from there. With memory alone it must exchange the key itself."""
     ahead = [0]
     options = {"clock": lambda: boot_clock() + ahead[0], "wall": lambda: wall_clock() + ahead[0]}
     source = TokenSource(server.url, api_key, cache=FileCache(path) if has_file else None, timeout=30, **options)
@@ -226,7 +226,7 @@ def test_a_forked_child_never_presents_its_parents_refresh_token_without_a_lock(
     "first", [TokenSource.forget, TokenSource.token, TokenSource.close, lambda one: one.use_key(None)]
 )
 def test_a_forked_child_waits_for_no_lock_of_its_parents_threads(first):
-    """Whatever it calls first, and whatever a thread that it does not have was at."""
+    """With any first call, and whichever step another thread was at when the process forked."""
     answer = httpx2.Response(200, json={"access_token": "a", "expires_in": 3600})
     source = TokenSource("https://auth.example.com", "KEY", transport=httpx2.MockTransport(lambda request: answer))
     held, ended = threading.Event(), threading.Event()

@@ -4,7 +4,7 @@ from hourpass.client.refresh.cache import FileCache
 
 
 def test_each_key_gets_its_own_token_from_a_shared_cache(make, endpoint, tmp_path):
-    """Used by another key, a token would act in another's name; a refresh keeps the name."""
+    """Used by another key, a token would act in another's name. A refresh keeps the name."""
     path = tmp_path / "token"
     make("ONE", cache=FileCache(path)).token()
     make(None, cache=FileCache(path)).refresh(rejected=1)

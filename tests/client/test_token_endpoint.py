@@ -1,4 +1,4 @@
-"""What the two POSTs send, what they refuse to do, and what every answer means."""
+"""The two POSTs: their requests, their refusals, and the meaning of every answer."""
 
 import errno
 import json
@@ -42,7 +42,7 @@ def answering(handler, *, url="http://127.0.0.1:3600", **options):
     ],
 )
 def test_a_pair_is_granted_in_every_spelling_that_servers_use(content, granted):
-    """RFC 6749 §5.1; the source answers with 3599 and an opaque refresh token."""
+    """RFC 6749 §5.1. The source answers with 3599 and an opaque refresh token."""
     assert classify(200, content) == granted
 
 

@@ -26,7 +26,7 @@ class SqliteInMemory:
         self._opened: list[Store] = []
 
     def connect(self) -> Store:
-        """A store with the newest schema; all of them are closed with the test."""
+        """A store with the newest schema. All of them are closed with the test."""
         store = self._open()
         self._opened.append(store)
         store.migrate(NOW)
@@ -62,7 +62,7 @@ class SqliteOnFile(SqliteInMemory):
         return rows
 
     def raw(self) -> bytes:
-        """The bytes of all its files, with whatever was deleted and not yet overwritten."""
+        """The bytes of all its files, with deleted rows that are not yet overwritten."""
         return b"".join(file.read_bytes() for file in sorted(self.path.parent.glob(self.path.name + "*")))
 
 
@@ -115,7 +115,7 @@ class PostgresBefore(Postgres):
 
 
 class PostgresSerializable(Postgres):
-    """The strictest isolation, where a transaction may be told at any moment that another one was in its way."""
+    """The strictest isolation, in which a transaction may fail at any moment because another one was in its way."""
 
     more: ClassVar[dict[str, str]] = {"options": "-c%20default_transaction_isolation%3Dserializable"}
 
@@ -141,7 +141,7 @@ def shared(request, tmp_path):
 
 @pytest.fixture
 def exclusive(request, tmp_path):
-    """A database that has one writer at a time, whatever is written."""
+    """A database that has one writer at a time, for all tables."""
     database = SqliteOnFile(tmp_path, request.config)
     yield database
     database.close()
@@ -156,7 +156,7 @@ def store(database):
 
 
 def make_grant(number: int = 1, **members) -> Grant:
-    """A live grant; its number is its id."""
+    """A live grant. Its number is its id."""
     plain = Grant(
         grant_id=number.to_bytes(16, "big"),
         key_id=KEY,

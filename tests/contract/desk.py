@@ -52,7 +52,7 @@ class Witness:
 
 
 class Desk:
-    """Where callers submit. `other` is another process's connection to the same database."""
+    """The ledger to which callers submit. `other` is another process's connection to the same database."""
 
     def __init__(self, database, queue_limit: int) -> None:
         self.other = database.connect()
@@ -64,7 +64,7 @@ class Desk:
         self.ledger = Ledger(self.store, POLICY, remote=database.remote, queue_limit=queue_limit)
 
     def new_grant(self, number: int = 1) -> Grant:
-        """A grant that nobody has opened yet; its number is its id."""
+        """A grant that nobody has opened yet. Its number is its id."""
         return open_grant(
             grant_id=number.to_bytes(16, "big"),
             seed=number.to_bytes(16, "little"),
@@ -89,7 +89,7 @@ class Desk:
         return self.ledger.open(grant, NOW, same)
 
     def seen_by_others(self, look):
-        """What another process sees at this moment."""
+        """The rows that another process sees at this moment."""
         self.other.begin_reading()
         try:
             return look(self.other)

@@ -1,4 +1,4 @@
-"""Each column of a row holds the field of its name, whatever the order of the fields."""
+"""Each column of a row holds the field of its name, in any order of the fields."""
 
 import pytest
 from tests.contract.conftest import NOW, make_grant, make_key

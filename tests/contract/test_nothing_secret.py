@@ -1,4 +1,4 @@
-"""What a stolen database is worth: nothing that was handed out lies in it, and nothing can be forged from it alone.
+"""A stolen database is worthless alone: it holds nothing that was handed out, and nothing can be forged from it.
 
 contract.md, promise 5. A leaked database forges nothing, and neither does the secret alone.
 """
@@ -101,7 +101,7 @@ async def test_no_row_of_any_table_holds_anything_that_was_handed_out(shared, se
 
 @pytest.mark.anyio
 async def test_no_byte_of_the_files_holds_anything_that_was_handed_out(shared, server):
-    """What was deleted or overwritten lies there, too."""
+    """The files also hold rows that were deleted or overwritten."""
     loot = await use_everything(server)
 
     assert loot.found_in(shared.raw()) == []
@@ -122,7 +122,7 @@ async def test_the_search_would_find_what_does_lie_there(shared, server):
 @pytest.mark.anyio
 @pytest.mark.parametrize("guess", ["the sealed secret", "the seed", "zeros", "nothing"])
 async def test_with_the_database_alone_no_refresh_token_can_be_forged(shared, server, guess):
-    """The thief knows the grant, its seed and generation, and the kid; what is missing is the refresh secret."""
+    """The thief knows the grant, its seed and generation, and the kid, and lacks the refresh secret."""
     pair = await server.exchange(await server.create_key())
     issuer = server.app.issuer
     grant = await issuer.ledger.read(lambda store: store.grants_page(GrantRef("", b""), 1)[0])
@@ -142,7 +142,7 @@ async def test_with_the_database_alone_no_refresh_token_can_be_forged(shared, se
 
 @pytest.mark.anyio
 async def test_with_the_refresh_secret_alone_no_refresh_token_can_be_forged(server):
-    """The thief knows the secret, and the grant's id from an access token; what is missing is the seed."""
+    """The thief knows the secret, and the grant's id from an access token, and lacks the seed."""
     pair = await server.exchange(await server.create_key())
     issuer = server.app.issuer
     grant = await issuer.ledger.read(lambda store: store.grants_page(GrantRef("", b""), 1)[0])

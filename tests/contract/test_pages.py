@@ -1,4 +1,4 @@
-"""Pages: whoever asks for the next until there is none has seen everything once, in order."""
+"""Pages: a reader who follows them to the last has seen everything once, in order."""
 
 import pytest
 from tests.contract.conftest import NOW, make_grant, make_key
@@ -15,7 +15,7 @@ FIRST, LAST = bytes(16), b"\xff" * 16
 
 
 def walk(page, start, position, limit) -> list:
-    """Follow the pages to the end. One that came back to where it was would be found out by the bound."""
+    """Follow the pages to the end. The bound finds a page that leads back to an earlier one."""
     found, after = [], start
     for _ in range(1_000):
         rows = page(after, limit)

@@ -1,4 +1,4 @@
-"""The ledger's promises on every store that several processes share: one lineage, whatever races with what.
+"""The ledger's promises on every store that several processes share: one lineage in every race.
 
 contract.md, promises 1 and 4.
 """
@@ -45,7 +45,7 @@ def rotated(grant, now=NOW):
 
 
 def test_what_was_read_before_a_key_ended_is_not_remembered_after_it(shared):
-    """The look-up of both keys sees one moment; another transaction of this node notices the end meanwhile."""
+    """The look-up of both keys sees one moment. Another transaction of this node notices the end meanwhile."""
     first, ended = make_key("A" * 12), make_key("B" * 12)
     reader, writer = shared.connect(), shared.connect()
     with transaction(writer):

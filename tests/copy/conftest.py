@@ -20,7 +20,7 @@ class Postgres(Database):
     """A database of the test's own on the test run's server."""
 
     def rows(self, sql: str) -> list[tuple]:
-        """What a statement finds, or nothing where it changes something."""
+        """The rows that a statement finds, or nothing if it changes something."""
         return self.run(sql)
 
 
@@ -30,7 +30,7 @@ class Sqlite(SqliteOnFile):
     def __init__(self, folder, config) -> None:
         folder.mkdir()
         super().__init__(folder, config)
-        self.path.touch(mode=0o600)  # as the server makes it, whatever the umask
+        self.path.touch(mode=0o600)  # as the server makes it under any umask
 
     def open(self) -> Store:
         """A store as it is before anything was migrated."""
@@ -38,7 +38,7 @@ class Sqlite(SqliteOnFile):
         return self._opened[-1]
 
     def rows(self, sql: str) -> list[tuple]:
-        """What a statement finds, or nothing where it changes something."""
+        """The rows that a statement finds, or nothing if it changes something."""
         import apsw
 
         db = apsw.Connection(str(self.path))
@@ -116,7 +116,7 @@ def content(database) -> dict[str, list[tuple]]:
 
 
 def seen(store: Store, look):
-    """What a store sees in a transaction of its own."""
+    """The rows that a store sees in a transaction of its own."""
     store.begin_reading()
     try:
         return look(store)

@@ -99,7 +99,7 @@ def test_numbers_go_on_even_after_those_that_are_gone(pair):
     ids=["on the second", "within it", "the source's clock was ahead"],
 )
 def test_the_numbers_of_a_copy_begin_later_than_any_server_started(theirs, now, begun, tmp_path, request):
-    """Epochs are whole seconds; one that is not later than its readers' is taken for a rolled-back feed."""
+    """Epochs are whole seconds. One that is not later than its readers' is taken for a rolled-back feed."""
     pair = Pair("postgres to postgres", tmp_path, request.config)
     source, target = fill(pair.source), pair.target.open()
     pair.source.run(f"update control set numbered_since = {theirs}")
@@ -133,7 +133,7 @@ def test_a_file_that_is_read_only_is_left_as_it_is(tmp_path, request):
 
 
 def test_every_column_of_either_kind_of_database_is_copied(mixed):
-    """A migration that adds one has to add it to what is copied."""
+    """A migration that adds one must add it to the tables that are copied."""
     mixed.source.connect()
     ours = {(table.name, column) for table in TABLES for column in table.columns}
     if isinstance(mixed.source, Sqlite):

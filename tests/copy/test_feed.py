@@ -51,7 +51,7 @@ def move(pair, tmp_path):
 
 
 async def revoked_key(desk) -> str:
-    """Revoke a key; returns its id."""
+    """Revoke a key, and return its id."""
     key = (await desk.create_key()).key
     await desk.revoke_key(key.key_id)
     return key.key_id
@@ -77,7 +77,7 @@ async def test_a_revocation_on_the_copy_reaches_who_knew_all_of_the_original(mov
 
 
 async def test_a_number_that_the_original_gave_after_the_copy_hides_nothing_of_the_copys(move):
-    """The restored backup: two different revocations have the same number, and both count."""
+    """The restored backup: two different revocations have the same number, and both are in force."""
     async with move.old() as old:
         follower = Follower(move.clock, keys_of(old))
         before = await revoked_key(old)

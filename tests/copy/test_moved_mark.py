@@ -56,7 +56,7 @@ def test_a_mark_is_taken_off_once(pair):
 
 
 def test_a_mark_stays_behind_and_is_not_copied(pair):
-    """What was left behind can still be copied, such as back from a move that went wrong."""
+    """The old database can still be copied, for instance after a move that went wrong."""
     source, target = fill(pair.source), pair.target.open()
     mark(source)
 

@@ -1,4 +1,4 @@
-"""What is not copied: onto something, from nothing, between schemas, under another master key. And what gets lost."""
+"""Refused copies: onto something, from nothing, between schemas, under another master key, and with lost rows."""
 
 import pytest
 from tests.contract.conftest import NOW, make_key
@@ -64,7 +64,7 @@ def test_a_schema_that_is_behind_is_migrated_by_its_operator_first(pair, which):
 @pytest.mark.parametrize("oldest", ["1", "9999"], ids=["that it can live with", "that it cannot live with"])
 @pytest.mark.parametrize("which", ["source", "target"])
 def test_a_schema_that_is_ahead_needs_a_newer_program(pair, which, oldest):
-    """What a newer program added, this one would leave out."""
+    """This program would leave out a table that a newer one added."""
     source, target = fill(pair.source), pair.target.connect()
     getattr(pair, which).rows(f"insert into migrations values ('9999_from_the_future', 'checksum', 1, {oldest})")
 
@@ -151,7 +151,7 @@ def test_a_row_that_is_altered_on_its_way_is_noticed(pair):
 
 
 def test_nobody_else_gets_to_write_into_the_target_meanwhile(pair):
-    """A server that starts on it has to wait, and fails rather than make an installation of its own."""
+    """A server that starts on it must wait, and fails rather than make an installation of its own."""
     source, target = fill(pair.source), pair.target.connect()
     newcomer, tried = pair.target.open(), []
 

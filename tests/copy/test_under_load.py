@@ -19,7 +19,7 @@ PAGE = 4_096
 
 
 class Clients:
-    """They exchange and refresh without a pause; what they were told is kept, and every status."""
+    """They exchange and refresh without a pause. Their answers are kept, and every status."""
 
     def __init__(self, server, api_key: str) -> None:
         self._server = server
@@ -67,7 +67,7 @@ async def test_clients_notice_nothing_of_a_backup_and_it_holds_all_that_they_wer
 
 
 def test_a_backup_of_a_server_that_was_killed_holds_what_was_acknowledged(serve, tmp_path):
-    """Its log was never copied into the file; the backup reads both."""
+    """Its log was never copied into the file. The backup reads both."""
     server = serve()
     key = server.create_key()
     pair = exchange(server, key["api_key"]).json()
@@ -85,7 +85,7 @@ def test_a_backup_of_a_server_that_was_killed_holds_what_was_acknowledged(serve,
 
 
 def test_a_server_does_not_start_into_a_restore(serve, tmp_path):
-    """It would make secrets of its own. Either it waits, or it fails; then it starts with what was restored."""
+    """It would make secrets of its own. Either it waits, or it fails. Afterwards it starts with the restored ones."""
     server = serve()
     key = server.create_key()
     server.command("backup", str(tmp_path / "backup.db"))

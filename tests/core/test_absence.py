@@ -90,7 +90,7 @@ def test_a_full_ring_whose_oldest_may_still_be_asked_for_stays_a_burst():
 
 
 def test_a_rotation_keeps_what_may_still_be_asked_for_because_of_an_absence():
-    """Another worker of the client moves the grant on; the one whose answer was lost comes later."""
+    """Another worker of the client moves the grant on. The one whose answer was lost comes later."""
     absence = Absence(START, START + 9 * MINUTE)
     policy = policy_with(absence, window=MAX_RETRY_WINDOW)
     grant = rotated(new_grant(), START, START + 9 * MINUTE, policy=policy)

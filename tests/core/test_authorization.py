@@ -20,7 +20,7 @@ def basic(pair: bytes) -> bytes:
     [b"Bearer a.b.c", b"bearer a.b.c", b"BEARER a.b.c", b"Bearer   a.b.c", b"Bearer a.b.c \t ", b"bEaReR a.b.c\t"],
 )
 def test_a_bearer_token_is_read_in_any_case_and_with_any_spaces_around_it(value):
-    """RFC 9110 §11.1: the scheme is case-insensitive; §11.4: 1*SP follows it."""
+    """RFC 9110 §11.1: the scheme is case-insensitive. §11.4: 1*SP follows it."""
     assert read_credential([value]) == b"a.b.c"
 
 

@@ -1,7 +1,7 @@
-"""The promises of a grant, held against whatever order of events a machine can think of.
+"""The promises of a grant, held against every order of events that a machine can think of.
 
-A `Row` plays the database: it applies a decision at once, or, where the server crashes before the commit, not at all.
-Where it crashes after the commit, or the answer is lost, the client never learns what happened. The promises are judged
+A `Row` plays the database: it applies a decision at once, or, if the server crashes before the commit, not at all.
+If it crashes after the commit, or the answer is lost, the client never learns what happened. The promises are judged
 by what clients were told and when, never by the ring that the decision itself reads.
 """
 
@@ -70,7 +70,7 @@ class GrantMachine(RuleBasedStateMachine):
         return decide_refresh(self.row, generation, self.now, self.policy, key_usable=self.key_usable)
 
     def promised(self, generation) -> bool:
-        """Whether an honest holder of the generation may count on being served."""
+        """Whether an honest holder of the generation is sure to be served."""
         if generation == len(self.left):
             return True
         superseded_at, shortest_window = self.left[generation]
@@ -87,7 +87,7 @@ class GrantMachine(RuleBasedStateMachine):
         match decision:
             case Rotate(grant):
                 assert grant.generation == generation + 1 == len(self.left) + 1
-                # A generation is superseded no earlier than the one before it, whatever the clock says.
+                # A generation is superseded no earlier than the one before it, also by a clock that steps back.
                 self.left.append((max([self.now, *[at for at, _ in self.left]]), self.window))
                 self.idle_until = self.now + HOUR
                 self.row = grant
@@ -103,7 +103,7 @@ class GrantMachine(RuleBasedStateMachine):
 
     @rule(worker=WORKERS, crash=st.sampled_from(["none", "none", "before the commit", "after the commit"]))
     def an_honest_worker_refreshes(self, worker, crash):
-        """It holds what it was told last, and comes back within the window of whatever superseded that."""
+        """It holds what it was told last, and comes back within the window after that was superseded."""
         generation = self.held[worker]
         if not (self.live and self.promised(generation)):
             return
@@ -185,7 +185,7 @@ class GrantMachine(RuleBasedStateMachine):
     def the_clock_steps_back(self, amount):
         self.now -= amount
 
-    # What holds at every moment.
+    # These hold at every moment.
 
     @invariant()
     def at_most_one_generation_can_rotate(self):
@@ -229,7 +229,7 @@ class CapMachine(RuleBasedStateMachine):
             self.rows[grant_id] = open_grant(
                 grant_id=grant_id, seed=b"s" * 16, key_id="key", scope=None, now=self.now, policy=self.policy
             )
-            # The newcomer is among those that may be closed: where all others refreshed, it makes room itself.
+            # The newcomer is among those that may be closed: if all others refreshed, it makes room itself.
             self.make_room(excess_grants(len(self.rows), self.policy))
             assert len(self.rows) <= self.policy.grants_per_key
 

@@ -1,4 +1,4 @@
-"""What a presented refresh token is worth: its tag, its key and the caller's address come before its generation."""
+"""The worth of a presented refresh token: its tag, its key and the caller's address come before its generation."""
 
 import pytest
 from tests.core.test_api_key import stored_key

@@ -1,4 +1,4 @@
-"""What a resource asks of a credential: a token and a raw API key are judged alike."""
+"""The demands of a resource on a credential: a token and a raw API key are judged alike."""
 
 import pytest
 from tests.core.test_api_key import stored_key

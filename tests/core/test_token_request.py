@@ -1,4 +1,4 @@
-"""What a caller may ask for: only narrower, only shorter, each at its exact boundary."""
+"""The wishes of a caller: only narrower, only shorter, each at its exact boundary."""
 
 import pytest
 from tests.core.test_api_key import START, stored_key

@@ -38,5 +38,5 @@ def table(pages):
 
 @pytest.fixture(scope="session")
 def code():
-    """What stands in backquotes, outside of blocks."""
+    """The texts in backquotes, outside of blocks."""
     return lambda text: re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))

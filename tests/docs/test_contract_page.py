@@ -41,7 +41,7 @@ def titles() -> set[str]:
 
 
 def early_titles() -> set[str]:
-    """What is said of a status alone, also before the application sees the request."""
+    """The titles that depend on the status alone, also before the application sees the request."""
     return set(wire.TITLES.values())
 
 

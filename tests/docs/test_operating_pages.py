@@ -1,4 +1,4 @@
-"""What an operator reads is complete: settings, commands, audit events, metrics. None is missing, none is made up."""
+"""The operator's pages are complete: settings, commands, audit events, metrics. None is missing, none is made up."""
 
 import re
 import shlex

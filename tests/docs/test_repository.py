@@ -1,4 +1,4 @@
-"""What is in the repository is at home anywhere: no path of one machine, no host of one package index."""
+"""Every file of the repository is at home anywhere: no path of one machine, no host of one package index."""
 
 import re
 from collections.abc import Iterator

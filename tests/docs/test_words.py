@@ -1,4 +1,4 @@
-"""One word for each thing: what the glossary forbids is no part of any name that we define."""
+"""One word for each thing: no name that we define contains a word that the glossary forbids."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""What the failover drill calls a loss. The rest of it is a run against a real cluster: `make drill`."""
+"""The verdict of the failover drill. The rest of it is a run against a real cluster: `make drill`."""
 
 import pytest
 from drill.verdict import Record, lineage_faults, longest_gap

@@ -1,4 +1,4 @@
-"""What a client does to a real server process, and what a test may know of a token that a client may not."""
+"""The requests of a client to a real server process, and the inside of a token, which a client never looks at."""
 
 import json
 import resource
@@ -9,11 +9,11 @@ import httpx2
 from hourpass.jose import decode_segment
 
 PLAIN = {"verify": False, "timeout": 20}
-"""There is no TLS here, and reading the certificate bundle would take longer than all the rest."""
+"""Nothing uses TLS here, and reading the certificate bundle would take longer than all the rest."""
 
 
 def claims_of(token: str) -> dict:
-    """What a token says. To a client it is opaque."""
+    """The claims of a token. To a client it is opaque."""
     return json.loads(decode_segment(token.split(".")[1].encode()))
 
 
@@ -35,7 +35,7 @@ def refresh(server, refresh_token: str) -> httpx2.Response:
 
 
 def verify(server, access_token: str) -> int:
-    """What a proxy is told about a request with this token."""
+    """The answer to a proxy about a request with this token."""
     headers = {"authorization": f"Bearer {access_token}"}
     return httpx2.get(f"{server.url}/auth/verify", headers=headers, **PLAIN).status_code
 
@@ -45,7 +45,7 @@ def live(server) -> int:
 
 
 def allow_descriptors(server, more: int | None) -> None:
-    """So many beside those that are open; None for the usual number."""
+    """So many beside those that are open. None for the usual number."""
     pid = server.process.pid
     _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     opened = [int(entry.name) for entry in Path(f"/proc/{pid}/fd").iterdir()]

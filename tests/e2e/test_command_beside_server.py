@@ -1,4 +1,4 @@
-"""A command knows its own settings only; what the server was told on its command line must survive it."""
+"""A command knows its own settings only. The settings on the server's command line must survive it."""
 
 import time
 

@@ -19,7 +19,7 @@ CLIENTS = 16
 
 
 class Client:
-    """Exchanges, refreshes as often as a grant rotates within its window, and begins anew; repeats what got lost.
+    """Exchanges, refreshes as often as a grant rotates within its window, and begins again. It repeats what got lost.
 
     Only it knows its tokens, so each answer must bring the very next generation.
     """
@@ -56,7 +56,7 @@ class Client:
 
 
 def stored_generations(server) -> dict[str, int]:
-    """What the database says of every grant that still lives."""
+    """The row of every grant that still lives."""
     store = SqliteStore(server.data / "hourpass.db")
     store.begin_reading()
     grants = store.grants_page(GrantRef("", b""), 1_000_000)

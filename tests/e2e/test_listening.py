@@ -1,4 +1,4 @@
-"""What a server says when it starts: where it listens, on what, as whom; and once, that there is a key to back up."""
+"""The first lines of a server: its addresses, its database, its user, and once that a new key needs a backup."""
 
 import json
 import time
@@ -8,7 +8,7 @@ from tests.postgres.cluster import NEWEST, clusters_of
 
 
 def events(server, event: str) -> list[dict]:
-    """What was logged of an event; a server may be ready a moment before it says so."""
+    """The log lines of an event. A server may be ready a moment before it says so."""
     deadline = time.monotonic() + 10
     found: list[dict] = []
     while not found and time.monotonic() < deadline:

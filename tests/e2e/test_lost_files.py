@@ -66,7 +66,7 @@ def test_a_file_that_is_put_back_is_good_again_with_all_that_was_acknowledged(se
 
 
 def test_a_server_that_could_keep_nothing_is_not_ready_until_a_write_is_kept(serve):
-    """The file is locked for long; once it is free, the next look at readiness finds out by itself."""
+    """The file is locked for long. Once it is free, the next look at readiness finds out by itself."""
     server = serve()
     api_key = server.create_key()["api_key"]
     other = apsw.Connection(str(server.data / "hourpass.db"))

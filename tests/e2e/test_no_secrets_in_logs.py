@@ -42,7 +42,7 @@ class Planted:
 
 
 def in_wrong_places(server, secret: str) -> int:
-    """Where a confused client, a wrong proxy file or a curious stranger puts it. Says how many were answered."""
+    """As a confused client, a wrong proxy file or a curious stranger sends it. Returns how many were answered."""
     basic = base64.b64encode(f"{secret}:{secret}".encode()).decode()
     requests = [
         ("POST", "/auth/refresh", {"content": secret * 1_000}),
@@ -78,7 +78,7 @@ def in_wrong_places(server, secret: str) -> int:
 
 
 def broken_http(server, secret: str) -> None:
-    """What no HTTP client would send."""
+    """Requests that no HTTP client would send."""
     for request in (
         f"GET /{secret} {secret}\r\n\r\n",
         f"{secret}\r\n\r\n",
@@ -93,7 +93,7 @@ def broken_http(server, secret: str) -> None:
 
 
 def in_storage_trouble(server, http: httpx2.Client, pair: dict, api_key: str) -> None:
-    """503 is what gets logged: under a lock, and where a table is not what it should be."""
+    """503 is the answer that gets logged: under a lock, and if a table is not as it should be."""
     other = apsw.Connection(str(server.data / "hourpass.db"))
     other.execute("begin immediate")
     token = pair["refresh_token"]

@@ -18,7 +18,7 @@ def test_the_first_start_makes_a_folder_for_its_owner_alone(serve):
 
 
 def test_in_a_folder_that_others_may_enter_the_files_are_still_their_owners_alone(serve, tmp_path):
-    """A folder that was there before, such as a mounted volume, may be open; a grant's seed is half a token."""
+    """A folder that was there before, such as a mounted volume, may be open. A grant's seed is half a token."""
     (tmp_path / "data-0").mkdir(mode=0o755)
     server = serve()
 

@@ -12,7 +12,7 @@ from tests.e2e.conftest import PLAIN, allow_descriptors, exchange, generation, n
 from hourpass.server.telemetry.limited_log import SETTLED
 
 LOCKED_FOR = 4.0
-"""Seconds; the server waits for half of that before it tells a caller to come back."""
+"""Seconds. The server waits for half of that before it tells a caller to come back."""
 
 
 @pytest.mark.anyio
@@ -51,7 +51,7 @@ async def test_while_another_process_holds_the_database_all_that_writes_is_503_a
 
 
 def test_a_disk_that_is_full_is_503_and_recovers_with_nothing_lost(serve):
-    """The log may not grow past its size, as on a full disk; then it may again."""
+    """The log may not grow past its size, as on a full disk. Then it may again."""
     server = serve()
     api_key = server.create_key()["api_key"]
     pairs = [exchange(server, api_key).json() for _ in range(4)]

@@ -1,4 +1,4 @@
-"""What the design promises, against a real server process on a real disk: concurrency, lost responses, replay."""
+"""The promises of contract.md, against a real server process on a real disk: concurrency, lost responses, replay."""
 
 import asyncio
 import json

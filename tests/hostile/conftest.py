@@ -16,7 +16,7 @@ LONGEST = REQUEST_TIMEOUT + 2.5
 
 
 class Answer(NamedTuple):
-    """All that the server sent; `hung` says that it neither closed the connection in time nor would have."""
+    """All that the server sent. `hung` says that it neither closed the connection in time nor would have."""
 
     raw: bytes
     hung: bool
@@ -76,7 +76,7 @@ class Target(ServerProcess):
 
 
 def _listen(connection: socket.socket, received: bytes, seconds: float) -> tuple[bytes, bool]:
-    """What has arrived after some time, and whether the server hung up."""
+    """The bytes that have arrived after some time, and whether the server hung up."""
     deadline = time.monotonic() + seconds
     while (left := deadline - time.monotonic()) > 0 and select.select([connection], [], [], left)[0]:
         try:

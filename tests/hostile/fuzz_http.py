@@ -1,6 +1,6 @@
 """Coverage-guided fuzzing of the HTTP front with atheris, which `make proof` installs beside .venv.
 
-`python -m tests.hostile.fuzz_http FOLDER -max_total_time=600`, with libFuzzer's flags; the folder keeps the corpus.
+`python -m tests.hostile.fuzz_http FOLDER -max_total_time=600`, with libFuzzer's flags. The folder keeps the corpus.
 """
 
 import sys
@@ -16,7 +16,7 @@ from tests.hostile.odd_requests import corpus
 
 
 def one_input(data: bytes) -> None:
-    """The first byte says how many moves follow; the rest is sent."""
+    """The first byte says how many moves follow. The rest is sent."""
     moves = data[0] & 0x0F if data else 0
     play(data[1 + moves :], data[1 : 1 + moves])
 

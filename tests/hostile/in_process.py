@@ -23,7 +23,7 @@ class Later:
 
 
 class Loop:
-    """As much of an event loop as a connection needs; it runs when it is told to."""
+    """As much of an event loop as a connection needs. It runs when the test says so."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -136,7 +136,7 @@ class Client:
         self._kept = b""
 
     def send(self, data: bytes) -> "Client":
-        """Bytes of the client, which a transport keeps while nobody wants them."""
+        """Bytes of the client, which a transport keeps until somebody reads them."""
         self._kept += data
         self._deliver()
         return self
@@ -178,7 +178,7 @@ class Client:
         return len(self.connection._buffer) + (len(chunks.body) if chunks else 0)
 
     def check(self) -> None:
-        """What holds after any bytes whatever. AssertionError where it does not."""
+        """The rules that hold after any bytes. AssertionError if one is broken."""
         assert self.house.failures == []
         told = [answer for answer in answers(bytes(self.wire.written)) if answer[0] != 100]
         refused = told.pop() if told and told[-1][0] != 200 else None

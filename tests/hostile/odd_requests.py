@@ -1,7 +1,7 @@
 """A corpus of odd requests, made from a compact table. Behind each stands a good one, so that framing shows."""
 
 NEXT = b"GET /next HTTP/1.1\r\nhost: x\r\n\r\n"
-"""Whoever does not see this as a request of its own took it for something else."""
+"""A server that does not see this as a request of its own took it for something else."""
 
 CONTROLS = [bytes([code]) for code in (*range(0x20), 0x7F) if code not in b"\r\n"]
 HIGH = [b"\x80", b"\xa0", b"\xc3\xa9", b"\xff"]

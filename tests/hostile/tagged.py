@@ -165,7 +165,7 @@ async def read(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 
 
 def main(count: int, seed: int) -> int:
-    """Run it against a server of its own; the exit code."""
+    """Run it against a server of its own, and return the exit code."""
     with tempfile.TemporaryDirectory() as folder:
         flags = {"exchange-limit": 0}
         server = ServerProcess(Path(folder) / "data", Path(folder) / "log", flags, {}).start()

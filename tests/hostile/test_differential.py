@@ -1,7 +1,7 @@
-"""Beside two other parsers, h11 and Node's http: where they read a request differently, ours is the stricter.
+"""Beside two other parsers, h11 and Node's http: when they read a request differently, ours is the stricter.
 
-A proxy may read as either of them does. What ours takes for a request, both take for the same request; what it refuses,
-they may accept.
+A proxy may read as either of them does. A request that ours accepts is the same request to both. One that
+ours refuses, they may accept.
 """
 
 import base64
@@ -19,7 +19,7 @@ CORPUS = corpus()
 NODE = Path(executable.ROOT_DIR) / "bin" / "node"
 
 METHODS_OF_NODE = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "TRACE", "PROPFIND", "POST", "QUERY"}
-"""Node refuses other methods than those it knows; ours answers 405 (RFC 9110 §9.1)."""
+"""Node refuses other methods than those it knows. Ours answers 405 (RFC 9110 §9.1)."""
 
 REASONED = {
     ("h11", "1 empty lines before"): "an empty line before a request is passed over (RFC 9112 §2.2)",
@@ -36,7 +36,7 @@ REASONED = {
         for framing in (b"content-length: 3", b"transfer-encoding: chunked")
     },
 }
-"""Where ours reads more than the other does, and why that is right."""
+"""The requests that ours accepts and the other refuses, and why that is right."""
 
 
 def by_h11(raw: bytes) -> list[tuple[str, bytes]]:
@@ -83,7 +83,7 @@ def readings():
 
 
 def looser(readings) -> set[tuple[str, str]]:
-    """Where ours reads what the other does not."""
+    """The requests that ours accepts and the other refuses."""
     found = set()
     for name, (ours, stopped, others) in readings.items():
         for who, theirs in others.items():

@@ -22,7 +22,7 @@ def server(serve):
 
 @pytest.fixture
 def connect(server):
-    """A factory of connections to it, which are closed at the end whatever happens."""
+    """A factory of connections to it, which are always closed at the end."""
     with contextlib.ExitStack() as connections:
 
         def connect(*, receive_buffer: int | None = None) -> socket.socket:
@@ -56,7 +56,7 @@ def read_to_end(connection, at_once: int = 65_536) -> bytes:
 
 
 def test_bodies_that_are_still_arriving_finish_with_200(server, connect):
-    """Eight clients at different points of their body; each goes on after the TERM, one byte at a time."""
+    """Eight clients at different points of their body. Each goes on after the TERM, one byte at a time."""
     head = exchange(b"", b"content-length: %d" % len(server.body), b"connection: close")
     clients = [(connect(), 1 + 5 * number) for number in range(8)]
     for client, sent in clients:

@@ -1,4 +1,4 @@
-"""What the HTTP front promises: a strict reading, whole requests, and an end for clients that take too much."""
+"""The promises of the HTTP front: a strict reading, whole requests, and an end for clients that take too much."""
 
 import contextlib
 import socket
@@ -269,7 +269,7 @@ def test_an_answer_that_is_not_read_is_given_up(target):
 
 
 def test_a_client_that_sends_everything_at_once_gets_its_answer_every_time(target):
-    """The end of what it sends may be read before the request is carried out; the connection must not stay open."""
+    """The end of what it sends may be read before the request is carried out. The connection must not stay open."""
     asked = exchange(target.exchange_body, b"content-length: %d" % len(target.exchange_body))
 
     for _ in range(50):

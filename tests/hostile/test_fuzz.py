@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is one of the contract's: never a 500, never an echo. In process, so that it is many."""
+"""To any bytes the answer is one of the contract's: never a 500, never an echo. In process, so there are many."""
 
 import asyncio
 import base64

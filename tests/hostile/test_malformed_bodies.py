@@ -11,7 +11,7 @@ def member(name, value):
     return b'{"%b":%b}' % (name.encode(), value)
 
 
-# name -> (body around a planted secret, title, name of the member); `apiKey` becomes the endpoint's own member
+# name -> (body around a planted secret, title, name of the member). `apiKey` becomes the endpoint's own member
 UNREADABLE = {
     "empty": (lambda secret: b"", PAYLOAD, ""),
     "the secret alone": (lambda secret: secret, PAYLOAD, ""),

@@ -13,7 +13,7 @@ def get(*headers, path=b"/health/live"):
     return message(b"GET", path, *headers)
 
 
-# name -> (what is sent, given the body of a good exchange; the statuses that are right)
+# name -> (the bytes to send, given the body of a good exchange, and the statuses that are right)
 REFUSED = {
     "a TLS greeting": (lambda body: b"\x16\x03\x01\x02\x00\x01\x00" + body + b"\r\n\r\n", {400}),
     "one word": (lambda body: body + b"\r\n\r\n", {400}),
@@ -94,7 +94,7 @@ def test_a_chunk_that_breaks_later_is_a_4xx(target):
 
 
 def test_length_and_chunks_together_end_the_connection(target):
-    """RFC 9112 §6.1: refused, or read as chunks; the connection is closed either way, so nothing is smuggled."""
+    """RFC 9112 §6.1: refused, or read as chunks. The connection is closed either way, so nothing is smuggled."""
     body = target.exchange_body
     chunks = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
 
@@ -105,7 +105,7 @@ def test_length_and_chunks_together_end_the_connection(target):
 
 
 def test_bytes_beyond_the_length_of_the_body_are_not_part_of_the_request(target):
-    """What lies beyond the length is the next request, and a broken one."""
+    """The bytes beyond the length are the next request, and a broken one."""
     body = target.exchange_body
 
     answer = target.talk(exchange(body + body, b"content-length: %d" % len(body)))

@@ -1,4 +1,4 @@
-"""What a client writes does not stay in memory: every kind of long text, read, judged and answered by the real code."""
+"""The texts of a client do not stay in memory: every kind of long text, read, judged and answered by the real code."""
 
 import asyncio
 import gc

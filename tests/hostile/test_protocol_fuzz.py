@@ -1,4 +1,4 @@
-"""Whatever bytes come, in whatever pieces: the protocol fails at nothing, and answers no more than it was asked.
+"""Any bytes in any pieces: the protocol never fails, and never gives more answers than there were requests.
 
 `make proof` does the same for ten minutes, guided by coverage.
 """

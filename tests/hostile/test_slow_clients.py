@@ -10,7 +10,7 @@ from tests.hostile.conftest import LONGEST, REQUEST_TIMEOUT, exchange, message
 LENGTH = b"content-length: 80"
 HEAD = b"GET /health/live HTTP/1.1\r\nhost: x\r\n"
 
-# name -> the parts that are sent, 0.25 s apart. The statuses that are right; none is a closed connection.
+# name -> the parts that are sent, 0.25 s apart, and the statuses that are right. None is a closed connection.
 SLOW = {
     "silence": ([b""], {408, None}),
     "half a request line": ([b"GET /hea"], {408, None}),
@@ -44,7 +44,7 @@ def test_who_is_too_slow_is_sent_away_in_time(target, answers, name):
 
 
 def test_a_body_that_ends_too_early_is_not_500(target):
-    """The client closes its half in the middle; it may still be listening."""
+    """The client closes its half in the middle. It may still be listening."""
     answer = target.talk(exchange(target.exchange_body[:-5], LENGTH), half_close=True)
 
     assert not answer.hung

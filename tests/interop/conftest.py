@@ -11,7 +11,7 @@ from tests.conftest import HOURPASS, clean_environment
 
 
 class Demo(NamedTuple):
-    """Where a running demo is, and its first key."""
+    """The URL of a running demo, and its first key."""
 
     url: str
     api_key: str
@@ -20,7 +20,7 @@ class Demo(NamedTuple):
 
 @pytest.fixture(scope="module")
 def start_demo(tmp_path_factory):
-    """A factory of running demos; flags as keyword arguments. All are ended with the module, cleanly."""
+    """A factory of running demos, with flags as keyword arguments. All are ended with the module, cleanly."""
     running: list[subprocess.Popen[str]] = []
 
     def start(**flags: object) -> Demo:

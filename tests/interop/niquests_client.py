@@ -1,4 +1,4 @@
-"""Runs in a Python of its own, with niquests on its path, which replaces urllib3 for whoever shares an environment.
+"""Runs in a Python of its own, with niquests on its path, which replaces urllib3 for the whole environment.
 
 `niquests_client.py URL API_KEY` reads the demo's videos with the adapter for requests, has its token revoked behind its
 back, reads on, and prints what it saw as JSON.

@@ -46,7 +46,7 @@ def test_refresh_it_and_go_on_with_either_access_token(curl, demo):
 
 
 def test_the_key_itself_works_as_user_name(curl, demo):
-    """The guide calls the token optional; this is the source's Basic authentication."""
+    """The guide calls the token optional. This is the source's Basic authentication."""
     assert json.loads(curl("-u", f"{demo.api_key}:", f"{demo.url}/videos"))["data"]
 
 

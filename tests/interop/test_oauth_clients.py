@@ -25,7 +25,7 @@ def test_authlib_gets_refreshes_introspects_and_revokes(serve):
 
 
 def test_requests_oauthlib_gets_and_refreshes(serve, monkeypatch):
-    """oauthlib wants TLS, or to be told that there is none on purpose."""
+    """oauthlib demands TLS, or a variable that says it is missing on purpose."""
     monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
     server = serve()
     made = server.create_key("--scope", "videos.read")
@@ -41,7 +41,7 @@ def test_requests_oauthlib_gets_and_refreshes(serve, monkeypatch):
 
 
 def test_authlib_refreshes_by_itself_what_has_expired(demo):
-    """Its clock is the `expires_at` it keeps; the next request refreshes first."""
+    """Its clock is the `expires_at` it keeps. The next request refreshes first."""
     saved = []
     client = OAuth2Session(
         demo.key_id,

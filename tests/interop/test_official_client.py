@@ -18,7 +18,7 @@ LIFETIME = 12
 
 @pytest.fixture(scope="module")
 def what_they_saw(start_demo):
-    """What each release saw, by version."""
+    """The observations of each release, by version."""
     demo = start_demo(access_token_lifetime=LIFETIME)
     clients = {
         version: subprocess.Popen(

@@ -56,7 +56,7 @@ def test_the_header_has_typ_alg_and_kid_in_this_order(pair):
 
 @EACH
 def test_a_token_carries_the_claims_of_rfc_9068_and_ours(pair):
-    """RFC 9068 §2.2; nothing else travels."""
+    """RFC 9068 §2.2. Nothing else travels."""
     payload = json.loads(decode_segment(pair.mint(CLAIMS).split(b".")[1]))
 
     assert payload == {
@@ -83,7 +83,7 @@ def test_pyjwt_verifies_ours_from_the_key_set(name):
 
 
 def test_pyjwt_does_not_know_ed25519_by_its_own_name_but_verifies_it_once_told():
-    """RFC 9864's name is `Ed25519`; PyJWT has only the older `EdDSA`. The day it learns, this test says so."""
+    """RFC 9864's name is `Ed25519`. PyJWT has only the older `EdDSA`. The day it learns, this test says so."""
     pair = PAIRS["Ed25519"]
     with pytest.raises(jwt.PyJWKError):
         jwt.PyJWK(pair.verification_key.jwk)

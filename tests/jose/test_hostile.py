@@ -178,12 +178,12 @@ def int32(number: int) -> bytes:
     ],
 )
 def test_an_ecdsa_signature_that_is_not_r_and_s_of_this_token_is_refused(signature):
-    """RFC 7518 §3.4; r and s of zero are the "psychic" signature of CVE-2022-21449."""
+    """RFC 7518 §3.4. Zeros for r and s are the "psychic" signature of CVE-2022-21449."""
     assert problem(with_signature(signature)) == "signature"
 
 
 def test_an_ecdsa_signature_without_its_leading_zero_is_refused():
-    """RFC 7518 §3.4: the octets are not trimmed; once in 256 times S begins with a zero."""
+    """RFC 7518 §3.4: the octets are not trimmed. Once in 256 times S begins with a zero."""
     signatures = (signature_of(ES256) for _ in range(10_000))
     short = next(signature for signature in signatures if signature[32] == 0)
 
@@ -208,7 +208,7 @@ def with_s_plus_the_order(signature: bytes) -> bytes:
     ids=["empty", "zero", "identity", "short", "long", "s-plus-the-order"],
 )
 def test_a_bent_ed25519_signature_is_refused(bend):
-    """RFC 8032 §5.1.7: S is below the order, so there is no twin."""
+    """RFC 8032 §5.1.7: S is below the order, so a signature has no twin."""
     assert problem(with_signature(bend(signature_of(ED25519)), ED25519)) == "signature"
 
 

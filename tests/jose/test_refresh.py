@@ -55,7 +55,7 @@ def reason(token: bytes, now=200, tokens=None) -> str:
 
 
 def signed(payload: bytes, header=HEADER, secret=NEW[1]) -> bytes:
-    """What the holder of the secret could make."""
+    """A token that the holder of the secret could make."""
     head = encode_segment(json.dumps(header, separators=(",", ":")).encode())
     data = head + b"." + encode_segment(payload)
     return data + b"." + encode_segment(hmac.digest(secret, data, "sha256"))
@@ -97,7 +97,7 @@ def test_the_seed_is_not_in_the_token():
 
 @pytest.mark.parametrize(("now", "refusal"), [(EXPIRES - 1, None), (EXPIRES, "expired"), (EXPIRES + 1, "expired")])
 def test_a_refresh_token_has_no_leeway(now, refusal):
-    """The grant decides; the token's own end is only an early answer, so it needs none."""
+    """The grant decides. The token's own end is only an early answer, so it needs none."""
     if refusal is None:
         assert ring().open(GOOD, now).generation == 3
     else:
@@ -121,7 +121,7 @@ def test_a_key_id_names_its_own_secret_only():
 
 
 def test_the_secret_alone_forges_no_tag():
-    """`sid` and `client_id` are visible in access tokens; the tag needs the seed, which only the database has."""
+    """`sid` and `client_id` are visible in access tokens. The tag needs the seed, which only the database has."""
     forged = minted(ring(), seed=b"guessed-the-seed")
 
     assert ring().open(forged, 200).tag != generation_tag(SEED, 3)

@@ -36,7 +36,7 @@ def signed(payload: bytes) -> bytes:
 
 
 def other_spelling(segment: bytes) -> bytes:
-    """The same bytes again to a lenient reader: the last digit has bits that count for nothing."""
+    """The same bytes again to a lenient reader: the last digit has bits that mean nothing."""
     assert len(segment) % 4, "a whole number of groups has no spare bits"
     return segment[:-1] + bytes([DIGITS[DIGITS.index(segment[-1]) + 1]])
 

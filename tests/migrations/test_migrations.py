@@ -53,7 +53,7 @@ TABLE_NAMES = ("control", "moved", *(table.name for table in TABLES))
 FROM_THE_FUTURE = "insert into migrations (name, checksum, applied_at) values ('9999_from_the_future', 'checksum', 1)"
 
 
-# What a migration states: the oldest program that can live with it.
+# A migration states the oldest program that can live with it.
 
 
 @pytest.mark.parametrize("dialect", ["sqlite", "postgres"])
@@ -228,7 +228,7 @@ print(SqliteStore(sys.argv[1]).migrate(1))
 
 
 def migrate_at_once(path, count: int) -> list[tuple[int, str]]:
-    """Start processes that migrate when all of them are told to; the exit code of each and what it applied."""
+    """Start processes that all migrate at one signal, and return the exit code of each and what it applied."""
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", MIGRATE, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

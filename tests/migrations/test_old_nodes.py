@@ -1,6 +1,6 @@
 """A newer program has migrated: nodes of this one that run already go on until they are replaced.
 
-Migrations are forward-only and add; what they add, a running node does not ask for and need not fill.
+Migrations are forward-only and add. A running node does not ask for the additions and need not fill them.
 """
 
 import pytest
@@ -112,7 +112,7 @@ async def test_a_node_of_this_version_starts_and_serves_on_a_newer_schema_that_i
 
 
 async def test_a_node_of_this_version_does_not_start_on_a_schema_that_needs_a_newer_one(running, database, tmp_path):
-    """It runs on what it knew when it started; a start is the time to say no."""
+    """It runs on what it knew when it started. Only a start may refuse."""
     running.newer_program_migrates(oldest=LEVEL + 1)
 
     with pytest.raises(ConfigurationError, match="newer than this program"):

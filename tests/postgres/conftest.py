@@ -1,4 +1,4 @@
-"""What the PostgreSQL tests share: the test run's servers, an empty database for each test, stores that end with it."""
+"""For the PostgreSQL tests: the run's servers, an empty database for each test, stores that end with it."""
 
 import json
 import os
@@ -22,7 +22,7 @@ MASTER_KEY = b64encode(bytes(range(32))).decode()
 
 @pytest.fixture
 def clusters(request):
-    """All servers of this test run; `clusters.new()` is one of one's own."""
+    """All servers of this test run. `clusters.new()` is a private one."""
     return clusters_of(request.config)
 
 
@@ -44,7 +44,7 @@ class Database:
         self.stores: list[PostgresStore] = []
 
     def open(self, **more: str) -> PostgresStore:
-        """A store as it is before anything was migrated; more of its URL as keywords."""
+        """A store before any migration, with more of its URL as keywords."""
         self.stores.append(PostgresStore(self.cluster.url(self.name, **more)))
         return self.stores[-1]
 
@@ -145,7 +145,7 @@ class Nodes:
         return json.loads(self.command("keys", "create", "--name", "test", "--json"))
 
     def generations(self) -> dict[str, int]:
-        """What the database says of every grant that is not revoked."""
+        """The row of every grant that is not revoked."""
         with psycopg.connect(self._database.url) as db:
             rows = db.execute("select encode(grant_id, 'hex'), generation from grants where revoked_at is null")
             return dict(rows.fetchall())

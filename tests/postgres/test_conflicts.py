@@ -1,4 +1,4 @@
-"""Transactions that meet: undone by the server, and made again by whoever runs them, a few times."""
+"""Transactions that meet: undone by the server, and run again by the caller, a few times."""
 
 import threading
 
@@ -36,7 +36,7 @@ def test_two_transactions_that_wait_for_each_other_both_succeed_in_the_end(datab
     for thread in threads:
         thread.join(15)
 
-    # Once each, and once more for the one that was undone; on a busy machine the second meeting may collide again.
+    # Once each, and once more for the one that was undone. On a busy machine the second meeting may collide again.
     assert len(attempts) >= 3
     with transaction(database.connect()) as store:
         assert [store.grants([grant.ref])[grant.ref].revoked_at for grant in grants] == [NOW, NOW]

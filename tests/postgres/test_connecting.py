@@ -86,7 +86,7 @@ def test_postgres_is_as_good_a_scheme_as_postgresql(database, tmp_path):
     run_command("copy", "--from", url, "--to", f"sqlite:{tmp_path}/copy.db", "--data", str(tmp_path / "data"))
 
 
-# What a URL says of a setting that is ours otherwise.
+# A URL may say what is otherwise a setting of ours.
 
 
 @pytest.mark.parametrize("form", ["-c%20{}%3D{}", "-c{}%3D{}", "--{}%3D{}", "-c%20jit%3Don%20-c%20{}%3D{}"])
@@ -200,7 +200,7 @@ def test_a_url_that_can_never_work_is_not_waited_for(tmp_path):
     assert (ended.returncode, ended.stderr) == (1, "hourpass: database_url: not a PostgreSQL URL\n")
 
 
-# What is not supported.
+# These are not supported.
 
 
 def test_citus_is_noticed_at_the_start(clusters, tmp_path, starting):
@@ -262,7 +262,7 @@ def pem(certificate) -> str:
 
 @pytest.fixture(scope="module")
 def tls(request, tmp_path_factory):
-    """A server that takes nothing but TLS, with a password; the URL's query and the authority that signed for it."""
+    """A server that takes nothing but TLS, with a password. The URL's query and the authority that signed for it."""
     from tests.postgres.cluster import clusters_of
 
     authority = certificate("authority", None)

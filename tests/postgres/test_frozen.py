@@ -11,7 +11,7 @@ from tests.postgres.test_nodes import exchange
 
 WINDOW = 12
 FROZEN = WINDOW + 3
-"""Seconds; longer than the window and than what a connection to the database may be idle in a transaction."""
+"""Seconds, longer than the window and than what a connection to the database may be idle in a transaction."""
 
 GRANTS = 150
 """A third are under way when the node freezes, a third come on kept connections, a third on new ones."""
@@ -29,7 +29,7 @@ async def connect(node) -> asyncio.StreamWriter:
 
 
 async def refresh_all(http, node, tokens: list[str], count: int) -> list[str]:
-    """Refresh each, and return the new ones; all must be of a generation. A 503 means to ask again."""
+    """Refresh each, and return the new ones. All must be of a generation. A 503 means to ask again."""
 
     async def refresh_one(token: str) -> str:
         answer = await http.post(f"{node.url}/auth/refresh", json={"refreshToken": token})

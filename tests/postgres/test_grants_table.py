@@ -17,7 +17,7 @@ HOURS = 12
 
 
 def counted(database, columns: str) -> tuple[int, ...]:
-    """What the server counted. Each connection reports when it ends."""
+    """The server's counters. Each connection reports when it ends."""
     for store in database.stores:
         store.close()
     while database.run("select 1 from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"):

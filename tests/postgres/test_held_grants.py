@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 async def desk(database):
-    """A ledger with two connections; its policy closes grants beyond three of a key."""
+    """A ledger with two connections. Its policy closes grants beyond three of a key."""
     desk = Desk(database, 10)
     await desk.ledger.close()
     policy = POLICY._replace(grants_per_key=3)
@@ -37,7 +37,7 @@ HOLD = "select 1 from grants where grant_id = any(%s) for update"
 
 
 def hold(desk, *grants) -> None:
-    """What an operator's `begin; select … for update` does, until the other connection ends its transaction."""
+    """As an operator's `begin; select … for update`, until the other connection ends its transaction."""
     desk.other.begin(wait=False)
     desk.other._execute(HOLD, [[grant.grant_id for grant in grants]])
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Client:
-    """Exchanges, refreshes as often as a grant rotates within its window, and begins anew, each time on any node.
+    """Exchanges, refreshes as often as a grant rotates within its window, and begins again, each time on any node.
 
     It repeats what got lost. Only it knows its tokens, so each answer must bring the very next generation.
     """
@@ -61,7 +61,7 @@ class Client:
 
 @asynccontextmanager
 async def crowd_on(nodes, *, clients: int, pause: float):
-    """Clients that ask all nodes without end; at the end, that none of them met what must not be."""
+    """Clients that ask all nodes without a pause. At the end none of them may have met a violation."""
     api_key = nodes.create_key()["api_key"]
     urls = [node.url for node in nodes.running]
     limits = httpx2.Limits(max_connections=clients)

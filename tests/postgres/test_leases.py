@@ -1,4 +1,4 @@
-"""What only one of several servers has to do: pruning, by a lease; the first secrets, by whoever comes first."""
+"""Only one of several servers does these: it prunes by a lease, and the first one makes the secrets."""
 
 import threading
 

@@ -32,7 +32,7 @@ def test_an_outage_has_one_line_at_its_beginning_and_one_at_its_end_for_each_wor
 
 
 def status(server, token: str) -> int | None:
-    """A refresh's status; None if the connection broke."""
+    """A refresh's status. None if the connection broke."""
     try:
         return refresh(server, token).status_code
     except httpx2.TransportError:

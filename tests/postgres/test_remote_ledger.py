@@ -143,7 +143,7 @@ async def test_work_that_met_another_transaction_is_made_again(desk):
 
 
 async def test_a_key_that_another_node_revoked_is_refused_by_every_connection_at_once(desk):
-    """What one connection read before the change must not come back into what is remembered after it."""
+    """A row that one connection read before the change must not be remembered after it."""
     grant = desk.grant()
     await asyncio.gather(*(desk.refresh(grant) for _ in range(10)))
     with transaction(desk.other):

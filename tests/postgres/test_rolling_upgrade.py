@@ -30,7 +30,7 @@ THIS_ONE: dict[str, str] = {}
 
 @pytest.fixture
 def newer(tmp_path) -> dict[str, str]:
-    """What makes a process run the newer program."""
+    """The variables that make a process run the newer program."""
     package = tmp_path / "newer" / "hourpass"
     shutil.copytree(Path(hourpass.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
     for migrations in (package / "server" / "store" / "sql").glob("*/migrations"):

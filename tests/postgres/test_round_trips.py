@@ -1,4 +1,4 @@
-"""A batch takes as many round trips to the database for hundreds as for one, whatever there is to tell of them.
+"""A batch takes as many round trips to the database for hundreds as for one, with any mix of outcomes.
 
 The transactions that take a number wait for each other, in the whole cluster: each round trip in one is everybody's.
 """

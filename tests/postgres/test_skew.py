@@ -21,7 +21,7 @@ def by_argument(skew: float) -> dict:
 
 
 def faketime() -> str | None:
-    """Where Debian's package puts the library."""
+    """The path of the library in Debian's package."""
     return next(map(str, Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), None)
 
 

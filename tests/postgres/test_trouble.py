@@ -46,7 +46,7 @@ async def server(own_database, tmp_path):
 
 
 async def ask_everything(server, api_key: str, refresh_token: str) -> list[httpx2.Response]:
-    """All at once, but the revocation: whatever it overtakes is rightly refused."""
+    """All at once, but the revocation: a refresh that it overtakes is rightly refused."""
     answers = await asyncio.gather(
         server.post("/auth/api-key", apiKey=api_key),
         server.post("/auth/refresh", refreshToken=refresh_token),
@@ -157,7 +157,7 @@ async def test_a_commit_of_what_had_failed_is_never_taken_for_one(own_database):
 
 
 async def test_a_node_that_froze_in_a_transaction_does_not_keep_its_rows(own_database):
-    """The server ends it; the time is shortened here."""
+    """The server ends it. The time is shortened here."""
     frozen, other = own_database.connect(), own_database.connect()
     frozen._execute("set idle_in_transaction_session_timeout = 200")
     frozen.begin(wait=True)

@@ -1,6 +1,6 @@
-"""PostgreSQL 15 to 18: an installation lives through what it is for. The contract of every store runs on 17 and 18.
+"""PostgreSQL 15 to 18: an installation does all that it is for. The contract of every store runs on 17 and 18.
 
-15 is Debian's and 16 a wheel that not every Python has: where one is missing, its test skips.
+15 is Debian's and 16 a wheel that not every Python has: if one is missing, its test skips.
 """
 
 import json

@@ -15,7 +15,7 @@ from tests.proxies.proxies import ALL, Proxy
 from tests.proxies.tap import Tap
 
 ISSUER = "https://api.example.com"
-"""What the files name; the tests reach it under another address, as behind any proxy."""
+"""The URL that the files name. The tests use another address, as behind any proxy."""
 
 
 class Key(NamedTuple):
@@ -35,7 +35,7 @@ class Key(NamedTuple):
 
 
 def identity(answer: httpx2.Response) -> dict[str, str]:
-    """The identity headers that the API received; their names in lower case, for HTTP does not care."""
+    """The identity headers that the API received, with names in lower case, for HTTP does not care."""
     received = [(name.lower(), value) for name, value in answer.json()["headers"]]
     return {name: value for name, value in received if name.startswith("hourpass")}
 
@@ -68,7 +68,7 @@ def api():
 
 @pytest.fixture
 def api_received(api):
-    """What the API received since the test began, or since it was last asked."""
+    """The requests that the API received since the test began, or since the last look."""
 
     def take() -> list[dict]:
         return httpx2.get(f"http://127.0.0.1:{api}/received", trust_env=False).json()
@@ -79,7 +79,7 @@ def api_received(api):
 
 @pytest.fixture(scope="session")
 def start(tmp_path_factory, api):
-    """A factory of running proxies: `start(Nginx, port_of_hourpass)`. Whoever starts one, stops it."""
+    """A factory of running proxies: `start(Nginx, port_of_hourpass)`. The test that starts one stops it."""
 
     def start(kind: type[Proxy], hourpass_port: int) -> Proxy:
         return kind(tmp_path_factory.mktemp(kind.name), hourpass_port, api).start()
@@ -99,7 +99,7 @@ def proxy(request, start, hourpass):
 
 @pytest.fixture(scope="session")
 def make_key(hourpass) -> Callable[..., Key]:
-    """A factory of keys with what one exchange gave; flags as for `hourpass keys create`."""
+    """A factory of keys with the pair of one exchange, and with flags as for `hourpass keys create`."""
 
     def make(*flags: str) -> Key:
         made = hourpass.create_key(*flags)

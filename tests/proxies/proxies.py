@@ -51,7 +51,7 @@ class Proxy:
         self.hourpass, self.api = hourpass, api
 
     def file(self, name: str, **changes: tuple[str, str]) -> Path:
-        """A copy of the deployed file with each change made; what a change names has to be there."""
+        """A copy of the deployed file with each change made. The text that a change replaces must exist."""
         text = (DEPLOY / self.name / name).read_text("utf-8")
         for before, after in changes.values():
             assert before in text, f"{self.name}/{name} lacks {before}"

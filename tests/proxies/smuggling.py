@@ -21,7 +21,7 @@ class Attempt(NamedTuple):
     """How the target is written, with the path in it."""
 
     def sent(self, path: bytes, credential: bytes) -> list[bytes]:
-        """What goes over the wire, in parts."""
+        """The bytes for the wire, in parts."""
         first = b"%b %b %b" % (self.method, self.form % path, self.version)
         head = b"\r\n".join([first, b"Host: 127.0.0.1", credential, *self.lines, b"", b""])
         return [head + self.parts[0], *self.parts[1:]]

@@ -70,7 +70,7 @@ def test_two_authorization_headers_are_refused(envoy, reader):
 
 
 def test_a_refresh_token_a_key_and_a_token_in_the_query_are_refused(envoy, reader):
-    """RFC 6750 §2.3: not in the query, where logs see it. Envoy answers 403 to what is meant for another audience."""
+    """RFC 6750 §2.3: not in the query, because logs keep it. Envoy answers 403 to a token for another audience."""
     refresh = {"Authorization": f"Bearer {reader.refresh_token}"}
 
     assert envoy.client.get("/anything", headers=refresh).status_code == 403

@@ -1,4 +1,4 @@
-"""What each proxy makes of hourpass's answers: who gets through, who does not, and what they are told."""
+"""The work of each proxy with hourpass's answers: who gets through, who does not, and with which message."""
 
 import time
 
@@ -6,11 +6,11 @@ import pytest
 from tests.proxies.conftest import identity
 
 WHEN_STOPPED = {"nginx": 503, "caddy": 502, "traefik": 500, "envoy": 503, "haproxy": 503}
-"""What each proxy answers for a hourpass that is not there."""
+"""The answer of each proxy for a hourpass that is away."""
 
 
 def test_without_a_token_it_is_401_with_the_challenge(proxy):
-    """RFC 6750 §3: no error code where no credential came."""
+    """RFC 6750 §3: no error code without a credential."""
     answer = proxy.client.get("/anything")
 
     assert answer.status_code == 401
@@ -49,7 +49,7 @@ def test_a_refresh_token_is_refused_as_an_access_token(proxy, reader):
 
 @pytest.mark.parametrize("second", ["reader", "nonsense"])
 def test_two_authorization_headers_are_refused(second, proxy, reader):
-    """RFC 9110 §5.3: a field that is no list may come once."""
+    """RFC 9110 §5.3: a field that is not a list may come once."""
     values = [reader.bearer["Authorization"], reader.bearer["Authorization"] if second == "reader" else "Bearer x"]
     for order in (values, values[::-1]):
         answer = proxy.client.get("/anything", headers=[("Authorization", value) for value in order])
@@ -70,7 +70,7 @@ def test_without_the_routes_scope_it_is_403_with_the_challenge(proxy, stranger):
 
 
 def test_an_api_key_works_by_basic(proxy, reader):
-    """The source calls the token optional; `accept_api_keys` is on by default."""
+    """The source calls the token optional. `accept_api_keys` is on by default."""
     answer = proxy.client.get("/videos", auth=(reader.api_key, ""))
 
     assert answer.status_code == 200

@@ -1,4 +1,4 @@
-"""The identity that the API receives is hourpass's, whatever the client wrote."""
+"""The identity that the API receives is hourpass's, never the client's."""
 
 import re
 
@@ -6,7 +6,7 @@ import pytest
 from tests.proxies.conftest import identity
 
 REFUSING = {"caddy"}
-"""Who refuses a request that would have identity headers dropped; the others drop only what the client sent."""
+"""These proxies refuse a request that would have identity headers dropped. The others drop the client's headers."""
 
 FORGED = "forged-by-the-client"
 

@@ -7,7 +7,7 @@ from tests.proxies.wire import talk
 LISTED = ["/videos", "/videos/", "/videos/1", "/videos/a.b/c?d=//e/../f", "/VIDEOS/1", "/Videos"]
 
 ELSEWHERE = ["/", "/anything", "/videosomething", "/videos.json", "/mexico", "/x/videos", "/x/me", "/auth", "/oauthx/y"]
-"""What no file lists."""
+"""Paths that no file lists."""
 
 SPELLINGS = [
     "/%56ideos",
@@ -37,7 +37,7 @@ SPELLINGS = [
     "http://127.0.0.1/videos",
     "HTTP://127.0.0.1//videos",
 ]
-"""What an API may read as `/videos`: it decodes, squeezes slashes, cuts parameters off, turns backslashes."""
+"""Paths that an API may read as `/videos`: it decodes, squeezes slashes, cuts parameters off, turns backslashes."""
 
 OUT_OF = [
     "/me/../videos",
@@ -62,7 +62,7 @@ OUT_OF = [
     "/.well-known/..%5cvideos",
     "http://127.0.0.1/me/../videos",
 ]
-"""What begins as a route that asks for less, and may end as `/videos`."""
+"""Paths that begin as a route that asks for less, and may end as `/videos`."""
 
 REFUSED = {400, 403, 404}
 

@@ -1,4 +1,4 @@
-"""Whatever goes wrong between proxy and hourpass, nobody gets in, and trouble is not called a bad token."""
+"""If anything goes wrong between proxy and hourpass, nobody gets in, and no answer blames the token."""
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -38,7 +38,7 @@ def troubled():
 
 @pytest.mark.parametrize("kind", ALL.values(), ids=ALL)
 def test_only_a_yes_lets_a_request_in(kind, start, troubled):
-    """A 503 stays one; what hourpass never says, a redirect or a 404, is no yes either."""
+    """A 503 stays one. An answer that hourpass never gives, a redirect or a 404, lets nobody in either."""
     proxy = start(kind, troubled)
     try:
         told = {
@@ -55,7 +55,7 @@ def test_only_a_yes_lets_a_request_in(kind, start, troubled):
 
 @pytest.fixture
 def answers_of_nginx(start, hourpass, reader):
-    """What a request to the API and a refresh are told while hourpass is away."""
+    """The answers to a request to the API and to a refresh while hourpass is away."""
     nginx = start(Nginx, hourpass.port)
     hourpass.kill()
     try:

@@ -18,7 +18,7 @@ class Answers(NamedTuple):
 
     @property
     def statuses(self) -> list[int]:
-        """In order; a 100 Continue is none of them."""
+        """In order. A 100 Continue is none of them."""
         return [int(status) for status in re.findall(rb"HTTP/1\.[01] ([2-5]\d\d)\b", self.raw)]
 
     def json(self) -> dict:
@@ -44,7 +44,7 @@ def talk(proxy: Proxy, *parts: bytes, pause: float = 0.05, patience: float = 5) 
                 connection.sendall(part)
             except OSError:
                 break
-        # A TLS socket may hold bytes that select() does not see; every answer here fits into one read.
+        # A TLS socket may hold bytes that select() does not see. Every answer here fits into one read.
         with contextlib.suppress(OSError):
             while select.select([connection], [], [], patience)[0]:
                 data = connection.recv(262_144)

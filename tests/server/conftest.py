@@ -64,7 +64,7 @@ def key_id_of(api_key: str) -> str:
 
 
 def claims_of(token: str | bytes) -> dict:
-    """What a token says, whether it is good or not."""
+    """The claims of a token, good or bad."""
     return jwt.decode(token, options={"verify_signature": False})
 
 

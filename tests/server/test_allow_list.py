@@ -49,7 +49,7 @@ async def verified(server, token, address, *forwarded):
 
 
 def at_once(server, token, address):
-    """The status that is said without waiting; None if something has to be looked up."""
+    """The status of an answer without a wait. None if something must be looked up."""
     headers = ((b"authorization", f"Bearer {token}".encode()),)
     reply = server.app.answer_at_once(Request("GET", "/auth/verify", b"", headers, address))
     return reply and reply.status
@@ -90,7 +90,7 @@ FORWARDED = {
 @pytest.mark.anyio
 @pytest.mark.parametrize(("peer", "forwarded", "status"), FORWARDED.values(), ids=FORWARDED.keys())
 async def test_only_a_trusted_proxy_speaks_for_others(server, peer, forwarded, status):
-    """The nearest address that is not a trusted proxy's is the caller's; what lies beyond it is hearsay."""
+    """The nearest address that is not a trusted proxy's is the caller's. Everything beyond it is hearsay."""
     key = await server.create_key(allowed_ips=OFFICE)
 
     assert (await exchange(server, key, peer, *forwarded)).status_code == status

@@ -1,4 +1,4 @@
-"""What one key can add to the feed and the audit trail by revoking: little, and nothing by asking twice."""
+"""One key can add little to the feed and the audit trail by revoking, and nothing by asking twice."""
 
 import asyncio
 
@@ -29,7 +29,7 @@ async def refreshed(http, pair):
 
 
 async def revoke_each_of(server, http, count):
-    """Refresh and revoke the access token, so many times; the last pair."""
+    """Refresh and revoke the access token, so many times, and return the last pair."""
     pair = (await http.post("/auth/api-key", json={"apiKey": await server.create_key()})).json()
     for _ in range(count):
         assert (await revoke(http, pair["access_token"])).status_code == 200

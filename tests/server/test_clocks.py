@@ -8,7 +8,7 @@ from hourpass.testing import START, Clock
 
 
 class Machine:
-    """A machine whose two clocks stand still until time passes; each may be wrong by as much as a test says."""
+    """A machine whose two clocks stand still until time passes. A test may set each wrong."""
 
     def __init__(self) -> None:
         self.wall = Clock(START)

@@ -24,7 +24,7 @@ EVERY_ROUTE = [
 @pytest.mark.anyio
 @pytest.mark.parametrize("content_type", ["text/plain", "text/plain;charset=UTF-8", "application/octet-stream", None])
 async def test_rule_1_a_body_is_json_with_any_content_type(server, http, content_type):
-    """The browser uploader sends text/plain; a trailing newline is fine."""
+    """The browser uploader sends text/plain. A trailing newline is fine."""
     headers = {} if content_type is None else {"content-type": content_type}
     exchanged = await http.post(
         "/auth/api-key", content=f'{{"apiKey":"{await server.create_key()}"}}\n', headers=headers
@@ -75,7 +75,7 @@ async def test_rule_4_the_refresh_token_outlives_the_access_token_by_far(server)
 
 @pytest.mark.anyio
 async def test_rule_5_401_means_this_token_is_bad_and_nothing_else(server, http):
-    """A missing permission is 403, or clients loop; a bad key or refresh token is 400, or PHP clients recurse."""
+    """A missing permission is 403, or clients loop. A bad key or refresh token is 400, or PHP clients recurse."""
     token, _ = await server.tokens(scope="a")
     good = {"authorization": f"Bearer {token}"}
 

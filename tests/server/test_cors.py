@@ -1,4 +1,4 @@
-"""CORS: a browser's page may call the token endpoints where the operator allows its origin."""
+"""CORS: a browser's page may call the token endpoints if the operator allows its origin."""
 
 import pytest
 

@@ -43,7 +43,7 @@ def test_a_place_is_free_again_after_exactly_one_interval():
 
 @pytest.mark.parametrize(("after", "retry_after"), [(0, 10), (1, 10), (8_999, 2), (9_000, 1), (9_999, 1)])
 def test_the_wait_is_said_in_whole_seconds_rounded_up(after, retry_after):
-    """RFC 9110 §10.2.3: Retry-After is in whole seconds; a client that obeys must not be refused again."""
+    """RFC 9110 §10.2.3: Retry-After is in whole seconds. A client that obeys must not be refused again."""
     throttle = Throttle(6)
     for _ in range(6):
         throttle.admit("a", NOW)

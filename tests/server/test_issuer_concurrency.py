@@ -35,7 +35,7 @@ async def second(server, start, path):
 
 @pytest.fixture
 def command(server, path):
-    """What a command in another process does: work in a transaction of its own on the same file."""
+    """Work in a transaction of its own on the same file, as a command in another process does it."""
     store = SqliteStore(path)
 
     def run(work, *arguments, **members):
@@ -51,7 +51,7 @@ def generation(refresh_token: bytes | str) -> int:
 
 
 def problem_with(server, access_token: bytes | str) -> str | None:
-    """The word that an API would answer, None where it would let the token pass."""
+    """The word that an API would answer, None if it would let the token pass."""
     try:
         server.app.issuer.verification.verify(
             access_token if isinstance(access_token, bytes) else access_token.encode(), server.clock()

@@ -43,7 +43,7 @@ async def test_the_shorter_of_request_and_key_is_granted(server, asked, lifetime
 
 @pytest.mark.anyio
 async def test_in_a_keys_last_second_a_token_lives_for_one(server):
-    """Zero would be no token; RFC 7519 §4.1.4 counts in seconds here."""
+    """Zero would be useless, and RFC 7519 §4.1.4 has seconds."""
     key = await server.create_key(expires_in=1)
 
     assert (await exchange(server, key))["expires_in"] == 1

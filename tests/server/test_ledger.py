@@ -35,7 +35,7 @@ async def rounds(count: int = 20) -> None:
 
 
 async def outcomes(futures) -> list[type]:
-    """What each caller gets: the type of an answer or of an error."""
+    """The outcome of each caller: the type of an answer or of an error."""
     return [type(outcome) for outcome in await asyncio.gather(*futures, return_exceptions=True)]
 
 

@@ -1,4 +1,4 @@
-"""What libraries and Python say of trouble goes the way of our own lines: limited, and never straight to stderr."""
+"""Trouble that libraries and Python report is logged as our own is: limited, and never straight to stderr."""
 
 import io
 import json

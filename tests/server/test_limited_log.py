@@ -1,4 +1,4 @@
-"""How often trouble is told: its beginning, a count each minute, its end; to the moment."""
+"""How often trouble is told: its beginning, a count each minute, its end, each to the moment."""
 
 import logging
 from types import SimpleNamespace

@@ -31,7 +31,7 @@ class Pipe:
             os.set_blocking(descriptor, True)
 
     def read_until(self, wanted: str) -> list[str]:
-        """What there is to read up to this line and a little more, without what the test filled the pipe with."""
+        """Everything up to this line and a little more, without the bytes with which the test filled the pipe."""
         read = b""
         deadline = time.monotonic() + 20
         while f"\n{wanted}\n" not in f"\n{read.decode()}":
@@ -44,7 +44,7 @@ class Pipe:
 def pipe():
     pipe = Pipe()
     yield pipe
-    os.close(pipe.reader)  # what the thread still holds goes to nobody
+    os.close(pipe.reader)  # nobody gets the lines that the thread still holds
     pipe.writer.flush()
     pipe.stream.close()
 

@@ -1,4 +1,4 @@
-"""What makes tokens unlike each other: drawn in the event loop, or in the threads that carry batches."""
+"""The random bytes that make each token unique: drawn in the event loop, or in the threads that carry batches."""
 
 import re
 import sys

@@ -1,4 +1,4 @@
-"""What the server trusts is its own: nobody else can write it, nor read its secrets."""
+"""The server trusts only its own files: nobody else can write them, nor read its secrets."""
 
 import os
 import pwd
@@ -168,7 +168,7 @@ def test_a_database_that_is_still_to_be_made_needs_a_folder_of_our_own(folder):
 
 @pytest.mark.parametrize("mode", [0o400, 0o440, 0o444, 0o600, 0o640, 0o644])
 def test_a_file_that_the_operator_named_may_be_readable_for_others(file, mode):
-    """Kubernetes mounts secrets as 0644, or 0440 and 0640 with an fsGroup; an ACL shows as the group's bits."""
+    """Kubernetes mounts secrets as 0644, or 0440 and 0640 with an fsGroup. An ACL shows as the group's bits."""
     assert read_named_file(with_mode(file, mode)) == "content"
     assert bool(note_on_readers(file)) == bool(mode & 0o004)
 

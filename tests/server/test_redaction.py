@@ -1,4 +1,4 @@
-"""The second fence: what looks like a key or a token is struck out of every line, whoever logs it and however."""
+"""The second fence: every text that looks like a key or a token is struck out of every line of every logger."""
 
 import io
 import json

@@ -135,7 +135,7 @@ async def test_a_json_body_is_read_with_any_type_and_white_space_behind_it(serve
 @pytest.mark.parametrize("path", FORM_PATHS)
 @pytest.mark.parametrize("content_type", ["application/json", "text/plain", "multipart/form-data; boundary=x", ""])
 async def test_a_form_must_say_that_it_is_one(http, path, content_type):
-    """RFC 6749 §3.2 and appendix B; a browser's form cannot be made to say so without a preflight."""
+    """RFC 6749 §3.2 and appendix B. A browser's form cannot be made to say so without a preflight."""
     answer = await http.post(
         path, content=b"grant_type=client_credentials&token=x", headers={"content-type": content_type}
     )

@@ -1,4 +1,4 @@
-"""The master key: where it comes from, who may read it, and what it seals."""
+"""The master key: its source, its readers, and the secrets that it seals."""
 
 import base64
 import stat

@@ -1,4 +1,4 @@
-"""Kubernetes sets variables that begin as our settings do; a misspelt setting stays an error all the same."""
+"""Kubernetes sets variables that begin as our settings do. A misspelt setting stays an error all the same."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from hourpass.service_links import note_on_service_links, service_links
 
 
 def links_of(service: str, address: str = "10.0.0.11", shown: str = "10.0.0.11") -> dict[str, str]:
-    """What the kubelet sets for a Service with a named port 80 and a UDP port (its `makeLinkVariables`)."""
+    """The kubelet's variables for a Service with a named port 80 and a UDP port (its `makeLinkVariables`)."""
     name = service.upper().replace("-", "_")
     variables = {
         f"{name}_SERVICE_HOST": address,

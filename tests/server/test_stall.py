@@ -1,4 +1,4 @@
-"""A stall of the loop is noticed by whoever looks first, and closes what changes something until it runs again."""
+"""The first look notices a stall of the loop. Everything that would change something is closed until it runs again."""
 
 import pytest
 

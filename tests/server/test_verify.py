@@ -105,7 +105,7 @@ async def test_a_tab_behind_the_scheme_is_broken_syntax(server):
 @pytest.mark.anyio
 @pytest.mark.parametrize("headers", [[], [""], ["Negotiate abc"]], ids=["missing", "empty", "another scheme"])
 async def test_without_a_credential_the_challenge_has_no_error_code(server, headers):
-    """RFC 6750 §3: no error code where the request lacks any authentication information."""
+    """RFC 6750 §3: no error code if the request lacks any authentication information."""
     answer = await verify(server, *headers)
 
     assert (answer.status_code, answer.headers["www-authenticate"]) == (401, PLAIN)
@@ -220,7 +220,7 @@ async def test_a_missing_scope_is_403_and_says_all_that_is_needed(server, query,
 @pytest.mark.anyio
 @pytest.mark.parametrize("scope", ["%00", 'a"b', "a%5Cb", "%C3%A9", "%7F"], ids=ascii)
 async def test_a_text_that_is_not_a_scope_never_reaches_a_header(server, scope):
-    """RFC 6750 §3: a scope value is %x21 / %x23-5B / %x5D-7E; HTTP servers fail with a 500 on control characters."""
+    """RFC 6750 §3: a scope value is %x21 / %x23-5B / %x5D-7E. HTTP servers fail with a 500 on control characters."""
     token, _ = await server.tokens()
 
     answer = await verify(server, f"Bearer {token}", query=f"?scope={scope}")
@@ -239,7 +239,7 @@ async def test_an_unproven_token_learns_nothing_of_the_scopes_needed(server):
 
 
 class StridingClock(Clock):
-    """Every look finds it a stride later, so that whatever was looked up before is a stride old, or more."""
+    """Every look finds it a stride later, so that every earlier answer is a stride old, or more."""
 
     def __init__(self, stride):
         super().__init__(START)

@@ -56,7 +56,7 @@ async def test_6_both_refresh_endpoints_are_one_operation_on_one_grant(server, h
 
 @pytest.mark.anyio
 async def test_6_a_refreshed_scope_may_be_narrower_and_the_refresh_token_keeps_its_own(server, http):
-    """§6: omitted, it is that of the grant; the new refresh token's scope is identical to the old one's."""
+    """§6: omitted, it is that of the grant. The new refresh token's scope is identical to the old one's."""
     _, old = await server.tokens(scope="a b")
 
     narrow = (await token(http, grant_type="refresh_token", refresh_token=old, scope="b")).json()
@@ -207,7 +207,7 @@ async def test_3_2_an_unknown_parameter_is_ignored(server, http):
 @pytest.mark.anyio
 @pytest.mark.parametrize("method", ["GET", "PUT", "HEAD"])
 async def test_3_2_the_token_endpoint_is_post_alone(http, method):
-    """§3.2: the client MUST use POST; parameters in the query would land in logs."""
+    """§3.2: the client MUST use POST. Parameters in the query would land in logs."""
     assert (await http.request(method, "/oauth/token?grant_type=client_credentials")).status_code == 405
 
 

@@ -34,7 +34,7 @@ WAYS = {
 @pytest.mark.anyio
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
 async def test_2_3_1_a_client_authenticates_by_basic_or_body(server, http, way):
-    """§2.3.1; Basic credentials are form-urlencoded before they are base64-encoded."""
+    """§2.3.1. Basic credentials are form-urlencoded before they are base64-encoded."""
     key = await server.create_key()
 
     assert (await token(http, **way(key_id_of(key), key))).status_code == 200
@@ -91,7 +91,7 @@ async def test_2_3_two_methods_in_one_request_are_refused(server, http):
 @pytest.mark.anyio
 @pytest.mark.parametrize("way", ["authenticated", "mentioned"])
 async def test_6_a_refresh_token_is_refused_to_another_client_and_not_burnt(server, http, way):
-    """§6, §10.4: the binding between refresh token and client; forged traffic burns nothing."""
+    """§6, §10.4: the binding between refresh token and client. Forged traffic burns nothing."""
     key, other = await server.create_key(), await server.create_key()
     refresh = {"grant_type": "refresh_token", "refresh_token": (await server.exchange(key)).refresh_token.decode()}
     client = {"client_id": key_id_of(other)} | ({"client_secret": other} if way == "authenticated" else {})
@@ -105,7 +105,7 @@ async def test_6_a_refresh_token_is_refused_to_another_client_and_not_burnt(serv
 
 @pytest.mark.anyio
 async def test_6_a_client_that_authenticates_wrongly_gets_no_refresh(server, http):
-    """§6: where client authentication is given, it must be good."""
+    """§6: client authentication must be good if it is given."""
     key = await server.create_key()
     refresh = {"grant_type": "refresh_token", "refresh_token": (await server.exchange(key)).refresh_token.decode()}
 

@@ -8,7 +8,7 @@ CHALLENGE = re.compile(r'Bearer (?P<parameters>[a-z_]+="[^"\\]*"(, [a-z_]+="[^"\
 
 
 def parameters(answer):
-    """The challenge's parameters; each may occur once (§3)."""
+    """The challenge's parameters. Each may occur once (§3)."""
     found = CHALLENGE.fullmatch(answer.headers["www-authenticate"])
     assert found is not None
     pairs = re.findall(r'([a-z_]+)="([^"]*)"', found["parameters"])
@@ -40,7 +40,7 @@ async def test_2_2_a_token_in_the_body_is_not_looked_at(server, http):
 
 @pytest.mark.anyio
 async def test_2_3_a_token_in_the_query_is_refused_as_an_unknown_parameter(server, http):
-    """§2.3, §5.3: URLs end in logs; RFC 9700 §4.3.2 forbids it."""
+    """§2.3, §5.3: URLs end in logs. RFC 9700 §4.3.2 forbids it."""
     token, _ = await server.tokens()
 
     assert (await verify(http, query=f"?access_token={token}")).status_code == 400
@@ -66,7 +66,7 @@ async def test_3_1_a_bad_token_is_401_invalid_token(http):
 @pytest.mark.anyio
 @pytest.mark.parametrize("headers", [["Bearer"], ["Bearer x y"], ["Bearer x", "Bearer x"]])
 async def test_3_1_a_request_without_exactly_one_token_is_an_invalid_request(http, headers):
-    """§3.1. The status is 401 because nginx passes on no other; the middleware's is 400."""
+    """§3.1. The status is 401 because nginx passes on no other. The middleware's is 400."""
     answer = await verify(http, *headers)
 
     assert answer.status_code == 401
@@ -86,7 +86,7 @@ async def test_3_1_a_token_that_does_not_reach_is_403_with_the_scope_it_would_ta
 
 @pytest.mark.anyio
 async def test_3_every_description_is_one_of_the_fixed_words(server, http):
-    """§3: %x20-21 / %x23-5B / %x5D-7E; nothing that the caller sent comes back."""
+    """§3: %x20-21 / %x23-5B / %x5D-7E. Nothing that the caller sent comes back."""
     expired, refresh_token = await server.tokens()
     await server.later(3_605)
 

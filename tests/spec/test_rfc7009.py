@@ -11,7 +11,7 @@ async def revoke(http, token, *, authorization=None, **form):
 
 
 async def refused_as(http, token):
-    """The word for which an access token is refused, or nothing where it is good."""
+    """The word for which an access token is refused, or nothing if it is good."""
     answer = await http.get("/auth/verify", headers={"authorization": f"Bearer {token}"})
     return answer.headers.get("www-authenticate", "").partition('error_description="')[2].rstrip('"')
 
@@ -82,7 +82,7 @@ async def test_2_2_revoking_again_is_200(server, http, which):
 @pytest.mark.anyio
 @pytest.mark.parametrize("token", ["x", "a.b.c", "é", "x" * 9_000, " ", "\x00"], ids=ascii)
 async def test_2_2_a_token_of_nobody_is_200(http, token):
-    """§2.2: an invalid token is no error; there is nothing that the client could do about it."""
+    """§2.2: an invalid token is not an error, because the client could do nothing about it."""
     answer = await revoke(http, token)
 
     assert (answer.status_code, answer.content) == (200, b"")
@@ -110,7 +110,7 @@ async def test_2_1_a_forged_token_revokes_nothing(server, http):
 
 @pytest.mark.anyio
 async def test_2_1_a_superseded_refresh_token_still_ends_its_grant(server, http):
-    """Who holds it held the grant; a log-out must not fail because a refresh came between."""
+    """Its holder held the grant, and a log-out must not fail because a refresh came between."""
     _, old = await server.tokens()
     new = (await refresh(http, old)).json()["refresh_token"]
 

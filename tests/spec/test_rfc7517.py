@@ -1,4 +1,4 @@
-"""RFC 7517, JSON Web Key; read by libraries that are not ours."""
+"""RFC 7517, JSON Web Key, read by libraries that are not ours."""
 
 import jwt
 import pytest
@@ -29,7 +29,7 @@ async def test_5_a_set_is_an_object_with_an_array_of_keys(http):
 @pytest.mark.anyio
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 async def test_4_a_key_says_its_kind_use_algorithm_and_id(start, algorithm):
-    """§4.1, §4.2, §4.4, §4.5; RFC 9864 for Ed25519."""
+    """§4.1, §4.2, §4.4, §4.5. RFC 9864 for Ed25519."""
     (key,) = await keys(await start(signing_algorithm=algorithm))
 
     wanted = {**ALGORITHMS[algorithm], "use": "sig", "alg": algorithm}
@@ -40,7 +40,7 @@ async def test_4_a_key_says_its_kind_use_algorithm_and_id(start, algorithm):
 @pytest.mark.anyio
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 async def test_9_2_no_private_member_is_ever_shown(start, algorithm):
-    """§9.2; and no symmetric key: nobody may take the refresh secret for one of these."""
+    """§9.2. It has no symmetric key: nobody may take the refresh secret for one of these."""
     (key,) = await keys(await start(signing_algorithm=algorithm))
 
     assert not PRIVATE_MEMBERS & key.keys()
@@ -49,7 +49,7 @@ async def test_9_2_no_private_member_is_ever_shown(start, algorithm):
 
 @pytest.mark.anyio
 async def test_6_2_1_coordinates_have_the_full_length_of_the_curve(server):
-    """RFC 7518 §6.2.1.2: 32 octets, leading zeros included; 43 characters without padding."""
+    """RFC 7518 §6.2.1.2: 32 octets, leading zeros included, so 43 characters without padding."""
     (key,) = await keys(server)
 
     assert {len(key["x"]), len(key["y"])} == {43}

@@ -31,7 +31,7 @@ async def test_2_2_an_active_access_token_is_described_by_its_claims(server, ask
 
 @pytest.mark.anyio
 async def test_2_2_an_active_refresh_token_is_described_by_its_grant(server, ask):
-    """§2.2; it is no bearer token, so it has no token_type."""
+    """§2.2. It is not a bearer token, so it has no token_type."""
     key = await server.create_key(scope="a", subject="account-7")
     pair = await server.exchange(key)
 

@@ -1,4 +1,4 @@
-"""RFC 8707, resource indicators: which audience a token is for. A key has one; `audience` is another word for it."""
+"""RFC 8707, resource indicators: which audience a token is for. A key has one. `audience` is another word for it."""
 
 import pytest
 from tests.server.conftest import claims_of, key_id_of

@@ -1,4 +1,4 @@
-"""RFC 9068, the JWT profile for access tokens; judged by PyJWT and joserfc, not by our own code."""
+"""RFC 9068, the JWT profile for access tokens, judged by PyJWT and joserfc, not by our own code."""
 
 import base64
 import json
@@ -77,7 +77,7 @@ async def test_2_2_3_an_empty_scope_is_present(server):
 
 @pytest.mark.anyio
 async def test_2_2_every_token_has_an_id_of_its_own(server):
-    """§2.2, jti; RFC 7519 §4.1.7."""
+    """§2.2, jti. RFC 7519 §4.1.7."""
     key = await server.create_key()
 
     assert len({claims_of((await server.exchange(key)).access_token)["jti"] for _ in range(50)}) == 50
@@ -144,7 +144,7 @@ OTHER_HEADERS = [
 @pytest.mark.anyio
 @pytest.mark.parametrize("header", OTHER_HEADERS, ids=str)
 async def test_4_any_other_header_is_refused(server, http, header):
-    """§4: typ at+jwt alone, alg none never; RFC 8725 §3.1: a token does not choose its algorithm or key."""
+    """§4: typ at+jwt alone, alg none never. RFC 8725 §3.1: a token does not choose its algorithm or key."""
     access, _ = await server.tokens()
 
     answer = await http.get("/auth/verify", headers={"authorization": f"Bearer {respelled(access, **header)}"})

@@ -73,7 +73,7 @@ PROBLEMS = {
 
 @pytest.fixture(params=PROBLEMS.items(), ids=[str(name) for name in PROBLEMS])
 async def problem(request, start):
-    """One answer of each kind, with the status that it has to have."""
+    """One answer of each kind, with the status that it must have."""
     name, provoke = request.param
     return int(str(name)[:3]), await provoke(start)
 

@@ -1,4 +1,4 @@
-"""RFC 9700 §4.14, refresh token protection: rotation finds the thief, whoever of the two comes second."""
+"""RFC 9700 §4.14, refresh token protection: rotation finds the thief, whether thief or owner comes second."""
 
 import pytest
 from tests.server.conftest import claims_of
@@ -97,7 +97,7 @@ async def test_4_14_2_a_retry_starts_no_second_lineage(server, http):
 
 @pytest.mark.anyio
 async def test_4_14_2_a_replay_is_written_into_the_audit_trail_without_any_token(server, http):
-    """An operator has to be able to prove it."""
+    """An operator must be able to prove it."""
     access, stolen = await server.tokens()
     await refresh(http, stolen)
     await server.later(61)
@@ -123,7 +123,7 @@ async def test_4_14_2_a_refresh_token_that_is_not_used_expires(server, http):
 
 @pytest.mark.anyio
 async def test_4_14_2_a_forged_older_generation_revokes_nothing(server, http):
-    """What works once is the generation that the signature proves, not the token's string."""
+    """The generation that the signature proves works once, not the text of the token."""
     _, token = await server.tokens()
     current = (await refresh(http, token)).json()["refresh_token"]
     await server.later(61)

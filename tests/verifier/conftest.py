@@ -1,4 +1,4 @@
-"""An issuer on loopback whose keys, revocations, speed and health the test decides; its feed is the real one."""
+"""An issuer on loopback whose keys, revocations, speed and health the test decides. Its feed is the real one."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ from hourpass.verifier.guard import KeyIdentity
 
 AUDIENCE = "https://api.test"
 PLAIN = 'Bearer realm="hourpass"'
-"""The challenge where no credential came."""
+"""The challenge if no credential came."""
 
 
 def wall() -> int:
@@ -28,7 +28,7 @@ def wall() -> int:
 
 
 def until(condition, seconds: float = 5.0) -> float:
-    """How many seconds it took; background work has no other end to wait for."""
+    """How many seconds it took. Background work has no other end to wait for."""
     began = time.monotonic()
     while not condition():
         assert time.monotonic() - began < seconds, "it never came true"
@@ -45,7 +45,7 @@ def refuses(verifier: Verifier, token: str, problem: str) -> bool:
 
 
 def keys(api_key: str) -> KeyIdentity | None:
-    """A provider's policy: one key counts."""
+    """A provider's policy: one key is accepted."""
     return KeyIdentity("bob", "k", "videos.read") if api_key == "good" else None
 
 

@@ -65,7 +65,7 @@ OPTIONS: dict[str, Any] = {
 
 
 class Question(NamedTuple):
-    """One request. `spelling` is the path as it travels; `scopes` are the caller's, None without a credential."""
+    """One request. `spelling` is the path as it travels. `scopes` are the caller's, None without a credential."""
 
     spelling: str
     root: str = ""
@@ -269,7 +269,7 @@ def pyramid() -> Any:
         for where, name in {**ROUTES, "/videos/{id}": "videos", "/public/*rest": "public"}.items():
             add(config, where, name)
         config.include(lambda inner: add(inner, "/admin", "sub"), route_prefix="/sub")
-        # What no route matches is traversed: there, `@@` in front of a view's name is passed over.
+        # A path that no route matches is traversed: there, `@@` in front of a view's name is passed over.
         config.add_view(lambda request: PyramidResponse("videos"), name="videos")
         return config.make_wsgi_app()
 
@@ -337,7 +337,7 @@ INSIDE = [Middleware(CORSMiddleware, allow_origins=["*"]), Middleware(asgi.Hourp
 
 
 def behind_a_function(app: Any) -> Any:
-    """Middleware of one's own, which keeps what it wraps where nobody else can know."""
+    """A custom middleware, which keeps what it wraps in a place that nobody else knows."""
 
     async def middleware(scope, receive, send):
         await app(scope, receive, send)
@@ -391,6 +391,6 @@ BUILD: dict[str, Callable[[], Ask]] = {
 """Each framework, and each place in it that the middleware may have."""
 
 WITH_A_ROOT = {name for name in BUILD if name.endswith("of its own")}
-"""Those that are at `/api` whatever the server says."""
+"""Those that are at `/api` although the server says otherwise."""
 
 OVER_WSGI = {"Falcon, WSGI", "Flask", "Pyramid", "Django, WSGI", "REST framework"}

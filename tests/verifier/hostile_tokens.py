@@ -17,7 +17,7 @@ STRANGER = SigningKeyPair.generate("stranger", "ES256")
 
 
 class Genuine(NamedTuple):
-    """What a thief could have seen, and the key that a thief has not."""
+    """The tokens that a thief could have seen, and the key that a thief has not."""
 
     pair: SigningKeyPair
     claims: AccessClaims
@@ -289,7 +289,7 @@ ACCEPTED: dict[str, Callable[[bytes], bytes]] = {
     "trailing spaces": lambda token: b"Bearer " + token + b"  ",
     "a trailing tab": lambda token: b"Bearer " + token + b"\t",
 }
-"""RFC 9110 §11.1: the scheme in any case; §5.5: white space behind a value is not part of it."""
+"""RFC 9110 §11.1: the scheme in any case. §5.5: white space behind a value is not part of it."""
 
 ACCEPTED_TOKENS: dict[str, Build] = {
     "as minted": lambda it: it.token,
@@ -299,4 +299,4 @@ ACCEPTED_TOKENS: dict[str, Build] = {
     "white space in the claims": lambda it: it.signed(json.dumps(msgspec.to_builtins(it.claims), indent=1).encode()),
     "no scope": lambda it: it.saying(scope=""),
 }
-"""RFC 7519 §4: claims that are not understood are ignored; §4.1.3: `aud` may be a list."""
+"""RFC 7519 §4: claims that are not understood are ignored. §4.1.3: `aud` may be a list."""

@@ -23,7 +23,7 @@ class Process:
         self.before = {kind: resource.getrlimit(kind) for kind in (resource.RLIMIT_NOFILE, resource.RLIMIT_AS)}
 
     def verify(self, token: str) -> tuple[str, float]:
-        """What became of the token, and how many seconds that took."""
+        """The verdict on the token, and how many seconds that took."""
         began = time.monotonic()
         try:
             said = self.verifier.verify(token).sub
@@ -32,7 +32,7 @@ class Process:
         return said, time.monotonic() - began
 
     def verify_async(self, token: str) -> tuple[str, float]:
-        """As `verify`; the seconds are the longest for which the event loop stood still."""
+        """As `verify`, but the seconds are the longest for which the event loop stood still."""
         worst = 0.0
 
         async def main() -> str:

@@ -87,7 +87,7 @@ def proxy():
 @pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"])
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_what_is_not_encrypted_goes_through_no_proxy(monkeypatch, shared_issuer, proxy, variable, host):
-    """Whoever runs the proxy could send keys of his own, and have his own tokens accepted."""
+    """The owner of the proxy could send keys of his own, and have his own tokens accepted."""
     monkeypatch.delenv("REQUEST_METHOD", raising=False)
     monkeypatch.setenv(variable, proxy.url)
     url = shared_issuer.url.replace("127.0.0.1", host)
@@ -125,7 +125,7 @@ async def test_a_proxy_is_for_https_to_another_machine(monkeypatch, proxy, url, 
     monkeypatch.delenv("no_proxy", raising=False)
 
     async with open_client(ServerAddress(url, allow_http=True)) as http:
-        # Nobody answers there with TLS; whether the proxy was asked is what shows.
+        # Nobody answers there with TLS, but the proxy shows whether it was asked.
         with pytest.raises(httpx2.TransportError):
             await http.get(f"{url}:1/", timeout=2)
 

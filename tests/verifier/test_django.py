@@ -51,7 +51,7 @@ REST = pytest.mark.parametrize("middleware", [ONLY_REST, WITH_MIDDLEWARE], ids=[
 
 
 class Visitor:
-    """Asks the project over WSGI, or over ASGI, where Django runs the middleware as a coroutine."""
+    """Asks the project over WSGI, or over ASGI, in which Django runs the middleware as a coroutine."""
 
     def __init__(self, asgi: bool) -> None:
         self._client = (AsyncClient if asgi else Client)(raise_request_exception=False)

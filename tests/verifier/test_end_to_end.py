@@ -70,7 +70,7 @@ def test_after_a_restart_the_verifiers_follow_again(server, http, verifiers):
 
     began = time.monotonic()
     assert server.stop() == 0
-    assert time.monotonic() - began < 5, "whoever waited for news was answered"
+    assert time.monotonic() - began < 5, "every reader that waited for news was answered"
     server.restart()
     http.post("/oauth/revoke", data={"token": pair["refresh_token"]})
 

@@ -1,4 +1,4 @@
-"""`GET /auth/revocations`: the issuer's side of the feed, waking whoever waits within milliseconds."""
+"""`GET /auth/revocations`: the issuer's side of the feed, which wakes every waiting reader within milliseconds."""
 
 import asyncio
 import json
@@ -54,7 +54,7 @@ def feed(table, revocations):
 
 
 def opened(answer) -> dict:
-    """What the answer says, checked with a library that knows nothing of ours."""
+    """The claims of the answer, checked with a library that knows nothing of ours."""
     return json.loads(jws.deserialize_compact(answer.body, import_key(PAIR.verification_key.jwk), ["ES256"]).payload)
 
 

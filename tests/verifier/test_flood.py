@@ -16,7 +16,7 @@ from hourpass.verifier.jwks import COOLDOWN
 ROUNDS = 3
 STRANGERS = 60
 NOISE = 0.05
-"""Seconds that a busy machine adds to a p99 of less than a millisecond; whoever waited for a fetch waited a second."""
+"""Seconds that a busy machine adds to a p99 below a millisecond. A request that waits for a fetch takes a second."""
 
 
 class Honest(threading.Thread):
@@ -54,7 +54,7 @@ def timer():
 
 @pytest.fixture
 def verifier(issuer, timer):
-    """Its clock can be moved; that the feed seems to be silent for as long is another test's business."""
+    """Its clock can be moved. That the feed seems to be silent for as long is another test's business."""
     staleness = fail_open(until=86_400)
     with Verifier(issuer=issuer.url, audience=AUDIENCE, staleness=staleness, timer=timer) as verifier:
         yield verifier

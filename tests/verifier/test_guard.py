@@ -1,4 +1,4 @@
-"""What every surface decides alike: public paths, scopes of routes, foreign identity headers."""
+"""The decisions that every surface makes alike: public paths, scopes of routes, foreign identity headers."""
 
 import pytest
 

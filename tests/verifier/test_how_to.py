@@ -1,4 +1,4 @@
-"""docs/how-to/verify.md: its Python runs as it stands there, and its tables name what there is."""
+"""docs/how-to/verify.md: its Python runs as it stands there, and its tables are complete."""
 
 import re
 import subprocess
@@ -25,7 +25,7 @@ def block(words: str) -> str:
 
 
 def settings() -> dict[str, object]:
-    """What the page's settings for Django and its REST framework are."""
+    """The page's settings for Django and its REST framework."""
     found: dict[str, object] = {}
     exec(block("MIDDLEWARE = ") + block("REST_FRAMEWORK = "), found)
     return {name: value for name, value in found.items() if name.isupper()}

@@ -19,7 +19,7 @@ def pairs(serve):
 
 
 def test_a_revocation_reaches_four_busy_processes_and_forward_auth_within_a_second(pairs, record_property):
-    """200 of them, half tokens and half grants; the slowest of the five places counts."""
+    """200 of them, half tokens and half grants. The slowest of the five places is measured."""
     figures = revoke_to_refuse(*pairs, verifiers=4)
 
     for name, value in figures.items():

@@ -111,7 +111,7 @@ async def server():
 
 @pytest.fixture
 async def credentials(server):
-    """What {T} and {K} stand for."""
+    """The values of {T} and {K}."""
     api_key = await server.create_key()
     pair = await server.exchange(api_key)
     return pair.access_token, b64encode(api_key.encode() + b":")

@@ -1,4 +1,4 @@
-"""Revocations and keys as they change, and what becomes of tokens while the issuer is slow, down, or started anew."""
+"""Revocations and keys as they change, and what becomes of tokens while the issuer is slow, down, or started again."""
 
 import threading
 import time

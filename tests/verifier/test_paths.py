@@ -78,7 +78,7 @@ def test_the_table_is_long_enough():
 
 @pytest.mark.parametrize("framework", BUILD)
 def test_nothing_is_answered_with_less_than_its_view_needs(framework):
-    """What a caller reaches who may do everything is asked for again without a credential, and without its scope."""
+    """Every path that an almighty caller reaches is asked for again without a credential, and without its scope."""
     ask, asked = BUILD[framework](), questions(framework)
     views = ask(question._replace(scopes=ALL) for question in asked)
     reached = [(question, view) for question, view in zip(asked, views, strict=True) if view in NEEDS]

@@ -1,4 +1,4 @@
-"""What befalls a process: no descriptors, no threads, a frozen process, a blocked loop, a cut network, a wrong clock.
+"""Troubles of a process: no descriptors, no threads, a frozen process, a blocked loop, a cut network, a wrong clock.
 
 Each gives a clear answer in bounded time, and is over within two seconds of the trouble's end.
 """
@@ -50,7 +50,7 @@ class Process:
         os.kill(self._process.pid, signal.SIGCONT)
 
     def end(self) -> str:
-        """What it said on its standard error."""
+        """Its standard error."""
         return self._process.communicate(timeout=10)[1]
 
 
@@ -272,7 +272,7 @@ def test_a_clock_that_is_an_hour_off_is_said_to_be_and_forgotten_when_it_is_set_
 
 
 def test_a_machine_that_was_paused_hears_of_what_was_revoked_meanwhile(issuer):
-    """The boot clock of a virtual machine stands still while it is paused; its wall clock is set right afterwards."""
+    """The boot clock of a virtual machine stands still while it is paused. Its wall clock is set right afterwards."""
     missed = 0
     timer = AgeClock(boot_clock, lambda: wall() + missed)
     with Verifier(issuer=issuer.url, audience=AUDIENCE, timer=timer) as verifier:

@@ -1,6 +1,6 @@
 """The feed of a real server over pruning and restarts: SQLite forgets the newest row, and no verifier may notice.
 
-What the server's database says of the newest revocation falls to 0 then; numbers are never given twice all the same.
+The newest number in the server's database falls to 0 then. No number is given twice all the same.
 """
 
 import contextlib

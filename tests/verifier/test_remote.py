@@ -177,7 +177,7 @@ def test_a_token_that_lives_longer_than_agreed_is_malformed(issuer, verifier):
 
 
 def judged(issuer, behind: int, late: int = 0, **settings: float) -> str:
-    """What becomes of a token that is fresh, or has expired, where the clock is this many seconds behind."""
+    """The verdict on a token that is fresh, or has expired, if the clock is this many seconds behind."""
     settings = {"issuer": issuer.url, "audience": AUDIENCE, **settings}
     # The hour after a token's issue begins at a whole second, so the clock does, too.
     second = wall() // 1_000

@@ -51,7 +51,7 @@ def known():
 
 
 def poll(known: RevocationList, given: Answer, *, at: int = NOW, wall: int = WALL) -> str:
-    """One poll that is answered at once; the URL that it asked."""
+    """One poll that is answered at once, and the URL that it asked."""
     url = known.begin(at).url
     known.finish(given, at, wall)
     return url.removeprefix("https://auth.test/auth/revocations")
@@ -198,7 +198,7 @@ def test_the_same_answer_again_is_not_a_sign_of_life(known):
 
 
 def test_a_new_epoch_starts_again_with_the_snapshot_and_forgets_nothing(known):
-    """The issuer was restored from a backup, and numbers anew."""
+    """The issuer was restored from a backup, and starts its numbers again."""
     poll(known, signed(page(GRANT, Entry(50, "key", "key", LATER))))
 
     poll(known, signed(page(Entry(51, "token", "token", LATER), after=50, epoch=8)))
@@ -263,7 +263,7 @@ def test_failures_are_retried_at_once_and_then_up_to_a_second_apart(known):
 
 
 def test_the_first_entry_encodes_with_the_contract_s_words():
-    """contract.md, "Revocation feed". What travels is encoded segments."""
+    """contract.md, "Revocation feed". Encoded segments travel."""
     assert msgspec.json.encode(GRANT) == b'{"n":1,"kind":"grant","value":"grant","until":%d}' % LATER
     assert signed(page()).body.startswith(encode_segment(b'{"typ":"revocations+jwt","alg":"ES256","kid":"k1"}') + b".")
 

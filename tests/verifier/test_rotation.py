@@ -61,7 +61,7 @@ class Issuer:
 
     async def _serve(self) -> None:
         settings = {"data": str(self.data), "database_url": None, "issuer": self.url, "exchange_limit": 0}
-        # A clock that jumps looks like a database that was not asked for as long; the next look is due at once.
+        # A clock that jumps looks like a database that was not asked for as long. The next look is due at once.
         settings["revocation_staleness"] = 3_600
         async with InMemoryServer(self.clock, **settings) as server:
             self.issuer = server.app.issuer
@@ -77,7 +77,7 @@ class Issuer:
         self._thread.join(20)
 
     def rotate(self) -> str:
-        """By the command, in a process of its own; the key id of the new key."""
+        """Make a key by the command, in a process of its own, and return its key id."""
         return json.loads(run_command("signing-keys", "rotate", "--json", "--data", str(self.data)).stdout)["kid"]
 
     def header(self, kid: str) -> str:
@@ -85,7 +85,7 @@ class Issuer:
 
 
 class Remote:
-    """A process with a verifier; a method call is a command to it."""
+    """A process with a verifier. A method call is a command to it."""
 
     def __init__(self, issuer: str) -> None:
         command = [sys.executable, "-m", "tests.verifier.verifier_process", issuer]
@@ -104,7 +104,7 @@ class Remote:
 
 
 class Everyone:
-    """The issuer, the verifiers, and one exchange after the other whose token each of them has to accept."""
+    """The issuer, the verifiers, and one exchange after the other whose token each of them must accept."""
 
     def __init__(self, issuer: Issuer, remotes: list[Remote]) -> None:
         self.issuer, self.remotes = issuer, remotes
@@ -148,7 +148,7 @@ class Everyone:
         self.advance(instant - self.issuer.clock())
 
     def judge(self, token: str) -> set[str]:
-        """What they all say: `accepted`, or the word for why not."""
+        """The verdict of all of them: `accepted`, or the word for why not."""
         answer = self.http.get("/auth/verify", headers={"authorization": f"Bearer {token}"})
         challenge = answer.headers.get("www-authenticate", "")
         here = "accepted" if answer.status_code == 204 else challenge.partition('error_description="')[2].rstrip('"')
@@ -216,7 +216,7 @@ def test_the_last_token_of_the_old_key_is_good_until_it_expires(everyone):
 
 
 def test_a_token_signed_by_a_key_that_is_gone_is_refused(everyone):
-    """Whoever stole a retired key can do nothing with it, however fresh the tokens that he makes."""
+    """The thief of a retired key can do nothing with it, not even with fresh tokens."""
     (stolen,) = everyone.issuer.issuer.verification.signing_keys.pairs.values()
     everyone.issuer.rotate()
     began = everyone.issuer.clock()

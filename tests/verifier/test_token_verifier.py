@@ -1,4 +1,4 @@
-"""The verifier: facts are remembered, decisions never; time, keys and revocations are judged on every call."""
+"""The verifier: facts are remembered, decisions never. Time, keys and revocations are judged on every call."""
 
 import msgspec
 import pytest

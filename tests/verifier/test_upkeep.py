@@ -33,7 +33,7 @@ class Once:
 
 
 class Endpoint:
-    """Sends bytes, in parts with pauses, whatever it is asked."""
+    """Sends bytes, in parts with pauses, to any request."""
 
     def __init__(self, *parts: bytes, pause: float = 0) -> None:
         self.parts, self.pause = parts, pause

@@ -1,4 +1,4 @@
-"""The WSGI middleware: the same table, through a variable for each header and no way to count them."""
+"""The WSGI middleware: the same table, with one variable for each header, so nobody can tell how many came."""
 
 import pytest
 from tests.verifier.conftest import PLAIN, keys

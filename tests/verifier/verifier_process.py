@@ -24,7 +24,7 @@ class Process:
         self.ended = threading.Event()
         self.recent: deque[str] = deque(maxlen=200)
         # A clock that jumps looks like a feed that was silent for as long. That is another test's business, so the feed
-        # may be old here; its short budget makes for short polls, after each of which the keys are looked at, too.
+        # may be old here. Its short budget makes for short polls, after each of which the keys are looked at, too.
         self.verifier = Verifier(
             issuer=issuer,
             audience=issuer,
@@ -66,7 +66,7 @@ class Process:
         return "accepted"
 
     def tally(self) -> dict[str, object]:
-        """What became of the tokens that came, by their header segment."""
+        """The verdicts on the tokens that came, by their header segment."""
         self.ended.set()
         self.thread.join()
         return {"accepted": self.accepted, "refused": self.refused}

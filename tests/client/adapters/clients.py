@@ -48,7 +48,7 @@ class _Threads(Client):
 
 
 class _Loop(Client):
-    """A library for asyncio; the loop runs while something is asked of it."""
+    """A library for asyncio. The loop runs only during a request."""
 
     def __init__(self) -> None:
         self.runner = asyncio.Runner()

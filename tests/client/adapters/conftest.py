@@ -1,4 +1,4 @@
-"""An API on loopback that answers as it is told and remembers what it was asked; a client of each library to ask it."""
+"""An API on loopback that answers as the test says and remembers the requests, and a client of each library."""
 
 import ssl
 import threading
@@ -26,7 +26,7 @@ class Asked(NamedTuple):
 class Api:
     """Accepts any bearer token but the `rejected` ones, unless `script` says otherwise.
 
-    An entry of the script is a status and headers, for the next request whatever it is. `gate` is waited for before
+    An entry of the script is a status and headers, for the next request of any kind. `gate` is waited for before
     every 401. `/stream` sends events until `ended`.
     """
 
@@ -75,7 +75,7 @@ class _Server(ThreadingHTTPServer):
     api: Api
 
     def handle_error(self, request, client_address):
-        """A client that goes away in the middle is no news here."""
+        """A client that goes away in the middle causes no output."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -138,7 +138,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def start_api():
-    """A factory of APIs; all are ended with the test."""
+    """A factory of APIs. All are ended with the test."""
     running = []
 
     def start(tls=None) -> Api:
@@ -169,7 +169,7 @@ def library(request):
 
 @pytest.fixture
 def open_client(library):
-    """A factory of clients of that library; all are closed with the test."""
+    """A factory of clients of that library. All are closed with the test."""
     opened = []
 
     def open_client(source, certificate=None):

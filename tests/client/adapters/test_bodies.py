@@ -55,7 +55,7 @@ class _Opaque(io.RawIOBase):
 
 @pytest.fixture
 def closing():
-    """What is put in is closed with the test."""
+    """The files in it are closed with the test."""
     with ExitStack() as stack:
         yield lambda body: stack.enter_context(body) if hasattr(body, "read") else body
 
@@ -74,7 +74,7 @@ MATRIX = [pytest.param(name, kind, id=f"{name}-{kind}") for name, client in CLIE
 
 
 def headers_for(library, kind):
-    """What the library cannot find out by itself: how much is left of a file, that a pipe has no length."""
+    """The library cannot find this out by itself: how much is left of a file, that a pipe has no length."""
     if library == "httpx" and kind == "file":
         return {"Content-Length": str(len(WHOLE) - OFFSET)}
     return {"Transfer-Encoding": "chunked"} if library in ("httpx", "httpx2") and kind == "pipe" else None

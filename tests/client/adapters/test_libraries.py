@@ -1,4 +1,4 @@
-"""What each library does in its own way, and an adapter must know of it."""
+"""The ways of each library that its adapter must know."""
 
 import asyncio
 import threading
@@ -158,7 +158,7 @@ async def test_an_aiohttp_replay_goes_over_the_same_connection(source, api):
 
 @pytest.mark.anyio
 async def test_a_401_before_the_end_of_the_body_begins_the_body_again(source, endpoint, tmp_path):
-    """The server answers when it has seen the head; the file's writer must have ended before the file is rewound."""
+    """The server answers when it has seen the head. The file's writer must have ended before the file is rewound."""
     whole, bodies, served, handlers = b"x" * 8_000_000, [], asyncio.Event(), []
 
     async def serve(reader, writer):

@@ -14,7 +14,7 @@ FIRST, *SAMPLES = re.findall(r"^```python\n(.*?)^```$", SECTION, re.MULTILINE | 
 
 
 class Site:
-    """An API with a page and a WebSocket, that wants a token for both."""
+    """An API with a page and a WebSocket that both need a token."""
 
     def __init__(self) -> None:
         self.seen: list[str | None] = []

@@ -1,4 +1,4 @@
-"""What the adapters share: the verdicts of `flow`, carried out against a source."""
+"""The part that all adapters share: the verdicts of `flow`, carried out against a source."""
 
 import io
 import time
@@ -116,7 +116,7 @@ def test_only_what_can_be_rewound_has_a_position(tmp_path):
         file.seek(4)
         assert position_of(file) == 4
     assert position_of(file) is None, "closed"
-    assert position_of(_Tape()) is None, "it knows where it stands, and cannot go back"
+    assert position_of(_Tape()) is None, "it knows its position, and cannot go back"
     assert [position_of(body) for body in (b"bytes", "str", None, iter([b""]))] == [None] * 4
 
 

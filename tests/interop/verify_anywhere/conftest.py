@@ -27,7 +27,7 @@ PAGE = ROOT / "docs" / "verify-anywhere.md"
 NODE_MODULES = Path(sys.prefix) / "interop" / "node" / "node_modules"
 
 ALWAYS = {"verify.sh", "verify.go"}
-"""What CI has to run; the others are run where their language is installed, as the page says."""
+"""CI must run these. The others run if their language is installed, as the page says."""
 
 
 class Live:

@@ -104,7 +104,7 @@ def test_a_good_token_is_refused_by_a_program_of_another_audience(program, live)
 
 
 def test_without_the_issuer_no_token_is_accepted_and_none_is_blamed(program, live):
-    """An outage is a 503, so it has to be told apart from every refusal."""
+    """An outage is a 503, so it must differ from every refusal."""
     nobody = f"http://127.0.0.1:{free_port()}"
 
     verdict = program(live.mint(iss=nobody, aud=nobody), ISSUER=nobody, AUDIENCE=nobody)
@@ -130,7 +130,7 @@ def test_every_program_of_the_page_is_known_here_and_listed_there():
 
 
 def test_the_lock_file_names_packages_and_no_registry():
-    """Each package by its hash; the registry is the reader's own configuration."""
+    """Each package by its hash. The registry is the reader's own configuration."""
     lock = json.loads((PAGE.parents[1] / "tests/interop/verify_anywhere/package-lock.json").read_text("utf-8"))
     packages = {name: package for name, package in lock["packages"].items() if name}
 

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Constant:
-    """Answers when `go` is set; `begun` counts what it was asked."""
+    """Answers when `go` is set. `begun` counts what it was asked."""
 
     def __init__(self):
         self.go = asyncio.Event()
@@ -54,7 +54,7 @@ class Constant:
 
 @contextlib.asynccontextmanager
 async def fronted(**settings):
-    """A front, its application and its port; `kinds` are the refusals."""
+    """A front, its application and its port. `kinds` are the refusals."""
     with bind("127.0.0.1", 0) as listener:
         kinds = []
         app = Constant()
@@ -122,7 +122,7 @@ async def test_a_connection_whose_answer_takes_longer_is_not_idle():
 
 
 async def test_a_request_that_waits_behind_a_slow_answer_is_not_late():
-    """It has arrived; it is the answer before it that takes its time."""
+    """It has arrived. It is the answer before it that takes its time."""
     async with fronted(request_timeout=1) as (front, app, port), client(port) as (reader, writer):
         app.go.clear()
         writer.write(GET * 2)
@@ -280,7 +280,7 @@ AT_ONCE = 500
 
 @contextlib.contextmanager
 def descriptors(wanted):
-    """As many as the machine allows, for a while; how many these are."""
+    """Open as many as the machine allows, for a while, and say how many these are."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, allowed), hard))
@@ -291,7 +291,7 @@ def descriptors(wanted):
 
 
 def memory(server):
-    """Bytes of a server's process; the kernel's buffers are not among them."""
+    """Bytes of a server's process. The kernel's buffers are not among them."""
     return int(Path(f"/proc/{server.process.pid}/statm").read_text().split()[1]) * resource.getpagesize()
 
 
