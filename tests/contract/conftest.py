@@ -1,5 +1,6 @@
 """Every store passes this suite. A new kind of database joins by a class like those below and a line in a list."""
 
+import hashlib
 from typing import ClassVar
 
 import apsw
@@ -7,7 +8,7 @@ import psycopg
 import pytest
 from tests.postgres.cluster import NEWEST, clusters_of
 
-from hourpass.core.api_key import ApiKey
+from hourpass.core.api_key import ApiKey, KeySecret
 from hourpass.core.grant import Grant
 from hourpass.server.store import Store
 from hourpass.server.store.postgres import PostgresStore
@@ -67,7 +68,8 @@ class SqliteOnFile(SqliteInMemory):
 
 
 EMPTY = """
-delete from grants; delete from api_keys; delete from signing_keys; delete from secrets; delete from leases;
+delete from grants; delete from api_keys; delete from key_secrets; delete from slow_hashes;
+delete from key_hashes; delete from key_uses; delete from signing_keys; delete from secrets; delete from leases;
 delete from revocations; delete from audit; update control set version = 0, last_revocation = 0, last_audit = 0
 """
 
@@ -183,7 +185,6 @@ def make_key(key_id: str = KEY, **members) -> ApiKey:
     plain = ApiKey(
         key_id=key_id,
         name="a name – with a dash",
-        digest=bytes(range(32)),
         subject=key_id,
         scope="",
         environment="production",
@@ -191,5 +192,6 @@ def make_key(key_id: str = KEY, **members) -> ApiKey:
         retry_window=None,
         allowed_ips=(),
         created_at=NOW,
+        secrets=(KeySecret(hashlib.sha256(key_id.encode()).digest(), 0, NOW),),
     )
     return plain._replace(**members)

@@ -3,6 +3,7 @@
 import pytest
 from tests.contract.conftest import NOW, make_grant, make_key
 
+from hourpass.core.api_key import KeySecret
 from hourpass.core.audit import GrantsClosed
 from hourpass.core.signing_key import SigningKey
 from hourpass.server.store import StoredSigningKey
@@ -17,6 +18,19 @@ API_KEY = make_key(
     created_at=NOW + 1,
     expires_at=NOW + 2,
     revoked_at=NOW + 3,
+    revoked_why="exposed",
+    disabled_at=NOW + 4,
+    more_audiences=("https://b.example.com", "https://c.example.com"),
+    claims='{"tenant":"acme"}',
+    tags=(("team", "billing"), ("cost", "12")),
+    access_token_lifetime=9_000,
+    self_rotation=True,
+    external_id="42",
+    raw_until=NOW + 5,
+    raw_until_set_at=NOW + 6,
+    valid_from=NOW + 7,
+    tokens_from=NOW + 8,
+    secrets=(KeySecret(bytes(32), 3, NOW + 9, NOW + 10, NOW + 11, bytes(16)),),
 )
 GRANT = make_grant(
     generation=2,
@@ -28,6 +42,7 @@ GRANT = make_grant(
     revoked_at=NOW + 5,
     revoked_why="revoked",
     last_from=b"\x7f\0\0\1",
+    opened_from=b"\x7f\0\0\2",
 )
 SIGNING_KEY = StoredSigningKey(SigningKey("kid1", "ES256", NOW, NOW + 1, NOW + 2), b"sealed")
 
@@ -38,7 +53,19 @@ SIGNING_KEY = StoredSigningKey(SigningKey("kid1", "ES256", NOW, NOW + 1, NOW + 2
         (
             "api_keys",
             lambda store: store.add_key(API_KEY),
-            {**API_KEY._asdict(), "allowed_ips": "10.0.0.0/8 2001:db8::/32"},
+            {
+                **{name: value for name, value in API_KEY._asdict().items() if name != "secrets"},
+                "allowed_ips": "10.0.0.0/8 2001:db8::/32",
+                "more_audiences": "https://b.example.com https://c.example.com",
+                "tags": '{"team":"billing","cost":"12"}',
+                "self_rotation": 1,
+                "digest": API_KEY.secrets[0].digest,
+            },
+        ),
+        (
+            "key_secrets",
+            lambda store: store.add_key(API_KEY),
+            {**API_KEY.secrets[0]._asdict(), "key_id": API_KEY.key_id},
         ),
         (
             "grants",

@@ -3,6 +3,7 @@
 import pytest
 from tests.contract.conftest import KEY, NOW, make_key
 
+from hourpass.core.api_key import KeySecret
 from hourpass.core.signing_key import SigningKey
 from hourpass.server.store import StoredSigningKey, transaction
 
@@ -41,12 +42,93 @@ def test_an_unknown_key_is_none(store, key_id):
     assert store.key(key_id) is None
 
 
+def test_everything_but_its_id_its_birth_its_secrets_and_its_end_may_change_of_a_key(store):
+    store.add_key(make_key())
+    changed = make_key(
+        name="other",
+        subject="s",
+        scope="b",
+        environment="sandbox",
+        audience="a",
+        retry_window=1,
+        allowed_ips=("::1/128",),
+        expires_at=NOW + 1,
+        disabled_at=NOW + 4,
+        more_audiences=("b", "c"),
+        claims='{"tenant":"acme"}',
+        tags=(("team", "billing"),),
+        access_token_lifetime=9_000,
+        self_rotation=True,
+        external_id="42",
+        raw_until=NOW + 5,
+        raw_until_set_at=NOW + 6,
+        valid_from=NOW + 7,
+        tokens_from=NOW + 8,
+    )
+
+    assert store.update_key(changed) is True
+    assert store.key(KEY) == changed
+    assert store.update_key(changed._replace(key_id="nosuchkey000")) is False
+
+
+def test_a_key_that_has_ended_is_changed_no_more(store):
+    store.add_key(make_key())
+    store.revoke_key(KEY, NOW + 1)
+
+    assert store.update_key(make_key(name="other")) is False
+
+
+def test_a_key_is_found_by_each_of_its_secrets_and_by_the_providers_own_id(store):
+    store.add_key(make_key(external_id="42"))
+    store.add_key(make_key("otherkey0000"))
+    second = KeySecret(bytes(32), 1, NOW + 1, seed=bytes(16))
+
+    store.add_key_secret(KEY, second)
+
+    assert store.key(KEY).secrets == (*make_key().secrets, second)
+    assert [key.secrets for key in store.keys_page("", 10)] == [
+        (*make_key().secrets, second),
+        make_key("otherkey0000").secrets,
+    ]
+    assert store.key_of_digest(bytes(32)) == store.key_of_digest(make_key().secrets[0].digest) == KEY
+    assert store.key_of_external_id("42") == KEY
+    assert store.key_of_digest(b"1" * 32) is store.key_of_external_id("43") is None
+
+
+def test_a_secret_notes_its_first_use_and_its_end_and_can_be_taken_away(store):
+    first = make_key().secrets[0]
+    store.add_key(make_key())
+    used = first._replace(first_used_at=NOW + 3, ends_at=NOW + 9)
+    store.add_key_secret(KEY, KeySecret(bytes(32), 1, NOW + 1))
+
+    store.save_key_secret(used)
+    store.delete_key_secret(bytes(32))
+
+    assert store.key(KEY).secrets == (used,)
+
+
+def test_a_key_of_a_program_that_knows_one_secret_has_that_one(store):
+    """A node of the version before may make keys while the nodes are upgraded."""
+    store.add_key(make_key())
+    store.delete_key_secret(make_key().secrets[0].digest)
+
+    assert store.key(KEY) == make_key()
+    assert store.keys_page("", 10) == [make_key()]
+
+
+def test_two_keys_cannot_have_one_secret_or_one_id_of_the_providers(store):
+    store.add_key(make_key(external_id="42"))
+
+    with pytest.raises(Exception, match=r"(?i)unique"):
+        store.add_key(make_key("otherkey0000", external_id="42"))
+
+
 def test_the_first_end_of_a_key_stands(store):
     store.add_key(make_key())
 
     assert store.revoke_key(KEY, NOW + 1) is True
     assert store.revoke_key(KEY, NOW + 2) is False
-    assert store.key(KEY) == make_key(revoked_at=NOW + 1)
+    assert store.key(KEY) == make_key(revoked_at=NOW + 1, revoked_why="revoked")
 
 
 def test_a_key_that_does_not_exist_cannot_be_revoked(store):
@@ -95,6 +177,10 @@ def test_secrets_come_newest_first_and_by_their_name(store):
 CHANGES_OF_KEYS = {
     "add an API key": lambda store: store.add_key(make_key("newkey000000")),
     "revoke an API key": lambda store: store.revoke_key(KEY, NOW),
+    "edit an API key": lambda store: store.update_key(make_key(name="other")),
+    "give an API key a secret": lambda store: store.add_key_secret(KEY, KeySecret(bytes(32), 1, NOW)),
+    "note a secret's first use": lambda store: store.save_key_secret(make_key().secrets[0]._replace(first_used_at=NOW)),
+    "take a secret away": lambda store: store.delete_key_secret(make_key().secrets[0].digest),
     "add a secret": lambda store: store.add_secret("refresh", "k", b"sealed", NOW),
     "add a signing key": lambda store: store.add_signing_key(StoredSigningKey(SIGNING_KEY.key, b"sealed")),
     "retire a signing key": lambda store: store.retire_signing_key("kid0", NOW),

@@ -81,6 +81,13 @@ def mixed(request, tmp_path):
     pair.close()
 
 
+RAW = {
+    "slow_hashes": [("sk_live_", "0aZkey000002", "bcrypt", "$2b$12$…", NOW)],
+    "key_hashes": [("sha256", NOW)],
+    "key_uses": [("0aZkey000002", "raw", NOW, b"\x7f\0\0\1"), ("0aZkey000002", "refreshed", NOW, None)],
+}
+
+
 def fill(database, *, grants: int = 5) -> Store:
     """An installation with a row of every kind: absent and present members, texts beyond ASCII, numbers with gaps."""
     store = database.connect()
@@ -96,6 +103,9 @@ def fill(database, *, grants: int = 5) -> Store:
             make_key("0aZkey000002", name='Zeile\\n"\t\n', audience="x", retry_window=0, allowed_ips=("::1/128",))
         )
         store.revoke_key("0aZkey000002", NOW + 1)
+        for table in TABLES:
+            if table.name in RAW:
+                store.add_rows(table, RAW[table.name])
         live = [make_grant(number, scope=[None, "", "a b"][number % 3]) for number in range(1, grants + 1)]
         store.add_grants(live)
         store.save_rotations([(0, rotated(live[0]))])

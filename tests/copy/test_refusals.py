@@ -24,7 +24,7 @@ def test_a_target_that_holds_anything_is_left_alone(pair):
         target.add_key(make_key("0aZkey000003"))
     before = content(pair.target)
 
-    with pytest.raises(ConfigurationError, match=r"not empty \(rows: api_keys 1\)"):
+    with pytest.raises(ConfigurationError, match=r"not empty \(rows: api_keys 1, key_secrets 1\)"):
         copy(source, target, NOW)
 
     assert content(pair.target) == before

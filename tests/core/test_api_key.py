@@ -13,6 +13,7 @@ from hourpass.core.api_key import (
     KEY_PATTERN,
     MAX_SCOPE_LENGTH,
     ApiKey,
+    KeySecret,
     allows_ip,
     from_anywhere,
     is_usable,
@@ -21,8 +22,9 @@ from hourpass.core.api_key import (
     narrow_scope,
     new_api_key,
     normal_scope,
-    proves,
+    secret_of,
     unverified_key_id,
+    why_unusable,
 )
 
 START = 1_800_000_000_000
@@ -34,7 +36,7 @@ def stored_key(**changes) -> ApiKey:
     key = ApiKey(
         key_id=KEY_ID,
         name="nightly",
-        digest=key_digest(PEPPER, TEXT),
+        secrets=(KeySecret(key_digest(PEPPER, TEXT), 0, START),),
         subject="alice",
         scope="videos.read videos.write",
         environment="production",
@@ -122,15 +124,15 @@ def test_two_characters_that_changed_places_are_noticed(position):
 )
 def test_a_text_that_is_not_a_key_is_neither_well_formed_nor_proves_anything(text):
     assert not is_well_formed(text)
-    assert not proves(text, stored_key(), PEPPER)
+    assert not secret_of(text, stored_key(), PEPPER)
 
 
 def test_a_key_is_proven_by_its_digest_under_the_pepper():
     _, other = new_api_key("production", b"x" * ENTROPY_BYTES)
 
-    assert proves(TEXT, stored_key(), PEPPER)
-    assert not proves(other, stored_key(), PEPPER)
-    assert not proves(TEXT, stored_key(), b"q" * 32)
+    assert secret_of(TEXT, stored_key(), PEPPER)
+    assert not secret_of(other, stored_key(), PEPPER)
+    assert not secret_of(TEXT, stored_key(), b"q" * 32)
 
 
 def test_a_digest_is_a_mac_of_the_whole_key():
@@ -144,24 +146,45 @@ def test_no_repr_shows_a_secret_or_a_digest():
     shown = repr(stored_key())
 
     assert TEXT[-32:] not in shown
-    assert repr(stored_key().digest) not in shown
+    assert repr(stored_key().secrets[0].digest) not in shown
     assert KEY_ID in shown
 
 
+SECRET = KeySecret(key_digest(PEPPER, TEXT), 0, START)
+
+
 @pytest.mark.parametrize(
-    ("changes", "now", "usable"),
+    ("changes", "ends_at", "now", "why"),
     [
-        ({}, START, True),
-        ({"expires_at": START + 1}, START, True),
-        ({"expires_at": START}, START, False),
-        ({"revoked_at": START}, START, False),
-        ({"revoked_at": START + 1}, START, False),
-        ({"revoked_at": START, "expires_at": START + 1}, START, False),
+        ({}, None, START, None),
+        ({"expires_at": START + 1}, None, START, None),
+        ({"expires_at": START}, None, START, "expired"),
+        ({"revoked_at": START}, None, START, "revoked"),
+        ({"revoked_at": START + 1}, None, START, "revoked"),
+        ({"revoked_at": START, "expires_at": START}, None, START, "revoked"),
+        ({"disabled_at": START + 1}, None, START, "disabled"),
+        ({"disabled_at": START, "expires_at": START}, None, START, "expired"),
+        ({}, START + 1, START, None),
+        ({}, START, START, "rotated"),
+        ({"disabled_at": START}, START, START, "disabled"),
     ],
-    ids=["open-ended", "a-millisecond-before-expiry", "at-expiry", "revoked", "revoked-by-a-clock-ahead", "both"],
 )
-def test_a_key_is_usable_until_it_expires_or_is_revoked(changes, now, usable):
-    assert is_usable(stored_key(**changes), now) is usable
+def test_a_genuine_key_is_refused_for_one_reason_from_an_exact_instant_on(changes, ends_at, now, why):
+    key = stored_key(**changes)
+
+    assert why_unusable(key, now, SECRET._replace(ends_at=ends_at)) == why
+    assert is_usable(key, now) == (why in {None, "rotated"})
+    assert why_unusable(key, now) == (None if why == "rotated" else why)
+
+
+def test_each_secret_of_a_key_proves_it_whether_or_not_it_has_ended():
+    _, text = new_api_key("production", b"x" * ENTROPY_BYTES)
+    second = KeySecret(key_digest(PEPPER, text), 1, START + 1, ends_at=START)
+    key = stored_key(secrets=(SECRET, second))
+
+    assert secret_of(TEXT, key, PEPPER) == SECRET
+    assert secret_of(text, key, PEPPER) == second
+    assert repr(second) == "KeySecret(n=1)"
 
 
 @pytest.mark.parametrize(

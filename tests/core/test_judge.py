@@ -85,3 +85,12 @@ def test_the_last_rotation_is_the_one_that_is_remembered():
     assert judged(grant, stored_key(), "192.0.2.1") == Retry(grant, elsewhere=True)
     assert judged(grant, stored_key(), "198.51.100.1") == Retry(grant, elsewhere=False)
     assert len(grant.last_from) == 4
+
+
+@pytest.mark.parametrize(("valid_from", "dead"), [(-1, False), (0, False), (1, True)])
+def test_a_grant_from_before_its_key_became_valid_is_dead(valid_from, dead):
+    grant = rotated_from("192.0.2.1")
+
+    decision = judged(grant, stored_key(valid_from=grant.created_at + valid_from), "192.0.2.1")
+
+    assert (decision == Dead("revoked")) == dead

@@ -1,4 +1,4 @@
-"""API keys: what they look like, how they are proven, and when they are valid.
+"""API keys: what they look like, how they are proven, and when they are usable.
 
     hp_production_3fK9mZ8qLx2P_7Qm1XcVb…a1B2c3
        |          |            |        └ checksum: CRC-32 of all before it, 6 base-62 digits
@@ -20,6 +20,9 @@ from hourpass.core.address import in_networks
 
 Environment = Literal["production", "sandbox"]
 
+KeyTrouble = Literal["revoked", "expired", "disabled", "rotated"]
+"""Why a genuine key is refused: `rotated` if another secret took the place of the one that was sent."""
+
 KEY_PATTERN = re.compile(r"hp_(production|sandbox)_([0-9A-Za-z]{12})_([0-9A-Za-z]{26})([0-9A-Za-z]{6})", re.ASCII)
 """Published so that secret scanners can find leaked keys."""
 
@@ -36,15 +39,37 @@ MAX_SCOPE_LENGTH = 1_024
 _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+", re.ASCII)
 
 
-class ApiKey(NamedTuple):
-    """What is kept of a key.
+class KeySecret(NamedTuple):
+    """What is kept of one secret of a key; `n` counts the key's secrets. Instants are epoch milliseconds.
 
-    Instants are epoch milliseconds. `scope` is space-separated, sorted and without doubles. `digest` is the key's MAC.
+    It proves the key before `ends_at`. `seed` is what the text of a derived secret was derived from, beside a secret of
+    the server; None if the text was random.
+    """
+
+    digest: bytes
+    n: int
+    created_at: int
+    first_used_at: int | None = None
+    ends_at: int | None = None
+    seed: bytes | None = None
+
+    def __repr__(self) -> str:
+        """Without the digest and the seed."""
+        return f"KeySecret(n={self.n})"
+
+
+class ApiKey(NamedTuple):
+    """What is kept of a key: the record, and its secrets, oldest first.
+
+    Instants are epoch milliseconds, durations milliseconds; `scope` is space-separated, sorted and without doubles.
+    `audience` is the first one, None for the server's; `more_audiences` are the others. `claims` is a JSON object of
+    what its access tokens say besides, empty if nothing; `tags` are for management alone. From `raw_until` on the raw
+    key is refused at protected endpoints. Grants and tokens from before `valid_from` are dead, and access tokens from
+    before `tokens_from`, which are whole seconds. `external_id` is the provider's own id.
     """
 
     key_id: str
     name: str
-    digest: bytes
     subject: str
     scope: str
     environment: str
@@ -54,9 +79,22 @@ class ApiKey(NamedTuple):
     created_at: int
     expires_at: int | None = None
     revoked_at: int | None = None
+    revoked_why: str | None = None
+    disabled_at: int | None = None
+    more_audiences: tuple[str, ...] = ()
+    claims: str = ""
+    tags: tuple[tuple[str, str], ...] = ()
+    access_token_lifetime: int | None = None
+    self_rotation: bool = False
+    external_id: str | None = None
+    raw_until: int | None = None
+    raw_until_set_at: int | None = None
+    valid_from: int | None = None
+    tokens_from: int | None = None
+    secrets: tuple[KeySecret, ...] = ()
 
     def __repr__(self) -> str:
-        """Without the digest."""
+        """Without the digests."""
         return f"ApiKey({self.key_id!r}, name={self.name!r})"
 
 
@@ -85,7 +123,7 @@ def is_well_formed(text: str) -> bool:
 
 
 def unverified_key_id(text: str) -> str:
-    """The key id that a well-formed text names. Only `proves` tells whether the text is really that key."""
+    """The key id that a well-formed text names. Only `secret_of` tells whether the text is really that key."""
     return text[-45:-33]
 
 
@@ -97,14 +135,40 @@ def key_digest(pepper: bytes, text: str) -> bytes:
     return blake2b(text.encode("ascii"), key=pepper, digest_size=32).digest()
 
 
-def proves(text: str, key: ApiKey, pepper: bytes) -> bool:
-    """Whether the text is this key, compared in constant time. The MAC covers all of it, its form included."""
-    return text.isascii() and hmac.compare_digest(key_digest(pepper, text), key.digest)
+def secret_of(text: str, key: ApiKey, pepper: bytes) -> KeySecret | None:
+    """Which of the key's secrets the text is, whether or not it has ended. Each is compared in constant time.
+
+    The MAC covers all of the text, its form included.
+    """
+    if not text.isascii():
+        return None
+    digest = key_digest(pepper, text)
+    found = None
+    for secret in key.secrets:
+        if hmac.compare_digest(digest, secret.digest):
+            found = secret
+    return found
+
+
+def why_unusable(key: ApiKey, now: int, secret: KeySecret | None = None) -> KeyTrouble | None:
+    """Why a key is refused at this instant, and the secret that proved it, if that is given; None if it is usable.
+
+    At exactly `expires_at`, and at a secret's `ends_at`, it is refused.
+    """
+    if key.revoked_at is not None:
+        return "revoked"
+    if key.expires_at is not None and now >= key.expires_at:
+        return "expired"
+    if key.disabled_at is not None:
+        return "disabled"
+    if secret is not None and secret.ends_at is not None and now >= secret.ends_at:
+        return "rotated"
+    return None
 
 
 def is_usable(key: ApiKey, now: int) -> bool:
-    """Whether the key is valid at this instant. At exactly `expires_at` it has expired."""
-    return key.revoked_at is None and (key.expires_at is None or now < key.expires_at)
+    """Whether the key is usable at this instant: it is not revoked, expired or disabled."""
+    return key.revoked_at is None and (key.expires_at is None or now < key.expires_at) and key.disabled_at is None
 
 
 def allows_ip(key: ApiKey, address: str | None) -> bool:

@@ -41,7 +41,7 @@ class Grant(NamedTuple):
     `superseded[i]` is when generation `generation - 1 - i` was superseded, newest first. Entries older than the longest
     retry window are dropped: such a generation is a replay, remembered or not. `scope` is None if the exchange did not
     narrow it: the tokens then get the whole scope of the key. Subject, environment and audience are the key's.
-    `last_from` is the packed address of the last rotation.
+    `opened_from` and `last_from` are the packed addresses of the exchange and of the last rotation.
     """
 
     grant_id: bytes
@@ -56,6 +56,7 @@ class Grant(NamedTuple):
     revoked_at: int | None = None
     revoked_why: str | None = None
     last_from: bytes | None = None
+    opened_from: bytes | None = None
 
     @property
     def ref(self) -> GrantRef:
@@ -148,6 +149,8 @@ def judge(
         return Dead("unknown")
     if key is None:
         return decide_refresh(grant, generation, now, policy, key_usable=False)
+    if key.valid_from is not None and grant.created_at < key.valid_from:
+        return Dead("revoked")
     own = policy.with_retry_window(key.retry_window)
     packed = pack_address(address)
     decision = decide_refresh(grant, generation, now, own, key_usable=is_usable(key, now), last_from=packed)
@@ -224,6 +227,7 @@ def _rotated(grant: Grant, now: int, policy: Policy, last_from: bytes | None) ->
         None,
         None,
         last_from,
+        grant.opened_from,
     )
 
 
@@ -249,14 +253,16 @@ def open_grant(
     scope: str | None,
     now: int,
     policy: Policy,
+    opened_from: bytes | None = None,
 ) -> Grant:
     """The grant that an exchange opens, at generation 0.
 
-    `seed` is 16 random bytes, `grant_id` comes from `new_grant_id`, `now` is epoch milliseconds.
+    `seed` is 16 random bytes, `grant_id` comes from `new_grant_id`, `now` is epoch milliseconds, `opened_from` is the
+    caller's packed address.
     """
     expires_at = now + policy.absolute_lifetime
     idle_expires_at = min(now + policy.idle_lifetime, expires_at)
-    return Grant(grant_id, key_id, 0, seed, (), scope, now, idle_expires_at, expires_at)
+    return Grant(grant_id, key_id, 0, seed, (), scope, now, idle_expires_at, expires_at, opened_from=opened_from)
 
 
 def revoke(grant: Grant, now: int, why: RevokedWhy) -> Grant:

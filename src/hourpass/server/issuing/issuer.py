@@ -5,7 +5,7 @@ Each is told what time it is. What may happen is decided in `core`; what happene
 
 from collections.abc import Callable
 
-from hourpass.core.api_key import ApiKey, allows_ip, is_usable, is_well_formed, proves, unverified_key_id
+from hourpass.core.api_key import ApiKey, allows_ip, is_well_formed, secret_of, unverified_key_id, why_unusable
 from hourpass.core.caller import bucket
 from hourpass.core.claims import Claims
 from hourpass.core.errors import (
@@ -216,9 +216,10 @@ class Issuer:
         key = self.ledger.cached_key(key_id)
         if key is None and is_well_formed(api_key):
             key = await self.ledger.key(key_id)
-        if key is not None and proves(api_key, key, self.secrets.pepper):
-            if not is_usable(key, now):
-                raise InvalidCredentials(reason="expired" if key.revoked_at is None else "revoked")
+        secret = None if key is None else secret_of(api_key, key, self.secrets.pepper)
+        if key is not None and secret is not None:
+            if trouble := why_unusable(key, now, secret):
+                raise InvalidCredentials(reason=trouble)
             if key.allowed_ips and not allows_ip(key, address):
                 raise InvalidCredentials(reason="address_not_allowed")
             return key

@@ -13,11 +13,12 @@ from hourpass.core.api_key import (
     KEY_ID_PATTERN,
     ApiKey,
     Environment,
+    KeySecret,
     is_well_formed,
     key_digest,
     new_api_key,
     normal_scope,
-    proves,
+    secret_of,
     unverified_key_id,
 )
 from hourpass.core.claims import Claims
@@ -80,7 +81,6 @@ def create_key(
     key = ApiKey(
         key_id=key_id,
         name=name,
-        digest=key_digest(pepper, text),
         subject=_header_safe(subject, "subject") or key_id,
         scope=normal,
         environment=environment,
@@ -89,6 +89,7 @@ def create_key(
         allowed_ips=networks,
         created_at=now,
         expires_at=None if expires_in is None else now + expires_in,
+        secrets=(KeySecret(key_digest(pepper, text), 0, now),),
     )
     store.add_key(key)
     store.append_audit(now, [audit.KeyCreated(key_id, name, actor)])
@@ -122,7 +123,7 @@ def find_key(store: Store, pepper: bytes, text: str) -> ApiKey:
         NotFound: if it is none of this server's.
     """
     key = store.key(unverified_key_id(text)) if is_well_formed(text) else None
-    if key is None or not proves(text, key, pepper):
+    if key is None or secret_of(text, key, pepper) is None:
         raise NotFound("this is not an API key of this server")
     return key
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from hourpass.core.api_key import ApiKey
+from hourpass.core.api_key import ApiKey, KeySecret
 from hourpass.core.audit import Event
 from hourpass.core.errors import StorageUnavailable
 from hourpass.core.grant import Grant, GrantAge, GrantRef
@@ -170,8 +170,29 @@ class Store(Protocol):
     def keys_page(self, after: str, limit: int) -> list[ApiKey]:
         """API keys in the order of their ids."""
 
-    def revoke_key(self, key_id: str, at: int) -> bool:
-        """End an API key. False where it was revoked already or does not exist."""
+    def key_of_digest(self, digest: bytes) -> str | None:
+        """The id of the key that has this secret; None if no key has it."""
+
+    def key_of_external_id(self, external_id: str) -> str | None:
+        """The id of the key that has this id of the provider's; None if no key has it."""
+
+    def update_key(self, key: ApiKey) -> bool:
+        """Change everything that may change of a record: not its id, its secrets or its end.
+
+        False if it is revoked or does not exist.
+        """
+
+    def revoke_key(self, key_id: str, at: int, why: str = "revoked") -> bool:
+        """End an API key. False if it was revoked already or does not exist."""
+
+    def add_key_secret(self, key_id: str, secret: KeySecret) -> None:
+        """Give a key a secret, its newest."""
+
+    def save_key_secret(self, secret: KeySecret) -> None:
+        """Note when a secret was first used and when it ends."""
+
+    def delete_key_secret(self, digest: bytes) -> None:
+        """Take a secret from its key."""
 
     def add_revocation(self, kind: Kind, value: str, until: int) -> Revocation:
         """Put an entry into the revocation list; it gets the next number."""

@@ -4,13 +4,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from hourpass.core.api_key import ApiKey
+from hourpass.core.api_key import ApiKey, KeySecret
 from hourpass.core.audit import Event
 from hourpass.core.grant import Grant, GrantAge, GrantRef
 from hourpass.core.revocation import Kind, Revocation
 from hourpass.core.signing_key import SigningKey
 from hourpass.server.store import AuditRecord, Control, Expiry, Moved, Numbers, Row, StoredSigningKey
-from hourpass.server.store.rows import key_row, read_audit, read_grant, read_key
+from hourpass.server.store.rows import editable_row, key_row, read_audit, read_grant, read_key
 from hourpass.server.store.statements import Compared, Migration, checksum
 
 
@@ -80,19 +80,55 @@ class BaseStore(ABC):
     def add_key(self, key: ApiKey) -> None:
         """Keep a new API key."""
         self._change_keys("add_key", *key_row(key))
+        for secret in key.secrets:
+            self._run("add_key_secret", key.key_id, *secret)
 
     def key(self, key_id: str) -> ApiKey | None:
         """One API key."""
         rows = self._rows("key", key_id)
-        return read_key(rows[0]) if rows else None
+        if not rows:
+            return None
+        return read_key(rows[0], [KeySecret._make(row) for row in self._rows("key_secrets", key_id)])
 
     def keys_page(self, after: str, limit: int) -> list[ApiKey]:
         """API keys in the order of their ids."""
-        return [read_key(row) for row in self._rows("keys_page", after, limit)]
+        rows = self._rows("keys_page", after, limit)
+        secrets: dict[str, list[KeySecret]] = {row[0]: [] for row in rows}
+        for key_id, *secret in self._rows("key_secrets_page", rows[0][0], rows[-1][0]) if rows else ():
+            # One that came between the two statements belongs to the next page, or to nobody yet.
+            secrets.setdefault(key_id, []).append(KeySecret._make(secret))
+        return [read_key(row, secrets[row[0]]) for row in rows]
 
-    def revoke_key(self, key_id: str, at: int) -> bool:
+    def key_of_digest(self, digest: bytes) -> str | None:
+        """Which key has this secret."""
+        rows = self._rows("key_of_digest", digest)
+        return rows[0][0] if rows else None
+
+    def key_of_external_id(self, external_id: str) -> str | None:
+        """Which key has the provider's own id."""
+        rows = self._rows("key_of_external_id", external_id)
+        return rows[0][0] if rows else None
+
+    def update_key(self, key: ApiKey) -> bool:
+        """Change what may change of a key."""
+        return self._change_keys("update_key", *editable_row(key), key.key_id)
+
+    def revoke_key(self, key_id: str, at: int, why: str = "revoked") -> bool:
         """End an API key."""
-        return self._change_keys("revoke_key", at, key_id)
+        return self._change_keys("revoke_key", at, why, key_id)
+
+    def add_key_secret(self, key_id: str, secret: KeySecret) -> None:
+        """Give a key a secret."""
+        self._change_keys("add_key_secret", key_id, *secret)
+        self._run("show_digest", secret.digest, key_id)
+
+    def save_key_secret(self, secret: KeySecret) -> None:
+        """Note when a secret was first used and when it ends."""
+        self._change_keys("save_key_secret", secret.first_used_at, secret.ends_at, secret.digest)
+
+    def delete_key_secret(self, digest: bytes) -> None:
+        """Take a secret from its key."""
+        self._change_keys("delete_key_secret", digest)
 
     @abstractmethod
     def revoke_grants(self, grants: Sequence[Grant]) -> set[GrantRef]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from hourpass.core.api_key import ApiKey
+from hourpass.core.api_key import ApiKey, KeySecret
 from hourpass.core.audit import Event, event_name
 from hourpass.core.grant import Grant, GrantAge, GrantRef
 from hourpass.core.revocation import Revocation
@@ -28,26 +28,31 @@ class AuditRow(NamedTuple):
     detail: str
 
 
+RECORD = tuple(field for field in ApiKey._fields if field != "secrets")
+"""The columns of a key's record. Beside them a row has `digest`, that of its newest secret."""
+
+EDITABLE = tuple(field for field in RECORD if field not in {"key_id", "created_at", "revoked_at", "revoked_why"})
+"""What may change of a record while the key has not ended."""
+
 COLUMNS = {
     each.__name__: each._fields
     for each in (
-        ApiKey,
         AuditRecord,
         AuditRow,
         Control,
         Grant,
         GrantAge,
         GrantRef,
+        KeySecret,
         Moved,
         Numbers,
         Revocation,
         SigningKey,
     )
-}
+} | {"ApiKeyRow": (*RECORD, "digest"), "EditableKey": EDITABLE}
 """What the named SQL calls by the name of a type."""
 
 _SUPERSEDED = Grant._fields.index("superseded")
-_ALLOWED_IPS = ApiKey._fields.index("allowed_ips")
 _DETAIL = AuditRecord._fields.index("detail")
 
 _encode = msgspec.json.Encoder().encode
@@ -78,18 +83,39 @@ def read_grant(row: Row) -> Grant:
     return Grant._make(values)
 
 
+def _record(key: ApiKey) -> dict[str, Any]:
+    return key._asdict() | {
+        "allowed_ips": " ".join(key.allowed_ips),
+        "more_audiences": " ".join(key.more_audiences),
+        "tags": _encode(dict(key.tags)).decode() if key.tags else "",
+        "self_rotation": int(key.self_rotation),
+    }
+
+
 def key_row(key: ApiKey) -> list[Any]:
-    """An API key as its columns."""
-    row: list[Any] = list(key)
-    row[_ALLOWED_IPS] = " ".join(key.allowed_ips)
-    return row
+    """An API key as its columns, the digest last."""
+    record = _record(key)
+    return [*(record[name] for name in RECORD), key.secrets[-1].digest]
 
 
-def read_key(row: Row) -> ApiKey:
-    """An API key from its columns."""
-    values = list(row)
-    values[_ALLOWED_IPS] = tuple(values[_ALLOWED_IPS].split())
-    return ApiKey._make(values)
+def editable_row(key: ApiKey) -> list[Any]:
+    """What may change of an API key, as its columns."""
+    record = _record(key)
+    return [record[name] for name in EDITABLE]
+
+
+def read_key(row: Row, secrets: Sequence[KeySecret]) -> ApiKey:
+    """An API key from its columns, the digest last, and its secrets.
+
+    A program that knows one secret for each key keeps none beside the record: then the digest is the one.
+    """
+    record: dict[str, Any] = dict(zip(RECORD, row, strict=False))
+    record["allowed_ips"] = tuple(record["allowed_ips"].split())
+    record["more_audiences"] = tuple(record["more_audiences"].split())
+    record["tags"] = tuple(msgspec.json.decode(record["tags"]).items()) if record["tags"] else ()
+    record["self_rotation"] = bool(record["self_rotation"])
+    known = tuple(secrets) or (KeySecret(row[-1], 0, record["created_at"]),)
+    return ApiKey(**record, secrets=known)
 
 
 def audit_row(at: int, event: Event) -> AuditRow:

@@ -51,14 +51,19 @@ TABLES = (
         "api_keys",
         "key_id",
         "name, digest, subject, scope, environment, audience, retry_window, allowed_ips, "
-        "created_at, expires_at, revoked_at",
+        "created_at, expires_at, revoked_at, more_audiences, claims, tags, access_token_lifetime, self_rotation, "
+        "external_id, raw_until, raw_until_set_at, valid_from, tokens_from, disabled_at, revoked_why",
         ("",),
     ),
+    Table("key_secrets", "digest", "key_id, n, created_at, first_used_at, ends_at, seed", (b"",)),
+    Table("slow_hashes", "lookup, key_id", "algorithm, hash, created_at", ("", "")),
+    Table("key_hashes", "algorithm", "created_at", ("",)),
+    Table("key_uses", "key_id, kind", "at, address", ("", "")),
     Table(
         "grants",
         "key_id, grant_id",
         "generation, seed, superseded, scope, created_at, idle_expires_at, expires_at, revoked_at, revoked_why, "
-        "last_from",
+        "last_from, opened_from",
         ("", b""),
     ),
     Table("revocations", "n", "kind, value, until", (0,)),

@@ -53,22 +53,58 @@ select key_id, grant_id, idle_expires_at, expires_at, revoked_at
 from grants where (key_id, grant_id) > (?, ?) order by key_id, grant_id limit ?
 
 -- name: add_key
--- Keep a new API key.
-insert into api_keys ({ApiKey}) values ({?ApiKey})
+-- Keep a new API key. The digest is that of its newest secret, for programs that know one.
+insert into api_keys ({ApiKeyRow}) values ({?ApiKeyRow})
 
 -- name: key
 -- One API key by its id.
-select {ApiKey}
+select {ApiKeyRow}
 from api_keys where key_id = ?
 
 -- name: keys_page
 -- A page of API keys in the order of their ids.
-select {ApiKey}
+select {ApiKeyRow}
 from api_keys where key_id > ? order by key_id limit ?
+
+-- name: key_of_digest
+-- Which key has this secret.
+select key_id from key_secrets where digest = ?
+
+-- name: key_of_external_id
+-- Which key has the provider's own id.
+select key_id from api_keys where external_id = ?
+
+-- name: update_key
+-- Change what may change of a key: everything but its id, when it was made, its secrets and its end.
+update api_keys set ({EditableKey}) = ({?EditableKey}) where key_id = ? and revoked_at is null
 
 -- name: revoke_key
 -- End an API key; the first decision stands.
-update api_keys set revoked_at = ? where key_id = ? and revoked_at is null
+update api_keys set revoked_at = ?, revoked_why = ? where key_id = ? and revoked_at is null
+
+-- name: add_key_secret
+-- Give a key a secret.
+insert into key_secrets (key_id, {KeySecret}) values (?, {?KeySecret})
+
+-- name: key_secrets
+-- The secrets of a key, oldest first.
+select {KeySecret} from key_secrets where key_id = ? order by n
+
+-- name: key_secrets_page
+-- The secrets of the keys between two ids, both included.
+select key_id, {KeySecret} from key_secrets where key_id >= ? and key_id <= ? order by key_id, n
+
+-- name: save_key_secret
+-- Note when a secret was first used and when it ends.
+update key_secrets set first_used_at = ?, ends_at = ? where digest = ?
+
+-- name: show_digest
+-- Let programs that know one secret know this one.
+update api_keys set digest = ? where key_id = ?
+
+-- name: delete_key_secret
+-- Take a secret from its key.
+delete from key_secrets where digest = ?
 
 -- name: add_revocation
 -- Put an entry into the revocation list.
