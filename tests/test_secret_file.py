@@ -94,7 +94,7 @@ def test_a_write_that_fails_keeps_the_old_content_and_leaves_nothing_behind(path
 
 
 @pytest.mark.parametrize(("age", "is_swept"), [(STALE + 60, True), (STALE - 60, False)])
-def test_what_a_dead_writer_left_is_swept_and_what_a_sibling_writes_is_not(path, age, is_swept):
+def test_the_files_of_a_dead_writer_are_swept_and_those_of_a_sibling_are_not(path, age, is_swept):
     left = path.with_name(".sink.0123456789abcdef.tmp")
     other = path.with_name(".other.0123456789abcdef.tmp")
     for file in (left, other):

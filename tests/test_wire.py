@@ -297,7 +297,7 @@ def test_a_form_is_read_and_an_empty_value_is_treated_as_absent(body, fields):
     ],
     ids=lambda body: repr(body)[:40],
 )
-def test_a_form_that_repeats_a_parameter_or_is_none_is_refused(body):
+def test_a_form_that_repeats_a_parameter_or_is_not_a_form_is_refused(body):
     """RFC 6749 §3.2: request parameters must not be included more than once."""
     assert refused_name(wire.read_form, body) == ""
 
@@ -338,7 +338,7 @@ def test_any_form_is_read_or_refused(body):
     ),
     st.integers(0, 20),
 )
-def test_a_body_is_too_deep_beyond_16_and_brackets_in_strings_are_none(value, more):
+def test_a_body_is_too_deep_beyond_16_not_counting_brackets_in_strings(value, more):
     body = {"apiKey": "a", "x": value}
     for _ in range(more):
         body = {"apiKey": "a", "x": [body]} if more % 2 else {"apiKey": "a", "x": body}
@@ -375,5 +375,5 @@ def test_a_form_with_a_broken_escape_is_refused(body):
         (b"a=%2B+%25", {"a": "+ %"}),
     ],
 )
-def test_what_looks_like_quoted_printable_is_none(body, fields):
+def test_a_form_that_looks_like_quoted_printable_is_read_as_a_form(body, fields):
     assert wire.read_form(body) == fields

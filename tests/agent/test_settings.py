@@ -42,7 +42,7 @@ def run(folder, *arguments, code=2, config=None, **environment):
     ],
     ids=["flag", "hook", "key", "path", "form", "hooks", "empty", "template", "group", "toml"],
 )
-def test_what_is_wrong_in_the_file_is_named(folder, config, words):
+def test_a_mistake_in_the_file_is_named(folder, config, words):
     assert words in run(folder, "--url", URL, config=config)
 
 
@@ -58,7 +58,7 @@ def test_what_is_wrong_in_the_file_is_named(folder, config, words):
     ],
     ids=["url", "sink", "secret", "variable", "file", "http"],
 )
-def test_what_is_missing_is_named(folder, arguments, words):
+def test_a_missing_or_unfit_setting_is_named(folder, arguments, words):
     assert words in run(folder, *arguments)
 
 

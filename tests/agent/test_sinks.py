@@ -103,7 +103,7 @@ def test_a_group_that_does_not_exist_is_an_error(path):
     ],
     ids=["mode", "gone", "content"],
 )
-def test_what_was_tampered_with_is_put_right_at_the_next_look(path, handout, tamper):
+def test_a_file_that_was_tampered_with_is_put_right_at_the_next_look(path, handout, tamper):
     sink = FileSink(path)
     assert sink.write(handout)
     assert not sink.write(handout)

@@ -124,7 +124,7 @@ def test_a_folder_that_others_may_enter_is_refused(path, agent, mode):
         pass
 
 
-def test_what_a_killed_agent_left_is_replaced(path, agent):
+def test_the_socket_of_a_killed_agent_is_replaced(path, agent):
     path.parent.mkdir(mode=0o700)
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(path))

@@ -90,7 +90,7 @@ def test_an_outage_of_ten_minutes_costs_hourpass_clients_no_token_and_others_the
     assert others.without_token > 60_000
 
 
-def test_who_waits_before_asking_again_asks_less():
+def test_a_client_that_waits_before_asking_again_asks_less():
     assert simulate(BackingOff, 2_000, 200, 1).wasted < simulate(At401, 2_000, 200, 1).wasted / 3
 
 

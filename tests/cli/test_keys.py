@@ -130,11 +130,11 @@ def test_a_mapped_address_is_kept_as_the_ipv4_address(hourpass):
 
 
 @pytest.mark.parametrize("entry", ["203.0.113.5:443", "[2001:db8::1]", "203.0.113.5/24", "office"])
-def test_what_is_not_a_network_is_wrong_usage(hourpass, entry):
+def test_a_text_that_is_not_a_network_is_wrong_usage(hourpass, entry):
     hourpass("keys", "create", "--name", "x", "--allow-ip", entry, code=2)
 
 
-def test_what_a_key_has_several_of_is_shown_as_it_is_typed_and_nothing_as_a_dash(hourpass):
+def test_a_list_is_shown_as_it_is_typed_and_an_empty_one_as_a_dash(hourpass):
     bound = hourpass.create_key("--allow-ip", "10.0.0.0/8", "--allow-ip", "2001:db8::/32")
     free = hourpass.create_key()
 

@@ -76,7 +76,7 @@ def test_a_change_to_the_old_database_is_refused_and_names_the_new_one(moved, ar
 
 
 @pytest.mark.parametrize("arguments", LOOKING, ids=words)
-def test_what_only_looks_works_with_a_note(moved, arguments):
+def test_a_command_that_only_reads_works_with_a_note(moved, arguments):
     result = moved(*moved.filled(arguments), input=moved.token)
 
     assert result.stdout

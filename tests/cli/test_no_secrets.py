@@ -84,7 +84,7 @@ def test_a_text_that_is_not_a_key_of_this_server_ends_nothing(hourpass, command,
 @pytest.mark.parametrize(
     "arguments", [("keys", "show"), ("keys", "revoke"), ("grants", "revoke"), ("signing-keys", "withdraw", "--yes")]
 )
-def test_what_is_longer_than_an_id_is_not_repeated(hourpass, arguments):
+def test_a_text_longer_than_an_id_is_not_repeated(hourpass, arguments):
     """The secret part of a key has 32 characters, and no shape by which it could be told."""
     secret = KEY.rpartition("_")[2]
 

@@ -76,7 +76,7 @@ def test_a_link_to_a_master_key_is_refused_on_the_first_start_too(hourpass):
 
 
 @pytest.mark.parametrize("name", ["", "hourpass.db", "master.key"])
-def test_what_belongs_to_another_user_is_refused(installed, name):
+def test_a_file_of_another_user_is_refused(installed, name):
     if os.geteuid() != 0:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("needs root")
     os.chown(installed.data / name, 54_321, -1)

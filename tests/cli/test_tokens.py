@@ -103,7 +103,7 @@ def test_inspecting_a_replay_does_not_revoke_the_grant(hourpass, api_key):
 
 
 @pytest.mark.parametrize("token", ["", "nonsense", "a.b.c", "é", "\u001b[31m.W10.x"])
-def test_what_this_server_did_not_make_is_unknown(hourpass, token):
+def test_a_token_that_this_server_did_not_make_is_unknown(hourpass, token):
     facts = hourpass.json("tokens", "inspect", "-", input=token, code=1)
 
     assert facts == {"kind": "unknown", "counts": "no: this server did not make it"}

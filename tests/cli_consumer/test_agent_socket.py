@@ -114,7 +114,7 @@ def test_code_20_without_an_agent(guest, agent):
     assert "cannot be reached" in guest("token", code=20).stderr
 
 
-def test_what_listens_there_may_be_no_agent(guest, tmp_path):
+def test_code_20_if_the_listener_is_not_an_agent(guest, tmp_path):
     path = str(tmp_path / "other.sock")
 
     class Handler(socketserver.BaseRequestHandler):

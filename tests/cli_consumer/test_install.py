@@ -42,7 +42,7 @@ def test_the_line_runs_in_the_environment_of_cron(user):
     assert [path for path in odd.iterdir() if path.suffix != ".lock"]
 
 
-def test_what_the_job_keeps_fresh_is_what_the_user_reads(user):
+def test_the_user_reads_the_token_that_the_job_keeps_fresh(user):
     line = user("install", "crontab", "--splay", "0").stdout.splitlines()[-1]
     subprocess.run(
         ["env", "-i", "PATH=/usr/bin:/bin", f"HOME={user.home}", "sh", "-c", line.split(None, 5)[5]], check=True

@@ -90,7 +90,7 @@ def test_a_signal_is_forwarded_once(running, name):
     assert process.wait(10) == 41
 
 
-def test_what_is_typed_reaches_the_command_once(holder):
+def test_typed_text_reaches_the_command_once(holder):
     """The terminal sends Ctrl-C to both. Forwarding it as well would make two of one."""
     script = "n=0; trap 'n=$((n+1))' INT; trap 'exit $((40 + n))' TERM; " + READY
     pid, terminal = pty.fork()

@@ -68,7 +68,7 @@ def test_a_servers_clock_five_minutes_off_changes_nothing(process, endpoint, clo
 
 
 @pytest.mark.parametrize("travel", [0, 9_000, HOUR - 1])
-def test_what_the_answer_takes_on_its_way_is_taken_off_its_life(make, endpoint, clock, travel):
+def test_the_travel_time_of_the_answer_is_taken_off_the_life_of_its_token(make, endpoint, clock, travel):
     first = iter([travel])
     source = make(observe=lambda event: pass_time(next(first, 0), clock) if event == "answered" else None)
     sent_at = clock.now

@@ -73,7 +73,7 @@ def test_its_repr_holds_no_token():
 
 
 @given(elapsed=st.integers(0, 10**9), own_clock=st.integers(0, 10**9), exchanged=st.none() | st.integers(0, 10**6))
-def test_what_was_written_is_read_back_on_another_clock(elapsed, own_clock, exchanged):
+def test_a_written_credential_is_read_back_on_another_clock(elapsed, own_clock, exchanged):
     """Another process, after a restart of the machine: its clock begins elsewhere, the wall clock goes on."""
     one = credential(exchanged_at=None if exchanged is None else NOW - exchanged)
 

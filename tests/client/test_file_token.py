@@ -104,7 +104,7 @@ def test_a_machine_whose_clock_is_ahead_uses_a_token_for_its_lifetime(path, cloc
 
 @pytest.mark.parametrize("content", ["a\r\nX: y", "a\tb", "\ud800", "ü", "", "a" * 65_537], ids=ascii)
 @pytest.mark.parametrize("form", ["raw", "json"])
-def test_what_fits_no_header_is_not_a_token(tokens, path, form, content):
+def test_a_text_that_fits_no_header_is_not_a_token(tokens, path, form, content):
     put(path, content.encode("utf-8", "surrogatepass") if form == "raw" else json.dumps({"access_token": content}))
 
     with pytest.raises(Unavailable):

@@ -94,7 +94,7 @@ def test_ten_seconds_in_all_and_retry_after_within_them(retry_after, elapsed, ve
     assert judge(call(), seen(retry_after=retry_after), now=NOW + elapsed) == verdict
 
 
-def test_what_is_left_of_the_budget_is_never_negative():
+def test_the_rest_of_the_budget_is_never_negative():
     assert [call().left(NOW + elapsed) for elapsed in (0, 9_999, 10_000, 20_000)] == [10_000, 1, 0, 0]
 
 

@@ -106,7 +106,7 @@ def test_no_ending_of_a_refresh_tells_a_secret(other, source_of, clock, tmp_path
     assert MARK not in shown + living() + heard()
 
 
-def test_no_waiting_in_vain_tells_a_secret(other, source_of, clock, heard):
+def test_a_time_out_shows_no_secret(other, source_of, clock, heard):
     other.script = [GRANTED, other.stall]
     source = source_of(other, KEY)
     source.token()
@@ -174,7 +174,7 @@ def test_no_cache_file_or_refresher_tells_a_secret(other, source_of, clock, tmp_
     assert MARK not in f"{caches} {tokens!r} {refresher!r} {source!r}" + told(caught.value) + living() + heard()
 
 
-def test_what_shows_all_members_of_an_object_shows_no_secret():
+def test_a_dump_of_all_members_of_an_object_shows_no_secret():
     """As a debugger does, or a service that collects errors with the variables around them."""
     proxy = f"http://user:{KEY}@proxy.example.com"
     source = TokenSource("https://auth.example.com", KEY, proxy=proxy)

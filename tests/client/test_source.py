@@ -271,7 +271,7 @@ def test_an_observer_sees_the_steps_in_order_and_may_fail(make):
     assert source.counts == dict.fromkeys(seen, 1)
 
 
-def test_after_close_what_is_good_stays_good_and_nothing_begins(source, endpoint, clock):
+def test_after_close_a_good_token_stays_good_and_no_refresh_begins(source, endpoint, clock):
     source.token()
     source.close()
     clock.advance(SOFT)

@@ -205,7 +205,7 @@ def test_deleting_takes_just_the_grants_that_are_named(store):
     assert store.count_grants(KEY) == 1
 
 
-def test_what_pruning_sees_includes_the_revoked(store):
+def test_pruning_sees_revoked_grants_too(store):
     live, ended = make_grant(1), make_grant(2)
     store.add_grants([live, ended])
     store.revoke_grant(ended._replace(revoked_at=NOW + 3, revoked_why="revoked"))

@@ -44,7 +44,7 @@ def rotated(grant, now=NOW):
 # A key that ends while others are looked up.
 
 
-def test_what_was_read_before_a_key_ended_is_not_remembered_after_it(shared):
+def test_a_row_read_before_a_key_ended_is_not_remembered_after_it(shared):
     """The look-up of both keys sees one moment. Another transaction of this node notices the end meanwhile."""
     first, ended = make_key("A" * 12), make_key("B" * 12)
     reader, writer = shared.connect(), shared.connect()

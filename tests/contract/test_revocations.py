@@ -45,7 +45,7 @@ def test_at_exactly_its_end_an_entry_can_refuse_nothing_more(store):
     assert store.revocations_after(0, NOW) == []
 
 
-def test_pruning_forgets_just_what_can_refuse_nothing_any_more(store):
+def test_pruning_forgets_only_entries_that_can_refuse_nothing_any_more(store):
     store.add_revocation("token", "over", NOW)
     alive = store.add_revocation("token", "alive", NOW + 1)
 

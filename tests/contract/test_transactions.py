@@ -9,7 +9,7 @@ from hourpass.core.errors import StorageUnavailable
 from hourpass.server.store import transaction
 
 
-def test_what_was_committed_is_there_for_everybody(shared):
+def test_everybody_sees_a_commit(shared):
     ours, theirs = shared.connect(), shared.connect()
     with transaction(ours):
         ours.add_grants([make_grant()])
@@ -103,7 +103,7 @@ def test_a_writer_that_waits_sees_what_the_one_before_it_left(shared):
     assert make_grant().ref in ours.grants([make_grant().ref])
 
 
-def test_a_writer_that_waited_in_vain_is_told_that_storage_is_unavailable(shared):
+def test_a_writer_whose_turn_never_comes_is_told_that_storage_is_unavailable(shared):
     """contract.md, promise 3. This takes as long as the store is ready to wait."""
     ours, theirs = shared.connect(), shared.connect()
     theirs.begin(wait=True)

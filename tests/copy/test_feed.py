@@ -61,7 +61,7 @@ def known_keys(follower) -> set[str]:
     return set(follower._list.revocations._keys)
 
 
-async def test_a_revocation_on_the_copy_reaches_who_knew_all_of_the_original(move):
+async def test_a_revocation_on_the_copy_reaches_a_reader_that_knew_all_of_the_original(move):
     async with move.old() as old:
         follower = Follower(move.clock, keys_of(old))
         before = {await revoked_key(old), await revoked_key(old)}

@@ -61,7 +61,7 @@ def test_every_grant_ends_and_keeps_the_reason_that_it_had(pair):
         assert grant._replace(revoked_at=None, revoked_why=None) == was._replace(revoked_at=None, revoked_why=None)
 
 
-def test_one_entry_refuses_what_was_issued_until_then_and_the_trail_says_so(pair):
+def test_one_entry_refuses_every_earlier_token_and_the_trail_says_so(pair):
     source, target = fill(pair.source), pair.target.open()
     live = sum(grant.revoked_at is None for grant in grants_of(source))
     with transaction(source):

@@ -66,7 +66,7 @@ async def test_clients_notice_nothing_of_a_backup_and_it_holds_all_that_they_wer
         assert all(held[grant] <= clients.told[grant] for grant in held.keys() & clients.told.keys())
 
 
-def test_a_backup_of_a_server_that_was_killed_holds_what_was_acknowledged(serve, tmp_path):
+def test_a_backup_of_a_server_that_was_killed_holds_every_acknowledged_change(serve, tmp_path):
     """Its log was never copied into the file. The backup reads both."""
     server = serve()
     key = server.create_key()

@@ -62,7 +62,7 @@ def test_a_retry_has_its_whole_window_after_the_absence_in_which_its_answer_was_
     assert isinstance(decide_refresh(grant, 0, UNTIL + after, policy_with(*AWAY)), kind)
 
 
-def test_what_was_superseded_before_the_absence_is_a_replay_as_ever():
+def test_a_generation_superseded_before_the_absence_is_a_replay_as_ever():
     grant = rotated(new_grant(), SINCE - 1)
 
     assert isinstance(decide_refresh(grant, 0, UNTIL, policy_with(*AWAY)), Replay)

@@ -86,7 +86,7 @@ def test_a_network_is_kept_in_one_spelling(written, network):
     "written",
     ["", "x", "203.0.113.5:443", "[2001:db8::1]", "203.0.113.5/24", "203.0.113.0/33", "::ffff:203.0.113.5/120"],
 )
-def test_what_is_not_a_network_is_refused(written):
+def test_a_text_that_is_not_a_network_is_refused(written):
     with pytest.raises(ValueError, match=r".+"):
         normal_network(written)
 
@@ -114,5 +114,5 @@ def test_an_address_is_packed_as_small_as_it_is(address, size, read):
 
 
 @pytest.mark.parametrize("address", [None, "", "unix:", "localhost"])
-def test_what_is_not_an_address_is_not_packed(address):
+def test_a_text_that_is_not_an_address_is_not_packed(address):
     assert pack_address(address) is None

@@ -250,11 +250,11 @@ def test_a_scope_list_is_sorted_without_doubles_and_within_the_grammar(scope, no
         ("a b", 'a"', None),
     ],
 )
-def test_a_request_may_narrow_what_is_owned_but_never_widen_it(owned, requested, granted):
+def test_a_request_may_narrow_the_owned_scope_but_never_widen_it(owned, requested, granted):
     assert narrow_scope(owned, requested) == granted
 
 
-def test_who_asks_about_a_credential_is_not_bound_by_its_allow_list():
+def test_a_caller_who_asks_about_a_credential_is_not_bound_by_its_allow_list():
     key = stored_key(allowed_ips=("203.0.113.0/24",))
 
     assert not allows_ip(key, "198.51.100.1")

@@ -42,5 +42,5 @@ def test_no_event_has_a_member_for_a_secret(event):
 
 
 @pytest.mark.parametrize("event", [event for event in EVENTS if "actor" in event._fields])
-def test_what_somebody_decided_names_who(event):
+def test_a_decision_names_its_actor(event):
     assert event.__annotations__["actor"] is str

@@ -155,7 +155,7 @@ def test_the_word_is_the_first_rule_s_that_fails(first):
     ("granted", "needed"),
     [("", ""), ("a", ""), ("a", "a"), ("a b", "b a"), ("a b c", "c a"), ("a", "a a"), ("a b", " b ")],
 )
-def test_what_is_granted_may_be_more_than_what_is_needed(granted, needed):
+def test_a_token_may_have_more_scopes_than_are_needed(granted, needed):
     require_scope(granted, needed)
 
 

@@ -107,7 +107,7 @@ def test_trouble_of_ours_is_never_a_refusal():
         (RuntimeError("can't start new thread"), "can't start new thread"),
     ],
 )
-def test_what_the_machine_is_short_of_is_trouble_of_the_storage(error, detail):
+def test_a_shortage_of_the_machine_is_trouble_of_the_storage(error, detail):
     trouble = errors.as_trouble(error)
 
     assert (type(trouble), trouble.detail, trouble.retry_after) == (errors.StorageUnavailable, detail, 1)

@@ -41,7 +41,7 @@ def test_from_a_foreign_address_nothing_is_rotated_replayed_or_told_of(address, 
     assert not isinstance(judged(grant, listed, generation=generation, tag=tag), Dead)
 
 
-def test_what_is_over_is_over_from_everywhere():
+def test_an_ended_grant_is_over_from_every_address():
     """The client learns that its grant or key has ended, and not that it should go elsewhere."""
     listed = stored_key(allowed_ips=("192.0.2.0/24",))
 

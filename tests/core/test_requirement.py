@@ -74,5 +74,5 @@ def test_without_an_allow_list_nobody_asks_for_the_address(kind):
     assert refusal(kind(address=nowhere()), Requirement(API)) is None
 
 
-def test_production_is_what_is_asked_for_unless_said_otherwise():
+def test_production_is_needed_unless_the_resource_says_otherwise():
     assert Requirement(API).environment == "production"

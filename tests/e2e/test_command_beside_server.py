@@ -12,7 +12,7 @@ def key_set(server) -> list[dict]:
     return httpx2.get(f"{server.url}/.well-known/jwks.json").json()["keys"]
 
 
-def test_what_a_command_revokes_stays_revoked_for_the_longest_lifetime_a_server_may_have(serve):
+def test_a_revocation_by_a_command_lasts_for_the_longest_lifetime_a_server_may_have(serve):
     server = serve(access_token_lifetime=7200)
     made = server.create_key()
 

@@ -109,7 +109,7 @@ def test_every_exception_is_still_one(readings):
     assert REASONED.keys() - looser(readings) == set()
 
 
-def test_the_others_read_what_is_good(readings):
+def test_the_others_read_every_good_request(readings):
     """Else nothing could differ."""
     good = [name for name, (_, _, others) in readings.items() if others["h11"] == others["node"] != []]
 

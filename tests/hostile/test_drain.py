@@ -116,7 +116,7 @@ def test_a_body_that_never_ends_is_given_up_after_the_drain_timeout(server, conn
     assert b"Traceback" not in server.log.read_bytes()
 
 
-def test_what_was_answered_while_draining_is_kept(server, connect):
+def test_a_rotation_that_was_answered_while_draining_is_kept(server, connect):
     """contract.md, promise 3: committed before it was answered."""
     pair = httpx2.post(f"{server.url}/auth/api-key", content=server.body).json()
     body = b'{"refreshToken":"%b"}' % pair["refresh_token"].encode()

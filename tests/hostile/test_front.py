@@ -112,7 +112,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("raw", ODD.values(), ids=ODD)
-def test_what_a_proxy_might_read_in_another_way_is_refused(target, raw):
+def test_a_request_that_a_proxy_might_read_in_another_way_is_refused(target, raw):
     """RFC 9112 §11.2. One answer, at once, and nothing behind it is read."""
     answer = target.talk(raw + get(path=b"/smuggled"))
 
@@ -139,7 +139,7 @@ GOOD = {
 
 
 @pytest.mark.parametrize(("raw", "statuses"), GOOD.values(), ids=GOOD)
-def test_what_is_unusual_but_plain_is_answered(target, raw, statuses):
+def test_an_unusual_but_plain_request_is_answered(target, raw, statuses):
     answer = target.talk(raw)
 
     assert (answer.statuses, answer.hung) == (statuses, False)

@@ -60,7 +60,7 @@ def test_a_connection_ends_with_its_client_even_if_an_answer_is_pending(request_
     assert client.stopped
 
 
-def test_what_comes_behind_a_refusal_is_read():
+def test_bytes_behind_a_refused_request_are_read():
     """If it stayed in the socket, the kernel would reset the connection, and the refusal might never be seen."""
     client = Client().send(b"GET / HTTP/1.1\r\nhost: x\r\n\r\nbroken\r\n\r\n").run()
 

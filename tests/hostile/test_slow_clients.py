@@ -34,7 +34,7 @@ def answers(process):
 
 
 @pytest.mark.parametrize("name", SLOW)
-def test_who_is_too_slow_is_sent_away_in_time(target, answers, name):
+def test_a_client_that_is_too_slow_is_sent_away_in_time(target, answers, name):
     """contract.md, "Limits": the request time-out, 1 s here."""
     answer, (_, right) = answers[name], SLOW[name]
 

@@ -54,7 +54,7 @@ def test_a_trailer_gives_no_credential(target):
     assert target.talk(proven).statuses == [200]
 
 
-def test_what_comes_behind_trailers_is_the_next_request(target):
+def test_the_bytes_behind_trailers_are_the_next_request(target):
     first = exchange(chunks(target.exchange_body, b"x-a: b", FORWARDED), CHUNKED)
 
     assert target.talk(first + message(b"GET", b"/health/live", CLOSE)).statuses == [200, 200]

@@ -50,6 +50,6 @@ def test_the_key_itself_works_as_user_name(curl, demo):
     assert json.loads(curl("-u", f"{demo.api_key}:", f"{demo.url}/videos"))["data"]
 
 
-def test_what_is_refused_is_a_problem_in_words(curl, demo):
+def test_a_refusal_is_a_problem_in_words(curl, demo):
     assert videos(curl, demo, "eyJ0eXAiO")["status"] == 401
     assert refresh(curl, demo, "eyJ0eXAiO")["title"] == "The refresh token is invalid."

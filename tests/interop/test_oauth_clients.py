@@ -40,7 +40,7 @@ def test_requests_oauthlib_gets_and_refreshes(serve, monkeypatch):
     session.close()
 
 
-def test_authlib_refreshes_by_itself_what_has_expired(demo):
+def test_authlib_refreshes_an_expired_token_by_itself(demo):
     """Its clock is the `expires_at` it keeps. The next request refreshes first."""
     saved = []
     client = OAuth2Session(
@@ -69,7 +69,7 @@ def test_authlib_proves_itself_either_way_and_understands_a_refusal(demo, method
         bad.fetch_token(endpoint, grant_type="client_credentials")
 
 
-def test_requests_oauthlib_refreshes_by_itself_what_has_expired(demo, monkeypatch):
+def test_requests_oauthlib_refreshes_an_expired_token_by_itself(demo, monkeypatch):
     monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
     saved = []
     session = RequestsSession(

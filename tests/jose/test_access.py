@@ -36,7 +36,7 @@ def keys(*pairs):
 
 @EACH
 @pytest.mark.parametrize("audience", ["https://a.test", ["https://a.test", "https://b.test"]], ids=["one", "several"])
-def test_what_is_minted_opens_again(pair, audience):
+def test_a_minted_token_opens_again(pair, audience):
     minted = msgspec.structs.replace(CLAIMS, aud=audience, scope="", sub="caf\N{LATIN SMALL LETTER E WITH ACUTE}")
 
     claims, key = open_access_token(pair.mint(minted), keys(*PAIRS.values()))
@@ -151,7 +151,7 @@ def test_a_coordinate_keeps_its_leading_zeros(coordinate):
 
 
 @EACH
-def test_a_key_is_read_from_what_was_published(pair):
+def test_a_key_is_read_from_its_published_form(pair):
     published = json.loads(json.dumps(pair.verification_key.jwk))
 
     key = verification_key(published)
@@ -176,7 +176,7 @@ def test_a_key_is_read_from_what_was_published(pair):
     ],
     ids=lambda value: value if isinstance(value, str) else next("=".join(member) for member in value.items()),
 )
-def test_a_key_that_is_none_of_our_three_kinds_or_does_not_fit_together_is_refused(name, changes):
+def test_a_key_of_another_kind_or_with_members_that_do_not_fit_together_is_refused(name, changes):
     with pytest.raises(ValueError):
         verification_key(PAIRS[name].verification_key.jwk | changes)
 

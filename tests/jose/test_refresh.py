@@ -202,7 +202,7 @@ def test_a_refresh_token_is_never_an_access_token():
     ],
     ids=json.dumps,
 )
-def test_a_header_that_none_of_our_secrets_has_is_refused_unread(header):
+def test_a_header_of_none_of_our_secrets_is_refused_unread(header):
     assert reason(signed(json.dumps(CLAIMS).encode(), header)) == "malformed"
 
 
@@ -229,7 +229,7 @@ def test_a_header_that_none_of_our_secrets_has_is_refused_unread(header):
     ],
     ids=lambda token: repr(token[-12:]) + str(len(token)),
 )
-def test_what_this_server_never_made_is_malformed(token):
+def test_a_token_that_this_server_never_made_is_malformed(token):
     assert reason(token) == "malformed"
 
 

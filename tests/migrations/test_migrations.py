@@ -90,7 +90,7 @@ def test_a_program_does_not_live_with_a_migration_that_needs_a_newer_one_or_stat
         compare("sqlite", [*OURS, *newer])
 
 
-def test_what_a_migration_states_is_recorded_with_it(connect, path):
+def test_the_oldest_program_that_a_migration_states_is_recorded_with_it(connect, path):
     connect().migrate(NOW)
 
     assert rows(path, "select name, oldest from migrations order by name") == [
@@ -138,7 +138,7 @@ def test_applying_them_again_changes_nothing(connect, path):
     assert (rows(path, "select * from migrations"), schema(path)) == before
 
 
-def test_what_is_pending_is_what_would_be_applied(connect):
+def test_a_migration_is_pending_until_it_is_applied(connect):
     store = connect()
     assert store.pending_migrations() == NAMES
 
@@ -148,7 +148,7 @@ def test_what_is_pending_is_what_would_be_applied(connect):
     assert connect().pending_migrations() == []
 
 
-def test_asking_what_is_pending_changes_nothing(connect, path):
+def test_asking_for_pending_migrations_changes_nothing(connect, path):
     connect().pending_migrations()
 
     assert schema(path) == []

@@ -86,7 +86,7 @@ def test_each_is_noted_once_with_when_it_was_applied(database):
     assert database.rows("select name, applied_at from migrations order by name") == [(name, NOW) for name in NAMES]
 
 
-def test_asking_what_is_pending_changes_nothing(database):
+def test_asking_for_pending_migrations_changes_nothing(database):
     database.connect().pending_migrations()
 
     assert database.rows("select count(*) from pg_tables where schemaname = 'public'") == [(0,)]

@@ -94,7 +94,7 @@ def test_postgres_is_as_good_a_scheme_as_postgresql(database, tmp_path):
     ("name", "value"),
     [("plan_cache_mode", "auto"), ("lock_timeout", "300ms"), ("enable_seqscan", "on"), ("synchronous_commit", "off")],
 )
-def test_what_the_options_of_a_url_say_wins(database, form, name, value):
+def test_the_options_of_a_url_win(database, form, name, value):
     store = database.open(options=form.format(name.replace("_", "-") if form.startswith("--") else name, value))
 
     assert store._execute(f"show {name}").fetchone() == (value,)

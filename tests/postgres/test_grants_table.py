@@ -58,7 +58,7 @@ def test_every_rotation_of_a_clients_hourly_rhythm_is_in_place(database):
     assert database.run("select pg_indexes_size('grants')") == index
 
 
-def test_the_only_index_is_on_what_never_changes(database):
+def test_the_only_index_is_on_columns_that_never_change(database):
     database.connect()
 
     indexes = database.run("select indexdef from pg_indexes where tablename = 'grants'")

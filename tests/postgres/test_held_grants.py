@@ -99,7 +99,7 @@ async def test_a_grant_that_stays_held_is_storage_trouble_in_the_end_and_never_u
     assert isinstance((await desk.refresh(held)).decision, Rotate)
 
 
-async def test_what_the_holder_did_decides_when_it_lets_go(desk):
+async def test_when_the_holder_lets_go_its_change_decides(desk):
     held = desk.grant()
     desk.other.begin(wait=False)
     desk.other.revoke_grant(held._replace(revoked_at=NOW, revoked_why="revoked"))

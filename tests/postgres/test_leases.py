@@ -28,7 +28,7 @@ def test_a_lease_is_its_holders_until_it_ends(database):
     assert take(ours, "a", NOW + 20, NOW + 30) is False
 
 
-def test_of_many_who_want_a_lease_at_once_one_gets_it(database):
+def test_of_many_processes_that_ask_for_a_lease_at_once_one_gets_it(database):
     stores = [database.connect() for _ in range(6)]
     got: list[bool] = []
     threads = [

@@ -15,7 +15,7 @@ def exchange(node, api_key: str) -> dict:
     return httpx2.post(f"{node.url}/auth/api-key", json={"apiKey": api_key}, **PLAIN).raise_for_status().json()
 
 
-def test_any_node_refreshes_and_verifies_what_another_one_minted(nodes):
+def test_any_node_refreshes_and_verifies_tokens_of_another_one(nodes):
     all_three = nodes.start(), nodes.start(), nodes.start()
     first, second, third = all_three
     pair = exchange(first, nodes.create_key()["api_key"])
@@ -62,7 +62,7 @@ def seconds_until_refused(nodes, access_token: str) -> float:
     return time.monotonic() - began
 
 
-def test_what_is_revoked_on_one_node_is_refused_on_every_node_within_a_second(nodes):
+def test_a_revocation_on_one_node_takes_effect_on_every_node_within_a_second(nodes):
     first, second, third = nodes.start(), nodes.start(), nodes.start()
     key = nodes.create_key()
     by_token, by_key = exchange(first, key["api_key"]), exchange(second, key["api_key"])

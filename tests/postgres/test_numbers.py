@@ -27,7 +27,7 @@ def numbers(store) -> tuple:
 
 @pytest.mark.parametrize("take", TAKE.values(), ids=TAKE)
 @pytest.mark.parametrize("end", ["commit", "rollback"])
-def test_who_takes_the_next_number_waits_until_the_one_before_it_is_committed_or_given_back(database, take, end):
+def test_the_next_number_waits_until_the_one_before_it_is_committed_or_given_back(database, take, end):
     first, second, reader = database.connect(), database.connect(), database.connect()
     empty = numbers(reader)
     first.begin(wait=False)

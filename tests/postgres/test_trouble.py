@@ -145,7 +145,7 @@ async def test_a_host_that_is_not_there_is_unreachable(own_database):
     store.rollback()
 
 
-async def test_a_commit_of_what_had_failed_is_never_taken_for_one(own_database):
+async def test_a_commit_of_a_failed_transaction_is_never_taken_for_success(own_database):
     """The server answers such a commit without an error: it says ROLLBACK."""
     store = own_database.connect()
     store.begin(wait=False)

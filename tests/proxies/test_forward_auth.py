@@ -82,7 +82,7 @@ def test_a_wrong_api_key_is_401(proxy, reader):
 
 
 @pytest.mark.parametrize("path", ["/anything", "/videos"])
-def test_an_allow_list_goes_by_the_address_that_the_proxy_saw(path, listed, proxy):
+def test_an_allow_list_judges_the_address_that_the_proxy_saw(path, listed, proxy):
     """X-Forwarded-For from the client is a claim."""
     key, allowed = listed
     answer = proxy.client.get(path, auth=(key, ""), headers={"X-Forwarded-For": "203.0.113.7"})
@@ -90,7 +90,7 @@ def test_an_allow_list_goes_by_the_address_that_the_proxy_saw(path, listed, prox
     assert answer.status_code == (200 if allowed else 401)
 
 
-def test_an_exchange_goes_by_that_address_too(listed, proxy):
+def test_an_exchange_is_judged_by_that_address_too(listed, proxy):
     key, allowed = listed
     answer = proxy.client.post("/auth/api-key", json={"apiKey": key}, headers={"X-Forwarded-For": "203.0.113.7"})
 

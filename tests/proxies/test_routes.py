@@ -104,7 +104,7 @@ def test_another_spelling_of_the_path_does_not_evade_the_scope(path, proxy, stra
 
 
 @pytest.mark.parametrize("path", ["/me//videos", "/me/...//../videos", "/me/%2f../me", "/%6de", "/me/%00/../videos"])
-def test_what_passes_as_a_listed_route_reaches_the_api_as_that(path, proxy, stranger, api_received):
+def test_a_path_that_passes_as_a_listed_route_reaches_the_api_as_that_route(path, proxy, stranger, api_received):
     """A proxy may normalise: then the API receives what was judged, or nothing."""
     get(proxy, path, stranger)
 

@@ -27,7 +27,7 @@ def test_a_refresh_passes_unchanged(proxy, exchanged):
 
 
 @pytest.mark.parametrize("authorization", ["Bearer expired", "Basic Og==", ""], ids=["bearer", "basic", "empty"])
-def test_a_credential_on_a_token_endpoint_is_none_of_the_proxys_business(authorization, proxy, reader):
+def test_the_proxy_does_not_judge_a_credential_on_a_token_endpoint(authorization, proxy, reader):
     """Clients send an old token, or an empty header, along with the exchange."""
     headers = {"Authorization": authorization}
     answer = proxy.client.post("/auth/api-key", json={"apiKey": reader.api_key}, headers=headers)

@@ -33,7 +33,7 @@ def test_the_api_receives_the_body_without_its_trailers(body, announced, proxy, 
     assert b"forged" not in answers.raw
 
 
-def test_none_passes_after_a_long_body_either(proxy, reader, api_received):
+def test_no_trailer_passes_after_a_long_body_either(proxy, reader, api_received):
     """HAProxy cuts such a request off, for it has passed the body on by then."""
     answers = talk(
         proxy, head("/anything", reader), b"%x\r\n%b\r\n" % (300_000, b"a" * 300_000), b"0\r\n" + TRAILERS + b"\r\n"

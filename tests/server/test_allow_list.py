@@ -129,7 +129,7 @@ async def test_a_list_of_mapped_addresses_is_a_list_of_ipv4_addresses(server):
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("entry", ["192.0.2.7:443", "[2001:db8::1]", "192.0.2.7/24", "office", ""])
-async def test_what_is_not_a_network_makes_no_key(server, entry):
+async def test_a_key_with_a_text_that_is_not_a_network_is_not_created(server, entry):
     with pytest.raises(InvalidRequest):
         await server.create_key(allowed_ips=(entry,))
 

@@ -75,7 +75,7 @@ def test_a_clock_that_may_be_right_is_left_alone(machine):
     assert machine.compare(took=400) == (0, 0)
 
 
-def test_beyond_what_the_round_trip_explains_it_is_set_by_what_is_certain(machine):
+def test_an_offset_beyond_the_round_trip_is_corrected_by_the_certain_part(machine):
     machine.database.now += 201
 
     assert machine.compare(took=400) == (1, -1)

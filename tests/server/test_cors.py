@@ -96,7 +96,7 @@ async def test_other_endpoints_allow_no_origin(start, path):
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("path", DISCOVERY_PATHS)
-async def test_what_a_cache_may_keep_says_that_it_varies_by_origin(start, path):
+async def test_a_cacheable_answer_says_that_it_varies_by_origin(start, path):
     """Fetch §3.2.7: else a shared cache serves the answer without the CORS header to a browser."""
     server = await start(cors_origins=(ORIGIN,))
 

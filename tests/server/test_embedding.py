@@ -107,6 +107,6 @@ async def test_a_trailer_never_becomes_a_header(embedded, cut):
     assert await embedded.told(CHUNKED, body=embedded.chunks(FORWARDED), cut=cut) in (400, 411)
 
 
-async def test_what_may_be_a_trailer_is_refused_and_not_passed_over(embedded):
+async def test_a_header_that_may_be_a_trailer_is_refused_and_not_passed_over(embedded):
     """A passed over X-Forwarded-For would make the proxy's own address the client's."""
     assert await embedded.told(CHUNKED, FORWARDED, body=embedded.chunks()) == 411

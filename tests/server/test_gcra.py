@@ -113,7 +113,7 @@ def test_memory_is_bounded_and_callers_at_rest_are_forgotten_first():
     assert admitted(throttle, "0", NOW + MINUTE)
 
 
-def test_who_goes_on_is_not_forgotten_however_many_others_come():
+def test_a_caller_who_goes_on_is_not_forgotten_however_many_others_come():
     throttle = Throttle(1)
     throttle.admit("goes on", NOW)
     for number in range(3 * REMEMBERED):

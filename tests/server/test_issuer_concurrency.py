@@ -120,7 +120,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
-async def test_what_a_command_revokes_is_refused_at_the_next_look(server, command, end):
+async def test_a_revocation_by_a_command_takes_effect_at_the_next_look(server, command, end):
     access_token, _ = await server.tokens()
     claims = server.app.issuer.verification.verify(access_token.encode(), server.clock())
     command(end, claims, server.clock(), server.settings.policy())

@@ -48,7 +48,7 @@ async def rounds():
         await asyncio.sleep(0)
 
 
-async def test_those_who_ask_during_a_look_up_go_together_in_the_next():
+async def test_callers_who_ask_during_a_look_up_share_the_next_one():
     database = Database()
     first = database.ask(0)
     await rounds()
@@ -70,7 +70,7 @@ async def test_a_transaction_has_a_bounded_number_of_keys_and_everybody_gets_a_t
     assert [len(each) for each in database.transactions] == [TOGETHER, TOGETHER, 1]
 
 
-async def test_many_who_ask_for_one_key_cost_one_look_up():
+async def test_many_callers_who_ask_for_one_key_cost_one_look_up():
     database = Database()
     asked = database.ask(*[2] * 100)
 
@@ -80,7 +80,7 @@ async def test_many_who_ask_for_one_key_cost_one_look_up():
     assert database.transactions == [["2"]]
 
 
-async def test_trouble_is_the_answer_to_those_who_asked_and_the_next_are_looked_up_again():
+async def test_callers_who_asked_during_trouble_get_it_as_the_answer_and_the_next_are_looked_up_again():
     database = Database()
     database.away = True
     asked = database.ask(1, 2)
@@ -95,7 +95,7 @@ async def test_trouble_is_the_answer_to_those_who_asked_and_the_next_are_looked_
     assert await again[0] == "key 2"
 
 
-async def test_one_who_leaves_takes_no_answer_from_the_others():
+async def test_a_caller_who_leaves_takes_no_answer_from_the_others():
     database = Database()
     leaving, staying = database.ask(2, 2)
     await rounds()
@@ -106,7 +106,7 @@ async def test_one_who_leaves_takes_no_answer_from_the_others():
     assert await staying == "key 2"
 
 
-async def test_those_who_wait_are_bounded_in_number():
+async def test_the_number_of_waiting_callers_is_bounded():
     database = Database()
     asked = database.ask(*range(WAITING + TOGETHER + 1))
     await rounds()

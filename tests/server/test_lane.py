@@ -11,7 +11,7 @@ from hourpass.server.ledger.lane import Lane
 pytestmark = pytest.mark.anyio
 
 
-async def test_what_is_handed_over_is_done_in_the_thread_and_what_it_returns_in_the_loop():
+async def test_the_work_is_done_in_the_thread_and_its_result_arrives_in_the_loop():
     lane, done, where = Lane(None, asyncio.get_running_loop()), asyncio.Event(), []
 
     def task():

@@ -42,7 +42,7 @@ async def outcomes(futures) -> list[type]:
 # One transaction, and nobody is answered before it is durable.
 
 
-async def test_what_is_submitted_in_one_turn_of_the_loop_is_one_transaction(desk):
+async def test_the_work_of_one_turn_of_the_loop_is_one_transaction(desk):
     grants = [desk.grant(number) for number in range(50)]
 
     refreshed = await asyncio.gather(*(desk.refresh(grant) for grant in grants), desk.open(desk.new_grant(99)))
@@ -52,7 +52,7 @@ async def test_what_is_submitted_in_one_turn_of_the_loop_is_one_transaction(desk
     assert desk.row(desk.new_grant(99)) is not None
 
 
-async def test_what_comes_while_a_commit_is_on_its_way_is_the_next_transaction(desk):
+async def test_the_work_that_comes_during_a_commit_is_the_next_transaction(desk):
     first, *later = [desk.grant(number) for number in range(20)]
     under_way, go_on = threading.Event(), threading.Event()
     desk.store.before_commit = lambda: (under_way.set(), go_on.wait(5))
@@ -162,7 +162,7 @@ async def test_a_busy_database_is_read_all_the_same(desk):
     assert (await desk.ledger.observe()).version > 0
 
 
-async def test_writers_that_wait_in_vain_hold_up_a_reader_once_and_not_each(desk):
+async def test_writers_that_time_out_hold_up_a_reader_once_and_not_each(desk):
     """Looking up revocations is such a reader: eight waits of two seconds would spend its whole staleness budget."""
 
     def in_vain():
@@ -234,7 +234,7 @@ async def test_work_of_other_kinds_has_a_bound_of_its_own(database):
         assert await outcomes(waiting) == [int, int, int, StorageUnavailable]
 
 
-async def test_closing_finishes_what_waits_and_takes_nothing_more(desk):
+async def test_closing_finishes_the_waiting_work_and_takes_nothing_more(desk):
     grants = [desk.grant(number) for number in range(BATCH_LIMIT + 10)]
     waiting = [*map(desk.refresh, grants), desk.ledger.run(lambda store: store.prune_revocations(NOW))]
 

@@ -74,7 +74,7 @@ PRINTED = {
 
 
 @pytest.mark.parametrize(("code", "event"), PRINTED.values(), ids=PRINTED.keys())
-def test_what_python_would_print_is_a_line_of_the_log(code, event):
+def test_a_text_that_python_would_print_is_a_line_of_the_log(code, event):
     program = f"""
 import logging, time
 from hourpass.server.telemetry.limited_log import LimitedLog

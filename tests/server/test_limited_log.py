@@ -142,7 +142,7 @@ def test_trouble_that_comes_and_goes_writes_a_beginning_and_an_end_a_minute(told
     assert lines[:3] == [("unavailable", None), ("storage recovered", 1), ("unavailable", 19)]
 
 
-def test_what_came_and_went_between_two_lines_is_told_as_over(told):
+def test_trouble_that_came_and_went_between_two_lines_is_told_as_over(told):
     for _ in range(2):
         told.log.trouble("unavailable")
         told.now += SETTLED
@@ -170,7 +170,7 @@ def test_trouble_without_a_known_end_is_over_after_a_quiet_minute(told):
     assert told.lines() == [("over: connection refused", 2)]
 
 
-def test_what_happened_once_has_one_line(told):
+def test_trouble_that_happened_once_has_one_line(told):
     told.log.trouble("connection refused", "garbage")
     for _ in range(3):
         told.now += EVERY

@@ -6,7 +6,7 @@ PATH = "/.well-known/oauth-authorization-server"
 
 
 @pytest.mark.anyio
-async def test_the_metadata_names_what_is_there_and_nothing_else(http):
+async def test_the_metadata_names_every_endpoint_and_nothing_else(http):
     """contract.md, "Discovery": the metadata says `response_types_supported: ["none"]`."""
     answer = await http.get(PATH)
 

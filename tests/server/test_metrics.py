@@ -78,7 +78,7 @@ def test_every_counter_of_the_server_is_exported_once():
     assert sorted(exported) == sorted([0, *counts.values()])
 
 
-def test_what_is_not_exported_cannot_be_counted():
+def test_an_outcome_that_is_not_exported_cannot_be_counted():
     with pytest.raises(KeyError):
         Counts()["made_up"] += 1
 
@@ -101,7 +101,7 @@ def test_a_decision_is_counted_as_granted_or_by_the_reason_of_its_refusal():
 
 
 @pytest.mark.anyio
-async def test_what_happens_is_counted_by_outcome(server, http):
+async def test_requests_are_counted_by_outcome(server, http):
     key = await server.create_key()
     token = (await http.post("/auth/api-key", json={"apiKey": key})).json()["refresh_token"]
     await http.post("/auth/api-key", json={"apiKey": nobodys_key()})

@@ -200,7 +200,7 @@ MALFORMED = {
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("spoil", MALFORMED.values(), ids=MALFORMED.keys())
-async def test_what_this_server_never_made_is_malformed_and_burns_nothing(server, http, spoil):
+async def test_a_token_that_this_server_never_made_is_malformed_and_burns_nothing(server, http, spoil):
     """threat-model.md, "Attackers": failing traffic burns and revokes nothing genuine."""
     access, token = await server.tokens()
 

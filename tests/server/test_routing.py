@@ -50,7 +50,7 @@ async def test_a_token_endpoint_allows_post_alone(http, path, method):
 @pytest.mark.anyio
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
 @pytest.mark.parametrize("path", GET_PATHS)
-async def test_what_is_read_allows_get_and_head(http, path, method):
+async def test_a_route_that_only_reads_allows_get_and_head(http, path, method):
     answer = await http.request(method, path)
 
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")

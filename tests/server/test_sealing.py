@@ -91,7 +91,7 @@ def test_without_our_credential_systemds_folder_changes_nothing(tmp_path):
         ("", "0 bytes long"),
     ],
 )
-def test_what_is_not_32_base64_bytes_is_refused_wherever_it_comes_from(tmp_path, text, words):
+def test_a_key_that_is_not_32_base64_bytes_is_refused_from_every_source(tmp_path, text, words):
     (tmp_path / FILE_NAME).touch(0o600)
     (tmp_path / FILE_NAME).write_text(text)
 
@@ -139,7 +139,7 @@ def test_one_changed_byte_opens_nothing(position):
     ],
     ids=len,
 )
-def test_what_is_too_short_to_be_sealed_opens_nothing(sealed):
+def test_bytes_too_short_to_be_sealed_do_not_open(sealed):
     with pytest.raises(ConfigurationError):
         MasterKey(bytes(32)).open("x", sealed)
 
@@ -159,7 +159,7 @@ async def test_a_server_with_the_wrong_master_key_does_not_start(tmp_path):
 
 
 @pytest.mark.anyio
-async def test_no_secret_lies_in_the_database_in_the_clear(tmp_path):
+async def test_no_secret_is_in_the_database_in_the_clear(tmp_path):
     """contract.md, promise 5: never a token, nor a hash of one. Never a key, the pepper or a private key, either."""
     database = {"data": str(tmp_path), "database_url": f"sqlite:{tmp_path}/x.db"}
     async with InMemoryServer(**database) as server:

@@ -32,7 +32,7 @@ async def credentials(server, **key):
         ({"audience": "http://hourpass.test"}, "", None),
     ],
 )
-async def test_forward_auth_lets_through_what_is_for_its_audience_and_environment(server, kind, key, query, word):
+async def test_forward_auth_lets_through_credentials_for_its_audience_and_environment(server, kind, key, query, word):
     answer = await verify(server, (await credentials(server, **key))[kind], query=query)
 
     assert answer.status_code == (204 if word is None else 401)

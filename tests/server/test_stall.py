@@ -71,7 +71,7 @@ def test_it_opens_once_the_loop_has_run_for_a_second():
     loop.stalls.require_awake()
 
 
-def test_while_it_works_off_what_waited_it_stays_closed():
+def test_it_stays_closed_while_it_works_off_the_waiting_requests():
     """Two thousand connections wait in the backlog: each turn of the loop is long."""
     loop = Loop()
     loop.stands_still(75_000)
@@ -102,7 +102,7 @@ def test_a_key_with_a_shorter_window_makes_it_stricter_and_one_with_a_longer_doe
 
 
 @pytest.mark.parametrize(("took", "kept"), [(5_000, True), (5_001, False)])
-def test_what_began_too_long_ago_is_not_kept(took, kept):
+def test_a_change_that_began_too_long_ago_is_not_kept(took, kept):
     loop = Loop()
     began = loop.timer()
     loop.timer.now += took

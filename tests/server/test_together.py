@@ -35,7 +35,7 @@ async def rounds():
         await asyncio.sleep(0)
 
 
-async def test_those_who_ask_while_it_is_under_way_share_the_next_time():
+async def test_callers_who_ask_while_it_is_under_way_share_the_next_time():
     work = Work()
     first = work.ask(1)
     await rounds()
@@ -50,7 +50,7 @@ async def test_those_who_ask_while_it_is_under_way_share_the_next_time():
     assert work.begun == [1, 2]
 
 
-async def test_it_is_done_again_for_who_asks_later():
+async def test_it_is_done_again_for_a_later_caller():
     work = Work()
     for number in (1, 2, 3):
         work.go_on.release()
@@ -73,7 +73,7 @@ async def test_a_failure_is_told_to_all_who_shared_it_and_to_nobody_else():
     assert [type(outcomes[0]), *outcomes[1:]] == [LookupError, 2, 2]
 
 
-async def test_one_who_leaves_takes_it_from_nobody():
+async def test_a_caller_who_leaves_takes_it_from_nobody():
     work = Work()
     leaving, staying = work.ask(1)[0], None
     await rounds()

@@ -79,7 +79,7 @@ def test_an_origin_is_kept_as_browsers_send_it(given, sent):
         ('["https://app.example.com"]', "begins with https://"),
     ],
 )
-def test_what_no_browser_would_send_is_refused_and_named(given, words):
+def test_an_origin_that_no_browser_would_send_is_refused_and_named(given, words):
     for origins in (given, ["https://good.example", given]):
         told = refusal(cors_origins=origins)
         assert told.startswith("cors_origins (from flag): ")

@@ -16,7 +16,7 @@ from tests.server.test_verify import verify
     ],
 )
 @pytest.mark.parametrize("with_a_token", [True, False])
-async def test_what_a_verify_url_does_not_know_or_lacks_a_value_lets_nobody_in(server, query, with_a_token):
+async def test_a_parameter_that_is_unknown_or_lacks_a_value_lets_nobody_in(server, query, with_a_token):
     """A typing error in a proxy's file must not open the route to every token."""
     key = await server.create_key(scope="a")
     token = (await server.exchange(key)).access_token.decode()

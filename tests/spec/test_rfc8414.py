@@ -39,7 +39,7 @@ async def test_3_3_the_issuer_is_exactly_what_the_tokens_say(server, http):
 
 
 @pytest.mark.anyio
-async def test_2_every_url_lies_under_the_issuer_without_query_or_fragment(http):
+async def test_2_every_url_begins_with_the_issuer_and_has_no_query_or_fragment(http):
     """§2."""
     metadata = (await http.get(WELL_KNOWN)).json()
 

@@ -90,7 +90,7 @@ async def test_the_identity_headers_are_ours_alone(protect, application, token):
 
 
 @pytest.mark.anyio
-async def test_what_stands_around_it_finds_in_the_scope_what_the_router_leaves_there(shared_verifier, token):
+async def test_a_middleware_around_ours_sees_what_the_router_adds_to_the_scope(shared_verifier, token):
     """Metrics name a route by `scope["route"]`."""
 
     async def router(scope, receive, send):

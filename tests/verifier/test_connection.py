@@ -86,7 +86,7 @@ def proxy():
 
 @pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"])
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_what_is_not_encrypted_goes_through_no_proxy(monkeypatch, shared_issuer, proxy, variable, host):
+def test_a_plain_connection_goes_through_no_proxy(monkeypatch, shared_issuer, proxy, variable, host):
     """The owner of the proxy could send keys of his own, and have his own tokens accepted."""
     monkeypatch.delenv("REQUEST_METHOD", raising=False)
     monkeypatch.setenv(variable, proxy.url)

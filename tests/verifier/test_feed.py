@@ -83,7 +83,7 @@ async def test_the_snapshot_is_a_signed_jws_that_nobody_stores(feed, table):
     assert jws.extract_compact(body).headers() == {"typ": "revocations+jwt", "alg": "ES256", "kid": "k1"}
 
 
-async def test_only_what_came_after_is_told(feed, table):
+async def test_only_later_entries_are_told(feed, table):
     for value in "abc":
         table.add(value)
     await feed.look_up(START)
@@ -94,7 +94,7 @@ async def test_only_what_came_after_is_told(feed, table):
     assert (said["after"], said["last"]) == (2, 3)
 
 
-async def test_who_waits_is_woken_by_a_commit_of_this_process(feed, table, revocations):
+async def test_a_waiting_reader_is_woken_by_a_commit_of_this_process(feed, table, revocations):
     waiting = asyncio.ensure_future(feed.answer(b"after=0&wait=30", START))
     await settle()
     assert not waiting.done()
@@ -107,7 +107,7 @@ async def test_who_waits_is_woken_by_a_commit_of_this_process(feed, table, revoc
     assert len(revocations) == 1
 
 
-async def test_who_waits_is_woken_by_a_commit_of_another_process_when_it_is_looked_up(feed, table):
+async def test_a_waiting_reader_is_woken_by_a_commit_of_another_process_when_it_is_looked_up(feed, table):
     waiting = asyncio.ensure_future(feed.answer(b"after=0&wait=30", START))
     await settle()
     table.add("a")
@@ -136,7 +136,7 @@ async def test_without_news_the_answer_comes_when_the_wait_is_over_and_says_the_
     assert (said["entries"], said["iat"]) == ([], START // 1_000 + 1)
 
 
-async def test_a_hundred_who_wait_are_told_the_same_answer_which_is_signed_once(table, revocations):
+async def test_a_hundred_waiting_readers_get_the_same_answer_which_is_signed_once(table, revocations):
     signed = 0
 
     def pair(now: int) -> SigningKeyPair:
@@ -186,7 +186,7 @@ async def test_a_client_that_is_gone_leaves_nothing_behind(feed):
     assert feed.waiting == 0
 
 
-async def test_draining_answers_all_who_wait_and_nobody_waits_any_more(feed):
+async def test_draining_answers_all_waiting_readers_and_nobody_waits_any_more(feed):
     waiting = asyncio.ensure_future(feed.answer(b"after=0&wait=30", START))
     await settle()
 
@@ -217,7 +217,7 @@ async def test_a_number_of_another_numbering_gets_the_snapshot_without_waiting(f
     assert (said["after"], said["epoch"], len(said["entries"])) == (0, 7, 1)
 
 
-async def test_what_is_over_is_not_told_and_its_number_is_not_given_again(feed, table):
+async def test_an_entry_that_is_over_is_not_told_and_its_number_is_not_given_again(feed, table):
     table.add("a", until=START + 1_000)
     await feed.look_up(START)
 

@@ -35,7 +35,7 @@ SCOPES = {
         ("*", False),
     ],
 )
-def test_only_what_is_written_as_public_is_public(path, passes):
+def test_only_the_paths_written_as_public_are_public(path, passes):
     guard = Guard(public=["/health", "/static/*"])
 
     assert guard.passes("GET", path, preflight=False) is passes
@@ -136,7 +136,7 @@ def test_without_routes_every_path_needs_the_one_scope():
     ],
     ids=str,
 )
-def test_a_setting_that_is_none_is_refused(settings):
+def test_a_wrong_setting_is_refused(settings):
     with pytest.raises(ConfigurationError):
         Guard(**settings)
 

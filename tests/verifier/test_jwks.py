@@ -188,7 +188,7 @@ def test_another_key_under_the_same_id_is_another_object(fresh):
     assert fresh.keys[FIRST.header] is not before
 
 
-def test_not_modified_renews_what_is_known(jwks):
+def test_not_modified_renews_the_known_keys(jwks):
     """RFC 9110 §15.4.5."""
     fetch(jwks, NOW, answer(FIRST, etag='"1"'))
     keys = jwks.keys

@@ -90,7 +90,7 @@ def test_without_descriptors_or_threads_it_says_so_soon_and_recovers_by_itself(i
 
 
 @pytest.mark.parametrize("take", ["take_descriptors", "take_threads"])
-def test_what_is_known_is_gone_by_while_descriptors_or_threads_are_missing(issuer, start, take):
+def test_the_known_keys_and_revocations_serve_while_descriptors_or_threads_are_missing(issuer, start, take):
     process, token = start(), issuer.token()
     assert process("verify", token)[0] == "alice"
 
@@ -271,7 +271,7 @@ def test_a_clock_that_is_an_hour_off_is_said_to_be_and_forgotten_when_it_is_set_
         until(lambda: verifier.status().revocations == "fresh", HEALED)
 
 
-def test_a_machine_that_was_paused_hears_of_what_was_revoked_meanwhile(issuer):
+def test_a_machine_that_was_paused_hears_of_revocations_made_meanwhile(issuer):
     """The boot clock of a virtual machine stands still while it is paused. Its wall clock is set right afterwards."""
     missed = 0
     timer = AgeClock(boot_clock, lambda: wall() + missed)
@@ -313,7 +313,7 @@ def told(caplog):
     ],
     ids=["no certificates", "a package is missing", "no proxy there"],
 )
-def test_what_the_environment_breaks_is_named_at_once_and_told_once(
+def test_trouble_that_the_environment_makes_is_named_at_once_and_told_once(
     monkeypatch, told, variable, value, issuer_url, why
 ):
     for name in ("NO_PROXY", "no_proxy", "all_proxy", "https_proxy"):
@@ -336,7 +336,7 @@ def test_what_the_environment_breaks_is_named_at_once_and_told_once(
     assert "secret" not in problem + told()[0]
 
 
-def test_what_the_environment_breaks_is_forgotten_when_it_is_mended(monkeypatch):
+def test_trouble_that_the_environment_makes_is_forgotten_when_it_is_mended(monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", "/no/such/file")
     with Verifier(issuer="https://127.0.0.1:1", audience=AUDIENCE) as verifier:
         until(lambda: "No such file" in verifier.status().keys_problem)

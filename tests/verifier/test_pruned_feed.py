@@ -112,7 +112,7 @@ async def test_a_server_that_starts_with_a_pruned_table_is_followed_without_a_ga
         assert (await follower.poll(server), follower.trouble, follower.list.state(clock())) == (0, "", "fresh")
 
 
-async def test_what_was_revoked_while_no_server_ran_is_told_after_the_start(start, clock):
+async def test_a_revocation_made_while_no_server_ran_is_told_after_the_start(start, clock):
     follower = Follower()
     async with start() as server:
         await revoke_one(server)

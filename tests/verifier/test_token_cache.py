@@ -31,7 +31,7 @@ def remember(cache: TokenCache, *names: object) -> None:
         cache.put(digest(name), fact(name))
 
 
-def test_what_was_remembered_is_found_and_nothing_else():
+def test_a_remembered_token_is_found_and_nothing_else():
     cache = TokenCache()
     remember(cache, "a", "b")
 
@@ -46,7 +46,7 @@ def test_the_last_half_of_the_capacity_is_always_remembered():
     assert [look_up(cache, name) for name in range(95, 100)] == [fact(name) for name in range(95, 100)]
 
 
-def test_what_is_used_now_and_then_outlives_what_is_not():
+def test_a_token_that_is_used_now_and_then_outlives_one_that_is_not():
     cache = TokenCache(10)
     remember(cache, "used", "unused")
 
@@ -87,7 +87,7 @@ def test_the_default_holds_ten_thousand():
 
 @pytest.mark.parametrize("capacity", [2, 3, 10])
 @given(names=st.lists(st.integers(0, 12), max_size=60))
-def test_the_capacity_is_never_exceeded_and_what_is_found_is_right(capacity, names):
+def test_the_capacity_is_never_exceeded_and_a_found_entry_is_right(capacity, names):
     cache = TokenCache(capacity)
     for name in names:
         assert look_up(cache, name) in (None, fact(name))

@@ -42,7 +42,7 @@ def test_the_cooldown_begins_with_the_attempt_even_if_it_fails(fresh, ending):
     assert fresh.ask(header("other"), began + COOLDOWN) == LONGEST_WAIT
 
 
-def test_what_was_looked_for_in_vain_is_not_looked_for_again_for_a_minute(fresh):
+def test_a_key_that_was_not_found_is_not_looked_for_again_for_a_minute(fresh):
     began = NOW + SECOND
     fresh.ask(header("k2"), began)
     fetch(fresh, began, answer(FIRST))
@@ -100,6 +100,6 @@ def test_a_flood_of_random_key_ids_costs_one_fetch_per_cooldown(fresh, minutes):
     ],
     ids=range(14),
 )
-def test_what_could_be_nobodys_header_is_worth_nothing(fresh, segment):
+def test_a_text_that_cannot_be_a_header_causes_no_fetch(fresh, segment):
     assert fresh.ask(segment, NOW + HOUR) == 0
     assert fresh.due_at > NOW + SECOND

@@ -108,7 +108,7 @@ BAD = {
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("parts", BAD.values(), ids=BAD.keys())
-async def test_an_answer_that_is_none_is_a_failure_and_says_why(parts):
+async def test_a_broken_answer_is_a_failure_and_says_why(parts):
     async with Endpoint(*parts) as endpoint:
         answer = await fetch(Once(endpoint.url))
 

@@ -91,7 +91,7 @@ def test_no_forged_identity_survives_in_any_spelling(protect, application, token
     ids=["none", "empty", "another scheme", "basic", "bad", "two joined", "two joined with a space", "no token",
          "latin-1", "beyond latin-1"],
 )  # fmt: skip
-def test_what_is_refused_and_how(protect, application, authorization, status, challenge):
+def test_a_refusal_has_its_status_and_challenge(protect, application, authorization, status, challenge):
     answered, headers, _ = ask(protect(), authorization)
 
     assert (answered, headers["WWW-Authenticate"]) == (status, challenge)

@@ -96,7 +96,7 @@ def test_a_withheld_token_is_told_once_for_each_origin(source, caplog):
     assert "u:p" not in caplog.text
 
 
-def test_what_is_told_of_withheld_tokens_has_an_end(source, caplog):
+def test_the_warnings_of_withheld_tokens_are_limited(source, caplog):
     gate = Gate(source)
     for number in range(10_000):
         gate.lets(f"https://{number}.example", {})
@@ -109,7 +109,7 @@ class _Tape(io.BytesIO):
         return False
 
 
-def test_only_what_can_be_rewound_has_a_position(tmp_path):
+def test_only_a_body_that_can_be_rewound_has_a_position(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"0123456789")
     with path.open("rb") as file:

@@ -360,7 +360,7 @@ async def test_a_client_that_left_before_its_answer_disturbs_nobody():
             assert await answered(reader, writer) == 200
 
 
-async def test_draining_answers_what_has_begun_and_says_that_the_connection_ends():
+async def test_draining_answers_requests_that_have_begun_and_says_that_the_connection_ends():
     async with fronted(drain_timeout=5) as (front, app, port):
         async with client(port) as (reader, writer), client(port) as (idle, _):
             app.go.clear()
