@@ -1,4 +1,4 @@
-"""The wire: what is read from strangers, what is refused and by which name, and the exact bytes that are answered."""
+"""The wire: the input of strangers, its refusals by name, and the exact bytes of the answers."""
 
 import contextlib
 import json

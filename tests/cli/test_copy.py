@@ -1,4 +1,4 @@
-"""`hourpass copy`: output, exit codes, and which database is meant by what is left out."""
+"""`hourpass copy`: output, exit codes, and the database that is meant if one is left out."""
 
 import apsw
 import pytest

@@ -1,4 +1,4 @@
-"""Folding: what fits stays on its line, what does not goes on below, and nothing is lost or cut without need."""
+"""Folding: text that fits stays on its line, the rest goes on below, and nothing is lost or cut without need."""
 
 import pytest
 from hypothesis import given

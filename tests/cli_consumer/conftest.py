@@ -94,7 +94,7 @@ def user(request, tmp_path):
 
 @pytest.fixture
 def stranger(tmp_path):
-    """A user whose server does not exist: for what is settled before anything is sent."""
+    """A user whose server does not exist: for tests that send nothing."""
     home = tmp_path / "stranger"
     home.mkdir()
     return User(home, f"http://127.0.0.1:{free_port()}", new_api_key("production", bytes(32))[1])

@@ -79,7 +79,7 @@ def test_code_10_comes_before_40_while_the_token_is_valid(holder):
 
 @pytest.mark.parametrize(("age", "code"), [(3000, 10), (4000, 20)], ids=["still valid", "expired"])
 def test_a_token_that_cannot_be_kept_is_a_failure(holder, age, code):
-    """Others read the cache: what does not lie there is not refreshed."""
+    """Others read the cache: a token that is not there is not refreshed."""
     holder.age(age)
     holder.folder.chmod(0o777)
 

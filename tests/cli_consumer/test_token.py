@@ -173,7 +173,7 @@ def test_a_read_only_folder_costs_the_cache_and_not_the_token(user, read_only):
 
 
 def test_in_a_read_only_folder_a_fresh_token_is_used_and_a_refresh_token_is_left_alone(user, read_only):
-    """Who presents a refresh token must be able to keep its successor."""
+    """A command that presents a refresh token must be able to keep its successor."""
     before = user.token()
     done = read_only("token")
     assert (done.stdout.strip(), done.stderr) == (before, "")

@@ -109,7 +109,7 @@ async def test_no_byte_of_the_files_holds_anything_that_was_handed_out(shared, s
 
 @pytest.mark.anyio
 async def test_the_search_finds_what_is_really_there(shared, server):
-    """The proof of the two tests above: what is not secret is found by the same search."""
+    """The proof of the two tests above: the same search finds what is not secret."""
     await use_everything(server)
     rows = shared.dump()["grants"]
     loot = Loot()

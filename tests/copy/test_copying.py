@@ -78,7 +78,7 @@ def test_it_is_of_one_moment_although_others_write_meanwhile(pair):
 
 
 def test_numbers_go_on_even_after_those_that_are_gone(pair):
-    """A number that were given twice is one that a reader of the feed believes to know."""
+    """A reader of the feed would believe that it knows a number that is given twice."""
     source, target = fill(pair.source), pair.target.open()
     lines = seen(source, lambda store: store.last_audit())
 

@@ -1,4 +1,4 @@
-"""A server starts on the copy of another one's database: clients stay authenticated, and what was ended stays so."""
+"""A server starts on the copy of another one's database: clients stay authenticated, and every end stays in force."""
 
 import json
 import os

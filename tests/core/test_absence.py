@@ -1,4 +1,4 @@
-"""Absences: what was superseded while nobody could be answered is judged as if it had been at their end."""
+"""Absences: a generation superseded while nobody could be answered is judged as if at their end."""
 
 import pytest
 from hypothesis import given

@@ -212,7 +212,7 @@ class GrantMachine(RuleBasedStateMachine):
 
 
 class CapMachine(RuleBasedStateMachine):
-    """The grants of one key under a cap: what is closed is gone, and it is always what will be missed least."""
+    """The grants of one key under a cap: a closed grant is gone, and it is always the one that will be missed least."""
 
     @initialize(cap=st.integers(1, 4) | st.just(100))
     def create_the_key(self, cap):

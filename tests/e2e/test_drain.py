@@ -1,4 +1,4 @@
-"""TERM drains: what is in flight finishes, what is new is refused, the exit code is 0."""
+"""TERM drains: requests in flight finish, new ones are refused, the exit code is 0."""
 
 import json
 import signal

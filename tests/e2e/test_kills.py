@@ -1,4 +1,4 @@
-"""kill -9 under load, twenty times: what was acknowledged holds, and who got no answer asks again and gets one.
+"""kill -9 under load, twenty times: every acknowledged change holds, and a client without an answer asks again.
 
 contract.md, promises 1, 3 and 4.
 """

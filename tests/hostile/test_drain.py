@@ -1,4 +1,4 @@
-"""TERM while clients misbehave: what is in flight finishes, nobody holds the server up, and nothing is lost."""
+"""TERM while clients misbehave: requests in flight finish, nobody holds the server up, and nothing is lost."""
 
 import contextlib
 import signal

@@ -28,7 +28,7 @@ def outcome(*pieces: bytes) -> tuple[list[tuple[str, bytes]], bool, bytes]:
     client = Client()
     for piece in pieces:
         client.send(piece).run()
-    # Who sends its body later is told to go on.
+    # A client that sends its body later is told to go on.
     written = bytes(client.wire.written).replace(b"HTTP/1.1 100 Continue\r\n\r\n", b"")
     return client.understood, client.stopped, written
 

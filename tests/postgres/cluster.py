@@ -169,7 +169,7 @@ class Clusters:
         self.shared = functools.cache(lambda version: self.new(version, **FAST))
 
     def new(self, version: int = NEWEST, **settings) -> Cluster:
-        """A server of one's own, with every write synced unless the settings say otherwise."""
+        """A private server, with every write synced unless the settings say otherwise."""
         cluster = Cluster(self._template(version), version, **settings)
         self._own.append(cluster)
         return cluster.start()

@@ -1,4 +1,4 @@
-"""An outage of the database that outlasts the retry window: who lost an answer in it loses no grant."""
+"""An outage of the database that outlasts the retry window: a client that lost an answer in it loses no grant."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""A node that stood still does not carry out what waited for it: its clients gave up and went on at another node."""
+"""A node that stood still drops the requests that waited for it: its clients gave up and went on at another node."""
 
 import asyncio
 import signal

@@ -1,4 +1,4 @@
-"""kill -9 of nodes and of PostgreSQL under load: what was acknowledged holds, and who got no answer asks again.
+"""kill -9 of nodes and of PostgreSQL under load: every acknowledged change holds, and lost answers are repeated.
 
 contract.md, promises 1, 3 and 4. The database syncs every write here.
 """

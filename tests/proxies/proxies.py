@@ -38,7 +38,7 @@ def in_bin(name: str) -> Path:
 
 
 class Proxy:
-    """One proxy as a process. `hourpass` and `api` are the ports of what stands behind it."""
+    """One proxy as a process. `hourpass` and `api` are the ports behind it."""
 
     name: str
     scheme = "http"

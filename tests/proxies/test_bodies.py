@@ -39,7 +39,7 @@ def test_hourpass_is_sent_the_credential_and_no_body(kind, start, tap, reader):
 
 @pytest.mark.parametrize("proxy", ["caddy", "traefik", "haproxy"], indirect=True)
 def test_a_websocket_passes_if_the_proxy_does_that_by_itself(proxy, reader):
-    """RFC 6455 §1.3. nginx and Envoy want lines of their own for it."""
+    """RFC 6455 §1.3. nginx and Envoy need lines of their own for it."""
     lines = [
         "GET /socket HTTP/1.1",
         f"Host: 127.0.0.1:{proxy.port}",

@@ -1,4 +1,4 @@
-"""Which scopes a path needs: another spelling evades none, and what is not listed needs all of them."""
+"""Which scopes a path needs: another spelling evades none, and a path that is not listed needs all of them."""
 
 import pytest
 from tests.proxies.conftest import identity

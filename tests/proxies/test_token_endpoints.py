@@ -1,4 +1,4 @@
-"""hourpass's own endpoints through each proxy, byte for byte as official clients want them."""
+"""hourpass's own endpoints through each proxy, byte for byte as official clients expect them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The application under other servers, as they are: what our own front guarantees, it does not rely on."""
+"""The application under other servers, as they are: it relies on no guarantee of our own front."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""The cap of live grants per key: what makes room is closed, which is not revoked (contract.md, "Limits")."""
+"""The cap of live grants per key: a grant that makes room is closed and not revoked (contract.md, "Limits")."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The use cases while other processes work on the same database, and while many callers want the same thing at once."""
+"""The use cases while other processes work on the same database, and while many callers ask for the same at once."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A lane: what is handed to its thread is done there, and what that returns is done in the loop."""
+"""A lane: its thread does the work, and the loop calls the function that the work returns."""
 
 import asyncio
 import threading

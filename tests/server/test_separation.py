@@ -1,4 +1,4 @@
-"""Audiences and environments are separate: what is for one of them reaches no other, as a token or as a key."""
+"""Audiences and environments are separate: a token or a key for one of them reaches no other."""
 
 import pytest
 from tests.server.test_api_keys import basic

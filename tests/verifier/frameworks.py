@@ -61,7 +61,7 @@ OPTIONS: dict[str, Any] = {
     "public": ["/health", "/public/*", "/api-docs"],
     "scopes": {"/videos": "videos", "/admin": "admin", "/vidéos": "accents", "/sub/admin": "sub"},
 }
-"""The user name of HTTP Basic is what the caller may do."""
+"""The user name of HTTP Basic names the caller's scopes."""
 
 
 class Question(NamedTuple):

@@ -1,4 +1,4 @@
-"""A verifier is for one environment: what is of the other one is refused on every surface, a token and an API key."""
+"""A verifier is for one environment: every surface refuses a token or an API key of the other one."""
 
 import httpx2
 import pytest

@@ -1,4 +1,4 @@
-"""A verifier runs in other people's processes: what only a server needs is not loaded there."""
+"""A verifier runs in other people's processes: the parts that only a server needs are not loaded there."""
 
 import subprocess
 import sys

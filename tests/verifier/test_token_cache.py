@@ -1,4 +1,4 @@
-"""The token cache: bounded, and what was used least recently goes first."""
+"""The token cache: bounded, and the least recently used token goes first."""
 
 from hashlib import sha256
 
