@@ -72,7 +72,7 @@ def test_a_key_among_the_arguments_is_refused_and_not_repeated(folder, flag):
 
     words = run(folder, "--url", URL, flag + key)
 
-    assert "take that API key for leaked" in words
+    assert "treat that API key as leaked" in words
     assert key not in words
 
 

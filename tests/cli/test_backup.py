@@ -138,7 +138,7 @@ def test_a_name_that_is_taken_is_1_and_left_alone(hourpass, api_key, file, kept,
 
     result = hourpass("backup", str(file), code=1)
 
-    assert "exists already, and a backup overwrites nothing" in result.stderr
+    assert "exists already: a backup never overwrites a file" in result.stderr
     assert [(path.name, path.lstat().st_ino, path.lstat().st_mtime_ns) for path in kept.iterdir()] == before
 
 

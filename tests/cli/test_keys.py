@@ -64,7 +64,7 @@ def test_a_created_key_is_shown_once_and_to_a_person_with_a_warning_on_stderr(ho
 
     api_key = result.stdout.splitlines()[0].split()[-1]
     assert is_well_formed(api_key)
-    assert "shown this once" in result.stderr
+    assert "shown only this once" in result.stderr
     secret = api_key.rsplit("_", 1)[1]
     for arguments in (("list",), ("list", "--json"), ("show", api_key.split("_")[2], "--json")):
         assert secret not in hourpass("keys", *arguments).stdout

@@ -138,7 +138,7 @@ def test_in_words_it_says_what_signs_now(hourpass, kid):
     (fresh,) = hourpass.json("signing-keys", "list")
     assert result.stdout == ""
     assert result.stderr.splitlines()[1:] == [
-        f"{kid} is withdrawn: nothing that it signed counts any more.",
+        f"{kid} is withdrawn: every token that it signed is refused.",
         f"{fresh['kid']} signs in its place from {fresh['signs_from']}.",
     ]
 

@@ -1,6 +1,7 @@
 """`hourpass tokens`: what a token is, whether it is valid, and how it ends."""
 
 import os
+import re
 
 import pytest
 from tests.cli.conftest import ISSUER
@@ -79,7 +80,7 @@ def test_a_good_refresh_token_is_explained_and_not_used(hourpass, api_key):
 
 @pytest.mark.parametrize(
     ("age", "code", "counts"),
-    [(30, 0, "yes, for another 2"), (90, 1, "no: it was used before; using it again would revoke its grant")],
+    [(30, 0, "yes, for another 2"), (90, 1, "no: it was used before, and using it again would revoke its grant")],
     ids=["within the retry window", "after it"],
 )
 def test_a_superseded_refresh_token_is_valid_within_its_window(hourpass, api_key, age, code, counts):
@@ -89,7 +90,7 @@ def test_a_superseded_refresh_token_is_valid_within_its_window(hourpass, api_key
     facts = inspect(hourpass, token, code)
 
     assert facts["counts"].startswith(counts)
-    assert facts["counts"].endswith(("s ago, and a retry may be", "as if it were stolen"))
+    assert facts["counts"].endswith(("s ago and may be retried", "because it may be stolen"))
     assert (facts["generation"], facts["current_generation"]) == (0, 1)
 
 
@@ -119,7 +120,7 @@ def test_of_a_token_of_another_server_the_claimed_issuer_is_shown(hourpass, api_
 
     assert access == {
         "kind": "access token",
-        "counts": "no: of another server, or its signing key was withdrawn",
+        "counts": "no: it comes from another server, or its signing key was withdrawn",
         "unverified_issuer": ISSUER,
     }
     assert refresh == {
@@ -141,7 +142,7 @@ def test_a_forged_access_token_names_the_key_that_did_not_sign_it(hourpass, api_
 def test_an_api_key_is_told_from_a_token(hourpass, api_key):
     facts = hourpass.json("tokens", "inspect", "-", input=api_key, code=1)
 
-    assert facts == {"kind": "API key", "counts": "no: it is no token; it can be exchanged for one"}
+    assert facts == {"kind": "API key", "counts": "no: it is not a token, but it can be exchanged for one"}
 
 
 def test_a_token_whose_signing_key_is_gone_is_still_explained(hourpass, api_key):
@@ -164,7 +165,7 @@ def test_a_token_from_the_future_is_called_that(hourpass, api_key):
 
     counts = inspect(hourpass, token, code=1)["counts"]
 
-    assert counts.startswith("no: by this machine's clock it is from the future, 9 min 5")
+    assert re.match(r"no: it was issued 9 min 5\d s in the future", counts)
 
 
 def test_the_refresh_token_of_a_theft_says_so(hourpass, api_key):
@@ -173,7 +174,7 @@ def test_the_refresh_token_of_a_theft_says_so(hourpass, api_key):
     with pytest.raises(InvalidGrant):
         hourpass.refresh(stolen)
 
-    assert "used twice: somebody may have stolen one" in inspect(hourpass, current, code=1)["counts"]
+    assert "used twice: it may be stolen" in inspect(hourpass, current, code=1)["counts"]
 
 
 def test_a_token_can_come_on_stdin_out_of_sight_of_the_process_list(hourpass, api_key):

@@ -55,14 +55,14 @@ def test_the_key_comes_from_a_credential_of_systemd(user, tmp_path):
 def test_a_key_among_the_arguments_is_refused_and_not_repeated(stranger, arguments):
     result = stranger("token", *(argument.format(stranger.api_key) for argument in arguments), code=2)
 
-    assert "take that API key for leaked" in result.stderr
+    assert "treat that API key as leaked" in result.stderr
     assert not stranger.folder.exists()
 
 
 def test_a_foreign_key_as_an_option_is_refused_and_not_repeated(stranger):
     result = stranger("token", "--api-key", "kR3foreign", code=2)
 
-    assert "take that API key for leaked" in result.stderr
+    assert "treat that API key as leaked" in result.stderr
     assert "kR3foreign" not in result.stderr
 
 

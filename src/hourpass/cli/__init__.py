@@ -39,13 +39,13 @@ _SECTIONS = {
         "doctor": ("hourpass.cli.client.doctor", "Look for trouble with the client."),
     },
 }
-"""Section of the help -> command -> module, and what the help says of the command."""
+"""Section of the help -> command -> its module and its line of help."""
 
 _MODULES = {name: module for section in _SECTIONS.values() for name, (module, _) in section.items()}
 
 
 class _Commands(click.Group):
-    """Knows every command by name and imports the one that is asked for."""
+    """Knows every command by name, and imports only the one that you call."""
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
@@ -71,10 +71,10 @@ class _Commands(click.Group):
         try:
             module = import_module(_MODULES[cmd_name])
         except ModuleNotFoundError as error:
-            # What is left out of an installation is a matter of the extras that were asked for.
+            # The module is in an extra that was not installed.
             raise ConfigurationError(f"{error.name} is missing: pip install 'hourpass[all]'") from None
         except ImportError as error:
-            # On a system that lacks what the command needs.
+            # The system lacks something that the command needs.
             raise ConfigurationError(error.msg) from None
         command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
@@ -87,7 +87,7 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        # Click looks for a near name among commands that are loaded, and none of ours is.
+        # Click suggests only commands that are loaded, and none of ours is loaded yet.
         if args[0] not in _MODULES and not args[0].startswith("-"):
             raise click.NoSuchCommand(args[0], possibilities=_MODULES, ctx=ctx)
         return super().resolve_command(ctx, args)
@@ -100,7 +100,7 @@ def command() -> None:
 
 
 def main() -> None:
-    """Run the command. Exit codes: 0 done, 1 failed, 2 usage; those of the client's commands are in `client`."""
+    """Run the command. Exit codes: 0 done, 1 failed, 2 wrong usage. `cli.client` has those of its commands."""
     _open_what_is_closed()
     try:
         try:
@@ -112,15 +112,15 @@ def main() -> None:
     except UnicodeEncodeError:
         _fail("an argument is not UTF-8")
     except BrokenPipeError:
-        _fail("")  # the reader has what it wanted
+        _fail("")  # the reader has read enough
     except OSError as error:
         _fail(error.strerror or str(error))
 
 
 def _open_what_is_closed() -> None:
-    """Give the standard streams their numbers if the caller closed them: else the next file opened would get one.
+    """Open the standard streams that the caller closed, so that no other file gets their numbers.
 
-    A library that writes to stderr would then write into the database.
+    Otherwise a library that writes to stderr could write into the database.
     """
     for descriptor in range(3):
         try:
@@ -134,6 +134,6 @@ def _open_what_is_closed() -> None:
 def _fail(words: str) -> NoReturn:
     if words:
         print(f"hourpass: {words}", file=sys.stderr)
-    # What could not be written is given up: the interpreter would try once more on its way out.
+    # Drop what could not be written: the interpreter would try to write it again on its way out.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(1)

@@ -1,6 +1,6 @@
-"""Text that fits a terminal: tables, facts and lines are folded where they are wider. Pure; widths are in columns.
+"""Folds tables, facts and lines that are wider than the terminal. Pure. Widths are in columns.
 
-No id is cut: what a person copies stays in one piece as long as the terminal is wide enough for it.
+An id is not cut if the terminal is wide enough for it, so a person can copy it in one piece.
 """
 
 import unicodedata
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 GAP = "  "
 INDENT = "    "
-"""Of what goes on below."""
+"""In front of a text that goes on below."""
 
 
 def columns_of(text: str) -> int:
@@ -17,7 +17,7 @@ def columns_of(text: str) -> int:
 
 
 def wrapped(text: str, width: int, *, cut: bool = True) -> list[str]:
-    """Lines of at most `width`, broken at spaces. A longer word is cut, or without `cut` stands alone."""
+    """Lines of at most `width`, broken at spaces. A longer word is cut, or without `cut` gets a line of its own."""
     lines: list[str] = []
     line: str | None = None
     for word in text.split(" "):
@@ -36,7 +36,7 @@ def wrapped(text: str, width: int, *, cut: bool = True) -> list[str]:
 
 
 def table(rows: Sequence[Sequence[str]], width: int | None) -> list[list[str]]:
-    """The lines of each row, aligned. Columns that find no place on the first line go on in the next, indented.
+    """The lines of each row, aligned. Columns that do not fit on the first line go on the next one, indented.
 
     Without a width nothing is folded.
     """
@@ -48,17 +48,17 @@ def table(rows: Sequence[Sequence[str]], width: int | None) -> list[list[str]]:
 
 
 def line(head: str, text: str, width: int | None) -> list[str]:
-    """A head and a text after it; where that is too wide the text goes on below, indented."""
+    """A head and a text after it. If they are too wide for one line, the text goes on below, indented."""
     if width is None or columns_of(head) + len(GAP) + columns_of(text) <= width:
         return [f"{head}{GAP}{text}".rstrip()]
     return [head.rstrip(), *(INDENT + part for part in wrapped(text, width - len(INDENT)))]
 
 
 def fact(value: str, label: int, width: int | None) -> list[str]:
-    """The lines of a value that stands after a label of so many columns.
+    """The lines of a value that is printed after a label of `label` columns.
 
-    The first goes beside the label. It is empty where a word, such as an API key, fits below alone: a person copies it
-    as a whole, so it is not cut even where the terminal is narrower than the word.
+    The first line goes beside the label. It is empty if a word, such as an API key, is too wide to stand there: the
+    word then goes below, and is not cut even if the terminal is narrower, because a person copies it as a whole.
     """
     room = None if width is None else width - label - len(GAP)
     if width is None or room is None or columns_of(value) <= room:
@@ -82,7 +82,7 @@ def _groups(widths: Sequence[int], width: int) -> list[Group]:
         used = used + len(GAP) + each if groups[-1] else each + (len(INDENT) if number else 0)
         groups[-1].append((number, each))
     for i, group in enumerate(groups):
-        # The last one on a line may have what is left of it.
+        # The last column on a line gets the rest of the line.
         *before, (number, _) = group
         taken = sum(each + len(GAP) for _, each in before) + (len(INDENT) if i else 0)
         group[-1] = (number, width - taken)

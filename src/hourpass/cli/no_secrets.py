@@ -1,7 +1,8 @@
-"""Keys and tokens never come as an argument, where every user of the machine can read them, and are never repeated.
+"""Refuses keys and tokens as arguments, because every user of the machine can read arguments. Never repeats one.
 
-The check stands before every command: whichever option or argument holds one, known or misspelt, the command ends with
-wrong usage (2) and advice. What comes behind `--` is another program's, except where it stands for an id of ours.
+The check runs before every command. If any option or argument holds a key or token, even a misspelt option, the command
+ends with wrong usage (2) and advice. Arguments after `--` belong to another program and are not checked, unless one of
+them is an id of ours.
 """
 
 import re
@@ -14,11 +15,11 @@ _KEY = re.compile(r"hp_(?:production|sandbox)_[0-9A-Za-z]{12}_[0-9A-Za-z]")
 _TOKEN = re.compile(r"eyJ[0-9A-Za-z_-]{10,}\.[0-9A-Za-z_-]")
 _EITHER = re.compile(rf"(?:{_KEY.pattern}|{_TOKEN.pattern})[0-9A-Za-z_.-]*")
 
-_ADVICE = "every user of this machine can read an argument: take that {} for leaked, and use {}"
+_ADVICE = "every user of this machine can read an argument: treat that {} as leaked, and use {}"
 
 
 def refuse_secrets(arguments: Sequence[str]) -> None:
-    """UsageError if one of the arguments holds an API key or a token. The error does not repeat it."""
+    """Raise UsageError if an argument holds an API key or a token. The error does not repeat it."""
     own = arguments[: list(arguments).index("--")] if "--" in arguments else arguments
     for argument in own:
         if _KEY.search(argument):
@@ -28,23 +29,23 @@ def refuse_secrets(arguments: Sequence[str]) -> None:
 
 
 def id_of_ours(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    """A callback for what should be an id: refuses a key or token there even behind `--`."""
+    """A callback for an argument that should be an id: it refuses a key or token even after `--`."""
     if value is not None:
         refuse_secrets([value])
     return value
 
 
 def struck_out(text: str) -> str:
-    """The text without any key or token in it."""
+    """The text with `[redacted]` in place of each key and token."""
     return _EITHER.sub("[redacted]", text)
 
 
 def without_secrets(error: click.UsageError) -> click.UsageError:
-    """The error with no key or token in its words: a library's own text repeats what it did not expect."""
+    """The error without any key or token in its words. click's own text repeats an argument that it did not expect."""
     words = error.format_message()
     return error if words == struck_out(words) else click.UsageError(struck_out(words), error.ctx)
 
 
 def from_standard_input() -> str:
-    """A key or token that somebody pipes in, out of sight of the process list."""
+    """A key or token from a pipe: it is not in the process list."""
     return sys.stdin.read(65_536).strip()

@@ -1,4 +1,4 @@
-"""How the agent talks: log lines, and on a terminal one line below them that says how it is, written over and over."""
+"""The agent's output: log lines, and on a terminal a status line below them that is rewritten in place."""
 
 import shutil
 import threading
@@ -9,7 +9,7 @@ from hourpass.cli.terminal import moment
 
 
 class StatusLine:
-    """Writes to `stream`. Where that is no terminal, or a dumb one, it writes log lines alone. Safe for threads."""
+    """Writes to `stream`. If that is not a terminal, or a dumb one, it writes only log lines. Safe for threads."""
 
     def __init__(self, stream: TextIO, environ: Mapping[str, str], wall: Callable[[], int]) -> None:
         self.is_live = stream.isatty() and environ.get("TERM", "dumb") != "dumb"
@@ -22,20 +22,20 @@ class StatusLine:
         self._is_dated = "JOURNAL_STREAM" not in environ
 
     def log(self, words: str) -> None:
-        """One line that stays."""
+        """Write a line that stays."""
         with self._guard:
             dated = f"{moment(self._wall())} " if self._is_dated else ""
             self._write(f"{dated}{words}\n")
 
     def show(self, status: object) -> None:
-        """How it is now."""
+        """Replace the status line."""
         with self._guard:
             self._status = str(status)
             self._write("")
 
     def _write(self, line: str) -> None:
         if self.is_live:
-            # What wraps cannot be written over.
+            # A line that wraps cannot be rewritten in place.
             width = max(0, shutil.get_terminal_size().columns - 1)
             line = f"\r\x1b[K{line}{self._style[0]}{self._status[:width]}{self._style[1]}"
         if line:
@@ -47,7 +47,7 @@ class StatusLine:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave the cursor at the beginning of a line."""
+        """Remove the status line, and leave the cursor at the beginning of a line."""
         with self._guard:
             self._status = ""
             self._write("")

@@ -1,4 +1,4 @@
-"""How the command talks: data on stdout, talk on stderr, JSON where it was asked for, colours only on a terminal."""
+"""How the command prints: data on stdout, messages on stderr, JSON on request, colours only on a terminal."""
 
 import json
 import os
@@ -15,10 +15,10 @@ json_option = click.option("--json", "as_json", is_flag=True, help="print JSON")
 
 
 def plain(text: str) -> str:
-    """The text on one line, with what is not printable written as an escape.
+    """The text on one line, with every character that is not printable written as an escape.
 
-    A stored name can then neither begin a line of its own nor move the cursor, colour the terminal or turn its
-    direction.
+    So a stored name cannot start a line of its own, move the cursor, colour the terminal or change the direction of
+    writing.
     """
     if text.isprintable():
         return text
@@ -26,18 +26,18 @@ def plain(text: str) -> str:
 
 
 def json_line(data: object, indent: int | None = None) -> str:
-    """JSON in which nothing but line breaks between members is not printable."""
+    """JSON in printable characters only, apart from the line breaks between members."""
     text = json.dumps(data, indent=indent, ensure_ascii=False)
     return "".join(letter if letter == "\n" or letter.isprintable() else json.dumps(letter)[1:-1] for letter in text)
 
 
 def print_json(data: object) -> None:
-    """One JSON document on stdout."""
+    """Print one JSON document on stdout."""
     print(json_line(data, indent=2))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Aligned columns on stdout, with a header line; on a terminal that is too narrow, folded."""
+    """Print aligned columns on stdout, with a header line. They are folded on a terminal that is too narrow."""
     texts = [list(columns), *([("" if cell is None else plain(str(cell))) for cell in row] for row in rows)]
     for number, lines in enumerate(folding.table(texts, screen_width())):
         for text in lines:
@@ -45,7 +45,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
 
 
 def print_facts(facts: Iterable[tuple[str, object]]) -> None:
-    """One fact a line, aligned; on a terminal, what is wider goes on below."""
+    """Print one fact on each line, aligned. On a terminal, a fact that is too wide goes on below."""
     shown = [(name, plain(_fact(value)) or "-") for name, value in facts]
     label = max(len(name) for name, _ in shown)
     for name, value in shown:
@@ -62,22 +62,22 @@ def _fact(value: object) -> str:
 
 
 def print_line(head: str, text: str) -> None:
-    """A head and a text after it, at once; on a terminal that is too narrow, the text goes on below."""
+    """Print a head and a text after it, and flush. On a terminal that is too narrow, the text goes on below."""
     print("\n".join(folding.line(head, text, screen_width())), flush=True)
 
 
 def screen_width() -> int | None:
-    """The columns of the terminal that stdout is; None where it is none, and nothing is to be folded."""
+    """The terminal's width in columns. None if stdout is not a terminal: then nothing is folded."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def say(text: str) -> None:
-    """Talk, as opposed to data."""
+    """Print a message for people, on stderr."""
     print("\n".join(map(plain, text.split("\n"))), file=sys.stderr, flush=True)
 
 
 def bold(text: str) -> str:
-    """Bold where a person looks at it and did not forbid it."""
+    """Bold on a terminal, unless NO_COLOR is set."""
     return f"\x1b[1m{text}\x1b[0m" if sys.stdout.isatty() and "NO_COLOR" not in os.environ else text
 
 

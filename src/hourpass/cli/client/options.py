@@ -39,7 +39,7 @@ def _refuse_key_in_arguments(*arguments: object) -> None:
     if arguments and arguments[-1] is None:
         return
     raise click.UsageError(
-        "every user of this machine can read an argument: take that API key for leaked, and use --api-key-file"
+        "every user of this machine can read an argument: treat that API key as leaked, and use --api-key-file"
     )
 
 

@@ -1,6 +1,6 @@
-"""The demo's protected API: a few videos, answered as the source's clients expect them.
+"""The demo's protected API: a few videos, in the form that the source's clients expect.
 
-Who may ask is the real application's decision; here are only the videos, and their pages.
+The real application decides who may ask. This module holds only the videos and their pages.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from hourpass.server.transport.asgi import Receive, Scope, Send, respond
 from hourpass.server.transport.request import Reply, Request
 
 SCOPE = "videos.read"
-"""What a token or a key needs for every route here."""
+"""The scope that a token or a key needs for every route here."""
 
 DEFAULT_PAGE_SIZE = 25
 MAX_PAGE_SIZE = 100
@@ -74,25 +74,25 @@ class _Page(NamedTuple):
 
 
 class DemoApi:
-    """The videos around hourpass's own application, on the same origin, as clients that know one host expect."""
+    """Serves the videos and hourpass's own application on one origin, because the source's clients know one host."""
 
     def __init__(self, app: App) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As an application of ASGI."""
+        """Answer as an ASGI application."""
         await respond(self, scope, receive, send)
 
     def body_limit(self, path: str) -> int:
-        """The application's; nothing here has a body."""
+        """The application's limit. No request for videos has a body."""
         return self._app.body_limit(path)
 
     def answer_at_once(self, request: Request) -> Reply | None:
-        """The application's."""
+        """The application's answer at once, if it has one."""
         return self._app.answer_at_once(request)
 
     async def answer(self, request: Request) -> Reply:
-        """Videos here, everything else is the application's."""
+        """Answer for videos. Pass everything else to the application."""
         path = request.path.removeprefix(self._app.settings.path_prefix)
         if path != "/videos" and not path.startswith("/videos/"):
             return await self._app.answer(request)
@@ -100,7 +100,7 @@ class DemoApi:
         if reply.status == 204:
             return _answer(request.method, path, request.query)
         if not reply.body:
-            # A proxy's subrequest needs no body; a person with curl does.
+            # A proxy's subrequest needs no body, but a person with curl does.
             title = "The access token is missing or not accepted." if reply.status == 401 else "A scope is missing."
             return _problem(reply.status, title, headers=dict(reply.headers))
         return reply
@@ -126,7 +126,7 @@ def _problem(status: int, title: str, name: str = "", *, headers: Mapping[bytes,
 
 
 def _read_page(query: bytes) -> _Page | str:
-    """The page that is asked for, or the name of the parameter that is out of range."""
+    """The page that the query asks for, or the name of the parameter that is out of range."""
     try:
         asked = dict(parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=32))
     except ValueError:

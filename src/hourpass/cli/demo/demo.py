@@ -34,9 +34,9 @@ log = logging.getLogger("hourpass")
 @settings_options()
 @click.option("--json", "as_json", is_flag=True, help='print {"url": …, "api_key": …, "key_id": …} once it is ready')
 def demo(flags: dict[str, object], as_json: bool) -> None:
-    """Start a server with a small protected API (GET /videos) and a first key, and say what to try.
+    """Start a server with a small protected API (GET /videos) and a first key, and print commands to try.
 
-    Without --data everything lies in a temporary folder that is removed at the end.
+    Without --data everything is in a temporary folder that is removed at the end.
     """
     with _data(flags) as kept:
         settings, flags = _settle(kept)
@@ -59,7 +59,7 @@ def _data(flags: dict[str, object]) -> Iterator[dict[str, object]]:
 
 
 def _settle(flags: dict[str, object]) -> tuple[Settings, dict[str, object]]:
-    """The settings, with the demo's own defaults where nobody asked for anything."""
+    """The settings, with the demo's own defaults for those that were not set."""
     settings, origins = load(flags, os.environ, default_data(os.environ))
     if origins["admin_listen"].source == "default":
         flags = {**flags, "admin_listen": "off"}
@@ -74,7 +74,7 @@ def _is_free(settings: Settings) -> bool:
     try:
         bind(settings.host, settings.port).close()
     except OSError as error:
-        # Any other trouble is the server's to report.
+        # The server reports any other error itself.
         return error.errno != errno.EADDRINUSE
     return True
 
@@ -93,7 +93,7 @@ def _first_key(flags: dict[str, object]) -> NewKey:
 
 
 class _Demonstration:
-    """What is said once the server listens."""
+    """What the demo prints once the server listens."""
 
     def __init__(self, new: NewKey, settings: Settings, *, as_json: bool) -> None:
         self._new = new
@@ -104,7 +104,7 @@ class _Demonstration:
     def wrap(self, app: App) -> DemoApi:
         self._app = app
         if self._quiet:
-            # A person looks at the invitation; what they still have to know of is trouble.
+            # The person reads the invitation. Beside it they need only warnings and errors.
             log.setLevel(logging.WARNING)
         return DemoApi(app)
 
@@ -120,13 +120,13 @@ class _Demonstration:
         try:
             pair = await self._app.issuer.exchange(self._new.api_key, TokenRequest(), None, self._app.clock())
         except HourpassError as error:
-            log.error("no first token", extra={"detail": error.detail or error.code})  # noqa: TRY400 - it is no bug
+            log.error("no first token", extra={"detail": error.detail or error.code})  # noqa: TRY400 - it is not a bug
         else:
             self.out.write(_invitation(url, self._new.api_key, pair, retry_window))
 
 
 def _invitation(url: str, api_key: str, pair: TokenPair, retry_window: int) -> str:
-    """The source's three curl commands, ready to paste: each works alone, and what lies between them is comments."""
+    """The source's three curl commands, ready to paste. Each works alone, and the lines between them are comments."""
     again = f"within {retry_window} s it is a retry, later a theft" if retry_window else "it is a theft"
     return f"""\
 {bold(f"# hourpass demo on {url}")}

@@ -1,4 +1,4 @@
-"""`hourpass audit`."""
+"""`hourpass audit`: print the audit trail, and follow it."""
 
 import contextlib
 import re
@@ -14,9 +14,9 @@ PAGE = 500
 
 
 @click.command()
-@click.option("--follow", is_flag=True, help="go on with what happens from now on")
+@click.option("--follow", is_flag=True, help="go on with new events as they happen")
 @click.option(
-    "--last", metavar="N", type=click.IntRange(1), default=100, show_default=True, help="how many to begin with"
+    "--last", metavar="N", type=click.IntRange(1), default=100, show_default=True, help="how many events to begin with"
 )
 @database_options
 @json_option
@@ -59,7 +59,7 @@ _WORD = re.compile(r"[A-Za-z0-9_.:/@+-]+")
 
 
 def _quoted(value: object) -> str:
-    """A member's value, in quotes unless it is one plain word: a name cannot look like a further member."""
+    """A member's value, in quotes unless it is one plain word. So a name cannot look like another member."""
     return value if isinstance(value, str) and _WORD.fullmatch(value) else json_line(value)
 
 

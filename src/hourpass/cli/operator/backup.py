@@ -1,4 +1,4 @@
-"""`hourpass backup` and `hourpass restore`: a backup is a copy into a SQLite file of its own, restoring one from it."""
+"""`hourpass backup` and `hourpass restore`. A backup is a copy into a new SQLite file, a restore is a copy from it."""
 
 import time
 from collections.abc import Iterator
@@ -26,13 +26,13 @@ from hourpass.server.store.sqlite import SqliteStore
 @database_options
 @json_option
 def backup(flags: dict[str, object], file: Path, as_json: bool) -> None:
-    """Write everything but the master key into FILE, which must not exist yet. Servers go on meanwhile."""
+    """Write everything but the master key into FILE, a new file. Servers can keep running."""
     settings = read_settings(flags)
     with closing(open_source(settings)) as source, _backup_file(file) as draft, closing(SqliteStore(draft)) as target:
         transfer = carry_out(source, target, settings)
         target.fold()
     transfer.show(as_json=as_json)
-    say(f"{file} is the installation as of {moment(transfer.as_of)}. It is worth nothing without the master key.")
+    say(f"{file} holds the installation as of {moment(transfer.as_of)}. It is worth nothing without the master key.")
 
 
 @click.command()
@@ -43,9 +43,9 @@ def backup(flags: dict[str, object], file: Path, as_json: bool) -> None:
 @database_options
 @json_option
 def restore(flags: dict[str, object], file: Path, keep_grants: bool, as_json: bool) -> None:
-    """Fill an empty installation from a backup FILE; its database may be of the other kind.
+    """Fill an empty installation from a backup FILE. It may use SQLite or PostgreSQL.
 
-    All grants end, and all access tokens: clients exchange their API keys again.
+    All grants and access tokens end, so clients exchange their API keys again.
     """
     settings = read_settings(flags)
     policy = settings.policy()._replace(access_token_lifetime=MAX_ACCESS_TOKEN_LIFETIME)
@@ -60,20 +60,20 @@ def restore(flags: dict[str, object], file: Path, keep_grants: bool, as_json: bo
         name = target.name
     transfer.show(as_json=as_json)
     say(f"Database: {name}")
-    say("Restored. What happened after the backup is forgotten: revoke again what was revoked since.")
+    say("Restored. Nothing that happened after the backup is in it: revoke again what was revoked since.")
     for restored in ended:
         say(f"All grants have ended ({restored.grants_ended:,}), with their access tokens.")
         say("Clients exchange their API keys again.")
-        # A token of the second in which it was restored would be refused, too: no server starts within it.
+        # Tokens made in this second are refused too, so wait until it is over: no server starts before.
         time.sleep(max(0, restored.issued_before - wall_clock() / SECOND))
 
 
 @contextmanager
 def _backup_file(path: Path) -> Iterator[Path]:
-    """A draft to fill, for its owner alone, that gets its name at the end or not at all.
+    """A draft that only its owner can read. It gets its name when it is complete, or never.
 
     Raises:
-        ConfigurationError: where the name is taken, or no file can be made there.
+        ConfigurationError: if the name is taken, or the file cannot be made.
     """
     try:
         with new_file(path) as draft:
@@ -83,6 +83,6 @@ def _backup_file(path: Path) -> Iterator[Path]:
                 for beside in ("-wal", "-shm"):
                     Path(f"{draft}{beside}").unlink(missing_ok=True)
     except FileExistsError as error:
-        raise ConfigurationError(f"{path} exists already, and a backup overwrites nothing") from error
+        raise ConfigurationError(f"{path} exists already: a backup never overwrites a file") from error
     except OSError as error:
         raise ConfigurationError(f"cannot make {path}: {error.strerror}") from error

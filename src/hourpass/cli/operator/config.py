@@ -1,4 +1,4 @@
-"""`hourpass config`."""
+"""`hourpass config`: the settings in force, and whether they can be used."""
 
 import os
 from pathlib import Path
@@ -40,7 +40,7 @@ def show(flags: dict[str, object], origin: bool, as_json: bool) -> None:
 @config.command()
 @settings_options()
 def check(flags: dict[str, object]) -> None:
-    """Check the settings, and that the data folder and database can be used. Changes nothing."""
+    """Check the settings, data folder, database and master key. Changes nothing."""
     settings = read_settings(flags)
     require_issuer(settings)
     if not Path(settings.data).is_dir():
@@ -63,7 +63,7 @@ def check(flags: dict[str, object]) -> None:
                 master.open("pepper", sealed[0][1])
     finally:
         store.close()
-    say("The settings are good." + (f" To be applied on the next start: {', '.join(pending)}." if pending else ""))
+    say("The settings are good." + (f" The next start applies {', '.join(pending)}." if pending else ""))
 
 
 def _shown(name: str, value: object) -> object:

@@ -1,4 +1,4 @@
-"""`hourpass copy`, and what `hourpass backup` and `restore` share with it: they are copies, too."""
+"""`hourpass copy`, and what `hourpass backup` and `hourpass restore` share with it, because they copy too."""
 
 import dataclasses
 import os
@@ -31,10 +31,14 @@ def _url(ctx: click.Context, param: click.Parameter, value: str | None) -> str |
 
 
 @click.command()
-@click.option("--from", "source_url", metavar="URL", callback=_url, help="where from; the configured database")
-@click.option("--to", "target_url", metavar="URL", callback=_url, help="where to, empty; the configured database")
-@click.option("--undo", is_flag=True, help="go on in the database --from which was copied: take its mark off")
-@click.option("--rehearse", is_flag=True, help="leave the source in use: do not mark it as moved")
+@click.option(
+    "--from", "source_url", metavar="URL", callback=_url, help="the source; the configured database by default"
+)
+@click.option(
+    "--to", "target_url", metavar="URL", callback=_url, help="the target, empty; the configured database by default"
+)
+@click.option("--undo", is_flag=True, help="use the source again: remove the mark that it was moved")
+@click.option("--rehearse", is_flag=True, help="keep the source in use: do not mark it as moved")
 @settings_options("data")
 @json_option
 def copy(
@@ -45,10 +49,10 @@ def copy(
     rehearse: bool,
     as_json: bool,
 ) -> None:
-    """Copy an installation into an empty database: sqlite:PATH or postgresql://…, either way.
+    """Copy an installation into an empty database. Both may be SQLite or PostgreSQL.
 
-    Of --from and --to, the one that is left out is the configured database. To move without losing anything, stop the
-    servers, copy, and start on the copy. The source is marked as moved: from then on it can only be looked at.
+    If you leave out --from or --to, it is the configured database. To move without losing anything, stop the servers,
+    copy, and start them on the copy. The source is then marked as moved: it can be read, but not changed or served.
     """
     settings = read_settings(flags)
     if undo:
@@ -65,8 +69,8 @@ def copy(
         name = source.name
     transfer.show(as_json=as_json)
     say(f"{name} was copied to {moved.target}.")
-    say(f"This is the source as of {moment(transfer.as_of)}; what happened there since is not in the copy.")
-    say("It needs the same master key. From now on start servers on one of the two only.")
+    say(f"The copy holds the source as of {moment(transfer.as_of)}. What happened there since is not in the copy.")
+    say("It needs the same master key. From now on, start servers on only one of the two.")
     if not rehearse:
         _mark(at(settings, source_url), moved)
 
@@ -77,14 +81,16 @@ def _mark(settings: Settings, moved: Moved) -> None:
         with closing(open_store(settings, create=False)) as source, transaction(source):
             source.mark_moved(moved)
     except HourpassError as error:
-        say(f"The source cannot be marked as moved, so see that no server starts on it: {error.detail or error.code}.")
+        say(f"The source cannot be marked as moved: {error.detail or error.code}. Do not start a server on it.")
     else:
-        say("The source is marked as moved: it can be looked at, and neither changed nor served.")
+        say("The source is marked as moved: it can be read, but not changed or served.")
 
 
 def _undo(settings: Settings, target_url: str | None, *, as_json: bool) -> None:
     if target_url is not None:
-        raise click.UsageError("--undo concerns the source: name it with --from, or leave it out if it is configured")
+        raise click.UsageError(
+            "--undo works on the source: name it with --from, or leave it out if it is the configured one"
+        )
     with closing(open_store(settings, create=False)) as source:
         moved = moved_to(source)
         if moved is not None:
@@ -96,18 +102,18 @@ def _undo(settings: Settings, target_url: str | None, *, as_json: bool) -> None:
     if moved is None:
         say(f"{name} is not marked as moved.")
     else:
-        say(f"{name} can be changed and served again. What happened in {moved.target} since is not in it.")
+        say(f"{name} can be changed and served again. What has happened in {moved.target} since is not in it.")
 
 
 class Transfer(NamedTuple):
-    """What was copied, as it was right after an instant, and whether a master key has opened its secrets."""
+    """What was copied, as it was at the instant `as_of`. `opened` says whether the master key opened its secrets."""
 
     as_of: int
     opened: bool
     tables: list[Copied]
 
     def show(self, *, as_json: bool) -> None:
-        """Tables and counts; as JSON with whole digests."""
+        """Print each table with its rows and its digest. In JSON the digests are whole."""
         if as_json:
             tables = [table._asdict() for table in self.tables]
             print_json({"as_of": moment(self.as_of), "master_key_opens_it": self.opened, "tables": tables})
@@ -119,7 +125,7 @@ class Transfer(NamedTuple):
 def carry_out(
     source: Store, target: Store, settings: Settings, finish: Callable[[Store], None] = lambda target: None
 ) -> Transfer:
-    """Copy all of the source, with progress on a terminal; `finish` as for `copying.copy`."""
+    """Copy all of the source, and show progress on a terminal. `finish` is that of `server.copy.copy`."""
     master = _master_key(settings)
     if moved := moved_to(source):
         say(f"{source.name} was moved to {moved.target}: this is how it was on {moment(moved.at)}.")
@@ -137,24 +143,24 @@ def carry_out(
 
 
 def _master_key(settings: Settings) -> MasterKey | None:
-    """The master key, if this command can read it: who moves databases need not have it."""
+    """The master key, if this command can read it. You can move a database without it."""
     try:
         return load_master_key(settings.master_key, Path(settings.data), os.environ, create=False)
     except ConfigurationError as error:
-        say(f"The master key was not tried on the secrets: {error.detail}.")
+        say(f"Whether the master key opens the secrets was not checked: {error.detail}.")
         return None
 
 
 def at(settings: Settings, url: str | None) -> Settings:
-    """The settings with another database, if one is named."""
+    """The settings, with the database at `url` if there is one."""
     return settings if url is None else dataclasses.replace(settings, database_url=url)
 
 
 def open_source(settings: Settings) -> Store:
-    """The database that the settings name, only to be read.
+    """Open the database that the settings name, for reading only.
 
     Raises:
-        ConfigurationError: where there is none, or it cannot be opened.
+        ConfigurationError: if it does not exist, or cannot be opened.
     """
     if settings.shares_database:
         return open_shared_store(settings, create=False)

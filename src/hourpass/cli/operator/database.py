@@ -1,4 +1,4 @@
-"""What the operator's commands share: settings from flags, environment and file, and a database to work on."""
+"""What the operator's commands share: the settings from flags, environment and file, and an open database."""
 
 import functools
 import os
@@ -24,7 +24,7 @@ _SHORT = {"database_url": "database"}
 
 
 def settings_options(*names: str) -> Callable[[F], F]:
-    """Flags for settings, all of them where none is named. The command gets what was given as `flags`."""
+    """A flag for each named setting, or for all if you name none. The command gets the given ones as `flags`."""
     chosen = names or tuple(described())
 
     def decorate(command: F) -> F:
@@ -56,7 +56,7 @@ database_options = settings_options("data", "database_url")
 
 
 def load_settings(flags: dict[str, object]) -> tuple[Settings, dict[str, Origin]]:
-    """The settings that a command works with, and where each came from. Says what is worth a note."""
+    """The settings that a command works with, and where each came from. Prints the notes on them."""
     loaded = load(flags, os.environ, default_data(os.environ))
     for note in notes(os.environ):
         say(note)
@@ -76,17 +76,17 @@ class Database:
         self.store = store
         self.master = master
         self.secrets = secrets
-        # The server may have been told of another lifetime than this command: what is revoked stays so for the longest.
+        # The server's lifetime may differ from this command's, so a revocation is kept for the longest possible one.
         self.policy = settings.policy()._replace(access_token_lifetime=MAX_ACCESS_TOKEN_LIFETIME)
         self.now = now
 
 
 @contextmanager
 def open_database(flags: dict[str, object], *, create: bool = False, look: bool = False) -> Iterator[Database]:
-    """Open the database for one transaction, without a word. A running server takes note within a second.
+    """Open the database for one transaction, and print nothing. A running server notices within a second.
 
-    Only what may come before the first start makes a database: a misspelt folder is an error, not an empty one. One
-    that was moved can only be looked at.
+    With `create` it makes a database that is missing: only for commands that may run before the first start, so that a
+    misspelt folder is an error elsewhere. A database that was moved can be opened only with `look`.
     """
     settings = read_settings(flags)
     store = open_store(settings, create=create)
@@ -101,7 +101,7 @@ def open_database(flags: dict[str, object], *, create: bool = False, look: bool 
 
 @contextmanager
 def database(flags: dict[str, object], *, create: bool = False) -> Iterator[Database]:
-    """Open the database to change it, and say at the end which one it was."""
+    """Open the database to change it, and print its name at the end."""
     with open_database(flags, create=create) as db:
         yield db
     if create and db.master.made:
@@ -111,7 +111,7 @@ def database(flags: dict[str, object], *, create: bool = False) -> Iterator[Data
 
 @contextmanager
 def look_at_database(flags: dict[str, object]) -> Iterator[Database]:
-    """Open the database to look at it, and say so if the installation is elsewhere by now."""
+    """Open the database to read it, and say so if the installation was moved elsewhere."""
     with open_database(flags, look=True) as db:
         if moved := db.store.moved():
             say(f"{db.store.name} was moved to {moved.target}: this is how it was on {moment(moved.at)}.")
@@ -119,9 +119,9 @@ def look_at_database(flags: dict[str, object]) -> Iterator[Database]:
 
 
 def actor() -> str:
-    """Who is at the command, for the audit trail: the user that the system knows, and beside it what USER says.
+    """Who runs the command, for the audit trail: the user that the system knows, and the name in SUDO_USER or USER.
 
-    Anybody can set a variable. sudo's own is kept because it tells who called, but not in the user's place.
+    Anybody can set a variable, so that name never replaces the user. It is kept because it tells who called sudo.
     """
     name = _user(os.getuid())
     said = os.environ.get("SUDO_USER") or os.environ.get("USER") or name

@@ -1,4 +1,4 @@
-"""`hourpass grants`."""
+"""`hourpass grants`: list and revoke grants."""
 
 import functools
 
@@ -13,12 +13,12 @@ from hourpass.server.keys.api_keys import all_grants, get_grant, revoke_grant
 
 @click.group()
 def grants() -> None:
-    """List and revoke grants: what each exchange opened."""
+    """List and revoke grants. Each exchange of an API key opens one."""
 
 
 @grants.command("list")
 @click.option("--key", "key_id", metavar="ID", callback=id_of_ours, help="only this API key's")
-@click.option("--all", "everything", is_flag=True, help="ended ones too, as long as they are kept")
+@click.option("--all", "everything", is_flag=True, help="also grants that have ended, until they are pruned")
 @database_options
 @json_option
 def list_grants(flags: dict[str, object], key_id: str | None, everything: bool, as_json: bool) -> None:

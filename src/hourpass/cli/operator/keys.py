@@ -1,4 +1,4 @@
-"""`hourpass keys`."""
+"""`hourpass keys`: create, list, show and revoke API keys."""
 
 import os
 from collections.abc import Callable
@@ -45,25 +45,34 @@ _key_argument = click.argument("key_id", metavar="ID|-", callback=id_of_ours)
 
 
 @keys.command()
-@click.option("--name", required=True, help="what the key is for, in words")
+@click.option("--name", required=True, help="the purpose of the key, in words")
 @click.option("--scope", default="", metavar='"A B"', help="scopes that its tokens may have, separated by spaces")
 @click.option(
     "--environment",
     type=click.Choice(["production", "sandbox"]),
     default="production",
     show_default=True,
-    help="which of the two the key is for",
+    help="the environment of its tokens",
 )
 @click.option("--subject", help="the tokens' sub, such as an account; the key id by default")
-@click.option("--audience", help="the tokens' aud, where it is not the server's")
-@click.option("--expires-in", metavar="90d", callback=_duration(1, 3660 * 86400), help="never, by default")
+@click.option("--audience", help="the tokens' aud, if it is not the server's")
+@click.option(
+    "--expires-in", metavar="90d", callback=_duration(1, 3660 * 86400), help="when the key expires; never by default"
+)
 @click.option(
     "--retry-window",
     metavar="60s",
     callback=_duration(0, MAX_RETRY_WINDOW // SECOND),
-    help="the server's, by default; 0 is strict single use",
+    help="its refresh tokens' retry window; the server's by default; 0 is strict single use",
 )
-@click.option("--allow-ip", "allowed_ips", metavar="CIDR", multiple=True, callback=_networks, help="may be repeated")
+@click.option(
+    "--allow-ip",
+    "allowed_ips",
+    metavar="CIDR",
+    multiple=True,
+    callback=_networks,
+    help="a network or address that may use the key; may be repeated",
+)
 @database_options
 @json_option
 def create(
@@ -78,7 +87,7 @@ def create(
     allowed_ips: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Make an API key. It is shown this once; only a digest is kept."""
+    """Make an API key. It is shown only this once, because the server keeps only a digest."""
     with database(flags, create=True) as db:
         new = create_key(
             db.store,
@@ -100,7 +109,7 @@ def create(
         print_json({"key_id": new.key.key_id, "api_key": new.api_key, **facts})
     else:
         print_facts({"api key": new.api_key, **facts}.items())
-        say("The key is shown this once. Keep it at home.")
+        say("The key is shown only this once. Keep it at home.")
 
 
 @keys.command("list")
@@ -134,7 +143,7 @@ def show(flags: dict[str, object], key_id: str, as_json: bool) -> None:
 @database_options
 @json_option
 def revoke(flags: dict[str, object], key_id: str, as_json: bool) -> None:
-    """Revoke an API key, and with it its grants and their access tokens. `-` reads a whole key from standard input."""
+    """Revoke an API key, its grants and their access tokens. `-` reads a whole key from standard input."""
     with database(flags) as db:
         key_id = _find(db, key_id).key_id
         done = revoke_key(db.store, key_id, db.now, db.policy, actor()) is not None

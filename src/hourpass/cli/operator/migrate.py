@@ -1,4 +1,4 @@
-"""`hourpass migrate`."""
+"""`hourpass migrate`: bring the schema up to date before the next start does."""
 
 import sys
 
@@ -12,10 +12,10 @@ from hourpass.server.run.open import open_store
 
 
 @click.command()
-@click.option("--check", is_flag=True, help="only say what would be applied; exit 1 if anything would")
+@click.option("--check", is_flag=True, help="only list what would be applied; exit 1 if anything would")
 @database_options
 def migrate(flags: dict[str, object], check: bool) -> None:
-    """Bring the database's schema up to date. Starting the server does it, too."""
+    """Bring the database's schema up to date. Starting the server does that too."""
     store = open_store(read_settings(flags))
     try:
         if not check:

@@ -1,4 +1,4 @@
-"""`hourpass serve`."""
+"""`hourpass serve`: run the server with the settings from flags, environment and file."""
 
 import os
 
@@ -15,7 +15,7 @@ from hourpass.server.settings.settings import load
 def serve(flags: dict[str, object]) -> None:
     """Start the server. TERM or Ctrl-C drains it: requests in flight finish, new ones are refused.
 
-    Every flag is also an environment variable (HOURPASS_PORT) and a line in hourpass.toml; the flag wins.
+    Every flag is also an environment variable (HOURPASS_PORT) and a line in hourpass.toml. The flag wins.
     """
     settings, _ = load(flags, os.environ, default_data(os.environ))
     run(settings, environ=os.environ)

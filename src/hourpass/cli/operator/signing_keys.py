@@ -1,4 +1,4 @@
-"""`hourpass signing-keys`."""
+"""`hourpass signing-keys`: list, rotate and withdraw the keys that sign access tokens."""
 
 import os
 import sys
@@ -22,9 +22,9 @@ def signing_keys() -> None:
 @settings_options("data", "database_url", "access_token_lifetime")
 @json_option
 def list_signing_keys(flags: dict[str, object], as_json: bool) -> None:
-    """List the signing keys, oldest first. Those that are gone verify nothing any more."""
+    """List the signing keys, oldest first. A key that is gone verifies nothing any more."""
     with look_at_database(flags) as db:
-        # How long a retired key verifies follows from the tokens' lifetime: as the server was told, not the longest.
+        # A retired key verifies for as long as a token lives: by the server's setting, not the longest lifetime.
         facts = [_facts(stored.key, db.now, db.settings.policy()) for stored in db.store.signing_keys()]
     if as_json:
         print_json(facts)
@@ -37,7 +37,7 @@ def list_signing_keys(flags: dict[str, object], as_json: bool) -> None:
 @database_options
 @json_option
 def rotate(flags: dict[str, object], as_json: bool) -> None:
-    """Publish a new signing key. It signs ten minutes later, when every verifier knows it; the old one retires then."""
+    """Publish a new signing key. Ten minutes later every verifier knows it, it signs, and the old one retires."""
     with database(flags) as db:
         old = key_that_signs([stored.key for stored in db.store.signing_keys()], db.now, db.policy)
         new = rotate_signing_key(db.store, db.master, db.now, db.policy, os.urandom, actor=actor())
@@ -46,19 +46,19 @@ def rotate(flags: dict[str, object], as_json: bool) -> None:
         return
     say(f"{new.kid} is published and signs from {moment(new.signs_from)}.")
     if old:
-        say(f"{old.kid} signs until then, and verifies until its last token has expired.")
+        say(f"{old.kid} signs until then, and verifies tokens until the last one has expired.")
 
 
 @signing_keys.command()
 @click.argument("kid", metavar="KID", callback=id_of_ours)
-@click.option("--yes", is_flag=True, help="do not ask; needed where nobody can answer")
+@click.option("--yes", is_flag=True, help="do not ask; needed if nobody can answer")
 @database_options
 @json_option
 def withdraw(flags: dict[str, object], kid: str, yes: bool, as_json: bool) -> None:
-    """Withdraw a compromised signing key at once. Whatever it signed is refused, and clients have to refresh.
+    """Withdraw a compromised signing key at once. Every token that it signed is refused, and clients must refresh.
 
-    This server takes note within a second; a verifier elsewhere when it next fetches the key set, which can take four
-    minutes. A key that signs, or waits to, is replaced by a fresh one.
+    This server notices within a second. A verifier elsewhere notices when it next fetches the key set, which can take
+    four minutes. A key that signs, or waits to sign, is replaced by a fresh one.
     """
     if not yes:
         _confirm(f"Every access token that {kid} signed will be refused. Withdraw it?")
@@ -67,7 +67,7 @@ def withdraw(flags: dict[str, object], kid: str, yes: bool, as_json: bool) -> No
     if as_json:
         print_json({"kid": kid, "stand_in": None if fresh is None else _facts(fresh, db.now, db.policy)})
         return
-    say(f"{kid} is withdrawn: nothing that it signed counts any more.")
+    say(f"{kid} is withdrawn: every token that it signed is refused.")
     if fresh is not None:
         say(f"{fresh.kid} signs in its place from {moment(fresh.signs_from)}.")
 

@@ -1,4 +1,4 @@
-"""`hourpass tokens`: what a token is, in words, and its end."""
+"""`hourpass tokens`: explain a token in words, and revoke it."""
 
 import sys
 from typing import assert_never
@@ -37,9 +37,9 @@ REVOKED = {
     "token": "it was revoked",
     "grant": "its grant was revoked",
     "key": "its API key was revoked",
-    "issued_before": "all tokens of its time were revoked",
+    "issued_before": "all tokens issued before a certain time were revoked",
 }
-"""By the level of the revocation that refuses an access token."""
+"""The kind of revocation that refuses an access token -> why, in words."""
 
 WORDS = {
     "sub": "subject",
@@ -53,24 +53,24 @@ WORDS = {
     "exp": "expires_at",
     "sid": "grant_id",
 }
-"""What a claim is called, in the order in which they are printed. A claim without a word here keeps its own name."""
+"""A claim -> its name in the output, in the order in which they are printed. Other claims keep their own names."""
 
 DEAD = {
-    "replayed": "its grant was revoked, because a refresh token of it was used twice: somebody may have stolen one",
+    "replayed": "its grant was revoked, because one of its refresh tokens was used twice: it may be stolen",
     "revoked": "its grant was revoked",
     "key_disabled": "its API key was revoked or has expired",
-    "address_not_allowed": "its API key may not be used from there",
+    "address_not_allowed": "its API key may not be used from this address",
     "expired": "it has expired",
     "unknown": "this database does not have its grant: closed, pruned, or made since a backup that was restored",
 }
-"""By the reason for which a refresh token that is ours is refused."""
+"""The reason for which a refresh token of ours is refused -> the same in words."""
 
 token_argument = click.argument("token", metavar="-", callback=id_of_ours)
 
 
 @click.group()
 def tokens() -> None:
-    """Explain and revoke tokens, which come on standard input: `hourpass tokens inspect - < FILE`."""
+    """Explain and revoke tokens. They come on standard input: `hourpass tokens inspect - < FILE`."""
 
 
 @tokens.command()
@@ -78,7 +78,7 @@ def tokens() -> None:
 @token_options
 @json_option
 def inspect(flags: dict[str, object], token: str, as_json: bool) -> None:
-    """Say what a token is, whom it speaks for, until when, and whether it counts."""
+    """Show a token's kind, subject and expiry, and whether it is valid. Exits with 1 if it is not valid."""
     token = _read(token)
     with look_at_database(flags) as db:
         facts = _access_facts(db, token) or _refresh_facts(db, token) or _strange_facts(db, token)
@@ -91,7 +91,7 @@ def inspect(flags: dict[str, object], token: str, as_json: bool) -> None:
 @token_options
 @json_option
 def revoke(flags: dict[str, object], token: str, as_json: bool) -> None:
-    """Revoke an access token alone, or with a refresh token its whole grant."""
+    """Revoke an access token, or the whole grant of a refresh token."""
     token = _read(token)
     with database(flags) as db:
         done = _revoke(db, token)
@@ -117,7 +117,7 @@ def _revoke(db: Database, token: str) -> str:
     try:
         opened = _open_refresh(db, token)
     except InvalidGrant as error:
-        raise HourpassError(f"this is no token of this server that could be revoked: {error.reason}") from None
+        raise HourpassError(f"this is not a token that this server can revoke: {error.reason}") from None
     revoke_grant(db.store, db.store.grants([opened.ref])[opened.ref], db.now, db.policy, actor=actor(), token=True)
     return "grant"
 
@@ -127,12 +127,12 @@ def _signing_keys(db: Database) -> SigningKeys:
 
 
 def _expected(db: Database, claims: UnverifiedClaims) -> Expected:
-    # The issuer is believed from a signature of ours: the command may not know the server's port.
+    # The signature is ours, so the issuer in the token is believed: this command may not know the server's port.
     return Expected(claims.iss, None, db.policy.access_token_lifetime)
 
 
 def _open_refresh(db: Database, token: str) -> OpenedRefreshToken:
-    # As above: the signature is checked with this server's own secret, whatever URL it was made under.
+    # As above: the signature is checked with this server's own secret, under the issuer's URL that the token names.
     refresh_tokens = db.secrets.refresh_tokens(unverified_issuer(token.encode()) or db.settings.public_url())
     opened = refresh_tokens.open(token.encode(), db.now // SECOND)
     grant = db.store.grants([opened.ref]).get(opened.ref)
@@ -144,7 +144,7 @@ def _open_refresh(db: Database, token: str) -> OpenedRefreshToken:
 def _access_facts(db: Database, token: str) -> dict[str, object] | None:
     signing_keys = _signing_keys(db)
     try:
-        # By the keys that are gone, too: an old token is explained better than by "unknown".
+        # Also by the keys that are gone: they explain an old token better than "unknown" does.
         claims, key = open_access_token(
             token.encode(), {pair.header: pair.verification_key for pair in signing_keys.pairs.values()}
         )
@@ -169,7 +169,7 @@ def _access_facts(db: Database, token: str) -> dict[str, object] | None:
 
 
 def _revoked(db: Database, claims: Claims) -> str:
-    """Why a token that is otherwise good is refused, empty where it is not."""
+    """Why a token that is otherwise valid is refused. Empty if it is not refused."""
     entries = db.store.revocations_after(0, db.now)
     kinds = [entry.kind for entry in entries if Revocations([entry]).refuses(claims)]
     return f"no: {REVOKED[kinds[0]]}" if kinds else ""
@@ -180,7 +180,7 @@ def _invalid(error: InvalidToken, claims: UnverifiedClaims, now: int) -> str:
         case "expired":
             return f"no: it expired {span(now - claims.exp * SECOND)} ago"
         case "not_yet_valid":
-            return f"no: by this machine's clock it is from the future, {span(claims.iat * SECOND - now)} ahead"
+            return f"no: it was issued {span(claims.iat * SECOND - now)} in the future, by this machine's clock"
         case problem:
             return f"no: {problem.replace('_', ' ')}"
 
@@ -218,10 +218,10 @@ def _counts(decision: Decision, grant: Grant, generation: int, policy: Policy, n
         case Retry():
             used = now - grant.superseded[grant.generation - 1 - generation]
             return (
-                f"yes, for another {span(policy.retry_window - used)}: it was used {span(used)} ago, and a retry may be"
+                f"yes, for another {span(policy.retry_window - used)}: it was used {span(used)} ago and may be retried"
             )
         case Replay():
-            return "no: it was used before; using it again would revoke its grant, as if it were stolen"
+            return "no: it was used before, and using it again would revoke its grant, because it may be stolen"
         case Ahead():
             return "no: it is newer than this database, which was probably restored from a backup"
         case Dead(reason):
@@ -231,16 +231,16 @@ def _counts(decision: Decision, grant: Grant, generation: int, policy: Policy, n
 
 
 def _strange_facts(db: Database, token: str) -> dict[str, object]:
-    """What can be said of a token that proves nothing; what it says of itself is called unverified."""
+    """What can be said of a token that proves nothing. Its own claims are shown as unverified."""
     header = token.partition(".")[0].encode()
     kid = next((pair.kid for pair in _signing_keys(db).pairs.values() if pair.header == header), None)
     if kid is not None:
         facts: dict[str, object] = {"kind": "access token", "counts": f"no: forged or damaged: {kid} did not sign it"}
     elif is_plausible(header):
-        why = "no: of another server, or its signing key was withdrawn"
+        why = "no: it comes from another server, or its signing key was withdrawn"
         facts = {"kind": "access token", "counts": why}
     elif token.startswith("hp_"):
-        facts = {"kind": "API key", "counts": "no: it is no token; it can be exchanged for one"}
+        facts = {"kind": "API key", "counts": "no: it is not a token, but it can be exchanged for one"}
     else:
         facts = {"kind": "unknown", "counts": "no: this server did not make it"}
     issuer = _claimed_issuer(token)
