@@ -230,3 +230,11 @@ def seen_by(store):
     control = store.control()
     store.commit()
     return control
+
+
+def test_a_hash_in_use_is_noted_once(store):
+    for name in ("sha256", "plain", "sha256"):
+        store.add_key_hash(name, NOW)
+
+    assert store.key_hashes() == ["plain", "sha256"]
+    assert store.control().version == 2

@@ -13,7 +13,7 @@ from msgspec import to_builtins
 from hourpass import wire
 from hourpass.core.errors import RefusalReason, Refused, TokenProblem
 from hourpass.server.endpoints.app import VERIFY
-from hourpass.server.issuing import issuer
+from hourpass.server.issuing import authentication
 from hourpass.server.issuing.revoke_introspect import introspect
 from hourpass.server.serve import create_app
 from hourpass.server.settings.settings import Settings
@@ -48,7 +48,9 @@ def early_titles() -> set[str]:
 def key_reasons() -> set[str]:
     """Every `InvalidCredentials(reason=…)` of the use cases."""
     calls = [
-        node for node in nodes_of(issuer) if isinstance(node, ast.Call) and "InvalidCredentials" in ast.dump(node.func)
+        node
+        for node in nodes_of(authentication)
+        if isinstance(node, ast.Call) and "InvalidCredentials" in ast.dump(node.func)
     ]
     values = [keyword.value for call in calls for keyword in call.keywords if keyword.arg == "reason"]
     texts = [

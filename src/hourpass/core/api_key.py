@@ -23,6 +23,9 @@ Environment = Literal["production", "sandbox"]
 KeyTrouble = Literal["revoked", "expired", "disabled", "rotated"]
 """Why a genuine key is refused: `rotated` if another secret took the place of the one that was sent."""
 
+UseKind = Literal["exchanged", "refreshed", "raw"]
+"""How a key is used: for a first pair of tokens, by a refresh, or itself at a protected endpoint."""
+
 KEY_PATTERN = re.compile(r"hp_(production|sandbox)_([0-9A-Za-z]{12})_([0-9A-Za-z]{26})([0-9A-Za-z]{6})", re.ASCII)
 """Published so that secret scanners can find leaked keys."""
 

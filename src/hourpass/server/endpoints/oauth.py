@@ -5,7 +5,7 @@ from typing import NamedTuple, assert_never
 from urllib.parse import unquote_plus
 
 from hourpass import wire
-from hourpass.core.api_key import ApiKey, is_well_formed
+from hourpass.core.api_key import ApiKey, UseKind, is_well_formed
 from hourpass.core.authorization import Basic, read_credential
 from hourpass.core.errors import InvalidCredentials, InvalidRequest, InvalidTarget
 from hourpass.core.token_request import TokenRequest
@@ -33,7 +33,8 @@ async def token(issuer: Issuer, request: Request) -> wire.OAuthTokenAnswer:
     asked = wire.read_token_request(form)
     token_request = TokenRequest(scope=asked.scope, audience=_target(asked))
     address = request.address()
-    client = await _client(issuer, request, form, address)
+    kind: UseKind | None = "exchanged" if asked.grant_type == "client_credentials" else None
+    client = await _client(issuer, request, form, address, kind)
     match asked.grant_type:
         case "client_credentials":
             pair = await issuer.open(client.proven(), token_request, request.now)
@@ -81,7 +82,9 @@ def _form(request: Request) -> dict[str, str]:
     return wire.read_form(request.body)
 
 
-async def _client(issuer: Issuer, request: Request, form: Mapping[str, str], address: str | None) -> _Client:
+async def _client(
+    issuer: Issuer, request: Request, form: Mapping[str, str], address: str | None, kind: UseKind | None = None
+) -> _Client:
     """Who the client says it is, and whether it proved that (RFC 6749 §2.3.1).
 
     The key id and the key are client id and secret; the whole key as either also works. An id that contradicts the
@@ -101,7 +104,7 @@ async def _client(issuer: Issuer, request: Request, form: Mapping[str, str], add
         if not secret and not is_well_formed(client_id):
             # An id alone proves nothing, but it may not contradict what it comes with.
             return _Client(None, client_id or None)
-    key = await issuer.authenticate(secret or client_id, address, request.now, throttled=True)
+    key = await issuer.authenticate(secret or client_id, address, request.now, kind=kind, throttled=True)
     mentioned = {client_id, form.get("client_id", "")}
     if not mentioned <= {"", key.key_id, secret or client_id}:
         raise InvalidCredentials("client_id contradicts the key")

@@ -5,8 +5,7 @@ Each is told what time it is. What may happen is decided in `core`; what happene
 
 from collections.abc import Callable
 
-from hourpass.core.api_key import ApiKey, allows_ip, is_well_formed, secret_of, unverified_key_id, why_unusable
-from hourpass.core.caller import bucket
+from hourpass.core.api_key import ApiKey, UseKind
 from hourpass.core.claims import Claims
 from hourpass.core.errors import (
     ConfigurationError,
@@ -15,7 +14,6 @@ from hourpass.core.errors import (
     InvalidToken,
     RefusalReason,
     StorageUnavailable,
-    Throttled,
 )
 from hourpass.core.grant import (
     GRANT_ID_ENTROPY,
@@ -35,6 +33,7 @@ from hourpass.core.policy import SECOND
 from hourpass.core.requirement import Address, Requirement, judge_key, judge_proven, judge_token
 from hourpass.core.token_request import PLAIN_REQUEST, TokenRequest
 from hourpass.jose import OpenedRefreshToken
+from hourpass.server.issuing.authentication import Authentication
 from hourpass.server.issuing.client_revocations import ClientRevocations
 from hourpass.server.issuing.minting import Entropy, Mint, TokenPair
 from hourpass.server.issuing.throttle import Throttle
@@ -76,7 +75,7 @@ class Issuer:
         self._accept_api_keys = settings.accept_api_keys
         self._timer = timer
         self._exchanges = Throttle(settings.exchange_limit)
-        self._failures = Throttle(settings.exchange_limit)
+        self.authentication = Authentication(ledger, secrets, settings.exchange_limit, counts, timer)
         self.client_revocations = ClientRevocations(ledger, verification, self.policy, settings.exchange_limit, timer)
         self._refresh_tokens = secrets.refresh_tokens(self.url)
         self._checks_of_storage = Together(self._check_storage)
@@ -91,7 +90,8 @@ class Issuer:
             fast. InvalidScope, InvalidRequest: if the request goes beyond the key. StorageUnavailable: where nothing
             was kept.
         """
-        return await self.open(await self.authenticate(api_key, address, now, throttled=True), request, now)
+        key = await self.authenticate(api_key, address, now, kind="exchanged", throttled=True)
+        return await self.open(key, request, now)
 
     async def open(self, key: ApiKey, request: TokenRequest, now: int) -> TokenPair:
         """Open a grant for a key that is proven, and answer its first pair. Raises as `exchange` does."""
@@ -199,37 +199,16 @@ class Issuer:
         if not self._accept_api_keys:
             raise InvalidCredentials("API keys are not accepted here")
         self.verification.require_fresh()
-        key = await self.authenticate(api_key, address(), now)
+        key = await self.authenticate(api_key, address(), now, kind="raw")
         judge_key(key, self.audience, needed, address)
         return key
 
-    async def authenticate(self, api_key: str, address: str | None, now: int, *, throttled: bool = False) -> ApiKey:
-        """Prove an API key.
-
-        Wrong ones are counted for each address, and with `throttled` too many are told so. A good one is never held up
-        by them: many clients share an address.
-
-        Raises:
-            InvalidCredentials: with a reason only where the key itself was genuine; Throttled; StorageUnavailable.
-        """
-        key_id = unverified_key_id(api_key)
-        key = self.ledger.cached_key(key_id)
-        if key is None and is_well_formed(api_key):
-            key = await self.ledger.key(key_id)
-        secret = None if key is None else secret_of(api_key, key, self.secrets.pepper)
-        if key is not None and secret is not None:
-            if trouble := why_unusable(key, now, secret):
-                raise InvalidCredentials(reason=trouble)
-            if key.allowed_ips and not allows_ip(key, address):
-                raise InvalidCredentials(reason="address_not_allowed")
-            return key
-        self.counts["credentials_refused"] += 1
-        try:
-            self._failures.admit(bucket(address), self._timer())
-        except Throttled:
-            if throttled:
-                raise
-        raise InvalidCredentials("no such key")
+    async def authenticate(
+        self, api_key: str, address: str | None, now: int, *, kind: UseKind | None = None, throttled: bool = False
+    ) -> ApiKey:
+        """Prove an API key. Raises as `Authentication.prove` does."""
+        key, _ = await self.authentication.prove(api_key, address, now, kind=kind, throttled=throttled)
+        return key
 
     async def look_up(self, token: str, now: int) -> tuple[OpenedRefreshToken, Grant]:
         """A refresh token that is proven, and its grant as it is now.

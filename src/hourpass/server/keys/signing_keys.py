@@ -31,6 +31,7 @@ class Secrets(NamedTuple):
 
     pepper: bytes
     refresh_ring: list[tuple[str, bytes]]
+    master: MasterKey
 
     def __repr__(self) -> str:
         """Without the secrets."""
@@ -70,6 +71,7 @@ def prepare(
     return Secrets(
         pepper=master.open("pepper", store.secrets("pepper")[0][1]),
         refresh_ring=[(kid, master.open(f"refresh secret {kid}", sealed)) for kid, sealed in store.secrets("refresh")],
+        master=master,
     )
 
 

@@ -31,6 +31,7 @@ from hourpass.core.grant import (
 from hourpass.core.policy import HOUR, Policy
 from hourpass.core.revocation import Kind, Revocation
 from hourpass.server.ledger.absences import Absences
+from hourpass.server.ledger.remembered import Keys
 from hourpass.server.ledger.stall import Stalls
 from hourpass.server.store import GrantHeld, Store
 
@@ -39,11 +40,6 @@ TOLD_EVERY = HOUR
 
 TOLD_KEPT = 100_000
 """Such cases remembered."""
-
-KEYS_KEPT = 100_000
-"""API keys remembered between transactions. Reading one again costs a few microseconds."""
-
-Keys = dict[str, ApiKey]
 
 
 class Opening(msgspec.Struct, frozen=True):
@@ -89,12 +85,17 @@ class Settling:
         self._absences = absences
         self._stalls = stalls
         self._version = -1
-        self._keys: Keys = {}
+        self._keys = Keys()
         self._turning = threading.Lock()
         self._live: dict[str, int] = {}
         self._told: dict[object, int] = {}
 
     # What is remembered.
+
+    @property
+    def keys(self) -> Keys:
+        """What is remembered of keys. A transaction that adds to it takes it before it reads, as in `look_up`."""
+        return self._keys
 
     def remembered_key(self, key_id: str) -> ApiKey | None:
         """A key as the last transaction saw it, if it did."""
@@ -105,7 +106,7 @@ class Settling:
         # Those of one version for all of them. Otherwise what this transaction sees, which may be older than a change
         # that another one notices meanwhile, would be remembered as if it were read after it.
         keys = self._keys
-        return [_key(store, keys, key_id) for key_id in key_ids]
+        return [keys.read(store, key_id) for key_id in key_ids]
 
     def keys_at(self, version: int) -> Keys:
         """The keys remembered at a version: none, where it is not the one that they were read at.
@@ -115,7 +116,7 @@ class Settling:
         """
         with self._turning:
             if version != self._version:
-                self._version, self._keys = version, {}
+                self._version, self._keys = version, Keys()
             return self._keys
 
     def distrust(self) -> None:
@@ -164,7 +165,7 @@ class Settling:
         answers: list[Any] = []
         latest: dict[str, int] = {}
         for asked in openings:
-            key = _key(store, keys, asked.grant.key_id)
+            key = keys.read(store, asked.grant.key_id)
             if key is None or not is_usable(key, asked.now):
                 answers.append(InvalidCredentials("the key ended while the exchange was under way"))
             else:
@@ -229,7 +230,7 @@ class Settling:
         return answers
 
     def _decide(self, store: Store, keys: Keys, grant: Grant | None, asked: Refreshing) -> Refreshed:
-        key = None if grant is None else _key(store, keys, grant.key_id)
+        key = None if grant is None else keys.read(store, grant.key_id)
         if self._stalls and key is not None and key.retry_window is not None:
             self._stalls.consider(key.retry_window)
         policy = self.policy_at(asked.now)
@@ -288,14 +289,3 @@ def _event(
     kind: type[audit.RefreshAhead | audit.RefreshReplayed], asked: Refreshing, grant: Grant
 ) -> tuple[int, audit.Event]:
     return asked.now, kind(grant.grant_id.hex(), grant.key_id, asked.generation, grant.generation)
-
-
-def _key(store: Store, keys: Keys, key_id: str) -> ApiKey | None:
-    key = keys.get(key_id)
-    if key is None:
-        key = store.key(key_id)
-        if key is not None:
-            if len(keys) >= KEYS_KEPT:
-                keys.clear()
-            keys[key_id] = key
-    return key

@@ -1,14 +1,14 @@
 """Looking up API keys that are not remembered, many together.
 
-Whoever invents key ids can ask for as many as he can send. They cost one transaction at a time, and nobody else's place
+Whoever invents keys can ask for as many as he can send. They cost one transaction at a time, and nobody else's place
 in the ledger's queue; a good key waits for the look-up that is under way and goes with the next.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from itertools import islice
+from typing import Generic, TypeVar
 
-from hourpass.core.api_key import ApiKey
 from hourpass.core.errors import StorageUnavailable
 from hourpass.server.store import Store
 
@@ -16,42 +16,45 @@ TOGETHER = 64
 """Keys in one transaction: under a millisecond of a local database."""
 
 WAITING = 10_000
-"""Key ids that wait at once; further ones are told to come back."""
+"""Keys that wait at once; further ones are told to come back."""
 
-Found = list[ApiKey | None]
+T = TypeVar("T")
 
 
-class KeyLookUp:
-    """`read` runs work in a transaction that reads; `find` is what it does there."""
+class KeyLookUp(Generic[T]):
+    """`read` runs work in a transaction that reads; `find` is what it does there, with what is asked for.
+
+    That is the ids of keys, or the texts of keys that have no id in them.
+    """
 
     def __init__(
         self,
-        read: Callable[[Callable[[Store], Found]], Awaitable[Found]],
-        find: Callable[[Store, list[str]], Found],
+        read: Callable[[Callable[[Store], list[T | None]]], Awaitable[list[T | None]]],
+        find: Callable[[Store, list[str]], list[T | None]],
     ) -> None:
         self._read = read
         self._find = find
-        self._asked: dict[str, asyncio.Future[ApiKey | None]] = {}
+        self._asked: dict[str, asyncio.Future[T | None]] = {}
         self._running: asyncio.Task[None] | None = None
 
-    async def key(self, key_id: str) -> ApiKey | None:
-        """One API key; None if there is none with this id. Raises StorageUnavailable."""
-        future = self._asked.get(key_id)
+    async def key(self, asked: str) -> T | None:
+        """One API key; None if there is none. Raises StorageUnavailable."""
+        future = self._asked.get(asked)
         if future is None:
             if len(self._asked) >= WAITING:
                 raise StorageUnavailable("too many keys to look up")
             loop = asyncio.get_running_loop()
-            future = self._asked[key_id] = loop.create_future()
+            future = self._asked[asked] = loop.create_future()
             if self._running is None:
                 self._running = loop.create_task(self._run())
         return await asyncio.shield(future)  # others may wait for the same
 
     async def _run(self) -> None:
         while self._asked:
-            key_ids = list(islice(self._asked, TOGETHER))
-            futures = [self._asked.pop(key_id) for key_id in key_ids]
+            batch = list(islice(self._asked, TOGETHER))
+            futures = [self._asked.pop(asked) for asked in batch]
             try:
-                found = await self._read(lambda store: self._find(store, key_ids))  # noqa: B023
+                found = await self._read(lambda store: self._find(store, batch))  # noqa: B023
             except Exception as error:  # noqa: BLE001 - it is the answer to each of them
                 for future in futures:
                     future.set_exception(error)

@@ -21,6 +21,7 @@ from hourpass.server.ledger.absences import Absences
 from hourpass.server.ledger.batch import Opened, Opening, Refreshed, Refreshing, Settling
 from hourpass.server.ledger.key_lookup import KeyLookUp
 from hourpass.server.ledger.lane import Lane
+from hourpass.server.ledger.remembered import Keys
 from hourpass.server.ledger.stall import Stalled, Stalls
 from hourpass.server.store import Control, GrantHeld, SharedStore, Store, TransactionConflict, Unreachable, persist
 
@@ -135,6 +136,11 @@ class Ledger:
     def read(self, work: Callable[[Store], T]) -> "asyncio.Future[T]":
         """Run work that only reads, in a thread. Other processes that write do not hold it up."""
         return self._job(work, "reads")
+
+    @property
+    def keys(self) -> Keys:
+        """What the last transactions saw of keys. Take it before anything is read in a transaction that adds to it."""
+        return self._settling.keys
 
     def cached_key(self, key_id: str) -> ApiKey | None:
         """A key as the last transaction saw it, if it did."""

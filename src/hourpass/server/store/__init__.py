@@ -194,6 +194,12 @@ class Store(Protocol):
     def delete_key_secret(self, digest: bytes) -> None:
         """Take a secret from its key."""
 
+    def key_hashes(self) -> list[str]:
+        """The names of the hashes that the digests of imported keys are made of."""
+
+    def add_key_hash(self, name: str, at: int) -> None:
+        """Note that keys are imported by this hash. Nothing changes if it is known."""
+
     def add_revocation(self, kind: Kind, value: str, until: int) -> Revocation:
         """Put an entry into the revocation list; it gets the next number."""
 

@@ -130,6 +130,14 @@ class BaseStore(ABC):
         """Take a secret from its key."""
         self._change_keys("delete_key_secret", digest)
 
+    def key_hashes(self) -> list[str]:
+        """The hashes that the digests of imported keys are made of."""
+        return [name for (name,) in self._rows("key_hashes")]
+
+    def add_key_hash(self, name: str, at: int) -> None:
+        """Note that keys are imported by this hash."""
+        self._change_keys("add_key_hash", name, at)
+
     @abstractmethod
     def revoke_grants(self, grants: Sequence[Grant]) -> set[GrantRef]:
         """Store several grants' ends."""

@@ -106,6 +106,14 @@ update api_keys set digest = ? where key_id = ?
 -- Take a secret from its key.
 delete from key_secrets where digest = ?
 
+-- name: key_hashes
+-- The hashes that the digests of imported keys are made of.
+select algorithm from key_hashes order by algorithm
+
+-- name: add_key_hash
+-- Note that keys are imported by this hash.
+insert into key_hashes (algorithm, created_at) values (?, ?) on conflict (algorithm) do nothing
+
 -- name: add_revocation
 -- Put an entry into the revocation list.
 insert into revocations (kind, value, until) values (?, ?, ?) returning n

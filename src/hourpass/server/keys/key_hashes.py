@@ -1,0 +1,33 @@
+"""Which hashes the digests of imported keys are made of, as the database keeps it."""
+
+from hourpass.core.key_hash import PLAIN, KeyHash, KeyHashes
+from hourpass.server.keys.master_key import MasterKey
+from hourpass.server.store import Store
+
+HMAC_SECRET = "import_hmac"
+"""What the providers' HMAC secrets are called among the sealed secrets."""
+
+
+def hashes_in_use(store: Store, master: MasterKey) -> KeyHashes:
+    """What imported keys are found by. Nothing if no key was ever imported.
+
+    Raises:
+        ConfigurationError: if the master key is not the one that sealed a provider's secret.
+    """
+    names = store.key_hashes()
+    secrets = dict(store.secrets(HMAC_SECRET)) if any(name.startswith("hmac-sha256:") for name in names) else {}
+    fast: list[KeyHash] = []
+    lookups: list[int] = []
+    for name in names:
+        algorithm, _, rest = name.partition(":")
+        match algorithm:
+            case "lookup":
+                lookups.append(int(rest))
+            case "hmac-sha256":
+                fast.append(KeyHash(algorithm, rest, master.open(f"{HMAC_SECRET} {rest}", secrets[rest])))
+            case "plain" | "sha256" | "sha512":
+                fast.append(KeyHash(algorithm))
+            case _:
+                pass  # a newer program's
+    fast.sort(key=lambda each: each != PLAIN)
+    return KeyHashes(tuple(fast), tuple(lookups))
