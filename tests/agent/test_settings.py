@@ -35,7 +35,7 @@ def run(folder, *arguments, code=2, config=None, **environment):
         ("[[sinks]]\nformat = 'raw'", "missing required field `path`"),
         ("[[sinks]]\npath = 'x'\nformat = 'yaml'", "Invalid enum value 'yaml'"),
         ("hooks = ['reload']", "Expected `array`, got `str`"),
-        ("hooks = [[]]", "a hook is a program"),
+        ("hooks = [[]]", "a hook must be a program"),
         ("[[sinks]]\npath = 'x'\nformat = 'template'\ntemplate = '$tokn'", "no field $tokn"),
         ("[[sinks]]\npath = 'x'\ngroup = 'nobody-knows'", "no group nobody-knows"),
         ("url = ", "is not TOML"),
@@ -50,7 +50,7 @@ def test_a_mistake_in_the_file_is_named(folder, config, words):
     ("arguments", "words"),
     [
         ([], "--url or HOURPASS_URL"),
-        (["--url", URL, "--format", "json"], "Name it with --sink"),
+        (["--url", URL, "--format", "json"], "name the file with --sink"),
         (["--url", URL, "--listen", "127.0.0.1:1"], "listen_secret_file"),
         (["--url", URL, "--api-key-env", "NO_SUCH_NAME"], "no environment variable NO_SUCH_NAME"),
         (["--url", URL, "--config", "none.toml"], "none.toml cannot be read: No such file"),

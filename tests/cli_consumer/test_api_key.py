@@ -75,8 +75,8 @@ def test_a_key_in_place_of_its_file_is_not_repeated(stranger):
     [
         (b"", "is empty"),
         (b" \n", "is empty"),
-        (b"a key\nand more", "more in"),
-        (b"x" * 5000, "more in"),
+        (b"a key\nand more", "more than an API key"),
+        (b"x" * 5000, "more than an API key"),
         (b"\xff", "more"),
     ],
     ids=["empty", "blank", "two words", "too long", "no text"],

@@ -147,8 +147,8 @@ def test_kubectl_is_told_when_to_ask_again(holder):
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({"apiVersion": f"{KIND}/v9"}, "not known"),
-        ({"spec": {"cluster": {"server": "https://elsewhere.example.com"}}}, "none of the origins"),
+        ({"apiVersion": f"{KIND}/v9"}, "is unknown"),
+        ({"spec": {"cluster": {"server": "https://elsewhere.example.com"}}}, "not one of the origins"),
         ([], "cannot be read"),
     ],
     ids=["unknown version", "another cluster", "no object"],

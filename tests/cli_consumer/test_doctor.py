@@ -48,10 +48,10 @@ def test_a_key_that_others_can_read_is_bad(holder):
 @pytest.mark.parametrize(
     ("change", "verdict", "words"),
     [
-        (lambda key: key, "good", "was not tried"),
+        (lambda key: key, "good", "was not asked"),
         (lambda key: key[:-1], "bad", "is a part of it missing?"),
         (lambda key: key[:-1] + ("a" if key[-1] != "a" else "b"), "bad", "is a part of it missing?"),
-        (lambda key: "garbage", "note", "does not hold a hourpass key"),
+        (lambda key: "garbage", "note", "does not hold an hourpass key"),
     ],
     ids=["whole", "cut", "mistyped", "garbage"],
 )

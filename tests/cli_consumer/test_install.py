@@ -109,7 +109,7 @@ def test_a_job_is_spread_over_its_whole_interval_as_far_as_there_is_time(strange
 def test_an_interval_that_is_too_long_is_refused_with_one_that_would_do(stranger, kind, arguments):
     """stay-authenticated.md, "cron": every 3600 s is always late."""
     words = stranger("install", kind, *arguments, code=2).stderr
-    every, splay = re.search(r"--every (\d+) --splay (\d+) would do", words).groups()
+    every, splay = re.search(r"use --every (\d+) --splay (\d+)", words).groups()
 
     lifetime = arguments[arguments.index("--lifetime") :] if "--lifetime" in arguments else ()
     stranger("install", kind, "--every", every, "--splay", splay, *lifetime)

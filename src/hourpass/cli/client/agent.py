@@ -1,4 +1,4 @@
-"""`hourpass agent`: the composition root of the agent. Owns its flags, its file of sinks and hooks, and its signals."""
+"""`hourpass agent`: puts the agent together. Owns its flags, its file of sinks and hooks, and its signals."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ PREFIX = "HOURPASS_AGENT_"
 
 
 class SinkSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A sink, as the file describes it."""
+    """A sink as the configuration file describes it."""
 
     path: str
     format: Form = "raw"
@@ -44,24 +44,24 @@ class SinkSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Targets(msgspec.Struct, kw_only=True):
-    """What a reload reads anew: sinks, and hooks as lists of arguments."""
+    """What a reload reads again: sinks, and hooks as lists of arguments."""
 
     sinks: list[SinkSettings] = []
     hooks: list[list[str]] = []
 
 
 def read_targets(values: Mapping[str, object], flags: Mapping[str, Any]) -> Targets:
-    """Sinks and hooks of the file; those of the flags take their place.
+    """The sinks and hooks of the file. Those of the flags replace them.
 
     Raises:
-        ConfigurationError: naming what is wrong, and for an unknown key the nearest that is known.
+        ConfigurationError: names what is wrong, and for an unknown key the nearest known one.
     """
     chosen = {name: values[name] for name in Targets.__struct_fields__ if name in values}
     given = {name: flags[name] for name in SinkSettings.__struct_fields__ if flags.get(name)}
     if "path" in given:
         chosen["sinks"] = [given]
     elif given:
-        raise ConfigurationError(f"{', '.join(sorted(given))}: of which file? Name it with --sink")
+        raise ConfigurationError(f"{', '.join(sorted(given))}: name the file with --sink")
     if flags.get("hook"):
         chosen["hooks"] = [[program] for program in flags["hook"]]
     try:
@@ -71,12 +71,12 @@ def read_targets(values: Mapping[str, object], flags: Mapping[str, Any]) -> Targ
         near = did_you_mean(words.split("`")[1], SinkSettings.__struct_fields__) if "unknown field" in words else ""
         raise ConfigurationError(f"sinks and hooks: {words}{near}") from None
     if not all(targets.hooks):
-        raise ConfigurationError("a hook is a program and its arguments, and not nothing")
+        raise ConfigurationError("a hook must be a program and its arguments, and must not be empty")
     return targets
 
 
 _FLAGS_ONLY = {"config", "api_key", "path", "format", "template", "group", "on_expiry", "hook"}
-"""These have no key of the same name in the file."""
+"""Flags without a key of the same name in the file."""
 
 
 def _known(context: click.Context) -> set[str]:
@@ -84,7 +84,7 @@ def _known(context: click.Context) -> set[str]:
 
 
 def _configure(context: click.Context, _: click.Parameter, path: str | None) -> str | None:
-    """Let the file's values be the defaults of flags and environment."""
+    """Make the file's values the defaults of flags and environment."""
     variables = {str(parameter.envvar) for parameter in context.command.params if parameter.envvar}
     for name in os.environ:
         if name.startswith(PREFIX) and name not in variables and not is_service_link(name, os.environ[name]):
@@ -109,20 +109,24 @@ def _option(flag: str, help: str, **more: Any) -> Callable[[Any], Any]:  # noqa:
 @client_options(agent=False)
 @_option("--api-key-env", "name of the environment variable that holds the API key", metavar="NAME")
 @click.option("--sink", "path", envvar=f"{PREFIX}SINK", metavar="FILE", help="keep the token in this file")
-@_option("--format", "the file's form  [raw]", type=click.Choice(get_args(Form)))
+@_option("--format", "the format of the file  [raw]", type=click.Choice(get_args(Form)))
 @_option("--template", "text with $access_token, $token_type, $issued_at, $expires_at", metavar="TEXT")
-@_option("--group", "a group that may read the file too: 0640 instead of 0600")
-@_option("--on-expiry", "of the file, where no new token came  [remove]", type=click.Choice(get_args(OnExpiry)))
+@_option("--group", "a group that may read the file too, with mode 0640 instead of 0600")
+@_option(
+    "--on-expiry",
+    "what to do with the file if the token expires and no new one has come  [remove]",
+    type=click.Choice(get_args(OnExpiry)),
+)
 @_option("--hook", "program to run after each new token; may be repeated", multiple=True, metavar="PROGRAM")
 @_option("--socket", "unix socket for programs of this user", envvar="HOURPASS_AGENT", metavar="PATH")
 @_option("--allow-uid", "another user who may ask at the socket; may be repeated", multiple=True, type=int)
-@_option("--listen", "loopback port for who knows the secret", metavar="127.0.0.1:PORT")
-@_option("--listen-secret-file", "holds that secret", metavar="FILE")
+@_option("--listen", "loopback address for programs that know the secret", metavar="127.0.0.1:PORT")
+@_option("--listen-secret-file", "file with that secret", metavar="FILE")
 @click.pass_context
 def agent(context: click.Context, /, client: Client, **flags: Any) -> None:
-    """Keep one token fresh and hand it on, to files and over a socket, until TERM.
+    """Keep one token fresh, and pass it on through files and a socket, until TERM.
 
-    HUP reads sinks, hooks and the API key anew; USR1 refreshes now. A second agent of the same credential stands by.
+    HUP reads sinks, hooks and the API key again. USR1 refreshes now. A second agent of the same credential stands by.
     """
     from hourpass.cli.client.init_process import go_on_in_child
     from hourpass.cli.status_line import StatusLine
@@ -144,7 +148,7 @@ def agent(context: click.Context, /, client: Client, **flags: Any) -> None:
     )
 
     def load() -> "Plan":
-        # The file as it is now, the flags as they were given.
+        # The file is read again, and the flags stay as they were given.
         values = read_settings_file(Path(flags["config"]), _known(context)) if flags["config"] else {}
         return _plan(read_targets(values, flags), talk.log)
 
@@ -184,7 +188,7 @@ _FOR_HOOKS = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "XDG_RUNTIME_DIR"
 
 
 def hook_environment(environ: Mapping[str, str], token_file: str | None) -> dict[str, str]:
-    """What hooks get. A short list, because any other variable may be the API key, under whatever name."""
+    """The environment of hooks. It is a short list, because any other variable may hold the API key."""
     kept = {name: environ[name] for name in _FOR_HOOKS if name in environ}
     return {**kept, "HOURPASS_TOKEN_FILE": token_file} if token_file else kept
 
@@ -197,9 +201,9 @@ def _services(served: "Agent", flags: Mapping[str, Any]) -> Iterator[AbstractCon
     if flags["listen"]:
         host, _, port = flags["listen"].rpartition(":")
         if not flags["listen_secret_file"]:
-            raise ConfigurationError("listen wants listen_secret_file: anyone on this host can reach a port")
+            raise ConfigurationError("listen needs listen_secret_file, because anyone on this host can reach a port")
         if not port.isdecimal() or int(port) > 65_535:
-            raise ConfigurationError("listen wants 127.0.0.1:PORT")
+            raise ConfigurationError("listen must be 127.0.0.1:PORT")
         try:
             secret = Path(flags["listen_secret_file"]).read_text("ascii").strip()
         except (OSError, UnicodeDecodeError):

@@ -1,7 +1,7 @@
 """Where a client's command gets its API key: a file, a program's output, the environment, systemd or standard input.
 
-Never from the argument list, which every user of the machine can read. No text of ours repeats a key, and a path only
-where it is plainly one.
+Never from the arguments, because every user of the machine can read those. No message repeats a key. A message repeats
+a path only if it is clearly a path.
 """
 
 import re
@@ -22,16 +22,16 @@ VARIABLE = "HOURPASS_API_KEY"
 LOOKS_LIKE_A_KEY = re.compile(r"hp_(production|sandbox)_")
 
 MAX_SIZE = 4096
-"""Bytes; a larger file is something else."""
+"""Bytes. A larger file is not an API key."""
 
 COMMAND_LIMIT = 30
-"""Seconds that a program may take to give the key: time enough for a person to unlock a password store."""
+"""Seconds that a program may take to print the key: enough for a person to unlock a password store."""
 
 
 class ApiKeySource(NamedTuple):
-    """A way to the key, not the key. `place` says it in words; `read` is None where there is none.
+    """Where the key is, not the key itself. `place` says it in words. `read` is None if there is no key.
 
-    `path` and `command` are what a scheduled job could be given as well.
+    `path` and `command` are set if a scheduled job can use the same way.
     """
 
     place: str
@@ -40,9 +40,10 @@ class ApiKeySource(NamedTuple):
     command: str | None = None
 
     def name(self) -> str | None:
-        """What the key goes by in the cache; None where it cannot be read. A program is not run for that.
+        """The key's name in the cache. None if the key cannot be read.
 
-        What it prints may change, and it may have to ask a person: it is told apart by its own words.
+        A program is not run for this, because its output may change and it may ask a person. The name is then made from
+        the command itself.
         """
         if self.read is None or self.command is not None:
             return name_of_key(self.command) if self.command else None
@@ -53,14 +54,14 @@ class ApiKeySource(NamedTuple):
 
 
 def find_api_key(file: str | None, command: str | None, environ: Mapping[str, str]) -> ApiKeySource:
-    """The way to the key: what was named, else the variable, else systemd's credential `api-key`, else none.
+    """Where the key is: the option, else the variable, else systemd's credential `api-key`, else nowhere.
 
-    Standard input and a pipe are read at once, because a child process may get them next. All else is read when it is
-    needed, so that a new key in the file counts.
+    Standard input and a pipe are read at once, because a child process may get them next. Everything else is read when
+    it is needed, so that a new key in the file is used.
 
     Raises:
-        click.UsageError: two ways are named.
-        ConfigurationError: standard input holds no key.
+        click.UsageError: both options are given.
+        ConfigurationError: standard input or the pipe does not hold a key.
     """
     if file and command:
         raise click.UsageError("--api-key-file and --api-key-command are both given")
@@ -70,7 +71,7 @@ def find_api_key(file: str | None, command: str | None, environ: Mapping[str, st
     if file:
         path = Path(file).absolute()
         if is_read_once(path):
-            # What a shell's <(…) names, for one.
+            # For example a shell's <(…).
             key = _from_file(path, _shown(file))
             return ApiKeySource("the pipe named by --api-key-file", lambda: key)
         return ApiKeySource(f"the file {_shown(file)}", lambda: _from_file(path, _shown(file)), path)
@@ -89,12 +90,12 @@ def _may_be_there(path: Path) -> bool:
     try:
         return path.exists()
     except OSError:
-        # Closed to this user: that is said when it is read.
+        # This user may not look. Reading it later raises the error.
         return True
 
 
 def is_read_once(path: Path) -> bool:
-    """Whether a path names what can be read once only, such as a pipe."""
+    """Whether a path can be read only once, such as a pipe."""
     try:
         return not stat.S_ISREG(path.stat().st_mode) and not path.is_dir()
     except OSError:
@@ -102,7 +103,7 @@ def is_read_once(path: Path) -> bool:
 
 
 def _shown(file: str) -> str:
-    # A bare word may be a key that somebody took for the option's value.
+    # A bare word may be a key, given as the option's value by mistake.
     return file if "/" in file and not LOOKS_LIKE_A_KEY.search(file) else "named by --api-key-file"
 
 
@@ -116,12 +117,12 @@ def _from_file(path: Path, shown: str) -> str:
 
 
 def _from_command(command: str) -> str:
-    # Imported here: most get their key from a file, and most calls need none at all.
+    # Imported here because most keys come from a file, and most calls need no key.
     import shlex
     import subprocess
 
     try:
-        # Its stderr stays the terminal's: a password store may have to ask.
+        # Its stderr is still the terminal, because a password store may ask for a password.
         done = subprocess.run(shlex.split(command), stdout=subprocess.PIPE, check=False, timeout=COMMAND_LIMIT)
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         raise ConfigurationError(f"--api-key-command cannot be run ({type(error).__name__})") from None
@@ -135,11 +136,11 @@ def _key(content: bytes, place: str) -> str:
     if not key:
         raise ConfigurationError(f"there is no API key: {place} is empty")
     if len(content) > MAX_SIZE or not all("\x21" <= letter <= "\x7e" for letter in key):
-        raise ConfigurationError(f"there is more in {place} than an API key")
+        raise ConfigurationError(f"{place} holds more than an API key")
     return key
 
 
 def default_cache(environ: Mapping[str, str]) -> Path | None:
-    """Where credentials lie if nobody says; None for a user without a home."""
+    """The default folder of the cache. None for a user without a home folder."""
     folder = folder_for("CACHE", ".cache", environ)
     return folder / "hourpass" if folder else None

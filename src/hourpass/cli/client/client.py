@@ -1,7 +1,7 @@
-"""What the client's commands work with: the token source that their options describe, and what an exit code says.
+"""What the client's commands share: the token source that their options describe, and the exit codes.
 
-On the quick path of `hourpass token`, so that nothing heavy is imported here. A token leaves on stdout or in a file;
-what is said on stderr holds no secret.
+This is on the quick path of `hourpass token`, so nothing heavy is imported here. A token goes to stdout or into a
+file. Nothing on stderr holds a secret.
 """
 
 import errno
@@ -39,11 +39,11 @@ LOGIN_REQUIRED = 30
 LOCK_TIMEOUT = 40
 
 LEAST = 0.001
-"""Seconds: asks for a token that is still good, without a refresh of one that soon will not be."""
+"""Seconds. Asks for a token that is still valid, without a refresh of one that soon expires."""
 
 
 def exit_code(error: HourpassError, *, still_valid: bool) -> int:
-    """The code of a command that met an error. That a person has to act is said at once, however good the token is."""
+    """The exit code for an error. LOGIN_REQUIRED comes even while the token is still valid: a person must act."""
     if isinstance(error, LoginRequired):
         return LOGIN_REQUIRED
     if still_valid:
@@ -56,13 +56,13 @@ def exit_code(error: HourpassError, *, still_valid: bool) -> int:
 
 
 def complain(error: HourpassError) -> None:
-    """Say what went wrong, on stderr."""
+    """Print what went wrong, on stderr."""
     reason = f" ({error.reason})" if isinstance(error, LoginRequired) and error.reason else ""
     say(f"hourpass: {error.detail or error.code.replace('_', ' ')}{reason}")
 
 
 class Client(NamedTuple):
-    """What the options say. `timeout` is in seconds."""
+    """The options of a client's command. `timeout` is in seconds."""
 
     url: str | None
     allow_http: bool
@@ -79,7 +79,7 @@ class Client(NamedTuple):
 
         Raises:
             click.UsageError: it was not given.
-            ConfigurationError: it is not one that a key may be sent to.
+            ConfigurationError: a key may not be sent to it.
         """
         if not self.url:
             raise click.UsageError("the server is not known: use --url or HOURPASS_URL")
@@ -90,7 +90,7 @@ class Client(NamedTuple):
         """The folder of the cached tokens.
 
         Raises:
-            ConfigurationError: it was not given, and this user has no home to keep it in.
+            ConfigurationError: it was not given, and this user has no home folder.
         """
         if self.cache is None:
             raise ConfigurationError("this user has no home folder to keep tokens in: use --cache or HOURPASS_CACHE")
@@ -98,7 +98,7 @@ class Client(NamedTuple):
 
     @property
     def cache_path(self) -> Path:
-        """The cache of this server and this token request: each has its own, or they push each other out."""
+        """The cache file of this server and this token request. If two shared one, each would overwrite the other's."""
         import hashlib
 
         parts = (self.server, self.scope or "", self.audience or "")
@@ -107,7 +107,7 @@ class Client(NamedTuple):
         return self.folder / f"{name[:80]}-{digest}"
 
     def source(self, origins: Iterable[str] = ()) -> "TokenSource | AgentToken":
-        """Tokens from the agent where one is named, else from the cache and the server. Nothing is read yet."""
+        """Tokens from the agent if one is named, else from the cache and the server. Nothing is read yet."""
         return self.agent_token(origins) if self.agent else self.own_source(origins)
 
     def agent_token(self, origins: Iterable[str] = ()) -> "AgentToken":
@@ -123,14 +123,14 @@ class Client(NamedTuple):
             self.api_key,
             cache=self._cache(),
             origins=origins,
-            # A moment more than the lock and the server get, so that what took too long is told as such.
+            # A moment more than the lock and the server get, so that the error names which of them took too long.
             timeout=self.timeout + 0.1,
             patience=self._patience,
             observe=self._observe,
         )
 
     def token_source(self, api_key: ApiKeySource, **more: Any) -> "TokenSource":
-        """A source of what the options say, and of whatever else a TokenSource takes."""
+        """A TokenSource with what the options say, and `more` of its arguments."""
         from hourpass.client.source import TokenSource
 
         return TokenSource(
@@ -145,18 +145,18 @@ class Client(NamedTuple):
 
     @property
     def _patience(self) -> float:
-        """Seconds for the lock and the server: less by what it takes to start and end, as the command ends in time."""
+        """Seconds for the lock and the server. A part of `timeout` is left for the command to start and end."""
         return self.timeout - min(0.2, self.timeout / 10)
 
     def _cache(self) -> "Cache":
-        """The cache in the folder, or one that ends with this process if there is no folder to keep it in."""
+        """The cache in the folder, or one in memory if there is no folder for it."""
         if self.cache is None:
             complain(ConfigurationError("this user has no home folder, so the token is not cached: see --cache"))
             return MemoryCache()
         try:
             is_writable = _is_writable(self.cache)
         except OSError as error:
-            # Such as the home of another user, that a container or sudo leaves in HOME.
+            # For example HOME is another user's, left there by sudo or a container.
             complain(ConfigurationError(f"{self.cache} cannot be used, so the token is not cached: {error.strerror}"))
             return MemoryCache()
         return _Cache(self.cache_path, self._patience) if is_writable else _ReadOnlyCache(self.cache_path)
@@ -166,7 +166,7 @@ class Client(NamedTuple):
             complain(ConfigurationError(f"the new token cannot be written to {self.cache_path}"))
 
     def cached(self) -> Credential | None:
-        """What lies in the cache, good or not.
+        """The credential in the cache, valid or not. None if there is none.
 
         Raises:
             ConfigurationError: the cache cannot be read.
@@ -176,14 +176,14 @@ class Client(NamedTuple):
             owner = json.loads(content or b"{}")["owner"]
         except (ValueError, TypeError, LookupError, RecursionError):
             return None
-        # The file's name is made of the server and the token request already.
+        # The file's name already depends on the server and the token request, so its own owner is good enough.
         if not isinstance(owner, str):
             return None
         return load_credential(content, owner, age_clock(), wall_clock(), self.api_key.name())
 
 
 class _Cache(FileCache):
-    """A cache whose lock is waited for no longer than the command may take."""
+    """A cache that waits for its lock no longer than the command may take."""
 
     def __init__(self, path: Path, patience: float) -> None:
         super().__init__(path)
@@ -196,9 +196,9 @@ class _Cache(FileCache):
 
 
 class _ReadOnlyCache(FileCache):
-    """A cache in a folder that cannot be written: a token in it is used, and nothing is kept.
+    """A cache in a folder that cannot be written. An access token in it is used, and nothing is stored.
 
-    Its refresh token is left alone: whoever presents one must be able to keep its successor.
+    Its refresh token is not used, because a client that uses one must be able to store its successor.
     """
 
     def read(self) -> bytes | None:
@@ -217,41 +217,41 @@ class _ReadOnlyCache(FileCache):
 
 
 def _is_writable(folder: Path) -> bool:
-    """Whether files can be made in a folder, which may not be there yet.
+    """Whether files can be made in a folder, even if it does not exist yet.
 
     Raises:
-        OSError: a folder above it is closed to this user.
+        OSError: this user may not enter a folder above it.
     """
     nearest = next(one for one in (folder, *folder.parents) if one.exists())
     return os.access(nearest, os.W_OK | os.X_OK)
 
 
 class Obtained(NamedTuple):
-    """A token that may be used. `trouble` is why it is not as fresh as was asked for."""
+    """A token that may be used. `trouble` says why it is not as fresh as it should be, if it is not."""
 
     credential: Credential
     trouble: HourpassError | None = None
 
 
 def obtain(source: "TokenSource | AgentToken", min_valid: float) -> Obtained:
-    """A token with `min_valid` seconds left (half its lifetime at most), else one that is still good.
+    """A token with `min_valid` seconds left (at most half its lifetime), else one that is still valid.
 
     Raises:
-        LoginRequired, LockTimeout, Unavailable, ConfigurationError: there is none.
+        LoginRequired, LockTimeout, Unavailable, ConfigurationError: why there is no valid token.
     """
     credential = source.credential(min_valid=max(min_valid, LEAST))
     wanted = min(int(min_valid * SECOND), credential.lifetime // 2)
     if credential.hard - source.now() > wanted:
         return Obtained(credential)
     try:
-        # What failed just now is not tried again so soon: this tells why.
+        # A refresh that failed just now is not tried again so soon. This raises the error of that refresh.
         return Obtained(source.refresh(rejected=credential.number, retry=False, within=0))
     except HourpassError as trouble:
         return Obtained(credential, trouble)
 
 
 def end(answer: Obtained) -> None:
-    """End the command after its data was printed: with words and a code where there was trouble."""
+    """End the command after its data was printed. If there was trouble, print it and exit with its code."""
     if answer.trouble is not None:
         sys.stdout.flush()
         complain(answer.trouble)

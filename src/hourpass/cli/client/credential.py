@@ -1,7 +1,7 @@
-"""`hourpass credential`: speaks the protocols by which git, docker and kubectl ask another program for credentials.
+"""`hourpass credential`: answers git, docker and kubectl in their own protocols for credential helpers.
 
-A token goes only to the server and to the origins that were named, whatever host the question names; for any other the
-answer is that there is none.
+A token goes only to the server and to the origins that were named. If the question names any other host, the answer is
+that there is no credential.
 """
 
 import json
@@ -21,7 +21,7 @@ from hourpass.core.policy import MINUTE, SECOND
 MAX_QUESTION = 64 * 1024
 
 NOT_FOUND = "credentials not found in native keychain"
-"""Docker's own words for "ask somebody else": it compares them."""
+"""Docker's own words for "ask another helper". It compares them exactly."""
 
 KUBERNETES = "client.authentication.k8s.io"
 
@@ -30,7 +30,7 @@ origin_option = click.option(
     "origins",
     multiple=True,
     metavar="URL",
-    help="may be given the token, as may the server itself; may be repeated",
+    help="an origin that may get the token, besides the server itself; may be repeated",
 )
 username_option = click.option(
     "--username", default="hourpass", show_default=True, help="the user name that goes with the token"
@@ -51,8 +51,8 @@ def credential() -> None:
 def git(client: Client, min_valid: float, origins: tuple[str, ...], username: str, operation: str) -> None:
     """Answer git's get, store and erase (gitcredentials(7)).
 
-    As in .gitconfig: helper = "!hourpass credential git --origin https://git.example.com". An erased token that is
-    older than a minute is refreshed at once.
+    In .gitconfig write helper = "!hourpass credential git --origin https://git.example.com". If git erases a token that
+    is older than a minute, it is refreshed at once.
     """
     question: dict[str, str] = {}
     announced: set[str] = set()
@@ -61,7 +61,7 @@ def git(client: Client, min_valid: float, origins: tuple[str, ...], username: st
         announced |= {value} if name == "capability[]" else set()
         question[name] = value
     asked = f"{question.get('protocol')}://{question.get('host')}"
-    # The protocol grows: operations that we do not know are none of ours, and no error.
+    # The protocol may get new operations: an unknown one is ignored without an error.
     if operation == "get":
         _answer_git(client, min_valid, origins, question.get("username") or username, asked, announced)
     elif operation == "erase":
@@ -78,7 +78,7 @@ def _answer_git(
     token = answer.credential.access_token
     expiry = _use_until(source.now(), answer.credential) // SECOND
     if "authtype" in announced:
-        # The token as a bearer token (RFC 6750 §2.1), where this git can send one.
+        # This git can send a bearer token (RFC 6750 §2.1).
         print(f"capability[]=authtype\nauthtype=Bearer\ncredential={token}\nephemeral=1")
     else:
         print(f"username={username}\npassword={token}")
@@ -96,7 +96,7 @@ def _erase(client: Client, origins: tuple[str, ...], question: dict[str, str], a
         client.agent_token().reject(rejected)
         return
     current = client.cached()
-    # A server that rejects fresh tokens must not burn a refresh for each.
+    # A server that rejects fresh tokens must not cause a refresh each time.
     if current is None or current.access_token != rejected or source.now() - current.issued_at < MINUTE:
         return
     client.own_source().refresh(rejected=current.number, retry=False)
@@ -109,9 +109,10 @@ def _erase(client: Client, origins: tuple[str, ...], question: dict[str, str], a
 @min_valid_option
 @client_options()
 def docker(client: Client, min_valid: float, origins: tuple[str, ...], username: str, operation: str) -> None:
-    """Answer docker's get, list, store and erase, as a program named docker-credential-NAME.
+    """Answer docker's get, list, store and erase.
 
-    Such a program is a script of one line: exec hourpass credential docker --origin https://registry.example.com "$@".
+    Docker calls a program named docker-credential-NAME. Make it a script of one line: exec hourpass credential docker
+    --origin https://registry.example.com "$@".
     """
     asked = sys.stdin.read(MAX_QUESTION).strip() if operation != "list" else ""
     if operation == "list":
@@ -134,12 +135,12 @@ def docker(client: Client, min_valid: float, origins: tuple[str, ...], username:
 def kubectl(client: Client, min_valid: float, origins: tuple[str, ...]) -> None:
     """Print an ExecCredential for kubectl and other Kubernetes clients.
 
-    Where the kubeconfig says provideClusterInfo, the cluster must be the server or one of the origins.
+    If the kubeconfig sets provideClusterInfo, the cluster must be the server or one of the origins.
     """
     source = client.source(origins)
     version, cluster = _kubernetes_question()
     if cluster is not None and not source.allows(cluster):
-        raise HourpassError("the cluster is none of the origins that may be given the token")
+        raise HourpassError("the cluster is not one of the origins that may get the token: name it with --origin")
     answer = obtain(source, min_valid)
     until = datetime.fromtimestamp(_use_until(source.now(), answer.credential) // SECOND, UTC)
     print(
@@ -159,7 +160,7 @@ def kubectl(client: Client, min_valid: float, origins: tuple[str, ...]) -> None:
 
 
 def _kubernetes_question() -> tuple[str, str | None]:
-    """The version to answer in, and the cluster's URL where kubectl tells it."""
+    """The version to answer in, and the cluster's URL if kubectl names it."""
     try:
         question = json.loads(os.environ.get("KUBERNETES_EXEC_INFO", "{}"))
         version = question.get("apiVersion") or f"{KUBERNETES}/v1"
@@ -168,7 +169,7 @@ def _kubernetes_question() -> tuple[str, str | None]:
     except (ValueError, AttributeError):
         raise HourpassError("KUBERNETES_EXEC_INFO cannot be read") from None
     if version not in (f"{KUBERNETES}/v1", f"{KUBERNETES}/v1beta1"):
-        raise HourpassError("this version of ExecCredential is not known")
+        raise HourpassError("this version of ExecCredential is unknown: use v1 or v1beta1")
     return version, cluster
 
 

@@ -1,7 +1,7 @@
-"""`hourpass doctor`: looks for what makes a client fail later, one line a check.
+"""`hourpass doctor`: looks for problems that make a client fail later, and prints one line for each check.
 
-Each check is a function that gives its verdict and says what to do. None of them sends a key or a token anywhere, or
-changes anything but this: reading a cache closes it to others, as every reading does.
+Each check is a function that returns a verdict and says what to do. No check sends a key or a token anywhere, and none
+changes anything, except that reading a cache file closes it to other users, as every reading does.
 """
 
 import os
@@ -30,17 +30,17 @@ from hourpass.core.policy import HOUR, MINUTE, SECOND
 Finding = Literal["good", "note", "bad"]
 
 OFFSET = 30 * SECOND
-"""A clock further away than this is wrong, and no round trip."""
+"""A clock that is off by more than this is wrong. A round trip cannot explain it."""
 
 NETWORK_FILE_SYSTEMS = {
     "9p", "afs", "ceph", "cifs", "fuse.glusterfs", "fuse.sshfs", "gfs2", "glusterfs", "lustre", "ncpfs", "nfs", "nfs4",
     "ocfs2", "smb3", "smbfs", "virtiofs",
 }  # fmt: skip
-"""Where a lock may hold on one machine only, or not at all."""
+"""File systems on which a lock may work on one machine only, or not at all."""
 
 
 class Check(NamedTuple):
-    """One line: what was looked at, how it is, and in words why."""
+    """One line: what was checked, the verdict, and the reason in words."""
 
     name: str
     verdict: Finding
@@ -48,12 +48,12 @@ class Check(NamedTuple):
 
 
 @click.command(cls=ClientCommand)
-@click.option("--every", type=click.IntRange(1), metavar="MINUTES", help="also judge a job that runs so often")
-@click.option("--token-file", type=click.Path(), metavar="FILE", help="also look at a token file that somebody writes")
+@click.option("--every", type=click.IntRange(1), metavar="MINUTES", help="also check a job that runs this often")
+@click.option("--token-file", type=click.Path(), metavar="FILE", help="also check a token file, such as the agent's")
 @client_options(agent=False)
 @json_option
 def doctor(client: Client, every: int | None, token_file: str | None, as_json: bool) -> None:
-    """Look for trouble with the client: clock, key, cache, lock, schedule, server. Exit code 1 if anything is bad."""
+    """Look for problems of the client: clock, key, cache, lock, schedule, server. Exit code 1 if anything is bad."""
     url = client.server
     checks = [
         *_server(client, url),
@@ -75,7 +75,7 @@ def doctor(client: Client, every: int | None, token_file: str | None, as_json: b
 
 
 def _server(client: Client, url: str) -> Iterator[Check]:
-    """One GET without credentials: whether it answers, where it sends us, and what time it has."""
+    """Send one GET without credentials: does the server answer, does it redirect, and what is its time?"""
     import httpx2
 
     target = f"{url}/auth/refresh"
@@ -104,8 +104,8 @@ def _clock(date: str | None, before: int, after: int) -> Check:
     try:
         theirs = int(parsedate_to_datetime(date or "").timestamp()) * SECOND
     except ValueError:
-        return Check("clock", "note", "the server tells no time to compare with")
-    # Their time is cut to the second, and some moment between the two of ours.
+        return Check("clock", "note", "the server does not send its time, so the clocks cannot be compared")
+    # Their time is cut to the second, and lies somewhere between our two instants.
     offset = max(before - theirs - SECOND, theirs - after, 0)
     if offset > OFFSET:
         side = "behind" if theirs > after else "ahead of"
@@ -116,7 +116,7 @@ def _clock(date: str | None, before: int, after: int) -> Check:
 def _api_key(client: Client) -> Check:
     key = client.api_key
     if key.read is None:
-        return Check("API key", "note", "none: when the refresh token ends, a person has to act")
+        return Check("API key", "note", "none: when the refresh token ends, a person must act")
     try:
         text = key.read()
     except HourpassError as error:
@@ -128,19 +128,25 @@ def _api_key(client: Client) -> Check:
     if key.place.startswith("HOURPASS_"):
         return Check("API key", "note", f"in {key.place}, which every child process inherits: a file is safer")
     if not is_well_formed(text):
-        return Check("API key", "note", f"{key.place} does not hold a hourpass key; whether it is valid was not tried")
-    return Check("API key", "good", f"in {key.place}; its checksum is right, whether it is valid was not tried")
+        return Check(
+            "API key",
+            "note",
+            f"{key.place} does not hold an hourpass key, and the server was not asked whether it is valid",
+        )
+    return Check(
+        "API key", "good", f"in {key.place}: its checksum is right, but the server was not asked whether it is valid"
+    )
 
 
 def _folder(name: str, folder: Path) -> Check:
     try:
         found = folder.stat()
     except FileNotFoundError:
-        return Check(name, "good", f"{folder} will be made at the first token")
+        return Check(name, "good", f"{folder} will be made with the first token")
     except OSError as error:
         return Check(name, "bad", f"{folder}: {error.strerror}")
     if not stat.S_ISDIR(found.st_mode):
-        return Check(name, "bad", f"{folder} is no folder")
+        return Check(name, "bad", f"{folder} is not a folder")
     if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
         return Check(name, "bad", f"anyone may replace files in {folder}: chmod o-w")
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -159,14 +165,14 @@ def _file(name: str, path: Path) -> Check:
         return Check(name, "bad", f"{path} is not a plain file of this user")
     if found.st_mode & 0o077:
         mode = stat.S_IMODE(found.st_mode)
-        return Check(name, "bad", f"{path} can be read by others (mode {mode:04o}): take its tokens for leaked")
+        return Check(name, "bad", f"{path} can be read by others (mode {mode:04o}): treat its tokens as leaked")
     return Check(name, "good", str(path))
 
 
 def _file_system(folder: Path) -> Check:
     kind = file_system_of(folder, _read(Path("/proc/self/mountinfo")))
     if kind is None:
-        return Check("lock", "note", "what file system the cache is on cannot be told")
+        return Check("lock", "note", "the file system of the cache cannot be determined")
     if kind in NETWORK_FILE_SYSTEMS:
         return Check(
             "lock", "bad", f"{folder} is on {kind}, where a lock may not hold between machines: use a local disk"
@@ -175,7 +181,7 @@ def _file_system(folder: Path) -> Check:
 
 
 def file_system_of(path: Path, mounts: str) -> str | None:
-    """The kind of the file system that a path is or would be on, by a text like /proc/self/mountinfo (proc(5))."""
+    """The kind of file system that a path is on, or would be. `mounts` is text like /proc/self/mountinfo (proc(5))."""
     resolved = path.resolve()
     best: tuple[int, str] | None = None
     for line in mounts.splitlines():
@@ -184,7 +190,7 @@ def file_system_of(path: Path, mounts: str) -> str | None:
         if len(fields) < 5 or not after:
             continue
         point = Path(fields[4].encode().decode("unicode_escape"))
-        # Of several mounts at one place the last one is on top.
+        # If several file systems are mounted at one place, the last one is on top.
         if resolved.is_relative_to(point) and (best is None or len(point.parts) >= best[0]):
             best = (len(point.parts), after.split()[0])
     return best[1] if best else None
@@ -216,13 +222,13 @@ def _schedule(client: Client, every: int | None) -> Iterator[Check]:
             yield Check(
                 "schedule",
                 "bad",
-                f"{place}: {span(gap)} between two runs are too long for tokens of {span(lifetime)}, {span(longest)}"
-                " would do",
+                f"{place}: {span(gap)} between two runs are too long for tokens of {span(lifetime)}:"
+                f" use {span(longest)} or less",
             )
         else:
             yield Check("schedule", "good", f"{place}: every {span(gap)}")
     if not gaps:
-        yield Check("schedule", "note", "no job of this user refreshes: see hourpass install")
+        yield Check("schedule", "note", "this user has no job that refreshes: see hourpass install")
 
 
 def _lifetime(client: Client) -> int:
@@ -265,7 +271,7 @@ def _sink(path: Path) -> Check:
     try:
         left = (token := FileToken(path)).credential().expires_at - token.now()
     except HourpassError:
-        return Check("token file", "bad", f"{path} holds no valid token, bare or in JSON")
+        return Check("token file", "bad", f"{path} does not hold a valid token, bare or in JSON")
     return Check("token file", "good", f"{path}, valid for another {span(left)}")
 
 

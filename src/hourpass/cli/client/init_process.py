@@ -1,7 +1,7 @@
-"""Being the first process of a container: hands signals on, and reaps the orphans that become its children.
+"""The first process of a container: forwards signals, and reaps the orphans that become its children.
 
-A program that does neither leaves zombies, and outlives `docker stop` until it is killed. Owns signals and exit codes
-of a supervised child as well, because both need the same.
+A program that does neither leaves zombies, and ignores `docker stop` until it is killed. This module also owns the
+signals and exit codes of a supervised child, because both jobs need the same code.
 """
 
 import os
@@ -15,16 +15,17 @@ if not hasattr(signal, "pthread_sigmask"):
 FORWARDED = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2}
 
 BY_SIGNAL = 128
-"""Added to a signal's number, the exit code of what it ended (POSIX, Shell Command Language §2.8.2)."""
+"""Plus a signal's number: the exit code of a command that the signal ended (POSIX, Shell Command Language §2.8.2)."""
 
 _INIT = 1
 _WATCHED = {*FORWARDED, signal.SIGCHLD}
 
 
 def go_on_in_child() -> None:
-    """If this is a container's first process, go on in a child of it. Call it before there is a thread.
+    """If this is a container's first process, go on in a child of it. Call it before you start a thread.
 
-    The first process hands signals to the child, reaps whatever ends (wait(2)), and ends as the child does.
+    The first process forwards signals to the child, reaps every process that ends (wait(2)), and ends with the child's
+    exit code.
     """
     if os.getpid() != _INIT:
         return
@@ -44,7 +45,7 @@ def go_on_in_child() -> None:
 
 
 def next_signal() -> tuple[int, bool]:
-    """The next of the blocked signals, and whether the kernel sent it for a terminal rather than a process."""
+    """Wait for the next blocked signal. Returns its number, and whether it was typed on the terminal."""
     if sys.platform == "darwin":
         return signal.sigwait(_WATCHED), False
     information = signal.sigwaitinfo(_WATCHED)
@@ -52,7 +53,7 @@ def next_signal() -> tuple[int, bool]:
 
 
 def exit_code_of(status: int) -> int:
-    """The exit code that says how a child ended, from its wait status."""
+    """The exit code for a child's wait status."""
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else BY_SIGNAL - code
 

@@ -1,6 +1,6 @@
 """`hourpass install`: prints or writes the crontab entry or the systemd units that keep the cache fresh.
 
-Writing is idempotent: an entry of the same name is replaced, and everything else in a crontab stays as it was. An
+You can write as often as you like: an entry of the same name is replaced, and the rest of a crontab is unchanged. An
 interval that is too long for the token's lifetime is refused.
 """
 
@@ -38,13 +38,13 @@ def _job_options(command: F) -> F:
             default="3",
             show_default=True,
             metavar="MINUTES",
-            help="how often to look whether a refresh is due",
+            help="how often to check whether a refresh is due",
         ),
         click.option(
             "--splay",
             type=click.IntRange(0, 3600),
             metavar="SECONDS",
-            help="spread of the moment within this  [the whole interval, as far as there is time for two runs]",
+            help="delay each run by a random time up to this  [the interval, or less to leave time for two runs]",
         ),
         click.option(
             "--lifetime",
@@ -58,9 +58,9 @@ def _job_options(command: F) -> F:
             show_default=True,
             metavar="NAME",
             callback=_checked_name,
-            help="the entry's name; another one for another credential",
+            help="the entry's name; each credential needs its own",
         ),
-        click.option("--program", metavar="PATH", help="the hourpass command that the job is to call  [this one]"),
+        click.option("--program", metavar="PATH", help="the hourpass command that the job runs  [this one]"),
         click.option("--write", is_flag=True, help="write it instead of printing it"),
     ]
     decorated: Any = command
@@ -71,7 +71,7 @@ def _job_options(command: F) -> F:
 
 def _checked_name(ctx: click.Context, param: click.Parameter, value: str) -> str:
     if not value or not all(letter.isascii() and (letter.isalnum() or letter in "-_") for letter in value):
-        raise click.BadParameter("wants letters, digits, - and _")
+        raise click.BadParameter("must be letters, digits, - and _")
     return value
 
 
@@ -86,7 +86,7 @@ def install() -> None:
 def crontab(
     client: Client, every: str, splay: int | None, lifetime: int | None, name: str, program: str | None, write: bool
 ) -> None:
-    """The entry of a crontab. --write puts it into this user's."""
+    """Print the crontab entry. --write puts it into this user's crontab."""
     splay = _spread(client, int(every), splay, lifetime)
     words = [*_words(client, program), *(["--splay", str(splay)] if splay else []), "--quiet"]
     entry = f"# {name}\n{crontab_line(int(every), words)}\n"
@@ -103,7 +103,10 @@ def crontab(
 @install.command(cls=ClientCommand)
 @_job_options
 @click.option(
-    "--system", "user", metavar="USER", help="units of the system that run as this user, the key in systemd's hands"
+    "--system",
+    "user",
+    metavar="USER",
+    help="make system units that run as this user; systemd reads the key file for them",
 )
 @client_options(agent=False)
 def systemd(
@@ -116,7 +119,7 @@ def systemd(
     user: str | None,
     write: bool,
 ) -> None:
-    """A service and its timer: this user's, or with --system the system's."""
+    """Print a service and its timer. --write writes them for this user, or with --system for the system."""
     splay = _spread(client, int(every), splay, lifetime)
     service = service_unit(
         _words(client, program, system=user is not None),
@@ -142,13 +145,13 @@ def systemd(
 
 
 def user_units() -> Path | None:
-    """Where this user's units lie (systemd.unit(5)); None for a user without a home."""
+    """The folder of this user's units (systemd.unit(5)). None for a user without a home folder."""
     folder = folder_for("CONFIG", ".config", os.environ)
     return folder / "systemd" / "user" if folder else None
 
 
 def _words(client: Client, program: str | None, *, system: bool = False) -> list[str]:
-    """The job's command, with everything spelled out: a scheduler gives it no environment."""
+    """The job's command, with every option spelled out, because a scheduler does not pass on the environment."""
     key = client.api_key
     words = [program or _this_program(), "refresh", "--if-due", "--url", client.server]
     words += ["--allow-http"] if client.allow_http else []
@@ -160,7 +163,7 @@ def _words(client: Client, program: str | None, *, system: bool = False) -> list
     elif key.read is not None:
         raise click.UsageError(f"a scheduled job does not get the key from {key.place}: use --api-key-file")
     else:
-        say("hourpass: without --api-key-file the job ends where the refresh token in the cache does")
+        say("hourpass: without --api-key-file the job fails once the refresh token in the cache has ended")
     words += ["--cache", SYSTEM_CACHE if system else str(client.folder)]
     words += ["--scope", client.scope] if client.scope else []
     words += ["--audience", client.audience] if client.audience else []
@@ -172,12 +175,12 @@ def _words(client: Client, program: str | None, *, system: bool = False) -> list
 def _this_program() -> str:
     found = shutil.which(sys.argv[0])
     if found is None:
-        raise click.UsageError("where this command lies cannot be told: use --program")
+        raise click.UsageError("cannot find the path of this command: use --program")
     return str(Path(found).absolute())
 
 
 def _spread(client: Client, minutes: int, splay: int | None, lifetime: int | None) -> int:
-    """The splay in seconds, by default the whole interval: who watches the server must not learn when the next run is.
+    """The splay in seconds. By default it is the whole interval, so that nobody can foretell the next run.
 
     Raises:
         UsageError: if the interval is too long for the tokens' lifetime.
@@ -194,16 +197,16 @@ def _spread(client: Client, minutes: int, splay: int | None, lifetime: int | Non
     advice = "use hourpass agent or hourpass run"
     if longest >= MINUTE:
         fitting = max(int(one) for one in DIVISORS if int(one) * MINUTE <= longest)
-        advice = f"--every {fitting} --splay {min(splay, longest // SECOND - fitting * 60)} would do"
+        advice = f"use --every {fitting} --splay {min(splay, longest // SECOND - fitting * 60)}"
     raise click.UsageError(
         f"every {minutes} min and a splay of {splay} s are too long for tokens that live {span(milliseconds)}: two runs"
-        f" must fit between the moment when a refresh is due and the last use, which takes {span(longest)} at most;"
-        f" {advice}"
+        f" must fit in after a refresh is due and before the last use, so interval and splay together may take"
+        f" {span(longest)}: {advice}"
     )
 
 
 def _replaced(before: str, name: str, entry: str) -> str:
-    """A crontab with this entry in it once: where it stood, else at the end."""
+    """The crontab with this entry once: in its old place, or else at the end."""
     lines = before.splitlines(keepends=True)
     for number, line in enumerate(lines):
         if line.rstrip("\n") == f"# {name}":
@@ -216,7 +219,7 @@ def _crontab(text: str | None = None) -> str:
     """Read this user's crontab, or replace it."""
     program = shutil.which("crontab")
     if program is None:
-        raise HourpassError("there is no crontab command here; without --write the entry is printed")
+        raise HourpassError("there is no crontab command here: leave out --write to print the entry")
     done = subprocess.run(
         [program, "-l" if text is None else "-"],
         input=text,

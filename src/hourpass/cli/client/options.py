@@ -1,6 +1,7 @@
-"""The options of the client's commands, and the kind of command that they are.
+"""The options of the client's commands, and the class of these commands.
 
-Flag before environment before default. On the quick path of `hourpass token`, so that nothing heavy is imported here.
+A flag wins over the environment, and the environment over the default. This is on the quick path of `hourpass token`,
+so nothing heavy is imported here.
 """
 
 import functools
@@ -49,7 +50,7 @@ min_valid_option = click.option(
     default=60,
     show_default=True,
     metavar="SECONDS",
-    help="refresh first where less is left; half the lifetime counts at most",
+    help="refresh first if less is left; at most half the lifetime",
 )
 
 _API_KEY = click.option(
@@ -68,35 +69,35 @@ _OPTIONS = {
         is_flag=True,
         envvar="HOURPASS_ALLOW_HTTP",
         show_envvar=True,
-        help="send the key over plain http to another machine, in a network where nobody listens",
+        help="send the key over plain http to another machine, in a network that nobody else can listen to",
     ),
     "api_key_file": click.option(
         "--api-key-file",
         metavar="FILE|-",
         envvar="HOURPASS_API_KEY_FILE",
         show_envvar=True,
-        help="holds the API key; - is standard input",
+        help="file with the API key; - is standard input",
     ),
     "api_key_command": click.option(
         "--api-key-command",
         metavar="COMMAND",
         envvar="HOURPASS_API_KEY_COMMAND",
         show_envvar=True,
-        help="prints the API key; run without a shell",
+        help="command that prints the API key; it runs without a shell",
     ),
     "cache": click.option(
         "--cache",
         metavar="DIR",
         envvar="HOURPASS_CACHE",
         show_envvar=True,
-        help="folder of the cached tokens; better one for each API key  [$XDG_CACHE_HOME/hourpass]",
+        help="folder of the cached tokens; best a separate one for each API key  [$XDG_CACHE_HOME/hourpass]",
     ),
     "agent": click.option(
         "--agent",
         metavar="SOCKET",
         envvar="HOURPASS_AGENT",
         show_envvar=True,
-        help="ask the agent at this socket instead of cache and server",
+        help="get the token from the agent at this socket, not from cache or server",
     ),
     "scope": click.option("--scope", metavar='"A B"', help="ask for these scopes only"),
     "audience": click.option("--audience", help="ask for a token for this audience"),
@@ -112,7 +113,7 @@ _OPTIONS = {
 
 
 def client_options(*, agent: bool = True) -> Callable[[F], F]:
-    """The options that say which token. The command gets them as `client`."""
+    """The options that say which token to get. The command gets them as `client`."""
     chosen = [name for name in _OPTIONS if agent or name != "agent"]
 
     def decorate(command: F) -> F:

@@ -1,4 +1,4 @@
-"""`hourpass refresh`: the cron job's one line. It keeps the cache fresh and prints no token."""
+"""`hourpass refresh`: the one line of the cron job. It keeps the cache fresh and never prints a token."""
 
 import sys
 import time
@@ -14,21 +14,21 @@ from hourpass.core.errors import ConfigurationError, HourpassError
 
 
 @click.command(cls=ClientCommand)
-@click.option("--if-due", is_flag=True, help="do nothing where the cached token is still fresh")
+@click.option("--if-due", is_flag=True, help="do nothing if the cached token is still fresh")
 @click.option(
     "--splay",
     type=click.FloatRange(0, 3600),
     default=0,
     metavar="SECONDS",
-    help="first wait for a random part of this, so that many machines do not ask at once",
+    help="first wait for a random time up to this, so that many machines do not ask at once",
 )
-@click.option("--quiet", is_flag=True, help="say nothing where all is well, as suits cron")
+@click.option("--quiet", is_flag=True, help="print nothing if all is well, for cron")
 @client_options(agent=False)
 def refresh(client: Client, if_due: bool, splay: float, quiet: bool) -> None:
-    """Refresh the cached token, once however many processes ask.
+    """Refresh the cached token. If several processes ask at the same time, it is refreshed once.
 
     Exit codes: 0 fresh, 10 still valid but the refresh failed, 20 no valid token, 30 login required, 40 lock time-out,
-    2 usage. 30 is said at once, even while the old token is still valid.
+    2 usage. 30 comes at once, even while the old token is still valid.
     """
     before = client.cached()
     if if_due and _is_fresh(before):
@@ -37,7 +37,7 @@ def refresh(client: Client, if_due: bool, splay: float, quiet: bool) -> None:
     time.sleep(splay * draw())
     source = client.own_source()
     try:
-        # Without --if-due the cached one is set aside; a sibling's newer one will do.
+        # Without --if-due the cached token is rejected. A newer one from another process is accepted.
         after = source.refresh(rejected=None if if_due or before is None else before.number)
     except HourpassError as error:
         complain(error)
@@ -46,7 +46,7 @@ def refresh(client: Client, if_due: bool, splay: float, quiet: bool) -> None:
         sys.exit(STILL_VALID if _is_valid(client) else NO_TOKEN)
     is_healed = source.counts["refused"] and source.counts["exchanged"]
     words = "the refresh token was refused, so the API key was exchanged" if is_healed else "refreshed"
-    # It may have been revoked for theft: that is worth a word even to cron.
+    # The grant may have been revoked for theft, so even cron is told.
     _tell(after, quiet=quiet and not is_healed, words=words)
 
 

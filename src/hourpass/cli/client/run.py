@@ -1,7 +1,7 @@
-"""`hourpass run -- CMD`: a command beside a token file that is kept fresh for as long as the command runs.
+"""`hourpass run -- CMD`: runs a command, and keeps a token file fresh for as long as the command runs.
 
-The token is in the file and nowhere else: no argument and no variable ever holds it. Signals reach the command, and its
-exit code is handed on.
+The token is in the file and nowhere else: no argument and no variable ever holds it. Signals are forwarded to the
+command, and its exit code is passed on.
 """
 
 import os
@@ -29,10 +29,11 @@ if TYPE_CHECKING:
     from hourpass.client.source import TokenSource
 
 CHANGED_BY_PYTHON = {signal.SIGPIPE, signal.SIGXFSZ}
-"""Python ignores these, which a command must not inherit."""
+"""Python ignores these signals, and a command must not inherit that."""
 
 SLICE = 30 * SECOND
-"""Waits do not count the time a machine is suspended, the source's clock does: so late it may be after waking up."""
+"""The longest wait. A wait stands still while the machine is suspended, but the source's clock goes on. So the keeper
+is late by at most this after waking up."""
 
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 """The shell's own codes (POSIX, Shell Command Language §2.8.2)."""
@@ -45,9 +46,10 @@ NOT_FOUND, NOT_EXECUTABLE = 127, 126
 def run(client: Client, min_valid: float, command: tuple[str, ...]) -> None:
     """Run a command that reads its token from the file named in HOURPASS_TOKEN_FILE.
 
-    The file holds the bare token, is kept fresh while the command runs, and is removed after it. Signals are forwarded
-    and the command's exit code is passed on; 127 not found, 126 not executable, 128 + N ended by signal N. Where no
-    token can be had the command is not run: 20 no valid token, 30 login required, 40 lock time-out, 2 usage.
+    The file holds the bare token, is kept fresh while the command runs, and is removed after it. Signals are forwarded.
+
+    The exit code is the command's, or 127 not found, 126 not executable, 128 + N ended by signal N. Without a token the
+    command is not run: 20 no valid token, 30 login required, 40 lock time-out, 2 usage.
     """
     go_on_in_child()
     source = client.source()
@@ -56,7 +58,7 @@ def run(client: Client, min_valid: float, command: tuple[str, ...]) -> None:
         complain(answer.trouble)
     with tempfile.TemporaryDirectory(prefix="hourpass-", dir=_memory_folder()) as folder:
         keeper = _Keeper(source, Path(folder, "token"), answer.credential)
-        # Blocked before there is a second thread, so that they come to this one and wait here.
+        # Block the signals before the second thread starts, so that this thread gets them.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {*FORWARDED, signal.SIGCHLD})
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         with keeper:
@@ -65,13 +67,13 @@ def run(client: Client, min_valid: float, command: tuple[str, ...]) -> None:
 
 
 def _memory_folder() -> str | None:
-    """Where files never touch a disk, if there is such a place."""
+    """A folder whose files never touch a disk, if there is one."""
     folder = os.environ.get("XDG_RUNTIME_DIR", "")
     return folder if os.path.isabs(folder) and os.access(folder, os.W_OK) else None  # noqa: PTH117
 
 
 def _supervise(command: tuple[str, ...], token_file: Path, mask: set[int | signal.Signals]) -> int:
-    """Start the command, hand signals on, and give its exit code."""
+    """Start the command, forward signals, and return its exit code."""
     environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
     environment["HOURPASS_TOKEN_FILE"] = str(token_file)
     try:
@@ -84,7 +86,7 @@ def _supervise(command: tuple[str, ...], token_file: Path, mask: set[int | signa
     while True:
         number, is_typed = next_signal()
         if number != signal.SIGCHLD:
-            # What was typed on the terminal, the terminal has sent to the command as well.
+            # A signal that was typed on the terminal has reached the command already.
             if not is_typed:
                 with suppress(ProcessLookupError):
                     os.kill(child, number)
@@ -95,7 +97,7 @@ def _supervise(command: tuple[str, ...], token_file: Path, mask: set[int | signa
 
 
 class _Keeper:
-    """Writes the token file, and writes it anew for each new token, until the end of its `with`."""
+    """Writes the token file, and writes it again for each new token, until the end of its `with`."""
 
     def __init__(self, source: "TokenSource | AgentToken", path: Path, credential: Credential) -> None:
         self.path = path
@@ -110,7 +112,7 @@ class _Keeper:
 
     def __exit__(self, *_: object) -> None:
         self._stopped.set()
-        # The folder is removed next, and nobody may write into it then.
+        # The folder is removed next, and the thread must not write into it then.
         self._thread.join()
 
     def _keep(self) -> None:
@@ -130,11 +132,11 @@ class _Keeper:
                     complain(trouble)
                 said = trouble.detail
             if not self._credential.is_usable(self._source.now()):
-                # No token is better than one that is known to be refused.
+                # No token is better than one that is sure to be refused.
                 self.path.unlink(missing_ok=True)
 
     def _pause(self) -> float:
-        """Seconds until the next look. Once it is due, the source itself backs off from a server in trouble."""
+        """Seconds until the next look. Once a refresh is due, the source itself backs off if the server has trouble."""
         left = self._credential.soft - self._source.now()
         if left > 0:
             return min(left, SLICE) / SECOND

@@ -1,6 +1,6 @@
-"""How often a scheduled refresh must run, and the texts of crontab lines and systemd units that run it.
+"""How often a scheduled refresh must run, and the crontab lines and systemd units that run it.
 
-Pure: instants and lifetimes come in as arguments, and nothing is read, written or run.
+Pure: instants and lifetimes are arguments, and nothing is read, written or run.
 """
 
 import re
@@ -12,29 +12,30 @@ from hourpass.core.policy import DAY, HOUR, MINUTE, SECOND
 
 
 def longest_interval(lifetime: int) -> int:
-    """The longest time between two runs, splay included, so that two of them fall between soft and hard. Milliseconds.
+    """The longest time between two runs, splay included, in milliseconds.
 
-    With less, one failed run leaves a hole: a job every 3600 s is always too late for a token of 3600 s.
+    Two runs must fit between the moment when a refresh is due (soft) and the last use (hard). With only one, a single
+    failed run leaves a gap without a token. A job every 3600 s is always too late for a token of 3600 s.
     """
     latest = new_credential(access_token="", refresh_token=None, number=0, issued_at=0, lifetime=lifetime, jitter=0)
     return (latest.hard - latest.soft) // 2
 
 
 def cron_words(words: Sequence[str]) -> str:
-    """A command as a crontab takes it: quoted for the shell, and `%`, which ends a command there, escaped."""
+    """A command for a crontab: quoted for the shell, with `%` escaped, because `%` ends a command there."""
     return shlex.join(words).replace("%", r"\%")
 
 
 def crontab_line(minutes: int, words: Sequence[str]) -> str:
-    """An entry that runs every so many minutes, a divisor of 60."""
+    """A crontab entry that runs every `minutes` minutes, which must be a divisor of 60."""
     when = {1: "* * * * *", 60: "0 * * * *"}.get(minutes, f"*/{minutes} * * * *")
     return f"{when} {cron_words(words)}"
 
 
 def longest_gap(line: str) -> int | None:
-    """The longest time between two runs of a crontab entry, in milliseconds; None where it is none.
+    """The longest time between two runs of a crontab entry, in milliseconds. None if the line is not an entry.
 
-    Only minutes and hours are looked at: any limit to days makes gaps of a day.
+    Only minutes and hours are read. Any limit on days makes the result a day.
     """
     fields = line.split(None, 5)
     named = {"@hourly": HOUR, "@daily": DAY, "@midnight": DAY}
@@ -69,14 +70,14 @@ def _values(field: str, end: int) -> set[int]:
 
 
 def unit_words(words: Sequence[str]) -> str:
-    """A command as ExecStart= takes it (systemd.service(5), command lines)."""
+    """A command for ExecStart= (systemd.service(5), command lines)."""
     escaped = [word.replace("\\", "\\\\").replace("%", "%%").replace("$", "$$").replace('"', r"\"") for word in words]
     plain = re.compile(r"[\w@%+=:,./~$-]+", re.ASCII)
     return " ".join(word if plain.fullmatch(word) else f'"{word}"' for word in escaped)
 
 
 def service_unit(words: Sequence[str], *, user: str | None, key_file: str | None) -> str:
-    """The unit that refreshes once. As `user` it is a system unit, shut in, whose key systemd hands over."""
+    """The unit that refreshes once. With `user` it is a sandboxed system unit that gets its key from systemd."""
     lines = [
         "[Unit]",
         "Description=Refresh the access token if it is due",
@@ -89,7 +90,7 @@ def service_unit(words: Sequence[str], *, user: str | None, key_file: str | None
         "TimeoutStartSec=90",
     ]
     if user is None:
-        # A user's manager knows no network targets.
+        # A user's systemd has no network targets.
         lines = [line for line in lines if "network-online" not in line]
     else:
         lines += [
@@ -117,7 +118,7 @@ def service_unit(words: Sequence[str], *, user: str | None, key_file: str | None
 
 
 def timer_unit(minutes: int, splay: int) -> str:
-    """The unit that says when: every so many minutes, at a random moment of `splay` seconds."""
+    """The timer: every `minutes` minutes, delayed by a random time of up to `splay` seconds."""
     when = {1: "*:*", 60: "hourly"}.get(minutes, f"*:0/{minutes}")
     return "\n".join(
         [
@@ -139,7 +140,7 @@ def timer_unit(minutes: int, splay: int) -> str:
 
 
 def timer_gap(text: str) -> int | None:
-    """The longest time between two runs of a timer that `timer_unit` wrote, in milliseconds; None for any other."""
+    """The longest time between two runs of a timer from `timer_unit`, in milliseconds. None for any other text."""
     when = re.search(r"^OnCalendar=(?:(\*:\*)|(hourly)|\*:0/(\d+))$", text, re.MULTILINE)
     if when is None:
         return None

@@ -1,6 +1,6 @@
-"""`hourpass token` and `hourpass auth-header`: a token on stdout, for scripts and for people.
+"""`hourpass token` and `hourpass auth-header`: print a token on stdout, for scripts and for people.
 
-This is what other programs call again and again, so a token from the cache must cost no more than starting Python.
+Other programs call this again and again, so a token from the cache must cost no more than starting Python.
 """
 
 import click
@@ -17,8 +17,9 @@ from hourpass.cli.terminal import json_option, print_json
 def token(client: Client, min_valid: float, as_json: bool) -> None:
     """Print a token: from the agent, the cache or the server.
 
-    A token that is still good is printed whatever the exit code: 0 as asked for, 10 still valid but the refresh failed,
-    20 no valid token, 30 login required, 40 lock time-out, 2 usage. Instants in the JSON are epoch milliseconds.
+    Exit codes: 0 as asked for, 10 still valid but the refresh failed, 20 no valid token, 30 login required, 40 lock
+    time-out, 2 usage. With 30 a token that is still valid is printed too. Instants in the JSON are epoch
+    milliseconds.
     """
     source = client.source()
     answer = obtain(source, min_valid)
