@@ -21,7 +21,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from tests.warm import WarmCommand
 
-LOOKS_SECRET = re.compile(rb"hp_(production|sandbox)_[0-9A-Za-z]{12}_[0-9A-Za-z]{20,}|eyJ[\w-]{20,}\.[\w-]+")
+from hourpass.core.key_shape import BEGINNING
+
+LOOKS_SECRET = re.compile(BEGINNING.encode() + rb"[0-9A-Za-z]{12}_[0-9A-Za-z]{20,}|eyJ[\w-]{20,}\.[\w-]+")
 """Patterns that no log of any test may hold."""
 
 HOURPASS = Path(sys.executable).with_name("hourpass")

@@ -70,6 +70,7 @@ class InMemoryServer:
     async def create_key(self, *, name: str = "test", **members: Any) -> str:
         """Make an API key; keyword arguments as for `hourpass.server.keys.api_keys.create_key`."""
         issuer, now = self.app.issuer, self.clock()
+        members = {"prefix": self.settings.key_prefix, **members}
         new = await issuer.ledger.run(
             lambda store: create_key(
                 store, issuer.secrets.pepper, name=name, now=now, random=os.urandom, actor="test", **members

@@ -17,6 +17,7 @@ FACTS = {
     "created_at",
     "expires_at",
     "revoked_at",
+    "revoked_why",
 }
 
 

@@ -3,9 +3,12 @@
 import pytest
 from tests.server.conftest import nobodys_key, other_secret
 
+from hourpass.core.api_key import new_api_key
+
 KEY = nobodys_key()
 TOKEN = "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJ4In0.c2lnbmF0dXJl"
 SECRETS = {"key": KEY, "cut key": KEY[:-10], "sandbox key": KEY.replace("production", "sandbox"), "token": TOKEN}
+SECRETS["key of another prefix"] = new_api_key("production", bytes(range(32)), "acme9")[1]
 
 PLACES = [
     ("keys", "revoke", "{}"),

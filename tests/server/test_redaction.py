@@ -7,12 +7,14 @@ import logging
 import pytest
 from tests.server.conftest import nobodys_key
 
+from hourpass.core.api_key import new_api_key
 from hourpass.server.telemetry.telemetry import configure_logging
 
 KEY = nobodys_key()
 SANDBOX_KEY = KEY.replace("production", "sandbox")
 TOKEN = "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJodHRwOi8veCJ9.c2lnbmF0dXJl-_A"
 SECRETS = {"key": KEY, "sandbox key": SANDBOX_KEY, "token": TOKEN, "its first part": TOKEN.split(".", maxsplit=1)[0]}
+SECRETS["key of another prefix"] = new_api_key("production", bytes(range(32)), "acme9")[1]
 
 
 @pytest.fixture

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 
 import click
 
-_KEY = re.compile(r"hp_(?:production|sandbox)_[0-9A-Za-z]{12}_[0-9A-Za-z]")
+from hourpass.core.key_shape import BEGINNING
+
+_KEY = re.compile(BEGINNING + "[0-9A-Za-z]{12}_[0-9A-Za-z]")
 _TOKEN = re.compile(r"eyJ[0-9A-Za-z_-]{10,}\.[0-9A-Za-z_-]")
 _EITHER = re.compile(rf"(?:{_KEY.pattern}|{_TOKEN.pattern})[0-9A-Za-z_.-]*")
 

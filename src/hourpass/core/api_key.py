@@ -1,10 +1,11 @@
 """API keys: what they look like, how they are proven, and when they are usable.
 
     hp_production_3fK9mZ8qLx2P_7Qm1XcVb…a1B2c3
-       |          |            |        └ checksum: CRC-32 of all before it, 6 base-62 digits
-       |          |            └ secret: 26 base-62 digits, 154 random bits
-       |          └ key id, public: 12 base-62 digits
-       └ environment
+    |  |          |            |        └ checksum: CRC-32 of all before it, 6 base-62 digits
+    |  |          |            └ secret: 26 base-62 digits, 154 random bits
+    |  |          └ key id, public: 12 base-62 digits
+    |  └ environment
+    └ prefix: a setting, `hp` by default
 
 The checksum refuses typing errors and scanners' guesses before the database is asked. A key has only `[A-Za-z0-9_]`, so
 a double click selects all of it and no encoding changes it. The key itself is never stored, only its MAC.
@@ -17,6 +18,7 @@ from typing import Literal, NamedTuple
 from zlib import crc32
 
 from hourpass.core.address import in_networks
+from hourpass.core.key_shape import KEY_PATTERN, PREFIX, candidates
 
 Environment = Literal["production", "sandbox"]
 
@@ -26,8 +28,8 @@ KeyTrouble = Literal["revoked", "expired", "disabled", "rotated"]
 UseKind = Literal["exchanged", "refreshed", "raw"]
 """How a key is used: for a first pair of tokens, by a refresh, or itself at a protected endpoint."""
 
-KEY_PATTERN = re.compile(r"hp_(production|sandbox)_([0-9A-Za-z]{12})_([0-9A-Za-z]{26})([0-9A-Za-z]{6})", re.ASCII)
-"""Published so that secret scanners can find leaked keys."""
+KeyRevokedWhy = Literal["revoked", "exposed", "leaked"]
+"""Why a key was ended: an operator's decision, by somebody who had the key itself, or because a scanner found it."""
 
 KEY_ID_PATTERN = re.compile(r"[0-9A-Za-z]{12}", re.ASCII)
 
@@ -101,7 +103,7 @@ class ApiKey(NamedTuple):
         return f"ApiKey({self.key_id!r}, name={self.name!r})"
 
 
-def new_api_key(environment: Environment, entropy: bytes) -> tuple[str, str]:
+def new_api_key(environment: Environment, entropy: bytes, prefix: str = PREFIX) -> tuple[str, str]:
     """Make a key from 32 random bytes: `(key_id, api_key)`.
 
     Raises:
@@ -111,7 +113,7 @@ def new_api_key(environment: Environment, entropy: bytes) -> tuple[str, str]:
         raise ValueError(f"a key needs exactly {ENTROPY_BYTES} random bytes")
     digits = _base62(int.from_bytes(entropy, "big"), 38)
     key_id, secret = digits[:12], digits[12:]
-    body = f"hp_{environment}_{key_id}_{secret}"
+    body = f"{prefix}_{environment}_{key_id}_{secret}"
     return key_id, body + _checksum(body)
 
 
@@ -123,6 +125,11 @@ def is_well_formed(text: str) -> bool:
     checksum = match[4]
     value = (_VALUES[checksum[:2]] * 3844 + _VALUES[checksum[2:4]]) * 3844 + _VALUES[checksum[4:]]
     return value == crc32(text[:-6].encode("ascii"))
+
+
+def keys_in(text: str) -> list[str]:
+    """Every part of a text that has the form and the checksum of a key, whoever made it."""
+    return [candidate for candidate in candidates(text) if is_well_formed(candidate)]
 
 
 def unverified_key_id(text: str) -> str:

@@ -16,9 +16,14 @@ class KeyCreated(NamedTuple):
 
 
 class KeyRevoked(NamedTuple):
-    """An API key was revoked. Its grants and their access tokens end with it."""
+    """An API key was revoked. Its grants and their access tokens end with it.
+
+    `reason` is `revoked` (an operator's decision), `exposed` (somebody who had the key ended it) or `leaked` (it was
+    among what a scanner found).
+    """
 
     key_id: str
+    reason: str
     actor: str
 
 

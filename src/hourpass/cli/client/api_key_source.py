@@ -15,11 +15,12 @@ import click
 
 from hourpass.client.credential import name_of_key
 from hourpass.core.errors import ConfigurationError
+from hourpass.core.key_shape import BEGINNING
 from hourpass.home import folder_for
 
 VARIABLE = "HOURPASS_API_KEY"
 
-LOOKS_LIKE_A_KEY = re.compile(r"hp_(production|sandbox)_")
+LOOKS_LIKE_A_KEY = re.compile(BEGINNING)
 
 MAX_SIZE = 4096
 """Bytes. A larger file is not an API key."""

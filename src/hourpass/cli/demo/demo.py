@@ -89,6 +89,7 @@ def _first_key(flags: dict[str, object]) -> NewKey:
             random=os.urandom,
             actor="demo",
             scope=f"{SCOPE} {INTROSPECT_SCOPE}",
+            prefix=db.settings.key_prefix,
         )
 
 

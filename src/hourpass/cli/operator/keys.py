@@ -7,6 +7,8 @@ import click
 
 from hourpass.cli.no_secrets import from_standard_input, id_of_ours
 from hourpass.cli.operator.database import Database, actor, database, database_options, look_at_database
+from hourpass.cli.operator.keys_leaked import leaked
+from hourpass.cli.operator.keys_pattern import pattern
 from hourpass.cli.terminal import json_option, moment, print_facts, print_json, print_table, say
 from hourpass.core.address import normal_network
 from hourpass.core.api_key import ApiKey
@@ -103,6 +105,7 @@ def create(
             expires_in=expires_in,
             retry_window=retry_window,
             allowed_ips=allowed_ips,
+            prefix=db.settings.key_prefix,
         )
     facts = _facts(new.key, db.now)
     if as_json:
@@ -178,4 +181,9 @@ def _facts(key: ApiKey, now: int) -> dict[str, object]:
         "created_at": moment(key.created_at),
         "expires_at": moment(key.expires_at),
         "revoked_at": moment(key.revoked_at),
+        "revoked_why": key.revoked_why,
     }
+
+
+keys.add_command(leaked)
+keys.add_command(pattern)

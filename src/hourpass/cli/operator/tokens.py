@@ -1,5 +1,6 @@
 """`hourpass tokens`: explain a token in words, and revoke it."""
 
+import re
 import sys
 from typing import assert_never
 
@@ -24,6 +25,7 @@ from hourpass.core.grant import (
     is_genuine,
     judge,
 )
+from hourpass.core.key_shape import BEGINNING
 from hourpass.core.policy import SECOND, Policy
 from hourpass.core.revocation import Revocations
 from hourpass.jose import OpenedRefreshToken, decode_segment, open_access_token, unverified_issuer
@@ -239,7 +241,7 @@ def _strange_facts(db: Database, token: str) -> dict[str, object]:
     elif is_plausible(header):
         why = "no: it comes from another server, or its signing key was withdrawn"
         facts = {"kind": "access token", "counts": why}
-    elif token.startswith("hp_"):
+    elif re.match(BEGINNING, token):
         facts = {"kind": "API key", "counts": "no: it is not a token, but it can be exchanged for one"}
     else:
         facts = {"kind": "unknown", "counts": "no: this server did not make it"}

@@ -13,6 +13,7 @@ from hourpass.core.api_key import (
     KEY_ID_PATTERN,
     ApiKey,
     Environment,
+    KeyRevokedWhy,
     KeySecret,
     is_well_formed,
     key_digest,
@@ -24,6 +25,7 @@ from hourpass.core.api_key import (
 from hourpass.core.claims import Claims
 from hourpass.core.errors import InvalidRequest, InvalidScope, NotFound
 from hourpass.core.grant import Grant, GrantRef, revoke
+from hourpass.core.key_shape import PREFIX
 from hourpass.core.policy import LEEWAY, MAX_RETRY_WINDOW, SECOND, Policy
 from hourpass.core.revocation import Revocation, token_until
 from hourpass.server.store import Store
@@ -57,6 +59,7 @@ def create_key(
     expires_in: int | None = None,
     retry_window: int | None = None,
     allowed_ips: tuple[str, ...] = (),
+    prefix: str = PREFIX,
 ) -> NewKey:
     """Make and keep an API key. Durations are in milliseconds; `subject` is the key id where none is given.
 
@@ -77,7 +80,7 @@ def create_key(
         networks = tuple(dict.fromkeys(map(normal_network, allowed_ips)))
     except ValueError as error:
         raise InvalidRequest(f"not a network: {error}", name="allowed_ips") from error
-    key_id, text = new_api_key(environment, random(ENTROPY_BYTES))
+    key_id, text = new_api_key(environment, random(ENTROPY_BYTES), prefix)
     key = ApiKey(
         key_id=key_id,
         name=name,
@@ -141,16 +144,18 @@ def all_keys(store: Store) -> Iterator[ApiKey]:
         after = page[-1].key_id
 
 
-def revoke_key(store: Store, key_id: str, now: int, policy: Policy, actor: str) -> Revocation | None:
+def revoke_key(
+    store: Store, key_id: str, now: int, policy: Policy, actor: str, why: KeyRevokedWhy = "revoked"
+) -> Revocation | None:
     """End an API key, its grants and their access tokens. None where it was revoked before.
 
     Raises:
         NotFound: where no key has this id.
     """
     get_key(store, key_id)
-    if not store.revoke_key(key_id, now):
+    if not store.revoke_key(key_id, now, why):
         return None
-    store.append_audit(now, [audit.KeyRevoked(key_id, actor)])
+    store.append_audit(now, [audit.KeyRevoked(key_id, why, actor)])
     # The grants' rows need no change: a grant whose key has ended is dead, and this entry refuses their access tokens.
     return store.add_revocation("key", key_id, now + policy.revocation_lifetime)
 

@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 
+from hourpass.core.key_shape import PREFIX_PATTERN
+
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -175,3 +177,10 @@ def path_prefix(value: object) -> str:
     if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", given):
         raise ValueError("wants a path such as /login")
     return given
+
+
+def key_prefix(value: object) -> str:
+    """How new API keys begin."""
+    if not isinstance(value, str) or not PREFIX_PATTERN.fullmatch(value):
+        raise ValueError("wants a small letter, then up to 15 small letters and digits, such as acme")
+    return value

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from hourpass.core.address import normal_network
 from hourpass.core.errors import ConfigurationError
+from hourpass.core.key_shape import PREFIX as KEY_PREFIX
 from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, MAX_RETRY_WINDOW, SECOND, Policy
 from hourpass.core.signing_key import Algorithm
 from hourpass.server.settings import parsers
@@ -92,6 +93,9 @@ class Settings:
     )
     exchange_limit: int = _setting(
         600, parsers.whole(0, 1_000_000), "exchanges per minute and key, bursts allowed; 0 turns every throttle off"
+    )
+    key_prefix: str = _setting(
+        KEY_PREFIX, parsers.key_prefix, "how new API keys begin; keys with an earlier prefix stay valid"
     )
     accept_api_keys: bool = _setting(
         True,

@@ -82,6 +82,14 @@ class AuditRecord(NamedTuple):
     detail: dict[str, object]
 
 
+class KeyUse(NamedTuple):
+    """When a key was last used in one way (`exchanged`, `refreshed`, `raw`), and from which packed address."""
+
+    kind: str
+    at: int
+    address: bytes | None
+
+
 class Expiry(NamedTuple):
     """What pruning has to know of a grant."""
 
@@ -199,6 +207,9 @@ class Store(Protocol):
 
     def add_key_hash(self, name: str, at: int) -> None:
         """Note that keys are imported by this hash. Nothing changes if it is known."""
+
+    def key_uses(self, key_id: str) -> list[KeyUse]:
+        """When a key was last used, in each way that it was."""
 
     def add_revocation(self, kind: Kind, value: str, until: int) -> Revocation:
         """Put an entry into the revocation list; it gets the next number."""

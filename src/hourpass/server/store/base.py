@@ -9,7 +9,7 @@ from hourpass.core.audit import Event
 from hourpass.core.grant import Grant, GrantAge, GrantRef
 from hourpass.core.revocation import Kind, Revocation
 from hourpass.core.signing_key import SigningKey
-from hourpass.server.store import AuditRecord, Control, Expiry, Moved, Numbers, Row, StoredSigningKey
+from hourpass.server.store import AuditRecord, Control, Expiry, KeyUse, Moved, Numbers, Row, StoredSigningKey
 from hourpass.server.store.rows import editable_row, key_row, read_audit, read_grant, read_key
 from hourpass.server.store.statements import Compared, Migration, checksum
 
@@ -137,6 +137,10 @@ class BaseStore(ABC):
     def add_key_hash(self, name: str, at: int) -> None:
         """Note that keys are imported by this hash."""
         self._change_keys("add_key_hash", name, at)
+
+    def key_uses(self, key_id: str) -> list[KeyUse]:
+        """When a key was last used."""
+        return [KeyUse._make(row) for row in self._rows("key_uses", key_id)]
 
     @abstractmethod
     def revoke_grants(self, grants: Sequence[Grant]) -> set[GrantRef]:

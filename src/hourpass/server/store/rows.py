@@ -15,7 +15,7 @@ from hourpass.core.audit import Event, event_name
 from hourpass.core.grant import Grant, GrantAge, GrantRef
 from hourpass.core.revocation import Revocation
 from hourpass.core.signing_key import SigningKey
-from hourpass.server.store import AuditRecord, Control, Moved, Numbers, Row
+from hourpass.server.store import AuditRecord, Control, KeyUse, Moved, Numbers, Row
 
 
 class AuditRow(NamedTuple):
@@ -44,6 +44,7 @@ COLUMNS = {
         GrantAge,
         GrantRef,
         KeySecret,
+        KeyUse,
         Moved,
         Numbers,
         Revocation,

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from hourpass.core.key_shape import BEGINNING
 from hourpass.server.telemetry.counts import METRICS
 from hourpass.server.telemetry.limited_log import LimitedLog
 from hourpass.server.telemetry.line_writer import LineWriter
@@ -23,9 +24,7 @@ from hourpass.server.telemetry.line_writer import LineWriter
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
-_SECRET = re.compile(
-    r"hp_(?:production|sandbox)_[0-9A-Za-z]{12}_[0-9A-Za-z]+|eyJ[0-9A-Za-z_-]{10,}(?:\.[0-9A-Za-z_-]*)*"
-)
+_SECRET = re.compile(BEGINNING + r"[0-9A-Za-z]{12}_[0-9A-Za-z]+|eyJ[0-9A-Za-z_-]{10,}(?:\.[0-9A-Za-z_-]*)*")
 
 
 class _Handler(logging.Handler):

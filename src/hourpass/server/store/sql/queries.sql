@@ -114,6 +114,10 @@ select algorithm from key_hashes order by algorithm
 -- Note that keys are imported by this hash.
 insert into key_hashes (algorithm, created_at) values (?, ?) on conflict (algorithm) do nothing
 
+-- name: key_uses
+-- When a key was last used, in each way that it was.
+select {KeyUse} from key_uses where key_id = ? order by kind
+
 -- name: add_revocation
 -- Put an entry into the revocation list.
 insert into revocations (kind, value, until) values (?, ?, ?) returning n

@@ -1,0 +1,88 @@
+"""`hourpass keys leaked`: which of a scanner's findings are keys of this server, and their end."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+from hourpass.cli.operator.database import actor, database, database_options, look_at_database
+from hourpass.cli.terminal import json_option, moment, print_json, print_table, say
+from hourpass.core.address import unpack_address
+from hourpass.core.api_key import KeyTrouble
+from hourpass.core.errors import HourpassError
+from hourpass.server.keys.api_keys import revoke_key
+from hourpass.server.keys.leaks import Leak, find_leaks
+
+BLOCK = 1 << 20
+
+_MAY_COME_BACK: tuple[KeyTrouble | None, ...] = (None, "disabled")
+"""A disabled key can be enabled again, so `--revoke` ends it too."""
+
+
+@click.command()
+@click.argument("file", metavar="FILE|-")
+@click.option("--revoke", "end", is_flag=True, help="end those that are still good, or disabled")
+@database_options
+@json_option
+def leaked(flags: dict[str, object], file: str, end: bool, as_json: bool) -> None:
+    """Read a scanner's findings, any text, and say which are keys of this server, whose, and when last used.
+
+    Keys are found by their shape and proven. No key is ever printed. Imported keys have no shape and are not found.
+    Exits with 1 if a key was found that is still good.
+    """
+    with ExitStack() as opened:
+        source = _open(file, opened)
+        db = opened.enter_context(database(flags) if end else look_at_database(flags))
+        found = find_leaks(db.store, db.secrets.pepper, _blocks(source, file), db.now)
+        revoked = {
+            leak.key.key_id
+            for leak in found.ours
+            if end
+            and leak.trouble in _MAY_COME_BACK
+            and revoke_key(db.store, leak.key.key_id, db.now, db.policy, actor(), why="leaked")
+        }
+    facts = [_facts(leak, revoked) for leak in found.ours]
+    if as_json:
+        print_json({"keys": facts, "strangers": found.strangers})
+    else:
+        columns = ("key_id", "name", "subject", "environment", "state", "last_used", "last_from", "revoked")
+        print_table(columns, [[fact[column] for column in columns] for fact in facts])
+        say(f"{len(facts)} keys of this server, and {found.strangers} texts that only look like one.")
+        say("Imported keys have no shape of ours, so this cannot find them.")
+    sys.exit(1 if any(leak.trouble is None for leak in found.ours) else 0)
+
+
+def _open(file: str, opened: ExitStack) -> BinaryIO:
+    if file == "-":
+        return sys.stdin.buffer
+    try:
+        return opened.enter_context(Path(file).open("rb"))
+    except OSError as error:
+        raise HourpassError(f"cannot read {file}: {error.strerror}") from None
+
+
+def _blocks(source: BinaryIO, file: str) -> Iterator[str]:
+    try:
+        while block := source.read(BLOCK):
+            yield block.decode("latin-1")  # a key is ASCII, whatever is around it
+    except OSError as error:
+        raise HourpassError(f"cannot read {file}: {error.strerror}") from None
+
+
+def _facts(leak: Leak, revoked: set[str]) -> dict[str, object]:
+    use = leak.last_use
+    return {
+        "key_id": leak.key.key_id,
+        "name": leak.key.name,
+        "subject": leak.key.subject,
+        "environment": leak.key.environment,
+        "state": leak.trouble or "active",
+        "created_at": moment(leak.key.created_at),
+        "last_used": None if use is None else moment(use.at),
+        "last_how": None if use is None else use.kind,
+        "last_from": None if use is None or use.address is None else unpack_address(use.address),
+        "revoked": leak.key.key_id in revoked,
+    }

@@ -1,0 +1,62 @@
+"""Leaked keys: which of the keys that somebody found are this server's, and what is known of them.
+
+Keys are found by their shape. An imported key looks as its first issuer made it, so it is not found here.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from hourpass.core.api_key import ApiKey, KeySecret, KeyTrouble, keys_in, secret_of, unverified_key_id, why_unusable
+from hourpass.server.store import KeyUse, Store
+
+OVERLAP = 128
+"""Characters of a block that are read again with the next one: longer than any key."""
+
+UNKNOWN_KEPT = 1_000_000
+"""Digests of texts that are not ours, so that each is counted once. Beyond it they may be counted twice."""
+
+
+class Leak(NamedTuple):
+    """A key of ours that somebody found. `secret` is the one that was found, `trouble` why it is refused already."""
+
+    key: ApiKey
+    secret: KeySecret
+    trouble: KeyTrouble | None
+    last_use: KeyUse | None
+
+
+class Leaks(NamedTuple):
+    """What was found, in the order in which it came, and how many texts only looked like keys of ours."""
+
+    ours: list[Leak]
+    strangers: int
+
+
+def find_leaks(store: Store, pepper: bytes, blocks: Iterable[str], now: int) -> Leaks:
+    """The keys of this server in a text that comes in blocks. Memory does not grow with what is not a key."""
+    ours: dict[bytes, Leak] = {}
+    strangers: set[int] = set()
+    for text in _key_texts(blocks):
+        leak = _identify(store, pepper, text, now)
+        if leak is not None:
+            ours.setdefault(leak.secret.digest, leak)
+        elif len(strangers) < UNKNOWN_KEPT:
+            strangers.add(hash(text))
+    return Leaks(list(ours.values()), len(strangers))
+
+
+def _key_texts(blocks: Iterable[str]) -> Iterator[str]:
+    rest = ""
+    for block in blocks:
+        text = rest + block
+        yield from keys_in(text)
+        rest = text[-OVERLAP:]
+
+
+def _identify(store: Store, pepper: bytes, text: str, now: int) -> Leak | None:
+    key = store.key(unverified_key_id(text))
+    secret = None if key is None else secret_of(text, key, pepper)
+    if key is None or secret is None:
+        return None
+    uses = store.key_uses(key.key_id)
+    return Leak(key, secret, why_unusable(key, now, secret), max(uses, key=lambda use: use.at, default=None))
