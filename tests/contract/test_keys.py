@@ -55,7 +55,7 @@ def test_everything_but_its_id_its_birth_its_secrets_and_its_end_may_change_of_a
         expires_at=NOW + 1,
         disabled_at=NOW + 4,
         more_audiences=("b", "c"),
-        claims='{"tenant":"acme"}',
+        claims=(("tenant", "acme"), ("seats", 5)),
         tags=(("team", "billing"),),
         access_token_lifetime=9_000,
         self_rotation=True,

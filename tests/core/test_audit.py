@@ -9,6 +9,9 @@ from hourpass.core import audit
 EVENTS = typing.get_args(audit.Event)
 NAMES = {
     audit.KeyCreated: "key_created",
+    audit.KeyUpdated: "key_updated",
+    audit.KeyDisabled: "key_disabled",
+    audit.KeyEnabled: "key_enabled",
     audit.KeyRevoked: "key_revoked",
     audit.GrantRevoked: "grant_revoked",
     audit.RefreshReplayed: "refresh_replayed",

@@ -56,6 +56,10 @@ def print_facts(facts: Iterable[tuple[str, object]]) -> None:
 
 
 def _fact(value: object) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{name}={each}" for name, each in value.items())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, list | tuple):
         return " ".join(map(str, value))
     return "" if value is None else str(value)

@@ -22,6 +22,11 @@ from hourpass.core.key_shape import KEY_PATTERN, PREFIX, candidates
 
 Environment = Literal["production", "sandbox"]
 
+KeyState = Literal["active", "disabled", "expired", "revoked"]
+
+ClaimValue = str | int | float | bool | None
+"""What a claim of a key may say."""
+
 KeyTrouble = Literal["revoked", "expired", "disabled", "rotated"]
 """Why a genuine key is refused: `rotated` if another secret took the place of the one that was sent."""
 
@@ -67,8 +72,8 @@ class ApiKey(NamedTuple):
     """What is kept of a key: the record, and its secrets, oldest first.
 
     Instants are epoch milliseconds, durations milliseconds; `scope` is space-separated, sorted and without doubles.
-    `audience` is the first one, None for the server's; `more_audiences` are the others. `claims` is a JSON object of
-    what its access tokens say besides, empty if nothing; `tags` are for management alone. From `raw_until` on the raw
+    `audience` is the first one, None for the server's; `more_audiences` are the others. `claims` is what its access
+    tokens say besides; `tags` are for management alone. From `raw_until` on the raw
     key is refused at protected endpoints. Grants and tokens from before `valid_from` are dead, and access tokens from
     before `tokens_from`, which are whole seconds. `external_id` is the provider's own id.
     """
@@ -87,7 +92,7 @@ class ApiKey(NamedTuple):
     revoked_why: str | None = None
     disabled_at: int | None = None
     more_audiences: tuple[str, ...] = ()
-    claims: str = ""
+    claims: tuple[tuple[str, ClaimValue], ...] = ()
     tags: tuple[tuple[str, str], ...] = ()
     access_token_lifetime: int | None = None
     self_rotation: bool = False
@@ -165,12 +170,9 @@ def why_unusable(key: ApiKey, now: int, secret: KeySecret | None = None) -> KeyT
 
     At exactly `expires_at`, and at a secret's `ends_at`, it is refused.
     """
-    if key.revoked_at is not None:
-        return "revoked"
-    if key.expires_at is not None and now >= key.expires_at:
-        return "expired"
-    if key.disabled_at is not None:
-        return "disabled"
+    state = key_state(key, now)
+    if state != "active":
+        return state
     if secret is not None and secret.ends_at is not None and now >= secret.ends_at:
         return "rotated"
     return None
@@ -179,6 +181,15 @@ def why_unusable(key: ApiKey, now: int, secret: KeySecret | None = None) -> KeyT
 def is_usable(key: ApiKey, now: int) -> bool:
     """Whether the key is usable at this instant: it is not revoked, expired or disabled."""
     return key.revoked_at is None and (key.expires_at is None or now < key.expires_at) and key.disabled_at is None
+
+
+def key_state(key: ApiKey, now: int) -> KeyState:
+    """What an operator calls the state of a key at this instant."""
+    if key.revoked_at is not None:
+        return "revoked"
+    if key.expires_at is not None and now >= key.expires_at:
+        return "expired"
+    return "active" if key.disabled_at is None else "disabled"
 
 
 def allows_ip(key: ApiKey, address: str | None) -> bool:

@@ -27,6 +27,29 @@ class KeyRevoked(NamedTuple):
     actor: str
 
 
+class KeyUpdated(NamedTuple):
+    """Members of an API key were changed: those that differ, as they were and as they are."""
+
+    key_id: str
+    old: dict[str, object]
+    new: dict[str, object]
+    actor: str
+
+
+class KeyDisabled(NamedTuple):
+    """An API key is refused until it is enabled again."""
+
+    key_id: str
+    actor: str
+
+
+class KeyEnabled(NamedTuple):
+    """A disabled API key works again."""
+
+    key_id: str
+    actor: str
+
+
 class GrantRevoked(NamedTuple):
     """A grant was revoked. `why` is an operator's decision or a revoked refresh token."""
 
@@ -118,6 +141,9 @@ class SigningKeyWithdrawn(NamedTuple):
 Event = (
     KeyCreated
     | KeyRevoked
+    | KeyUpdated
+    | KeyDisabled
+    | KeyEnabled
     | GrantRevoked
     | RefreshReplayed
     | RefreshAhead

@@ -4,10 +4,9 @@ Each function works inside one transaction of a store, so the command and the se
 """
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hourpass.core import audit
-from hourpass.core.address import normal_network
 from hourpass.core.api_key import (
     ENTROPY_BYTES,
     KEY_ID_PATTERN,
@@ -18,15 +17,15 @@ from hourpass.core.api_key import (
     is_well_formed,
     key_digest,
     new_api_key,
-    normal_scope,
     secret_of,
     unverified_key_id,
 )
 from hourpass.core.claims import Claims
-from hourpass.core.errors import InvalidRequest, InvalidScope, NotFound
+from hourpass.core.errors import InvalidRequest, NotFound
 from hourpass.core.grant import Grant, GrantRef, revoke
+from hourpass.core.key_members import fields
 from hourpass.core.key_shape import PREFIX
-from hourpass.core.policy import LEEWAY, MAX_RETRY_WINDOW, SECOND, Policy
+from hourpass.core.policy import LEEWAY, SECOND, Policy
 from hourpass.core.revocation import Revocation, token_until
 from hourpass.server.store import Store
 
@@ -52,59 +51,38 @@ def create_key(
     now: int,
     random: Callable[[int], bytes],
     actor: str,
-    scope: str = "",
     environment: Environment = "production",
     subject: str | None = None,
     audience: str | None = None,
     expires_in: int | None = None,
-    retry_window: int | None = None,
-    allowed_ips: tuple[str, ...] = (),
     prefix: str = PREFIX,
+    **members: Any,
 ) -> NewKey:
-    """Make and keep an API key. Durations are in milliseconds; `subject` is the key id where none is given.
+    """Make and keep an API key. Durations are in milliseconds. `subject` is the key id if none is given.
+
+    `members` are the others of `core/key_members.py`. `audience` is short for one of `audiences`.
 
     Raises:
-        InvalidScope: where the scope breaks RFC 6749 §3.3's grammar.
-        InvalidRequest: where another member is out of range.
+        InvalidScope: if the scope breaks RFC 6749 §3.3's grammar.
+        InvalidRequest: if another member is out of range.
     """
-    normal = normal_scope(scope)
-    if normal is None:
-        raise InvalidScope(f"not a scope: {scope!r}")
-    if not name.strip() or len(name) > 200 or not name.isprintable():
-        raise InvalidRequest("a name is 1 to 200 printable characters", name="name")
-    if expires_in is not None and expires_in <= 0:
-        raise InvalidRequest("a key expires in the future", name="expires_in")
-    if retry_window is not None and not 0 <= retry_window <= MAX_RETRY_WINDOW:
-        raise InvalidRequest(f"a retry window is 0 to {MAX_RETRY_WINDOW // 1000} seconds", name="retry_window")
-    try:
-        networks = tuple(dict.fromkeys(map(normal_network, allowed_ips)))
-    except ValueError as error:
-        raise InvalidRequest(f"not a network: {error}", name="allowed_ips") from error
+    if expires_in is not None:
+        if expires_in <= 0:
+            raise InvalidRequest("a key must expire in the future", name="expires_in")
+        members["expires_at"] = now + expires_in
+    if audience:
+        members["audiences"] = [audience]
     key_id, text = new_api_key(environment, random(ENTROPY_BYTES), prefix)
-    key = ApiKey(
-        key_id=key_id,
-        name=name,
-        subject=_header_safe(subject, "subject") or key_id,
-        scope=normal,
-        environment=environment,
-        audience=_header_safe(audience, "audience") or None,
-        retry_window=retry_window,
-        allowed_ips=networks,
-        created_at=now,
-        expires_at=None if expires_in is None else now + expires_in,
-        secrets=(KeySecret(key_digest(pepper, text), 0, now),),
-    )
+    plain = ApiKey(key_id, "", key_id, "", environment, None, None, (), now)
+    given = {"name": name, "environment": environment, **members}
+    if subject:
+        given["subject"] = subject
+    key = plain._replace(**fields(given), secrets=(KeySecret(key_digest(pepper, text), 0, now),))
+    if key.raw_until is not None:
+        key = key._replace(raw_until_set_at=now)
     store.add_key(key)
     store.append_audit(now, [audit.KeyCreated(key_id, name, actor)])
     return NewKey(key, text)
-
-
-def _header_safe(text: str | None, name: str) -> str:
-    # Both travel in HTTP headers behind a proxy: visible ASCII cannot break one.
-    text = text or ""
-    if len(text) > 200 or not all("\x21" <= character <= "\x7e" for character in text):
-        raise InvalidRequest(f"a {name} is up to 200 visible ASCII characters", name=name)
-    return text
 
 
 def get_key(store: Store, key_id: str) -> ApiKey:

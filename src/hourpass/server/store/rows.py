@@ -88,6 +88,7 @@ def _record(key: ApiKey) -> dict[str, Any]:
     return key._asdict() | {
         "allowed_ips": " ".join(key.allowed_ips),
         "more_audiences": " ".join(key.more_audiences),
+        "claims": _encode(dict(key.claims)).decode() if key.claims else "",
         "tags": _encode(dict(key.tags)).decode() if key.tags else "",
         "self_rotation": int(key.self_rotation),
     }
@@ -113,7 +114,8 @@ def read_key(row: Row, secrets: Sequence[KeySecret]) -> ApiKey:
     record: dict[str, Any] = dict(zip(RECORD, row, strict=False))
     record["allowed_ips"] = tuple(record["allowed_ips"].split())
     record["more_audiences"] = tuple(record["more_audiences"].split())
-    record["tags"] = tuple(msgspec.json.decode(record["tags"]).items()) if record["tags"] else ()
+    for name in ("claims", "tags"):
+        record[name] = tuple(msgspec.json.decode(record[name]).items()) if record[name] else ()
     record["self_rotation"] = bool(record["self_rotation"])
     known = tuple(secrets) or (KeySecret(row[-1], 0, record["created_at"]),)
     return ApiKey(**record, secrets=known)

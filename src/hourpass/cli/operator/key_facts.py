@@ -1,0 +1,37 @@
+"""What the commands say of an API key."""
+
+from hourpass.cli.terminal import moment
+from hourpass.core.api_key import ApiKey, key_state
+from hourpass.core.policy import SECOND
+
+
+def key_facts(key: ApiKey, now: int) -> dict[str, object]:
+    """Every member of a key, by the name that people use for it. Durations are in seconds."""
+    audiences = [] if key.audience is None else [key.audience, *key.more_audiences]
+    return {
+        "key_id": key.key_id,
+        "name": key.name,
+        "environment": key.environment,
+        "subject": key.subject,
+        "scope": key.scope,
+        "audience": key.audience,
+        "audiences": audiences,
+        "claims": dict(key.claims),
+        "tags": dict(key.tags),
+        "external_id": key.external_id,
+        "state": key_state(key, now),
+        "retry_window": _seconds(key.retry_window),
+        "access_token_lifetime": _seconds(key.access_token_lifetime),
+        "allowed_ips": list(key.allowed_ips),
+        "self_rotation": key.self_rotation,
+        "created_at": moment(key.created_at),
+        "expires_at": moment(key.expires_at),
+        "raw_until": moment(key.raw_until),
+        "disabled_at": moment(key.disabled_at),
+        "revoked_at": moment(key.revoked_at),
+        "revoked_why": key.revoked_why,
+    }
+
+
+def _seconds(milliseconds: int | None) -> int | None:
+    return None if milliseconds is None else milliseconds // SECOND

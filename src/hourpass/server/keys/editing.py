@@ -1,0 +1,83 @@
+"""Changing an API key after it was made. Each function works inside one transaction of a store."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hourpass.core import audit
+from hourpass.core.api_key import ApiKey
+from hourpass.core.errors import InvalidRequest
+from hourpass.core.key_members import EDITABLE, fields
+from hourpass.server.keys.api_keys import get_key
+from hourpass.server.store import Store
+
+
+def update_key(store: Store, key_id: str, members: Mapping[str, Any], now: int, *, actor: str) -> ApiKey:
+    """Change members of a key, named as in `core/key_members.py`; returns the key as it is now.
+
+    The next refresh of each of its grants sees the change. The audit trail keeps the old values and the new ones; what
+    is as it was leaves no line.
+
+    Raises:
+        NotFound: if no key has this id.
+        InvalidScope, InvalidRequest: if a member is out of range or cannot change, or the key has ended.
+    """
+    key = get_key(store, key_id)
+    if fixed := sorted(members.keys() - EDITABLE):
+        raise InvalidRequest(f"{fixed[0]} cannot change", name=fixed[0])
+    new = key._replace(**fields(members))
+    if new.raw_until != key.raw_until:
+        new = new._replace(raw_until_set_at=None if new.raw_until is None else now)
+    return _save(store, key, new, now, actor)
+
+
+def disable_key(store: Store, key_id: str, now: int, *, actor: str) -> bool:
+    """Refuse a key, its grants' refreshes included, until it is enabled again. False if it is disabled already.
+
+    Raises:
+        NotFound: if no key has this id; InvalidRequest: if it has ended.
+    """
+    key = get_key(store, key_id)
+    if key.disabled_at is not None:
+        return False
+    _require_not_ended(key)
+    store.update_key(key._replace(disabled_at=now))
+    store.append_audit(now, [audit.KeyDisabled(key_id, actor)])
+    return True
+
+
+def enable_key(store: Store, key_id: str, now: int, *, actor: str) -> bool:
+    """Let a disabled key work again, and its grants refresh. False if it is not disabled.
+
+    Raises:
+        NotFound: if no key has this id; InvalidRequest: if it has ended.
+    """
+    key = get_key(store, key_id)
+    if key.disabled_at is None:
+        return False
+    _require_not_ended(key)
+    store.update_key(key._replace(disabled_at=None))
+    store.append_audit(now, [audit.KeyEnabled(key_id, actor)])
+    return True
+
+
+def _save(store: Store, key: ApiKey, new: ApiKey, now: int, actor: str) -> ApiKey:
+    _require_not_ended(key)
+    changed = [name for name in ApiKey._fields if getattr(new, name) != getattr(key, name)]
+    if changed:
+        store.update_key(new)
+        old_values = {name: _plain(getattr(key, name)) for name in changed}
+        new_values = {name: _plain(getattr(new, name)) for name in changed}
+        store.append_audit(now, [audit.KeyUpdated(key.key_id, old_values, new_values, actor)])
+    return new
+
+
+def _require_not_ended(key: ApiKey) -> None:
+    if key.revoked_at is not None:
+        raise InvalidRequest("the key was revoked: nothing about it changes any more")
+
+
+def _plain(value: Any) -> Any:
+    # A tuple of pairs is a mapping; another one is a list.
+    if isinstance(value, tuple):
+        return dict(value) if value and isinstance(value[0], tuple) else list(value)
+    return value

@@ -1,0 +1,91 @@
+"""Changing an API key: the next look sees it, the audit trail has both values, and an ended key changes no more."""
+
+import pytest
+from tests.contract.conftest import KEY, NOW, make_key
+
+from hourpass.core.errors import InvalidRequest, InvalidScope, NotFound
+from hourpass.server.keys.editing import disable_key, enable_key, update_key
+
+
+@pytest.fixture
+def trail(store):
+    """The events of the audit trail with their members."""
+    return lambda: [(record.event, record.key_id, record.detail) for record in store.audit_after(0, 10)]
+
+
+def test_only_what_differs_is_in_the_trail_with_its_old_value(store, trail):
+    store.add_key(make_key(scope="a", tags=(("team", "x"),)))
+
+    members = {"scope": "b a", "audiences": ["p", "q"], "tags": {"team": "y"}, "name": make_key().name}
+    key = update_key(store, KEY, members, NOW, actor="cli:me")
+
+    assert store.key(KEY) == key
+    assert (key.scope, key.audience, key.more_audiences) == ("a b", "p", ("q",))
+    old = {"scope": "a", "audience": None, "more_audiences": [], "tags": {"team": "x"}}
+    new = {"scope": "a b", "audience": "p", "more_audiences": ["q"], "tags": {"team": "y"}}
+    assert trail() == [("key_updated", KEY, {"old": old, "new": new, "actor": "cli:me"})]
+
+
+def test_a_change_that_changes_nothing_leaves_no_line_and_no_new_version(store, trail):
+    store.add_key(make_key(scope="a"))
+    before = store.control().version
+
+    update_key(store, KEY, {"scope": "a"}, NOW, actor="cli:me")
+
+    assert trail() == []
+    assert store.control().version == before
+
+
+def test_the_end_of_raw_use_knows_since_when_it_is_set(store):
+    """RFC 9745 §2: `Deprecation` says when it was set."""
+    store.add_key(make_key())
+
+    assert update_key(store, KEY, {"raw_until": NOW + 9}, NOW + 1, actor="a").raw_until_set_at == NOW + 1
+    assert update_key(store, KEY, {"raw_until": NOW + 9}, NOW + 2, actor="a").raw_until_set_at == NOW + 1
+    assert update_key(store, KEY, {"raw_until": None}, NOW + 3, actor="a").raw_until_set_at is None
+
+
+def test_a_key_is_disabled_once_and_enabled_once(store, trail):
+    store.add_key(make_key())
+
+    assert disable_key(store, KEY, NOW + 1, actor="a") is True
+    assert disable_key(store, KEY, NOW + 2, actor="a") is False
+    assert store.key(KEY) == make_key(disabled_at=NOW + 1)
+    assert enable_key(store, KEY, NOW + 3, actor="a") is True
+    assert enable_key(store, KEY, NOW + 4, actor="a") is False
+    assert store.key(KEY) == make_key()
+    assert [event for event, *_ in trail()] == ["key_disabled", "key_enabled"]
+
+
+@pytest.mark.parametrize(
+    ("members", "error"),
+    [
+        ({"subject": "bob"}, InvalidRequest),
+        ({"environment": "sandbox"}, InvalidRequest),
+        ({"key_id": "x"}, InvalidRequest),
+        ({"scope": '"'}, InvalidScope),
+        ({"claims": {"sub": "x"}}, InvalidRequest),
+    ],
+)
+def test_a_change_that_is_refused_changes_nothing(store, trail, members, error):
+    store.add_key(make_key())
+
+    with pytest.raises(error):
+        update_key(store, KEY, {"name": "new", **members}, NOW, actor="a")
+
+    assert store.key(KEY) == make_key()
+    assert trail() == []
+
+
+@pytest.mark.parametrize("change", [update_key, disable_key, enable_key])
+def test_an_ended_or_unknown_key_changes_no_more(store, change):
+    ended = make_key(revoked_at=NOW, disabled_at=NOW if change is enable_key else None)
+    store.add_key(ended)
+    more = ({"name": "new"},) if change is update_key else ()
+
+    with pytest.raises(InvalidRequest):
+        change(store, KEY, *more, NOW, actor="a")
+    with pytest.raises(NotFound):
+        change(store, "nosuchkey000", *more, NOW, actor="a")
+
+    assert store.key(KEY) == ended

@@ -1,0 +1,121 @@
+"""What each member of an API key may be, at its exact bounds."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hourpass.core.errors import InvalidRequest, InvalidScope
+from hourpass.core.key_members import EDITABLE, MAX_CLAIMS, MAX_TAGS, RESERVED_CLAIMS, fields
+from hourpass.core.policy import DAY, MAX_RETRY_WINDOW, SECOND
+
+GOOD = [
+    ({}, {}),
+    ({"name": "x" * 200}, {"name": "x" * 200}),
+    ({"scope": "b a  b"}, {"scope": "a b"}),
+    ({"environment": "sandbox"}, {"environment": "sandbox"}),
+    ({"subject": "account/7"}, {"subject": "account/7"}),
+    ({"external_id": "42"}, {"external_id": "42"}),
+    ({"external_id": None}, {"external_id": None}),
+    ({"audiences": []}, {"audience": None, "more_audiences": ()}),
+    ({"audiences": ["b", "a", "b"]}, {"audience": "b", "more_audiences": ("a",)}),
+    ({"allowed_ips": ["192.0.2.7", "192.0.2.7/32"]}, {"allowed_ips": ("192.0.2.7/32",)}),
+    ({"retry_window": 0}, {"retry_window": 0}),
+    ({"retry_window": MAX_RETRY_WINDOW}, {"retry_window": MAX_RETRY_WINDOW}),
+    ({"retry_window": None}, {"retry_window": None}),
+    ({"access_token_lifetime": SECOND}, {"access_token_lifetime": SECOND}),
+    ({"access_token_lifetime": DAY}, {"access_token_lifetime": DAY}),
+    ({"expires_at": 1}, {"expires_at": 1}),
+    ({"raw_until": None}, {"raw_until": None}),
+    ({"self_rotation": True}, {"self_rotation": True}),
+    ({"claims": {"tenant": "acme", "roles": "a", "seats": 5, "share": 0.5, "on": True, "none": None}},) * 2,
+    ({"tags": {"team": "billing", "empty": ""}},) * 2,
+]
+
+
+@pytest.mark.parametrize(
+    ("members", "found"), GOOD, ids=[str(list(members)) + str(n) for n, (members, _) in enumerate(GOOD)]
+)
+def test_a_good_member_becomes_fields(members, found):
+    pairs = {name: tuple(value.items()) for name, value in found.items() if name in {"claims", "tags"}}
+
+    assert fields(members) == {**found, **pairs}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("name", ""),
+        ("name", "  "),
+        ("name", "x" * 201),
+        ("name", "a\nb"),
+        ("environment", "staging"),
+        ("subject", ""),
+        ("subject", "a b"),
+        ("subject", "ä"),
+        ("subject", "x" * 201),
+        ("external_id", ""),
+        ("audiences", [""]),
+        ("audiences", ["a", "b c"]),
+        ("allowed_ips", ["nowhere"]),
+        ("retry_window", -1),
+        ("retry_window", MAX_RETRY_WINDOW + 1),
+        ("access_token_lifetime", SECOND - 1),
+        ("access_token_lifetime", DAY + 1),
+        ("expires_at", 0),
+        ("raw_until", -1),
+        ("claims", {"": "x"}),
+        ("claims", {"a=b": "x"}),
+        ("claims", {"a\nb": "x"}),
+        ("claims", {"x" * 65: "x"}),
+        ("claims", {"a": "line\nbreak"}),
+        ("claims", {"a": 2**53}),
+        ("claims", {"a": float("nan")}),
+        ("claims", {"a": float("inf")}),
+        ("claims", {"a": ["x"]}),
+        ("claims", {"a": {"b": "c"}}),
+        ("tags", {"": "x"}),
+        ("tags", {"a": "x" * 201}),
+        ("tags", {"a": "\x00"}),
+        ("tags", {str(number): "" for number in range(MAX_TAGS + 1)}),
+        ("no_such_member", 1),
+    ],
+)
+def test_a_bad_member_is_refused_by_its_name(name, value):
+    with pytest.raises(InvalidRequest) as refused:
+        fields({name: value})
+
+    assert refused.value.name in {name, "audience"}
+
+
+def test_a_bad_scope_is_an_invalid_scope():
+    """RFC 6749 §3.3."""
+    with pytest.raises(InvalidScope):
+        fields({"scope": 'a"b'})
+
+
+@pytest.mark.parametrize("name", sorted(RESERVED_CLAIMS))
+def test_a_claim_that_others_have_defined_is_refused(name):
+    with pytest.raises(InvalidRequest, match=name):
+        fields({"claims": {name: "x"}})
+
+
+texts = st.text(st.characters(exclude_categories=("C", "Z")), max_size=1_200)
+
+
+@given(st.dictionaries(st.from_regex("[a-hj-z]{1,20}_x", fullmatch=True), texts, max_size=4))
+def test_the_claims_of_a_key_are_a_kibibyte_of_json_at_most(claims):
+    size = len(json.dumps(claims, ensure_ascii=False, separators=(",", ":")).encode())
+
+    try:
+        fields({"claims": claims})
+    except InvalidRequest:
+        assert size > MAX_CLAIMS
+    else:
+        assert size <= MAX_CLAIMS
+
+
+def test_who_a_key_is_for_and_where_cannot_change():
+    assert EDITABLE.isdisjoint({"subject", "environment", "external_id"})
+    assert {"name", "scope", "audiences", "claims", "tags", "raw_until"} <= EDITABLE
