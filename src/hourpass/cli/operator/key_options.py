@@ -124,7 +124,10 @@ _OPTIONS = [
         help="a network or address that may use the key; anywhere by default; may be repeated",
     ),
     click.option(
-        "--expires-in", metavar="90d", callback=milliseconds_of(1, LONGEST, word="never"), help="when the key expires; never by default"
+        "--expires-in",
+        metavar="90d",
+        callback=milliseconds_of(1, LONGEST, word="never"),
+        help="when the key expires; never by default",
     ),
     click.option(
         "--raw-until",
