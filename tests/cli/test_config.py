@@ -125,3 +125,17 @@ def test_a_bad_file_is_refused_and_the_fault_named(hourpass, tmp_path, text, wor
     file.write_text(text)
 
     assert words in hourpass("config", "check", "--config", str(file), code=1).stderr
+
+
+def test_check_says_that_accept_api_keys_is_an_old_name(newcomer):
+    result = newcomer("config", "check", "--accept-api-keys", "false")
+
+    assert "The settings are good." in result.stderr
+    assert "set api_key_sources to an empty list" in result.stderr
+
+
+def test_check_refuses_a_place_where_keys_must_not_be(newcomer):
+    result = newcomer("config", "check", "--api-key-sources", "basic header:Host", code=1)
+
+    assert "api_key_sources" in result.stderr
+    assert "host means something else" in result.stderr

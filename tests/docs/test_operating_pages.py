@@ -15,7 +15,16 @@ from hourpass.testing import InMemoryServer
 
 OPERATE = "docs/how-to/operate.md"
 COMMANDS = "docs/commands.md"
-COMPUTED = {"data", "database_url", "issuer", "audience", "master_key", "path_prefix", "cors_origins"}
+COMPUTED = {
+    "data",
+    "database_url",
+    "issuer",
+    "audience",
+    "master_key",
+    "path_prefix",
+    "cors_origins",
+    "accept_api_keys",
+}
 """Settings whose default is described in words."""
 
 

@@ -70,7 +70,7 @@ def test_without_the_routes_scope_it_is_403_with_the_challenge(proxy, stranger):
 
 
 def test_an_api_key_works_by_basic(proxy, reader):
-    """The source calls the token optional. `accept_api_keys` is on by default."""
+    """The source calls the token optional. Basic is a source by default."""
     answer = proxy.client.get("/videos", auth=(reader.api_key, ""))
 
     assert answer.status_code == 200

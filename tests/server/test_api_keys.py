@@ -48,8 +48,8 @@ async def test_the_password_does_not_matter(server):
 
 @pytest.mark.anyio
 async def test_keys_are_refused_if_the_operator_says_so(start):
-    """contract.md, "Forward auth": `accept_api_keys` is on by default."""
-    server = await start(accept_api_keys=False)
+    """contract.md, "Forward auth": Basic is a source by default."""
+    server = await start(api_key_sources=())
     key = await server.create_key()
 
     answer = await verify(server, basic(f"{key}:"))

@@ -2,8 +2,9 @@
 
 import pytest
 
+from hourpass.core.authorization import KeySources
 from hourpass.core.errors import ConfigurationError
-from hourpass.server.settings.settings import Settings, described, load, variable
+from hourpass.server.settings.settings import Settings, described, load, notes, variable
 
 DATA = "/var/lib/hourpass"
 
@@ -48,7 +49,8 @@ def file(tmp_path):
         ("grants_per_key", 10_000),
         ("idle_lifetime", 30 * 86400),
         ("absolute_lifetime", 90 * 86400),
-        ("accept_api_keys", True),
+        ("api_key_sources", ("basic",)),
+        ("accept_api_keys", None),
         ("signing_algorithm", "ES256"),
         ("body_limit", 8 * 1024),
         ("header_limit", 16 * 1024),
@@ -195,6 +197,10 @@ WRONG = [
     ("path_prefix", "login"),
     ("path_prefix", "/a//b"),
     ("accept_api_keys", "maybe"),
+    ("api_key_sources", "query:key"),
+    ("api_key_sources", "cookie"),
+    ("api_key_sources", "header:Host"),
+    ("api_key_sources", ["header:X Key"]),
     ("signing_algorithm", "none"),
     ("signing_algorithm", "HS256"),
     ("trusted_proxies", "10.0.0.0/33"),
@@ -230,3 +236,30 @@ def test_a_list_is_separated_by_spaces_or_commas(text):
 def test_settings_cannot_be_changed():
     with pytest.raises(AttributeError):
         Settings().port = 1
+
+
+@pytest.mark.parametrize(
+    ("given", "sources"),
+    [
+        ({}, KeySources(basic=True)),
+        ({"api_key_sources": ""}, KeySources()),
+        ({"api_key_sources": "bearer, header:X-API-Key"}, KeySources(bearer=True, headers=(b"x-api-key",))),
+        ({"accept_api_keys": "true"}, KeySources(basic=True)),
+        ({"accept_api_keys": "false"}, KeySources()),
+    ],
+)
+def test_keys_are_accepted_where_the_settings_say(given, sources):
+    """contract.md, "Where a raw key may be"."""
+    assert settings(given).key_sources() == sources
+
+
+def test_the_old_name_and_the_new_one_together_are_refused():
+    assert "accept_api_keys" in refusal({"accept_api_keys": "true", "api_key_sources": "basic"})
+
+
+@pytest.mark.parametrize(("value", "instead"), [("true", "basic"), ("false", "an empty list")])
+def test_the_old_name_is_worth_a_note(value, instead):
+    [note] = notes(settings({"accept_api_keys": value}), {})
+
+    assert note == f"accept_api_keys is an old name that still works: set api_key_sources to {instead}"
+    assert notes(settings({}), {}) == []

@@ -98,7 +98,7 @@ def test_the_policy_of_api_keys_answers_whose_key_it_is(policy, serve):
 
     assert owner == KeyIdentity("account-17", made["key_id"], "videos.read", "production")
     assert policy(server.url, "hp_production_nobody_x") is None
-    assert policy(serve(accept_api_keys="false").url, made["api_key"]) is None
+    assert policy(serve(api_key_sources="").url, made["api_key"]) is None
 
 
 def test_the_policy_of_api_keys_blames_no_key_for_trouble(policy, issuer):

@@ -129,11 +129,16 @@ class Verifier:
         return self._server.app.issuer.verification.verify(token, self._server.clock())
 
 
-async def ask(app, path: str, headers: list[bytes]) -> tuple[int, str]:
+async def ask(app, path: str, values: list[bytes]) -> tuple[int, str]:
+    """With these `Authorization` headers."""
+    return await ask_with(app, path, [(b"authorization", value) for value in values])
+
+
+async def ask_with(app, path: str, headers: list[tuple[bytes, bytes]]) -> tuple[int, str]:
     """Without an HTTP library: it would refuse to send some of these."""
     scope = {
         "type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "root_path": "", "query_string": b"",
-        "headers": [(b"authorization", value) for value in headers], "client": ("127.0.0.1", 1), "http_version": "1.1",
+        "headers": headers, "client": ("127.0.0.1", 1), "http_version": "1.1",
     }  # fmt: skip
     sent = []
 
@@ -175,3 +180,95 @@ async def test_both_give_the_same_verdict_but_for_the_400_that_nginx_does_not_pa
 
     told = {BROKEN_REQUEST: (401, BROKEN_REQUEST[1]), GOOD: (204, "")}
     assert await ask(server.app, "/auth/verify", values) == told.get(verdict, verdict)
+
+
+A, X = b"authorization", b"x-api-key"
+
+# By where keys are accepted. {R} stands for the API key itself.
+SOURCES: dict[str, list[tuple[tuple[int, str], list[tuple[bytes, bytes]]]]] = {
+    "": [
+        (GOOD, [(A, b"Bearer {T}")]),
+        (MALFORMED, [(A, b"Bearer {R}")]),
+        (NO_CREDENTIAL, [(X, b"{R}")]),
+        (GOOD, [(A, b"Bearer {T}"), (X, b"{R}")]),
+    ],
+    "basic": [
+        (GOOD, [(A, b"Basic {K}")]),
+        (MALFORMED, [(A, b"Bearer {R}")]),
+        (NO_CREDENTIAL, [(X, b"{R}")]),
+        (GOOD, [(A, b"Bearer {T}"), (X, b"{R}")]),
+    ],
+    "bearer": [
+        (GOOD, [(A, b"Bearer {T}")]),
+        (GOOD, [(A, b"Bearer {R}")]),
+        (GOOD, [(A, b"bearer  {R} \t")]),
+        (NO_CREDENTIAL, [(X, b"{R}")]),
+        (MALFORMED, [(A, b"Bearer x")]),
+        (MALFORMED, [(A, b"Bearer wrong-but-long-enough")]),
+        (MALFORMED, [(A, b"Bearer {T}x")]),
+        (BROKEN_REQUEST, [(A, b"Bearer {R},{R}")]),
+        (BROKEN_REQUEST, [(A, b"Bearer {R}"), (A, b"Bearer {T}")]),
+        (BROKEN_REQUEST, [(A, b"Bearer {R} {R}")]),
+    ],
+    "header:X-API-Key": [
+        (GOOD, [(A, b"Bearer {T}")]),
+        (GOOD, [(X, b"{R}")]),
+        (GOOD, [(X, b" {R}\t")]),
+        (GOOD, [(X, b""), (A, b"Bearer {T}")]),
+        (GOOD, [(X, b""), (X, b"{R}")]),
+        (GOOD, [(A, b"Digest x"), (X, b"{R}")]),
+        (NO_CREDENTIAL, [(X, b"")]),
+        (NO_CREDENTIAL, [(b"x-api-keys", b"{R}")]),
+        (MALFORMED, [(A, b"Bearer {R}")]),
+        (MALFORMED, [(X, b"wrong-but-long-enough")]),
+        (BROKEN_REQUEST, [(X, b"{R}"), (X, b"{R}")]),
+        (BROKEN_REQUEST, [(X, b"{R},{R}")]),
+        (BROKEN_REQUEST, [(X, b"{R}, {R}")]),
+        (BROKEN_REQUEST, [(X, b"Bearer {R}")]),
+        (BROKEN_REQUEST, [(X, b"{R}"), (A, b"Bearer {T}")]),
+        (BROKEN_REQUEST, [(A, b"Bearer {T}"), (X, b"{R}")]),
+        (BROKEN_REQUEST, [(A, b"Basic {K}"), (X, b"{R}")]),
+        (BROKEN_REQUEST, [(A, b"Bearer {T}"), (A, b"Bearer {T}"), (X, b"{R}")]),
+        (BROKEN_REQUEST, [(A, b"Basic !"), (X, b"{R}")]),
+    ],
+    "basic bearer header:X-API-Key header:Api-Key": [
+        (GOOD, [(A, b"Basic {K}")]),
+        (GOOD, [(A, b"Bearer {R}")]),
+        (GOOD, [(X, b"{R}")]),
+        (GOOD, [(b"api-key", b"{R}")]),
+        (GOOD, [(A, b"Bearer {T}"), (X, b""), (b"api-key", b" ")]),
+        (BROKEN_REQUEST, [(X, b"{R}"), (b"api-key", b"{R}")]),
+        (BROKEN_REQUEST, [(A, b"Basic {K}"), (b"api-key", b"{R}")]),
+        (BROKEN_REQUEST, [(A, b"Bearer {R}"), (b"api-key", b"{R}")]),
+    ],
+}
+ROWS = [(sources, verdict, headers) for sources, rows in SOURCES.items() for verdict, headers in rows]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("sources", "verdict", "headers"), ROWS, ids=[f"{s or 'none'}: {h}"[:90] for s, _, h in ROWS])
+async def test_both_accept_a_raw_key_in_the_same_places(sources, verdict, headers):
+    """contract.md, "Forward auth". The middleware reads the same list as the server."""
+    async with InMemoryServer(api_key_sources=tuple(sources.split())) as server:
+        api_key = await server.create_key()
+        token = (await server.exchange(api_key)).access_token
+        basic_key = b64encode(api_key.encode() + b":")
+        sent = [
+            (name, value.replace(b"{T}", token).replace(b"{K}", basic_key).replace(b"{R}", api_key.encode()))
+            for name, value in headers
+        ]
+
+        async def application(scope, receive, send):
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+
+        def api_keys(text):
+            return KeyIdentity("bob", "k") if text == api_key else None
+
+        api = HourpassMiddleware(
+            application, verifier=Verifier(server), api_keys=api_keys, api_key_sources=sources.split()
+        )
+        assert await ask_with(api, "/videos", sent) == verdict
+
+        told = {BROKEN_REQUEST: (401, BROKEN_REQUEST[1]), GOOD: (204, "")}
+        assert await ask_with(server.app, "/auth/verify", sent) == told.get(verdict, verdict)

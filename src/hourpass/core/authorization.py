@@ -3,16 +3,31 @@
 A request may have one such header, with one scheme and one credential. The scheme's case does not matter, one or more
 spaces follow it, and trailing spaces and tabs are not part of the value. Nothing else is stripped or repaired. The
 content of a token is judged later, by its verifier: a malformed token is not a malformed request (RFC 6750 §3.1).
+
+Where the operator says so, an API key may also come as a bearer credential or in a header of its own (`KeySources`). A
+request carries one credential, wherever it is: a second one is refused, as a second `Authorization` header is.
 """
 
 import binascii
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from hourpass.core.errors import InvalidRequest
 
 MAX_BASIC_LENGTH = 8_192
 """The longest base64 of Basic that is read, in bytes. Our keys are far shorter. Tokens are limited by the verifier."""
+
+_KEY = re.compile(rb"[\x21-\x7E]{1,512}", re.ASCII)
+"""What an API key may be: our own, or one that was imported. A longer bearer credential is read as a token."""
+
+_NAME = re.compile(r"[a-z0-9-]{1,100}", re.ASCII)
+_NOT_FOR_KEYS = {
+    *("authorization", "connection", "content-length", "content-type", "cookie", "expect", "forwarded", "host"),
+    *("keep-alive", "proxy-authorization", "proxy-connection", "set-cookie", "te", "trailer", "transfer-encoding"),
+    "upgrade",
+}
+"""Headers that mean something else: a proxy may change or drop them, or they say how the request is to be read."""
 
 UnverifiedToken = bytes
 """A bearer token, unverified."""
@@ -24,23 +39,98 @@ class Basic(NamedTuple):
     unverified_user: str
     unverified_password: str
 
+    @property
+    def unverified_key(self) -> str:
+        """The API key, if this carries one: it is the user name, and the password does not matter."""
+        return self.unverified_user
+
     def __repr__(self) -> str:
         """Without the credentials."""
         return "Basic(…)"
 
 
-PresentedCredential = UnverifiedToken | Basic
+class RawKey(NamedTuple):
+    """An API key that came by itself, unverified: as a bearer credential, or in the header of this name."""
+
+    unverified_key: str
+    header: str = ""
+
+    def __repr__(self) -> str:
+        """Without the key."""
+        return "RawKey(…)"
+
+
+PresentedCredential = UnverifiedToken | Basic | RawKey
 """What a request may carry."""
 
 
-def read_credential(values: Sequence[bytes]) -> PresentedCredential | None:
-    """Read the credential from the values of all `Authorization` headers of a request.
+class KeySources(NamedTuple):
+    """Where an API key may appear in a request to a protected endpoint. Header names are in lower case."""
 
-    None if there is no header, or if its scheme is neither Bearer nor Basic.
+    basic: bool = False
+    bearer: bool = False
+    headers: tuple[bytes, ...] = ()
+
+    def accepts(self, key: Basic | RawKey) -> bool:
+        """Whether a key may come this way. Basic is read in any case, as it carries an OAuth client's credentials."""
+        return self.basic or not isinstance(key, Basic)
+
+
+BASIC = KeySources(basic=True)
+"""As the user name of HTTP Basic, and nowhere else."""
+
+
+def read_key_source(text: str) -> str:
+    """One source in its normal form: `basic`, `bearer` or `header:name`.
 
     Raises:
-        InvalidRequest: if there are several headers, or the credential cannot be read.
+        ValueError: if it is none of these, or the header is not one for keys.
     """
+    kind, colon, name = text.partition(":")
+    if kind in ("basic", "bearer") and not colon:
+        return kind
+    if kind != "header" or not colon:
+        raise ValueError("wants basic, bearer or header:NAME: a key in a URL or a cookie ends up in logs and browsers")
+    name = name.lower()
+    if _NAME.fullmatch(name) is None:
+        raise ValueError("the name of a header for keys has letters, digits and hyphens, such as header:X-API-Key")
+    if name in _NOT_FOR_KEYS or name.startswith(("hourpass", "x-forwarded-")):
+        raise ValueError(f"{name} means something else: give keys a header of their own, such as header:X-API-Key")
+    return f"header:{name}"
+
+
+def read_key_sources(texts: Iterable[str]) -> KeySources:
+    """Several sources. None of them means that tokens alone are accepted.
+
+    Raises:
+        ValueError: as `read_key_source`.
+    """
+    sources = dict.fromkeys(map(read_key_source, texts))
+    names = (source.removeprefix("header:").encode() for source in sources if ":" in source)
+    return KeySources("basic" in sources, "bearer" in sources, tuple(names))
+
+
+def read_credential(headers: Sequence[tuple[bytes, bytes]], sources: KeySources = BASIC) -> PresentedCredential | None:
+    """Read the credential of a request from its headers, whose names are in lower case.
+
+    None if there is none: no header of `sources` with a value, and no `Authorization` with the scheme Bearer or Basic.
+
+    Raises:
+        InvalidRequest: if there are several credentials or `Authorization` headers, or one cannot be read.
+    """
+    values: tuple[bytes, ...] = ()
+    for name, value in headers:  # faster than a comprehension, and each request to a protected API pays
+        if name == b"authorization":
+            values += (value,)
+    if sources.headers and (key := _key_of_its_own(headers, sources.headers)) is not None:
+        if len(values) > 1 or (values and _read(values[0], sources) is not None):
+            raise InvalidRequest("two credentials")
+        return key
+    return read_authorization(values, sources)
+
+
+def read_authorization(values: Sequence[bytes], sources: KeySources) -> PresentedCredential | None:
+    """The same of the values of all `Authorization` headers, for a caller whose keys come in no header of their own."""
     try:
         [value] = values
     except ValueError:
@@ -50,22 +140,44 @@ def read_credential(values: Sequence[bytes]) -> PresentedCredential | None:
     # The common case costs as little work as possible: one space, and no tab at the end.
     scheme, _, token = value.rpartition(b" ")
     if scheme == b"Bearer" and token and token[-1] != 9:
-        return token
-    return _read(value)
+        return _key_or_token(token) if sources.bearer else token
+    return _read(value, sources)
 
 
-def _read(value: bytes) -> PresentedCredential | None:
+def _read(value: bytes, sources: KeySources) -> PresentedCredential | None:
     scheme, _, rest = value.rstrip(b" \t").partition(b" ")
     credential = rest.lstrip(b" ")
     match scheme.lower():
         case b"bearer":
             if not credential or b" " in credential:
                 raise InvalidRequest("not exactly one bearer token")
-            return credential
+            return _key_or_token(credential) if sources.bearer else credential
         case b"basic":
             return _basic(credential)
         case _:
             return None
+
+
+def _key_or_token(credential: bytes) -> UnverifiedToken | RawKey:
+    """A bearer credential where keys may come so: tokens of ours have three parts, the first one of a JSON object."""
+    if (credential.startswith(b"eyJ") and credential.count(b".") == 2) or _KEY.fullmatch(credential) is None:
+        return credential
+    if b"," in credential:
+        raise InvalidRequest("a bearer key with a comma may be two headers")
+    return RawKey(credential.decode())
+
+
+def _key_of_its_own(headers: Sequence[tuple[bytes, bytes]], names: tuple[bytes, ...]) -> RawKey | None:
+    """The key in one of these headers; an empty one is absent. A comma joins two lines of one name (RFC 9110 §5.3)."""
+    found = None
+    for name, value in headers:
+        if name in names and (text := value.strip(b" \t")):
+            if found is not None:
+                raise InvalidRequest("two API keys")
+            if b"," in text or _KEY.fullmatch(text) is None:
+                raise InvalidRequest("not exactly one API key in its header")
+            found = RawKey(text.decode(), name.decode())
+    return found
 
 
 def _basic(credential: bytes) -> Basic:

@@ -114,7 +114,7 @@ def serve(
         work(settings.of_worker(worker.number), listens, _start_logging(settings, environ), listeners, worker.parent)
 
     def begin() -> None:
-        for note in notes(environ):
+        for note in notes(settings, environ):
             log.warning("settings", extra={"note": note})
         ready(settings)
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMappi
 from inspect import isawaitable
 from typing import Any
 
-from hourpass.core.authorization import read_credential
+from hourpass.core.authorization import KeySources, read_authorization, read_credential
 from hourpass.core.errors import HourpassError
 from hourpass.verifier.guard import (
     Guard,
@@ -19,6 +19,7 @@ from hourpass.verifier.guard import (
     identity_headers,
     is_ours,
     judged_owner,
+    key_sources,
 )
 from hourpass.verifier.paths import Reader
 from hourpass.verifier.verifier import Verifier
@@ -30,7 +31,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
 ApiKeyPolicy = Callable[[str], KeyIdentity | Awaitable[KeyIdentity | None] | None]
-"""From an API key, which came as the user name of HTTP Basic, to its owner; None where it does not count."""
+"""From an API key, which came in one of the places where keys are accepted, to its owner; None if it is refused."""
 
 
 class HourpassMiddleware:
@@ -40,6 +41,7 @@ class HourpassMiddleware:
         app: the application behind it.
         verifier: what judges tokens.
         api_keys: what judges API keys where they are still accepted; without it they count as no credential.
+        api_key_sources: where API keys may be, as in the server's setting: `["basic"]` if there is a policy for them.
         realm, public, scope, scopes, preflights: as for `Guard`.
     """
 
@@ -49,6 +51,7 @@ class HourpassMiddleware:
         *,
         verifier: Verifier,
         api_keys: ApiKeyPolicy | None = None,
+        api_key_sources: Iterable[str] | None = None,
         realm: str = "hourpass",
         public: Iterable[str] = (),
         scope: str = "",
@@ -58,6 +61,7 @@ class HourpassMiddleware:
         self._app = app
         self._verifier = verifier
         self._api_keys = api_keys
+        self._sources = key_sources(api_key_sources, with_policy=api_keys is not None)
         self._reader = Reader(app)
         self._guard = Guard(realm=realm, public=public, scope=scope, scopes=scopes, preflights=preflights)
 
@@ -76,7 +80,7 @@ class HourpassMiddleware:
             await self._app(scope, receive, send)
             return
         try:
-            identity = await identify(self._verifier, self._api_keys, headers)
+            identity = await identify(self._verifier, self._api_keys, self._sources, headers)
             if identity is not None:
                 admit(identity, self._guard.needed(method, path))
         except HourpassError as error:
@@ -89,19 +93,24 @@ class HourpassMiddleware:
         await self._app(scope, receive, send)
 
 
-async def identify(verifier: Verifier, api_keys: ApiKeyPolicy | None, headers: RawHeaders) -> Identity | None:
+async def identify(
+    verifier: Verifier, api_keys: ApiKeyPolicy | None, sources: KeySources, headers: RawHeaders
+) -> Identity | None:
     """Who a request is from, by its headers; None where it brings no credential that counts here.
 
     Raises:
         InvalidRequest, InvalidToken; Unavailable: where it cannot be judged now.
     """
-    values = [value for name, value in headers if name.lower() == b"authorization"]
-    credential = read_credential(values)
+    if sources.headers:
+        credential = read_credential([(name.lower(), value) for name, value in headers], sources)
+    else:
+        values = [value for name, value in headers if name.lower() == b"authorization"]
+        credential = read_authorization(values, sources)
     if isinstance(credential, bytes):
         return await verifier.verify_async(credential)
-    if credential is None or api_keys is None:
+    if credential is None or api_keys is None or not sources.accepts(credential):
         return None
-    judged = api_keys(credential.unverified_user)
+    judged = api_keys(credential.unverified_key)
     owner = await judged if isawaitable(judged) else judged
     return judged_owner(owner, verifier.environment)
 

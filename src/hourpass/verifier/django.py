@@ -16,9 +16,10 @@ from django.conf import settings  # type: ignore[import-untyped]
 from django.http import HttpRequest, HttpResponse  # type: ignore[import-untyped]
 from django.utils.module_loading import import_string  # type: ignore[import-untyped]
 
+from hourpass.core.authorization import KeySources
 from hourpass.core.errors import ConfigurationError, HourpassError
 from hourpass.verifier import asgi, wsgi
-from hourpass.verifier.guard import Guard, Identity, Refusal, admit
+from hourpass.verifier.guard import Guard, Identity, Refusal, admit, key_sources
 from hourpass.verifier.verifier import Verifier
 
 _GUARD = ("realm", "public", "scope", "scopes", "preflights")
@@ -32,6 +33,7 @@ class Configured(NamedTuple):
     verifier: Verifier
     guard: Guard
     api_keys: Any
+    sources: KeySources
 
 
 @cache
@@ -42,7 +44,7 @@ def configured() -> Configured:
         ConfigurationError: where the setting is missing or has a member that is not known.
     """
     options: dict[str, Any] = dict(getattr(settings, "HOURPASS", {}))
-    unknown = set(options) - {*_GUARD, *_VERIFIER, "verifier", "api_keys"}
+    unknown = set(options) - {*_GUARD, *_VERIFIER, "verifier", "api_keys", "api_key_sources"}
     if unknown or not options:
         raise ConfigurationError(f"HOURPASS is not set, or has unknown members: {', '.join(sorted(unknown))}")
     policy = options.get("api_keys")
@@ -50,6 +52,7 @@ def configured() -> Configured:
         verifier=options.get("verifier") or Verifier(**{name: options[name] for name in _VERIFIER if name in options}),
         guard=Guard(**{name: options[name] for name in _GUARD if name in options}),
         api_keys=import_string(policy) if isinstance(policy, str) else policy,
+        sources=key_sources(options.get("api_key_sources"), with_policy=policy is not None),
     )
 
 
@@ -61,7 +64,7 @@ class HourpassMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self._get_response = get_response
-        self._verifier, self._guard, self._api_keys = configured()
+        self._verifier, self._guard, self._api_keys, self._sources = configured()
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
             markcoroutinefunction(self)
@@ -73,7 +76,7 @@ class HourpassMiddleware:
         if self._passes(request):
             return self._get_response(request)
         try:
-            identity = wsgi.identify(self._verifier, self._api_keys, request.META)
+            identity = wsgi.identify(self._verifier, self._api_keys, self._sources, request.META)
             self._admit(request, identity)
         except HourpassError as error:
             return _response(self._guard.refusal(error))
@@ -82,10 +85,9 @@ class HourpassMiddleware:
     async def _call_async(self, request: HttpRequest) -> HttpResponse:
         if self._passes(request):
             return await self._get_response(request)
-        value = request.META.get("HTTP_AUTHORIZATION")
-        headers = [] if value is None else [(b"authorization", value.encode("latin-1", "replace"))]
+        headers = wsgi.presented(request.META, self._sources)
         try:
-            identity = await asgi.identify(self._verifier, self._api_keys, headers)
+            identity = await asgi.identify(self._verifier, self._api_keys, self._sources, headers)
             self._admit(request, identity)
         except HourpassError as error:
             return _response(self._guard.refusal(error))

@@ -8,6 +8,7 @@
 It judges by what the middleware found, or, without one, by a verifier of its own.
 """
 
+from collections.abc import Iterable
 from inspect import Parameter, Signature
 
 from fastapi import HTTPException, Security, WebSocket, WebSocketException
@@ -16,7 +17,7 @@ from fastapi.security import HTTPBearer
 
 from hourpass.core.errors import HourpassError
 from hourpass.verifier.asgi import ApiKeyPolicy, identify
-from hourpass.verifier.guard import Guard, Identity, Refusal, admit
+from hourpass.verifier.guard import Guard, Identity, Refusal, admit, key_sources
 from hourpass.verifier.verifier import Verifier
 
 
@@ -39,32 +40,39 @@ def require(
     *scopes: str,
     verifier: Verifier | None = None,
     api_keys: ApiKeyPolicy | None = None,
+    api_key_sources: Iterable[str] | None = None,
     realm: str = "hourpass",
 ) -> "Require":
     """A dependency that answers who the request is from, if the token holds all of the scopes.
 
     For routes and WebSockets. Two that need the same are equal, so `app.dependency_overrides[require("videos.read")]`
-    is the one of the route. `verifier` and `api_keys` are for an application without the middleware.
+    is the one of the route. `verifier`, `api_keys` and `api_key_sources` are for an application without the middleware.
 
     Raises:
-        ConfigurationError: if a scope or the realm is not one.
+        ConfigurationError: if a scope, a source of keys or the realm is not one.
         HTTPException: from the dependency, with the status and the challenge of RFC 6750 §3.
         WebSocketException: the same before a WebSocket opens, which a server answers with 403.
     """
-    return Require(scopes, verifier, api_keys, realm)
+    return Require(scopes, verifier, api_keys, api_key_sources, realm)
 
 
 class Require:
     """What `require` makes."""
 
     def __init__(
-        self, scopes: tuple[str, ...], verifier: Verifier | None, api_keys: ApiKeyPolicy | None, realm: str
+        self,
+        scopes: tuple[str, ...],
+        verifier: Verifier | None,
+        api_keys: ApiKeyPolicy | None,
+        api_key_sources: Iterable[str] | None,
+        realm: str,
     ) -> None:
         self._guard = Guard(realm=realm, scope=" ".join(scopes))
         self._verifier = verifier
         self._api_keys = api_keys
+        self._sources = key_sources(api_key_sources, with_policy=api_keys is not None)
         wanted = [scope for each in scopes for scope in each.split()]
-        self._same = frozenset(wanted), verifier, api_keys, realm
+        self._same = frozenset(wanted), verifier, api_keys, self._sources, realm
         security = Security(_SCHEME, scopes=wanted)
         # FastAPI reads here what to call it with.
         self.__signature__ = Signature(
@@ -79,7 +87,7 @@ class Require:
         identity: Identity | None = connection.scope.get("hourpass")
         try:
             if identity is None and self._verifier is not None:
-                identity = await identify(self._verifier, self._api_keys, connection.scope["headers"])
+                identity = await identify(self._verifier, self._api_keys, self._sources, connection.scope["headers"])
             if identity is not None:
                 return admit(identity, self._guard.needed("GET", "/"))
         except HourpassError as error:

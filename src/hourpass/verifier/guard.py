@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from hourpass import wire
 from hourpass.core.api_key import normal_scope
+from hourpass.core.authorization import BASIC, KeySources, read_key_sources
 from hourpass.core.claims import Claims, require_scope
 from hourpass.core.errors import (
     ConfigurationError,
@@ -136,6 +137,22 @@ class Guard:
         body = wire.write_problem(status, title)
         headers += [("Content-Type", wire.PROBLEM.decode()), ("Cache-Control", "no-store")]
         return Refusal(status, [*headers, ("Content-Length", str(len(body)))], body)
+
+
+def key_sources(given: Iterable[str] | None, *, with_policy: bool) -> KeySources:
+    """Where API keys are accepted. If nothing is said: as the user name of HTTP Basic if there is a policy for them.
+
+    Raises:
+        ConfigurationError: if one is not a source.
+    """
+    if given is None:
+        return BASIC if with_policy else KeySources()
+    if isinstance(given, str):
+        raise ConfigurationError("api_key_sources is a list, such as ['basic', 'header:X-API-Key']")
+    try:
+        return read_key_sources(given)
+    except ValueError as error:
+        raise ConfigurationError(f"api_key_sources: {error}") from None
 
 
 def judged_owner(owner: KeyIdentity | None, environment: str) -> KeyIdentity:

@@ -93,11 +93,11 @@ class HourpassAuthentication(BaseAuthentication):  # type: ignore[misc]
 
     def authenticate(self, request: Any) -> tuple[Caller, Identity] | None:
         """Judge the request, unless the middleware has."""
-        verifier, guard, api_keys = configured()
+        verifier, guard, api_keys, sources = configured()
         identity: Identity | None = getattr(request._request, "hourpass", None)  # noqa: SLF001 - REST framework's own way to it
         try:
             if identity is None:
-                identity = identify(verifier, api_keys, request.META)
+                identity = identify(verifier, api_keys, sources, request.META)
         except HourpassError as error:
             raise _refused(guard, error) from error
         return None if identity is None else (Caller(identity), identity)

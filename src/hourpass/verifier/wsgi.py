@@ -7,9 +7,18 @@ verifier.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from hourpass.core.authorization import read_credential
+from hourpass.core.authorization import KeySources, read_authorization, read_credential
 from hourpass.core.errors import HourpassError
-from hourpass.verifier.guard import Guard, Identity, KeyIdentity, admit, identity_headers, is_ours, judged_owner
+from hourpass.verifier.guard import (
+    Guard,
+    Identity,
+    KeyIdentity,
+    admit,
+    identity_headers,
+    is_ours,
+    judged_owner,
+    key_sources,
+)
 from hourpass.verifier.paths import path_of_environ
 from hourpass.verifier.verifier import Verifier
 
@@ -18,7 +27,7 @@ StartResponse = Callable[..., Any]
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 ApiKeyPolicy = Callable[[str], KeyIdentity | None]
-"""From an API key, which came as the user name of HTTP Basic, to its owner; None where it does not count."""
+"""From an API key, which came in one of the places where keys are accepted, to its owner; None if it is refused."""
 
 _REASONS = {
     400: "Bad Request",
@@ -36,6 +45,7 @@ class HourpassMiddleware:
         app: the application behind it.
         verifier: what judges tokens.
         api_keys: what judges API keys where they are still accepted; without it they count as no credential.
+        api_key_sources: where API keys may be, as in the server's setting: `["basic"]` if there is a policy for them.
         realm, public, scope, scopes, preflights: as for `Guard`.
     """
 
@@ -45,6 +55,7 @@ class HourpassMiddleware:
         *,
         verifier: Verifier,
         api_keys: ApiKeyPolicy | None = None,
+        api_key_sources: Iterable[str] | None = None,
         realm: str = "hourpass",
         public: Iterable[str] = (),
         scope: str = "",
@@ -54,6 +65,7 @@ class HourpassMiddleware:
         self._app = app
         self._verifier = verifier
         self._api_keys = api_keys
+        self._sources = key_sources(api_key_sources, with_policy=api_keys is not None)
         self._guard = Guard(realm=realm, public=public, scope=scope, scopes=scopes, preflights=preflights)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -67,7 +79,7 @@ class HourpassMiddleware:
         refused: HourpassError | None = None
         identity = None
         try:
-            identity = identify(self._verifier, self._api_keys, environ)
+            identity = identify(self._verifier, self._api_keys, self._sources, environ)
             if identity is not None:
                 admit(identity, self._guard.needed(method, path))
         except HourpassError as error:
@@ -80,22 +92,39 @@ class HourpassMiddleware:
         return self._app(environ, start_response)
 
 
-def identify(verifier: Verifier, api_keys: ApiKeyPolicy | None, environ: Mapping[str, Any]) -> Identity | None:
+def identify(
+    verifier: Verifier, api_keys: ApiKeyPolicy | None, sources: KeySources, environ: Mapping[str, Any]
+) -> Identity | None:
     """Who a request is from, by its headers; None where it brings no credential that counts here.
-
-    Two Authorization headers arrive joined by a comma (RFC 9110 §5.3), which no credential of ours holds.
 
     Raises:
         InvalidRequest, InvalidToken; Unavailable: where it cannot be judged now.
     """
-    value = environ.get("HTTP_AUTHORIZATION")
-    values = [] if value is None else [value.encode("latin-1", "replace")]
-    credential = read_credential(values)
+    if sources.headers:
+        credential = read_credential(presented(environ, sources), sources)
+    else:
+        value = environ.get("HTTP_AUTHORIZATION")
+        values = [] if value is None else [value.encode("latin-1", "replace")]
+        credential = read_authorization(values, sources)
     if isinstance(credential, bytes):
         return verifier.verify(credential)
-    if credential is None or api_keys is None:
+    if credential is None or api_keys is None or not sources.accepts(credential):
         return None
-    return judged_owner(api_keys(credential.unverified_user), verifier.environment)
+    return judged_owner(api_keys(credential.unverified_key), verifier.environment)
+
+
+def presented(environ: Mapping[str, Any], sources: KeySources) -> list[tuple[bytes, bytes]]:
+    """The headers that may carry a credential.
+
+    Two of one name arrive joined by a comma (RFC 9110 §5.3), which no credential of ours holds.
+    """
+    value = environ.get("HTTP_AUTHORIZATION")
+    headers = [] if value is None else [(b"authorization", value.encode("latin-1", "replace"))]
+    for name in sources.headers:
+        value = environ.get("HTTP_" + name.decode().upper().replace("-", "_"))
+        if value is not None:
+            headers.append((name, value.encode("latin-1", "replace")))
+    return headers
 
 
 def cleanse(environ: Environ) -> None:

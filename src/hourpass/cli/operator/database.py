@@ -58,7 +58,7 @@ database_options = settings_options("data", "database_url")
 def load_settings(flags: dict[str, object]) -> tuple[Settings, dict[str, Origin]]:
     """The settings that a command works with, and where each came from. Prints the notes on them."""
     loaded = load(flags, os.environ, default_data(os.environ))
-    for note in notes(os.environ):
+    for note in notes(loaded[0], os.environ):
         say(note)
     return loaded
 

@@ -91,7 +91,7 @@ async def _client(
     key is refused.
     """
     try:
-        basic = read_credential([value for name, value in request.headers if name == b"authorization"])
+        basic = read_credential(request.headers)
     except InvalidRequest as error:
         # RFC 6749 §5.2: 401, because the client tried to authenticate by the header.
         raise InvalidCredentials("broken Authorization header") from error

@@ -6,6 +6,7 @@ Each is told what time it is. What may happen is decided in `core`; what happene
 from collections.abc import Callable
 
 from hourpass.core.api_key import ApiKey, UseKind
+from hourpass.core.authorization import Basic, RawKey
 from hourpass.core.claims import Claims
 from hourpass.core.errors import (
     ConfigurationError,
@@ -72,7 +73,7 @@ class Issuer:
         self.counts = counts
         self.audience = settings.audience or self.url
         self._token_allow_lists = settings.token_allow_lists
-        self._accept_api_keys = settings.accept_api_keys
+        self.key_sources = settings.key_sources()
         self._timer = timer
         self._exchanges = Throttle(settings.exchange_limit)
         self.authentication = Authentication(ledger, secrets, settings.exchange_limit, counts, timer)
@@ -190,16 +191,16 @@ class Issuer:
         judge_token(claims, needed, key, address)
         return claims
 
-    async def verify_api_key(self, api_key: str, needed: Requirement, address: Address, now: int) -> ApiKey:
-        """Verify an API key that came instead of a token, if the operator's policy accepts that, and judge it.
+    async def verify_api_key(self, raw: Basic | RawKey, needed: Requirement, address: Address, now: int) -> ApiKey:
+        """Verify an API key that came instead of a token, if the operator's policy accepts it there, and judge it.
 
         Raises:
             InvalidCredentials, InvalidToken, InsufficientScope; StorageUnavailable: if the key cannot be looked up.
         """
-        if not self._accept_api_keys:
+        if not self.key_sources.accepts(raw):
             raise InvalidCredentials("API keys are not accepted here")
         self.verification.require_fresh()
-        key = await self.authenticate(api_key, address(), now, kind="raw")
+        key = await self.authenticate(raw.unverified_key, address(), now, kind="raw")
         judge_key(key, self.audience, needed, address)
         return key
 

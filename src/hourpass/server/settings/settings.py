@@ -11,6 +11,7 @@ from socket import inet_aton
 from typing import Any, Literal, NamedTuple, get_args
 
 from hourpass.core.address import normal_network
+from hourpass.core.authorization import BASIC, KeySources, read_key_source, read_key_sources
 from hourpass.core.errors import ConfigurationError
 from hourpass.core.key_shape import PREFIX as KEY_PREFIX
 from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, MAX_RETRY_WINDOW, SECOND, Policy
@@ -97,10 +98,13 @@ class Settings:
     key_prefix: str = _setting(
         KEY_PREFIX, parsers.key_prefix, "how new API keys begin; keys with an earlier prefix stay valid"
     )
-    accept_api_keys: bool = _setting(
-        True,
-        parsers.yes_no,
-        "whether protected endpoints accept the API key itself, by HTTP Basic; the token is optional",
+    api_key_sources: tuple[str, ...] = _setting(
+        ("basic",),
+        parsers.words(read_key_source),
+        "where protected endpoints accept the API key itself: basic, bearer, header:NAME; empty means tokens only",
+    )
+    accept_api_keys: bool | None = _setting(
+        None, parsers.yes_no, "the old way to say it: true is api_key_sources = basic, false is none"
     )
     token_allow_lists: bool = _setting(
         True,
@@ -171,6 +175,12 @@ class Settings:
             grants_per_key=self.grants_per_key,
         )
 
+    def key_sources(self) -> KeySources:
+        """Where a protected endpoint accepts an API key itself."""
+        if self.accept_api_keys is None:
+            return read_key_sources(self.api_key_sources)
+        return BASIC if self.accept_api_keys else KeySources()
+
     def public_url(self) -> str:
         """The issuer."""
         if self.issuer:
@@ -202,11 +212,18 @@ def _is_every_address(host: str) -> bool:
     return (mapped or address).is_unspecified
 
 
-def notes(environ: Mapping[str, str]) -> list[str]:
-    """What is worth a sentence at the start: variables passed over, secret files that everyone can read."""
+def notes(settings: Settings, environ: Mapping[str, str]) -> list[str]:
+    """What is worth a sentence at the start: old names, variables passed over, secret files that everyone can read."""
     names = [f"{variable(name)}_FILE" for name, field in described().items() if field.metadata["secret"]]
     readers = [note_on_readers(Path(environ[name])) for name in names if name in environ]
-    return [note for note in (note_on_service_links(environ), *readers) if note]
+    return [note for note in (_note_on_old_names(settings), note_on_service_links(environ), *readers) if note]
+
+
+def _note_on_old_names(settings: Settings) -> str | None:
+    if settings.accept_api_keys is None:
+        return None
+    instead = "basic" if settings.accept_api_keys else "an empty list"
+    return f"accept_api_keys is an old name that still works: set api_key_sources to {instead}"
 
 
 class Origin(NamedTuple):
@@ -265,6 +282,8 @@ def load(
             except ValueError as error:
                 raise ConfigurationError(f"{name} (from {source}): {error}") from None
         origins[name] = Origin(value, source)
+    if all(origins[name].source != "default" for name in ("accept_api_keys", "api_key_sources")):
+        raise ConfigurationError("accept_api_keys: this is the old name of api_key_sources, set only that one")
     chosen: dict[str, Any] = {name: origin.value for name, origin in origins.items()}
     settings = Settings(**chosen)
     _check(settings)
