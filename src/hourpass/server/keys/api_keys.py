@@ -1,6 +1,6 @@
-"""Administration of API keys, grants and single tokens: making them, finding them, ending them.
+"""Administration of API keys, grants and single tokens: to make, find and revoke them.
 
-Each function works inside one transaction of a store, so the command and the server share them.
+Each function works inside one transaction of a store, so the command and the server can share them.
 """
 
 from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ PAGE = 500
 
 
 class NewKey(NamedTuple):
-    """A key as its owner sees it this once. The repr says nothing of the secret."""
+    """A new key with its text, which its owner sees only this once. The repr does not show the text."""
 
     key: ApiKey
     api_key: str
@@ -58,7 +58,7 @@ def create_key(
     prefix: str = PREFIX,
     **members: Any,
 ) -> NewKey:
-    """Make and keep an API key. Durations are in milliseconds. `subject` is the key id if none is given.
+    """Make and store an API key. Durations are in milliseconds. `subject` is the key id if none is given.
 
     `members` are the others of `core/key_members.py`. `audience` is short for one of `audiences`.
 
@@ -86,10 +86,10 @@ def create_key(
 
 
 def get_key(store: Store, key_id: str) -> ApiKey:
-    """One API key.
+    """One API key, by its id.
 
     Raises:
-        NotFound: where no key has this id.
+        NotFound: if no key has this id.
     """
     key = store.key(key_id) if KEY_ID_PATTERN.fullmatch(key_id) else None
     if key is None:
@@ -98,10 +98,10 @@ def get_key(store: Store, key_id: str) -> ApiKey:
 
 
 def find_key(store: Store, pepper: bytes, text: str) -> ApiKey:
-    """The API key that a text is. A made-up secret on a real key id finds nothing.
+    """One API key, by its full text. A real key id with a made-up secret finds nothing.
 
     Raises:
-        NotFound: if it is none of this server's.
+        NotFound: if the text is not an API key of this server.
     """
     key = store.key(unverified_key_id(text)) if is_well_formed(text) else None
     if key is None or secret_of(text, key, pepper) is None:
@@ -110,7 +110,7 @@ def find_key(store: Store, pepper: bytes, text: str) -> ApiKey:
 
 
 def _named(given: str) -> str:
-    # What is longer than an id may be a secret that was pasted here, and is not repeated.
+    # A text that is longer than an id may be a secret that was pasted by mistake, so it is not repeated.
     return f"the id {given!r}" if len(given) <= 16 else "that id"
 
 
@@ -125,24 +125,24 @@ def all_keys(store: Store) -> Iterator[ApiKey]:
 def revoke_key(
     store: Store, key_id: str, now: int, policy: Policy, actor: str, why: KeyRevokedWhy = "revoked"
 ) -> Revocation | None:
-    """End an API key, its grants and their access tokens. None where it was revoked before.
+    """Revoke an API key, its grants and their access tokens. None if the key was revoked before.
 
     Raises:
-        NotFound: where no key has this id.
+        NotFound: if no key has this id.
     """
     get_key(store, key_id)
     if not store.revoke_key(key_id, now, why):
         return None
     store.append_audit(now, [audit.KeyRevoked(key_id, why, actor)])
-    # The grants' rows need no change: a grant whose key has ended is dead, and this entry refuses their access tokens.
+    # The rows of the grants stay as they are: without its key a grant is dead. This entry refuses its access tokens.
     return store.add_revocation("key", key_id, now + policy.revocation_lifetime)
 
 
 def get_grant(store: Store, grant_id: str) -> Grant:
-    """One grant.
+    """One grant, by its id in hex.
 
     Raises:
-        NotFound: where no grant has this id.
+        NotFound: if no grant has this id.
     """
     try:
         raw = bytes.fromhex(grant_id)
@@ -155,7 +155,7 @@ def get_grant(store: Store, grant_id: str) -> Grant:
 
 
 def all_grants(store: Store, key_id: str | None = None) -> Iterator[Grant]:
-    """Every grant, of one key or of all, in the order of their ids."""
+    """Every grant of one key, or of all keys, in the order of their ids."""
     after = GrantRef(key_id or "", b"")
     while page := store.grants_of_key(*after, PAGE) if key_id else store.grants_page(after, PAGE):
         yield from page
@@ -165,9 +165,9 @@ def all_grants(store: Store, key_id: str | None = None) -> Iterator[Grant]:
 def revoke_grant(
     store: Store, grant: Grant, now: int, policy: Policy, *, actor: str, token: bool = False
 ) -> Revocation | None:
-    """End a grant and its access tokens. None where it was revoked before.
+    """Revoke a grant and its access tokens. None if it was revoked before.
 
-    `token` says that a refresh token was revoked (RFC 7009), rather than the grant by its id.
+    `token` is true if a client revoked the grant's refresh token (RFC 7009), false if an operator named the grant.
     """
     grant = revoke(grant, now, "token_revoked" if token else "revoked")
     if not store.revoke_grant(grant):
@@ -178,17 +178,17 @@ def revoke_grant(
 
 
 def end_restored_grants(store: Store, now: int, policy: Policy, actor: str) -> audit.Restored:
-    """End every grant of a restored backup, and every access token that was issued until now.
+    """Revoke every grant of a restored backup, and every access token that was issued until now.
 
-    A backup has forgotten which refresh tokens were used since. Whoever copied one before the backup would be current
-    again, and the theft would never show.
+    A backup does not know which refresh tokens were used since it was made. If a thief copied one before the backup, it
+    would be current again, and the theft would never show.
     """
     ended, after = 0, GrantRef("", b"")
     while page := store.grants_page(after, PAGE):
         if live := [revoke(grant, now, "restored") for grant in page if grant.revoked_at is None]:
             ended += len(store.revoke_grants(live))
         after = page[-1].ref
-    # The first whole second after now: `iat` is in whole seconds, and one of this second may be of before.
+    # The first whole second after now: `iat` has whole seconds, so a token of this second may be older than `now`.
     restored = audit.Restored(ended, now // SECOND + 1, actor)
     store.add_revocation("issued_before", str(restored.issued_before), now + policy.revocation_lifetime)
     store.append_audit(now, [restored])
@@ -196,6 +196,6 @@ def end_restored_grants(store: Store, now: int, policy: Policy, actor: str) -> a
 
 
 def revoke_token(store: Store, claims: Claims, now: int, *, actor: str) -> Revocation:
-    """End a single access token."""
+    """Revoke a single access token, whose claims are verified. `now` is epoch milliseconds."""
     store.append_audit(now, [audit.TokenRevoked(claims.jti, claims.sid, claims.client_id, actor)])
     return store.add_revocation("token", claims.jti, token_until(claims.exp, LEEWAY))

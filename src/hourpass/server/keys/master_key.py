@@ -1,8 +1,8 @@
-"""The master key, and what is sealed with it: secrets never lie in the database in the clear.
+"""The master key, which seals the secrets in the database: they are never stored in the clear.
 
-It comes from the environment, a systemd credential or a file that the first start makes (mode 0600). AES-256-GCM, a
-fresh nonce for each sealing, and the secret's own name as associated data, so that no sealed value can stand in for
-another.
+It comes from the environment, a systemd credential, or a file that the first start makes (mode 0600). The cipher is
+AES-256-GCM with a fresh nonce for each sealing. The secret's own name is the associated data, so no sealed value can
+take the place of another.
 """
 
 import base64
@@ -23,11 +23,15 @@ CREDENTIAL_NAME = "hourpass-master-key"
 FILE_NAME = "master.key"
 
 BACK_IT_UP = "back it up, but apart from the database: without it nobody can use the database"
-"""What an operator must know of a master key that was made."""
+"""What an operator must know when a master key was made."""
 
 
 class MasterKey:
-    """Seals and opens secrets. Its repr says nothing. `made` is its file, if that was made just now."""
+    """Seals and opens secrets. `made` is the key's file if it was made just now.
+
+    Raises:
+        ConfigurationError: if the key is not 32 bytes long.
+    """
 
     def __init__(self, key: bytes, *, made: Path | None = None) -> None:
         self.made = made
@@ -36,15 +40,15 @@ class MasterKey:
         self._cipher = AESGCM(key)
 
     def seal(self, name: str, secret: bytes) -> bytes:
-        """Nonce and ciphertext of a secret, bound to its name."""
+        """Seal a secret under its name. The result is the nonce and the ciphertext."""
         nonce = os.urandom(12)
         return nonce + self._cipher.encrypt(nonce, secret, name.encode())
 
     def open(self, name: str, sealed: bytes) -> bytes:
-        """The secret.
+        """Open a sealed secret.
 
         Raises:
-            ConfigurationError: where this master key did not seal it under this name.
+            ConfigurationError: if this master key did not seal it under this name.
         """
         try:
             return self._cipher.decrypt(sealed[:12], sealed[12:], name.encode())
@@ -57,12 +61,13 @@ class MasterKey:
 def load_master_key(
     configured: str | None, data: Path, environ: Mapping[str, str], *, create: bool = True
 ) -> MasterKey:
-    """The master key: as configured, else the systemd credential, else the file in the data folder.
+    """The master key: as configured, else from the systemd credential, else from the file in the data folder.
 
-    `create` makes the file where it is missing; where secrets are sealed already, a new key could not open them.
+    `create` makes the file if it is missing. Set it to false if secrets are sealed already: a new key cannot open them.
 
     Raises:
-        ConfigurationError: where it cannot be read, is not 32 base64 bytes, or its file is missing or open to others.
+        ConfigurationError: if the key cannot be read or is not 32 bytes in base64, or its file is missing or open to
+            others.
     """
     if configured is not None:
         return MasterKey(_decode(configured, "the configured master key"))
@@ -81,9 +86,9 @@ def load_master_key(
 
 
 def _make_file(path: Path) -> Path | None:
-    """Make the file whole and only once: of two first starts at once, the later reads the earlier one's.
+    """Make the file, complete and only once: if two first starts run at once, the later one reads the earlier one's.
 
-    Returns the path, or None if another process made it.
+    Returns the path, or None if another process made the file.
     """
     try:
         with new_file(path) as draft:

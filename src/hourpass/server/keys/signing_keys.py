@@ -1,7 +1,7 @@
 """The signing keys, and the other secrets that the server cannot work without.
 
-Making what is missing, rotating and withdrawing each work inside one transaction of a store, so the command and the
-server share them. When a key signs and verifies is decided in `core/signing_key.py`.
+`prepare`, `rotate_signing_key` and `withdraw_signing_key` each work inside one transaction of a store, so the command
+and the server can share them. `core/signing_key.py` decides when a key signs and verifies.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,7 +27,10 @@ Random = Callable[[int], bytes]
 
 
 class Secrets(NamedTuple):
-    """What the server cannot work without. The repr says nothing."""
+    """The secrets that the server cannot work without: the pepper, and the refresh secrets with their key ids.
+
+    The repr shows none of them.
+    """
 
     pepper: bytes
     refresh_ring: list[tuple[str, bytes]]
@@ -38,7 +41,7 @@ class Secrets(NamedTuple):
         return "Secrets(…)"
 
     def refresh_tokens(self, issuer: str) -> RefreshTokens:
-        """The minter and opener of refresh tokens, bound to this issuer's own refresh endpoint."""
+        """What mints and opens refresh tokens, bound to this issuer's own refresh endpoint."""
         return RefreshTokens(self.refresh_ring, issuer=issuer, audience=f"{issuer}/auth/refresh")
 
 
@@ -52,12 +55,13 @@ def prepare(
     *,
     serving: bool,
 ) -> Secrets:
-    """Make what is missing: the pepper, a refresh secret, and a signing key.
+    """Make the secrets that are missing: the pepper, a refresh secret, and a signing key.
 
-    Only who is `serving` brings a key of another algorithm in: a command may not know what the server was told.
+    Only a server (`serving`) adds a signing key of another algorithm, because a command may not know the server's
+    settings. `now` is epoch milliseconds.
 
     Raises:
-        ConfigurationError: where the master key is not the one that sealed what is there.
+        ConfigurationError: if another master key sealed the secrets that are there.
     """
     if not store.secrets("pepper"):
         store.add_secret("pepper", "1", master.seal("pepper", random(32)), now)
@@ -105,12 +109,12 @@ def _make(store: Store, master: MasterKey, key: SigningKey, now: int, actor: str
 def rotate_signing_key(
     store: Store, master: MasterKey, now: int, policy: Policy, random: Random, *, actor: str
 ) -> SigningKey:
-    """Publish a signing key of the newest one's algorithm; it takes over when verifiers have had time to learn of it.
+    """Publish a signing key of the newest one's algorithm. It takes over after verifiers had time to learn of it.
 
-    The one that signs until then retires at that instant, and verifies until its last token has expired.
+    The key that signs until then retires at that instant. It verifies until its last token has expired.
 
     Raises:
-        InvalidRequest: where a key is waiting to sign already: a second one would retire it before it ever did.
+        InvalidRequest: if a key is waiting to sign already. A second one would retire it before it ever signs.
     """
     keys = [stored.key for stored in store.signing_keys()]
     for key in keys:
@@ -123,13 +127,13 @@ def rotate_signing_key(
 def withdraw_signing_key(
     store: Store, master: MasterKey, kid: str, now: int, policy: Policy, random: Random, *, actor: str
 ) -> SigningKey | None:
-    """Delete a compromised signing key: what it signed counts no more, however little of its lifetime has passed.
+    """Delete a compromised signing key. Every token that it signed is refused from now on.
 
-    A fresh key stands in for one that signs or waits to sign: at once, for a compromise leaves no time to publish it
-    ahead. None where no other is needed, because the key had retired.
+    A fresh key takes the place of one that signs or waits to sign. It does so at once, because a compromise leaves no
+    time to publish it ahead. None if no fresh key is needed, because the deleted one had retired.
 
     Raises:
-        NotFound: where no signing key has this id.
+        NotFound: if no signing key has this id.
     """
     key = next((stored.key for stored in store.signing_keys() if stored.key.kid == kid), None)
     if key is None:
@@ -144,7 +148,7 @@ def withdraw_signing_key(
 
 
 class SigningKeys:
-    """The signing keys in memory: who signs now, and what verifies."""
+    """The signing keys in memory: the one that signs now, and all that verify."""
 
     def __init__(
         self,
@@ -155,7 +159,7 @@ class SigningKeys:
         known: "SigningKeys | None" = None,
     ) -> None:
         self._policy = policy
-        # A pair that is known already stays the same object, so facts that were verified with it stay good.
+        # A pair that is known already stays the same object, so tokens that were verified with it stay remembered.
         pairs = known.pairs if known else {}
         self.pairs: dict[str, SigningKeyPair] = {
             key.kid: pairs.get(key.kid)
@@ -167,10 +171,10 @@ class SigningKeys:
         self._pair: SigningKeyPair | None = None
 
     def pair(self, now: int) -> SigningKeyPair:
-        """The key that signs now.
+        """The key that signs now (epoch milliseconds).
 
         Raises:
-            Unavailable: if none does, which passes, or is the operator's to mend; never the caller's.
+            Unavailable: if there is none. This passes, or the operator must act. It is never the caller's fault.
         """
         if now >= self._until or self._pair is None:
             key = key_that_signs(self._keys, now, self._policy)
@@ -188,10 +192,10 @@ class SigningKeys:
                 yield key.retired_at
 
     def verification_keys(self, now: int) -> dict[bytes, VerificationKey]:
-        """What may verify now, by header segment."""
+        """The keys that may verify now, by the header segment of their tokens."""
         pairs = [self.pairs[key.kid] for key in self._keys if signing_key_state(key, now, self._policy) != "gone"]
         return {pair.header: pair.verification_key for pair in pairs}
 
     def jwks(self, now: int) -> list[Jwk]:
-        """The public keys that verifiers may need now, the published ones included."""
+        """The public keys that verifiers may need now, including those that are published and do not sign yet."""
         return [key.jwk for key in self.verification_keys(now).values()]

@@ -1,7 +1,8 @@
-"""The Store port, in the words of the use cases. A store keeps and returns; it decides nothing and reads no clock.
+"""The Store port, in the words of the use cases. A store keeps and returns rows. It decides nothing and reads no clock.
 
 A store belongs to one thread at a time: the ledger's. Every method but `begin…`, `look`, `migrate` and `close` runs
-inside a transaction. Each may raise `StorageUnavailable`, after which the caller rolls back.
+inside a transaction. Each may raise `StorageUnavailable`, and then the caller rolls back. Instants are epoch
+milliseconds.
 """
 
 import random
@@ -19,7 +20,7 @@ from hourpass.core.signing_key import SigningKey
 from hourpass.server.store.tables import Table
 
 PAUSES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
-"""Seconds, at most, before each further attempt at a transaction that met another one."""
+"""The longest pause, in seconds, before each further attempt at a transaction that conflicted with another one."""
 
 T = TypeVar("T")
 
@@ -27,7 +28,7 @@ Row = tuple[Any, ...]
 
 
 class TransactionConflict(StorageUnavailable):
-    """Another transaction was in the way of this one, which is undone; the same again may well succeed."""
+    """This transaction conflicted with another one and is undone. The same transaction may succeed if tried again."""
 
 
 class GrantHeld(StorageUnavailable):
@@ -35,20 +36,24 @@ class GrantHeld(StorageUnavailable):
 
 
 class Unreachable(StorageUnavailable):
-    """No connection to the database can be made."""
+    """The database cannot be connected to."""
 
 
 class Control(NamedTuple):
-    """What every process polls: `version` of the API and signing keys, `last_revocation` the newest entry's number."""
+    """What every process polls.
+
+    `version` changes with every change to API keys, signing keys and secrets. `last_revocation` is the number of the
+    newest entry in the revocation list.
+    """
 
     version: int
     last_revocation: int
 
 
 class Numbers(NamedTuple):
-    """Where a database's counting is: the keys' version, the last numbers given, and since when without a break.
+    """The counters of a database: the version of the keys, and the last numbers given to revocations and audit lines.
 
-    `numbered_since` is 0 where the database does not keep it.
+    `numbered_since` is when the numbering of revocations began without a break, 0 if the database does not keep it.
     """
 
     version: int
@@ -58,7 +63,7 @@ class Numbers(NamedTuple):
 
 
 class Moved(NamedTuple):
-    """When (epoch milliseconds) an installation was moved, and to which database, by its name."""
+    """When (epoch milliseconds) an installation was moved, and the name of the database that it was moved to."""
 
     at: int
     target: str
@@ -72,7 +77,7 @@ class StoredSigningKey(NamedTuple):
 
 
 class AuditRecord(NamedTuple):
-    """One line of the audit trail; `at` is epoch milliseconds, `detail` the event's members."""
+    """One line of the audit trail. `at` is epoch milliseconds, `detail` holds the other members of the event."""
 
     n: int
     at: int
@@ -91,7 +96,7 @@ class KeyUse(NamedTuple):
 
 
 class Expiry(NamedTuple):
-    """What pruning has to know of a grant."""
+    """What pruning must know about a grant."""
 
     ref: GrantRef
     idle_expires_at: int
@@ -100,56 +105,61 @@ class Expiry(NamedTuple):
 
 
 class Store(Protocol):
-    """What the use cases need of a database."""
+    """What the use cases need from a database."""
 
     @property
     def name(self) -> str:
-        """Its kind and place, for people: `sqlite:PATH` or `postgresql://HOST:PORT/NAME`, without user and password."""
+        """Its kind and place, for people: `sqlite:PATH` or `postgresql://HOST:PORT/NAME`, never user or password."""
 
     def begin(self, *, wait: bool) -> bool:
-        """Start a transaction that writes; one that waits is the only one of its kind in all processes.
+        """Start a transaction that writes. Of those that wait, only one runs at a time, over all processes.
 
-        False where another writer is at it, this one cannot go on beside it, and `wait` is false.
+        False if `wait` is false and another writer is at work that this one cannot run beside.
         """
 
     def begin_reading(self) -> None:
-        """Start a transaction that sees one moment, holds up nobody and is held up by nobody."""
+        """Start a transaction that reads one moment of the database. It never waits, and nobody waits for it."""
 
     def commit(self) -> None:
-        """Make the transaction durable. Only after this may anyone be answered."""
+        """Make the transaction durable. Only after this may a caller get an answer."""
 
     def rollback(self) -> None:
         """Undo the transaction, if there is one. Never raises."""
 
     def prove_writable(self) -> None:
-        """Write what changes nothing: raises StorageUnavailable if nothing can be written."""
+        """Write without changing anything.
+
+        Raises:
+            StorageUnavailable: if nothing can be written.
+        """
 
     def add_grants(self, grants: Sequence[Grant]) -> None:
-        """Open grants."""
+        """Store new grants."""
 
     def grants(self, refs: Sequence[GrantRef]) -> dict[GrantRef, Grant]:
-        """The grants that exist among these."""
+        """Those of these grants that exist."""
 
     def take_grants(self, refs: Sequence[GrantRef]) -> tuple[dict[GrantRef, Grant], set[GrantRef]]:
-        """The grants that exist among these, which nobody else changes until the end of this transaction.
+        """Read grants and lock them: nobody else changes them until the end of this transaction.
 
-        Beside them those that exist and that another transaction holds: it waits for none of them.
+        Returns those that exist and are locked now, and the references of those that another transaction holds. It
+        never waits for one.
         """
 
     def find_grant(self, grant_id: bytes) -> Grant | None:
-        """One grant by its id alone: slow, for an operator who has nothing else."""
+        """One grant by its id alone. It is slow, and meant for an operator who knows nothing else."""
 
     def save_rotations(self, rotations: Sequence[tuple[int, Grant]]) -> set[GrantRef]:
         """Store rotated grants, each with the generation it was decided on.
 
-        Returns those that somebody changed meanwhile: they are to be read and decided again.
+        Returns those that another transaction changed meanwhile. The caller must read and decide them again.
         """
 
     def revoke_grant(self, grant: Grant) -> bool:
-        """Store a grant's end by decision. False where it was revoked already or does not exist."""
+        """Store that a grant is revoked. False if it was revoked before or does not exist."""
 
     def revoke_grants(self, grants: Sequence[Grant]) -> set[GrantRef]:
-        """Store several grants' ends; returns those that were neither revoked already nor missing."""
+        """Store that grants are revoked. Returns those that exist and were not revoked before."""
 
     def count_grants(self, key_id: str) -> int:
         """How many grants of a key are not revoked."""
@@ -164,13 +174,13 @@ class Store(Protocol):
         """A key's grants in the order of their ids."""
 
     def expiries_page(self, after: GrantRef, limit: int) -> list[Expiry]:
-        """What pruning has to know, in the order of the keys and ids."""
+        """What pruning must know, in the order of the keys and ids."""
 
     def delete_grants(self, refs: Sequence[GrantRef]) -> int:
-        """Close or prune grants; returns how many. One that another transaction holds is left for a later time."""
+        """Close or prune grants. Returns how many. One that another transaction holds is left for a later time."""
 
     def add_key(self, key: ApiKey) -> None:
-        """Keep a new API key."""
+        """Store a new API key."""
 
     def key(self, key_id: str) -> ApiKey | None:
         """One API key."""
@@ -191,7 +201,7 @@ class Store(Protocol):
         """
 
     def revoke_key(self, key_id: str, at: int, why: str = "revoked") -> bool:
-        """End an API key. False if it was revoked already or does not exist."""
+        """Revoke an API key. False if it was revoked already or does not exist."""
 
     def add_key_secret(self, key_id: str, secret: KeySecret) -> None:
         """Give a key a secret, its newest."""
@@ -212,122 +222,122 @@ class Store(Protocol):
         """When a key was last used, in each way that it was."""
 
     def add_revocation(self, kind: Kind, value: str, until: int) -> Revocation:
-        """Put an entry into the revocation list; it gets the next number."""
+        """Add an entry to the revocation list. It gets the next number."""
 
     def add_revocations(self, entries: Sequence[tuple[Kind, str, int]]) -> list[Revocation]:
-        """Put entries (kind, value, until) into the revocation list, under numbers that follow each other."""
+        """Add entries (kind, value, until) to the revocation list, with consecutive numbers."""
 
     def revocations_after(self, n: int, now: int) -> list[Revocation]:
         """The entries after a number that can still refuse a token."""
 
     def prune_revocations(self, now: int) -> None:
-        """Forget entries that can refuse nothing any more."""
+        """Delete the entries whose tokens have all expired."""
 
     def append_audit(self, at: int, events: Sequence[Event]) -> None:
-        """Append events of one instant to the audit trail."""
+        """Append events to the audit trail, all with the same instant."""
 
     def append_lines(self, lines: Sequence[tuple[int, Event]]) -> None:
-        """Append events, each with its instant, to the audit trail, under numbers that follow each other."""
+        """Append events to the audit trail, each with its own instant, with consecutive numbers."""
 
     def audit_after(self, n: int, limit: int) -> list[AuditRecord]:
         """The audit trail after a number."""
 
     def last_audit(self) -> int:
-        """The newest number of the audit trail, 0 where it is empty."""
+        """The newest number of the audit trail, 0 if it is empty."""
 
     def control(self) -> Control:
         """What every process polls."""
 
     def look(self) -> Control:
-        """What every process polls, several times a second: one statement, outside of any transaction."""
+        """What every process polls, several times a second. It is one statement outside of any transaction."""
 
     def add_secret(self, name: str, kid: str, sealed: bytes, at: int) -> None:
-        """Keep a sealed secret."""
+        """Store a sealed secret."""
 
     def secrets(self, name: str) -> list[tuple[str, bytes]]:
         """The sealed secrets of a name with their key ids, newest first."""
 
     def add_signing_key(self, stored: StoredSigningKey) -> None:
-        """Keep a signing key."""
+        """Store a signing key."""
 
     def signing_keys(self) -> list[StoredSigningKey]:
         """All signing keys."""
 
     def retire_signing_key(self, kid: str, at: int) -> None:
-        """Set when a successor takes over."""
+        """Set the instant at which a successor takes over."""
 
     def delete_signing_key(self, kid: str) -> None:
-        """Forget a signing key, its private half included."""
+        """Delete a signing key with its private half."""
 
     def count_rows(self, table: Table) -> int:
-        """How many rows a table has, however long that takes."""
+        """How many rows a table has, however long it takes to count them."""
 
     def rows_page(self, table: Table, after: Row, limit: int) -> list[Row]:
-        """A table's rows after a key, in the order of the keys and of the table's columns."""
+        """A table's rows after a primary key, in the order of the keys, with the columns in the table's order."""
 
     def add_rows(self, table: Table, rows: Sequence[Row]) -> None:
-        """Add rows as another store gave them."""
+        """Add rows as the `rows_page` of another store returned them."""
 
     def numbers(self) -> Numbers:
-        """Where the counting is."""
+        """The counters of this database."""
 
     def go_on_from(self, numbers: Numbers) -> None:
-        """Let the counting go on where another store's was."""
+        """Set the counters to those of another database."""
 
     def moved(self) -> Moved | None:
-        """Where the installation was moved to; None if it is still here."""
+        """Where the installation was moved to, None if it is still here."""
 
     def mark_moved(self, moved: Moved) -> None:
-        """Note where it was moved to."""
+        """Note where the installation was moved to."""
 
     def unmark_moved(self) -> bool:
-        """Forget that it was moved. False if it was not."""
+        """Forget that the installation was moved. False if it was not."""
 
     def is_migrated(self) -> bool:
-        """Whether `migrate` was ever here."""
+        """Whether `migrate` ever ran on this database."""
 
     def migrate(self, now: int) -> list[str]:
-        """Bring the schema up to date; the names of the migrations that were applied.
+        """Bring the schema up to date. Returns the names of the migrations that were applied.
 
         Raises:
             ConfigurationError: if this program is too old for the database, or an applied migration was altered.
         """
 
     def pending_migrations(self) -> list[str]:
-        """The names of the migrations that are still to be applied. Raises as `migrate`."""
+        """The names of the migrations that `migrate` would apply. Raises what `migrate` raises."""
 
     def newer_migrations(self) -> list[str]:
-        """The names of a newer program's migrations, with which this one can live. Raises as `migrate`."""
+        """The names of a newer program's migrations that this program can work with. Raises what `migrate` raises."""
 
     def cautions(self) -> list[str]:
-        """What is known not to work, or was never tried, with this database server: sentences for the operator."""
+        """Warnings for the operator about this database server: what does not work with it, or was never tested."""
 
     def maintain(self) -> None:
-        """Work that belongs beside the transactions, such as checkpoints. Runs in a thread of its own."""
+        """Work to do beside the transactions, such as checkpoints. Runs in a thread of its own."""
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database."""
 
 
 class SharedStore(Store, Protocol):
     """A store over a network, which several servers share."""
 
     def time(self) -> int:
-        """What the database's clock says, in epoch milliseconds: every node compares its own with it."""
+        """The database's clock, in epoch milliseconds. Every node compares its own clock with it."""
 
     def numbered_since(self) -> int:
-        """Since when revocations are numbered without a break, in epoch milliseconds."""
+        """When the numbering of revocations began without a break, in epoch milliseconds."""
 
     def take_lease(self, name: str, holder: str, now: int, until: int) -> bool:
-        """Take or renew the lease of a name until an instant. False where another holder has it now."""
+        """Take or renew the lease of a name until an instant. False if another holder has it now."""
 
     def interrupt(self) -> None:
-        """Make a statement that waits for a frozen database fail. The one method for another thread to call."""
+        """Make a statement fail that waits for a frozen database. Only this method may be called by another thread."""
 
 
 @contextmanager
 def transaction(store: Store) -> Iterator[Store]:
-    """One transaction that writes: committed at the end, undone if anything goes wrong."""
+    """One transaction that writes. It is committed at the end, or undone if anything goes wrong."""
     store.begin(wait=True)
     try:
         yield store
@@ -338,10 +348,11 @@ def transaction(store: Store) -> Iterator[Store]:
 
 
 def persist(attempt: Callable[[], T], undo: Callable[[], None]) -> T:
-    """What an attempt at a transaction returns; where it met another one it is undone and made again, a few times.
+    """Attempt a transaction, and return its result. After a conflict it is undone and attempted again, a few times.
 
     Raises:
-        TransactionConflict: where every attempt met another one; and what else the attempt raises. All is undone then.
+        TransactionConflict: if every attempt conflicted with another transaction.
+        Exception: any other error of the attempt. The transaction is undone then, too.
     """
     for pause in (*PAUSES, None):
         try:

@@ -1,4 +1,4 @@
-"""What both stores do alike: named statements that take and give the same in every dialect."""
+"""What both stores do in the same way: named statements with the same parameters and rows in every dialect."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from hourpass.server.store.statements import Compared, Migration, checksum
 
 
 class BaseStore(ABC):
-    """The part of a store that no dialect has in a way of its own."""
+    """The part of a store that is the same for every dialect. The port in `store/__init__.py` describes each method."""
 
     @abstractmethod
     def _rows(self, name: str, *parameters: Any) -> list[Row]:
@@ -31,25 +31,25 @@ class BaseStore(ABC):
 
     @abstractmethod
     def _compare(self) -> Compared:
-        """The database's schema beside this program's. Raises ConfigurationError and StorageUnavailable."""
+        """Compare the database's schema with this program's. Raises ConfigurationError and StorageUnavailable."""
 
     def _change_keys(self, name: str, *parameters: Any) -> bool:
-        """Change API keys, signing keys or secrets, and tell the other processes. False if there was none to change."""
+        """Change API keys, signing keys or secrets, and tell the other processes. False if no row was changed."""
         changed = self._run(name, *parameters) > 0
         if changed:
             self._run("bump_control")
         return changed
 
     def cautions(self) -> list[str]:
-        """What speaks against this database: nothing."""
+        """No warnings, unless a dialect has some."""
         return []
 
     def prove_writable(self) -> None:
-        """Write what changes nothing."""
+        """Write without changing anything."""
         self._rows("prove_writable")
 
     def find_grant(self, grant_id: bytes) -> Grant | None:
-        """One grant by its id alone, by looking at all of them."""
+        """One grant by its id alone. It reads all of them."""
         rows = self._rows("find_grant", grant_id)
         return read_grant(rows[0]) if rows else None
 
@@ -70,7 +70,7 @@ class BaseStore(ABC):
         return [read_grant(row) for row in self._rows("grants_of_key", key_id, after, limit)]
 
     def expiries_page(self, after: GrantRef, limit: int) -> list[Expiry]:
-        """What pruning has to know."""
+        """What pruning must know."""
         rows = self._rows("expiries_page", *after, limit)
         return [
             Expiry(GrantRef(key_id, grant_id), idle_expires_at, expires_at, revoked_at)
@@ -78,7 +78,7 @@ class BaseStore(ABC):
         ]
 
     def add_key(self, key: ApiKey) -> None:
-        """Keep a new API key."""
+        """Store a new API key."""
         self._change_keys("add_key", *key_row(key))
         for secret in key.secrets:
             self._run("add_key_secret", key.key_id, *secret)
@@ -114,7 +114,7 @@ class BaseStore(ABC):
         return self._change_keys("update_key", *editable_row(key), key.key_id)
 
     def revoke_key(self, key_id: str, at: int, why: str = "revoked") -> bool:
-        """End an API key."""
+        """Revoke an API key."""
         return self._change_keys("revoke_key", at, why, key_id)
 
     def add_key_secret(self, key_id: str, secret: KeySecret) -> None:
@@ -144,26 +144,26 @@ class BaseStore(ABC):
 
     @abstractmethod
     def revoke_grants(self, grants: Sequence[Grant]) -> set[GrantRef]:
-        """Store several grants' ends."""
+        """Store that grants are revoked."""
 
     def revoke_grant(self, grant: Grant) -> bool:
-        """Store a grant's end by decision."""
+        """Store that a grant is revoked."""
         return bool(self.revoke_grants([grant]))
 
     @abstractmethod
     def add_revocations(self, entries: Sequence[tuple[Kind, str, int]]) -> list[Revocation]:
-        """Put entries into the revocation list."""
+        """Add entries to the revocation list."""
 
     def add_revocation(self, kind: Kind, value: str, until: int) -> Revocation:
-        """Put an entry into the revocation list."""
+        """Add an entry to the revocation list."""
         return self.add_revocations([(kind, value, until)])[0]
 
     @abstractmethod
     def append_lines(self, lines: Sequence[tuple[int, Event]]) -> None:
-        """Append events, each with its instant, to the audit trail."""
+        """Append events to the audit trail, each with its own instant."""
 
     def append_audit(self, at: int, events: Sequence[Event]) -> None:
-        """Append events of one instant to the audit trail."""
+        """Append events to the audit trail, all with the same instant."""
         self.append_lines([(at, event) for event in events])
 
     def revocations_after(self, n: int, now: int) -> list[Revocation]:
@@ -171,7 +171,7 @@ class BaseStore(ABC):
         return [Revocation._make(row) for row in self._rows("revocations_after", n, now)]
 
     def prune_revocations(self, now: int) -> None:
-        """Forget entries that can refuse nothing any more."""
+        """Delete the entries whose tokens have all expired."""
         self._run("prune_revocations", now)
 
     def audit_after(self, n: int, limit: int) -> list[AuditRecord]:
@@ -188,11 +188,11 @@ class BaseStore(ABC):
         return Moved._make(rows[0]) if rows else None
 
     def mark_moved(self, moved: Moved) -> None:
-        """Note where it was moved to."""
+        """Note where the installation was moved to."""
         self._rows("mark_moved", *moved)
 
     def unmark_moved(self) -> bool:
-        """Forget that it was moved."""
+        """Forget that the installation was moved."""
         return bool(self._rows("unmark_moved"))
 
     def control(self) -> Control:
@@ -204,7 +204,7 @@ class BaseStore(ABC):
         return self.control()
 
     def add_secret(self, name: str, kid: str, sealed: bytes, at: int) -> None:
-        """Keep a sealed secret."""
+        """Store a sealed secret."""
         self._change_keys("add_secret", name, kid, sealed, at)
 
     def secrets(self, name: str) -> list[tuple[str, bytes]]:
@@ -212,7 +212,7 @@ class BaseStore(ABC):
         return [(kid, sealed) for kid, sealed in self._rows("secrets", name)]
 
     def add_signing_key(self, stored: StoredSigningKey) -> None:
-        """Keep a signing key."""
+        """Store a signing key."""
         self._change_keys("add_signing_key", *stored.key, stored.sealed)
 
     def signing_keys(self) -> list[StoredSigningKey]:
@@ -220,23 +220,23 @@ class BaseStore(ABC):
         return [StoredSigningKey(SigningKey._make(key), sealed) for *key, sealed in self._rows("signing_keys")]
 
     def retire_signing_key(self, kid: str, at: int) -> None:
-        """Set when a successor takes over."""
+        """Set the instant at which a successor takes over."""
         self._change_keys("retire_signing_key", at, kid)
 
     def delete_signing_key(self, kid: str) -> None:
-        """Forget a signing key."""
+        """Delete a signing key."""
         self._change_keys("delete_signing_key", kid)
 
     def numbers(self) -> Numbers:
-        """Where the counting is."""
+        """The counters of this database."""
         return Numbers._make(self._rows("numbers")[0])
 
     def pending_migrations(self) -> list[str]:
-        """What `migrate` would apply."""
+        """The names of the migrations that `migrate` would apply."""
         return [name for name, _ in self._compare().pending]
 
     def newer_migrations(self) -> list[str]:
-        """What a newer program applied."""
+        """The names of the migrations that a newer program applied."""
         return self._compare().newer
 
     def _apply(self, pending: Sequence[Migration], now: int) -> None:

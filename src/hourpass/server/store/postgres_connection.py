@@ -1,6 +1,6 @@
-"""A connection to PostgreSQL, through psycopg: transactions, a bound on every wait, what errors mean.
+"""A connection to PostgreSQL, through psycopg: transactions, a bound on every wait, and what errors mean.
 
-It knows no table but the row that administrators hold. The URL may hold a password, so it is shown nowhere.
+It knows no table except the row that administrators lock. The URL may hold a password, so it is shown nowhere.
 """
 
 import contextlib
@@ -19,56 +19,57 @@ from hourpass.server.store import Row, TransactionConflict, Unreachable
 from hourpass.server.store.statements import load_queries
 
 DEFAULTS = {
-    # Seconds after which a host is given up, each of several in turn.
+    # Seconds for each host before it is given up and the next one is tried.
     "connect_timeout": "3",
-    # A host that vanished without a word is noticed within seconds, not after the kernel's two hours.
+    # A host that vanished silently is noticed within seconds, not after the kernel's two hours.
     "keepalives_idle": "5",
     "keepalives_interval": "2",
     "keepalives_count": "2",
     "tcp_user_timeout": "5000",
-    # Of several hosts, the one that takes writes: after a failover the new primary is found by itself.
+    # Of several hosts, use the one that takes writes. So the new primary is found after a failover.
     "target_session_attrs": "read-write",
     "application_name": "hourpass",
 }
-"""What holds where the URL says nothing else; the names are libpq's."""
+"""libpq's parameters for everything that the URL does not set."""
 
 WAITS_AND_PLANS = {
     "lock_timeout": "2000",  # milliseconds to wait for another writer before the caller is told to come back
     "statement_timeout": "5000",
-    "idle_in_transaction_session_timeout": "10000",  # a server that froze in a transaction lets go of its rows
+    "idle_in_transaction_session_timeout": "10000",  # so that a server that froze in a transaction unlocks its rows
     "jit": "off",
-    # A plan is made once and stays right: each row of a batch is looked up by the primary key, in the batch's order,
-    # however old the statistics are. That order is what keeps two batches from waiting for each other in a circle.
+    # A plan is made once and stays right, however old the statistics are: each row of a batch is looked up by the
+    # primary key, in the batch's order. That order keeps two batches from waiting for each other in a circle.
     "plan_cache_mode": "force_generic_plan",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "enable_seqscan": "off",
 }
-"""What each transaction runs under. What the URL's `options` say of one of these wins."""
+"""The settings of each transaction. If the URL's `options` set one of them, the URL wins."""
 
 DURABILITY = {
-    # A server that waits for its replicas, too, keeps doing so.
+    # If the server also waits for its replicas, it keeps doing so.
     "full": "case current_setting('synchronous_commit') when 'off' then 'on' "
     "else current_setting('synchronous_commit') end",
     "normal": "'off'",
 }
-"""What `synchronous_commit` is set to, in SQL."""
+"""The value of `synchronous_commit` for each durability, in SQL."""
 
 _OPTION = re.compile(r"(?:-c\s*|--)([A-Za-z_-]+)\s*=")
 
 _NAMED = re.compile(r"(?<!:):(\w+)")
-"""A parameter that has a name; two colons are a cast."""
+"""A parameter with a name, such as `:kind`. Two colons are a cast."""
 
 _Q = {name: _NAMED.sub(r"%(\1)s", sql.replace("?", "%s")) for name, sql in load_queries("postgres").items()}
 
 
 class PostgresConnection:
-    """One connection, made anew where the server was restarted or replaced. The repr says nothing.
+    """One connection, made again if the server was restarted or replaced. The repr does not show the URL.
 
-    The URL may name several hosts, certificates and whatever else libpq knows.
+    The URL may name several hosts, certificates, and everything else that libpq knows.
 
     Raises:
-        ConfigurationError: where the URL is none; Unreachable: where no host of it can be connected to.
+        ConfigurationError: if the URL is not a PostgreSQL URL.
+        Unreachable: if none of its hosts can be connected to.
     """
 
     def __init__(self, url: str, *, durability: Literal["full", "normal"] = "full") -> None:
@@ -95,11 +96,11 @@ class PostgresConnection:
     def begin(self, *, wait: bool) -> bool:
         """Start a transaction that writes.
 
-        One that waits is the only one of its kind in all processes. Those that do not wait go on beside it and each
-        other: they are for batches, which compare and swap row by row.
+        Of those that wait, only one runs at a time, over all processes. Those that do not wait run beside it and beside
+        each other. They are for batches, which compare and swap row by row.
         """
         if wait:
-            # Whatever the database's default: it has to see what the one that it waited for left behind.
+            # Not the database's default: this transaction must see the changes of the one that it waited for.
             self._start("begin isolation level read committed")
             try:
                 self._rows("hold_control")
@@ -111,7 +112,7 @@ class PostgresConnection:
         return True
 
     def begin_reading(self) -> None:
-        """Start a transaction that sees one moment."""
+        """Start a transaction that reads one moment of the database."""
         self._start("begin isolation level repeatable read read only")
 
     def commit(self) -> None:
@@ -120,7 +121,7 @@ class PostgresConnection:
             raise StorageUnavailable("PostgreSQL: the transaction had failed before its commit")
 
     def rollback(self) -> None:
-        """Undo. A connection that cannot even do that is given up, and the server undoes by itself."""
+        """Undo the transaction. If the connection cannot do even that, it is closed, and the server undoes it."""
         try:
             if self._db.info.transaction_status != TransactionStatus.IDLE:
                 self._db.execute("rollback")
@@ -128,16 +129,16 @@ class PostgresConnection:
             self._db.close()
 
     def interrupt(self) -> None:
-        """Cut the line: a statement that waits for a frozen server, in another thread, fails at once."""
+        """Cut the connection, so that a statement in another thread that waits for a frozen server fails at once."""
         with contextlib.suppress(psycopg.Error, OSError):
-            line = socket.socket(fileno=self._db.fileno())  # no descriptor of its own: there may be none
+            line = socket.socket(fileno=self._db.fileno())  # not a new descriptor: none may be left
             try:
                 line.shutdown(socket.SHUT_RDWR)
             finally:
                 line.detach()
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._db.close()
 
     def _connect(self) -> None:
@@ -147,23 +148,23 @@ class PostgresConnection:
             self._db = db
             self._begins_with = ""
             if self._is_pooled():
-                # The next transaction may run on another connection to the server, so nothing outlives one.
+                # Behind a pooler the next transaction may use another connection, so each one sets everything again.
                 self._db.prepare_threshold = None
                 self._begins_with = "; " + self._settings(local=True)
             else:
                 self._db.execute(self._settings(local=False))
         except (psycopg.Error, OSError) as error:
             if db is not None:
-                db.close()  # it has none of our settings: the next transaction must not begin on it
+                db.close()  # it does not have our settings, so no transaction may begin on it
             raise Unreachable(_words(error)) from None  # a traceback would show the parameters
 
     def _is_pooled(self) -> bool:
-        """Whether a pooler such as PgBouncer is in between: it names itself as the process that serves us."""
+        """Whether a pooler such as PgBouncer is in between. A pooler reports another process id than the server."""
         serving = self._db.execute("select pg_backend_pid()").fetchone()
         return serving != (self._db.info.backend_pid,)
 
     def _settings(self, *, local: bool) -> str:
-        # A pooler may have dropped them: there ours hold, so that every wait has an end.
+        # A pooler may have dropped the options. Then our own settings are used, so that every wait has an end.
         options = "" if local else self._db.info.options
         given = {name.lower().replace("-", "_") for name in _OPTION.findall(options)}
         values = {name: f"'{value}'" for name, value in WAITS_AND_PLANS.items()}
@@ -181,7 +182,7 @@ class PostgresConnection:
                 try:
                     return self._db.execute(sql + self._begins_with if begins else sql)
                 except (psycopg.OperationalError, OSError):
-                    # The server was restarted, or the line was cut while nobody used it.
+                    # The server was restarted, or the connection was cut while it was idle.
                     self._db.close()
             self._connect()
             return self._db.execute(sql + self._begins_with if begins else sql)
@@ -192,7 +193,7 @@ class PostgresConnection:
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
-        """What errors mean. A connection that takes no more writes is given up: another server may take them by now."""
+        """Translate errors. A connection that refuses writes is closed: another server may be the primary by now."""
         with _storage_errors():
             try:
                 yield
@@ -210,13 +211,13 @@ class PostgresConnection:
     def _batch(
         self, name: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], **others: int
     ) -> psycopg.Cursor[Row]:
-        """Run a named statement on rows, at least one: an array for each column, as `unnest` takes them."""
+        """Run a named statement on one or more rows. They are sent as one array for each column, for `unnest`."""
         arrays = dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True))
         with self._errors():
             return self._db.execute(_Q[name], {**arrays, **others}, binary=True)
 
     def _stream(self, sql: str, rows: Iterable[Row]) -> None:
-        """PostgreSQL's COPY: rows as a stream, many times faster than a statement for each."""
+        """Send rows with PostgreSQL's COPY, which is many times faster than a statement for each row."""
         with self._errors(), self._db.cursor().copy(sql) as stream:
             for row in rows:
                 stream.write_row(row)
@@ -247,7 +248,7 @@ def _storage_errors() -> Iterator[None]:
 
 
 def _words(error: psycopg.Error | OSError) -> str:
-    """What the server says, without the detail, which may quote a row; or what the system is short of."""
+    """The message of the server or the system, without the server's detail, which may quote a row."""
     if isinstance(error, OSError):
         return f"PostgreSQL: connection: {error.strerror or type(error).__name__}"
     said = error.diag.message_primary or str(error).strip().partition("\n")[0]

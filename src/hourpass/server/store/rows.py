@@ -1,6 +1,6 @@
-"""Rows and the values that they are made into. A table's columns are named and ordered as the fields of its value are.
+"""Turns values into rows and rows into values. A table's columns have the names and the order of its value's fields.
 
-The SQL takes its columns from here, so that a field put in the middle moves in every statement and cannot shift others.
+The SQL takes its columns from here. If you insert a field in the middle, every statement gets it in the same place.
 """
 
 import struct
@@ -19,7 +19,7 @@ from hourpass.server.store import AuditRecord, Control, KeyUse, Moved, Numbers, 
 
 
 class AuditRow(NamedTuple):
-    """A line of the audit trail before it has its number; `detail` is JSON."""
+    """A line of the audit trail before it has its number. `at` is epoch milliseconds, `detail` is JSON."""
 
     at: int
     event: str
@@ -51,7 +51,7 @@ COLUMNS = {
         SigningKey,
     )
 } | {"ApiKeyRow": (*RECORD, "digest"), "EditableKey": EDITABLE}
-"""What the named SQL calls by the name of a type."""
+"""The columns that the named SQL writes as the name of a type, such as `{Grant}`."""
 
 _SUPERSEDED = Grant._fields.index("superseded")
 _DETAIL = AuditRecord._fields.index("detail")
@@ -65,7 +65,7 @@ def _instants(count: int) -> struct.Struct:
 
 
 def pack(instants: Sequence[int]) -> bytes:
-    """Instants as 8 bytes each."""
+    """Instants (epoch milliseconds) as 8 bytes each."""
     return _instants(len(instants)).pack(*instants) if instants else b""
 
 

@@ -1,4 +1,4 @@
-"""The Store on SQLite, in the words of `sql/`; the connection beneath it knows the files and what errors mean."""
+"""The Store on SQLite. It runs the statements of `sql/`. `sqlite_connection` knows the files and what errors mean."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from hourpass.server.store.tables import Table
 
 
 class SqliteStore(SqliteConnection, BaseStore):
-    """One SQLite file. `path` may be `:memory:` for tests; `read_only` leaves what it finds as it is."""
+    """One SQLite file. `path` may be `:memory:` for tests. With `read_only` nothing in the file is changed."""
 
     def look(self) -> Control:
         """What every process polls."""
@@ -22,13 +22,13 @@ class SqliteStore(SqliteConnection, BaseStore):
         return self.control()
 
     def add_grants(self, grants: Sequence[Grant]) -> None:
-        """Open grants."""
+        """Store new grants."""
         with storage_errors():
             for grant in grants:
                 self._execute(_ADD_GRANT, grant_row(grant))
 
     def grants(self, refs: Sequence[GrantRef]) -> dict[GrantRef, Grant]:
-        """The grants that exist among these."""
+        """Those of these grants that exist."""
         execute = self._execute
         found = {}
         with storage_errors():
@@ -39,7 +39,7 @@ class SqliteStore(SqliteConnection, BaseStore):
         return found
 
     def save_rotations(self, rotations: Sequence[tuple[int, Grant]]) -> set[GrantRef]:
-        """Store rotated grants; returns those that somebody changed meanwhile."""
+        """Store rotated grants. Returns those that another transaction changed meanwhile."""
         execute, changes = self._execute, self._db.changes
         lost = set()
         with storage_errors():
@@ -61,11 +61,11 @@ class SqliteStore(SqliteConnection, BaseStore):
         return lost
 
     def take_grants(self, refs: Sequence[GrantRef]) -> tuple[dict[GrantRef, Grant], set[GrantRef]]:
-        """The grants that exist among these. Nobody else holds one: a file has one writer."""
+        """Those of these grants that exist. No other transaction can hold one, because a file has only one writer."""
         return self.grants(refs), set()
 
     def revoke_grants(self, grants: Sequence[Grant]) -> set[GrantRef]:
-        """Store several grants' ends."""
+        """Store that grants are revoked."""
         return {g.ref for g in grants if self._run("revoke_grant", g.revoked_at, g.revoked_why, *g.ref)}
 
     def delete_grants(self, refs: Sequence[GrantRef]) -> int:
@@ -73,14 +73,14 @@ class SqliteStore(SqliteConnection, BaseStore):
         return sum(self._run("delete_grant", *ref) for ref in refs)
 
     def add_revocations(self, entries: Sequence[tuple[Kind, str, int]]) -> list[Revocation]:
-        """Put entries into the revocation list."""
+        """Add entries to the revocation list."""
         return [
             Revocation(self._rows("add_revocation", kind, value, until)[0][0], kind, value, until)
             for kind, value, until in entries
         ]
 
     def append_lines(self, lines: Sequence[tuple[int, Event]]) -> None:
-        """Append events, each with its instant, to the audit trail."""
+        """Append events to the audit trail, each with its own instant."""
         for at, event in lines:
             self._run("add_audit", *audit_row(at, event))
 
@@ -89,16 +89,16 @@ class SqliteStore(SqliteConnection, BaseStore):
         return int(self._fetch(table.count_sql)[0][0])
 
     def rows_page(self, table: Table, after: Row, limit: int) -> list[Row]:
-        """A table's rows after a key."""
+        """A table's rows after a primary key."""
         return self._fetch(table.page_sql, *after, limit)
 
     def add_rows(self, table: Table, rows: Sequence[Row]) -> None:
-        """Add rows as another store gave them."""
+        """Add rows as the `rows_page` of another store returned them."""
         with storage_errors():
             self._db.executemany(table.add_sql, rows)
 
     def go_on_from(self, numbers: Numbers) -> None:
-        """Let the counting go on where another store's was."""
+        """Set the counters to those of another database."""
         self._run("set_version", numbers.version)
         for table, last in (("revocations", numbers.last_revocation), ("audit", numbers.last_audit)):
             self._run("forget_last_number", table)
@@ -125,7 +125,7 @@ class SqliteStore(SqliteConnection, BaseStore):
         return [each.name for each in pending]
 
     def is_migrated(self) -> bool:
-        """Whether `migrate` was ever here."""
+        """Whether `migrate` ever ran on this database."""
         with storage_errors():
             return bool(self._execute("select 1 from sqlite_schema where name = 'migrations'").fetchall())
 
@@ -137,7 +137,7 @@ class SqliteStore(SqliteConnection, BaseStore):
         return compare("sqlite", [Applied(*row) for row in rows])
 
     def _records_oldest(self) -> bool:
-        """Whether the table was made, or added to, by a program that records what each migration states."""
+        """Whether the table of migrations has the column `oldest`. Earlier programs made it without."""
         return bool(self._execute("select 1 from pragma_table_info('migrations') where name = 'oldest'").fetchall())
 
 

@@ -1,7 +1,7 @@
-"""A connection to SQLite, through APSW (which carries its own current SQLite): files, transactions, what errors mean.
+"""A connection to SQLite: files, transactions, and what errors mean. APSW carries its own current SQLite.
 
-WAL, `synchronous=FULL`. Checkpoints never run on the request path: the connection that commits has them switched off,
-and `maintain` does them on a second one.
+It uses WAL and `synchronous=FULL`. Checkpoints never run on the request path: the connection that commits has them
+switched off, and `maintain` runs them on a second connection.
 """
 
 import contextlib
@@ -18,19 +18,19 @@ from hourpass.server.store import Row
 from hourpass.server.store.statements import load_queries
 
 LOG_WORTH_COPYING = 1_024
-"""Pages of 4 KiB in the log below which a checkpoint would only cost a sync."""
+"""Pages of 4 KiB. A checkpoint of a shorter log is not worth its sync."""
 
 LOG_BOUND = 8_192
-"""Pages above which the log is started over, which makes the next transaction wait for the few that came since.
+"""Pages. A longer log is written from its beginning again, and the next transaction waits while that is prepared.
 
-It is written from its beginning again, in place: syncing a file that grows takes half as long again, and more CPU.
+The alternative is a file that grows, and syncing one of those takes half as long again, and more CPU.
 """
 
 BUSY_WAIT = 2_000
 """Milliseconds to wait for another writer before the caller is told to come back."""
 
 RESTART_WAIT = 50
-"""Milliseconds for which starting the log over may hold up writers, where a reader still needs the old one."""
+"""How many milliseconds writers may wait for the log to be started over while a reader still needs the old one."""
 
 Value = None | int | float | str | bytes
 
@@ -39,7 +39,11 @@ Q = load_queries()
 
 
 class SqliteConnection:
-    """One SQLite file. `path` may be `:memory:` for tests; `read_only` leaves what it finds as it is."""
+    """One SQLite file. `path` may be `:memory:` for tests. With `read_only` nothing in the file is changed.
+
+    Raises:
+        StorageUnavailable: if the file cannot be opened.
+    """
 
     def __init__(
         self, path: str | Path, *, durability: Literal["full", "normal"] = "full", read_only: bool = False
@@ -49,7 +53,7 @@ class SqliteConnection:
         self._read_only = read_only
         with storage_errors():
             self._db = self._connect()
-            # One cursor for all: each call of the connection's own `execute` would make another.
+            # One cursor for everything: each call of the connection's own `execute` would make another one.
             self._execute = self._db.cursor().execute
         self._files: dict[str, tuple[int, int]] = {}
         self._require_files()
@@ -76,7 +80,7 @@ class SqliteConnection:
         return db
 
     def _switch_to_wal(self, db: apsw.Connection) -> None:
-        # SQLite's own waiting does not cover this switch, which two first starts make at the same time.
+        # SQLite's own busy timeout does not cover this switch, and two first starts may do it at the same time.
         for _ in range(BUSY_WAIT // 20):
             try:
                 db.execute("pragma journal_mode = wal")
@@ -91,9 +95,12 @@ class SqliteConnection:
         return apsw.SQLITE_OK
 
     def _require_files(self) -> None:
-        """StorageUnavailable if the open files are not those at their paths any more: what is written would be lost.
+        """Require that the open files are still the ones at their paths. Otherwise everything written would be lost.
 
-        The log beside the database holds what was committed last; it is there once something was written or read.
+        The log beside the database holds what was committed last. It exists once something was written or read.
+
+        Raises:
+            StorageUnavailable: if a file was deleted, moved or replaced.
         """
         if self._path.startswith(":"):
             return
@@ -112,7 +119,7 @@ class SqliteConnection:
                 raise StorageUnavailable(f"SQLite: {path} was deleted, moved or replaced: put it back, or start again")
 
     def begin(self, *, wait: bool) -> bool:
-        """Start a transaction that writes, at once or after waiting for another process's."""
+        """Start a transaction that writes. `wait` says whether to wait for the one of another process."""
         try:
             self._db.set_busy_timeout(BUSY_WAIT if wait else 0)
             self._execute("begin immediate")
@@ -125,49 +132,49 @@ class SqliteConnection:
         return True
 
     def begin_reading(self) -> None:
-        """Start a transaction that sees one moment."""
+        """Start a transaction that reads one moment of the database."""
         self._require_files()
         with storage_errors():
             self._execute("begin")
 
     def commit(self) -> None:
-        """Write the log and sync it. What went into files that are not in their places is not kept."""
+        """Write the log and sync it. Raises StorageUnavailable also if the files are not in their places any more."""
         with storage_errors():
             self._execute("commit")
         self._require_files()
 
     def rollback(self) -> None:
-        """Undo; SQLite may have done so itself after an error."""
+        """Undo the transaction. SQLite may have done so itself after an error."""
         with contextlib.suppress(apsw.Error):
             if self._db.in_transaction:
                 self._execute("rollback")
 
     def maintain(self) -> None:
-        """Copy the log into the database file, and start the log over where it has grown past its bound."""
+        """Copy the log into the database file, and start the log over if it has grown past its bound."""
         if self._log_pages < LOG_WORTH_COPYING:
             return
         self._require_files()  # or a second connection would make a file in their place
-        # A writer may be in the way of the very first step, too; the next turn comes soon.
+        # A writer may block even the first step. That is fine: the next call comes soon.
         with storage_errors(), contextlib.suppress(apsw.BusyError):
             if self._maintenance is None:
                 self._maintenance = self._connect()
                 self._maintenance.set_busy_timeout(RESTART_WAIT)
-            # The long part first, beside the writers; what is left for the part that makes them wait is small.
+            # The long part comes first and runs beside the writers. The part that makes them wait is then short.
             pages, copied = self._maintenance.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-            # Where somebody reads an old moment, such as a copy under way, not all could be copied: a later turn can.
+            # While a reader needs an old moment, such as a copy under way, not all can be copied. A later call does it.
             if copied == pages:
                 self._log_pages = 0  # nothing to do until the next commit says how much there is
                 if pages >= LOG_BOUND:
                     self._maintenance.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
 
     def fold(self) -> None:
-        """Put all into the one file, which can then be moved and be read where nothing can be written."""
+        """Put everything into the one file. You can then move it, and read it in a place that cannot be written to."""
         with storage_errors():
             self._execute("pragma journal_mode = delete")
         self._files.pop(self._path + "-wal", None)
 
     def close(self) -> None:
-        """Let go of the file. The last one to close it also copies the log."""
+        """Close the file. The last connection that closes it also copies the log."""
         for db in (self._maintenance, self._db):
             if db is not None:
                 db.close()
@@ -191,7 +198,7 @@ class SqliteConnection:
 
 @contextlib.contextmanager
 def storage_errors() -> Iterator[None]:
-    """What an error of SQLite means to the callers; one of a constraint is a mistake of ours."""
+    """Turn errors of SQLite into StorageUnavailable, except a broken constraint, which is a bug of ours."""
     try:
         yield
     except apsw.ConstraintError:

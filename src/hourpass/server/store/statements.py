@@ -1,4 +1,4 @@
-"""The SQL in `sql/`: named queries, and numbered migrations that are applied once and never altered."""
+"""Loads the SQL in `sql/`: named queries, and numbered migrations that are applied once and never altered."""
 
 import hashlib
 import re
@@ -10,11 +10,11 @@ from hourpass.core.errors import ConfigurationError
 from hourpass.server.store.rows import COLUMNS
 
 _PLACE = re.compile(r"\{(\?|\w+\.)?(\w+)\}")
-"""Where columns go, or a parameter for each of them."""
+"""A place for columns, such as `{Grant}`, or with a question mark for one parameter each, such as `{?Grant}`."""
 
 
 def load_queries(dialect: str | None = None) -> dict[str, str]:
-    """The named queries, name -> SQL; those that a dialect has in words of its own take their places."""
+    """The named queries, name -> SQL. If the dialect has a query of the same name, that one is used."""
     folder = resources.files("hourpass.server.store").joinpath("sql")
     text = folder.joinpath("queries.sql").read_text("utf-8")
     if dialect is not None:
@@ -40,16 +40,16 @@ class Migration(NamedTuple):
 
     @property
     def oldest(self) -> int:
-        """The oldest program that can live with it, by the number of the newest migration that program knows.
+        """The oldest program that can work with this migration, as the number of the newest migration that it knows.
 
-        The first line of its file says so, as `-- oldest: 0001`. Without that line older programs cannot live with it.
+        The first line of the file states it, as `-- oldest: 0001`. Without that line no older program can.
         """
         stated = _OLDEST.match(self.sql)
         return int(stated[1]) if stated else number(self.name)
 
 
 class Applied(NamedTuple):
-    """A migration as a database remembers it. `oldest` is None if the program that applied it recorded none."""
+    """A migration as the database remembers it. `oldest` is None if the program that applied it did not record it."""
 
     name: str
     checksum: str
@@ -57,13 +57,13 @@ class Applied(NamedTuple):
 
 
 class Compared(NamedTuple):
-    """A database's schema beside this program's."""
+    """How a database's schema differs from this program's."""
 
     pending: list[Migration]
-    """What this program would apply."""
+    """The migrations that this program would apply."""
 
     newer: list[str]
-    """The names of what a newer program applied, with which this one can live."""
+    """The names of the migrations that a newer program applied, and that this program can work with."""
 
 
 _OLDEST = re.compile(r"-- oldest: (\d{4})\n")
@@ -82,12 +82,12 @@ def load_migrations(dialect: str) -> list[Migration]:
 
 
 def checksum(sql: str) -> str:
-    """It recognises a migration that was altered after it had been applied."""
+    """The digest by which a migration is recognised that was altered after it had been applied."""
     return hashlib.sha256(sql.encode()).hexdigest()
 
 
 def compare(dialect: str, applied: Collection[Applied]) -> Compared:
-    """What a database lacks, and what it has beyond this program.
+    """Compare the migrations that a database has with those of this program.
 
     Raises:
         ConfigurationError: if this program is too old for the database, or an applied migration was altered.

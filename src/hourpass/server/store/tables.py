@@ -1,14 +1,14 @@
-"""The tables that hold an installation, for whoever moves all of it. Every database has them, with these columns.
+"""The tables that hold an installation, for the code that copies all of it. Every database has the same ones.
 
-It names what is moved row by row. What is not: `control`, whose numbers go on; `leases`, which end by themselves; and
-`migrations` and `moved`, which say what a database itself went through.
+Four tables are not here, because they are not copied row by row. `control` holds the counters, which are set instead.
+`leases` end by themselves. `migrations` and `moved` describe the history of one database.
 """
 
 from typing import Any, NamedTuple
 
 
 class Table(NamedTuple):
-    """A table: the columns of its primary key and the rest of them, in SQL, and what sorts before every key."""
+    """A table: in SQL the columns of its primary key and the others. `start` sorts before every primary key."""
 
     name: str
     key: str
@@ -17,29 +17,29 @@ class Table(NamedTuple):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """All of them, in the order of a row as it is moved."""
+        """All columns, in the order of a row that is copied."""
         return tuple(f"{self.key}, {self.rest}".split(", "))
 
     def key_of(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The primary key in a row as it is moved."""
+        """The primary key of a row that is copied."""
         return row[: len(self.start)]
 
-    # The SQL is made of the names in this file alone: there is nothing to inject.
+    # The SQL is made only from the names in this file, so nothing can be injected.
 
     @property
     def count_sql(self) -> str:
-        """How many rows there are."""
+        """The statement that counts the rows."""
         return f"select count(*) from {self.name}"  # noqa: S608
 
     @property
     def page_sql(self) -> str:
-        """The rows after a key, in the order of the keys; the last parameter is how many at most."""
+        """The statement that reads the rows after a primary key, in order. The last parameter is the limit."""
         after = ", ".join("?" * len(self.start))
         return f"select {self.key}, {self.rest} from {self.name} where ({self.key}) > ({after}) order by {self.key} limit ?"  # noqa: S608, E501
 
     @property
     def add_sql(self) -> str:
-        """Add a row."""
+        """The statement that adds a row."""
         values = ", ".join("?" * len(self.columns))
         return f"insert into {self.name} ({self.key}, {self.rest}) values ({values})"  # noqa: S608
 
@@ -69,4 +69,4 @@ TABLES = (
     Table("revocations", "n", "kind, value, until", (0,)),
     Table("audit", "n", "at, event, key_id, grant_id, detail", (0,)),
 )
-"""In the order in which they are moved."""
+"""In the order in which they are copied."""

@@ -1,8 +1,8 @@
--- What both databases are asked. {Grant} stands for the columns of a grant, which are named and ordered as the fields of
--- that type are; {?Grant} for as many parameters; {g.Grant} for the columns of a table that is called g.
+-- The statements that both databases run. {Grant} stands for the columns of a grant, with the names and the order of that
+-- type's fields. {?Grant} stands for as many parameters, {g.Grant} for the columns of a table that is called g.
 
 -- name: add_grant
--- Open a grant.
+-- Store a new grant.
 insert into grants ({Grant}) values ({?Grant})
 
 -- name: grant
@@ -11,12 +11,12 @@ select {Grant}
 from grants where key_id = ? and grant_id = ?
 
 -- name: rotate_grant
--- Move a grant on, unless it was moved or revoked meanwhile.
+-- Rotate a grant, unless it was rotated or revoked meanwhile.
 update grants set generation = ?, superseded = ?, idle_expires_at = ?, last_from = ?
 where key_id = ? and grant_id = ? and generation = ? and revoked_at is null
 
 -- name: revoke_grant
--- End a grant by decision; the first decision stands.
+-- Revoke a grant. If it is revoked already, nothing changes.
 update grants set revoked_at = ?, revoked_why = ?
 where key_id = ? and grant_id = ? and revoked_at is null
 
@@ -43,17 +43,17 @@ select {Grant}
 from grants where key_id = ? and grant_id > ? order by grant_id limit ?
 
 -- name: find_grant
--- One grant by its id alone: a walk over all of them, for an operator who has nothing else.
+-- One grant by its id alone. It reads all of them, for an operator who knows nothing else.
 select {Grant}
 from grants where grant_id = ?
 
 -- name: expiries_page
--- A page of what pruning has to know.
+-- A page of what pruning must know.
 select key_id, grant_id, idle_expires_at, expires_at, revoked_at
 from grants where (key_id, grant_id) > (?, ?) order by key_id, grant_id limit ?
 
 -- name: add_key
--- Keep a new API key. The digest is that of its newest secret, for programs that know one.
+-- Store a new API key. The digest is that of its newest secret, for programs that know one.
 insert into api_keys ({ApiKeyRow}) values ({?ApiKeyRow})
 
 -- name: key
@@ -79,7 +79,7 @@ select key_id from api_keys where external_id = ?
 update api_keys set ({EditableKey}) = ({?EditableKey}) where key_id = ? and revoked_at is null
 
 -- name: revoke_key
--- End an API key; the first decision stands.
+-- Revoke an API key. If it is revoked already, nothing changes.
 update api_keys set revoked_at = ?, revoked_why = ? where key_id = ? and revoked_at is null
 
 -- name: add_key_secret
@@ -119,7 +119,7 @@ insert into key_hashes (algorithm, created_at) values (?, ?) on conflict (algori
 select {KeyUse} from key_uses where key_id = ? order by kind
 
 -- name: add_revocation
--- Put an entry into the revocation list.
+-- Add an entry to the revocation list.
 insert into revocations (kind, value, until) values (?, ?, ?) returning n
 
 -- name: revocations_after
@@ -127,7 +127,7 @@ insert into revocations (kind, value, until) values (?, ?, ?) returning n
 select {Revocation} from revocations where n > ? and until > ? order by n
 
 -- name: prune_revocations
--- Forget entries that can refuse nothing any more.
+-- Delete the entries whose tokens have all expired.
 delete from revocations where until <= ?
 
 -- name: add_audit
@@ -148,7 +148,7 @@ select {Control}
 from (select version, (select coalesce(max(n), 0) from revocations) as last_revocation from control)
 
 -- name: prove_writable
--- Write what changes nothing.
+-- Write without changing anything.
 update control set version = version returning version
 
 -- name: bump_control
@@ -156,7 +156,7 @@ update control set version = version returning version
 update control set version = version + 1
 
 -- name: add_secret
--- Keep a sealed secret.
+-- Store a sealed secret.
 insert into secrets (name, kid, sealed, created_at) values (?, ?, ?, ?)
 
 -- name: secrets
@@ -164,7 +164,7 @@ insert into secrets (name, kid, sealed, created_at) values (?, ?, ?, ?)
 select kid, sealed from secrets where name = ? order by created_at desc, kid
 
 -- name: add_signing_key
--- Keep a signing key with its sealed private half.
+-- Store a signing key with its sealed private half.
 insert into signing_keys ({SigningKey}, sealed) values ({?SigningKey}, ?)
 
 -- name: signing_keys
@@ -172,15 +172,15 @@ insert into signing_keys ({SigningKey}, sealed) values ({?SigningKey}, ?)
 select {SigningKey}, sealed from signing_keys order by signs_from, kid
 
 -- name: retire_signing_key
--- Set when a successor takes over.
+-- Set the instant at which a successor takes over.
 update signing_keys set retired_at = ? where kid = ? and retired_at is null
 
 -- name: delete_signing_key
--- Forget a signing key.
+-- Delete a signing key.
 delete from signing_keys where kid = ?
 
 -- name: numbers
--- Where the counting is: the keys' version, the last revocation and line of the audit trail; since when is not kept.
+-- The counters: the version of the keys, and the last numbers of revocations and audit lines. numbered_since is not kept.
 select {Numbers}
 from (select version,
     coalesce((select seq from sqlite_sequence where name = 'revocations'), 0) as last_revocation,
@@ -189,15 +189,15 @@ from (select version,
     from control)
 
 -- name: set_version
--- Let the keys' version go on where another database's was.
+-- Set the version of the keys to that of another database.
 update control set version = ?
 
 -- name: forget_last_number
--- Forget the last number that a table gave, before it gets another one.
+-- Delete the last number that a table gave, before another one is set.
 delete from sqlite_sequence where name = ?
 
 -- name: set_last_number
--- Let a table's numbers go on after the last one of another database.
+-- Set the last number that a table gave to that of another database.
 insert into sqlite_sequence (name, seq) values (?, ?)
 
 -- name: moved
@@ -205,12 +205,12 @@ insert into sqlite_sequence (name, seq) values (?, ?)
 select {Moved} from moved
 
 -- name: mark_moved
--- Note where it was moved to; a later move takes the place of an earlier one.
+-- Note where the installation was moved to. A later move replaces an earlier one.
 insert into moved (the_row, {Moved}) values (1, {?Moved})
 on conflict (the_row) do update set at = excluded.at, target = excluded.target returning at
 
 -- name: unmark_moved
--- Forget that it was moved.
+-- Forget that the installation was moved.
 delete from moved returning at
 
 -- name: note_migration

@@ -1,9 +1,9 @@
--- What PostgreSQL is asked in words of its own; every other query is the common one of that name.
--- A batch is one statement: its rows come as arrays, in the order of keys and ids, and are locked in that order.
--- Its parameters have names (:key_id), an array for each column.
+-- The statements that PostgreSQL has for itself. All others are the common ones in ../queries.sql.
+-- A batch is one statement. Its rows come as arrays, in the order of keys and ids, and are locked in that order.
+-- Its parameters have names (:key_id), with an array for each column.
 
 -- name: add_grants
--- Open a batch of grants.
+-- Store a batch of new grants.
 insert into grants (grant_id, key_id, generation, seed, superseded, scope, created_at, idle_expires_at, expires_at,
     revoked_at, revoked_why, last_from, opened_from)
 select * from unnest(
@@ -18,14 +18,14 @@ from unnest(:key_id::text[], :grant_id::bytea[]) as asked (key_id, grant_id)
 join grants g on g.key_id = asked.key_id and g.grant_id = asked.grant_id
 
 -- name: take_grants
--- Those of a batch of grants that exist and that nobody holds, held until the end of the transaction.
+-- Those of a batch of grants that exist and that nobody has locked. They stay locked until the end of the transaction.
 select {g.Grant}
 from unnest(:key_id::text[], :grant_id::bytea[]) as asked (key_id, grant_id)
 join grants g on g.key_id = asked.key_id and g.grant_id = asked.grant_id
 for no key update of g skip locked
 
 -- name: rotate_grants
--- Move a batch of grants on, each unless it was moved or revoked meanwhile.
+-- Rotate a batch of grants, except those that were rotated or revoked meanwhile.
 update grants g set generation = r.generation, superseded = r.superseded, idle_expires_at = r.idle_expires_at,
     last_from = r.last_from
 from unnest(:key_id::text[], :grant_id::bytea[], :decided_on::bigint[], :generation::bigint[], :superseded::bytea[],
@@ -35,7 +35,7 @@ where g.key_id = r.key_id and g.grant_id = r.grant_id and g.generation = r.decid
 returning g.key_id, g.grant_id
 
 -- name: revoke_grants
--- End grants by decision; the first decision stands.
+-- Revoke grants. Nothing changes for those that are revoked already.
 update grants g set revoked_at = r.revoked_at, revoked_why = r.revoked_why
 from unnest(:key_id::text[], :grant_id::bytea[], :revoked_at::bigint[], :revoked_why::text[])
     as r (key_id, grant_id, revoked_at, revoked_why)
@@ -43,7 +43,7 @@ where g.key_id = r.key_id and g.grant_id = r.grant_id and g.revoked_at is null
 returning g.key_id, g.grant_id
 
 -- name: delete_grants
--- Close or prune those of a batch of grants that nobody holds.
+-- Close or prune those of a batch of grants that nobody has locked.
 with free as materialized (
     select g.key_id, g.grant_id
     from unnest(:key_id::text[], :grant_id::bytea[]) as gone (key_id, grant_id)
@@ -52,7 +52,7 @@ with free as materialized (
 delete from grants g using free where g.key_id = free.key_id and g.grant_id = free.grant_id
 
 -- name: hold_control
--- Be the only one who administers, until the end of the transaction.
+-- Lock out other administrators until the end of the transaction.
 select 1 from control for update
 
 -- name: control
@@ -60,19 +60,19 @@ select 1 from control for update
 select {Control} from control
 
 -- name: time
--- What the database's clock says, in epoch milliseconds.
+-- The database's clock, in epoch milliseconds.
 select floor(extract(epoch from clock_timestamp()) * 1000)::bigint
 
 -- name: numbered_since
--- Since when revocations are numbered without a break.
+-- When the numbering of revocations began without a break.
 select numbered_since from control
 
 -- name: begin_numbering
--- Say since when, the first time.
+-- Note when the numbering of revocations began, if that is not noted yet.
 update control set numbered_since = ? where numbered_since = 0
 
 -- name: add_revocations
--- Put entries into the revocation list, under numbers that nobody sees before all lower ones.
+-- Add entries to the revocation list. Nobody sees their numbers before all lower ones.
 with numbered as (update control set last_revocation = last_revocation + :count returning last_revocation)
 insert into revocations (n, kind, value, until)
 select last_revocation + entry.position - :count, entry.kind, entry.value, entry.until
@@ -81,7 +81,7 @@ from numbered, unnest(:kind::text[], :value::text[], :until::bigint[]) with ordi
 returning n
 
 -- name: add_audit
--- Append lines to the audit trail, under numbers that nobody sees before all lower ones.
+-- Append lines to the audit trail. Nobody sees their numbers before all lower ones.
 with numbered as (update control set last_audit = last_audit + :count returning last_audit)
 insert into audit (n, at, event, key_id, grant_id, detail)
 select last_audit + line.position - :count, line.at, line.event, line.key_id, line.grant_id, line.detail
@@ -99,11 +99,11 @@ on conflict (name) do update set holder = excluded.holder, until = excluded.unti
 where leases.holder = excluded.holder or leases.until <= ?
 
 -- name: numbers
--- Where the counting is.
+-- The counters of this database.
 select {Numbers} from control
 
 -- name: go_on_from
--- Let the counting go on where another database's was.
+-- Set the counters to those of another database.
 update control set ({Numbers}) = ({?Numbers})
 
 -- name: take_time
