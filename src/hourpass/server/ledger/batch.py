@@ -1,7 +1,7 @@
-"""Settling: what a ledger's transaction does for its batch of callers, and what is remembered between transactions.
+"""Settles a batch: what one transaction of the ledger does for all of its callers, and what it remembers for the next.
 
-It carries out what `core.grant` decides, and holds no rule. Where two transactions settle at once, each in its thread,
-both may use what is remembered: nothing of it is believed beyond the version that it was read at.
+It carries out what `core.grant` decides, and has no rule of its own. Two transactions may settle at the same time, each
+in its thread, and both use what is remembered. So remembered keys are used only at the version they were read at.
 """
 
 import threading
@@ -36,21 +36,22 @@ from hourpass.server.ledger.stall import Stalls
 from hourpass.server.store import GrantHeld, Store
 
 TOLD_EVERY = HOUR
-"""A grant whose client repeats a token from the future, or retries from elsewhere, has a line in the trail so often."""
+"""How often (in milliseconds) the trail reports a grant whose client sends a token from the future, or retries from
+another address."""
 
 TOLD_KEPT = 100_000
-"""Such cases remembered."""
+"""How many such cases are remembered."""
 
 
 class Opening(msgspec.Struct, frozen=True):
-    """A grant to open, and when the exchange was asked for."""
+    """A grant to open, and when its exchange was asked for, in epoch milliseconds."""
 
     grant: Grant
     now: int
 
 
 class Refreshing(msgspec.Struct, frozen=True):
-    """A proven refresh token: its grant, generation and tag, and from where and when it was presented."""
+    """A proven refresh token: its grant, generation and tag, the caller's address, and when it was presented."""
 
     ref: GrantRef
     generation: int
@@ -60,7 +61,7 @@ class Refreshing(msgspec.Struct, frozen=True):
 
 
 class Refreshed(msgspec.Struct, frozen=True):
-    """The decision, with the key of the grant, and the revocation that a replay caused."""
+    """The decision on a refresh token, the key of its grant, and the revocation if a replay caused one."""
 
     decision: Decision
     key: ApiKey | None
@@ -71,14 +72,14 @@ _UNDECIDED = Refreshed(Dead("unknown"), None, None)
 
 
 class Opened(msgspec.Struct, frozen=True):
-    """The grant is open; `closed` others of its key had to make room."""
+    """The grant is open. `closed` is how many others of its key were closed to make room."""
 
     key: ApiKey
     closed: int
 
 
 class Settling:
-    """The inside of transactions, for one ledger."""
+    """Does the work inside the transactions of one ledger."""
 
     def __init__(self, policy: Policy, absences: Absences | None, stalls: Stalls | None) -> None:
         self._policy = policy
@@ -90,7 +91,7 @@ class Settling:
         self._live: dict[str, int] = {}
         self._told: dict[object, int] = {}
 
-    # What is remembered.
+    # What is remembered between transactions.
 
     @property
     def keys(self) -> Keys:
@@ -98,21 +99,21 @@ class Settling:
         return self._keys
 
     def remembered_key(self, key_id: str) -> ApiKey | None:
-        """A key as the last transaction saw it, if it did."""
+        """A key as the last transaction saw it, None if it did not see it."""
         return self._keys.get(key_id)
 
     def look_up(self, store: Store, key_ids: Sequence[str]) -> list[ApiKey | None]:
-        """Keys, read if they are not remembered; called before anything else was read in its transaction."""
-        # Those of one version for all of them. Otherwise what this transaction sees, which may be older than a change
-        # that another one notices meanwhile, would be remembered as if it were read after it.
+        """The keys of these ids, read if they are not remembered. It must be the first read of its transaction."""
+        # The dictionary is taken once, for all of them. Another transaction may notice a change meanwhile and replace
+        # it. This transaction may still see the keys before that change, and must not put them into the new one.
         keys = self._keys
         return [keys.read(store, key_id) for key_id in key_ids]
 
     def keys_at(self, version: int) -> Keys:
-        """The keys remembered at a version: none, where it is not the one that they were read at.
+        """The keys remembered at a version. An empty dictionary if the remembered ones were read at another version.
 
-        Whoever reads on fills the dictionary that he was given: if it was replaced meanwhile, by a transaction that saw
-        another version, then what he read under the old one goes with it.
+        The caller adds the keys that it reads to this dictionary. If another transaction sees another version, it
+        replaces the dictionary, and everything read under the old version is dropped with it.
         """
         with self._turning:
             if version != self._version:
@@ -120,13 +121,13 @@ class Settling:
             return self._keys
 
     def distrust(self) -> None:
-        """A transaction failed: what was counted or remembered in it is not to be believed."""
+        """Forget everything, after a transaction failed: what it counted or remembered may be wrong."""
         self._version = -1
         self._live.clear()
         self._told.clear()
 
     def recount(self) -> None:
-        """Forget how many grants each key has."""
+        """Forget how many grants each key has, so that they are counted again."""
         self._live.clear()
 
     def policy_at(self, now: int) -> Policy:
@@ -137,8 +138,8 @@ class Settling:
     # Inside a transaction.
 
     def settle(self, store: Store, batch: Sequence[Opening | Refreshing]) -> list[Any]:
-        """Carry out a batch; the answers in its order, errors that are answers included."""
-        # Another process may have changed keys: what was remembered could let an ended one through.
+        """Carry out a batch. Returns the answers in the order of the batch. Some answers are errors."""
+        # Another process may have revoked a key: the version tells whether the remembered ones are still right.
         keys = self.keys_at(store.control().version)
         openings: list[Opening] = []
         refreshings: list[Refreshing] = []
@@ -151,7 +152,7 @@ class Settling:
         opened: list[Any] = self._open_all(store, keys, openings, events) if openings else []
         refreshed: list[Any] = self._refresh_all(store, keys, refreshings, events) if refreshings else []
         if events:
-            # Last and at once, because a transaction that takes numbers holds up all others that need one.
+            # Last, and all together: from here to its commit this transaction blocks all others that need a number.
             store.append_lines(events)
         if not (opened and refreshed):
             return opened or refreshed
@@ -182,11 +183,11 @@ class Settling:
         return answers
 
     def _make_room(self, store: Store, key_id: str, newcomers: int) -> int:
-        """Close what is over the key's cap; returns how many were."""
+        """Close the grants beyond the key's cap. Returns how many."""
         known = self._live.get(key_id)
         live = store.count_grants(key_id) if known is None else known + newcomers
         if known is not None and excess_grants(live, self._policy):
-            # The count is ours alone: it drifts by what was revoked, pruned, and opened by others.
+            # The remembered count drifts: grants are revoked, pruned, and opened by other processes.
             live = store.count_grants(key_id)
         self._live[key_id] = live
         excess = excess_grants(live, self._policy)
@@ -200,10 +201,10 @@ class Settling:
     def _refresh_all(
         self, store: Store, keys: Keys, refreshings: list[Refreshing], events: list[tuple[int, audit.Event]]
     ) -> list[Refreshed | GrantHeld]:
-        """Decide each in turn on the state that the one before it left, then store what changed.
+        """Decide on each one in turn, on the state that the one before it left. Then store what changed.
 
-        A grant that another transaction holds is not waited for, and nothing is said about it. If another node changed
-        a grant meanwhile, its callers are read and decided again: the loser of a race sees a retry.
+        If another transaction holds a grant, it is not waited for, and nothing is decided about it. If another node
+        changed a grant meanwhile, it is read and decided again, so the loser of a race gets a retry.
         """
         answers: list[Refreshed | GrantHeld] = [_UNDECIDED] * len(refreshings)
         undecided: Sequence[int] = range(len(refreshings))
@@ -216,7 +217,7 @@ class Settling:
                     answers[i] = GrantHeld("another transaction holds the grant")
                     continue
                 answer = answers[i] = self._decide(store, keys, state.get(asked.ref), asked)
-                if isinstance(answer.decision, (Rotate, Replay)):  # a union would take thrice as long
+                if isinstance(answer.decision, (Rotate, Replay)):  # a union would take three times as long
                     state[asked.ref] = answer.decision.grant
             # Both are in the order of `before`: assigning to a key leaves it in its place.
             rotated = [
@@ -244,7 +245,7 @@ class Settling:
         answers: list[Refreshed | GrantHeld],
         events: list[tuple[int, audit.Event]],
     ) -> None:
-        """Carry out what decisions ask for beyond the grants' new generations, for the whole batch at once."""
+        """Revoke replayed grants and write audit events, for the whole batch at once. Rotations are stored already."""
         replays: list[tuple[int, Refreshed, Grant]] = []
         for i, answer in enumerate(answers):
             if not isinstance(answer, Refreshed):
@@ -275,7 +276,7 @@ class Settling:
         return [(asked.now, audit.RefreshRetriedElsewhere(*ids, *addresses))]
 
     def _is_news(self, about: object, now: int) -> bool:
-        """Whether it is to be told; the same request may be settled more than once."""
+        """Whether the trail should report a case now. The same request may be settled more than once."""
         told = self._told.get(about, now)
         if told < now < told + TOLD_EVERY:
             return False

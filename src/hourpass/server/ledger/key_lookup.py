@@ -13,7 +13,7 @@ from hourpass.core.errors import StorageUnavailable
 from hourpass.server.store import Store
 
 TOGETHER = 64
-"""Keys in one transaction: under a millisecond of a local database."""
+"""Keys in one transaction. A local database needs less than a millisecond for them."""
 
 WAITING = 10_000
 """Keys that wait at once; further ones are told to come back."""
@@ -55,10 +55,10 @@ class KeyLookUp(Generic[T]):
             futures = [self._asked.pop(asked) for asked in batch]
             try:
                 found = await self._read(lambda store: self._find(store, batch))  # noqa: B023
-            except Exception as error:  # noqa: BLE001 - it is the answer to each of them
+            except Exception as error:  # noqa: BLE001 - every caller gets it as the answer
                 for future in futures:
                     future.set_exception(error)
-                    future.exception()  # all who asked may have left
+                    future.exception()  # all callers may have left, and asyncio warns if nobody reads it
             else:
                 for future, key in zip(futures, found, strict=True):
                     future.set_result(key)

@@ -1,7 +1,9 @@
-"""A stall: the event loop did not run for seconds, because the process or the machine stood still, or it was blocked.
+"""Notices stalls: the event loop did not run for seconds, because the process or the machine stood still, or it was
+blocked.
 
-What waited in the sockets meanwhile may be from clients that gave up and went on at another node: to carry it out would
-make them look like thieves. So it is answered 503, which is harmless, until the loop has run a second as it should.
+Requests that waited in the sockets meanwhile may be from clients that gave up and went on at another node. To carry
+them out would make these clients look like thieves. So they get a 503, which is harmless, until the loop has run
+normally for a second.
 """
 
 from collections.abc import Callable
@@ -11,20 +13,20 @@ from hourpass.core.policy import SECOND
 
 LONGEST = 5 * SECOND
 SHORTEST = 1 * SECOND
-"""Bounds of the time, in milliseconds, after which the loop has stalled; between them it is a quarter of the window."""
+"""Bounds of the time after which the loop has stalled, in milliseconds. Between them it is a quarter of the window."""
 
 BEAT_EVERY = 0.25
 """Seconds between two beats of the loop."""
 
 LATE = 600
-"""Milliseconds between two beats from which on the loop does not run as it should: it still works off what waited."""
+"""If two beats are further apart, in milliseconds, the loop does not run normally: it still works off what waited."""
 
 CLOSED_FOR = 1 * SECOND
-"""Milliseconds for which the loop has to run as it should before requests are carried out again."""
+"""Milliseconds for which the loop must run normally before requests are carried out again."""
 
 
 class Stalled(Unavailable):
-    """The request waited while this process stood still, or for longer than its client may have."""
+    """The request waited while this process stood still, or for longer than its client may have waited."""
 
 
 def stall_limit(window: int) -> int:
@@ -33,7 +35,10 @@ def stall_limit(window: int) -> int:
 
 
 class Stalls:
-    """Notices stalls of one event loop. `timer` has to count while the process is stopped; `window` is the shortest."""
+    """Notices stalls of one event loop.
+
+    `timer` must go on while the process is stopped. `window` is the shortest retry window in use, in milliseconds.
+    """
 
     def __init__(self, timer: Callable[[], int], window: int) -> None:
         self.timer = timer
@@ -43,17 +48,17 @@ class Stalls:
         self._closed_until = self._beat_at
 
     def consider(self, window: int) -> None:
-        """A key has a window of its own."""
+        """Take into account that a key has its own retry window, in milliseconds."""
         self.limit = min(self.limit, stall_limit(window))
 
     def beat(self) -> None:
-        """The loop runs. Called every `BEAT_EVERY` seconds by a timer of the loop."""
+        """Note that the loop runs. A timer of the loop calls this every `BEAT_EVERY` seconds."""
         now = self.timer()
         self._look(now)
         self._beat_at = now
 
     def noticed(self, now: int) -> int:
-        """How many stalls there were until an instant of the timer, one that has just ended included."""
+        """How many stalls there were until an instant of the timer, including one that has just ended."""
         self._look(now)
         return self.count
 
@@ -64,12 +69,20 @@ class Stalls:
         return now < self._closed_until
 
     def require_awake(self) -> None:
-        """Stalled if requests may have waited."""
+        """Require that no request can have waited through a stall.
+
+        Raises:
+            Stalled: if requests may have waited.
+        """
         if self.is_closed():
             raise Stalled("this process stood still: what may have waited is not carried out")
 
     def require_prompt(self, began: int, *, allowance: int = 0) -> None:
-        """Stalled if what began at an instant of the timer has taken longer than a stall; any thread may ask."""
+        """Require that something is not too old. `began` is an instant of the timer. Any thread may ask.
+
+        Raises:
+            Stalled: if it began longer ago than a stall takes.
+        """
         if self.timer() - began > self.limit + allowance:
             raise Stalled("the request has waited for too long to be carried out")
 
