@@ -1,7 +1,7 @@
-"""What travels: request and answer shapes of the HTTP contract, for both sides.
+"""The shapes of requests and answers in the HTTP contract, for both sides.
 
-The only place that knows the source's spellings (`apiKey`, `refreshToken`), the media types, the challenge and the
-identity headers. It reads bytes into typed requests and turns answers into bytes; it decides nothing.
+This is the only place that knows the source's spellings (`apiKey`, `refreshToken`), the media types, the challenge and
+the identity headers. It reads bytes into typed requests and turns answers into bytes. It decides nothing.
 """
 
 import re
@@ -21,14 +21,14 @@ PROBLEM = b"application/problem+json"
 FORM = "application/x-www-form-urlencoded"
 
 MAX_FIELDS = 32
-"""Of a form; ours have 7 at most."""
+"""The most fields that a form may have. Ours have 7 at most."""
 
 MAX_DEPTH = 16
-"""Nothing of ours is deeper than 2; a parser need not follow a stranger further than this."""
+"""How deep the JSON of a request may be. Ours is never deeper than 2."""
 
 
 class ExchangeRequest(msgspec.Struct, frozen=True, rename={"api_key": "apiKey", "expires_in": "expiresIn"}):
-    """`POST /auth/api-key`. `expires_in` is in seconds and only shortens; `scope` and `audience` only narrow."""
+    """`POST /auth/api-key`. `expires_in` is in seconds and can only shorten. `scope` and `audience` can only narrow."""
 
     api_key: str
     scope: str | None = None
@@ -41,9 +41,9 @@ class ExchangeRequest(msgspec.Struct, frozen=True, rename={"api_key": "apiKey", 
 
 
 class RefreshRequest(msgspec.Struct, frozen=True, rename={"refresh_token": "refreshToken", "expires_in": "expiresIn"}):
-    """`POST /auth/refresh`. `expires_in` is in seconds and only shortens; `scope` narrows this access token alone.
+    """`POST /auth/refresh`. `expires_in` is in seconds and can only shorten. `scope` narrows this access token alone.
 
-    `audience` has to be that of the grant's key.
+    `audience` must be that of the grant's key.
     """
 
     refresh_token: str
@@ -57,7 +57,7 @@ class RefreshRequest(msgspec.Struct, frozen=True, rename={"refresh_token": "refr
 
 
 class TokenAnswer(msgspec.Struct, frozen=True):
-    """The answer of both token endpoints; `expires_in` is in seconds."""
+    """The answer of both token endpoints. `expires_in` is in seconds."""
 
     token_type: str
     expires_in: int
@@ -121,11 +121,11 @@ _Known: Any = msgspec.defstruct(
 
 
 class Introspection(_Known):  # type: ignore[misc]  # its members come from the one list of claims
-    """What is known of a token (RFC 7662 §2.2): `active`, and its claims; `exp` and `iat` are epoch seconds."""
+    """What is known about a token (RFC 7662 §2.2): `active`, and its claims. `exp` and `iat` are epoch seconds."""
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An error as the source spells it, after RFC 9457; clients read `title` without looking, so it is always there."""
+    """An error as the source spells it, after RFC 9457. `title` is always there, because clients rely on it."""
 
     type: str
     title: str
@@ -153,7 +153,7 @@ TITLES = {
     500: "The server failed.",
     503: "The service is unavailable for a moment.",
 }
-"""What is said of a status if there is nothing more to say."""
+"""The title of each status, for errors that have no title of their own."""
 
 
 def write_problem(
@@ -163,18 +163,18 @@ def write_problem(
     reason: str | None = None,
     problems: list[dict[str, str]] | None = None,
 ) -> bytes:
-    """The body of every error that is not an OAuth 2 error (RFC 9457). `title` is that of the status by default."""
+    """The body of every error that is not an OAuth 2 error (RFC 9457). The default for `title` is in TITLES."""
     return encode(Problem("about:blank", title or TITLES[status], name, status, reason, problems))
 
 
 Challenged = InvalidRequest | InvalidToken | InsufficientScope
-"""What is answered with a challenge. A request without a credential is, too."""
+"""The errors that are answered with a challenge. A request without a credential gets one, too."""
 
 
 def challenge(error: Challenged | None, realm: str) -> tuple[int, str]:
-    """The status of a refusal and its WWW-Authenticate (RFC 6750 §3).
+    """The status of a refusal, and the value of its WWW-Authenticate header (RFC 6750 §3).
 
-    `error` is None if no credential came: there is no error code then.
+    `error` is None if no credential came. The challenge then has no error code.
     """
     scheme = f'Bearer realm="{realm}"'
     match error:
@@ -191,9 +191,9 @@ def challenge(error: Challenged | None, realm: str) -> tuple[int, str]:
 def identity_headers(
     subject: str, key_id: str, scope: str, environment: str, grant: str, auth: Literal["bearer", "api-key"]
 ) -> list[tuple[str, str]]:
-    """Who a request is from, for the application behind.
+    """The headers that tell the application behind a proxy who a request is from.
 
-    Every header is always there, empty ones included, so that a client's forged one never stands in for it.
+    Every header is always there, even if it is empty, so that a client cannot forge one that is missing.
     """
     return [
         ("Hourpass-Subject", subject),
@@ -216,10 +216,10 @@ _decode_refresh = msgspec.json.Decoder(RefreshRequest).decode
 
 
 def read_exchange(body: bytes) -> ExchangeRequest:
-    """Read the body of `POST /auth/api-key`, whatever its media type says.
+    """Read the body of `POST /auth/api-key`. The media type does not matter.
 
     Raises:
-        InvalidRequest: with the name of the offending member, or none for the body as a whole.
+        InvalidRequest: with the name of the offending member, or without one if the whole body is wrong.
     """
     _gate(body)
     try:
@@ -229,10 +229,10 @@ def read_exchange(body: bytes) -> ExchangeRequest:
 
 
 def read_refresh(body: bytes) -> RefreshRequest:
-    """Read the body of `POST /auth/refresh`, whatever its media type says.
+    """Read the body of `POST /auth/refresh`. The media type does not matter.
 
     Raises:
-        InvalidRequest: with the name of the offending member, or none for the body as a whole.
+        InvalidRequest: with the name of the offending member, or without one if the whole body is wrong.
     """
     _gate(body)
     try:
@@ -242,13 +242,13 @@ def read_refresh(body: bytes) -> RefreshRequest:
 
 
 def read_form(body: bytes) -> dict[str, str]:
-    """Read a form (RFC 6749 appendix B). An empty value is read as an absent one (§3.2).
+    """Read a form (RFC 6749 appendix B). A field with an empty value is treated as absent (§3.2).
 
-    Nothing between two `&`, or at either end, is skipped, as every parser of forms does (WHATWG URL §5.1).
+    Empty parts, such as between two `&`, are skipped, as every parser of forms does (WHATWG URL §5.1).
 
     Raises:
         InvalidRequest: if it is not UTF-8, has too many fields, or repeats one (§3.2: a parameter at most once).
-        InvalidTarget: if it repeats `resource`, the one that may come again (RFC 8707 §2): a token of ours is for one.
+        InvalidTarget: if it repeats `resource`. RFC 8707 §2 allows that, but a token of ours is for one audience.
     """
     parts = [part[0] for part in islice(_PARTS.finditer(body), MAX_FIELDS + 1)]
     if len(parts) > MAX_FIELDS or _BROKEN_ESCAPE.search(body):
@@ -269,13 +269,14 @@ def read_token_request(form: dict[str, str]) -> OAuthTokenRequest:
     """Read the form of `POST /oauth/token`.
 
     Raises:
-        InvalidRequest: if `grant_type` is missing; UnsupportedGrantType: if it is neither of the two.
+        InvalidRequest: if `grant_type` is missing.
+        UnsupportedGrantType: if it is neither `client_credentials` nor `refresh_token`.
     """
     if "grant_type" not in form:
         raise InvalidRequest("grant_type is missing")
     try:
         return msgspec.convert(form, OAuthTokenRequest)
-    except msgspec.ValidationError as error:  # all other members are texts that may be missing
+    except msgspec.ValidationError as error:  # only `grant_type` can be wrong: all others are texts or missing
         raise UnsupportedGrantType("client_credentials and refresh_token are supported") from error
 
 
@@ -296,10 +297,10 @@ def _gate(body: bytes) -> None:
             body.decode()
         except UnicodeDecodeError as error:
             raise InvalidRequest("the body is not UTF-8") from error
-    # Counting brackets is enough for every honest body; only one with more of them is looked at closely.
+    # Counting brackets is enough for every honest body. Only a body with more of them is looked at closely.
     if body.count(b"{") + body.count(b"[") <= MAX_DEPTH:
         return
-    # Without escapes every other piece between quotes is outside of strings.
+    # With escapes removed, every second piece between quotes is outside of strings.
     pieces = body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')
     brackets = b"".join(pieces[::2]).translate(_ONE_KIND, _NO_BRACKETS)
     depth = 0
@@ -311,10 +312,10 @@ def _gate(body: bytes) -> None:
 
 
 def _unescaped(text: bytes) -> str:
-    """A name or value of a form. Quoted-printable is the same with "=", and read in C: a client pays for little.
+    """Decode a name or value of a form. Quoted-printable is the same with "=" for "%", and its decoder is fast C.
 
     Raises:
-        ValueError: if it is not UTF-8, or not escaped at all.
+        ValueError: if it is not UTF-8, or not ASCII before it is decoded.
     """
     if not text.isascii():
         raise ValueError("not ASCII")
@@ -322,7 +323,7 @@ def _unescaped(text: bytes) -> str:
 
 
 def _explain(body: bytes, shape: type[msgspec.Struct]) -> InvalidRequest:
-    """Say what is wrong with a body that could not be read. Slow and thorough: it runs on refusals only."""
+    """Find out what is wrong with a body that could not be read. It is slow, but it runs only for refusals."""
     try:
         members: Any = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
