@@ -1,6 +1,6 @@
-"""Revocations that clients ask for: each is an entry for every verifier and a line of the audit trail.
+"""Revocations that clients ask for. Each one is an entry for every verifier and a line of the audit trail.
 
-So they are limited for each key, one grant has few of them, and asking twice costs nothing.
+So they are limited for each key, a grant can have only a few of them, and asking twice costs nothing.
 """
 
 import asyncio
@@ -17,11 +17,11 @@ from hourpass.server.ledger.ledger import Ledger
 from hourpass.server.store import Store
 
 EXCHANGES_FOR_ONE = 10
-"""A key may revoke a tenth as often as it may exchange: what it opened mostly expires, and each entry lives an hour."""
+"""A key may revoke a tenth as often as it may exchange: most grants just expire, and each entry lives for an hour."""
 
 
 class ClientRevocations:
-    """Ends tokens and grants on a client's word. `timer` is milliseconds that nobody can set."""
+    """Revokes tokens and grants for clients. `timer` returns the milliseconds of a clock that nobody can set."""
 
     def __init__(
         self,
@@ -40,10 +40,11 @@ class ClientRevocations:
         self._under_way: dict[str, asyncio.Task[None]] = {}
 
     async def end_token(self, claims: Claims, now: int) -> None:
-        """End a verified access token, or its grant if so many of the grant's tokens are revoked already.
+        """Revoke a verified access token, or its grant if too many of the grant's tokens are revoked already.
 
         Raises:
-            Throttled; StorageUnavailable: if nothing was kept.
+            Throttled: if the key revokes too often.
+            StorageUnavailable: if nothing was kept.
         """
 
         def end_alone(store: Store) -> Revocation | None:
@@ -53,7 +54,7 @@ class ClientRevocations:
             ref = GrantRef(claims.client_id, bytes.fromhex(claims.sid))
             grant = store.grants([ref]).get(ref)
             if grant is None:
-                return end_alone(store)  # it was closed or pruned, and gives no more tokens
+                return end_alone(store)  # the grant was closed or pruned, and gives no more tokens
             return revoke_grant(store, grant, now, self._policy, actor="client", token=True)
 
         def begin() -> Coroutine[None, None, None]:
@@ -63,7 +64,7 @@ class ClientRevocations:
         await self._once(claims.jti, claims.client_id, begin)
 
     async def end_grant(self, grant: Grant, now: int) -> None:
-        """End the grant of a proven refresh token. Raises as `end_token` does."""
+        """Revoke the grant of a proven refresh token. Raises what `end_token` raises."""
         if grant.revoked_at is not None:
             return
 
@@ -80,7 +81,7 @@ class ClientRevocations:
         self._verification.revoked(await self._ledger.run(work), now)
 
     async def _once(self, name: str, key_id: str, begin: Callable[[], Coroutine[None, None, None]]) -> None:
-        """Do what nobody is doing already; otherwise wait for that."""
+        """Begin something that has a name, or wait for it if it is under way already."""
         task = self._under_way.get(name)
         if task is None:
             self._throttle.admit(key_id, self._timer())
@@ -91,4 +92,4 @@ class ClientRevocations:
     def _forget(self, name: str, done: asyncio.Task[None]) -> None:
         del self._under_way[name]
         if not done.cancelled():
-            done.exception()  # whoever asked may have left
+            done.exception()  # the caller may have left, and asyncio warns if nobody reads it

@@ -1,7 +1,7 @@
-"""The revocation feed: what verifiers everywhere learn of revocations, within milliseconds of their commit.
+"""The revocation feed: verifiers everywhere learn of a revocation within milliseconds of its commit.
 
-It owns the entries in force as they were numbered, those who wait for the next one, and the signed answers. It revokes
-nothing; the store numbers the entries. One answer is signed once, however many are waiting for it.
+It owns the numbered entries in force, the polls that wait for the next one, and the signed answers. It revokes nothing,
+and the store numbers the entries. An answer is signed once, however many polls wait for it.
 """
 
 import asyncio
@@ -19,26 +19,27 @@ from hourpass.jose import SigningKeyPair
 from hourpass.verifier.revocations import MEDIA_TYPE, Entry, Page
 
 MAX_WAIT = 30
-"""Seconds a poll may wait: proxies cut idle connections after a minute."""
+"""How many seconds a poll may wait. Proxies cut idle connections after a minute."""
 
 MAX_WAITERS = 1_000
-"""Polls that wait at once; whoever comes later is answered at once, and paces itself."""
+"""How many polls may wait at the same time. Further ones are answered at once, and their verifiers pace themselves."""
 
 PAGE = 800
-"""Entries in one answer, within the 128 KiB that JOSE libraries take; whoever is told that there are more asks on."""
+"""Entries in one answer, so that it fits into the 128 KiB that JOSE libraries accept. If there are more, it says so,
+and the verifier asks again."""
 
 REMEMBERED = 64
-"""Answers kept for those who ask the same within a second: verifiers in step have few different numbers."""
+"""How many answers are kept for the same question within a second. Verifiers in step ask for few different numbers."""
 
 Read = Callable[[int, int], Awaitable[list[Revocation]]]
-"""The entries after a number that are in force at an instant, in the order of their numbers."""
+"""Called with a number and an instant: the entries after that number that are in force then, in order."""
 
 _encode = msgspec.json.Encoder().encode
 _HEADERS = [(b"content-type", MEDIA_TYPE.encode()), (b"cache-control", b"no-store")]
 
 
 class FeedAnswer(NamedTuple):
-    """Status, headers and body, for the route to send."""
+    """The status, headers and body that the route sends."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
@@ -48,9 +49,9 @@ class FeedAnswer(NamedTuple):
 class RevocationFeed:
     """The feed of one process.
 
-    `look_up` is called when the database holds entries that are not known here; every new one goes into `revocations`,
-    which this process verifies by, too. `epoch` has to grow whenever numbers start anew. `catch_up` is called when a
-    poll knows a number that is not known here: another node on the same database has told it.
+    Call `look_up` when the database holds entries that are not known here. It adds each new one to `revocations`, which
+    this process also verifies by. `epoch` must grow whenever the numbers start again. `catch_up` is called when a poll
+    names a number that is not known here: it learned that number from another node on the same database.
     """
 
     def __init__(
@@ -80,12 +81,12 @@ class RevocationFeed:
         self.last = 0
 
     async def look_up(self, now: int, *, given: int = 0) -> None:
-        """Take in what the database holds beyond what is known here, in order, and wake whoever waits for it.
+        """Read the entries that are not known here yet, in order, and wake the polls that wait for them.
 
-        `given` is a number that had been given out before: entries up to it that are not found can refuse nothing.
+        `given` is the last number that the database had given out. If an entry up to it is not found, it has expired.
 
         Raises:
-            StorageUnavailable: where it could not be read; nothing is lost, the next look finds it.
+            StorageUnavailable: if the database cannot be read. Nothing is lost: the next look-up finds the entries.
         """
         async with self._reading:
             found = await self._read(self.last, now)
@@ -98,9 +99,9 @@ class RevocationFeed:
             self.last = max(self.last, given)
 
     def hurry(self, now: int) -> None:
-        """An entry was committed by this process: look it up at once rather than at the next turn.
+        """Look up entries now and not at the next turn, because this process has just committed one.
 
-        The entry itself is not enough: other processes' entries with lower numbers may not be known here yet.
+        The entry itself is not enough: entries of other processes with lower numbers may not be known here yet.
         """
         if self._hurried is None or self._hurried.done():
             self._hurried = asyncio.get_running_loop().create_task(self._look_up_quietly(now))
@@ -112,22 +113,23 @@ class RevocationFeed:
             return  # the next turn looks again, and reports it
 
     def close(self) -> None:
-        """Answer all who wait with what there is; from now on nobody waits. For draining."""
+        """Answer all waiting polls with what is known, and let no poll wait from now on. For draining."""
         self._closed = True
         self._wake()
 
     async def answer(self, query: bytes, now: int) -> FeedAnswer:
-        """`GET /auth/revocations?after=N&epoch=E&wait=S`: what came after entry N, as soon as there is something.
+        """`GET /auth/revocations?after=N&epoch=E&wait=S`: the entries after entry N, as soon as there are some.
 
-        `epoch` is that of the answer which told N; who does not say it learns of another one when the wait is over.
+        `epoch` is the one of the answer that told N. A poll without it learns of a new epoch only after its wait.
 
         Raises:
-            InvalidRequest: where the query is not whole numbers; Unavailable: if no key signs.
+            InvalidRequest: if the query is not whole numbers.
+            Unavailable: if no key signs.
         """
         after, epoch, wait = _read_query(query)
         if after > self.last and epoch == self._epoch and self._catch_up is not None:
             await self._catch_up(now)
-        # A number that was never given, or is of another numbering: only the snapshot helps, and at once.
+        # The number was never given, or belongs to another epoch: only the snapshot helps, without waiting.
         if after > self.last or epoch not in (0, self._epoch):
             after = wait = 0
         now += await self._wait_for_news(after, wait)
@@ -140,7 +142,7 @@ class RevocationFeed:
         return FeedAnswer(200, _HEADERS, self._made[after])
 
     async def _wait_for_news(self, after: int, wait: int) -> int:
-        """How many milliseconds passed."""
+        """Wait for a new entry, for up to `wait` seconds. Returns how many milliseconds passed."""
         if after != self.last or not wait or self._closed or self.waiting >= MAX_WAITERS:
             return 0
         loop = asyncio.get_running_loop()
@@ -164,7 +166,7 @@ class RevocationFeed:
             epoch=self._epoch,
             after=after,
             last=told[-1].n if more else self.last,
-            # Rounded up: a revocation may last a moment longer, never shorter.
+            # Rounded up: a revocation may last a moment longer, but never shorter.
             entries=[Entry(entry.n, entry.kind, entry.value, -(-entry.until // SECOND)) for entry in told],
             more=more,
         )
@@ -176,7 +178,7 @@ class RevocationFeed:
 
 
 def _read_query(query: bytes) -> tuple[int, int, int]:
-    """`after`, `epoch` and `wait`, 0 where they are missing; a longer wait than the longest is the longest."""
+    """Read `after`, `epoch` and `wait`. A missing one is 0, and the wait is never longer than MAX_WAIT."""
     try:
         pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=8)
     except ValueError as error:

@@ -1,6 +1,6 @@
-"""The use cases: a key is exchanged, a token refreshed, a caller authenticated, what is over pruned.
+"""The use cases: exchange a key, refresh a token, authenticate a caller, prune expired grants.
 
-Each is told what time it is. What may happen is decided in `core`; what happened is durable before anyone is answered.
+Each one gets the time as an argument. `core` decides what may happen. A caller is answered only after it is durable.
 """
 
 from collections.abc import Callable
@@ -47,13 +47,14 @@ from hourpass.server.store import Store
 from hourpass.server.telemetry.counts import GRANTED, REFUSED, Counts
 
 PRUNE_PAGE = 500
-"""Grants looked at in one transaction of pruning: well under a millisecond of the ledger's time."""
+"""How many grants one transaction of pruning reads. They take well under a millisecond of the ledger's time."""
 
 
 class Issuer:
-    """The use cases on one ledger; `verification` is what this process believes of access tokens.
+    """The use cases on one ledger. `verification` verifies access tokens for this process.
 
-    `timer` is milliseconds that nobody can set: limits are measured by it.
+    `timer` returns the milliseconds of a clock that nobody can set. Limits are measured by it. `now` is always epoch
+    milliseconds, and `address` is the caller's, None if it is not known.
     """
 
     def __init__(
@@ -87,15 +88,16 @@ class Issuer:
         """Exchange an API key for its first pair.
 
         Raises:
-            InvalidCredentials: where the key does not count; Throttled: where it, or a stranger's guessing, is too
-            fast. InvalidScope, InvalidRequest: if the request goes beyond the key. StorageUnavailable: where nothing
-            was kept.
+            InvalidCredentials: if the key is not accepted.
+            Throttled: if the key is used too often, or too many wrong keys came from this address.
+            InvalidScope, InvalidRequest, InvalidTarget: if the request goes beyond the key.
+            StorageUnavailable: if nothing was kept.
         """
         key = await self.authenticate(api_key, address, now, kind="exchanged", throttled=True)
         return await self.open(key, request, now)
 
     async def open(self, key: ApiKey, request: TokenRequest, now: int) -> TokenPair:
-        """Open a grant for a key that is proven, and answer its first pair. Raises as `exchange` does."""
+        """Open a grant for a key that is proven, and return its first pair. Raises what `exchange` raises."""
         self._exchanges.admit(key.key_id, self._timer())
         scope = request.narrowed(key.scope)
         request.require_lifetime()
@@ -118,11 +120,12 @@ class Issuer:
     async def refresh(
         self, token: str, request: TokenRequest, address: str | None, now: int, *, client_id: str | None = None
     ) -> TokenPair:
-        """Refresh. A client that says who it is must be the one that the grant belongs to (RFC 6749 §6).
+        """Refresh. If the client names itself by `client_id`, the grant must belong to it (RFC 6749 §6).
 
         Raises:
-            InvalidGrant: with the reason; StorageUnavailable: where nothing was kept.
-            InvalidScope, InvalidRequest: if the request goes beyond the grant.
+            InvalidGrant: if the refresh token is not accepted, with the reason.
+            InvalidScope, InvalidRequest, InvalidTarget: if the request goes beyond the grant.
+            StorageUnavailable: if nothing was kept.
         """
         try:
             opened = self._open_refresh_token(token, now)
@@ -153,7 +156,7 @@ class Issuer:
         raise InvalidGrant(reason)
 
     def _refreshed(self, answer: Refreshed, request: TokenRequest, now: int) -> TokenPair | None:
-        """The pair that a decision grants, None where it grants none."""
+        """The pair for a decision that grants one, else None."""
         decision = answer.decision
         if isinstance(decision, (Rotate, Burst, Retry)) and answer.key is not None:
             return self._pair(decision.grant, answer.key, request, now)
@@ -163,10 +166,11 @@ class Issuer:
         return self._mint.pair(grant, key, request, self.verification.signing_pair(now), now)
 
     def verify_token_at_once(self, token: bytes, needed: Requirement, address: Address, now: int) -> Claims | None:
-        """Verify an access token, and judge it; None if its key is not remembered and has to be looked up first.
+        """Verify and judge an access token without waiting. None if its key must be looked up first.
 
         Raises:
-            InvalidToken, InsufficientScope; Unavailable: if revocations have not been looked up for too long.
+            InvalidToken, InsufficientScope: if the token is not accepted.
+            Unavailable: if revocations were not looked up for too long.
         """
         self.verification.require_fresh()
         claims = self.verification.verify(token, now)
@@ -178,10 +182,11 @@ class Issuer:
         return claims
 
     async def verify_token(self, token: bytes, needed: Requirement, address: Address, now: int) -> Claims:
-        """The same, whatever is remembered.
+        """Verify and judge an access token. Its key is looked up if it is not remembered.
 
         Raises:
-            as `verify_token_at_once`, and StorageUnavailable: if the key cannot be looked up.
+            InvalidToken, InsufficientScope, Unavailable: as `verify_token_at_once`.
+            StorageUnavailable: if the key cannot be looked up.
         """
         self.verification.require_fresh()
         claims = self.verification.verify(token, now)
@@ -212,16 +217,17 @@ class Issuer:
         return key
 
     async def look_up(self, token: str, now: int) -> tuple[OpenedRefreshToken, Grant]:
-        """A refresh token that is proven, and its grant as it is now.
+        """Prove a refresh token, and read its grant as it is now.
 
         Raises:
-            InvalidGrant, StorageUnavailable.
+            InvalidGrant: if the token is not genuine, or its grant does not exist.
+            StorageUnavailable: if the grant cannot be read.
         """
         opened = self._open_refresh_token(token, now)
         return opened, await self._genuine_grant(opened)
 
     async def readiness(self, now: int) -> dict[str, str]:
-        """Each named check with `ok` or what is wrong."""
+        """The checks by name, each with `ok` or with what is wrong."""
         return {**await self._checks_of_storage(now), **self.verification.readiness(now)}
 
     async def _check_storage(self, now: int) -> dict[str, str]:
@@ -231,13 +237,13 @@ class Issuer:
                 checks["migrations"] = f"{len(pending)} pending"
             await self.ledger.require_writable()
         except ConfigurationError:
-            pass  # a newer program has migrated: this one runs on until it is replaced, and would not start again
+            pass  # a newer program has migrated: this one runs on until it is replaced, but could not start again
         except StorageUnavailable:
             checks["database"] = "unavailable"
         return checks
 
     async def prune(self, after: GrantRef, now: int) -> GrantRef | None:
-        """Delete what says nothing any more among the next grants; returns where to go on, None at the end."""
+        """Delete the prunable ones among the next grants. Returns where to go on, None at the end."""
 
         def work(store: Store) -> tuple[GrantRef | None, int]:
             page = store.expiries_page(after, PRUNE_PAGE)
@@ -253,7 +259,7 @@ class Issuer:
         return last
 
     def forget_expired(self, now: int) -> None:
-        """Forget what is remembered of revocations that refuse nothing any more, and count grants again."""
+        """Forget revocations whose tokens have expired, and count grants again."""
         self.verification.prune(now)
         self.client_revocations.prune(now)
         self.ledger.recount()
@@ -272,7 +278,7 @@ class Issuer:
     async def _require_refreshable(
         self, opened: OpenedRefreshToken, request: TokenRequest, client_id: str | None
     ) -> None:
-        """Refuse what is refused whatever the grant's state, before anything is rotated or burnt."""
+        """Refuse what no state of the grant could allow, before anything is rotated or burnt."""
         request.require_lifetime()
         grant = await self._genuine_grant(opened)
         if client_id is not None and client_id != grant.key_id:

@@ -1,4 +1,4 @@
-"""Minting: a grant, its key and a token request become a pair of tokens."""
+"""Mints tokens: a grant, its key and a token request become a pair of tokens."""
 
 import os
 
@@ -15,7 +15,7 @@ JTI_LENGTH = 20
 
 
 class TokenPair(msgspec.Struct, frozen=True):
-    """What an exchange and a refresh answer; `expires_in` is in seconds. The repr says nothing."""
+    """The result of an exchange or a refresh. `expires_in` is in seconds. The repr shows no token."""
 
     access_token: bytes
     refresh_token: bytes
@@ -35,7 +35,7 @@ class Entropy:
         self._used = 0
 
     def draw(self, count: int) -> bytes:
-        """Bytes that nobody was given before."""
+        """So many random bytes, which were never handed out before."""
         if self._used + count > len(self._page):
             self._page, self._used = os.urandom(4_096), 0
         start = self._used
@@ -44,13 +44,13 @@ class Entropy:
 
 
 class TokenIds:
-    """Random ids for tokens, encoded a page at a time. Any thread may draw: a batch's answers are made in its own."""
+    """Random ids for tokens, encoded a page at a time. Any thread may draw: each batch makes its answers in its own."""
 
     def __init__(self) -> None:
         self._ids: list[str] = []
 
     def draw(self) -> str:
-        """An id that nobody was given before."""
+        """A random id, which was never handed out before."""
         try:
             return self._ids.pop()
         except IndexError:
@@ -62,7 +62,7 @@ class TokenIds:
 
 
 class Mint:
-    """Makes pairs for one issuer. `audience` is that of keys which name none."""
+    """Makes pairs for one issuer. `audience` is used for keys that name none."""
 
     def __init__(self, url: str, audience: str, policy: Policy, refresh_tokens: RefreshTokens) -> None:
         self._url = url
@@ -74,7 +74,7 @@ class Mint:
     def pair(
         self, grant: Grant, key: ApiKey, request: TokenRequest, signing_pair: SigningKeyPair, now: int
     ) -> TokenPair:
-        """The pair of a grant's current generation.
+        """The pair of a grant's current generation. `now` is epoch milliseconds.
 
         Raises:
             InvalidScope: if the request goes beyond the grant.
@@ -96,6 +96,6 @@ class Mint:
                 env=key.environment,
             )
         )
-        # Not now: the same generation has the same text, whenever a lost answer is asked for again.
+        # Not `now`: a retry must get the same text for the same generation, at any time.
         refresh_token = self._refresh_tokens.mint(grant, grant.generation_at // SECOND)
         return TokenPair(access_token, refresh_token, lifetime, scope)

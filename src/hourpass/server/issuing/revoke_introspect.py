@@ -1,4 +1,4 @@
-"""What a client may do with a token besides refreshing it: end it (RFC 7009), or ask about it (RFC 7662)."""
+"""What a client may do with a token besides refreshing it: revoke it (RFC 7009), or ask about it (RFC 7662)."""
 
 from hourpass import wire
 from hourpass.core.api_key import ApiKey, from_anywhere
@@ -17,10 +17,11 @@ INACTIVE = wire.Introspection(active=False)
 async def revoke(issuer: Issuer, token: str, now: int, *, client_id: str | None = None) -> None:
     """Revoke a token: an access token alone, or with a refresh token its whole grant (RFC 7009).
 
-    A token that is none of ours, or dead already, is no error (§2.2).
+    A token that is not ours, or that is dead already, is not an error (§2.2).
 
     Raises:
-        InvalidGrant: if the token belongs to another client; Throttled: if its key revokes too fast;
+        InvalidGrant: if the token belongs to another client.
+        Throttled: if its key revokes too often.
         StorageUnavailable: if nothing was kept.
     """
     try:
@@ -47,14 +48,14 @@ def _require_owner(owner: str, client_id: str | None) -> None:
 
 
 async def introspect(issuer: Issuer, token: str, caller: ApiKey, now: int) -> wire.Introspection:
-    """What is known of a token (RFC 7662 §2.2); only `active`, which is false, for every token that is not valid.
+    """What is known about a token (RFC 7662 §2.2). If the token is not valid, the answer has only `active`: false.
 
     A token of another environment or for another audience than the caller's key is not valid for the caller
     (§4: the response may depend on who asks).
 
     Raises:
-        InsufficientScope: where the caller's key has not the scope for it. Unavailable: where revocations have not been
-        looked up for too long.
+        InsufficientScope: if the caller's key does not have the scope `introspect`.
+        Unavailable: if revocations were not looked up for too long.
     """
     if INTROSPECT_SCOPE not in caller.scope.split():
         raise InsufficientScope(INTROSPECT_SCOPE)
@@ -77,7 +78,7 @@ async def _introspect_refresh_token(issuer: Issuer, token: str, needed: Requirem
         judge_key(from_anywhere(key), issuer.audience, needed, nowhere)
     except (InvalidGrant, InvalidToken):
         return INACTIVE
-    # Whoever asks is not the one who uses the token: its address says nothing.
+    # The caller asks about the token and does not use it, so the caller's address says nothing.
     decision = judge(grant, from_anywhere(key), opened.generation, opened.tag, now, issuer.ledger.policy_at(now), None)
     if not isinstance(decision, Rotate | Burst | Retry):
         return INACTIVE

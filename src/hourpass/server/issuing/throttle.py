@@ -1,4 +1,4 @@
-"""Rate limits by GCRA, the generic cell rate algorithm: one instant remembered for each caller, in memory."""
+"""Rate limits by GCRA, the generic cell rate algorithm. It remembers one instant for each caller, in memory."""
 
 from collections import OrderedDict
 from itertools import islice
@@ -7,14 +7,14 @@ from hourpass.core.errors import Throttled
 from hourpass.core.policy import MINUTE, SECOND
 
 REMEMBERED = 100_000
-"""Callers remembered at once; for one more, one is forgotten that has not come for long."""
+"""How many callers are remembered. For one more, a caller is forgotten that has not come for a long time."""
 
 CANDIDATES = 16
-"""Of so many that have not come for longest, the one that has taken least is forgotten."""
+"""Among this many callers, those that have not come for the longest time, the one that has taken least is forgotten."""
 
 
 class Throttle:
-    """Allows `per_minute` requests a minute for each caller, all of them in one burst if they come so. 0 allows all."""
+    """Allows each caller `per_minute` requests per minute, even all at once. 0 means no limit."""
 
     def __init__(self, per_minute: int) -> None:
         self._interval = MINUTE / per_minute if per_minute else 0.0
@@ -22,17 +22,17 @@ class Throttle:
         self._arrivals: OrderedDict[str, float] = OrderedDict()
 
     def admit(self, caller: str, now: int) -> None:
-        """Count a request at `now`: milliseconds of a timer that nobody can set.
+        """Admit a request at `now`, in milliseconds of a timer that nobody can set.
 
         Raises:
-            Throttled: with the whole seconds after which a request will be admitted, 60 at most.
+            Throttled: if it is one too many. It says after how many whole seconds one is admitted, 60 at most.
         """
         if not self._interval:
             return
         # The theoretical arrival time: when the caller would have used up what it has taken so far.
         arrival = max(self._arrivals.get(caller, 0.0), now)
         if caller in self._arrivals:
-            self._arrivals.move_to_end(caller)  # also if it is refused: who goes on is not forgotten
+            self._arrivals.move_to_end(caller)  # also if it is refused: a caller that goes on is not forgotten
         elif len(self._arrivals) >= REMEMBERED:
             self._forget_one()
         wait = arrival - self._burst - now

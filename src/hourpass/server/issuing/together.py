@@ -1,4 +1,4 @@
-"""Work that many ask for at once and that is done for all of them: strangers cannot queue it up."""
+"""Does work once for all callers that ask at the same time, so strangers cannot queue it up."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -8,9 +8,9 @@ T = TypeVar("T")
 
 
 class Together(Generic[T]):
-    """`work` is done once at a time. Whoever asks while it is under way gets what the next time yields.
+    """Runs `work` once at a time. A caller that asks while it runs gets the result of the next run.
 
-    So nobody is told what was so before he asked. Belongs to one event loop.
+    So no caller gets a result that is older than its question. Belongs to one event loop.
     """
 
     def __init__(self, work: Callable[[int], Coroutine[Any, Any, T]]) -> None:
@@ -19,7 +19,7 @@ class Together(Generic[T]):
         self._next: asyncio.Task[T] | None = None
 
     async def __call__(self, now: int) -> T:
-        """The outcome of work that begins after this call; `now` is epoch milliseconds. Raises what the work raises."""
+        """The result of work that begins after this call. `now` is epoch milliseconds. Raises what the work raises."""
         task = self._next
         if task is None:
             task = asyncio.get_running_loop().create_task(self._carry_out(self._running, now))
@@ -38,4 +38,4 @@ class Together(Generic[T]):
     def _done(self, task: asyncio.Task[T]) -> None:
         self._running, self._next = self._next, None
         if not task.cancelled():
-            task.exception()  # all who asked may have left
+            task.exception()  # all callers may have left, and asyncio warns if nobody reads it

@@ -1,6 +1,6 @@
-"""What one process believes of access tokens: its keys, the revocations, and how fresh both are.
+"""How one process verifies access tokens: by its keys and the revocations, and by how fresh both are.
 
-Another process may change either; `observe` has to be called every fraction of a second to learn of it.
+Other processes may change keys and revocations. `observe` must be called several times a second to learn of it.
 """
 
 from hourpass.core.claims import Claims, Expected
@@ -21,9 +21,8 @@ from hourpass.verifier.token_verifier import TokenVerifier
 class Verification:
     """Verifies this issuer's access tokens by what was observed last.
 
-    `time` measures how fresh the last look is.
-    `numbered_since` is the instant since which revocations are numbered without a break, for nodes on one database to
-    agree on; by default the start.
+    `time` measures how old the last look is. `numbered_since` is when the numbering of revocations began without a
+    break, in epoch milliseconds. All nodes on one database must agree on it. By default it is `now`, the start.
     """
 
     def __init__(
@@ -61,15 +60,19 @@ class Verification:
         self._tokens = TokenVerifier(expected, signing_keys.verification_keys(now), self._revocations)
 
     def verify(self, token: bytes, now: int) -> Claims:
-        """Verify an access token on what is known of revocations; how far it reaches is judged in `core.requirement`.
+        """Verify an access token and its revocation. `core.requirement` judges afterwards what the token may do.
 
         Raises:
-            InvalidToken.
+            InvalidToken: if the token is not accepted.
         """
         return self._tokens.verify(token, now)
 
     def require_fresh(self) -> None:
-        """Unavailable if revocations have not been looked up for too long."""
+        """Require that revocations were looked up recently.
+
+        Raises:
+            Unavailable: if they were not.
+        """
         if self._is_stale():
             raise Unavailable("revocations have not been looked up for too long")
 
@@ -77,28 +80,28 @@ class Verification:
         now = self._timer()
         if now - self._observed_at > self._staleness:
             return True
-        # What was revoked while this process stood still is looked up before anything else is believed.
+        # After this process stood still, revocations are looked up before any token is accepted.
         return self._stalls is not None and self._stalls.noticed(now) != self._observed_stalls
 
     def revoked(self, revocation: Revocation | None, now: int) -> None:
-        """Take in what this process has revoked just now, if anything."""
+        """Take in a revocation that this process has just committed, if there is one."""
         if revocation is not None:
             self._revocations.add(revocation)
             self._feed.hurry(now)
 
     def signing_pair(self, now: int) -> SigningKeyPair:
-        """The key pair that signs now. Raises Unavailable if none does."""
+        """The key pair that signs now (epoch milliseconds). Raises Unavailable if none does."""
         return self.signing_keys.pair(now)
 
     def jwks(self, now: int) -> list[Jwk]:
-        """The public keys, those published ahead included."""
+        """The public keys, including those that are published and do not sign yet."""
         return self.signing_keys.jwks(now)
 
     async def observe(self, now: int) -> None:
         """Take in what other processes changed. Called several times a second.
 
         Raises:
-            StorageUnavailable: where it could not be looked up; verifying goes on until the staleness budget is spent.
+            StorageUnavailable: if the database cannot be read. Verifying goes on until the last look is too old.
         """
         asked_at, stalls = self._timer(), self._stalls.count if self._stalls else 0
         control = await self._ledger.observe()
@@ -112,24 +115,24 @@ class Verification:
         self._observed_at, self._observed_stalls = asked_at, stalls
 
     async def answer(self, query: bytes, now: int) -> FeedAnswer:
-        """An answer of the revocation feed. Raises as `RevocationFeed.answer` does."""
+        """An answer of the revocation feed. Raises what `RevocationFeed.answer` raises."""
         return await self._feed.answer(query, now)
 
     def close(self) -> None:
-        """Answer all who wait for news; from now on nobody waits."""
+        """Answer all waiting polls, and let no poll wait from now on."""
         self._feed.close()
 
     def prune(self, now: int) -> None:
-        """Forget revocations that refuse nothing any more."""
+        """Forget revocations whose tokens have all expired."""
         self._revocations.prune(now)
 
     @property
     def in_force(self) -> int:
-        """How many revocations refuse something."""
+        """How many revocations are in force."""
         return len(self._revocations)
 
     def readiness(self, now: int) -> dict[str, str]:
-        """Each named check with `ok` or what is wrong."""
+        """The checks by name, each with `ok` or with what is wrong."""
         checks = {"signing_key": "ok", "revocations": "ok"}
         try:
             self.signing_pair(now)
