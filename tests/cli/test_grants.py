@@ -1,5 +1,9 @@
 """`hourpass grants`."""
 
+import pytest
+
+from hourpass.core.token_request import TokenRequest
+
 DAY = 86_400
 
 FACTS = {
@@ -9,6 +13,9 @@ FACTS = {
     "scope",
     "state",
     "created_at",
+    "opened_from",
+    "refreshed_at",
+    "last_from",
     "idle_expires_at",
     "expires_at",
     "revoked_at",
@@ -76,3 +83,51 @@ def test_the_human_forms_are_a_table_and_a_sentence(hourpass, api_key):
     grant_id = row.split()[0]
     result = hourpass("grants", "revoke", grant_id)
     assert (result.stdout, result.stderr) == ("", f"Database: {hourpass.name}\n{grant_id} is revoked.\n")
+
+
+ADDRESSES = {"IPv4": "192.0.2.7", "IPv6": "2001:db8::7"}
+
+
+@pytest.fixture(params=ADDRESSES.values(), ids=ADDRESSES)
+def used(request, hourpass, api_key):
+    """The grant of an exchange and a refresh a minute apart, from two addresses."""
+
+    async def use(server):
+        issuer = server.app.issuer
+        pair = await issuer.exchange(api_key, TokenRequest(), request.param, server.clock())
+        server.clock.advance(60)
+        await issuer.refresh(pair.refresh_token.decode(), TokenRequest(), "198.51.100.9", server.clock())
+
+    hourpass.with_server(use, seconds_ago=120)
+    [grant] = hourpass.json("grants", "list")
+    return {**grant, "expected": request.param}
+
+
+def test_a_grant_says_from_where_and_when_it_was_opened_and_last_refreshed(hourpass, api_key, used):
+    expected = used.pop("expected")
+    shown = hourpass.json("grants", "show", used["grant_id"])
+
+    assert (used["opened_from"], used["last_from"]) == (expected, "198.51.100.9")
+    assert used["created_at"] < used["refreshed_at"] < used["idle_expires_at"]
+    assert shown == {**used, "key_name": "test", "subject": api_key.split("_")[2]}
+
+
+def test_the_table_of_one_key_has_the_addresses_and_the_times(hourpass, api_key, used):
+    header, row = hourpass("grants", "list", "--key", api_key.split("_")[2]).stdout.splitlines()
+
+    columns = dict(zip(header.split(), row.split(), strict=True))
+    assert columns["opened_from"] == used["expected"]
+    assert columns["last_from"] == "198.51.100.9"
+    assert columns["refreshed_at"] == used["refreshed_at"]
+    assert used["expected"] in hourpass("grants", "show", used["grant_id"]).stdout
+
+
+def test_a_grant_that_nobody_refreshed_and_whose_caller_is_not_known_has_no_address(hourpass, api_key):
+    hourpass.exchange(api_key)
+    [grant] = hourpass.json("grants", "list")
+
+    assert [grant[name] for name in ("opened_from", "refreshed_at", "last_from")] == [None] * 3
+
+
+def test_a_grant_that_nobody_has_is_not_shown(hourpass):
+    assert "no grant has" in hourpass("grants", "show", "00" * 16, code=1).stderr

@@ -69,7 +69,7 @@ def test_all_keys_come_in_the_order_of_their_ids(store, limit):
 @pytest.mark.parametrize("limit", LIMITS)
 def test_the_whole_audit_trail_comes_in_the_order_it_was_written(store, limit):
     for number in range(6):
-        store.append_audit(NOW - number, [KeyRevoked(f"key{number}", "test")])
+        store.append_audit(NOW - number, [KeyRevoked(f"key{number}", "revoked", "test")])
 
     rows = walk(store.audit_after, 0, lambda record: record.n, limit)
 

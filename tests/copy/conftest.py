@@ -110,7 +110,7 @@ def fill(database, *, grants: int = 5) -> Store:
         store.add_grants(live)
         store.save_rotations([(0, rotated(live[0]))])
         store.revoke_grant(revoke(live[1], NOW + 2, "revoked"))
-        store.append_audit(NOW, [KeyRevoked("0aZkey000002", "cli:Jürgen")])
+        store.append_audit(NOW, [KeyRevoked("0aZkey000002", "revoked", "cli:Jürgen")])
         for number, until in enumerate([NOW + 1, NOW + 9_000, NOW + 1]):
             store.add_revocation("token", f"jti-{number}", until)
         store.prune_revocations(NOW + 2)

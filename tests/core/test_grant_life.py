@@ -151,6 +151,10 @@ def test_a_grant_id_is_made_from_exactly_ten_random_bytes():
         (None, 0, "ended"),
         (stored_key(), 30 * DAY, "expired"),
         (stored_key(revoked_at=START), 30 * DAY, "expired"),
+        (stored_key(disabled_at=START), 0, "disabled"),
+        (stored_key(disabled_at=START, revoked_at=START), 0, "ended"),
+        (stored_key(valid_from=START), 0, "live"),
+        (stored_key(valid_from=START + 1), 0, "ended"),
     ],
 )
 def test_a_grant_ends_with_its_key_or_expires_by_itself(grant, key, after, state):

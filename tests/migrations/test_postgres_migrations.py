@@ -183,6 +183,6 @@ def test_if_nothing_is_pending_a_role_needs_no_right_to_make_tables(database):
     assert store.migrate(NOW) == []
     assert store.begin(wait=True)
     store.add_revocation("token", "jti", NOW)
-    store.append_audit(NOW, [KeyRevoked("key", "test")])
+    store.append_audit(NOW, [KeyRevoked("key", "revoked", "test")])
     store.take_lease("prune", "node", NOW, NOW + 1)
     store.commit()

@@ -13,7 +13,7 @@ from hourpass.core.audit import KeyRevoked
 
 TAKE = {
     "a revocation": lambda store: store.add_revocation("key", "value", NOW + 1).n,
-    "a line of the audit trail": lambda store: store.append_audit(NOW, [KeyRevoked("key", "test")]),
+    "a line of the audit trail": lambda store: store.append_audit(NOW, [KeyRevoked("key", "revoked", "test")]),
     "a version of the keys": lambda store: store.add_key(make_key(f"{id(store):012}"[:12])),
 }
 

@@ -14,7 +14,7 @@ from hourpass.core.errors import ConfigurationError, HourpassError
 _SECTIONS = {
     "Everyday commands": {
         "keys": ("hourpass.cli.operator.keys", "Create, list and revoke API keys."),
-        "grants": ("hourpass.cli.operator.grants", "List and revoke grants."),
+        "grants": ("hourpass.cli.operator.grants", "List, show and revoke grants."),
         "tokens": ("hourpass.cli.operator.tokens", "Explain and revoke tokens."),
         "audit": ("hourpass.cli.operator.audit", "Show the audit trail."),
         "demo": ("hourpass.cli.demo.demo", "Start a server with a small protected API and a first key."),

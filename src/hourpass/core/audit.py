@@ -60,21 +60,29 @@ class GrantRevoked(NamedTuple):
 
 
 class RefreshReplayed(NamedTuple):
-    """A superseded refresh token came back after its window: the theft signal. The grant was revoked."""
+    """A superseded refresh token came back after its window: the theft signal. The grant was revoked.
+
+    `address` is the caller's, empty if it is not known.
+    """
 
     grant_id: str
     key_id: str
     presented_generation: int
     current_generation: int
+    address: str
 
 
 class RefreshAhead(NamedTuple):
-    """A genuine refresh token came from the future: a restored backup or a lossy failover. Nothing was revoked."""
+    """A genuine refresh token came from the future: a restored backup or a lossy failover. Nothing was revoked.
+
+    `address` is the caller's, empty if it is not known.
+    """
 
     grant_id: str
     key_id: str
     presented_generation: int
     current_generation: int
+    address: str
 
 
 class RefreshRetriedElsewhere(NamedTuple):

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from hourpass.core.absence import counted_from
 from hourpass.core.address import pack_address, unpack_address
-from hourpass.core.api_key import ApiKey, allows_ip, is_usable
+from hourpass.core.api_key import ApiKey, allows_ip, is_usable, why_unusable
 from hourpass.core.caller import bucket
 from hourpass.core.errors import RefusalReason
 from hourpass.core.policy import DAY, MAX_RETRY_WINDOW, RING_SIZE, Policy
@@ -291,12 +291,20 @@ def is_live(grant: Grant, now: int) -> bool:
 
 
 def state_of(grant: Grant, key: ApiKey | None, now: int) -> str:
-    """The state in one word: why it was revoked, `expired`, `ended` (with its key) or `live`."""
+    """The state in one word: why it was revoked, `expired`, `ended` (with its key), `disabled` (as its key) or `live`.
+
+    The grants of a disabled key go on once the key is enabled again.
+    """
     if grant.revoked_why is not None:
         return grant.revoked_why
     if not is_live(grant, now):
         return "expired"
-    return "live" if key is not None and is_usable(key, now) else "ended"
+    if key is None or (key.valid_from is not None and grant.created_at < key.valid_from):
+        return "ended"
+    trouble = why_unusable(key, now)
+    if trouble is None:
+        return "live"
+    return "disabled" if trouble == "disabled" else "ended"
 
 
 REVOKED_KEPT = DAY

@@ -1,4 +1,4 @@
-"""`hourpass grants`: list and revoke grants."""
+"""`hourpass grants`: list, show and revoke grants."""
 
 import functools
 
@@ -6,14 +6,18 @@ import click
 
 from hourpass.cli.no_secrets import id_of_ours
 from hourpass.cli.operator.database import actor, database, database_options, look_at_database
-from hourpass.cli.terminal import json_option, moment, print_json, print_table, say
+from hourpass.cli.terminal import json_option, moment, print_facts, print_json, print_table, say
+from hourpass.core.address import unpack_address
 from hourpass.core.grant import Grant, state_of
 from hourpass.server.keys.api_keys import all_grants, get_grant, revoke_grant
+
+_OF_ALL = ("grant_id", "key_id", "generation", "state", "created_at", "idle_expires_at")
+_OF_A_KEY = ("grant_id", "generation", "state", "created_at", "opened_from", "refreshed_at", "last_from")
 
 
 @click.group()
 def grants() -> None:
-    """List and revoke grants. Each exchange of an API key opens one."""
+    """List, show and revoke grants. Each exchange of an API key opens one."""
 
 
 @grants.command("list")
@@ -31,8 +35,22 @@ def list_grants(flags: dict[str, object], key_id: str | None, everything: bool, 
     if as_json:
         print_json(facts)
     else:
-        columns = ("grant_id", "key_id", "generation", "state", "created_at", "idle_expires_at")
+        columns = _OF_A_KEY if key_id else _OF_ALL
         print_table(columns, [[fact[column] for column in columns] for fact in facts])
+
+
+@grants.command()
+@click.argument("grant_id", metavar="ID", callback=id_of_ours)
+@database_options
+@json_option
+def show(flags: dict[str, object], grant_id: str, as_json: bool) -> None:
+    """Show one grant: whose it is, and from which address and when it was opened and last refreshed."""
+    with look_at_database(flags) as db:
+        grant = get_grant(db.store, grant_id)
+        key = db.store.key(grant.key_id)
+        of_key = {"key_name": key.name if key else None, "subject": key.subject if key else None}
+        facts = {**_facts(grant, state_of(grant, key, db.now)), **of_key}
+    print_json(facts) if as_json else print_facts(facts.items())
 
 
 @grants.command()
@@ -57,7 +75,14 @@ def _facts(grant: Grant, state: str) -> dict[str, object]:
         "scope": grant.scope,
         "state": state,
         "created_at": moment(grant.created_at),
+        "opened_from": _address(grant.opened_from),
+        "refreshed_at": moment(grant.superseded[0]) if grant.superseded else None,
+        "last_from": _address(grant.last_from),
         "idle_expires_at": moment(grant.idle_expires_at),
         "expires_at": moment(grant.expires_at),
         "revoked_at": moment(grant.revoked_at),
     }
+
+
+def _address(packed: bytes | None) -> str | None:
+    return None if packed is None else unpack_address(packed)

@@ -37,7 +37,7 @@ async def token(issuer: Issuer, request: Request) -> wire.OAuthTokenAnswer:
     client = await _client(issuer, request, form, address, kind)
     match asked.grant_type:
         case "client_credentials":
-            pair = await issuer.open(client.proven(), token_request, request.now)
+            pair = await issuer.open(client.proven(), token_request, address, request.now)
         case "refresh_token":
             if asked.refresh_token is None:
                 raise InvalidRequest("refresh_token is missing")

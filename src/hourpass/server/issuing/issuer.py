@@ -5,6 +5,7 @@ Each one gets the time as an argument. `core` decides what may happen. A caller 
 
 from collections.abc import Callable
 
+from hourpass.core.address import pack_address
 from hourpass.core.api_key import ApiKey, UseKind
 from hourpass.core.authorization import Basic, RawKey
 from hourpass.core.claims import Claims
@@ -94,9 +95,9 @@ class Issuer:
             StorageUnavailable: if nothing was kept.
         """
         key = await self.authenticate(api_key, address, now, kind="exchanged", throttled=True)
-        return await self.open(key, request, now)
+        return await self.open(key, request, address, now)
 
-    async def open(self, key: ApiKey, request: TokenRequest, now: int) -> TokenPair:
+    async def open(self, key: ApiKey, request: TokenRequest, address: str | None, now: int) -> TokenPair:
         """Open a grant for a key that is proven, and return its first pair. Raises what `exchange` raises."""
         self._exchanges.admit(key.key_id, self._timer())
         scope = request.narrowed(key.scope)
@@ -109,6 +110,7 @@ class Issuer:
             scope=None if request.scope is None else scope,
             now=now,
             policy=self.policy,
+            opened_from=pack_address(address),
         )
         closed, pair = await self.ledger.open(
             grant, now, lambda opened: (opened.closed, self._pair(grant, opened.key, request, now))

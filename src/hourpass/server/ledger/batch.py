@@ -289,4 +289,5 @@ class Settling:
 def _event(
     kind: type[audit.RefreshAhead | audit.RefreshReplayed], asked: Refreshing, grant: Grant
 ) -> tuple[int, audit.Event]:
-    return asked.now, kind(grant.grant_id.hex(), grant.key_id, asked.generation, grant.generation)
+    generations = asked.generation, grant.generation
+    return asked.now, kind(grant.grant_id.hex(), grant.key_id, *generations, asked.address or "")
