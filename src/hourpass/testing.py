@@ -5,7 +5,7 @@
         pair = await server.exchange(api_key)
         server.clock.advance(3600)
 
-`server.app` is the ASGI application itself, for any HTTP client that can call one in process.
+`server.app` is the ASGI application, for any HTTP client that can call one in the same process.
 """
 
 import os
@@ -21,11 +21,11 @@ from hourpass.server.serve import create_app
 from hourpass.server.settings.settings import Settings
 
 START = 1_800_000_000_000
-"""Where a test's clock starts, in epoch milliseconds: a round number."""
+"""The instant at which a test's clock starts, in epoch milliseconds: a round number."""
 
 
 class Clock:
-    """A clock that stands still until it is advanced. Calling it gives epoch milliseconds."""
+    """A clock that stands still until you advance it. Call it for the epoch milliseconds."""
 
     def __init__(self, now: int = START) -> None:
         self.now = now
@@ -40,7 +40,7 @@ class Clock:
 
 
 class InMemoryServer:
-    """The real application on an in-memory database, with a clock of its own. Keyword arguments are settings."""
+    """The real application on a database in memory, with its own clock. Keyword arguments are settings."""
 
     def __init__(self, clock: Clock | None = None, **settings: Any) -> None:
         self.clock = Clock() if clock is None else clock
@@ -63,12 +63,12 @@ class InMemoryServer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop it; nothing is left."""
+        """Stop it, and remove its folder."""
         await self.app.stop()
         self._folder.cleanup()
 
     async def create_key(self, *, name: str = "test", **members: Any) -> str:
-        """Make an API key; keyword arguments as for `hourpass.server.keys.api_keys.create_key`."""
+        """Make an API key. Keyword arguments are those of `hourpass.server.keys.api_keys.create_key`."""
         issuer, now = self.app.issuer, self.clock()
         members = {"prefix": self.settings.key_prefix, **members}
         new = await issuer.ledger.run(

@@ -36,7 +36,7 @@ def run(folder, *arguments, code=2, config=None, **environment):
         ("[[sinks]]\npath = 'x'\nformat = 'yaml'", "Invalid enum value 'yaml'"),
         ("hooks = ['reload']", "Expected `array`, got `str`"),
         ("hooks = [[]]", "a hook must be a program"),
-        ("[[sinks]]\npath = 'x'\nformat = 'template'\ntemplate = '$tokn'", "no field $tokn"),
+        ("[[sinks]]\npath = 'x'\nformat = 'template'\ntemplate = '$tokn'", "$tokn is not a field"),
         ("[[sinks]]\npath = 'x'\ngroup = 'nobody-knows'", "no group nobody-knows"),
         ("url = ", "is not TOML"),
     ],

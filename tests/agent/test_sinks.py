@@ -68,7 +68,7 @@ def test_a_shell_reads_the_env_form(path, handout):
 
 @pytest.mark.parametrize(
     ("template", "words"),
-    [("$acces_token", r"did you mean \$access_token"), ("a $ b", r"write \$\$"), ("$refresh_token", "no field")],
+    [("$acces_token", r"did you mean \$access_token"), ("a $ b", r"write \$\$"), ("$refresh_token", "is not a field")],
     ids=["misspelt", "lone dollar", "refresh token"],
 )
 def test_a_template_has_named_fields_only(path, template, words):
@@ -78,7 +78,7 @@ def test_a_template_has_named_fields_only(path, template, words):
 
 @pytest.mark.parametrize(("form", "template"), [("template", None), ("raw", "$access_token")], ids=["none", "unused"])
 def test_a_template_and_its_form_go_together(path, form, template):
-    with pytest.raises(ConfigurationError, match="go together"):
+    with pytest.raises(ConfigurationError, match="a template needs format = template"):
         FileSink(path, form=form, template=template)
 
 

@@ -138,7 +138,7 @@ def test_a_file_in_the_sockets_place_is_left_alone(path, agent):
     path.parent.mkdir(mode=0o700)
     path.write_text("precious")
 
-    with pytest.raises(ConfigurationError, match="no socket"), UnixSocket(path, agent):
+    with pytest.raises(ConfigurationError, match="not a socket"), UnixSocket(path, agent):
         pass
 
     assert path.read_text() == "precious"

@@ -88,7 +88,7 @@ def test_a_pickled_memory_cache_is_empty():
 
 def test_a_refresher_is_not_copied(make):
     for use in (pickle.dumps, copy.copy, copy.deepcopy):
-        with pytest.raises(TypeError, match="start one where it is needed"):
+        with pytest.raises(TypeError, match="start another one"):
             use(Refresher(make()))
 
 

@@ -1,6 +1,6 @@
 """The API's client: exchanges an API key once, keeps the token fresh, and never loses the grant.
 
-Public names are imported when they are first asked for: a process that only reads a cached token loads no HTTP library.
+A public name is imported when you first use it, so a process that only reads a cached token loads no HTTP library.
 """
 
 from importlib import import_module

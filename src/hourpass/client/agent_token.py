@@ -1,7 +1,6 @@
-"""Tokens from a running `hourpass agent`, asked over its unix socket; used like a TokenSource.
+"""Gets tokens from a running `hourpass agent` over its unix socket. You use it like a TokenSource.
 
-The agent holds the API key and the refresh token and does every refresh. Here is only the question and what the answer
-means.
+The agent holds the API key and the refresh token, and does every refresh. This module only asks, and reads the answer.
 """
 
 import errno
@@ -20,11 +19,11 @@ from hourpass.urls import AllowList
 MAX_ANSWER = 64 * 1024
 
 PATIENCE = 15.0
-"""Seconds: the agent may have to ask the server first."""
+"""Seconds to wait for an answer. The agent may need to ask the server first."""
 
 
 class AgentToken:
-    """The agent at the socket `path`. `origins` are those that a token may be handed out for."""
+    """The agent at the socket `path`. `origins` are the origins that the token may be sent to."""
 
     def __init__(
         self,
@@ -42,19 +41,19 @@ class AgentToken:
         self._newest: Credential | None = None
 
     def credential(self, *, min_valid: float = 0, within: float | None = None) -> Credential:
-        """What the agent holds, after a refresh where less than `min_valid` seconds are left.
+        """The agent's token. The agent refreshes it first if less than `min_valid` seconds are left.
 
         Raises:
             LoginRequired: the server accepts neither the agent's refresh token nor its API key.
-            Unavailable: the agent cannot be reached, or has no good token.
+            Unavailable: the agent cannot be reached, or has no valid token.
         """
         return self._ask("GET", f"/token?min_valid={int(min_valid)}", within=within)
 
     def refresh(self, *, rejected: int | None = None, retry: bool = True, within: float | None = None) -> Credential:
-        """What the agent holds now: when to refresh is its own to decide.
+        """The agent's token now. The agent itself decides when to refresh.
 
         Raises:
-            LoginRequired, Unavailable: as `credential`; Unavailable also where it holds the rejected one.
+            LoginRequired, Unavailable: as `credential`. Unavailable also if the agent still has the rejected token.
         """
         credential = self.credential(within=within or None)
         if rejected is not None and credential.number <= rejected:
@@ -67,7 +66,7 @@ class AgentToken:
         Raises:
             LoginRequired, Unavailable: as `credential`.
         """
-        # Its name is enough: the agent knows its own.
+        # The fingerprint is enough, because the agent knows its own token.
         body = json.dumps({"fingerprint": fingerprint(access_token)}).encode()
         self._ask("POST", "/rejected", body, within=within)
 
@@ -100,7 +99,9 @@ class AgentToken:
             words = error.strerror or type(error).__name__
             raise Unavailable(f"the agent at {self._path} cannot be reached: {words}") from None
         except HTTPException as error:
-            raise Unavailable(f"what listens at {self._path} is no agent ({type(error).__name__})") from None
+            raise Unavailable(
+                f"the program that listens at {self._path} is not an agent ({type(error).__name__})"
+            ) from None
         finally:
             connection.close()
         try:
@@ -114,7 +115,7 @@ class AgentToken:
         if not isinstance(token, str) or not is_token(token):
             raise Unavailable("the agent's answer holds no token")
         if type(issued_at) is not int or type(expires_at) is not int or expires_at <= issued_at:
-            raise Unavailable("the agent's answer says not when the token expires")
+            raise Unavailable("the agent's answer does not say when the token expires")
         last = self._newest
         if last is not None and last.access_token == token:
             return last

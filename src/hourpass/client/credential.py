@@ -1,7 +1,7 @@
-"""A credential: one access token, the refresh token that follows it, and when it counts.
+"""A credential: one access token, the refresh token that came with it, and how long it is valid.
 
-Pure: instants come in as arguments. `issued_at` and all that follows from it lie on the caller's own clock; only what
-`dump` writes is wall-clock time, because it outlives the process.
+Pure: instants are arguments. `issued_at`, and every instant that is computed from it, is on the caller's own clock.
+Only `dump_credential` writes wall-clock time, because that outlives the process.
 """
 
 import json
@@ -12,17 +12,17 @@ from typing import Any, Literal, NamedTuple
 from hourpass.core.policy import SECOND
 
 Freshness = Literal["fresh", "due", "unusable"]
-"""Before soft; past soft, so that a refresh should be under way; past hard, so that it must not be sent."""
+"""Fresh: before soft. Due: past soft, so a refresh should be under way. Unusable: past hard, so it must not be sent."""
 
 SOFT_SHARE = 0.75
-"""A quarter of the lifetime is left for retries when a refresh becomes due."""
+"""Of the lifetime. When a refresh becomes due, a quarter of it is left for retries."""
 
 JITTER_SHARE = 2 / 15
-"""Of the time until soft: 10 % of the lifetime where soft is at 75 % of it. Earlier only, never later."""
+"""Of the time until soft: 10 % of the lifetime if soft is at 75 % of it. It makes soft earlier, never later."""
 
 HARD_MARGIN = 10 * SECOND
 HARD_SHARE = 0.02
-"""The last 10 s or 2 % are for requests under way and for clocks that run apart."""
+"""The last 10 s or 2 % are for requests under way and for clocks that differ."""
 
 MARGIN_CAP = 0.2
 """No margin takes more than a fifth of a short lifetime: hard stays after soft, and after 0."""
@@ -34,17 +34,17 @@ _TOKEN = re.compile(r"[!-~]{1,65536}", re.ASCII)
 def is_token(value: object) -> bool:
     """Whether a text can be a token at all: visible ASCII, so that it fits a header's value (RFC 9110 §5.5).
 
-    One that cannot is worth nothing, wherever it was read: a cache, a file, an agent's answer.
+    Any other text is refused, whether it comes from a cache, a file or an agent's answer.
     """
     return isinstance(value, str) and _TOKEN.fullmatch(value) is not None
 
 
 class Credential(NamedTuple):
-    """An immutable snapshot, swapped whole. Instants and durations are milliseconds.
+    """An immutable snapshot, replaced as a whole. Instants and durations are milliseconds.
 
-    `number` grows with every new one. `issued_at` is when the request for it was about to be sent, so it never counts
-    longer than the server means. `exchanged_at` is when the API key opened its grant, `key_name` which key that was;
-    None where that is not known.
+    `number` grows with every new one. `issued_at` is the instant just before its request was sent, so the client never
+    believes it valid for longer than the server does. `exchanged_at` is when the API key opened its grant, and
+    `key_name` is the name of that key. Both are None if they are unknown.
     """
 
     access_token: str
@@ -63,7 +63,7 @@ class Credential(NamedTuple):
         return self.issued_at + self.lifetime
 
     def freshness(self, now: int) -> Freshness:
-        """Whether it is to be used, to be followed by another, or not to be used at all."""
+        """Whether to use it, to use it and refresh, or not to use it."""
         if now >= self.hard:
             return "unusable"
         return "due" if now >= self.soft else "fresh"
@@ -89,10 +89,13 @@ def new_credential(
     exchanged_at: int | None = None,
     key_name: str | None = None,
 ) -> Credential:
-    """Date a token that was just granted. `jitter` is from 0 to 1; `refresh_in` is the server's own soft, if any.
+    """Compute soft and hard for a token that was just granted.
 
-    soft = 75 % of the lifetime less up to 10 % of it; hard = the lifetime less 10 s or 2 %, whichever is more, but
-    never more than a fifth. So soft < hard holds for any lifetime from 100 ms: 12 s give 7.8 to 9 s and 9.6 s.
+    `jitter` is from 0 to 1. `refresh_in` is the server's own soft, in milliseconds, if it sent one.
+
+    soft is 75 % of the lifetime less up to 10 % of it. hard is the lifetime less a margin: 10 s or 2 %, the larger of
+    the two, but at most a fifth. So soft < hard holds for any lifetime from 100 ms. For example 12 s give soft from
+    7.8 s to 9 s, and hard at 9.6 s.
     """
     until_soft = lifetime * SOFT_SHARE
     if refresh_in is not None and 0 < refresh_in < until_soft:
@@ -113,15 +116,15 @@ def new_credential(
 
 
 def name_of_key(api_key: str) -> str:
-    """What a key goes by in a cache: 16 hex digits that are good for telling keys apart, and for nothing else.
+    """A key's name in a cache: 16 hex digits that tell keys apart, and are good for nothing else.
 
-    A key has 128 random bits at least, so that nobody finds it by trying.
+    A key has at least 128 random bits, so nobody can find it from its name by trying.
     """
     return sha256(b"hourpass cache\0" + api_key.strip().encode()).hexdigest()[:16]
 
 
 def fingerprint(access_token: str) -> str:
-    """A token's short name for talk about it: the first 16 hex digits of its SHA-256."""
+    """A token's short name: the first 16 hex digits of its SHA-256. It tells tokens apart without showing them."""
     return sha256(access_token.encode()).hexdigest()[:16]
 
 
@@ -131,7 +134,7 @@ def newest(*credentials: Credential | None) -> Credential | None:
 
 
 def dump_credential(credential: Credential, owner: str, now: int, wall: int) -> bytes:
-    """What a cache keeps. `owner` says whose it is; `wall` is the epoch milliseconds of the instant `now`."""
+    """The content of a cache. `owner` says whose it is. `wall` is the epoch milliseconds of the instant `now`."""
     record = {
         "version": 1,
         "owner": owner,
@@ -151,11 +154,11 @@ def dump_credential(credential: Credential, owner: str, now: int, wall: int) -> 
 def load_credential(
     content: bytes | None, owner: str, now: int, wall: int, key_name: str | None = None
 ) -> Credential | None:
-    """Read what a cache kept; None for what `dump_credential` did not write for this owner, or another key opened.
+    """Read the content of a cache. None if `dump_credential` did not write it for this owner, or for another key.
 
-    Where either name of a key is not known, they count as the same.
-    A token that seems to come from the future was issued before the clock was set back. Nobody can tell its age, so it
-    counts as expired; its refresh token is as good as ever.
+    If one of the two key names is unknown, the keys are taken to be the same.
+    A token that seems to come from the future was issued before the clock was set back. Its age is unknown, so it is
+    taken to be expired. Its refresh token is still used.
     """
     try:
         record = json.loads(content or b"")

@@ -1,7 +1,7 @@
-"""The reading side of an agent's file: the access token that somebody else keeps fresh.
+"""Reads the token file of an agent, which keeps the access token in it fresh.
 
-It looks at the file when it is used, keeps the last good token through whatever the file may hold meanwhile, and never
-asks a server for anything.
+It looks at the file when you use it. It keeps the last valid token even if the file is broken or missing for a while.
+It never asks a server for anything.
 """
 
 import base64
@@ -30,22 +30,23 @@ LOOK_EVERY = SECOND
 """A busy program looks at the file no more often than this."""
 
 PATIENCE = 2.0
-"""Seconds that an agent has to bring a new token after the one in the file was rejected."""
+"""Seconds that an agent has to write a new token after the one in the file was rejected."""
 
 POLL = 50
-"""Milliseconds between two looks while something new is expected."""
+"""Milliseconds between two looks while a new token is expected."""
 
 MAX_SIZE = 64 * 1024
 
 
 class FileToken(Reopens):
-    """Reads the token from a file that an agent writes; used like a TokenSource.
+    """Reads the token from a file that an agent writes. You use it like a TokenSource.
 
     The file holds the bare token, or JSON with `access_token` and, if it is known, `expires_at` (epoch milliseconds).
-    A bare JWT says itself when it expires; of any other bare token nobody knows. `origins` are those that adapters may
-    send it to. `agent` is the socket of the agent that writes the file: it is told when an API rejects the token, and
-    fetches another at once. Without it a rejected token stays until the agent's next refresh. A copy shares it; a
-    pickle makes it again where it is opened.
+    A bare JWT says itself when it expires. The expiry of any other bare token is unknown.
+    `origins` are the origins that adapters may send it to.
+    `agent` is the socket of the agent that writes the file. The agent is told when an API rejects the token, and
+    fetches another at once. Without `agent` a rejected token stays until the agent's next refresh.
+    A copy shares it. Unpickling makes a new one in its process.
     """
 
     def __init__(
@@ -65,14 +66,14 @@ class FileToken(Reopens):
         self.allows = AllowList(origins, allow_http=allow_http).allows
         self._agent = None if agent is None else AgentToken(os.fspath(agent))
         self._reported = 0
-        """The number of the last token of which the agent was told that it was rejected."""
+        """The number of the last token that was reported to the agent as rejected."""
         self._current: Credential | None = None
         self._seen: tuple[int, int, int] | None = None
         self._looked_at: int | None = None
 
     @property
     def current(self) -> Credential | None:
-        """The last good token, expired or not. Does not look at the file."""
+        """The last valid token, even if it has expired since. Does not look at the file."""
         return self._current
 
     def token(self, *, min_valid: float = 0, within: float | None = None) -> str:
@@ -84,7 +85,7 @@ class FileToken(Reopens):
         return self.credential(min_valid=min_valid, within=within).access_token
 
     def credential(self, *, min_valid: float = 0, within: float | None = None) -> Credential:
-        """What the file holds, or held when it last held something good. How long it lasts is the agent's to see to.
+        """The token in the file, or the last valid one that was in it. `min_valid` and `within` are ignored.
 
         Raises:
             Unavailable: there has been no token, or the last one has expired.
@@ -98,14 +99,14 @@ class FileToken(Reopens):
         return self._current
 
     async def credential_async(self, *, min_valid: float = 0, within: float | None = None) -> Credential:
-        """As `credential`; a look at a small file blocks no loop."""
+        """As `credential`, for asyncio. Reading a small file does not block the loop."""
         return self.credential()
 
     def refresh(self, *, rejected: int | None = None, retry: bool = True, within: float | None = None) -> Credential:
         """Look at once, and for 2 s more (or `within` seconds), for a token newer than the rejected one.
 
         Raises:
-            Unavailable: the agent has brought none.
+            Unavailable: the agent has not written one.
         """
         return drive(self._wait_for_newer(rejected, retry=retry), PATIENCE if within is None else min(within, PATIENCE))
 
@@ -128,7 +129,7 @@ class FileToken(Reopens):
         return f"FileToken({str(self.path)!r})"
 
     def _report(self, current: Credential) -> None:
-        """Tell the agent that an API rejected this token. What comes of it comes into the file."""
+        """Tell the agent that an API rejected this token. Its next token comes into the file."""
         if self._agent is not None and current.number > self._reported:
             self._reported = current.number
             try:
@@ -162,15 +163,15 @@ class FileToken(Reopens):
         try:
             found = self.path.stat()
             if not stat.S_ISREG(found.st_mode):
-                return  # a pipe would be waited for
+                return  # opening a pipe would wait for a writer
             seen = (found.st_ino, found.st_mtime_ns, found.st_size)
-            # Without a good token even the same content is judged anew: the clock may have been wrong the last time.
+            # Without a valid token even the same content is read again: the clock may have been wrong the last time.
             if seen == self._seen and good is not None:
                 return
             with self.path.open("rb") as file:
                 content = file.read(MAX_SIZE + 1)
         except OSError:
-            # Missing for a moment, or not ours to read: the last good one is as good as before.
+            # Missing for a moment, or not readable: the last valid token stays.
             return
         self._seen = seen
         token, expires_at = _parse(content, found.st_mtime_ns // 1_000_000)
@@ -190,7 +191,7 @@ class FileToken(Reopens):
 
 
 def _parse(content: bytes, written_at: int) -> tuple[str | None, int | None]:
-    """The token and when it expires; None for what is not there. Instants are epoch milliseconds of this machine."""
+    """The token and its expiry. Each is None if it is missing. Instants are epoch milliseconds of this machine."""
     text = content.decode("ascii", "replace").strip()
     if len(content) > MAX_SIZE or not text:
         return None, None
@@ -202,10 +203,10 @@ def _parse(content: bytes, written_at: int) -> tuple[str | None, int | None]:
 
 
 def _unverified_expiry(token: str, written_at: int) -> int | None:
-    """What a JWT says of its own end (RFC 7519 §4.1.4). It only ever makes us drop a token, so nothing need be proven.
+    """The expiry that a JWT states (RFC 7519 §4.1.4). It can only make us drop the token, so it needs no proof.
 
-    Its instants lie on the server's clock. An agent never writes an expired token, so one that was written after its
-    end shows that this machine's clock is ahead: then its whole lifetime begins when it was written.
+    Its instants are on the server's clock. An agent never writes an expired token. So if the file was written after the
+    expiry, this machine's clock is ahead, and the whole lifetime is taken to begin when the file was written.
     """
     payload = token.split(".")[1] if token.count(".") == 2 else ""
     try:

@@ -1,7 +1,7 @@
-"""The scheduled strategy: a thread or a task that refreshes before anyone has to wait.
+"""The scheduled strategy: a thread or a task that refreshes before anyone must wait.
 
-Its schedule is the credential's own soft instant. It asks the source and nothing else, so a lost refresher costs
-punctuality and never a token.
+It refreshes at the credential's soft instant. It only asks the source, so without it a refresh comes later, but no
+token is lost.
 """
 
 import asyncio
@@ -20,28 +20,29 @@ from hourpass.core.policy import SECOND
 _log = logging.getLogger(__name__)
 
 SLICE = 30 * SECOND
-"""Waits do not count the time a machine is suspended, the source's clock does: so late it may be after waking up."""
+"""The longest wait, in milliseconds. It stands still while the machine is suspended, but the source's clock goes on. So
+after waking up the refresher is late by at most this."""
 
 LEAST = 100
-"""Milliseconds between two tries at least, whatever the source says; after trouble it is a second."""
+"""The least milliseconds between two tries, even if the source allows another at once. After trouble it is a second."""
 
 
 class Refresher:
     """Keeps a source fresh in the background, from `start` to `stop` or within a `with`.
 
-    Whatever goes wrong is in `error` and in the log, and only moves the next try. In a forked child it goes on with a
-    thread of the child's own.
+    An error is in `error` and in the log, and only delays the next try. In a forked child it goes on with a thread of
+    the child's own.
     """
 
     def __init__(self, source: TokenSource) -> None:
         self.error: HourpassError | None = None
-        """What ended the last try; None while all is well."""
+        """The error of the last try. None if it succeeded."""
         self._source = source
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin; where it runs already, nothing changes."""
+        """Start the thread. If it runs already, nothing changes."""
         if self._thread is None:
             self._stopped = threading.Event()
             self._thread = threading.Thread(
@@ -51,7 +52,7 @@ class Refresher:
             _running.add(self)
 
     def stop(self, within: float | None = None) -> None:
-        """End, after the refresh that is under way, if one is. `within` is in seconds."""
+        """Stop the thread, after the refresh that is under way, if there is one. `within` is in seconds."""
         _running.discard(self)
         thread, self._thread = self._thread, None
         if thread is not None:
@@ -59,7 +60,7 @@ class Refresher:
             thread.join(within)
 
     async def run(self) -> None:
-        """The same as a task of asyncio: it runs until it is cancelled, and needs no `start`."""
+        """The same as an asyncio task. It runs until it is cancelled, and needs no `start`."""
         while True:
             tried_at = self._source.now()
             with self._noted():
@@ -77,13 +78,13 @@ class Refresher:
 
     @contextmanager
     def _noted(self) -> Iterator[None]:
-        """Take note of how a try ends. No error gets out: a schedule that ends in silence helps nobody."""
+        """Note how a try ends. No error gets out, because it would end the schedule in silence."""
         before, self.error = self.error, None
         try:
             yield
         except HourpassError as error:
             self.error = error
-        except Exception as error:  # noqa: BLE001 a cache is anybody's code, and its text may hold what it was given
+        except Exception as error:  # noqa: BLE001 a cache may be the caller's code, and its error text may hold secrets
             self.error = Unavailable(f"the refresh broke off ({type(error).__name__})")
         if self.error is not None and str(self.error) != str(before or ""):
             _log.warning("the token is not refreshed: %s", self.error)
@@ -100,8 +101,8 @@ class Refresher:
         self.start()
 
     def __reduce__(self) -> NoReturn:
-        """Refuse: a copy would have the thread's lock and not the thread."""
-        raise TypeError("a Refresher is not copied: start one where it is needed")
+        """Refuse. A copy would have the thread's lock without the thread."""
+        raise TypeError("a Refresher cannot be copied: start another one")
 
     def __enter__(self) -> Self:
         """Start."""

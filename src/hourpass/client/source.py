@@ -1,7 +1,7 @@
-"""Tokens for whoever needs one: the public face of the client, for threads and for asyncio.
+"""`TokenSource`, the public face of the client: gives tokens to threads and to asyncio.
 
-Here is only who waits for what, written once for both. When a token counts is `credential`'s to say; one refresh at a
-time is `flight`'s business.
+This module decides only who waits for what, once for both. `credential` decides when a token is valid. `flight` lets
+one refresh run at a time.
 """
 
 from collections import Counter
@@ -36,20 +36,22 @@ IsGood = Callable[[Credential, int], bool]
 class TokenSource(Reopens):
     """Keeps one credential of one server fresh. Safe for threads, event loops and forks.
 
-    A copy shares it, `deepcopy` included. A pickle makes it again where it is opened, and needs a callable as
-    `api_key`, because a literal key would be in the pickle.
+    A copy shares it, `deepcopy` included. Unpickling makes a new one in its process. To be pickled it needs a callable
+    as `api_key`, because a literal key would be in the pickle.
 
-    `api_key` is the key, or a callable that gives it when it is needed; without one, a refresh token must lie in the
-    cache. What another key has left there is not used; for a callable, `key_name`, no secret, tells the keys apart.
-    `scope`, `audience` and `expires_in` (seconds) narrow what is asked for. The token may be sent to the server's own
-    origin and to `origins`. `timeout` (seconds) is how long callers wait if they do not say, `patience`
-    (seconds) how long one refresh may take, resends included. `tls` is for a server with
-    a certificate of a private authority, or one that asks for the client's. `proxy` is the URL of a proxy to go
-    through; without it the environment's is used, for https alone. `observe` is told each event in the thread of the
-    refresh, and must be quick.
+    `api_key` is the key, or a callable that returns it when it is needed. Without a key there must be a refresh token
+    in the cache. A cached token of another key is not used. For a callable, `key_name` tells the keys apart. It is not
+    a secret.
+    `scope`, `audience` and `expires_in` (seconds) narrow the token.
+    The token may be sent to the server's own origin and to `origins`.
+    `timeout` (seconds) is how long callers wait by default. `patience` (seconds) is how long one refresh may take,
+    resends included.
+    `tls` is for a server whose certificate comes from a private authority, or that asks for a client certificate.
+    `proxy` is the URL of a proxy. Without it the environment's proxy is used, for https only.
+    `observe` is called with each event in the thread of the refresh, and must be quick.
 
     Raises:
-        ConfigurationError: a URL is not one that a key or a token may be sent to.
+        ConfigurationError: a key or a token may not be sent to one of the URLs.
     """
 
     def __init__(
@@ -85,7 +87,7 @@ class TokenSource(Reopens):
         self._timeout = timeout
         setting = Setting(
             address=address,
-            # What another server, or another token request, left in the cache is not for this source.
+            # A cached token of another server, or of another token request, is not for this source.
             owner=" ".join(str(part) for part in (self.url, scope, audience, expires_in) if part is not None),
             key_name=name_of_key(api_key) if isinstance(api_key, str) and not key_name else key_name,
             token_request=TokenRequest(scope=scope, audience=audience, expires_in=expires_in),
@@ -102,7 +104,7 @@ class TokenSource(Reopens):
 
     @property
     def current(self) -> Credential | None:
-        """The newest credential at hand, good or not. Never waits, never reads the cache."""
+        """The newest credential in memory, valid or not. Never waits, never reads the cache."""
         return self._flights.current
 
     @property
@@ -112,7 +114,7 @@ class TokenSource(Reopens):
 
     @property
     def retry_at(self) -> int:
-        """The instant on its clock before which no refresh will be tried; past where one may be."""
+        """The instant on its clock before which no refresh is tried. In the past if one may be tried now."""
         return self._flights.not_before
 
     def token(self, *, min_valid: float = 0, within: float | None = None) -> str:
@@ -124,33 +126,33 @@ class TokenSource(Reopens):
         return (await self.credential_async(min_valid=min_valid, within=within)).access_token
 
     def credential(self, *, min_valid: float = 0, within: float | None = None) -> Credential:
-        """The credential to use now. Past soft it starts a refresh and does not wait for it; past hard it waits.
+        """The credential to use now. Past soft it starts a refresh and does not wait for it. Past hard it waits.
 
-        `min_valid` (seconds; at most half the lifetime counts) asks for a refresh first where less is left; if that
-        fails, what is still good is the answer. `within` is in seconds.
+        `min_valid` (seconds, at most half the lifetime) asks for a refresh first if less is left. If that refresh
+        fails, you get the credential that is still valid. `within` is in seconds.
 
         Raises:
             LoginRequired: the server accepts neither refresh token nor API key.
             LockTimeout: another process does not end its refresh.
-            Unavailable: no good token, and none to be had in time; `retry_after` says when to ask again.
+            Unavailable: there is no valid token, and none came in time. `retry_after` says when to ask again.
             ConfigurationError: the API key or the cache cannot be read.
         """
         good = self._at_once(min_valid)
         return drive(self._credential(min_valid), self._seconds(within)) if good is None else good
 
     async def credential_async(self, *, min_valid: float = 0, within: float | None = None) -> Credential:
-        """As `credential`, for asyncio. What may block, the cache included, is done in a thread."""
+        """As `credential`, for asyncio. Calls that may block, the cache's included, run in a thread."""
         good = self._at_once(min_valid)
         return await drive_async(self._credential(min_valid), self._seconds(within)) if good is None else good
 
     def refresh(self, *, rejected: int | None = None, retry: bool = True, within: float | None = None) -> Credential:
-        """A credential newer than number `rejected`, whoever fetched it; without a number, one that is not past soft.
+        """A credential newer than number `rejected`, from any process. Without a number, one that is not past soft.
 
-        Without `retry` the first failure is final, however much of `within` (seconds) is left.
+        Without `retry` the first failure is final, even if some of `within` (seconds) is left.
 
         Raises:
             LoginRequired, LockTimeout, Unavailable, ConfigurationError: as `credential`. `current` stays, and may
-                still be good.
+                still be valid.
         """
         return drive(self._refresh(rejected, retry=retry), self._seconds(within))
 
@@ -169,14 +171,14 @@ class TokenSource(Reopens):
         self._flights.forget()
 
     def use_key(self, key_name: str | None) -> None:
-        """The callable that gives the API key gives another one from now on, which goes by `key_name` in the cache.
+        """Say that the callable now returns another API key, whose name in the cache is `key_name`.
 
-        The token at hand stays until the next one; that one is fetched with the new key. See `name_of_key`.
+        The current token stays until the next one, which is fetched with the new key. See `name_of_key`.
         """
         self._flights.use_key(key_name)
 
     def close(self, within: float | None = None) -> None:
-        """Begin no further refresh, and wait for the end of one that is under way (`within` in seconds)."""
+        """Start no more refreshes, and wait for the end of one that is under way (`within` in seconds)."""
         self._flights.close(self._seconds(within))
 
     def __enter__(self) -> Self:
@@ -198,7 +200,7 @@ class TokenSource(Reopens):
         return f"TokenSource({self.url!r})"
 
     def _at_once(self, min_valid: float) -> Credential | None:
-        """The common case, without further ado."""
+        """The common case, as quickly as possible: the credential in memory if it is fresh."""
         current = self._flights.current
         if current is None or min_valid or self.now() >= current.soft:
             return None
@@ -224,7 +226,7 @@ class TokenSource(Reopens):
         return current
 
     def _look(self, is_good: IsGood) -> Waiting[Credential | None]:
-        """What we hold, after a look into the cache where that is not good."""
+        """The credential in memory. If it is not good, look into the cache first."""
         if not self._flights.holds(is_good):
             yield partial(self._flights.look, is_good)
         return self._flights.current
@@ -236,7 +238,7 @@ class TokenSource(Reopens):
         return (yield from self._until(_is_fresh if rejected is None else is_newer, rejected, retry=retry))
 
     def _until(self, is_good: IsGood, rejected: int | None, *, retry: bool) -> Waiting[Credential]:
-        """Refresh until there is a good one. Transient trouble is waited out, for as long as the driver lets us."""
+        """Refresh until there is a good credential. Wait while the trouble is transient and the driver allows it."""
         flights = self._flights
         in_vain = 0
         while True:
@@ -245,7 +247,7 @@ class TokenSource(Reopens):
             if current is not None and is_good(current, now):
                 return current
             if flights.error is not None and now < flights.not_before:
-                # Only plain trouble passes by itself. Of anything else the caller hears at once.
+                # Only a plain Unavailable passes by itself. Any other error goes to the caller at once.
                 if not retry or type(flights.error) is not Unavailable:
                     raise flights.trouble()
                 wait: Future[None] | int = flights.not_before - now

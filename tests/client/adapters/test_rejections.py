@@ -103,7 +103,7 @@ def test_a_server_that_rejects_every_token_gets_one_refresh_and_three_sends_of_a
     assert client.send("GET", api.url) == (401, "401")
     assert api.tokens == ["access-1", "access-2", "access-2"]
     assert endpoint.paths == ["api-key", "refresh"]
-    assert "goes on rejecting" in caplog.text
+    assert "keeps rejecting" in caplog.text
 
 
 def test_a_server_that_rejects_every_token_cannot_burn_more_than_five(client, api, endpoint, caplog):

@@ -32,8 +32,8 @@ CHANGED_BY_PYTHON = {signal.SIGPIPE, signal.SIGXFSZ}
 """Python ignores these signals, and a command must not inherit that."""
 
 SLICE = 30 * SECOND
-"""The longest wait. A wait stands still while the machine is suspended, but the source's clock goes on. So the keeper
-is late by at most this after waking up."""
+"""The longest wait, in milliseconds. It stands still while the machine is suspended, but the source's clock goes on. So
+after waking up the keeper is late by at most this."""
 
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 """The shell's own codes (POSIX, Shell Command Language §2.8.2)."""

@@ -1,1 +1,1 @@
-"""The agent: it keeps a token fresh, and hands it to other processes."""
+"""The agent: keeps a token fresh, and passes it on to other processes."""

@@ -1,7 +1,7 @@
-"""The agent: keeps one credential fresh on a host and hands its access token on.
+"""The agent: keeps one credential fresh on a host, and passes its access token on.
 
-Owns one loop, in one thread, that everything else sends messages to. It decides nothing about tokens: that is the
-source's. Whatever fails, a sink, a hook, the server, is logged and counted, and the loop goes on.
+Owns one loop, in one thread, to which everything else sends messages. The source, not the agent, decides about tokens.
+If a sink, a hook or the server fails, that is logged and counted, and the loop goes on.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,10 +19,10 @@ from hourpass.core.errors import HourpassError, LockTimeout, LoginRequired, Unav
 from hourpass.core.policy import MINUTE, SECOND
 
 TICK = 5 * SECOND
-"""The loop looks around this often at least: for sinks that were tampered with, and after the machine was suspended."""
+"""The loop turns at least this often, to find sinks that were tampered with, and after the machine was suspended."""
 
 PATIENCE = 1.0
-"""Seconds that the loop waits for a token it does not have, before it looks at its messages again."""
+"""Seconds that the loop waits for a missing token before it looks at its messages again."""
 
 HOOKS_WITHIN = 5.0
 STANDBY = 0.5
@@ -30,11 +30,11 @@ STUCK = MINUTE
 
 
 class Agent:
-    """Serves from `run` to the message "stop". `source` must put its events into `mailbox`.
+    """Serves from `run` until the message "stop". `source` must put its events into `mailbox`.
 
-    `load` makes the sinks and hooks, at the start and at each reload; `key_name` says what the API key goes by in the
-    cache, and a reload that finds another one exchanges the new key at once. `log` gets lines for a log, `show` the
-    status whenever it may have changed. `tick` is in milliseconds.
+    `load` makes the sinks and hooks, at the start and at each reload.
+    `key_name` returns the API key's name in the cache. If a reload finds another name, the new key is exchanged at
+    once. `log` gets lines for a log, and `show` gets the status when it may have changed. `tick` is in milliseconds.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Agent:
         self.source = source
         self.delivery = Delivery(load(), self._say)
         self.failures = 0
-        """Refreshes that failed since the last one that did not."""
+        """Refreshes that failed since the last success."""
         self._mailbox = mailbox
         self._load = load
         self._log = log
@@ -68,22 +68,22 @@ class Agent:
 
     @property
     def is_ready(self) -> bool:
-        """Whether there is a token that counts, and every sink has had one."""
+        """Whether there is a valid token, and every sink has had one."""
         current = self.source.current
         return self.delivery.is_complete and current is not None and current.is_usable(self.source.now())
 
     @property
     def is_live(self) -> bool:
-        """Whether the loop still turns."""
+        """Whether the loop still runs."""
         return self.source.now() - self._alive_at < STUCK
 
     # --- the loop ---
 
     def run(self, ownership: Cache, services: Iterable[AbstractContextManager[object]] = ()) -> None:
-        """Wait to be this credential's only agent, then serve until told to stop. Services begin with ownership.
+        """Wait to be this credential's only agent, then serve until told to stop. Only then the services start.
 
         Raises:
-            ConfigurationError, OSError: the lock cannot be had, or a service cannot begin.
+            ConfigurationError, OSError: the lock cannot be taken, or a service cannot start.
         """
         with ExitStack() as stack:
             if not self._own(ownership, stack):
@@ -93,14 +93,14 @@ class Agent:
             while self._turn():
                 pass
             self._notifier.send("STOPPING=1")
-            # A refresh under way must end in the cache; what it brings still goes to the sinks.
+            # A refresh under way must be written to the cache, and its token still goes to the sinks.
             self.source.close(LOCK_TIMEOUT)
             self._deliver(self.source.current)
             self.delivery.plan.hooks.close(HOOKS_WITHIN)
             self._log("stopped")
 
     def _own(self, ownership: Cache, stack: ExitStack) -> bool:
-        """Whether the lock came before the order to stop."""
+        """Wait for the lock. False if the message to stop came first."""
         said = False
         while True:
             try:
@@ -118,7 +118,7 @@ class Agent:
                 return True
 
     def _turn(self) -> bool:
-        """Once around: token, sinks, status, wait, message. Whether to go on."""
+        """One turn of the loop: token, sinks, status, wait, message. Returns whether to go on."""
         self._alive_at = self.source.now()
         credential = self._obtain()
         self._deliver(credential)
@@ -133,7 +133,7 @@ class Agent:
             case "published":
                 self.failures = 0
             case "refused":
-                # A new exchange may heal it, and somebody should ask why: it may have been revoked for theft.
+                # A new exchange may help, but a person should ask why: the grant may have been revoked for theft.
                 self._say("the server no longer accepts the refresh token")
             case "failed":
                 self.failures += 1
@@ -143,7 +143,7 @@ class Agent:
         return True
 
     def _obtain(self) -> Credential | None:
-        """A good credential if there is one. Past soft this starts a refresh, and its end sends a message."""
+        """A valid credential if there is one. Past soft this starts a refresh, whose end sends a message."""
         try:
             credential = self.source.credential(within=PATIENCE)
         except HourpassError as error:
@@ -209,11 +209,11 @@ class Agent:
         self.delivery.plan = plan
         self._said.clear()
         if isinstance(self._trouble, LoginRequired):
-            # There may be another key: the refusal of the old one is not to be waited out.
+            # There may be another key, so do not wait because the old one was refused.
             self.source.forget()
         self._log("reloaded")
         name = self._name_key()
-        # A key that cannot be read now is not another one.
+        # None means that the key cannot be read now, not that it changed.
         if name is not None and name != self._key_name:
             self._key_name = name
             self.source.use_key(name)
@@ -223,7 +223,7 @@ class Agent:
     # --- telling ---
 
     def _explain(self) -> None:
-        """Ask for the reason of a failed refresh that nobody waited for: until it may be tried again, it is raised."""
+        """Log why a refresh failed that nobody waited for. Until the next try, the source raises that error again."""
         try:
             self.source.refresh(retry=False, within=0)
         except HourpassError as error:
@@ -236,7 +236,7 @@ class Agent:
         self._say(str(error))
 
     def _say(self, words: str) -> None:
-        # The same trouble again and again is one line for each token.
+        # The same trouble is logged only once for each token.
         if words not in self._said:
             self._said.add(words)
             self._log(words)

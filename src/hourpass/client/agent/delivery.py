@@ -1,7 +1,6 @@
-"""Brings a token to every sink, and tells the hooks that it is there.
+"""Writes a token to every sink, then runs the hooks.
 
-Owns the order, sinks before hooks, and the counts. What fails is logged and tried again at the next call; nothing that
-fails here stops whoever calls.
+Owns this order and the counts. A failure is logged, and tried again at the next call. It never stops the caller.
 """
 
 from collections import Counter
@@ -16,14 +15,14 @@ from hourpass.core.errors import HourpassError
 
 
 class Plan(NamedTuple):
-    """Where tokens go: all that a reload may change."""
+    """Where tokens go. A reload replaces it as a whole."""
 
     sinks: Sequence[FileSink]
     hooks: Hooks
 
 
 class Delivery:
-    """`log` is told of what goes wrong."""
+    """Writes tokens to the sinks of a plan. `log` is called with each failure."""
 
     def __init__(self, plan: Plan, log: Callable[[str], None]) -> None:
         self.plan = plan
@@ -34,7 +33,7 @@ class Delivery:
         self._brought = ""
 
     def bring(self, handout: Handout) -> bool:
-        """See to it that every sink holds this token; whether it is another one than before. Never fails."""
+        """Make every sink hold this token. Returns whether it differs from the last one. Never fails."""
         results = [self._write(sink, handout) for sink in self.plan.sinks]
         name = fingerprint(handout.access_token)
         is_new = name != self._brought
@@ -45,7 +44,7 @@ class Delivery:
         return is_new
 
     def expire(self) -> None:
-        """There is no token any more that a sink may hold. Never fails."""
+        """Make every sink drop its token, because it has expired. Never fails."""
         self._brought = ""
         for sink in self.plan.sinks:
             try:

@@ -1,6 +1,6 @@
-"""What other programs get to see of a credential: the access token and its two instants, never the refresh token.
+"""What other programs see of a credential: the access token and its two instants, never the refresh token.
 
-Owns that view, and the two requests that programs may make of a source: a token, and word that one was rejected.
+Owns that view, and the two requests of programs: for a token, and to report that one was rejected.
 """
 
 import json
@@ -32,13 +32,13 @@ class Handout(NamedTuple):
 
 
 def handout_of(source: TokenSource, credential: Credential) -> Handout:
-    """What may be seen of a source's credential."""
+    """The part of a source's credential that other programs may see."""
     expires_at = source.expires_at(credential)
     return Handout(credential.access_token, expires_at - credential.lifetime, expires_at)
 
 
 def hand_out(source: TokenSource, min_valid: float = 0) -> Handout:
-    """The token, with so many seconds left if that can be had.
+    """The token, with `min_valid` seconds left if possible.
 
     Raises:
         HourpassError: as `TokenSource.credential`.
@@ -47,7 +47,7 @@ def hand_out(source: TokenSource, min_valid: float = 0) -> Handout:
 
 
 def reject(source: TokenSource, rejected: str) -> Handout:
-    """An API answered 401 to the token of this fingerprint: refresh if that is still the current one.
+    """An API answered 401 to the token with this fingerprint: refresh if it is still the current one.
 
     Raises:
         Unavailable: the breaker is open, because the server's fresh tokens are rejected.
@@ -58,5 +58,5 @@ def reject(source: TokenSource, rejected: str) -> Handout:
         return hand_out(source)
     source.breaker.reject(current.number, now - current.issued_at, now)
     if not source.breaker.allows(now):
-        raise Unavailable("fresh tokens are rejected, so none is fetched for now", retry_after=30)
+        raise Unavailable("fresh tokens are rejected, so no new one is fetched for now", retry_after=30)
     return handout_of(source, source.refresh(rejected=current.number, retry=False, within=WITHIN))

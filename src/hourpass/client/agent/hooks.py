@@ -1,7 +1,7 @@
-"""Hooks: programs that are told of a new token, such as a reload of whoever reads the file.
+"""Hooks: programs that are run after a new token, for example to reload a server that reads the file.
 
-Owns when they run and for how long. A hook is an argument list and no shell ever sees it; it learns where the token is,
-never the token; what it prints goes nowhere, because it may be the token.
+Owns when they run and for how long. A hook is a list of arguments, and no shell ever sees it. It gets the path of the
+token, never the token itself. Its output is dropped, because it may be the token.
 """
 
 import os
@@ -22,13 +22,13 @@ LIMIT = 30.0
 """Seconds that a hook may take."""
 
 DEBOUNCE = 0.25
-"""Seconds in which several new tokens are one."""
+"""Seconds in which several new tokens cause one run."""
 
 
 class Hooks:
-    """Runs the hooks one after the other, in a thread of its own. What comes while they run makes one more run.
+    """Runs the hooks one after the other, in a thread of its own. New tokens that come meanwhile cause one more run.
 
-    `environment` is what they get; it must hold no secret. `log` is told of a hook that fails.
+    `environment` is the environment of the hooks, and must hold no secret. `log` is called if a hook fails.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Hooks:
         self._thread: threading.Thread | None = None
 
     def trigger(self) -> None:
-        """There is a new token. Never waits, never fails."""
+        """Run the hooks, because there is a new token. Never waits, never fails."""
         if not self._hooks:
             return
         self._triggers.put(True)
@@ -60,7 +60,7 @@ class Hooks:
             self._thread.start()
 
     def close(self, within: float) -> None:
-        """Let a run that is due or under way end, for so many seconds; then end it."""
+        """Wait up to `within` seconds for a run that is due or under way, then kill it."""
         if self._thread is not None:
             self._triggers.put(False)
             self._thread.join(within)
@@ -76,7 +76,7 @@ class Hooks:
                 return
 
     def _is_closed(self) -> bool:
-        """Take every trigger that has come meanwhile as one. Whether the last of them was the end."""
+        """Take all triggers that have come meanwhile as one. Returns whether the last one was the end."""
         with suppress(Empty):
             while self._triggers.get_nowait():
                 pass
@@ -86,7 +86,7 @@ class Hooks:
     def _call(self, hook: tuple[str, ...]) -> None:
         name = Path(hook[0]).name
         try:
-            # A group of its own, so that what it started ends with it.
+            # A process group of its own, so that its children end with it.
             process = subprocess.Popen(
                 hook,
                 stdin=subprocess.DEVNULL,

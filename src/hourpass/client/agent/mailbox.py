@@ -1,7 +1,7 @@
 """Where threads and signal handlers leave messages for the agent's loop.
 
-Waits on a descriptor, not on a lock: a signal that arrives just before the wait, or in another thread, would not end
-the wait for a lock.
+The loop waits on a descriptor, not on a lock: a signal that arrives just before the wait, or in another thread, would
+not end a wait for a lock.
 """
 
 import select
@@ -13,7 +13,7 @@ from typing import Literal
 from hourpass.client.refresh.fetcher import RefreshEvent
 
 Message = Literal["reload", "refresh", "stop"] | RefreshEvent
-"""What wakes the loop: the three requests that signals stand for, and whatever happens to the source."""
+"""What wakes the loop: the three requests that signals stand for, and the events of the source."""
 
 
 class Mailbox:
@@ -28,12 +28,12 @@ class Mailbox:
     def put(self, message: Message) -> None:
         """Leave a message. Never waits."""
         self._messages.append(message)
-        # Full of rings that nobody has heard yet: one more says nothing new.
+        # The buffer is full, so the loop wakes anyway.
         with suppress(BlockingIOError):
             self._button.send(b"\0")
 
     def get(self, seconds: float) -> Message | None:
-        """The next message, waiting for one so long; None where none came."""
+        """The next message, after at most `seconds`. None if none came."""
         if not self._messages:
             select.select([self._bell], [], [], seconds)
             with suppress(BlockingIOError):
@@ -45,10 +45,10 @@ class Mailbox:
         return not self._messages
 
     def wakeup_descriptor(self) -> int:
-        """For `signal.set_wakeup_fd`."""
+        """The descriptor for `signal.set_wakeup_fd`."""
         return self._button.fileno()
 
     def close(self) -> None:
-        """No message comes any more."""
+        """Close the descriptors. No message may come after this."""
         self._bell.close()
         self._button.close()

@@ -1,6 +1,6 @@
 """The agent's metrics, in Prometheus' text format.
 
-Reads counters that others keep, and keeps none. No label holds anything secret: sinks go by path.
+Reads counters that other modules keep, and keeps none. No label holds a secret: a sink is named by its path.
 """
 
 from hourpass.client.agent.agent import Agent
@@ -8,22 +8,22 @@ from hourpass.core.policy import SECOND
 
 
 def metrics(agent: Agent) -> str:
-    """All of them, as of now."""
+    """All metrics of the agent now."""
     source = agent.source
     counts, current, now = source.counts, source.current, source.now()
     is_valid = current is not None and current.is_usable(now)
     expires_at = 0 if current is None else source.expires_at(current) // SECOND
     groups: list[tuple[str, str, str, list[tuple[str, int]]]] = [
-        ("token_valid", "gauge", "1 while there is a token that counts.", [("", int(is_valid))]),
+        ("token_valid", "gauge", "1 while there is a valid token.", [("", int(is_valid))]),
         ("token_expires_at_seconds", "gauge", "When the newest token expires, epoch seconds.", [("", expires_at)]),
         (
             "refreshes_total",
             "counter",
-            "How refreshes ended; refused ones may have been healed by an exchange.",
+            "How refreshes ended. After a refused one, an exchange may have helped.",
             [(f'{{result="{result}"}}', counts[result]) for result in ("refreshed", "adopted", "refused", "failed")],
         ),
         ("exchanges_total", "counter", "Exchanges of the API key.", [("", counts["exchanged"])]),
-        ("consecutive_failures", "gauge", "Refreshes that failed since one did not.", [("", agent.failures)]),
+        ("consecutive_failures", "gauge", "Refreshes that failed since the last success.", [("", agent.failures)]),
         (
             "sink_writes_total",
             "counter",

@@ -1,6 +1,6 @@
-"""How the agent is, in one line for people, and the word of it to systemd (sd_notify(3)).
+"""The agent's status in one line for people, and the messages to systemd (sd_notify(3)).
 
-Owns one datagram socket and nothing else. Without a service manager, or with one that does not listen, it does nothing.
+Owns one datagram socket and nothing else. Without a service manager that listens, it does nothing.
 """
 
 import socket
@@ -11,7 +11,7 @@ from hourpass.core.policy import SECOND
 
 
 class AgentStatus(NamedTuple):
-    """How the agent is, for people. Durations are milliseconds; None where there is no token, or nothing is planned."""
+    """The agent's status. Durations are milliseconds, or None if there is no token or no refresh is planned."""
 
     left: int | None
     refreshed_ago: int | None
@@ -19,7 +19,7 @@ class AgentStatus(NamedTuple):
     trouble: str = ""
 
     def __str__(self) -> str:
-        """One line."""
+        """The status in one line."""
         if self.left is None:
             return f"no token: {self.trouble or 'waiting for the first one'}"
         parts = [f"token valid for {duration(self.left)}", f"refreshed {duration(self.refreshed_ago or 0)} ago"]
@@ -28,14 +28,14 @@ class AgentStatus(NamedTuple):
 
 
 class Notifier:
-    """Sends to the socket that NOTIFY_SOCKET names; to nobody where `address` is None or empty."""
+    """Sends to the socket that NOTIFY_SOCKET names. Sends nothing if `address` is None or empty."""
 
     def __init__(self, address: str | None) -> None:
         # A name that begins with @ is in the abstract name space.
         self._address = "\0" + address[1:] if address and address.startswith("@") else address
 
     def send(self, *lines: str) -> None:
-        """One datagram of assignments, such as `READY=1`. Never fails and never waits."""
+        """Send one datagram of assignments, such as `READY=1`. Never fails and never waits."""
         if not self._address:
             return
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
@@ -44,9 +44,10 @@ class Notifier:
 
 
 def watchdog_interval(microseconds: str | None, pid: str | None, own_pid: int) -> int | None:
-    """Milliseconds between two signs of life, half of what WATCHDOG_USEC allows; None where nobody waits for them.
+    """Milliseconds between two signs of life: half of WATCHDOG_USEC. None if nobody waits for them.
 
-    `pid` is WATCHDOG_PID: the variables may have been inherited from a parent that was meant (sd_watchdog_enabled(3)).
+    `pid` is WATCHDOG_PID. If it is not ours, the variables were inherited from a parent and are for that parent
+    (sd_watchdog_enabled(3)).
     """
     if not microseconds or not microseconds.isdecimal() or (pid and pid != str(own_pid)):
         return None

@@ -1,4 +1,4 @@
-"""Who is at the other end of a unix socket: the user id that the kernel vouches for."""
+"""The user id at the other end of a unix socket, which the kernel vouches for."""
 
 import socket
 import struct

@@ -1,6 +1,7 @@
-"""File sinks: the access token in the form that some program reads, in a file that is never torn, open or expired.
+"""File sinks: write the access token in the form that a program reads.
 
-Owns the forms and the life of each file. It fetches nothing, and a refresh token never comes here.
+A file is never half-written, never readable by others, and never left with an expired token unless you say so. This
+module owns the forms and the life of each file. It fetches nothing, and never gets a refresh token.
 """
 
 import os
@@ -22,14 +23,14 @@ except ImportError:
     raise ImportError("the agent needs Linux, macOS or another POSIX system; the client library does not") from None
 
 Form = Literal["raw", "env", "json", "header", "curl", "template"]
-"""The bare token; an environment file; JSON; a header line; a configuration file of curl; a text of one's own."""
+"""The bare token, an environment file, JSON, a header line, a configuration file for curl, or your own text."""
 
 OnExpiry = Literal["remove", "leave"]
-"""What becomes of the file when its token expires and there is no other."""
+"""What to do with the file if its token expires and there is no new one."""
 
 
 def render(handout: Handout, form: Form, template: Template | None = None) -> bytes:
-    """The content of a file. A token has no character that any of the forms would have to escape (RFC 6750 §2.1)."""
+    """The content of a file. A token has no character that any of the forms must escape (RFC 6750 §2.1)."""
     match form:
         case "raw":
             return handout.access_token.encode()
@@ -48,23 +49,23 @@ def render(handout: Handout, form: Form, template: Template | None = None) -> by
 
 
 def check_template(text: str) -> Template:
-    """A text with `$access_token`, `$token_type`, `$issued_at` and `$expires_at`; `$$` is a dollar sign.
+    """Parse a text with `$access_token`, `$token_type`, `$issued_at` and `$expires_at`. `$$` is a dollar sign.
 
     Raises:
-        ConfigurationError: naming a field that there is not, and the nearest that there is.
+        ConfigurationError: names an unknown field and the nearest known one, or says that a `$` begins no field.
     """
     template = Template(text)
     if not template.is_valid():
-        raise ConfigurationError("a template has a $ that begins no field: write $$ for a dollar sign")
+        raise ConfigurationError("the template has a $ that does not begin a field: write $$ for a dollar sign")
     for name in template.get_identifiers():
         if name not in Handout._fields:
             fields = [f"${field}" for field in Handout._fields]
-            raise ConfigurationError(f"a template has no field ${name}{did_you_mean(f'${name}', fields)}")
+            raise ConfigurationError(f"${name} is not a field of a template{did_you_mean(f'${name}', fields)}")
     return template
 
 
 class FileSink:
-    """One file: 0600, or 0640 for a `group` that may read it too. A missing folder is made, 0700 or 0750 likewise.
+    """One file with mode 0600, or 0640 for a `group` that may read it too. A missing folder is made with 0700 or 0750.
 
     Raises:
         ConfigurationError: the group does not exist, or the template is missing or wrong.
@@ -80,7 +81,7 @@ class FileSink:
         on_expiry: OnExpiry = "remove",
     ) -> None:
         if (form == "template") != (template is not None):
-            raise ConfigurationError("a template, and format = template, go together")
+            raise ConfigurationError("a template needs format = template, and format = template needs a template")
         self.path = Path(path)
         self._form = form
         self._template = None if template is None else check_template(template)
@@ -90,16 +91,16 @@ class FileSink:
         self._written: tuple[str, int, int, int, int] | None = None
 
     def write(self, handout: Handout) -> bool:
-        """See to it that the file holds this token; whether it had to be written for that.
+        """Make the file hold this token. Returns whether it was written.
 
         Raises:
-            ConfigurationError: the folder is writable for anyone, or something other than a file is in the way.
-            OSError: the disk or the folder refuses. The old content stays.
+            ConfigurationError: anyone may write to the folder, or something other than a file is in the way.
+            OSError: the file cannot be written. The old content stays.
         """
         if self._written is not None and self._written == self._found(handout):
             return False
         self._make_folder()
-        # Sticky or not: a folder in which anyone may create a name is no place for a secret.
+        # Even if it is sticky: a secret must not be in a folder in which anyone may make a file.
         if self.path.parent.stat().st_mode & stat.S_IWOTH:
             raise ConfigurationError(f"anyone may write to {self.path.parent}: choose a folder of your own")
         write_atomically(self.path, render(handout, self._form, self._template), mode=self._mode, group=self._group)
@@ -107,10 +108,10 @@ class FileSink:
         return True
 
     def expire(self) -> None:
-        """There is no token that is still good: remove the file, unless it is to be left.
+        """Remove the file, because its token has expired, unless `on_expiry` is "leave".
 
         Raises:
-            OSError: the folder refuses.
+            OSError: the file cannot be removed.
         """
         self._written = None
         if self._on_expiry == "remove":
@@ -127,7 +128,7 @@ class FileSink:
                 folder.chmod(0o750)
 
     def _found(self, handout: Handout) -> tuple[str, int, int, int, int] | None:
-        """What tells whether the file is still as it was left: the token, then the inode, mode, size and time."""
+        """The token, inode, mode, size and time: if one differs, the file is no longer as it was written."""
         try:
             found = self.path.lstat()
         except OSError:

@@ -1,7 +1,7 @@
-"""The agent's socket: HTTP for the programs of this host, over a unix socket and, if asked for, loopback TCP.
+"""The agent's socket: HTTP for the programs of this host, over a unix socket and, if configured, loopback TCP.
 
-Owns who may ask and how it is answered. A peer is known by its user id, which the kernel vouches for, or on TCP by a
-shared secret. Access tokens are all that leaves here.
+Owns who may ask, and the answers. A peer is known by its user id, which the kernel vouches for, or on TCP by a shared
+secret. Nothing but access tokens leaves here.
 """
 
 import hmac
@@ -34,13 +34,13 @@ MAX_BODY, MAX_CONNECTIONS = 1024, 64
 """Bytes, and connections of one user at a time."""
 
 STRANGERS = 8
-"""Connections of all users together who may not ask: enough to tell each so, too few to hold up anyone else."""
+"""Connections of all users who may not ask, together: enough to answer each, too few to hold up anyone else."""
 
 TIMEOUT = 5.0
-"""Seconds that a whole request may take, however its bytes drip."""
+"""Seconds that a whole request may take, even if its bytes arrive one by one."""
 
 POLL = 0.2
-"""Seconds between two looks at whether to end; requests are seen at once."""
+"""Seconds between two looks at whether to end. Requests are seen at once."""
 
 _MIN_VALID = re.compile(r"[0-9]{1,6}", re.ASCII)
 _FINGERPRINT = re.compile(r"[0-9a-f]{16}", re.ASCII)
@@ -63,12 +63,12 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer("GET", b"")
 
     def do_POST(self) -> None:
-        # Read whole before it is judged: who is answered while still sending sees a broken connection.
+        # Read the whole body first: a client that is answered while it still sends sees a broken connection.
         length = self.headers.get("Content-Length", "0")
         self._answer("POST", self.rfile.read(min(int(length), 64 * MAX_BODY)) if length.isdecimal() else b"")
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 the library's name
-        """Nothing: a request may be anything."""
+        """Log nothing, because a request may hold anything."""
 
     def _answer(self, method: str, body: bytes) -> None:
         if not self.server.admits(self):
@@ -121,7 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class _Timed(io.RawIOBase):
-    """What a connection sends until an instant of the monotonic clock. A socket's time-out begins with each byte."""
+    """Reads a connection until an instant of the monotonic clock. A socket's time-out starts again with each byte."""
 
     def __init__(self, connection: socket.socket, ends_at: float) -> None:
         self._connection = connection
@@ -139,7 +139,7 @@ class _Timed(io.RawIOBase):
 
 
 class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    """What both have in common: a thread for each connection, and not too many of one user."""
+    """What both servers share: a thread for each connection, and a limit for each user."""
 
     block_on_close = False
     request_queue_size = 128
@@ -156,14 +156,14 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         raise NotImplementedError
 
     def share_of(self, request: socket.socket) -> tuple[object, int]:
-        """Who takes a connection's place, and how many places they have."""
+        """Whose limit a connection uses, and how many connections that allows."""
         return None, MAX_CONNECTIONS
 
     def __enter__(self) -> Self:
-        """Begin to listen.
+        """Start listening.
 
         Raises:
-            ConfigurationError: the address cannot be had.
+            ConfigurationError: it cannot listen on the address.
         """
         try:
             super().__init__(self._wanted_address, _Handler)
@@ -173,7 +173,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Listen no more."""
+        """Stop listening."""
         self.shutdown()
         self.server_close()
 
@@ -208,20 +208,20 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
                 del self._open[who]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Nothing: a peer may hang up, and a traceback may hold what it sent."""
+        """Log nothing: a peer may hang up, and a traceback may hold what it sent."""
 
 
-if sys.platform == "win32":  # the agent says at its start that it needs a POSIX system
+if sys.platform == "win32":  # when it starts, the agent says that it needs a POSIX system
     _UnixServer = socketserver.TCPServer
 else:
     _UnixServer = socketserver.UnixStreamServer
 
 
 class UnixSocket(_Server, _UnixServer):
-    """A unix socket for the users in `uids`; for this user where none is named.
+    """A unix socket for the users in `uids`, or for this user if you name none.
 
-    Its folder is made 0700, or 0711 where others may ask, and refused if it is open any wider. What another agent left
-    at `path` is replaced: the lock says that it is gone.
+    Its folder is made 0700, or 0711 if others may ask, and refused if it is open any wider. A socket that another agent
+    left at `path` is replaced: this agent holds the lock, so the other one is gone.
     """
 
     def __init__(self, path: str | os.PathLike[str], agent: Agent, uids: Collection[int] = ()) -> None:
@@ -231,7 +231,7 @@ class UnixSocket(_Server, _UnixServer):
         self._is_bound = False
 
     def admits(self, handler: _Handler) -> bool:
-        """By the peer's user id at the time when it connected."""
+        """Decide by the peer's user id when it connected."""
         return peer_uid(handler.connection) in self._uids
 
     def share_of(self, request: socket.socket) -> tuple[object, int]:
@@ -245,24 +245,26 @@ class UnixSocket(_Server, _UnixServer):
         folder.mkdir(mode=allowed, parents=True, exist_ok=True)
         found = folder.stat()
         if found.st_mode & 0o077 & ~allowed or found.st_uid != os.geteuid():
-            raise ConfigurationError(f"{folder} must be this user's own and {allowed:04o}: it holds the agent's socket")
+            raise ConfigurationError(
+                f"{folder} holds the agent's socket, so it must be this user's own, with mode {allowed:04o}"
+            )
         with suppress(FileNotFoundError):
             if not stat.S_ISSOCK(self._path.lstat().st_mode):
-                raise ConfigurationError(f"{self._path} is in the way: it is no socket")
+                raise ConfigurationError(f"{self._path} is in the way: it is not a socket")
             self._path.unlink()
         self.socket.bind(str(self._path))
         self._is_bound = True
         self._path.chmod(0o666 if has_others else 0o600)
 
     def server_close(self) -> None:
-        # Called after a bind that failed, too: what was in the way stays.
+        # Also called after a bind that failed: then the file that was in the way stays.
         if self._is_bound:
             self._path.unlink(missing_ok=True)
         super().server_close()
 
 
 class LoopbackSocket(_Server):
-    """HTTP on loopback for who knows `secret`. A web page whose name resolves to this machine sends another Host.
+    """HTTP on loopback for programs that know `secret`. A web page whose name points to this machine has another Host.
 
     Raises:
         ConfigurationError: the address is not loopback, or the secret is too short.
@@ -272,18 +274,18 @@ class LoopbackSocket(_Server):
         if not is_loopback(host):
             raise ConfigurationError(f"{host} is not loopback: the agent serves its own host only")
         if len(secret) < 16:
-            raise ConfigurationError("the secret of the agent's port must have 16 characters at least")
+            raise ConfigurationError("the secret of the agent's port must have at least 16 characters")
         super().__init__((host, port), f"{host}:{port}", agent)
         self._host = host
         self._expected = f"Bearer {secret}".encode()
 
     def server_bind(self) -> None:
-        # Connections that linger must not keep the next agent out.
+        # Old connections that linger must not keep the next agent out.
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         super().server_bind()
 
     def admits(self, handler: _Handler) -> bool:
-        """By Host and Authorization, each exactly once."""
+        """Decide by the Host and Authorization headers, each exactly once."""
         hosts, credentials = (handler.headers.get_all(name, []) for name in ("Host", "Authorization"))
         port = self.server_address[1]
         return (

@@ -1,1 +1,1 @@
-"""The 401 strategy for each HTTP library, in a module that is named after it; each needs the extra of that name."""
+"""The 401 strategy for each HTTP library, in a module named after it. Each needs the extra of that name."""

@@ -1,7 +1,7 @@
 """The 401 strategy for aiohttp: `ClientSession(middlewares=[HourpassAuth(source)])`.
 
-Owns how aiohttp sends a request again, and which bodies it can send twice. What a 401 means, and what is done about it,
-is decided elsewhere.
+Owns how aiohttp sends a request again, and which bodies it can send twice. `strategy` decides what a 401 means and what
+to do about it.
 """
 
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
@@ -11,11 +11,11 @@ from hourpass.client.auth.strategy import Source
 
 
 class HourpassAuth:
-    """Sends a source's token wherever the source allows it. The caller's own Authorization header wins.
+    """Sends a source's token to every origin that the source allows. The caller's own Authorization header wins.
 
-    aiohttp runs a middleware for every hop of a redirect, as a request of its own: each is judged anew by where it
-    goes, so that none to another origin carries the token, and has a budget of its own. One object serves any number
-    of sessions and event loops.
+    aiohttp runs a middleware for every hop of a redirect, as a request of its own. Each hop is checked for its own
+    origin, so a hop to an origin that is not allowed does not carry the token. Each hop has a budget of its own. You
+    can use one object for any number of sessions and event loops.
     """
 
     def __init__(self, source: Source) -> None:
@@ -46,10 +46,10 @@ class HourpassAuth:
                 if not replays:
                     return response
                 response.release()
-                # An early 401 may have come before the body's end: its writer must not read on beside the next one.
+                # The 401 may have come before the body was sent. Stop its writer, or it reads on beside the next one.
                 await request.close()
         finally:
-            # aiohttp shows what a request carried in the repr of its errors.
+            # aiohttp shows a request's headers in the repr of its errors.
             request.headers.pop("Authorization", None)
 
 
@@ -59,6 +59,6 @@ def _rejection(request: ClientRequest, response: ClientResponse) -> Rejection:
         authorization=request.headers.get("Authorization"),
         challenges=response.headers.getall("WWW-Authenticate", []),
         retry_after=response.headers.get("Retry-After"),
-        # aiohttp rewinds a file to where it stood, and marks what it cannot read twice.
+        # aiohttp rewinds a file to its old position, and marks a body that it cannot read twice.
         replayable=not (request.body and request.body.consumed),
     )

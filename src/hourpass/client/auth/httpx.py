@@ -1,4 +1,4 @@
-"""The 401 strategy for the classic httpx, sync and async: as `auth.httpx2`, whose class httpx2 alone accepts."""
+"""The 401 strategy for the classic httpx, sync and async. Only httpx2 accepts the class of `auth.httpx2`."""
 
 import httpx
 

@@ -1,7 +1,7 @@
 """The 401 strategy for httpx2, sync and async: `httpx2.Client(auth=HourpassAuth(source))`.
 
-Owns how httpx2 sends a request again, and which bodies it can send twice. What a 401 means, and what is done about it,
-is decided elsewhere.
+Owns how httpx2 sends a request again, and which bodies it can send twice. `strategy` decides what a 401 means and what
+to do about it.
 """
 
 from collections.abc import AsyncGenerator, Generator
@@ -16,7 +16,7 @@ _Places = list[tuple[Any, int | None]]
 
 
 class HourpassFlow:
-    """The flow without the library's base class: the classic httpx has the same one."""
+    """The flow without the library's base class, because the classic httpx uses the same flow."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -39,7 +39,7 @@ class HourpassFlow:
             replays = response.status_code == 401 and sending.again(_rejection(response, places))
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
-        """As `sync_auth_flow`; blocks no event loop."""
+        """As `sync_auth_flow`, without blocking the event loop."""
         url = str(request.url)
         if not self._gate.lets(url, request.headers):
             yield request
@@ -52,14 +52,15 @@ class HourpassFlow:
 
 
 class HourpassAuth(HourpassFlow, httpx2.Auth):
-    """Sends a source's token wherever the source allows it. The caller's own Authorization header wins.
+    """Sends a source's token to every origin that the source allows. The caller's own Authorization header wins.
 
-    The library counts a replay as a redirect: leave the client a `max_redirects` of 2, even where it follows none.
+    The library counts each time it sends again as a redirect. So leave the client a `max_redirects` of at least 2, even
+    if it follows no redirects.
     """
 
 
 def _copy(request: Any, authorization: str, places: _Places) -> Any:
-    """The request with a token. A copy: one that the caller sends once more must not look as if it had its own."""
+    """A copy of the request with a token. The caller's request must not seem to have its own Authorization header."""
     for file, position in places:
         if position is not None:
             file.seek(position)
@@ -68,7 +69,7 @@ def _copy(request: Any, authorization: str, places: _Places) -> Any:
     )
     copy.headers["Authorization"] = authorization
     if isinstance(getattr(request.stream, "_stream", None), bytes):
-        # The library does so for bodies in memory: hooks may look at `content`.
+        # The library does this for a body in memory, because hooks may look at `content`.
         copy.read()
     return copy
 
@@ -84,9 +85,9 @@ def _rejection(response: Any, places: _Places) -> Rejection:
 
 
 def _places(request: Any) -> _Places:
-    """What the body is read from, and where that stands; without a position where it can be read once only.
+    """The files and iterators of the body, each with its position. The position is None if it can be read only once.
 
-    The library rewinds no file, and has no public name for it. What has neither of these two is not known to us.
+    The library does not rewind a file, and has no public name for one. So this looks at `_stream` and `fields`.
     """
     stream = request.stream
     fields = getattr(stream, "fields", None)

@@ -1,7 +1,7 @@
 """The 401 strategy for requests: `session.auth = HourpassAuth(source)`, or `requests.get(url, auth=…)`.
 
-Owns how requests sends a request again, and which bodies it can send twice. What a 401 means, and what is done about
-it, is decided elsewhere. Sessions of niquests take it too.
+Owns how requests sends a request again, and which bodies it can send twice. `strategy` decides what a 401 means and
+what to do about it. Sessions of niquests accept it too.
 """
 
 from typing import Any
@@ -14,9 +14,10 @@ from hourpass.client.auth.strategy import Source
 
 
 class HourpassAuth(AuthBase):
-    """Sends a source's token wherever the source allows it. The caller's own Authorization header wins.
+    """Sends a source's token to every origin that the source allows. The caller's own Authorization header wins.
 
-    A prepared request keeps the token that it was prepared with: one sent much later begins with a 401, and heals.
+    A prepared request keeps the token that it was prepared with. If you send it much later, it gets a 401 first, and is
+    then sent again with a new token.
     """
 
     def __init__(self, source: Source) -> None:
@@ -38,10 +39,10 @@ class HourpassAuth(AuthBase):
 
 
 class _Replays:
-    """What becomes of a request's 401s. It is called for every response, redirects and their targets included.
+    """Handles a request's 401s. It is called for every response, redirects and their targets included.
 
-    Redirects are followed by copies that keep the hook; a copy for another origin has lost the token. Each has a budget
-    of its own.
+    A redirect is followed by a copy of the request that keeps this hook. A copy for another origin loses the token.
+    Each copy has a budget of its own.
     """
 
     def __init__(self, sending: Sending, position: int | None) -> None:
@@ -56,7 +57,7 @@ class _Replays:
             body: Any = request.body
             if self._position is not None and body is not None:
                 body.seek(self._position)
-            # Read to its end, the connection is free for the next send.
+            # Read the response to its end, so that the connection is free for the next send.
             _ = response.content
             response.close()
             newer = response.connection.send(request, **options)

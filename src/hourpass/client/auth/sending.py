@@ -1,7 +1,7 @@
-"""One request of an adapter, whatever its HTTP library: which token it carries, and whether it goes out again.
+"""One request of an adapter, for every HTTP library: which token it carries, and whether it is sent again.
 
-Carries out what `flow` decides: asks the source, waits, and says why a 401 goes to the caller. It sends nothing itself,
-and holds nothing while a response is open.
+Carries out what `strategy` decides: asks the source, waits, and logs why a 401 goes to the caller. It sends nothing
+itself, and holds nothing while a response is open.
 """
 
 import asyncio
@@ -21,17 +21,17 @@ from hourpass.urls import origin_of
 _log = logging.getLogger(__name__)
 
 _WHY: dict[Note, str] = {
-    "body": "its body cannot be sent twice; the next request begins with a newer token",
-    "budget": "the server goes on rejecting, or asks for a longer wait than a request may take",
-    "breaker": "the server has rejected too many new tokens to be given more of them",
+    "body": "its body cannot be sent twice, but the next request starts with a newer token",
+    "budget": "the server keeps rejecting, or asks for a longer wait than a request may take",
+    "breaker": "the server has rejected too many new tokens, so no more are fetched for now",
 }
 
 
 class Rejection(NamedTuple):
-    """A 401, in the words of every library.
+    """A 401 in a form that every library can give.
 
-    `url` and `authorization` are those of the request that it answers, redirects followed. `replayable` says whether
-    the body can be sent once more, as whole as before.
+    `url` and `authorization` are those of the request that it answers, after redirects. `replayable` says whether the
+    whole body can be sent again.
     """
 
     url: str
@@ -65,7 +65,7 @@ class Sending:
         self.restart()
 
     def restart(self) -> None:
-        """Begin the budget anew: the same request is sent once more, or has been redirected."""
+        """Start a new budget: the caller sends the same request again, or it was redirected."""
         self._call: Call | None = None
         self._started_at = self._source.now()
 
@@ -75,7 +75,7 @@ class Sending:
         return bearer(self._sent)
 
     def again(self, rejection: Rejection) -> bool:
-        """Whether to send it once more, with another `authorization`; otherwise the 401 goes to the caller."""
+        """Whether to send it again, with another `authorization`. Otherwise the 401 goes to the caller."""
         source, (verdict, call, at) = self._source, self._judge(rejection)
         try:
             if verdict.rejected is not None:
@@ -128,17 +128,17 @@ class Sending:
 
 
 class Gate:
-    """Decides which requests of one adapter carry the source's token. Says once for each origin that one does not."""
+    """Decides which requests of one adapter carry the source's token. Logs once for each origin that is refused it."""
 
     MOST = 64
-    """Origins that are remembered, and told."""
+    """How many origins are remembered and logged."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
         self._told: set[str | None] = set()
 
     def lets(self, url: str, headers: Container[str]) -> bool:
-        """Whether a request gets the token: it goes where that may go, and carries no credentials of its own."""
+        """Whether a request gets the token: its origin is allowed, and it has no Authorization header of its own."""
         if "Authorization" in headers:
             return False
         if self._source.allows(url):
@@ -151,7 +151,7 @@ class Gate:
 
 
 def position_of(body: Any) -> int | None:
-    """Where a file stands, so that it can be rewound to just there; None for whatever cannot be read twice."""
+    """The position of a file, to which it can be rewound. None for a body that cannot be read twice."""
     try:
         position = body.tell()
         return position if body.seekable() and isinstance(position, int) else None

@@ -1,7 +1,7 @@
 """The 401 strategy: what one request may do about a 401, and when a server's 401s are no longer believed.
 
-Pure: time and chance come in as arguments, and nothing is sent. Adapters carry the verdicts out; whatever is not
-provably our token's refusal goes to the caller untouched.
+Pure: time and chance are arguments, and nothing is sent. Adapters carry out the verdicts. A 401 that is not clearly a
+refusal of our token goes to the caller unchanged.
 """
 
 import os
@@ -16,7 +16,7 @@ from hourpass.core.policy import MINUTE, SECOND
 from hourpass.urls import origin_of
 
 Note = Literal["", "not_ours", "budget", "breaker", "body"]
-"""Why a 401 went to the caller: none of ours, budget spent, breaker open, or a body that cannot be replayed."""
+"""Why a 401 went to the caller: not our token's, budget spent, breaker open, or a body that cannot be sent twice."""
 
 
 class Source(Protocol):
@@ -26,11 +26,11 @@ class Source(Protocol):
 
     @property
     def current(self) -> Credential | None:
-        """The newest credential at hand, good or not; never waits."""
+        """The newest credential in memory, valid or not. Never waits."""
         ...
 
     def now(self) -> int:
-        """The instant on the clock that its credentials lie on, in milliseconds."""
+        """The instant on the clock of its credentials, in milliseconds."""
         ...
 
     def allows(self, url: str) -> bool:
@@ -59,15 +59,15 @@ class Source(Protocol):
 REFRESHES = 1
 SENDS = 3
 TOTAL = 10 * SECOND
-"""What one request may spend; a duration in milliseconds."""
+"""The budget of one request: refreshes, sends, and milliseconds."""
 
 WAIT = 250
-"""Milliseconds at most, with full jitter, before a request goes out again with the same token. With a newer token it
-goes at once, so that with 3 sends there is one such wait."""
+"""The most milliseconds, with full jitter, before a request is sent again with the same token. With a newer token it is
+sent at once, so with 3 sends there is one such wait."""
 
 
 class Seen(NamedTuple):
-    """A 401 at the end of one send, redirects followed.
+    """A 401 at the end of one send, after redirects.
 
     `url` is the one that answered, `authorization` what that request carried, `challenges` every WWW-Authenticate
     value, `retry_after` milliseconds.
@@ -84,14 +84,14 @@ class Seen(NamedTuple):
 
 
 class Deliver(NamedTuple):
-    """The response goes to the caller. Where `rejected` is a number, refresh first: the next request needs it."""
+    """The response goes to the caller. If `rejected` is a number, refresh first, for the next request."""
 
     note: Note = ""
     rejected: int | None = None
 
 
 class SendAgain(NamedTuple):
-    """Send it again, after `wait` milliseconds. Where `rejected` is a number, refresh first, naming it.
+    """Send it again, after `wait` milliseconds. If `rejected` is a number, refresh first, and pass that number on.
 
     If that refresh fails, the response goes to the caller.
     """
@@ -104,7 +104,7 @@ Verdict = Deliver | SendAgain
 
 
 class Call:
-    """One request's way through the strategy: `judge` every 401 of it."""
+    """One request's way through the strategy. Call `judge` for each of its 401s."""
 
     def __init__(self, url: str, *, replayable: bool, now: int) -> None:
         self._origin = origin_of(url)
@@ -161,18 +161,18 @@ def bearer(credential: Credential) -> str:
 
 
 _guard = threading.Lock()
-"""One for all breakers, held for a few statements."""
+"""One lock for all breakers, held for a few statements."""
 
 if hasattr(os, "register_at_fork"):
-    # So that no child finds it held by a thread that it does not have.
+    # So that a child never finds it held by a thread that it does not have.
     os.register_at_fork(before=_guard.acquire, after_in_parent=_guard.release, after_in_child=_guard.release)
 
 
 class Breaker:
-    """Opens where a server rejects fresh tokens, so that it cannot burn refresh tokens. Safe for threads.
+    """Opens if a server rejects fresh tokens, so that its 401s stop causing refreshes. Safe for threads.
 
-    5 different tokens rejected within 60 s, each younger than 60 s, open it for 30 s. One more within 60 s after it
-    closed opens it again, for twice as long each time, up to 10 minutes. Instants are milliseconds.
+    It opens for 30 s if 5 different tokens are rejected within 60 s, each younger than 60 s. One more within 60 s after
+    it closed opens it again, for twice as long each time, up to 10 minutes. Instants are milliseconds.
     """
 
     YOUNG = MINUTE
@@ -192,7 +192,7 @@ class Breaker:
         return now >= self._open_until
 
     def reject(self, number: int, age: int, now: int) -> None:
-        """An API rejected the token of this number and age. A token counts once, however many requests carried it."""
+        """Note that an API rejected the token of this number and age. Each token is counted once, not each request."""
         with _guard:
             if age >= self.YOUNG or number <= self._last_number or not self.allows(now):
                 return

@@ -1,1 +1,1 @@
-"""Keeping a credential fresh: what is decided, who acts, and where it is kept."""
+"""Keeping a credential fresh: the decisions, the requests, and the cache."""

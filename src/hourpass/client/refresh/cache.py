@@ -1,7 +1,7 @@
-"""Where a credential lies between uses, and the lock that makes one refresh of many.
+"""Where a credential is kept between uses, and the lock that lets only one process refresh it.
 
-A cache keeps bytes: what they mean, and whether they are still worth anything, `credential` decides. The lock is held
-around a whole refresh, from the look at the cache to the write.
+A cache keeps bytes. `credential` decides what they mean and whether they are still valid. The lock is held for a whole
+refresh, from reading the cache to writing it.
 """
 
 import os
@@ -17,21 +17,21 @@ from hourpass.core.errors import ConfigurationError, LockTimeout
 from hourpass.secret_file import HAS_OWNERS, write_atomically
 
 MAX_SIZE = 256 * 1024
-"""No file of ours is larger: two tokens of 64 KiB and a few numbers."""
+"""Bytes. No file of ours is larger: it holds two tokens of at most 64 KiB and a few numbers."""
 
 
 _PLAIN = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-"""Neither waits for a writer nor follows a link; not every system has each."""
+"""Flags with which opening neither waits for a writer nor follows a link. Not every system has all of them."""
 
 
 class Cache(Protocol):
-    """What a TokenSource needs of a cache."""
+    """What a TokenSource needs from a cache."""
 
     def read(self) -> bytes | None:
-        """The content; None where there is none. Needs no lock, but may wait for a disk or a person.
+        """The content. None if there is none. Needs no lock, but may wait for a disk or a person.
 
         Raises:
-            ConfigurationError: where it cannot be read, or others could have written it.
+            ConfigurationError: it cannot be read, or others could have written it.
         """
         ...
 
@@ -54,10 +54,10 @@ class Cache(Protocol):
 
 
 class MemoryCache(Reopens):
-    """Lives and ends with this process; several sources may share it.
+    """A cache in this process's memory. Several sources may share it.
 
-    A forked child finds it empty, as does who opens a pickle of it: two processes must not present one refresh token
-    without a lock between them.
+    It is empty in a forked child, and after unpickling, because two processes must not use one refresh token without a
+    lock between them.
     """
 
     def __init__(self) -> None:
@@ -86,7 +86,7 @@ class MemoryCache(Reopens):
 
     def _after_fork(self) -> None:
         if self._pid != os.getpid():
-            # Another thread of the parent may have held the lock. Last of all the pid, which other threads here go by.
+            # Another thread of the parent may have held the lock. The pid is set last: other threads look at it.
             self._lock, self._content, self._pid = threading.Lock(), None, os.getpid()
 
     def __repr__(self) -> str:
@@ -97,8 +97,8 @@ class MemoryCache(Reopens):
 class FileCache:
     """A file that processes of one user on one machine share: 0600, replaced whole, locked by a file beside it.
 
-    A file that others may read is closed to them again, since refusing it would undo nothing; a file of another user,
-    or a link, is refused. The lock is the kernel's and ends with its holder; the lock file stays where it is.
+    If others may read the file, their access is removed, because refusing the file would undo nothing. A file of
+    another user, or a link, is refused. The lock is the kernel's and ends with its holder. The lock file stays.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -130,10 +130,10 @@ class FileCache:
 
     @contextmanager
     def lock(self, timeout: float) -> Iterator[None]:
-        # Imported here: who finds a fresh token takes no lock.
+        # Imported here, because a process that finds a fresh token takes no lock.
         from filelock import FileLock, Timeout  # noqa: PLC0415
 
-        # A new object each time: filelock counts repeated acquisitions of one, which would let a second thread in.
+        # A new object each time, because one FileLock may be acquired repeatedly, which would let a second thread in.
         lock = FileLock(f"{self.path}.lock", mode=0o600, thread_local=False, poll_interval=0.01, fallback_to_soft=False)
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,13 +1,13 @@
-"""Challenges and Retry-After: what a response says about whose refusal it is, and when to come back.
+"""Challenges and Retry-After: what a response says about the reason of a refusal, and when to try again.
 
-Pure reading of header values. Nothing here trusts them: what cannot be read says nothing.
+Pure reading of header values. They are not trusted: a value that cannot be read is ignored.
 """
 
 import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-# RFC 9110 §11.2: a scheme, then parameters or a token68. Commas part both challenges and parameters.
+# RFC 9110 §11.2: a scheme, then parameters or a token68. Commas separate both challenges and parameters.
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _PARAMETER = re.compile(rf'({_TOKEN})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|({_TOKEN}))(?=[ \t]*(?:,|$))', re.ASCII)
 _SCHEME = re.compile(rf"({_TOKEN})(?:[ \t]+|(?=,|$))", re.ASCII)
@@ -16,7 +16,7 @@ _BETWEEN = re.compile(r"[ \t,]*", re.ASCII)
 
 
 class Challenge(NamedTuple):
-    """One challenge of a WWW-Authenticate header; scheme and parameter names are in lower case."""
+    """One challenge of a WWW-Authenticate header. Scheme and parameter names are in lower case."""
 
     scheme: str
     parameters: dict[str, str]
@@ -25,7 +25,7 @@ class Challenge(NamedTuple):
 def parse_challenges(values: Iterable[str]) -> list[Challenge]:
     """Read every WWW-Authenticate value of a response (RFC 9110 §11.6.1), up to the first part that breaks its syntax.
 
-    A parameter that occurs twice counts as it stood first.
+    If a parameter occurs twice, the first one is used.
     """
     challenges: list[Challenge] = []
     for value in values:
@@ -50,9 +50,9 @@ def parse_challenges(values: Iterable[str]) -> list[Challenge]:
 
 
 def rejects_token(values: Iterable[str]) -> bool:
-    """Whether the challenges of a 401 speak of the bearer token, and of nothing else that is wrong (RFC 6750 §3.1).
+    """Whether the challenges of a 401 reject the bearer token, and do not name another error (RFC 6750 §3.1).
 
-    No challenge at all counts: many APIs send none, although RFC 9110 §15.5.2 asks for one.
+    True if there is no challenge at all: many APIs send none, although RFC 9110 §15.5.2 asks for one.
     """
     present = [value for value in values if value.strip()]
     if not present:
@@ -62,16 +62,16 @@ def rejects_token(values: Iterable[str]) -> bool:
 
 
 def retry_after_of(value: str | None, wall: int) -> int | None:
-    """Milliseconds that a Retry-After asks to wait (RFC 9110 §10.2.3); None where it says nothing one can read.
+    """Milliseconds to wait by a Retry-After (RFC 9110 §10.2.3). None if it is missing or cannot be read.
 
-    `wall` is the epoch milliseconds of now: the header may be a date.
+    `wall` is now in epoch milliseconds, because the header may be a date.
     """
     if value is None:
         return None
     value = value.strip()
     if re.fullmatch(r"[0-9]{1,9}", value):
         return int(value) * 1000
-    # Rare, and slow to load.
+    # Imported here, because it is slow to load and rarely needed.
     from email.utils import parsedate_to_datetime  # noqa: PLC0415
 
     try:

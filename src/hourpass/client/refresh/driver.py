@@ -1,7 +1,8 @@
-"""Runs a wait written once, for a thread or for asyncio.
+"""Runs a wait that is written once, in a thread or in asyncio.
 
-What waits is a generator that yields what it waits for: a future, milliseconds, or a call that may block, which asyncio
-makes in a thread. It holds no lock while it waits, is told by TimeoutError that its time is up, and of a call's error.
+The wait is a generator. It yields what it waits for: a future, milliseconds, or a call that may block, which asyncio
+runs in a thread. It must hold no lock while it waits. A TimeoutError in it means that its time is up, and an error of a
+call is raised in it too.
 """
 
 import time
@@ -17,7 +18,7 @@ Waiting = Generator[Future[None] | int | Callable[[], None], None, Result]
 
 
 def drive(waiting: Waiting[Result], timeout: float) -> Result:
-    """Run it in this thread, for at most `timeout` seconds. A wait known to be too long is not begun."""
+    """Run it in this thread, for at most `timeout` seconds. A wait that is too long is not started."""
     deadline = time.monotonic() + timeout
     try:
         awaited = next(waiting)
@@ -42,10 +43,10 @@ def drive(waiting: Waiting[Result], timeout: float) -> Result:
 
 
 async def _in_a_thread(call: Callable[[], None]) -> None:
-    """Make a call that may block.
+    """Run a call that may block, in a thread.
 
     Raises:
-        Unavailable: the system has no thread to give, or the loop's executor has ended.
+        Unavailable: the system cannot start a thread, or the loop's executor has ended.
     """
     import asyncio  # noqa: PLC0415 as below
 
@@ -58,7 +59,7 @@ async def _in_a_thread(call: Callable[[], None]) -> None:
 
 async def drive_async(waiting: Waiting[Result], timeout: float) -> Result:  # noqa: ASYNC109 the same meaning as above
     """Run it as part of this task. A cancelled task leaves the shared future alone."""
-    # Who runs no event loop need not wait for this import.
+    # A program without an event loop does not wait for this import.
     import asyncio  # noqa: PLC0415
 
     try:
@@ -73,12 +74,12 @@ async def drive_async(waiting: Waiting[Result], timeout: float) -> Result:  # no
             left = deadline - time.monotonic()
             try:
                 if isinstance(awaited, Future):
-                    # The future runs already, so that cancelling its asyncio side cannot cancel it. No `wait_for`:
+                    # The future runs already, so cancelling its asyncio side cannot cancel it. `wait_for` is not used:
                     # Python 3.11's forgets a cancellation that comes together with the result.
                     async with asyncio.timeout(max(left, 0)):
                         await asyncio.wrap_future(awaited)
                 elif callable(awaited):
-                    # Its end is waited for, as a thread would: what it has begun cannot be taken back.
+                    # Wait for its end, as a thread would: a call that has begun cannot be taken back.
                     await _in_a_thread(awaited)
                 elif awaited < left * 1000:
                     await asyncio.sleep(awaited / 1000)

@@ -1,7 +1,7 @@
-"""Carries one refresh out: takes the lock, looks at the cache, sends what the transaction says, writes what it got.
+"""Carries out one refresh: takes the lock, reads the cache, sends what the transaction says, writes the result.
 
-Owns the order of these steps and nothing else: what to do next is `transaction`'s to decide, who waits for it is
-`source`'s. A process that dies between any two of them leaves a cache from which the next one goes on.
+Owns only the order of these steps. `transaction` decides what to do next, and `source` decides who waits for it. If a
+process dies between two steps, the next process can go on from the cache.
 """
 
 from collections.abc import Callable
@@ -33,20 +33,20 @@ RefreshEvent = Literal[
     "locked", "posting", "answered", "resent", "refused", "exchanged", "refreshed", "written", "unsaved", "adopted",
     "published", "failed", "login_required",
 ]  # fmt: skip
-"""What happens during a refresh, for counters and for whoever observes."""
+"""What happens during a refresh, for counters and observers."""
 
 LEAST = 0.1
-"""Seconds that a request gets, however long the lock took."""
+"""The least seconds that a request gets, even if the lock took all of the time."""
 
 LOCK_TIMEOUT = 35.0
-"""Seconds: what a sibling may take for three sends."""
+"""Seconds: how long another process may take to send three times."""
 
 
 class Fetcher:
-    """One credential of one server. `emit` is told each event.
+    """Fetches one credential of one server. `emit` is called with each event.
 
-    `at_stake_until` is an instant from when a refresh token is about to be presented until what came of it is written:
-    by then the request is over. None while nothing would be lost if the process ended.
+    `at_stake_until` is set from just before a refresh token is sent until its successor is written. It is the instant
+    by which the request is over. None while nothing would be lost if the process ended.
     """
 
     def __init__(self, setting: Setting, emit: Callable[[RefreshEvent], None]) -> None:
@@ -56,16 +56,16 @@ class Fetcher:
         self._endpoint: TokenEndpoint | None = None
 
     def use_key(self, name: str | None) -> None:
-        """The API key is another one from now on; `name` is what it goes by in the cache."""
+        """Use another API key from now on. `name` is its name in the cache."""
         self._setting = self._setting._replace(key_name=name)
 
     def is_of_key(self, credential: Credential) -> bool:
-        """Whether a credential may be of the key in use."""
+        """Whether a credential may belong to the current API key."""
         names = (credential.key_name, self._setting.key_name)
         return None in names or names[0] == names[1]
 
     def read(self) -> Credential | None:
-        """What the cache holds for this server; needs no lock, since a cache is replaced whole.
+        """The credential in the cache for this server. Needs no lock, because a cache is replaced whole.
 
         Raises:
             ConfigurationError: the cache cannot be read, or is not ours.
@@ -76,11 +76,11 @@ class Fetcher:
     def fetch(
         self, *, rejected: int | None, current: Credential | None, failures: int
     ) -> Credential | KeepGood | Wait | GiveUp:
-        """One refresh, from the lock to its end. `current` counts where the cache holds nothing newer.
+        """One refresh, from the lock to its end. `current` is used if the cache has nothing newer.
 
         Raises:
             LockTimeout: another process does not end its refresh.
-            ConfigurationError: the API key, the cache or its lock cannot be had.
+            ConfigurationError: the API key or the cache cannot be read, or the cache cannot be locked.
         """
         setting = self._setting
         ends_at = setting.clock() + int(setting.patience * SECOND)
@@ -126,17 +126,17 @@ class Fetcher:
             transaction.record(outcome)
 
     def _newest(self, current: Credential | None) -> Credential | None:
-        """The newer of what the cache holds and what is at hand."""
+        """The newer of the cached and the current credential."""
         cached = self.read()
         if cached is None or current is None or cached.access_token != current.access_token:
             return newest(cached, current)
-        # The wall clock, which dates what is cached, may have been set since: set back, it makes an old token young.
-        # The refresh token is the cache's all the same: a forked child holds none.
+        # It is the same token. The cache dates it by the wall clock, and if that was set back, an old token looks
+        # young. The refresh token comes from the cache, because a forked child has none.
         return current._replace(refresh_token=cached.refresh_token)
 
     def _post(self, step: PostRefresh | PostExchange, ends_at: int) -> Outcome:
         if self._endpoint is None:
-            # Only who sends something needs the HTTP library.
+            # Imported here, because only a request needs the HTTP library.
             from hourpass.client.refresh.token_endpoint import TokenEndpoint  # noqa: PLC0415
 
             self._endpoint = TokenEndpoint(self._setting)
@@ -160,7 +160,7 @@ class Fetcher:
         except HourpassError:
             raise
         except Exception as error:  # noqa: BLE001 the callable is the caller's
-            # Whatever its text says, it may hold the key.
+            # Its text is not repeated, because it may hold the key.
             raise ConfigurationError(f"the API key cannot be read ({type(error).__name__})") from None
 
     def _keep(
@@ -188,7 +188,7 @@ class Fetcher:
         try:
             setting.cache.write(dump_credential(credential, setting.owner, setting.clock(), setting.wall()))
         except (OSError, ConfigurationError):
-            # A full disk must not cost the token that has just come; the next refresh tries again to write.
+            # A full disk must not cost the token that has just come. The next refresh tries to write again.
             self._emit("unsaved")
         else:
             self._emit("written")

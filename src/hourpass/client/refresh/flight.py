@@ -1,7 +1,7 @@
-"""One refresh at a time in this process: whoever needs one begins it or joins the one under way.
+"""One refresh at a time in this process: a caller starts it, or joins the one under way.
 
-A flight runs in a thread of its own, so that nobody who waits for it can cancel it. Owns the newest credential and the
-memory of what failed last; how to fetch is `fetcher`'s, who waits and for how long is `source`'s.
+A flight is one such refresh. It runs in a thread of its own, so that a caller who waits for it cannot cancel it. This
+module owns the newest credential and the last error. `fetcher` fetches, and `source` decides who waits and how long.
 """
 
 import atexit
@@ -23,16 +23,16 @@ from hourpass.core.errors import HourpassError, LoginRequired, Unavailable
 from hourpass.core.policy import SECOND
 
 REST = 30 * SECOND
-"""How long a refusal is remembered: asking again at once would only be refused again."""
+"""Milliseconds for which a refusal is remembered: asking again at once would only be refused again."""
 
 
 class Flights:
-    """The refreshes of one credential. `observe` is told each event in the thread where it happens."""
+    """The refreshes of one credential. `observe` is called with each event in the thread where it happens."""
 
     def __init__(self, setting: Setting, observe: Callable[[RefreshEvent], None] | None) -> None:
         self.current: Credential | None = None
         self.error: HourpassError | None = None
-        """What ended the last flight; None after a success."""
+        """The error of the last flight. None after a success."""
         self.not_before = 0
         """The instant before which no refresh is worth trying."""
         self.counts: Counter[RefreshEvent] = Counter()
@@ -47,11 +47,11 @@ class Flights:
         _all.add(self)
 
     def holds(self, is_good: Callable[[Credential, int], bool]) -> bool:
-        """Whether what we hold is good."""
+        """Whether the current credential is good."""
         return self.current is not None and is_good(self.current, self._now())
 
     def look(self, is_good: Callable[[Credential, int], bool]) -> None:
-        """Take over what a sibling may have put into the cache, if that is good.
+        """Take a credential that another process has put into the cache, if it is good.
 
         Raises:
             ConfigurationError: the cache cannot be read.
@@ -61,20 +61,20 @@ class Flights:
             self._publish(found)
 
     def take_off(self, rejected: int | None) -> Future[None]:
-        """Begin a refresh, or join the one under way. The future says that it is over, not how it ended.
+        """Start a refresh, or join the one under way. The future says that it is over, not how it ended.
 
         Raises:
-            Unavailable: after `close`, or where the system has no thread to give.
+            Unavailable: after `close`, or if the system cannot start a thread.
         """
         with self._guard:
             if self._flight is None:
                 if self._closed:
                     raise Unavailable("the token source is closed")
                 flight: Future[None] = Future()
-                # A future that runs cannot be cancelled, from whichever side.
+                # A running future cannot be cancelled by any caller.
                 flight.set_running_or_notify_cancel()
                 try:
-                    # A daemon, as an exchange that hangs must not hold up a process that ends; see `_land_all`.
+                    # A daemon, because an exchange that hangs must not stop a process from ending. See `_land_all`.
                     thread = threading.Thread(
                         target=self._fly, args=(flight, rejected), name="hourpass-refresh", daemon=True
                     )
@@ -86,7 +86,7 @@ class Flights:
             return self._flight
 
     def trouble(self) -> HourpassError:
-        """What ended the last flight, as a new error each time: several threads may raise it."""
+        """The error of the last flight, copied each time, because several threads may raise it."""
         match self.error:
             case None:
                 return Unavailable("the token endpoint has not answered in time")
@@ -98,14 +98,14 @@ class Flights:
                 return copy(error)
 
     def forget(self) -> None:
-        """Drop what is held in memory, the last error included."""
+        """Drop the credential in memory and the last error."""
         with self._guard:
             self.current = None
             self.error = None
             self._failures = self.not_before = 0
 
     def use_key(self, name: str | None) -> None:
-        """The API key is another one: go on with the token at hand, and fetch the next with the new key."""
+        """Use another API key: keep the current access token, and fetch the next one with the new key."""
         with self._guard:
             self._fetcher.use_key(name)
             if self.current is not None:
@@ -114,7 +114,7 @@ class Flights:
             self._failures = self.not_before = 0
 
     def close(self, seconds: float) -> None:
-        """Begin no further flight, and wait so long for the end of one that is under way."""
+        """Start no more flights, and wait up to `seconds` for the end of one that is under way."""
         self._closed = True
         flight = self._flight
         if flight is not None:
@@ -122,7 +122,7 @@ class Flights:
                 flight.result(seconds)
 
     def hold_on(self) -> None:
-        """Wait for a flight that has a refresh token at stake, until its request is over at the latest."""
+        """Wait for a flight that has a refresh token at stake, at most until its request is over."""
         while self._thread is not None and self._thread.is_alive():
             until = self._fetcher.at_stake_until
             if until is None or self._now() > until + OVERRUN:
@@ -130,7 +130,7 @@ class Flights:
             self._thread.join(0.02)
 
     def join(self, seconds: float) -> None:
-        """Wait so long for the thread of a flight under way."""
+        """Wait up to `seconds` for the thread of a flight under way."""
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(seconds)
 
@@ -139,7 +139,7 @@ class Flights:
             self._land(self._fetcher.fetch(rejected=rejected, current=self.current, failures=self._failures))
         except HourpassError as error:
             self._fail(error, self._now() + SECOND)
-        except Exception as error:  # noqa: BLE001 callers wait, and nobody else would tell them
+        except Exception as error:  # noqa: BLE001 callers wait, and must be told
             self._fail(Unavailable(f"the refresh broke off ({type(error).__name__})"), self._now() + SECOND)
         finally:
             with self._guard:
@@ -183,9 +183,9 @@ class Flights:
                 self._observe(event)
 
     def begin_in_child(self) -> None:
-        """After a fork: locks and threads stayed with the parent.
+        """Start again after a fork: locks and threads stayed with the parent.
 
-        So did the right to present its refresh token: only a cache with a lock between processes can share that.
+        The refresh token stays with the parent too. Only a cache with a lock between processes can share it.
         """
         self._guard = threading.Lock()
         self._flight = self._thread = None
@@ -200,24 +200,24 @@ FORK_WAIT = 1.0
 """Seconds that a fork waits for each refresh under way."""
 
 OVERRUN = 250
-"""Milliseconds that a request may take beyond its end before a process ends without it."""
+"""Milliseconds that a request may take beyond its time before the process ends without it."""
 
 
 def _await_flights() -> None:
-    # The TLS library's own locks are copied as they stand: a child forked in the middle of a handshake, or of a
-    # thread's end, would wait for them for ever at its own first refresh.
+    # A fork copies the TLS library's own locks as they are. A child that is forked in the middle of a handshake, or of
+    # a thread's end, would wait for them for ever at its own first refresh.
     for flights in list(_all):
         flights.join(FORK_WAIT)
 
 
 def _begin_in_child() -> None:
-    # At once, whatever is called first, and before the child has a second thread.
+    # At once, before the child has a second thread.
     for flights in list(_all):
         flights.begin_in_child()
 
 
 def _land_all() -> None:
-    # A process that ends waits for the answer rather than lose a rotated token. Who presses Ctrl-C again is obeyed.
+    # A process that ends waits for the answer, so that a rotated token is not lost. Another Ctrl-C ends the wait.
     with suppress(KeyboardInterrupt):
         for flights in list(_all):
             flights.hold_on()

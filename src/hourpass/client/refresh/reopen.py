@@ -1,7 +1,7 @@
-"""What copying and pickling mean for an object that holds threads, locks and tokens.
+"""How to copy and pickle an object that holds threads, locks and tokens.
 
-A copy in the same process shares the object, so that there is one refresh for both. A pickle holds how it was made and
-nothing that it has learned since; unpickling makes it again.
+A copy in the same process shares the object, so both share one refresh. A pickle holds only the arguments that made the
+object, and unpickling makes it again.
 """
 
 from functools import partial
@@ -9,7 +9,7 @@ from typing import Any, Self
 
 
 class _Call(partial[Any]):
-    """How an object is made. It may be shown with the object's other members, and a secret may be among its own."""
+    """The arguments that make an object. A debugger may show them, and one of them may be a secret."""
 
     def __repr__(self) -> str:
         """Without the arguments."""
@@ -17,12 +17,12 @@ class _Call(partial[Any]):
 
 
 class Reopens:
-    """Shared by a copy, made again by a pickle."""
+    """A base class: copying shares the object, and unpickling makes it again."""
 
     _made: _Call
 
     def __new__(cls, *args: Any, **options: Any) -> Self:
-        """Take note of how it is made."""
+        """Note the arguments that make it."""
         self = super().__new__(cls)
         self._made = _Call(cls, *args, **options)
         return self

@@ -1,4 +1,4 @@
-"""What a token source was made with, as one value: whoever carries a refresh out takes from it what it needs."""
+"""The arguments of a token source as one value, from which the modules of a refresh take what they need."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class Setting(NamedTuple):
     """What does not change while a source lives. `patience` is the seconds that one refresh may take, resends included.
 
-    `owner` names the server and the token request that a cache was filled for, `key_name` the key if its name is known.
+    `owner` names the server and the token request that a cache belongs to. `key_name` is the key's name, if known.
     """
 
     address: ServerAddress

@@ -1,7 +1,7 @@
-"""The two POSTs of the contract, sent once each, and what the answers mean.
+"""Sends the two POSTs of the contract, once each, and reads the answers.
 
-Works against any server with these endpoints. It repeats nothing, follows nothing, keeps no cookie and no connection;
-what to do about an answer is `transaction`'s to decide. Imported late: it needs the HTTP library.
+Works with any server that has these endpoints. It sends nothing twice, follows no redirect, and keeps no cookie and no
+connection. `transaction` decides what to do about an answer. Imported late, because it needs the HTTP library.
 """
 
 import os
@@ -25,17 +25,17 @@ from hourpass.wire import ExchangeRequest, RefreshRequest, encode
 MAX_ANSWER = 64 * 1024
 CONNECT = 5.0
 TOTAL = 10.0
-"""Seconds. A whole refresh must end while the caller still has a use for it."""
+"""Seconds. A whole refresh must end while the caller can still use it."""
 
 ASSUMED_LIFETIME = 300
-"""Seconds to count on where an answer says none (RFC 6749 §5.1 only recommends it): short enough to be wrong about."""
+"""Seconds to assume if an answer does not say (RFC 6749 §5.1 only recommends it). Short, so a wrong guess is cheap."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{1,32768}=*", re.ASCII)
 _WORD = re.compile(r"[a-z_]{1,40}", re.ASCII)
 
 
 class _Answer(msgspec.Struct):
-    """Whatever a token endpoint may answer with (RFC 6749 §5.1): only the access token is a must."""
+    """The answer of a token endpoint (RFC 6749 §5.1). Only the access token is required."""
 
     access_token: str
     token_type: str = "Bearer"
@@ -59,10 +59,10 @@ class TokenEndpoint:
         self._address = setting.address
         self._token_request = setting.token_request
         self._total = total
-        # Made once: it is slow to make, and a forked child must not have to.
+        # Made once, because it is slow to make. A forked child need not make it again.
         self._tls = setting.address.tls
         self._trusts_environment = setting.address.trusts_environment
-        # A packed answer could be far larger than what its bytes say.
+        # A compressed answer could become far larger than its bytes.
         self._headers = {"User-Agent": setting.user_agent, "Accept": "application/json", "Accept-Encoding": "identity"}
 
     def exchange(self, api_key: str, within: float = TOTAL) -> Outcome:
@@ -84,7 +84,7 @@ class TokenEndpoint:
         total = min(self._total, within)
         deadline = _Deadline(total)
         try:
-            # A connection an hour is not worth keeping, and none is shared with a forked child.
+            # A connection that is used once an hour is not worth keeping, and a forked child must not share one.
             with (
                 httpx2.Client(
                     transport=self._setting.transport,
@@ -104,7 +104,7 @@ class TokenEndpoint:
                 ) as response,
             ):
                 if response.headers.get("content-encoding", "identity") != "identity":
-                    return Transient("the token endpoint packs its answer, unasked")
+                    return Transient("the token endpoint compresses its answer, though it was not asked to")
                 body = b""
                 for part in response.iter_bytes():
                     body += part
@@ -127,8 +127,8 @@ def classify(status: int, body: bytes, retry_after: int | None = None) -> Outcom
     """What an answer means. `retry_after` is milliseconds.
 
     Only 400 and 401 judge the credential (RFC 6749 §5.2, and the source's own 400), and only in the words of a token
-    endpoint. Everything else is somebody in the way, such as a load balancer or a login page: it must not cost a
-    refresh token, nor be told as the key's fault.
+    endpoint. Any other answer comes from something in between, such as a load balancer or a login page. It must not
+    cost a refresh token, nor be blamed on the key.
     """
     if status in (400, 401) and (problem := _refusal(status, body)) is not None:
         return NotAccepted(_reason(problem))
@@ -137,13 +137,13 @@ def classify(status: int, body: bytes, retry_after: int | None = None) -> Outcom
     try:
         answer = msgspec.json.decode(body, type=_Answer, strict=False)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return Transient("the token endpoint's answer is no token")
+        return Transient("the token endpoint's answer is not a token")
     if (
         answer.token_type.lower() != "bearer"
         or not _TOKEN.fullmatch(answer.access_token)
         or not 0.1 <= answer.expires_in <= 10**9
     ):
-        return Transient("the token endpoint's answer is no bearer token")
+        return Transient("the token endpoint's answer is not a bearer token")
     refresh_in = answer.refresh_in
     return Granted(
         access_token=answer.access_token,
@@ -161,7 +161,7 @@ _OAUTH_ERRORS = {
 
 
 def _refusal(status: int, body: bytes) -> dict[str, Any] | None:
-    """A token endpoint's refusal: an OAuth error, or a problem (RFC 9457) with the source's `name`; else None."""
+    """A token endpoint's refusal: an OAuth error, or a problem (RFC 9457) with the source's `name`. Otherwise None."""
     try:
         problem: Any = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -171,7 +171,7 @@ def _refusal(status: int, body: bytes) -> dict[str, Any] | None:
     error = problem.get("error")
     is_oauth = isinstance(error, str) and error in _OAUTH_ERRORS
     is_problem = isinstance(problem.get("name"), str) and problem.get("status") == status
-    # A problem has a title. What JavaScript's frameworks make of an error has a message, and a name and a status, too.
+    # An error of a JavaScript framework also has a name and a status, but it has a message, and a problem has a title.
     is_problem = is_problem and "message" not in problem
     return problem if is_oauth or is_problem else None
 
@@ -183,7 +183,7 @@ def _reason(problem: dict[str, Any]) -> str | None:
 
 
 def _trust(*, is_https: bool) -> ssl.SSLContext:
-    """Whom to trust: the system's authorities, or those that SSL_CERT_FILE or SSL_CERT_DIR name."""
+    """The trusted authorities: the system's, or those that SSL_CERT_FILE or SSL_CERT_DIR name."""
     try:
         return httpx2.create_ssl_context(verify=is_https, trust_env=is_https)
     except OSError as error:
@@ -191,9 +191,9 @@ def _trust(*, is_https: bool) -> ssl.SSLContext:
 
 
 def _no_connection(error: BaseException) -> str:
-    """Why there is none; a certificate is said to be the reason, since waiting does not mend it.
+    """Why there is no connection. A bad certificate gets its own words, because waiting does not help against it.
 
-    Only the system's own words are repeated: an exception's text may hold a proxy's password.
+    Only the system's own words are repeated, because an exception's text may hold a proxy's password.
     """
     cause: BaseException | None = error
     said = type(error).__name__
@@ -209,7 +209,7 @@ def _no_connection(error: BaseException) -> str:
 
 
 class _Deadline:
-    """Ends a whole request after so many seconds; the HTTP library's time-outs begin anew with every byte."""
+    """Ends a whole request after `seconds`. The HTTP library's own time-outs start again with every byte."""
 
     def __init__(self, seconds: float) -> None:
         self._ends_at = time.monotonic() + seconds
@@ -218,17 +218,17 @@ class _Deadline:
         self._timer.daemon = True
 
     def trace(self, event: str, info: dict[str, Any]) -> None:
-        """Take note of the connection. Called by the HTTP library for whatever it does."""
+        """Note the connection. The HTTP library calls this for each of its steps."""
         if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
             self._stream = info["return_value"]
             if time.monotonic() >= self._ends_at:
-                # The timer found nothing to cut: looking up a name, or a handshake, took all of the time.
+                # The timer found nothing to cut, because a look-up of the name or a handshake took all of the time.
                 self._cut()
 
     def _cut(self) -> None:
         if self._stream is not None:
             with suppress(OSError):
-                # Not SSLSocket's own: it takes the TLS away first, and a write in that moment would go out in plain.
+                # Not SSLSocket.shutdown: it removes the TLS first, and a write in that moment would be sent in plain.
                 socket.socket.shutdown(self._stream.get_extra_info("socket"), socket.SHUT_RDWR)
 
     def __enter__(self) -> None:

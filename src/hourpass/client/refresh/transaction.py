@@ -1,7 +1,7 @@
 """The refresh transaction, decided step by step: what to send, what to keep, when to give up.
 
-Pure: it sends nothing, reads no clock and no cache. Whoever drives it holds the credential's lock, re-reads the cache
-before every step, and reports each answer.
+Pure: it sends nothing, and reads no clock and no cache. The caller, `fetcher`, holds the credential's lock, reads the
+cache again before every step, and reports each answer.
 """
 
 from typing import NamedTuple
@@ -10,23 +10,23 @@ from hourpass.client.credential import Credential
 from hourpass.core.policy import MINUTE, SECOND, backoff
 
 RESENDS = 2
-"""How often the same request is sent again at once when nobody knows what became of it."""
+"""How often the same request is sent again at once if its answer was lost."""
 
 EXCHANGE_INTERVAL = 30 * SECOND
-"""A refused refresh token is healed by the API key no more often than this, or a broken server eats exchanges."""
+"""After a refused refresh token, the API key is exchanged at most once in this time, even if a server keeps failing."""
 
 BACKOFF_START = SECOND
 BACKOFF_END = MINUTE
 BACKOFF_LEAST = 100
 RETRY_AFTER_END = 10 * MINUTE
-"""No server's Retry-After counts for longer: a wrong header must not outlive the token."""
+"""The longest Retry-After that is accepted. A wrong header must not outlive the token."""
 
 
 # --- what the token endpoint's answer meant ---
 
 
 class Granted(NamedTuple):
-    """A new pair. Durations are milliseconds; a server that does not rotate may send no refresh token."""
+    """A new pair. Durations are milliseconds. A server that does not rotate may send no refresh token."""
 
     access_token: str
     refresh_token: str | None
@@ -39,7 +39,7 @@ class Granted(NamedTuple):
 
 
 class NotAccepted(NamedTuple):
-    """The server read the request and does not accept the credential: 400 or 401. `reason` is its word for it."""
+    """The server read the request and does not accept the credential: 400 or 401. `reason` is the server's word."""
 
     reason: str | None = None
 
@@ -64,13 +64,13 @@ Outcome = Granted | NotAccepted | Transient | Unknown
 
 
 class Adopt(NamedTuple):
-    """Another thread or process was quicker: its credential is the answer."""
+    """Use this credential: another thread or process was quicker."""
 
     credential: Credential
 
 
 class PostRefresh(NamedTuple):
-    """Present this refresh token."""
+    """Send this refresh token."""
 
     refresh_token: str
 
@@ -84,21 +84,21 @@ class PostExchange(NamedTuple):
 
 
 class KeepGood(NamedTuple):
-    """It failed for now, and the token at hand is still good: go on with it, and try again at `until`."""
+    """It failed for now, but the current token is still valid: use it, and try again at `until`."""
 
     until: int
     why: str
 
 
 class Wait(NamedTuple):
-    """It failed for now, and there is no good token: nothing to try before `until`."""
+    """It failed for now, and there is no valid token: do not try again before `until`."""
 
     until: int
     why: str
 
 
 class GiveUp(NamedTuple):
-    """No token without another API key. Raised as LoginRequired."""
+    """There is no token without another API key. Raised as LoginRequired."""
 
     why: str
     reason: str | None = None
@@ -108,11 +108,10 @@ Step = Adopt | PostRefresh | PostExchange | KeepGood | Wait | GiveUp
 
 
 class Transaction:
-    """One refresh from the lock to its end. `rejected` is the number that an API answered 401 to, if any.
+    """One refresh from the lock to its end. `rejected` is the number of the credential that an API answered 401 to.
 
-    `failures` counts the transactions that failed just before this one. Nothing is sent again from the instant
-    `ends_at`. Usage: `next`, carry the step out, `record`
-    what came back unless it was granted, and so on until a step ends it.
+    `failures` is how many transactions failed just before this one. From the instant `ends_at` nothing is sent again.
+    Call `next`, carry out the step, and `record` its outcome unless it was granted. Repeat until a step ends it.
     """
 
     def __init__(self, *, rejected: int | None, has_key: bool, failures: int = 0, ends_at: int | None = None) -> None:
@@ -126,12 +125,12 @@ class Transaction:
         self._refused: set[str] = set()
 
     def next(self, cached: Credential | None, now: int, jitter: float) -> Step:
-        """The next step. `cached` is what the cache holds at this moment; `jitter` is from 0 to 1."""
+        """The next step. `cached` is the cache's content at this moment. `jitter` is from 0 to 1."""
         if cached is not None and self._is_answer(cached, now):
             return Adopt(cached)
         match self._outcome:
             case Unknown() if self._sent is not None and self._unknowns <= RESENDS and not self._is_over(now):
-                # Whatever became of the first one: within its retry window the server answers both the same.
+                # Safe even if the first one was carried out: within its retry window the server answers both the same.
                 return self._sent
             case Unknown(why):
                 return self._later(cached, now, now + _pause(self._failures, jitter), why)
@@ -147,7 +146,7 @@ class Transaction:
         return step
 
     def record(self, outcome: NotAccepted | Transient | Unknown) -> None:
-        """Take note of the answer to the last step."""
+        """Note the outcome of the last step."""
         self._outcome = outcome
         match outcome:
             case Unknown():
@@ -165,7 +164,7 @@ class Transaction:
 
     def _fetch(self, cached: Credential | None, now: int) -> Step:
         token = None if cached is None else cached.refresh_token
-        # A refused one may have been rotated by a sibling meanwhile: then the cache holds another, tried once.
+        # Another process may have rotated the refused token. Then the cache holds another one, which is tried once.
         if token is not None and token not in self._refused and len(self._refused) < 2:
             return PostRefresh(token)
         if not self._has_key:
@@ -184,5 +183,5 @@ class Transaction:
 
 
 def _pause(failures: int, jitter: float) -> int:
-    """Milliseconds to wait after one failure more: 1 s doubling to 60 s, full jitter."""
+    """Milliseconds to wait after one more failure: from 1 s, doubling up to 60 s, with full jitter."""
     return backoff(failures, jitter, first=BACKOFF_START, longest=BACKOFF_END, least=BACKOFF_LEAST)
