@@ -26,6 +26,8 @@ FACTS = {
     "disabled_at",
     "revoked_at",
     "revoked_why",
+    "next_secret_at",
+    "old_secret_until",
 }
 
 

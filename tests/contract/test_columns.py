@@ -93,7 +93,7 @@ SIGNING_KEY = StoredSigningKey(SigningKey("kid1", "ES256", NOW, NOW + 1, NOW + 2
         (
             "revocations",
             lambda store: store.add_revocation("grant", "ab", NOW),
-            {"n": 1, "kind": "grant", "value": "ab", "until": NOW},
+            {"n": 1, "kind": "grant", "value": "ab", "until": NOW, "issued_before": None},
         ),
     ],
 )

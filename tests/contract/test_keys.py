@@ -101,7 +101,7 @@ def test_a_secret_notes_its_first_use_and_its_end_and_can_be_taken_away(store):
     used = first._replace(first_used_at=NOW + 3, ends_at=NOW + 9)
     store.add_key_secret(KEY, KeySecret(bytes(32), 1, NOW + 1))
 
-    store.save_key_secret(used)
+    store.save_key_secret(KEY, used)
     store.delete_key_secret(bytes(32))
 
     assert store.key(KEY).secrets == (used,)
@@ -179,7 +179,10 @@ CHANGES_OF_KEYS = {
     "revoke an API key": lambda store: store.revoke_key(KEY, NOW),
     "edit an API key": lambda store: store.update_key(make_key(name="other")),
     "give an API key a secret": lambda store: store.add_key_secret(KEY, KeySecret(bytes(32), 1, NOW)),
-    "note a secret's first use": lambda store: store.save_key_secret(make_key().secrets[0]._replace(first_used_at=NOW)),
+    "note a secret's first use": lambda store: store.save_key_secret(
+        KEY, make_key().secrets[0]._replace(first_used_at=NOW)
+    ),
+    "show a secret to older programs": lambda store: store.show_key_secret(KEY, make_key().secrets[0]),
     "take a secret away": lambda store: store.delete_key_secret(make_key().secrets[0].digest),
     "add a secret": lambda store: store.add_secret("refresh", "k", b"sealed", NOW),
     "add a signing key": lambda store: store.add_signing_key(StoredSigningKey(SIGNING_KEY.key, b"sealed")),

@@ -13,6 +13,8 @@ NAMES = {
     audit.KeyDisabled: "key_disabled",
     audit.KeyEnabled: "key_enabled",
     audit.KeyRevoked: "key_revoked",
+    audit.KeyRotated: "key_rotated",
+    audit.KeyRotatedUsed: "key_rotated_used",
     audit.GrantRevoked: "grant_revoked",
     audit.RefreshReplayed: "refresh_replayed",
     audit.RefreshAhead: "refresh_ahead",

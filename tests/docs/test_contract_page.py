@@ -121,7 +121,7 @@ async def test_the_identity_headers_are_the_ones_that_are_sent(table, code):
 async def test_the_claims_and_the_introspection_example_are_the_real_ones(table, code, pages):
     async with InMemoryServer() as server:
         pair = await server.exchange(await server.create_key(scope="introspect"))
-        key = await server.app.issuer.authenticate(await server.create_key(scope="introspect"), None, server.clock())
+        key, _ = await server.app.issuer.prove(await server.create_key(scope="introspect"), None, server.clock())
         told = to_builtins(await introspect(server.app.issuer, pair.access_token.decode(), key, server.clock()))
 
     example = next(json.loads(text) for text in re.findall(r"```json\n(.*?)```", pages[PAGE], re.DOTALL))

@@ -11,11 +11,11 @@ from tests.postgres.conftest import LocalNode
 
 from hourpass.core.errors import ConfigurationError, InvalidToken
 from hourpass.core.grant import GrantRef
-from hourpass.server.store.statements import load_migrations
+from hourpass.server.store.statements import load_migrations, number
 from hourpass.server.store.tables import TABLES
 from hourpass.testing import Clock
 
-LEVEL = len(load_migrations("sqlite"))
+LEVEL = number(load_migrations("sqlite")[-1].name)
 
 pytestmark = pytest.mark.anyio
 

@@ -17,7 +17,7 @@ from hourpass.server.store.statements import load_migrations
 
 pytestmark = pytest.mark.anyio
 
-LEVEL = len(load_migrations("sqlite"))
+LEVEL = int(load_migrations("sqlite")[-1].name[:4])
 NEWER = f"{LEVEL + 1:04}_more"
 SQL = f"""-- oldest: {LEVEL:04}
 -- What the next version needs.

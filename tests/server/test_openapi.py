@@ -75,7 +75,7 @@ async def test_bodies_are_described_as_they_travel(document):
 async def test_an_introspection_has_the_members_that_are_described(document, server):
     api_key = await server.create_key(scope="introspect")
     pair = await server.exchange(api_key)
-    caller = await server.app.issuer.authenticate(api_key, None, server.clock())
+    caller, _ = await server.app.issuer.prove(api_key, None, server.clock())
     told = await introspect(server.app.issuer, pair.access_token.decode(), caller, server.clock())
 
     assert to_builtins(told).keys() == document["components"]["schemas"]["Introspection"]["properties"].keys()

@@ -53,7 +53,7 @@ class KeySecret(NamedTuple):
     """What is kept of one secret of a key; `n` counts the key's secrets. Instants are epoch milliseconds.
 
     It proves the key before `ends_at`. `seed` is what the text of a derived secret was derived from, beside a secret of
-    the server; None if the text was random.
+    the server; None if the text was random. `overlap` is for how long the one before it goes on after its first use.
     """
 
     digest: bytes
@@ -62,6 +62,7 @@ class KeySecret(NamedTuple):
     first_used_at: int | None = None
     ends_at: int | None = None
     seed: bytes | None = None
+    overlap: int | None = None
 
     def __repr__(self) -> str:
         """Without the digest and the seed."""
@@ -108,6 +109,13 @@ class ApiKey(NamedTuple):
         return f"ApiKey({self.key_id!r}, name={self.name!r})"
 
 
+class Proven(NamedTuple):
+    """A key, and the secret of it that was sent."""
+
+    key: ApiKey
+    secret: KeySecret
+
+
 def new_api_key(environment: Environment, entropy: bytes, prefix: str = PREFIX) -> tuple[str, str]:
     """Make a key from 32 random bytes: `(key_id, api_key)`.
 
@@ -116,10 +124,15 @@ def new_api_key(environment: Environment, entropy: bytes, prefix: str = PREFIX) 
     """
     if len(entropy) != ENTROPY_BYTES:
         raise ValueError(f"a key needs exactly {ENTROPY_BYTES} random bytes")
-    digits = _base62(int.from_bytes(entropy, "big"), 38)
-    key_id, secret = digits[:12], digits[12:]
-    body = f"{prefix}_{environment}_{key_id}_{secret}"
-    return key_id, body + _checksum(body)
+    number = int.from_bytes(entropy, "big")
+    key_id = _base62(number // 62**26, 12)
+    return key_id, key_text(prefix, environment, key_id, number)
+
+
+def key_text(prefix: str, environment: str, key_id: str, number: int) -> str:
+    """The key whose secret is the lowest 26 base-62 digits of a number."""
+    body = f"{prefix}_{environment}_{key_id}_{_base62(number, 26)}"
+    return body + _checksum(body)
 
 
 def is_well_formed(text: str) -> bool:
@@ -176,6 +189,12 @@ def why_unusable(key: ApiKey, now: int, secret: KeySecret | None = None) -> KeyT
     if secret is not None and secret.ends_at is not None and now >= secret.ends_at:
         return "rotated"
     return None
+
+
+def still_proves(key: ApiKey, secret: KeySecret, now: int) -> bool:
+    """Whether a secret that proved the key once is one that proves it now."""
+    own = next((each for each in key.secrets if each.digest == secret.digest), None)
+    return own is not None and why_unusable(key, now, own) is None
 
 
 def is_usable(key: ApiKey, now: int) -> bool:

@@ -50,6 +50,26 @@ class KeyEnabled(NamedTuple):
     actor: str
 
 
+class KeyRotated(NamedTuple):
+    """The next secret of an API key was made, the `n`th after its first.
+
+    From its first use on, the one before it goes on for `overlap` seconds.
+    """
+
+    key_id: str
+    n: int
+    overlap: int
+    actor: str
+
+
+class KeyRotatedUsed(NamedTuple):
+    """A secret was used after it had ended: stale configuration, or a thief. Reported once an hour for a key."""
+
+    key_id: str
+    n: int
+    address: str
+
+
 class GrantRevoked(NamedTuple):
     """A grant was revoked. `why` is an operator's decision or a revoked refresh token."""
 
@@ -149,6 +169,8 @@ class SigningKeyWithdrawn(NamedTuple):
 Event = (
     KeyCreated
     | KeyRevoked
+    | KeyRotated
+    | KeyRotatedUsed
     | KeyUpdated
     | KeyDisabled
     | KeyEnabled

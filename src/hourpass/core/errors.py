@@ -11,6 +11,7 @@
     │   ├── InvalidToken         the access token was not accepted
     │   ├── InsufficientScope    the access token is good, but it lacks a scope
     │   ├── Throttled            too many requests, come back after `retry_after` seconds
+    │   ├── RotationUnderWay     two secrets of an API key are alive, come back after `retry_after` seconds
     │   ├── NotFound             nothing has that id
     │   └── LoginRequired        the refresh token and the key were refused: another API key is needed
     ├── Unavailable              the caller did nothing wrong and comes back after `retry_after` seconds
@@ -48,6 +49,7 @@ TokenProblem = Literal[
     "environment",
     "address_not_allowed",
     "revoked",
+    "rotated",
     "malformed",
 ]
 """The fixed words of `error_description` in a Bearer challenge."""
@@ -151,6 +153,17 @@ class Throttled(Refused):
     def __init__(self, retry_after: int) -> None:
         super().__init__("over the limit")
         self.retry_after = retry_after
+
+
+class RotationUnderWay(Refused):
+    """Two secrets of the API key are alive until `ends_at` (epoch milliseconds): a third one has to wait."""
+
+    code = "rotation_under_way"
+
+    def __init__(self, ends_at: int, now: int) -> None:
+        super().__init__("two secrets of the key are alive")
+        self.ends_at = ends_at
+        self.retry_after = max(1, -((now - ends_at) // 1_000))
 
 
 class NotFound(Refused):

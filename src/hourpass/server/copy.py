@@ -124,8 +124,9 @@ def _require_schemas(source: Store, target: Store, now: int) -> None:
 
 
 def _require_opens(master: MasterKey, store: Store) -> None:
-    for _, sealed in store.secrets("pepper"):
-        master.open("pepper", sealed)
+    for name in ("pepper", "rotation"):
+        for _, sealed in store.secrets(name):
+            master.open(name, sealed)
     for kid, sealed in store.secrets("refresh"):
         master.open(f"refresh secret {kid}", sealed)
     for key, sealed in store.signing_keys():

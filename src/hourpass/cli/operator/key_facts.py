@@ -2,11 +2,13 @@
 
 from hourpass.cli.terminal import moment
 from hourpass.core.api_key import ApiKey, key_state
+from hourpass.core.key_rotation import old_secret_until, pending_secret
 from hourpass.core.policy import SECOND
 
 
 def key_facts(key: ApiKey, now: int) -> dict[str, object]:
     """Every member of a key, by the name that people use for it. Durations are in seconds."""
+    waiting = pending_secret(key)
     audiences = [] if key.audience is None else [key.audience, *key.more_audiences]
     return {
         "key_id": key.key_id,
@@ -30,6 +32,8 @@ def key_facts(key: ApiKey, now: int) -> dict[str, object]:
         "disabled_at": moment(key.disabled_at),
         "revoked_at": moment(key.revoked_at),
         "revoked_why": key.revoked_why,
+        "next_secret_at": moment(waiting.created_at if waiting else None),
+        "old_secret_until": moment(old_secret_until(key, now)),
     }
 
 

@@ -6,25 +6,23 @@ from typing import Any, get_args
 
 import click
 
-from hourpass.cli.no_secrets import from_standard_input, id_of_ours
-from hourpass.cli.operator.database import Database, actor, database, database_options, look_at_database
+from hourpass.cli.operator.database import actor, database, database_options, look_at_database
 from hourpass.cli.operator.key_facts import key_facts
+from hourpass.cli.operator.key_named import find_named, key_argument
 from hourpass.cli.operator.key_options import LONGEST, UNSET, member_options, milliseconds_of, pairs
 from hourpass.cli.operator.keys_edit import disable, enable, update
 from hourpass.cli.operator.keys_leaked import leaked
 from hourpass.cli.operator.keys_pattern import pattern
+from hourpass.cli.operator.keys_rotate import rotate
 from hourpass.cli.terminal import json_option, print_facts, print_json, print_table, say
-from hourpass.core.api_key import ApiKey, KeyState
+from hourpass.core.api_key import KeyState
 from hourpass.core.key_filter import KeyFilter
-from hourpass.server.keys.api_keys import all_keys, create_key, find_key, get_key, revoke_key
+from hourpass.server.keys.api_keys import all_keys, create_key, revoke_key
 
 
 @click.group()
 def keys() -> None:
-    """Create, list, change and revoke API keys."""
-
-
-_key_argument = click.argument("key_id", metavar="ID|-", callback=id_of_ours)
+    """Create, list, change, rotate and revoke API keys."""
 
 
 @keys.command()
@@ -103,25 +101,25 @@ def list_keys(
 
 
 @keys.command()
-@_key_argument
+@key_argument
 @database_options
 @json_option
 def show(flags: dict[str, object], key_id: str, as_json: bool) -> None:
     """Show one API key, and how many grants it has. `-` reads a whole key from standard input."""
     with look_at_database(flags) as db:
-        key = _find(db, key_id)
+        key = find_named(db, key_id)
         facts = {**key_facts(key, db.now), "grants": db.store.count_grants(key.key_id)}
     print_json(facts) if as_json else print_facts(facts.items())
 
 
 @keys.command()
-@_key_argument
+@key_argument
 @database_options
 @json_option
 def revoke(flags: dict[str, object], key_id: str, as_json: bool) -> None:
     """Revoke an API key, its grants and their access tokens. `-` reads a whole key from standard input."""
     with database(flags) as db:
-        key_id = _find(db, key_id).key_id
+        key_id = find_named(db, key_id).key_id
         done = revoke_key(db.store, key_id, db.now, db.policy, actor()) is not None
     if as_json:
         print_json({"key_id": key_id, "revoked": done})
@@ -129,11 +127,5 @@ def revoke(flags: dict[str, object], key_id: str, as_json: bool) -> None:
         say(f"{key_id} is revoked." if done else f"{key_id} was revoked before.")
 
 
-def _find(db: Database, key_id: str) -> ApiKey:
-    if key_id == "-":
-        return find_key(db.store, db.secrets.pepper, from_standard_input())
-    return get_key(db.store, key_id)
-
-
-for _command in (update, disable, enable, leaked, pattern):
+for _command in (update, disable, enable, rotate, leaked, pattern):
     keys.add_command(_command)

@@ -5,7 +5,7 @@ from typing import NamedTuple, assert_never
 from urllib.parse import unquote_plus
 
 from hourpass import wire
-from hourpass.core.api_key import ApiKey, UseKind, is_well_formed
+from hourpass.core.api_key import Proven, UseKind, is_well_formed
 from hourpass.core.authorization import Basic, read_credential
 from hourpass.core.errors import InvalidCredentials, InvalidRequest, InvalidTarget
 from hourpass.core.token_request import TokenRequest
@@ -18,10 +18,10 @@ from hourpass.server.transport.request import Reply, Request
 class _Client(NamedTuple):
     """An OAuth 2 client: the key it proved, or only the id it mentioned, or neither."""
 
-    key: ApiKey | None
+    key: Proven | None
     client_id: str | None
 
-    def proven(self) -> ApiKey:
+    def proven(self) -> Proven:
         if self.key is None:
             raise InvalidCredentials("no client credentials")
         return self.key
@@ -44,6 +44,8 @@ async def token(issuer: Issuer, request: Request) -> wire.OAuthTokenAnswer:
             pair = await issuer.refresh(
                 asked.refresh_token, token_request, address, request.now, client_id=client.client_id
             )
+            if client.key is not None:
+                await issuer.answers(client.key, request.now)
         case _:  # pragma: no cover - the type checker proves it unreachable
             assert_never(asked.grant_type)
     return wire.OAuthTokenAnswer(
@@ -59,7 +61,7 @@ def _target(asked: wire.OAuthTokenRequest) -> str | None:
 
 
 async def revoke(issuer: Issuer, request: Request) -> Reply:
-    """Revoke an access token, or with a refresh token its grant (RFC 7009)."""
+    """Revoke an access token, or with a refresh token its grant (RFC 7009). This is no use of the client's key."""
     form = _form(request)
     client = await _client(issuer, request, form, request.address())
     asked = wire.read_token_reference(form)
@@ -72,7 +74,9 @@ async def introspect(issuer: Issuer, request: Request) -> wire.Introspection:
     form = _form(request)
     caller = (await _client(issuer, request, form, request.address())).proven()
     asked = wire.read_token_reference(form)
-    return await revoke_introspect.introspect(issuer, asked.token, caller, request.now)
+    known = await revoke_introspect.introspect(issuer, asked.token, caller.key, request.now)
+    await issuer.answers(caller, request.now)
+    return known
 
 
 def _form(request: Request) -> dict[str, str]:
@@ -104,8 +108,8 @@ async def _client(
         if not secret and not is_well_formed(client_id):
             # An id alone proves nothing, but it may not contradict what it comes with.
             return _Client(None, client_id or None)
-    key = await issuer.authenticate(secret or client_id, address, request.now, kind=kind, throttled=True)
+    proven = await issuer.prove(secret or client_id, address, request.now, kind=kind, throttled=True)
     mentioned = {client_id, form.get("client_id", "")}
-    if not mentioned <= {"", key.key_id, secret or client_id}:
+    if not mentioned <= {"", proven.key.key_id, secret or client_id}:
         raise InvalidCredentials("client_id contradicts the key")
-    return _Client(key, key.key_id)
+    return _Client(proven, proven.key.key_id)

@@ -5,11 +5,11 @@ a proof is good for is decided by the use case that asked for it.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from hourpass.core.api_key import (
     ApiKey,
     KeySecret,
+    Proven,
     UseKind,
     allows_ip,
     is_well_formed,
@@ -20,6 +20,7 @@ from hourpass.core.api_key import (
 from hourpass.core.caller import bucket
 from hourpass.core.errors import InvalidCredentials, Throttled
 from hourpass.core.key_hash import may_be_imported
+from hourpass.server.issuing.secret_use import SecretUse
 from hourpass.server.issuing.throttle import Throttle
 from hourpass.server.keys.key_hashes import hashes_in_use
 from hourpass.server.keys.signing_keys import Secrets
@@ -31,13 +32,6 @@ from hourpass.server.telemetry.counts import Counts
 
 Used = Callable[[ApiKey, KeySecret, UseKind | None, str | None, int], None]
 """Told of each proof: the key and the secret that was sent, how, from which address, when."""
-
-
-class Proven(NamedTuple):
-    """A key, and the secret of it that was sent."""
-
-    key: ApiKey
-    secret: KeySecret
 
 
 def _nothing(key: ApiKey, secret: KeySecret, kind: UseKind | None, address: str | None, now: int) -> None:
@@ -62,6 +56,7 @@ class Authentication:
         self._counts = counts
         self._timer = timer
         self.used = used
+        self.uses = SecretUse(ledger)
         self._failures = Throttle(limit)
         self._imported = KeyLookUp[Proven](ledger.read, self._find)
 
@@ -81,9 +76,15 @@ class Authentication:
         if key is None and is_well_formed(text):
             key = await self._ledger.key(key_id)
         secret = None if key is None else secret_of(text, key, self._pepper)
+        if key is not None and secret is None and is_well_formed(text):
+            # What is remembered may be older than the secret, which was made a moment ago.
+            key = await self._ledger.fresh_key(key_id)
+            secret = None if key is None else secret_of(text, key, self._pepper)
         if key is None or secret is None:
             key, secret = await self._prove_imported(text, address, throttled=throttled)
         if trouble := why_unusable(key, now, secret):
+            if trouble == "rotated":
+                await self.uses.ended(key.key_id, secret, address, now)
             raise InvalidCredentials(reason=trouble)
         if key.allowed_ips and not allows_ip(key, address):
             raise InvalidCredentials(reason="address_not_allowed")

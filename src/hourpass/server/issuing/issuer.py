@@ -6,7 +6,7 @@ Each one gets the time as an argument. `core` decides what may happen. A caller 
 from collections.abc import Callable
 
 from hourpass.core.address import pack_address
-from hourpass.core.api_key import ApiKey, UseKind
+from hourpass.core.api_key import ApiKey, Proven, UseKind
 from hourpass.core.authorization import Basic, RawKey
 from hourpass.core.claims import Claims
 from hourpass.core.errors import (
@@ -94,15 +94,17 @@ class Issuer:
             InvalidScope, InvalidRequest, InvalidTarget: if the request goes beyond the key.
             StorageUnavailable: if nothing was kept.
         """
-        key = await self.authenticate(api_key, address, now, kind="exchanged", throttled=True)
-        return await self.open(key, request, address, now)
+        proven = await self.prove(api_key, address, now, kind="exchanged", throttled=True)
+        return await self.open(proven, request, address, now)
 
-    async def open(self, key: ApiKey, request: TokenRequest, address: str | None, now: int) -> TokenPair:
+    async def open(self, proven: Proven, request: TokenRequest, address: str | None, now: int) -> TokenPair:
         """Open a grant for a key that is proven, and return its first pair. Raises what `exchange` raises."""
+        key = proven.key
         self._exchanges.admit(key.key_id, self._timer())
         scope = request.narrowed(key.scope)
         request.require_lifetime()
         request.require_audience(key.audience or self.audience)
+        await self.answers(proven, now)
         grant = open_grant(
             grant_id=new_grant_id(now, self._entropy.draw(GRANT_ID_ENTROPY)),
             seed=self._entropy.draw(16),
@@ -113,7 +115,7 @@ class Issuer:
             opened_from=pack_address(address),
         )
         closed, pair = await self.ledger.open(
-            grant, now, lambda opened: (opened.closed, self._pair(grant, opened.key, request, now))
+            grant, now, lambda opened: (opened.closed, self._pair(grant, opened.key, request, now)), proven
         )
         self.counts["exchange"] += 1
         self.counts["grants_closed"] += closed
@@ -207,16 +209,20 @@ class Issuer:
         if not self.key_sources.accepts(raw):
             raise InvalidCredentials("API keys are not accepted here")
         self.verification.require_fresh()
-        key = await self.authenticate(raw.unverified_key, address(), now, kind="raw")
-        judge_key(key, self.audience, needed, address)
-        return key
+        proven = await self.prove(raw.unverified_key, address(), now, kind="raw")
+        judge_key(proven.key, self.audience, needed, address)
+        await self.answers(proven, now)
+        return proven.key
 
-    async def authenticate(
+    async def prove(
         self, api_key: str, address: str | None, now: int, *, kind: UseKind | None = None, throttled: bool = False
-    ) -> ApiKey:
-        """Prove an API key. Raises as `Authentication.prove` does."""
-        key, _ = await self.authentication.prove(api_key, address, now, kind=kind, throttled=throttled)
-        return key
+    ) -> Proven:
+        """Prove an API key, as `Authentication.prove` does. A use case that answers well says so to `answers`."""
+        return await self.authentication.prove(api_key, address, now, kind=kind, throttled=throttled)
+
+    async def answers(self, proven: Proven, now: int) -> None:
+        """A proven key gets a good answer, which may be the first use of its secret. Raises as `SecretUse.answers`."""
+        await self.authentication.uses.answers(proven, now)
 
     async def look_up(self, token: str, now: int) -> tuple[OpenedRefreshToken, Grant]:
         """Prove a refresh token, and read its grant as it is now.

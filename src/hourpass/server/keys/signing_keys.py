@@ -34,6 +34,7 @@ class Secrets(NamedTuple):
 
     pepper: bytes
     refresh_ring: list[tuple[str, bytes]]
+    rotation: bytes
     master: MasterKey
 
     def __repr__(self) -> str:
@@ -55,7 +56,7 @@ def prepare(
     *,
     serving: bool,
 ) -> Secrets:
-    """Make the secrets that are missing: the pepper, a refresh secret, and a signing key.
+    """Make the secrets that are missing: the pepper, the rotation secret, a refresh secret, and a signing key.
 
     Only a server (`serving`) adds a signing key of another algorithm, because a command may not know the server's
     settings. `now` is epoch milliseconds.
@@ -65,6 +66,8 @@ def prepare(
     """
     if not store.secrets("pepper"):
         store.add_secret("pepper", "1", master.seal("pepper", random(32)), now)
+    if not store.secrets("rotation"):
+        store.add_secret("rotation", "1", master.seal("rotation", random(32)), now)
     if not store.secrets("refresh"):
         kid = random(6).hex()
         store.add_secret("refresh", kid, master.seal(f"refresh secret {kid}", random(32)), now)
@@ -75,6 +78,7 @@ def prepare(
     return Secrets(
         pepper=master.open("pepper", store.secrets("pepper")[0][1]),
         refresh_ring=[(kid, master.open(f"refresh secret {kid}", sealed)) for kid, sealed in store.secrets("refresh")],
+        rotation=master.open("rotation", store.secrets("rotation")[0][1]),
         master=master,
     )
 

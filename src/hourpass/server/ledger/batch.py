@@ -13,7 +13,7 @@ import msgspec
 
 from hourpass.core import audit
 from hourpass.core.address import unpack_address
-from hourpass.core.api_key import ApiKey, is_usable
+from hourpass.core.api_key import ApiKey, Proven, is_usable, still_proves
 from hourpass.core.errors import InvalidCredentials
 from hourpass.core.grant import (
     Ahead,
@@ -44,10 +44,11 @@ TOLD_KEPT = 100_000
 
 
 class Opening(msgspec.Struct, frozen=True):
-    """A grant to open, and when its exchange was asked for, in epoch milliseconds."""
+    """A grant to open, when its exchange was asked for, in epoch milliseconds, and what proved its key, if known."""
 
     grant: Grant
     now: int
+    proven: Proven | None = None
 
 
 class Refreshing(msgspec.Struct, frozen=True):
@@ -109,6 +110,11 @@ class Settling:
         keys = self._keys
         return [keys.read(store, key_id) for key_id in key_ids]
 
+    def look_up_fresh(self, store: Store, key_ids: Sequence[str]) -> list[ApiKey | None]:
+        """The keys of these ids as they are now. It must be the first read of its transaction, too."""
+        keys = self.keys_at(store.control().version)
+        return [keys.read(store, key_id) for key_id in key_ids]
+
     def keys_at(self, version: int) -> Keys:
         """The keys remembered at a version. An empty dictionary if the remembered ones were read at another version.
 
@@ -167,7 +173,7 @@ class Settling:
         latest: dict[str, int] = {}
         for asked in openings:
             key = keys.read(store, asked.grant.key_id)
-            if key is None or not is_usable(key, asked.now):
+            if key is None or not _may_open(key, asked):
                 answers.append(InvalidCredentials("the key ended while the exchange was under way"))
             else:
                 latest[key.key_id] = len(answers)
@@ -284,6 +290,13 @@ class Settling:
             self._told.clear()
         self._told[about] = now
         return True
+
+
+def _may_open(key: ApiKey, asked: Opening) -> bool:
+    """Whether a key, as it is now, opens the grant. The secret that proved it may have ended since it was read."""
+    if asked.proven is None or asked.proven.key is key:
+        return is_usable(key, asked.now)
+    return still_proves(key, asked.proven.secret, asked.now)
 
 
 def _event(

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 import msgspec
 
-from hourpass.core.api_key import ApiKey
+from hourpass.core.api_key import ApiKey, Proven
 from hourpass.core.errors import StorageUnavailable
 from hourpass.core.grant import Grant
 from hourpass.core.policy import Policy
@@ -90,6 +90,7 @@ class Ledger:
         self._stalls = stalls
         self._absences = absences
         self._look_up = KeyLookUp(self.read, self._settling.look_up)
+        self._look_up_fresh = KeyLookUp(self.read, self._settling.look_up_fresh)
         self._remote = remote
         self._queue_limit = queue_limit
         self._patience = patience
@@ -108,14 +109,16 @@ class Ledger:
         self._refused: StorageUnavailable | None = None
         self._proof: asyncio.Future[None] | None = None
 
-    def open(self, grant: Grant, now: int, finish: Callable[[Opened], T]) -> "asyncio.Future[T]":
+    def open(
+        self, grant: Grant, now: int, finish: Callable[[Opened], T], proven: Proven | None = None
+    ) -> "asyncio.Future[T]":
         """Open a grant; resolves to what `finish` makes of it, after the commit.
 
         `finish` runs in the loop, with a local store while the commit is on its way to the disk; what it makes is
         thrown away if the commit fails. The future raises InvalidCredentials where the key has ended meanwhile,
         StorageUnavailable where nothing was kept.
         """
-        return self._submit(Opening(grant, now), finish)
+        return self._submit(Opening(grant, now, proven), finish)
 
     def refresh(self, asked: Refreshing, finish: Callable[[Refreshed], T]) -> "asyncio.Future[T]":
         """Decide and carry out a refresh; resolves to what `finish` makes of it, after the commit. As for `open`.
@@ -149,6 +152,10 @@ class Ledger:
     async def key(self, key_id: str) -> ApiKey | None:
         """A key, from the database where it is not remembered."""
         return self._settling.remembered_key(key_id) or await self._look_up.key(key_id)
+
+    async def fresh_key(self, key_id: str) -> ApiKey | None:
+        """A key as it is now, whatever is remembered: it may have a secret that was made a moment ago."""
+        return await self._look_up_fresh.key(key_id)
 
     def policy_at(self, now: int) -> Policy:
         """The policy by which a refresh is judged at an instant."""

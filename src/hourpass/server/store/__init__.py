@@ -206,8 +206,11 @@ class Store(Protocol):
     def add_key_secret(self, key_id: str, secret: KeySecret) -> None:
         """Give a key a secret, its newest."""
 
-    def save_key_secret(self, secret: KeySecret) -> None:
-        """Note when a secret was first used and when it ends."""
+    def save_key_secret(self, key_id: str, secret: KeySecret) -> None:
+        """Note when a secret of a key was first used and when it ends."""
+
+    def show_key_secret(self, key_id: str, secret: KeySecret) -> None:
+        """Let programs that know one secret for each key know this one."""
 
     def delete_key_secret(self, digest: bytes) -> None:
         """Take a secret from its key."""

@@ -120,11 +120,14 @@ class BaseStore(ABC):
     def add_key_secret(self, key_id: str, secret: KeySecret) -> None:
         """Give a key a secret."""
         self._change_keys("add_key_secret", key_id, *secret)
-        self._run("show_digest", secret.digest, key_id)
 
-    def save_key_secret(self, secret: KeySecret) -> None:
+    def save_key_secret(self, key_id: str, secret: KeySecret) -> None:
         """Note when a secret was first used and when it ends."""
-        self._change_keys("save_key_secret", secret.first_used_at, secret.ends_at, secret.digest)
+        self._change_keys("save_key_secret", key_id, *secret)
+
+    def show_key_secret(self, key_id: str, secret: KeySecret) -> None:
+        """Let programs that know one secret for each key know this one."""
+        self._change_keys("show_digest", secret.digest, key_id)
 
     def delete_key_secret(self, digest: bytes) -> None:
         """Take a secret from its key."""

@@ -55,7 +55,7 @@ TABLES = (
         "external_id, raw_until, raw_until_set_at, valid_from, tokens_from, disabled_at, revoked_why",
         ("",),
     ),
-    Table("key_secrets", "digest", "key_id, n, created_at, first_used_at, ends_at, seed", (b"",)),
+    Table("key_secrets", "digest", "key_id, n, created_at, first_used_at, ends_at, seed, overlap", (b"",)),
     Table("slow_hashes", "lookup, key_id", "algorithm, hash, created_at", ("", "")),
     Table("key_hashes", "algorithm", "created_at", ("",)),
     Table("key_uses", "key_id, kind", "at, address", ("", "")),
@@ -66,7 +66,7 @@ TABLES = (
         "last_from, opened_from",
         ("", b""),
     ),
-    Table("revocations", "n", "kind, value, until", (0,)),
+    Table("revocations", "n", "kind, value, until, issued_before", (0,)),
     Table("audit", "n", "at, event, key_id, grant_id, detail", (0,)),
 )
 """In the order in which they are copied."""

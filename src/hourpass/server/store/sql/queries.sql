@@ -95,8 +95,9 @@ select {KeySecret} from key_secrets where key_id = ? order by n
 select key_id, {KeySecret} from key_secrets where key_id >= ? and key_id <= ? order by key_id, n
 
 -- name: save_key_secret
--- Note when a secret was first used and when it ends.
-update key_secrets set first_used_at = ?, ends_at = ? where digest = ?
+-- Note when a secret was first used and when it ends. A program that knows one secret for each key kept none.
+insert into key_secrets (key_id, {KeySecret}) values (?, {?KeySecret})
+on conflict (digest) do update set first_used_at = excluded.first_used_at, ends_at = excluded.ends_at
 
 -- name: show_digest
 -- Let programs that know one secret know this one.

@@ -1,0 +1,290 @@
+"""The secret of an API key is replaced while servers run: nobody who holds a good one is refused for a moment.
+
+On both databases, with two nodes where they share one.
+"""
+
+import asyncio
+import os
+
+import httpx2
+import pytest
+from tests.copy.conftest import Postgres, Sqlite
+from tests.postgres.cluster import NEWEST, clusters_of
+from tests.postgres.conftest import LocalNode
+from tests.server.conftest import key_id_of, other_secret
+
+from hourpass.core.api_key import KeySecret
+from hourpass.core.errors import InvalidCredentials, InvalidRequest, RotationUnderWay
+from hourpass.core.policy import DAY, HOUR, SECOND
+from hourpass.core.token_request import TokenRequest
+from hourpass.server.keys.api_keys import create_key, revoke_key
+from hourpass.server.keys.rotation import rotate_key
+from hourpass.testing import Clock
+
+pytestmark = pytest.mark.anyio
+
+
+class Installation:
+    """Nodes on one database. What is said of one of them is said of the last one: it may know less than the first."""
+
+    def __init__(self, nodes: list[LocalNode], clock: Clock) -> None:
+        self.nodes = nodes
+        self.clock = clock
+        self.first, self.last = nodes[0].app, nodes[-1].app
+
+    async def run(self, work):
+        return await self.first.issuer.ledger.run(work)
+
+    async def create_key(self, **members) -> str:
+        pepper = self.first.issuer.secrets.pepper
+        made = await self.run(
+            lambda store: create_key(
+                store, pepper, name="test", now=self.clock(), random=os.urandom, actor="test", **members
+            )
+        )
+        return made.api_key
+
+    async def rotate(self, api_key: str, *, overlap: int = HOUR) -> str:
+        """As an operator does beside the servers."""
+        secrets, key_id = self.first.issuer.secrets, key_id_of(api_key)
+        made = await self.run(
+            lambda store: rotate_key(
+                store, secrets, key_id, self.clock(), overlap=overlap, random=os.urandom, actor="test"
+            )
+        )
+        return made.api_key
+
+    async def exchange(self, api_key: str, address: str | None = None):
+        return await self.last.issuer.exchange(api_key, TokenRequest(), address, self.clock())
+
+    async def refused_as(self, api_key: str, address: str | None = None) -> str | None:
+        with pytest.raises(InvalidCredentials) as refused:
+            await self.exchange(api_key, address)
+        return refused.value.reason
+
+    async def secrets(self, api_key: str) -> tuple[KeySecret, ...]:
+        return (await self.first.issuer.ledger.read(lambda store: store.key(key_id_of(api_key)))).secrets
+
+    async def trail(self, event: str) -> list[dict]:
+        records = await self.first.issuer.ledger.read(lambda store: store.audit_after(0, 1_000))
+        return [record.detail for record in records if record.event == event]
+
+    def http(self, **headers: str) -> httpx2.AsyncClient:
+        transport = httpx2.ASGITransport(app=self.last, client=("192.0.2.1", 50_000))
+        return httpx2.AsyncClient(transport=transport, base_url="http://hourpass.test", headers=headers)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def installation(request, tmp_path):
+    if request.param == "sqlite":
+        database, names = Sqlite(tmp_path / "database", request.config), ["one"]
+    else:
+        database, names = Postgres(clusters_of(request.config).shared(NEWEST)), ["one", "two"]
+    clock = Clock()
+    nodes = [LocalNode(database.url, tmp_path / name, clock) for name in names]
+    for node in nodes:
+        await node.app.start()
+        await node.running.background.stop()
+    yield Installation(nodes, clock)
+    for node in nodes:
+        await node.app.stop()
+    database.close()
+
+
+async def test_both_secrets_are_good_until_the_new_one_is_used_and_for_the_overlap_after(installation):
+    old = await installation.create_key()
+    await installation.exchange(old)  # the node remembers the key as it was
+    new = await installation.rotate(old, overlap=HOUR)
+
+    installation.clock.advance(30 * DAY / SECOND)
+    await installation.exchange(old)
+    await installation.exchange(new)
+    installation.clock.advance((HOUR - 1) / SECOND)
+    await installation.exchange(old)
+    installation.clock.advance(0.001)
+    await installation.last.issuer.verification.observe(installation.clock())
+
+    assert await installation.refused_as(old) == "rotated"
+    await installation.exchange(new)
+
+
+async def test_a_rotation_keeps_the_key_and_its_grants(installation):
+    old = await installation.create_key(scope="a b", subject="acct-7")
+    pair = await installation.exchange(old)
+
+    new = await installation.rotate(old, overlap=0)
+    await installation.exchange(new)
+
+    assert key_id_of(new) == key_id_of(old)
+    refreshed = await installation.last.issuer.refresh(
+        pair.refresh_token.decode(), TokenRequest(), None, installation.clock()
+    )
+    assert refreshed.scope == "a b"
+
+
+async def test_asking_again_before_the_first_use_replaces_the_unused_secret(installation):
+    old = await installation.create_key()
+    lost = await installation.rotate(old)
+
+    new = await installation.rotate(old)
+
+    assert await installation.refused_as(lost) is None
+    await installation.exchange(old)
+    await installation.exchange(new)
+    assert [secret.n for secret in await installation.secrets(old)] == [0, 2]
+
+
+async def test_a_third_secret_has_to_wait_for_the_overlaps_end(installation):
+    old = await installation.create_key()
+    new = await installation.rotate(old, overlap=HOUR)
+    await installation.exchange(new)
+
+    with pytest.raises(RotationUnderWay) as refused:
+        await installation.rotate(old)
+
+    assert refused.value.ends_at == installation.clock() + HOUR
+    assert refused.value.retry_after == HOUR // SECOND
+    installation.clock.advance(HOUR / SECOND)
+    await installation.exchange(await installation.rotate(old))
+
+
+@pytest.mark.parametrize("overlap", [-1, 30 * DAY + 1])
+async def test_an_overlap_is_up_to_thirty_days(installation, overlap):
+    with pytest.raises(InvalidRequest, match="an overlap is 0 to 30 days"):
+        await installation.rotate(await installation.create_key(), overlap=overlap)
+
+
+async def test_a_key_that_has_ended_does_not_rotate(installation):
+    old = await installation.create_key()
+    policy = installation.first.settings.policy()
+    await installation.run(lambda store: revoke_key(store, key_id_of(old), installation.clock(), policy, "test"))
+
+    with pytest.raises(InvalidRequest, match="the key is revoked: it cannot rotate"):
+        await installation.rotate(old)
+
+
+async def test_a_key_of_a_program_that_knows_one_secret_rotates(installation):
+    old = await installation.create_key()
+    ((first,)) = await installation.secrets(old)
+    await installation.run(lambda store: store.delete_key_secret(first.digest))
+
+    new = await installation.rotate(old)
+
+    await installation.exchange(old)
+    await installation.exchange(new)
+
+
+async def test_only_a_good_answer_is_a_first_use(installation):
+    old = await installation.create_key(scope="a")
+    new = await installation.rotate(old, overlap=0)
+
+    async with installation.http() as http:
+        wrong = await http.post("/auth/api-key", json={"apiKey": new, "scope": "b"})
+        basic = httpx2.BasicAuth(new, "")
+        introspected = await http.post("/oauth/introspect", data={"token": "x"}, auth=basic)
+        revoked = await http.post("/oauth/revoke", data={"token": "x"}, auth=basic)
+        elsewhere = await http.get("/auth/verify?scope=b", auth=basic)
+    assert [wrong.status_code, introspected.status_code, elsewhere.status_code] == [400, 403, 403]
+    assert revoked.status_code == 200
+    await installation.exchange(old)
+
+    async with installation.http() as http:
+        assert (await http.get("/auth/verify", auth=basic)).status_code == 204
+    await installation.last.issuer.verification.observe(installation.clock())
+    assert await installation.refused_as(old) == "rotated"
+
+
+async def test_introspection_and_a_refresh_with_client_credentials_are_uses(installation):
+    for use in ("introspect", "token"):
+        old = await installation.create_key(scope="introspect")
+        pair = await installation.exchange(old)
+        new = await installation.rotate(old)
+        form = {"token": "x"}
+        if use == "token":
+            form = {"grant_type": "refresh_token", "refresh_token": pair.refresh_token.decode()}
+
+        async with installation.http() as http:
+            answer = await http.post(f"/oauth/{use}", data=form, auth=httpx2.BasicAuth(new, ""))
+
+        assert answer.status_code == 200
+        assert (await installation.secrets(old))[1].first_used_at == installation.clock()
+
+
+async def test_a_secret_that_was_replaced_while_its_first_use_was_under_way_is_refused(installation):
+    old = await installation.create_key()
+    lost = await installation.rotate(old)
+    proven = await installation.last.issuer.prove(lost, None, installation.clock())
+    await installation.rotate(old)
+
+    with pytest.raises(InvalidCredentials):
+        await installation.last.issuer.open(proven, TokenRequest(), None, installation.clock())
+
+
+async def test_a_grant_is_not_opened_by_a_secret_that_ended_meanwhile(installation):
+    """Another node has seen the first use of the new one, and the old one has no overlap."""
+    old = await installation.create_key()
+    proven = await installation.last.issuer.prove(old, None, installation.clock())
+    new = await installation.rotate(old, overlap=0)
+    await installation.first.issuer.exchange(new, TokenRequest(), None, installation.clock())
+
+    with pytest.raises(InvalidCredentials):
+        await installation.last.issuer.open(proven, TokenRequest(), None, installation.clock())
+
+
+async def test_many_first_uses_at_once_on_every_node_are_one(installation):
+    old = await installation.create_key()
+    new = await installation.rotate(old)
+    nodes = [node.app.issuer for node in installation.nodes]
+
+    await asyncio.gather(
+        *(nodes[n % len(nodes)].exchange(new, TokenRequest(), None, installation.clock() + n) for n in range(32))
+    )
+
+    first, second = await installation.secrets(old)
+    assert first.ends_at == second.first_used_at + HOUR
+
+
+async def test_a_guess_at_a_known_key_is_no_news(installation):
+    old = await installation.create_key()
+    await installation.exchange(old)
+
+    assert await installation.refused_as(other_secret(old)) is None
+    assert await installation.trail("key_rotated_used") == []
+
+
+async def test_a_secret_in_use_after_its_end_is_told_with_its_address_once_an_hour(installation):
+    old = await installation.create_key()
+    await installation.exchange(await installation.rotate(old, overlap=0))
+    await installation.last.issuer.verification.observe(installation.clock())
+
+    for _ in range(3):
+        assert await installation.refused_as(old, "192.0.2.7") == "rotated"
+    assert await installation.trail("key_rotated_used") == [{"n": 0, "address": "192.0.2.7"}]
+
+    installation.clock.advance(HOUR / SECOND)
+    assert await installation.refused_as(old) == "rotated"
+    assert await installation.trail("key_rotated_used") == [
+        {"n": 0, "address": "192.0.2.7"},
+        {"n": 0, "address": ""},
+    ]
+
+
+async def test_who_uses_an_ended_secret_is_told_that_it_was_rotated(installation):
+    old = await installation.create_key()
+    await installation.exchange(await installation.rotate(old, overlap=0))
+    await installation.last.issuer.verification.observe(installation.clock())
+
+    async with installation.http() as http:
+        exchanged = await http.post("/auth/api-key", json={"apiKey": old})
+        verified = await http.get("/auth/verify", auth=httpx2.BasicAuth(old, ""))
+
+    assert (exchanged.status_code, exchanged.json()["reason"]) == (400, "rotated")
+    assert verified.status_code == 401
+    assert 'error_description="rotated"' in verified.headers["www-authenticate"]
+
+
+async def test_a_rotation_is_in_the_trail_and_nothing_secret_is(installation):
+    old = await installation.create_key()
+    await installation.rotate(old, overlap=HOUR)
+
+    assert await installation.trail("key_rotated") == [{"n": 1, "overlap": 3600, "actor": "test"}]
