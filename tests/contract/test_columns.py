@@ -43,6 +43,7 @@ GRANT = make_grant(
     revoked_why="revoked",
     last_from=b"\x7f\0\0\1",
     opened_from=b"\x7f\0\0\2",
+    audience="https://b.example.com",
 )
 SIGNING_KEY = StoredSigningKey(SigningKey("kid1", "ES256", NOW, NOW + 1, NOW + 2), b"sealed")
 

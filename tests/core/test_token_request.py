@@ -53,11 +53,47 @@ def test_the_shorter_of_request_and_key_is_granted():
 
 @pytest.mark.parametrize("audience", [None, "https://api.example.com"])
 def test_the_keys_own_audience_may_be_asked_for(audience):
-    TokenRequest(audience=audience).require_audience("https://api.example.com")
+    TokenRequest(audience=audience).audience_of(("https://api.example.com",))
 
 
 @pytest.mark.parametrize("audience", ["https://other.example.com", "", "https://api.example.com/"])
 def test_another_audience_is_an_invalid_target(audience):
     """RFC 8707 §2."""
     with pytest.raises(InvalidTarget):
-        TokenRequest(audience=audience).require_audience("https://api.example.com")
+        TokenRequest(audience=audience).audience_of(("https://api.example.com",))
+
+
+OWNED = ("first", "second", "third")
+
+
+@pytest.mark.parametrize(
+    ("asked", "granted", "audience"),
+    [
+        (None, None, "first"),
+        ("first", None, "first"),
+        ("third", None, "third"),
+        ("fourth", None, None),
+        ("", None, None),
+        (None, "second", "second"),
+        ("second", "second", "second"),
+        ("first", "second", None),
+        (None, "taken away", None),
+        ("taken away", "taken away", None),
+    ],
+)
+def test_the_audience_is_what_is_asked_for_of_what_the_grant_and_its_key_have(asked, granted, audience):
+    """RFC 8707 §2.2: a refresh gets no more than its exchange asked for."""
+    request = TokenRequest(audience=asked)
+
+    if audience is None:
+        with pytest.raises(InvalidTarget):
+            request.audience_of(OWNED, granted)
+    else:
+        assert request.audience_of(OWNED, granted) == audience
+
+
+@pytest.mark.parametrize(("of_key", "asked", "lives"), [(60_000, None, 60), (60_000, 30, 30), (7_200_000, None, 3_600)])
+def test_a_key_shortens_the_lifetime_and_never_lengthens_it(of_key, asked, lives):
+    key = stored_key(access_token_lifetime=of_key)
+
+    assert TokenRequest(expires_in=asked).lifetime(key, Policy(), START) == lives

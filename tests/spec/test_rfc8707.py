@@ -1,9 +1,12 @@
-"""RFC 8707, resource indicators: which audience a token is for. A key has one. `audience` is another word for it."""
+"""RFC 8707, resource indicators: which audience a token is for. `audience` is another word for it."""
 
 import pytest
 from tests.server.conftest import claims_of, key_id_of
 from tests.server.test_api_keys import basic
 from tests.spec.test_rfc6749 import FORM, error
+
+from hourpass.core.errors import InvalidTarget
+from hourpass.server.keys.editing import update_key
 
 API = "https://api.test"
 ISSUER = "http://hourpass.test"
@@ -71,3 +74,49 @@ async def test_2_2_a_refused_target_burns_no_refresh_token(server, http):
 async def test_an_audience_may_not_be_repeated(ask):
     """RFC 6749 §3.2: `resource` alone may come again."""
     assert error(await ask("client_credentials", f"audience={ISSUER}&audience={ISSUER}")) == (400, "invalid_request")
+
+
+SEVERAL = [API, "https://b.test", "https://c.test"]
+
+
+@pytest.mark.anyio
+async def test_2_one_of_several_may_be_asked_for_and_the_first_is_the_default(server):
+    key = await server.create_key(audiences=SEVERAL)
+
+    assert claims_of((await server.exchange(key)).access_token)["aud"] == API
+    assert claims_of((await server.exchange(key, audience="https://c.test")).access_token)["aud"] == "https://c.test"
+
+
+@pytest.mark.anyio
+async def test_2_2_a_refresh_may_ask_for_what_the_exchange_left_open(server):
+    pair = await server.exchange(await server.create_key(audiences=SEVERAL))
+
+    pair = await server.refresh(pair.refresh_token, audience="https://b.test")
+
+    assert claims_of(pair.access_token)["aud"] == "https://b.test"
+    assert claims_of((await server.refresh(pair.refresh_token)).access_token)["aud"] == API
+
+
+@pytest.mark.anyio
+async def test_2_2_a_refresh_stays_with_the_audience_that_the_exchange_asked_for(server):
+    pair = await server.exchange(await server.create_key(audiences=SEVERAL), audience="https://b.test")
+
+    with pytest.raises(InvalidTarget):
+        await server.refresh(pair.refresh_token, audience=API)
+    pair = await server.refresh(pair.refresh_token)
+
+    assert claims_of(pair.access_token)["aud"] == "https://b.test"
+    assert claims_of((await server.refresh(pair.refresh_token)).access_token)["aud"] == "https://b.test"
+
+
+@pytest.mark.anyio
+async def test_2_2_a_grant_whose_audience_was_taken_away_gets_no_token(server):
+    key = await server.create_key(audiences=SEVERAL)
+    pair = await server.exchange(key, audience="https://b.test")
+    members, now = {"audiences": [API, "https://c.test"]}, server.clock()
+
+    await server.app.issuer.ledger.run(lambda store: update_key(store, key_id_of(key), members, now, actor="test"))
+    await server.later(0)
+
+    with pytest.raises(InvalidTarget):
+        await server.refresh(pair.refresh_token)

@@ -104,6 +104,10 @@ class ApiKey(NamedTuple):
     tokens_from: int | None = None
     secrets: tuple[KeySecret, ...] = ()
 
+    def audiences(self, default: str) -> tuple[str, ...]:
+        """Whom its tokens may be for, the default one first. `default` is the audience of the server."""
+        return (self.audience, *self.more_audiences) if self.audience else (default,)
+
     def __repr__(self) -> str:
         """Without the digests."""
         return f"ApiKey({self.key_id!r}, name={self.name!r})"

@@ -40,7 +40,8 @@ class Grant(NamedTuple):
 
     `superseded[i]` is when generation `generation - 1 - i` was superseded, newest first. Entries older than the longest
     retry window are dropped: such a generation is a replay, remembered or not. `scope` is None if the exchange did not
-    narrow it: the tokens then get the whole scope of the key. Subject, environment and audience are the key's.
+    narrow it: the tokens then get the whole scope of the key. `audience` is None if it did not ask for one of several:
+    the tokens are then for any audience of the key. Subject and environment are the key's.
     `opened_from` and `last_from` are the packed addresses of the exchange and of the last rotation.
     """
 
@@ -57,6 +58,7 @@ class Grant(NamedTuple):
     revoked_why: str | None = None
     last_from: bytes | None = None
     opened_from: bytes | None = None
+    audience: str | None = None
 
     @property
     def ref(self) -> GrantRef:
@@ -228,6 +230,7 @@ def _rotated(grant: Grant, now: int, policy: Policy, last_from: bytes | None) ->
         None,
         last_from,
         grant.opened_from,
+        grant.audience,
     )
 
 
@@ -254,15 +257,17 @@ def open_grant(
     now: int,
     policy: Policy,
     opened_from: bytes | None = None,
+    audience: str | None = None,
 ) -> Grant:
     """The grant that an exchange opens, at generation 0.
 
     `seed` is 16 random bytes, `grant_id` comes from `new_grant_id`, `now` is epoch milliseconds, `opened_from` is the
-    caller's packed address.
+    caller's packed address, `audience` the one of several that it asked for.
     """
     expires_at = now + policy.absolute_lifetime
     idle_expires_at = min(now + policy.idle_lifetime, expires_at)
-    return Grant(grant_id, key_id, 0, seed, (), scope, now, idle_expires_at, expires_at, opened_from=opened_from)
+    opened = Grant(grant_id, key_id, 0, seed, (), scope, now, idle_expires_at, expires_at)
+    return opened._replace(opened_from=opened_from, audience=audience)
 
 
 def revoke(grant: Grant, now: int, why: RevokedWhy) -> Grant:

@@ -4,7 +4,7 @@ The order is audience, environment, address, scope: a credential for another res
 The judgement is made on every request and never remembered.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from hourpass.core.address import in_networks
@@ -27,7 +27,7 @@ Address = Callable[[], str | None]
 
 def judge_proven(
     needed: Requirement,
-    audience: str | list[str],
+    audience: str | Sequence[str],
     environment: str,
     scope: str,
     allowed_ips: tuple[str, ...],
@@ -51,7 +51,7 @@ def judge_proven(
 
 def judge_key(key: ApiKey, audience: str, needed: Requirement, address: Address) -> None:
     """Judge a proven API key. `audience` is used if the key names none. Raises what `judge_proven` raises."""
-    judge_proven(needed, key.audience or audience, key.environment, key.scope, key.allowed_ips, address)
+    judge_proven(needed, key.audiences(audience), key.environment, key.scope, key.allowed_ips, address)
 
 
 def judge_token(claims: Claims, needed: Requirement, key: ApiKey | None, address: Address) -> None:

@@ -8,7 +8,7 @@ from hourpass.core.policy import SECOND, Policy
 
 
 class TokenRequest(NamedTuple):
-    """A narrower scope, a shorter lifetime in seconds, and the audience, which must be the key's own.
+    """A narrower scope, a shorter lifetime in seconds, and an audience, which must be one of the key's.
 
     None asks for nothing: the caller gets what its key allows.
     """
@@ -26,14 +26,18 @@ class TokenRequest(NamedTuple):
         if self.expires_in is not None and self.expires_in < 1:
             raise InvalidRequest("a lifetime must be at least one second", name="expiresIn")
 
-    def require_audience(self, owned: str) -> None:
-        """Refuse an audience that is not the key's own, which is `owned`.
+    def audience_of(self, owned: tuple[str, ...], granted: str | None = None) -> str:
+        """The audience of the token: the one that is asked for, else the grant's, else the key's first one.
+
+        `owned` are those of the key, `granted` is the grant's if its exchange asked for one.
 
         Raises:
-            InvalidTarget: if another audience is asked for (RFC 8707 §2).
+            InvalidTarget: if it is not the grant's, or not one of the key's any more (RFC 8707 §2).
         """
-        if self.audience is not None and self.audience != owned:
-            raise InvalidTarget("the key is not for this audience")
+        audience = self.audience if self.audience is not None else granted or owned[0]
+        if audience not in owned or granted not in {None, audience}:
+            raise InvalidTarget("the key or the grant is not for this audience")
+        return audience
 
     def narrowed(self, owned: str) -> str:
         """The scope to grant, out of the scope that is owned.
@@ -47,8 +51,12 @@ class TokenRequest(NamedTuple):
         return scope
 
     def lifetime(self, key: ApiKey, policy: Policy, now: int) -> int:
-        """How many seconds an access token minted now lives. The request can shorten it, and so can the key's end."""
+        """How many seconds an access token minted now lives. The request can shorten it, and so can
+        the key, and its end.
+        """
         lifetime = policy.access_token_lifetime // SECOND
+        if key.access_token_lifetime is not None:
+            lifetime = min(lifetime, key.access_token_lifetime // SECOND)
         if self.expires_in is not None:
             lifetime = min(lifetime, self.expires_in)
         if key.expires_at is not None:

@@ -103,7 +103,7 @@ class Issuer:
         self._exchanges.admit(key.key_id, self._timer())
         scope = request.narrowed(key.scope)
         request.require_lifetime()
-        request.require_audience(key.audience or self.audience)
+        audience = request.audience_of(key.audiences(self.audience))
         await self.answers(proven, now)
         grant = open_grant(
             grant_id=new_grant_id(now, self._entropy.draw(GRANT_ID_ENTROPY)),
@@ -113,6 +113,7 @@ class Issuer:
             now=now,
             policy=self.policy,
             opened_from=pack_address(address),
+            audience=audience if request.audience is not None and key.more_audiences else None,
         )
         closed, pair = await self.ledger.open(
             grant, now, lambda opened: (opened.closed, self._pair(grant, opened.key, request, now)), proven
@@ -294,4 +295,4 @@ class Issuer:
         key = await self.ledger.key(grant.key_id)
         if key is not None:
             request.narrowed(grant.owned_scope(key.scope))
-            request.require_audience(key.audience or self.audience)
+            request.audience_of(key.audiences(self.audience), grant.audience)

@@ -77,16 +77,19 @@ class Mint:
         """The pair of a grant's current generation. `now` is epoch milliseconds.
 
         Raises:
-            InvalidScope: if the request goes beyond the grant.
+            InvalidScope, InvalidTarget: if the request goes beyond the grant, or the grant beyond its key.
         """
         second = now // SECOND
         scope = request.narrowed(grant.owned_scope(key.scope))
         lifetime = request.lifetime(key, self._policy, now)
+        audience = key.audience or self._audience
+        if request.audience is not None or grant.audience is not None:
+            audience = request.audience_of(key.audiences(self._audience), grant.audience)
         access_token = signing_pair.mint(
             AccessClaims(
                 iss=self._url,
                 sub=key.subject,
-                aud=key.audience or self._audience,
+                aud=audience,
                 exp=second + lifetime,
                 iat=second,
                 jti=self._token_ids.draw(),

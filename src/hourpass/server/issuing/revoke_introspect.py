@@ -60,21 +60,27 @@ async def introspect(issuer: Issuer, token: str, caller: ApiKey, now: int) -> wi
     if INTROSPECT_SCOPE not in caller.scope.split():
         raise InsufficientScope(INTROSPECT_SCOPE)
     issuer.verification.require_fresh()
-    needed = Requirement(caller.audience or issuer.audience, caller.environment)
     try:
         claims = issuer.verification.verify(token.encode(), now)
-        judge_token(claims, needed, None, nowhere)
+        theirs = (claims.aud,) if isinstance(claims.aud, str) else tuple(claims.aud)
+        judge_token(claims, _needed(caller, caller.audiences(issuer.audience), theirs), None, nowhere)
     except InvalidToken:
-        return await _introspect_refresh_token(issuer, token, needed, now)
+        return await _introspect_refresh_token(issuer, token, caller, now)
     return wire.Introspection(active=True, token_type="Bearer", **claims._asdict())
 
 
-async def _introspect_refresh_token(issuer: Issuer, token: str, needed: Requirement, now: int) -> wire.Introspection:
+def _needed(caller: ApiKey, own: tuple[str, ...], theirs: tuple[str, ...]) -> Requirement:
+    """What a token must have to be valid for the caller: its environment, and an audience of both."""
+    return Requirement(next((each for each in own if each in theirs), own[0]), caller.environment)
+
+
+async def _introspect_refresh_token(issuer: Issuer, token: str, caller: ApiKey, now: int) -> wire.Introspection:
     try:
         opened, grant = await issuer.look_up(token, now)
         key = await issuer.ledger.key(grant.key_id)
         if key is None:
             return INACTIVE
+        needed = _needed(caller, caller.audiences(issuer.audience), key.audiences(issuer.audience))
         judge_key(from_anywhere(key), issuer.audience, needed, nowhere)
     except (InvalidGrant, InvalidToken):
         return INACTIVE

@@ -63,7 +63,7 @@ TABLES = (
         "grants",
         "key_id, grant_id",
         "generation, seed, superseded, scope, created_at, idle_expires_at, expires_at, revoked_at, revoked_why, "
-        "last_from, opened_from",
+        "last_from, opened_from, audience",
         ("", b""),
     ),
     Table("revocations", "n", "kind, value, until, issued_before", (0,)),

@@ -5,11 +5,12 @@
 -- name: add_grants
 -- Store a batch of new grants.
 insert into grants (grant_id, key_id, generation, seed, superseded, scope, created_at, idle_expires_at, expires_at,
-    revoked_at, revoked_why, last_from, opened_from)
+    revoked_at, revoked_why, last_from, opened_from, audience)
 select * from unnest(
     :grant_id::bytea[], :key_id::text[], :generation::bigint[], :seed::bytea[], :superseded::bytea[], :scope::text[],
     :created_at::bigint[], :idle_expires_at::bigint[], :expires_at::bigint[],
-    :revoked_at::bigint[], :revoked_why::text[], :last_from::bytea[], :opened_from::bytea[])
+    :revoked_at::bigint[], :revoked_why::text[], :last_from::bytea[], :opened_from::bytea[],
+    :audience::text[])
 
 -- name: grants
 -- Those of a batch of grants that exist.
