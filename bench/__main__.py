@@ -24,18 +24,18 @@ from bench.steady import steady
 from bench.table import Row, fastest, interleaved, keep, least, median, show, spread
 
 STARTS = 4
-"""How often the servers behind nginx are started for a row: the same one costs some per cent more or less each time."""
+"""How often the servers behind nginx are started for a row. The cost of one varies by some per cent with each start."""
 
 
 class Parts:
-    """The parts of the limit, timed by a process of their own whenever it is their turn."""
+    """Times the parts of the limit, in a process of its own, whenever it is their turn."""
 
     def __init__(self, work):
         command = [sys.executable, "-m", "bench.parts", str(work)]
         self._process = pinned(command, SERVER_CORE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def measure(self, connections):
-        # A transaction cannot hold more than what waits: one grant for each connection.
+        # A transaction never holds more grants than requests wait, which is one for each connection.
         self._process.stdin.write(f"{connections}\n")
         self._process.stdin.flush()
         return json.loads(self._process.stdout.readline())
@@ -46,7 +46,7 @@ class Parts:
 
 
 def costs(figures, choose):
-    """By name: the limit, the cost and their ratio, in CPU microseconds."""
+    """The limit, the cost (both in CPU microseconds) and their ratio, by name."""
     sign, insert, update = (choose(figures["parts"], f"{part}_us") for part in ("sign", "insert", "update"))
     post, get = (choose(figures[f"trivial {method}"], "cpu_us") for method in ("post", "get"))
     limits = {
@@ -73,7 +73,7 @@ def measure(options, work):
     trivial = Trivial()
     server = Hourpass("hourpass", work / "hourpass", issuer=ISSUER)
     normal = Hourpass("normal", work / "normal", durability="normal")
-    # One of its own: a server that was written to a moment ago still copies its log.
+    # A server of its own, because one that was just written to is still copying its log.
     judge = Hourpass("judge", work / "judge")
     idle = server.memory_mb()
     access_token = judge.exchange_once()["access_token"]

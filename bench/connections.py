@@ -1,7 +1,7 @@
-"""What a client's connection costs: a refresh on one that is kept, on one of its own, and through nginx with TLS.
+"""What a client's connection costs: a refresh on a kept connection, on a new one, and through nginx with TLS.
 
-Clients refresh once in 42 minutes, so each comes on a connection of its own. `python -m bench.connections` prints it
-alone; `make bench` has it in its table.
+Clients refresh once in 42 minutes, so each refresh comes on a new connection. `python -m bench.connections` prints only
+this. `make bench` has it in its table.
 """
 
 import json
@@ -31,7 +31,7 @@ http {{
 
 
 def connection_costs(work, *, seconds=2.0, rounds=6, clients=16):
-    """CPU microseconds for each refresh, by the way that it came; for TLS those of nginx alone."""
+    """CPU microseconds for each refresh, by kind of connection. For TLS they are those of nginx alone."""
     server = Hourpass("connections", work / "connections", issuer=ISSUER)
     port = free_port()
     settings = CONFIGURATION.format(hourpass=server.port, port=port, certificate=_certificate(work))
@@ -56,7 +56,7 @@ def connection_costs(work, *, seconds=2.0, rounds=6, clients=16):
 
 
 def _certificate(work):
-    """A self-signed certificate with a P-256 key, as public authorities give them; key and certificate in one file."""
+    """A self-signed certificate with a P-256 key, as public authorities issue them, in one file with its key."""
     key, certificate = work / "connections.key", work / "connections.pem"
     subprocess.run(
         [

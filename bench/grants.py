@@ -14,19 +14,20 @@ from hourpass.server.store import transaction
 BATCH = 500
 
 OPENED_PER_MS = 10
-"""As a busy server opens them. Grants of one millisecond lie in the database in any order, later ones behind them."""
+"""How many grants a busy server opens in a millisecond. The database has them in any order, later ones after them."""
 
 ISSUER = "http://bench"
-"""Tokens are minted here, for a server that must believe in the same issuer."""
+"""The issuer of the tokens that are minted here. The server must have the same one."""
 
 TOKENS = 50_000
-"""More than some seconds of load refresh. A grant that turns too often in a minute answers with the same pair again."""
+"""How many refresh tokens to mint, so that some seconds of load do not use them up. A grant that is refreshed too often
+in a minute answers with the same pair again."""
 
 
 def fill(folder, key_id, count, *, refreshes=0, tokens=0, issuer="", database=None):
-    """Open grants, rotate each hourly as a client would, and mint refresh tokens, for every so many of them.
+    """Open grants, rotate each one hourly as a client would, and mint refresh tokens for some of them.
 
-    On SQLite without the URL of a database.
+    Without the URL of a database, it uses SQLite.
     """
     settings = Settings(data=str(folder), database_url=database, durability="normal")
     store = open_store(settings)
@@ -73,7 +74,7 @@ def fill(folder, key_id, count, *, refreshes=0, tokens=0, issuer="", database=No
 class Refreshing:
     """Grants to refresh, run after run, each with the tokens that come next: so nearly every refresh is a rotation.
 
-    In the order in which the grants were opened, or in any. Where `grants` are few, the list goes round.
+    They come in the order in which they were opened, or in random order. If there are few, the list repeats.
     """
 
     def __init__(self, server, grants, *, shuffled=False):
@@ -83,7 +84,7 @@ class Refreshing:
             random.shuffle(self._tokens)
 
     def load(self, seconds, connections, *, through=None, **more):
-        """`through` is a server in front; `more` is the load generator's."""
+        """`through` is a server in front. `more` goes to the load generator."""
         path = Path(self._server.folder) / "bench-tokens.txt"
         path.write_text("\n".join(self._tokens))
         target = through or self._server
@@ -92,7 +93,7 @@ class Refreshing:
         return figures
 
     def warm_up(self, connections):
-        """Refresh each once, about: the first time is when the database reads a grant's page from its file."""
+        """Refresh each grant about once. The first time, the database reads the grant's page from its file."""
         turned = 0
         while turned < len(self._tokens):
             turned += self.load(1, connections)["requests"]

@@ -1,7 +1,7 @@
-"""From the revoke call's 200 to the refusal at every verifier: real processes, each with the public `Verifier`.
+"""The time from the revoke call's 200 to the refusal at every verifier. Each is a process with the public `Verifier`.
 
-`revoke_to_refuse` measures it before any running server, for the test as well; `latency` is the bench's row.
-`python -m bench.latency ISSUER` is one of the verifiers: a token a line goes in, and what became of it comes out.
+`revoke_to_refuse` measures it with any running server, and the test uses it, too. `latency` is the bench's row.
+`python -m bench.latency ISSUER` is one of the verifiers: it reads a token on each line, and prints what happened to it.
 """
 
 import contextlib
@@ -17,11 +17,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 VERIFIERS = 4
 PATIENCE = 10.0
-"""Seconds until a verifier that goes on accepting ends the measurement."""
+"""Seconds. If a verifier still accepts after this time, the measurement fails."""
 
 
 def latency(work, *, revocations=200):
-    """The figures before a server of the bench, each process where the others are, too: there are only two cores."""
+    """The figures with a server of the bench. All processes share its cores, because there are only two."""
     from bench.servers import Hourpass
 
     server = Hourpass("latency", work / "latency")
@@ -33,10 +33,10 @@ def latency(work, *, revocations=200):
 
 
 def revoke_to_refuse(url, pairs, *, verifiers=VERIFIERS, seconds=60):
-    """Revoke all token pairs but the first, which the load goes on with; alternately one token and a whole grant.
+    """Revoke all token pairs but the first, which the load uses: in turn a single token and a whole grant.
 
-    Milliseconds until the last of the verifiers and `/auth/verify` refuses. A revocation counts from its 200, and each
-    token was accepted everywhere just before it. After `seconds` no more are begun.
+    Returns the milliseconds from each 200 until the last of the verifiers and `/auth/verify` refuses. Each token was
+    accepted everywhere just before. After `seconds`, no new one is begun.
     """
     import httpx2
 
@@ -50,7 +50,7 @@ def revoke_to_refuse(url, pairs, *, verifiers=VERIFIERS, seconds=60):
         for number, pair in enumerate(pairs):
             if time.monotonic() > end:
                 break
-            # Never in step with the pause that the verifiers make between two polls.
+            # A random pause, never in step with the verifiers' pause between two polls.
             time.sleep(number * 37 % 100 / 1_000)
             taken.append(one(http, watchers, pair, "access_token" if number % 2 else "refresh_token"))
         if load.poll() is not None:
@@ -85,7 +85,7 @@ def one(http, watchers, pair, revoked):
 
 
 class Watcher:
-    """A process that verifies: all the time the steady token, and the watched one until it is refused."""
+    """A process that verifies the steady token all the time, and the watched token until it is refused."""
 
     def __init__(self, url, token):
         command = [sys.executable, "-m", "bench.latency", url]
@@ -103,11 +103,11 @@ class Watcher:
             raise RuntimeError(f"a verifier said {said!r} of a good token")
 
     def refused(self):
-        """When, on the clock that all processes share."""
+        """The instant of the refusal, on the clock that all processes share."""
         return int(self._process.stdout.readline())
 
     def finish(self):
-        """How many times the steady token was accepted; none of them was refused."""
+        """How many times the steady token was accepted. It was never refused."""
         said, _ = self._process.communicate(timeout=10)
         if self._process.returncode:
             raise RuntimeError("a verifier refused a good token, or went on accepting a revoked one")
@@ -144,7 +144,7 @@ def forward_auth_load(url, token):
 
 
 def watch(url):
-    """One verifier. The first line is the steady token; of each other one it says when it was refused."""
+    """One verifier. The first line is the steady token. For each further line it prints when that token was refused."""
     from hourpass.core.errors import HourpassError, InvalidToken
     from hourpass.verifier import Verifier
 

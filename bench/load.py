@@ -1,8 +1,8 @@
 """A load generator for one keep-alive HTTP/1.1 endpoint: `python -m bench.load SPEC.json`, the result on stdout.
 
 Each connection sends its next request when the last answer is complete, or with a `rate` at steady moments, at most one
-at a time. With `reconnect` each request has a connection of its own, and with `tls` a handshake; its certificate is not
-checked. Bounded in time; loopback only. An answer is refused unless it is a 2xx one that holds what is expected.
+at a time. With `reconnect` each request has a connection of its own, and with `tls` a handshake that does not check the
+certificate. It is limited in time and to loopback. Only a 2xx answer with the expected content is accepted.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ import uvloop
 
 
 class Traffic:
-    """What is sent: the same requests in turn, or refreshes that go on with the token that the last answer brought."""
+    """The requests to send: the same ones in turn, or refreshes, each with the token of the last answer."""
 
     def __init__(self, spec):
         method, path, headers = spec["method"], spec["path"], spec["headers"]
@@ -33,7 +33,7 @@ class Traffic:
         self._expected = spec.get("expected", "").encode()
 
     def next(self):
-        """The next request; None where refusals have used up the tokens."""
+        """The next request. None if refusals have used up the tokens."""
         if self._tokens is None:
             return next(self._constant)
         if not self._tokens:
@@ -42,7 +42,7 @@ class Traffic:
         return _request("POST", self._spec["path"], self._spec["headers"], body)
 
     def answered(self, body):
-        """Whether the answer holds what it has to."""
+        """Whether the answer holds the expected content."""
         if self._tokens is not None:
             at = body.find(self._field)
             if at < 0:
@@ -52,7 +52,7 @@ class Traffic:
         return self._expected in body
 
     def finish(self):
-        """Leave the tokens for the next load, where that is wanted."""
+        """Keep the tokens for the next load, if the spec asks for it."""
         if self._spec.get("keep_tokens"):
             Path(self._spec["tokens"]).write_text("\n".join(self._tokens))
 
@@ -111,7 +111,7 @@ class Connection(asyncio.Protocol):
         run.latencies.append(now - (self._began if run.reconnect else self._sent_at))
         if head[9:10] != b"2" or not run.traffic.answered(body):
             run.refused += 1
-            # What is not an error may hold tokens.
+            # Only errors are shown: other answers may hold tokens.
             run.refusal = run.refusal or (head[9:12] + (b"" if head[9:10] == b"2" else b" " + body[:200])).decode()
         if now < run.end and not run.reconnect:
             if run.pause:

@@ -1,8 +1,8 @@
-"""The parts that no implementation can do without: `python -m bench.parts FOLDER`, with a batch size a line on stdin.
+"""The parts that every implementation needs: `python -m bench.parts FOLDER`, with one batch size on each line of stdin.
 
-Each line is answered with CPU microseconds of one core: a raw ES256 signature, and one grant inserted or rotated in
-batches of that size, on a database that syncs every commit. Also the in-process guard: `Verifier.verify` on a token
-that it has seen. Grants have random ids here and turn in any order, as in the run that the budgets were set by.
+Each line is answered with CPU microseconds of one core: for a raw ES256 signature, for one grant inserted or rotated in
+batches of that size on a database that syncs every commit, and for `Verifier.verify` on a token that it has seen.
+Grants have random ids here and rotate in random order, as in the run by which the budgets were set.
 """
 
 import gc
@@ -51,7 +51,7 @@ def sign_us():
 
 
 class Grouped:
-    """A database with as many grants as a server has after some seconds of load: an empty tree would flatter it."""
+    """A database with as many grants as a server has after some seconds of load. An empty tree would be too fast."""
 
     def __init__(self, path):
         self._store = SqliteStore(path)

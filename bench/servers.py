@@ -18,7 +18,7 @@ TICK = os.sysconf("SC_CLK_TCK")
 
 
 def pinned(command, core, **options):
-    """Start a command on one core, or on any where that is None."""
+    """Start a command on one core, or on any core if that is None."""
     cores = os.sched_getaffinity(0) if core is None else {core}
     return subprocess.Popen(command, preexec_fn=lambda: os.sched_setaffinity(0, cores), **options)  # noqa: PLW1509
 
@@ -30,7 +30,7 @@ def free_port():
 
 
 def descendants(pid):
-    """A process and all below it."""
+    """A process and all its descendants."""
     yield pid
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
         # A thread may end meanwhile.
@@ -40,18 +40,18 @@ def descendants(pid):
 
 
 def cpu_ticks(pid):
-    """Of a process and of those below it that have ended."""
+    """The CPU time of a process, and of its descendants that have ended."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(map(int, fields[11:15]))
 
 
 class Server:
-    """A process that listens on a loopback port; `options` are those of `subprocess.Popen`."""
+    """A process that listens on a loopback port. `options` are those of `subprocess.Popen`."""
 
     def __init__(self, name, command, port, *, core=SERVER_CORE, **options):
         self.name, self.port = name, port
         self.process = pinned(command, core, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
-        atexit.register(self.process.terminate)  # where something fails before it is stopped
+        atexit.register(self.process.terminate)  # in case something fails before it is stopped
         deadline = time.monotonic() + 60
         while True:
             try:
@@ -63,10 +63,10 @@ class Server:
                 time.sleep(0.05)
 
     def cpu_seconds(self):
-        """Of all its processes."""
+        """The CPU time of all its processes."""
         ticks = 0
         for pid in descendants(self.process.pid):
-            # A process that ends meanwhile is counted by the one above it.
+            # If a process ends meanwhile, its time is included in that of its parent.
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 ticks += cpu_ticks(pid)
         return ticks / TICK
@@ -78,9 +78,9 @@ class Server:
     def load(
         self, seconds, connections, *, method="POST", path, headers=None, body="", tokens=None, core=LOAD_CORE, **more
     ):
-        """Drive it for a while: the load generator's figures, with `cpu_us` per request.
+        """Put load on it for a while. Returns the load generator's figures, with `cpu_us` per request.
 
-        `more` is the load generator's: `template`, `field`, `keep_tokens`, `expected`, `access_tokens`.
+        `more` goes to the load generator: `template`, `field`, `keep_tokens`, `expected`, `access_tokens`.
         """
         spec = {
             "port": self.port,

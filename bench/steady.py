@@ -1,6 +1,6 @@
 """PostgreSQL at a low, steady rate: what a refresh costs when batches are small, and what it costs to wait for one.
 
-`python -m bench.steady` prints it alone; `make bench` has it in its table.
+`python -m bench.steady` prints only this. `make bench` has it in its table.
 """
 
 import json
@@ -15,14 +15,14 @@ from bench.postgres import Postgres
 from bench.servers import Hourpass
 
 CASES = [(1, 300), (1, 1_200), (4, 300), (4, 1_200)]
-"""Nodes, and refreshes a second over all of them."""
+"""How many nodes, and how many refreshes per second over all of them."""
 
 CONNECTIONS = 16
-"""For each node."""
+"""Connections for each node."""
 
 
 def steady(work, *, seconds=10.0, idle_seconds=20.0, cases=CASES):
-    """Figures by case: CPU microseconds for each refresh; and under `idle`, percent of a core."""
+    """Figures by case: CPU microseconds for each refresh, and for `idle` percent of a core."""
     database = Postgres(work / "steady-pg", core=None)
     url = database.new_database("steady")
     count = max(nodes for nodes, _ in cases)
@@ -70,7 +70,7 @@ def _load(work, nodes, shares, rate, seconds):
 
 
 def _over(nodes, database, run, *, seconds=None):
-    """What a run took: of its requests each, or of one core if it only waits."""
+    """What a run took, for each request, or as a share of one core if it only waits."""
     before = sum(node.cpu_seconds() for node in nodes), database.cpu_seconds()
     told = run() or {}
     after = sum(node.cpu_seconds() for node in nodes), database.cpu_seconds()

@@ -1,7 +1,7 @@
 """A storm of refreshes after an outage, as a discrete-event simulation: four kinds of client before one server.
 
-Nothing sleeps, and a seed decides all chance. hourpass's own client is no copy: when it asks again is decided by
-`new_credential` and `Transaction`, the code that ships. `python -m bench.storm --keep` writes the figures and the plot.
+Nothing sleeps, and a seed decides all chance. hourpass's own client is not a copy: `new_credential` and `Transaction`,
+the code that ships, decide when it asks again. `python -m bench.storm --keep` writes the figures and the plot.
 """
 
 import argparse
@@ -29,21 +29,21 @@ PICTURE = Path(__file__).parents[1] / "docs" / "storm.svg"
 
 LIFETIME = Policy().access_token_lifetime
 CORE = 10_000
-"""Refreshes a second on one core, measured by the bench: the server's own limits belong to that rate."""
+"""Refreshes per second on one core, as the bench measured it. The server's own limits are in proportion to it."""
 
 REFUSAL = 0.4
-"""What a refusal costs of a refresh: the request is read and its token proven, but nothing is stored or signed."""
+"""The cost of a refusal, as a share of a refresh. It is read and its token proven, but nothing stored or signed."""
 
 ROUND_TRIP = 100
-"""Milliseconds, for the connection and TLS included."""
+"""Milliseconds, including those for the connection and TLS."""
 
 CALL_EVERY = 10 * SECOND
-"""Each client calls its API this often: who refreshes on a 401 learns of a token's end by the next call."""
+"""How often each client calls its API. A client that refreshes on a 401 learns of a token's end by the next call."""
 
 OUTAGE = range(HOUR - 5 * MINUTE, HOUR + 5 * MINUTE)
 END = OUTAGE.stop + 2 * HOUR
 ECHO_FROM = OUTAGE.stop + 30 * MINUTE
-"""Who refreshed together comes back together, an hour later."""
+"""Clients that refreshed together come back together, an hour later."""
 
 GRANTED = Granted("", "next", LIFETIME)
 NO_ANSWER = Transient("no connection")
@@ -51,7 +51,7 @@ BUSY = classify(503, b"", StorageUnavailable().retry_after * SECOND)
 
 
 class Server:
-    """One line, served in its order. Beyond its queue it refuses, and beyond the listen backlog nobody is heard.
+    """One queue, served in order. If it is full, it refuses. If the listen backlog is full, too, nobody gets an answer.
 
     Its limits are the real ones, in proportion to `capacity` (refreshes a second).
     """
@@ -66,7 +66,7 @@ class Server:
         self.longest_queue = 0
 
     def take(self, now):
-        """What a request that comes now gets, and when."""
+        """The answer to a request that comes now, and when it arrives."""
         if now in self._outage:
             return NO_ANSWER, now + int(CONNECT * SECOND)
         for line in (self._accepted, self._refused):
@@ -90,7 +90,7 @@ class Cron:
         self.chance = chance
         self.failures = 0
         self.useless_from = 0
-        """When the client first lacks a token that it needs."""
+        """The instant at which the client first lacks a token that it needs."""
 
     def start(self):
         return self.granted(0)
@@ -107,7 +107,7 @@ class Cron:
 
 
 class At401(Cron):
-    """Refreshes when a call is answered 401, and after a failure at once again."""
+    """Refreshes when a call is answered with 401, and tries again at once after a failure."""
 
     title = "on a 401, again at once"
 
@@ -124,7 +124,7 @@ class At401(Cron):
 
 
 class BackingOff(At401):
-    """As before, but waits 1 s after a failure, then 2, 4 and so on to 60: hourpass's own back-off, without chance."""
+    """The same, but waits 1 s after a failure, then 2, 4 and so on to 60: hourpass's own back-off, without chance."""
 
     title = "on a 401, back-off without jitter"
 
@@ -134,7 +134,7 @@ class BackingOff(At401):
 
 
 class Hourpass(Cron):
-    """hourpass's client: ahead of time, with jitter; `Refresher` asks when `Transaction` says so."""
+    """hourpass's client. It refreshes ahead of time, with jitter. `Refresher` asks when `Transaction` says so."""
 
     title = "hourpass's client"
 
@@ -165,17 +165,17 @@ KINDS = (Cron, At401, BackingOff, Hourpass)
 
 
 class Report(NamedTuple):
-    """What became of one kind of client. Rates are requests in one second."""
+    """What happened to one kind of client. Rates are requests in one second."""
 
     title: str
     usual: float
     """Mean rate before the outage."""
     peak: int
-    """From the outage on; `echo` is the peak from half an hour after it."""
+    """The peak from the outage on. `echo` is the peak from half an hour after it."""
     echo: int
     longest_queue: int
     fresh_after: float | None
-    """Seconds from the outage's end until every refresh that failed has been made up for; None: not within 2 h."""
+    """Seconds from the outage's end until every failed refresh has succeeded. None if that takes more than 2 h."""
     without_token: int
     """Client-seconds without a token after a failed refresh."""
     failed_calls: int
@@ -187,7 +187,7 @@ class Report(NamedTuple):
 
 
 def simulate(kind, clients, capacity, seed):
-    """Two hours around an outage and one more, for clients that all are of one kind."""
+    """Simulate three hours around an outage, for clients of one kind."""
     chance = random.Random(f"{seed} {kind.title}").random
     server = Server(capacity, OUTAGE)
     people = [kind(chance) for _ in range(clients)]
@@ -232,7 +232,7 @@ def simulate(kind, clients, capacity, seed):
 
 
 def end_of_trouble(troubles):
-    """The first instant since the outage's end at which no refresh is overdue; troubles are (since, until)."""
+    """The first instant after the outage's end at which no refresh is overdue. Troubles are (since, until)."""
     fresh_at = OUTAGE.stop
     for since, until in sorted(troubles):
         if since > fresh_at:

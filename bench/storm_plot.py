@@ -1,4 +1,4 @@
-"""The storm's picture: for each kind of client its requests a second, around the outage. Made of shapes and text."""
+"""Draws the storm: requests per second of each kind of client, around the outage. It has only shapes and text."""
 
 from math import log10
 from xml.sax.saxutils import escape
@@ -58,7 +58,7 @@ def plot(reports, *, clients, capacity, outage):
         return LEFT + (RIGHT - LEFT) * (instant - start) / (end - start)
 
     def share(rate):
-        # From a half on, so that one request in a second can be seen.
+        # From 0.5 on, so that one request in a second can be seen.
         return max(0.0, min(1.0, log10(max(rate, 0.5) * 2) / (DECADES + log10(2))))
 
     height = TOP + len(reports) * (PANEL + GAP) - 16

@@ -1,4 +1,4 @@
-"""The bench's figures as rows: turns taken, medians and spread, the table that is printed, the files that are kept."""
+"""The bench's figures as rows: taking turns, medians and spread, the printed table, and the files of results."""
 
 import datetime as dt
 import json
@@ -16,7 +16,7 @@ RESULTS = Path(__file__).parent / "results"
 class Row:
     """One line of the table: a figure, its budgets, and whether the first one holds.
 
-    Without budgets it only informs; `value` is None where nothing could be measured, and the note says why.
+    Without budgets it only informs. `value` is None if nothing could be measured, and then the note says why.
     """
 
     def __init__(self, name, value, first=None, aim=None, note="", *, at_most=False):
@@ -35,7 +35,7 @@ def median(rounds, name):
 
 
 def least(rounds, name):
-    """CPU time of the best round: whatever else a shared machine does can only add to it."""
+    """CPU time of the best round. Other work on a shared machine can only add to it."""
     return min(figures[name] for figures in rounds)
 
 
@@ -49,7 +49,7 @@ def spread(values):
 
 
 def interleaved(rounds, contenders):
-    """Run each contender once a round: name -> its figures, round by round."""
+    """Run each contender once per round. Returns name -> its figures, round by round."""
     figures = {name: [] for name in contenders}
     for number in range(rounds):
         for name, run in contenders.items():
@@ -88,7 +88,7 @@ def cpu_name():
 
 
 def keep(rows, prefix="", **more):
-    """Write today's results as JSON and as a plot; their names."""
+    """Write today's results as JSON and as a plot. Returns the names of the files."""
     RESULTS.mkdir(exist_ok=True)
     date = dt.datetime.now(dt.UTC).date().isoformat()
     path = RESULTS / f"{prefix}{date}.json"

@@ -1,7 +1,7 @@
 """The trivial endpoint that everything is measured against, on hourpass's own HTTP front.
 
-`python -m bench.trivial PORT`. A POST gets a constant answer of a token answer's size; a GET gets constant headers of
-the shape that forward auth answers.
+`python -m bench.trivial PORT`. A POST gets a constant answer of the size of a token answer. A GET gets constant headers
+as forward auth answers them.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """`make drill`: figures of a failover and a switchover, and whether anything acknowledged was lost.
 
 Prints a table and adds the run to bench/results/failover-<date>.json.
-Exit code 0 only where nothing was lost, 1 otherwise.
+The exit code is 0 if nothing was lost, else 1.
 """
 
 import argparse
@@ -29,11 +29,11 @@ LIMIT = 230
 """Seconds after which the drill gives up."""
 
 BUSY = 10
-"""Refreshes in the second before a fault, without which it would have met nobody."""
+"""How many refreshes must succeed in the second before a fault. With fewer, the fault would not hit anybody."""
 
 
 def say(words: str) -> None:
-    """Tell people how far it is; the figures alone go to standard output."""
+    """Tell people how far it is. Only the figures go to standard output."""
     print(words, file=sys.stderr, flush=True)
 
 
@@ -70,7 +70,7 @@ class Drill:
         return await self._judge(crowd, parts)
 
     async def _kill(self, crowd: Crowd) -> dict[str, object]:
-        """Kill (-9) the leader just after a key was revoked; later it comes back."""
+        """Kill (-9) the leader just after a key was revoked. Later it comes back."""
         leader = self._cluster.leader()
         crowd.key_revoked.clear()
         async with asyncio.timeout(30):
@@ -88,7 +88,7 @@ class Drill:
         return await self._part(crowd, leader, lambda: leader.ask_switchover(candidate.name))
 
     async def _hang(self, crowd: Crowd) -> dict[str, object]:
-        """The leader stops without a word; when another leads, it wakes up and still takes itself for the leader."""
+        """Freeze the leader. When another one leads, it wakes up and still thinks that it is the leader."""
         leader = self._cluster.leader()
         say(f"hang: {leader.name} and its Patroni")
         return await self._part(crowd, leader, leader.freeze, then=leader.thaw)
@@ -136,7 +136,7 @@ class Drill:
             self._nodes.append(ServerProcess(name, name.with_suffix(".log"), flags, self._environment).start())
 
     def _operate(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """The operator's command, which finds the leader by itself, too."""
+        """Run the operator's command, which also finds the leader by itself."""
         where = ("--data", str(self._folder / "operator"), "--database", self._database)
         return run_command(*arguments, *where, check=False, env=clean_environment(**self._environment))
 
@@ -211,7 +211,7 @@ def keep(run: dict) -> None:
 
 
 async def drill(options: argparse.Namespace) -> dict:
-    """Run it in a folder that goes with it."""
+    """Run it in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="hourpass-drill-", ignore_cleanup_errors=True) as folder:
         run = Drill(Path(folder), options)
         try:

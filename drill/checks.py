@@ -1,6 +1,6 @@
 """After the load: everything that was acknowledged is asked for again, on every node and in every copy of the database.
 
-Each check returns what it looked at and what was wrong; an empty list of faults is what the drill is for.
+Each check returns what it looked at and what was wrong. The drill passes if the lists of faults are empty.
 """
 
 import asyncio
@@ -80,7 +80,7 @@ def copies(cluster: Cluster) -> list[str]:
 
 
 def logs(nodes: list[ServerProcess]) -> list[str]:
-    """Whether a node failed where it should have been unavailable, or wrote down a secret."""
+    """Whether a node failed when it should have been unavailable, or logged a secret."""
     faults = []
     for node in nodes:
         content = node.log.read_bytes()

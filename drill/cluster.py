@@ -1,6 +1,7 @@
-"""Three PostgreSQL servers under Patroni, synchronous, on loopback; killed, started again and ended by pid.
+"""Three PostgreSQL servers under Patroni, synchronous, on loopback. They are killed, started again and ended by pid.
 
-Patroni keeps its own state (Raft) here, so nothing else is needed; in production that is etcd. It knows no hourpass.
+Patroni keeps its own state (Raft) here, so nothing else is needed. In production that is etcd. This module knows
+nothing of hourpass.
 """
 
 import contextlib
@@ -21,10 +22,10 @@ from tests.conftest import free_port
 from tests.postgres.cluster import NEWEST, as_somebody, binaries
 
 PACKAGES = Path(sys.prefix, "drill")
-"""Where `make drill` puts Patroni."""
+"""The folder into which `make drill` installs Patroni."""
 
 TIMES = {"ttl": 20, "loop_wait": 5, "retry_timeout": 5}
-"""Seconds. A dead leader's lease ends after `ttl`; Patroni takes no less than 20."""
+"""Seconds. A dead leader's lease ends after `ttl`. Patroni accepts no less than 20."""
 
 PARAMETERS = {"shared_buffers": "32MB", "max_connections": 50, "max_wal_size": "256MB", "log_min_messages": "warning"}
 
@@ -87,7 +88,7 @@ class Member:
             self.process = None
 
     def freeze(self) -> None:
-        """Stop all of it where it is, as a machine that hangs: lines stay open and say nothing. `thaw` goes on."""
+        """Stop all its processes, like a machine that hangs: connections stay open but silent. `thaw` goes on."""
         self._signal_all(signal.SIGSTOP)
         self._frozen = True
 
@@ -118,7 +119,7 @@ class Member:
         return [*own, postmaster, *map(int, children)]
 
     def status(self) -> list[dict[str, object]]:
-        """All members as this one sees them; none where it does not answer."""
+        """All members as this one sees them, none if it does not answer."""
         if self._frozen:
             return []
         try:
@@ -130,7 +131,7 @@ class Member:
         return members
 
     def ask_switchover(self, candidate: str) -> None:
-        """Hand over; returns when it is done."""
+        """Hand over to another member. Returns when it is done."""
         answer = httpx2.post(
             f"{self._api}/switchover", json={"leader": self.name, "candidate": candidate}, timeout=60, verify=False
         )
@@ -155,7 +156,7 @@ class Cluster:
             member.configure(partners, synchronous=synchronous)
 
     def url(self, database: str) -> str:
-        """All hosts; libpq finds the one that takes writes."""
+        """The URL with all hosts. libpq finds the one that takes writes."""
         hosts = ",".join(f"127.0.0.1:{member.port}" for member in self.members)
         return f"postgresql://postgres@{hosts}/{database}?target_session_attrs=read-write"
 
@@ -169,11 +170,11 @@ class Cluster:
             member.kill()
 
     def views(self) -> list[list[dict[str, object]]]:
-        """What each member that answers says of all of them. One that has just woken up may be wrong."""
+        """What each member that answers reports about all of them. One that has just woken up may be wrong."""
         return [view for member in self.members if (view := member.status())]
 
     def member_in(self, role: str) -> Member | None:
-        """The member that at least two see in a role."""
+        """The member that at least two members see in this role."""
         seen = Counter(str(each["name"]) for view in self.views() for each in view if each["role"] == role)
         return next((member for member in self.members if seen[member.name] >= 2), None)
 
@@ -202,7 +203,7 @@ class Cluster:
         return self.leader().run(waiting) == [(2,)]
 
     def wait(self, condition: Callable[[], bool], what: str, *, seconds: float) -> float:
-        """Wait for something; returns how long it took."""
+        """Wait for something. Returns how many seconds it took."""
         began = time.monotonic()
         while not condition():
             if time.monotonic() - began > seconds:
@@ -221,7 +222,7 @@ def _known(member: Member | None, role: str) -> Member:
 
 
 def require_tools() -> None:
-    """Raises RuntimeError where something is missing, with what to do about it."""
+    """Raises RuntimeError if something is missing, with what to do about it."""
     if not (PACKAGES / "patroni").is_dir():
         raise RuntimeError("Patroni is not installed: make drill")
     if as_somebody() and (

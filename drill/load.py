@@ -1,7 +1,7 @@
 """The clients of the drill: they refresh, revoke and verify through two nodes, and remember what was acknowledged.
 
-Who gets no answer asks the other node for the same thing again. Each lineage of tokens has one client, which checks
-that every answer is the very next generation.
+A client that gets no answer asks the other node for the same thing again. Each lineage of tokens has one client, which
+checks that every answer is the very next generation.
 """
 
 import asyncio
@@ -21,13 +21,13 @@ from tests.e2e.conftest import claims_of, generation
 from drill.verdict import Record
 
 CLIENTS, LINEAGES = 24, 12
-"""Each client goes round its lineages."""
+"""How many lineages each client has. It refreshes them in turn."""
 
 ROUND = 9.0
-"""Seconds for each lineage: a grant rotates eight times in a minute and would then answer without writing."""
+"""Seconds between two refreshes of a lineage. A grant that rotates more than eight times a minute writes nothing."""
 
 PAUSE = 0.5
-"""Seconds that a client waits at most before it asks the other node, with full jitter."""
+"""The longest pause, in seconds, before a client asks the other node. It has full jitter."""
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Lineage:
 
 @dataclass
 class Revoked:
-    """What was acknowledged as revoked: a grant, or with `api_key` a whole key."""
+    """A revocation that was acknowledged: of a grant, or with `api_key` of a whole key."""
 
     pair: Lineage
     api_key: str | None = None
@@ -80,7 +80,7 @@ class Crowd:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Open the lineages, then begin."""
+        """Open the lineages, then begin to refresh."""
         self.lineages = [await self._exchange(self._api_key) for _ in range(CLIENTS * LINEAGES)]
         work = [self._refresh_for_ever(self.lineages[n::CLIENTS]) for n in range(CLIENTS)]
         work += [self._revoke_grants(), self._revoke_keys()]
@@ -88,7 +88,7 @@ class Crowd:
         self._tasks = [asyncio.create_task(each) for each in work]
 
     async def stop(self) -> None:
-        """Stop wherever they are: an answer under way is lost, as when a client is killed."""
+        """Stop all clients at once. An answer under way is lost, as when a client is killed."""
         broken = [task.exception() for task in self._tasks if task.done()]
         for task in self._tasks:
             task.cancel()
@@ -143,7 +143,7 @@ class Crowd:
             await asyncio.sleep(1)
 
     async def _verify_for_ever(self, node: ServerProcess) -> None:
-        """A proxy before an API: one request for each of its own, without asking again."""
+        """A proxy before an API. It sends one request for each of its own, and never asks again."""
         lineage = self.lineages[0]
         while True:
             headers = {"authorization": f"Bearer {lineage.access_token}"}
@@ -159,7 +159,7 @@ class Crowd:
         return Lineage(pair["refresh_token"], pair["access_token"])
 
     async def _ask(self, what: str, path: str, **content: object) -> dict[str, str]:
-        """Ask until there is an answer, each time the other node; empty where there is nothing in it."""
+        """Ask until there is an answer, each time the other node. The result is empty if the answer is."""
         first = self._random.randrange(len(self._nodes))
         for attempt in itertools.count(first):
             node = self._nodes[attempt % len(self._nodes)]
@@ -189,7 +189,7 @@ class Crowd:
         return None
 
     async def _command(self, words: str, *arguments: str) -> dict[str, str]:
-        """The operator's command, again until it succeeds."""
+        """Run the operator's command until it succeeds."""
         while True:
             done = await asyncio.to_thread(self._operate, *words.split(), *arguments, "--json")
             if done.returncode == 0:

@@ -1,4 +1,4 @@
-"""What the drill makes of what it saw: gaps, counts, and what must not be. Pure: it reads no clock and asks nobody."""
+"""Judges what the drill saw: gaps, numbers and violations. It is pure: it reads no clock and asks nobody."""
 
 from bisect import bisect_left
 from collections import Counter
@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 ALLOWED = frozenset({"503", "connection refused", "connection lost", "timed out", "exit 1"})
-"""What a client or the operator's command may meet while the database is away. All of it says: ask again."""
+"""The errors that a client or the operator's command may get while the database is away. They all mean: ask again."""
 
 
 def longest_gap(instants: Sequence[float], begin: float, end: float) -> float:
-    """The longest time within `begin`..`end` in which nothing happened; `instants` are in order."""
+    """The longest time within `begin`..`end` in which nothing happened. `instants` are in order."""
     inside = instants[bisect_left(instants, begin) : bisect_left(instants, end)]
     edges = [begin, *inside, end]
     return max(later - earlier for earlier, later in pairwise(edges))
 
 
 def lineage_faults(acknowledged: int, stored: int | None, answers: Sequence[tuple[int, str]]) -> list[str]:
-    """What is wrong with a grant whose only client was last given a generation.
+    """What is wrong with a grant, given the last generation that its only client got.
 
     `stored` is the database's (None: no live grant), `answers` the generation and `jti` that each node gives for that
     client's token, one after the other. One refresh may have been carried out without its answer arriving.
@@ -44,13 +44,13 @@ class Record:
     refreshed: list[float] = field(default_factory=list)
     verified: list[float] = field(default_factory=list)
     waits: list[tuple[float, float]] = field(default_factory=list)
-    """When a refresh was acknowledged, and for how long its client had asked."""
+    """When each refresh was acknowledged, and for how long its client had asked."""
     troubles: list[tuple[float, str, str]] = field(default_factory=list)
-    """When, what for, and what came instead of an answer."""
+    """When something failed, what it was, and what came instead of an answer."""
     violations: list[str] = field(default_factory=list)
 
     def trouble(self, at: float, what: str, kind: str) -> None:
-        """No answer, or not the one that was due: what is not allowed is a violation."""
+        """Note that no answer came, or a wrong one. If it is not an allowed one, it is a violation."""
         self.troubles.append((at, what, kind))
         if kind not in ALLOWED:
             self.violations.append(f"{what}: {kind}")

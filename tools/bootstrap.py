@@ -1,9 +1,9 @@
 """Makes .venv from the hashed pins, with nothing but the standard library.
 
-`setup` installs what the server needs and the project itself, editable; `setup --test` adds tools and interop clients,
-and with the pinned Node.js the locked modules that the tests run in it.
+`setup` installs what the server needs and the project itself, editable. `setup --test` adds tools and interop clients,
+and the locked modules that the tests run in the pinned Node.js.
 A stamp in .venv holds a digest of everything the result depends on, so a warm call only compares it.
-The file must still parse on old Pythons, to be able to tell people theirs is too old.
+This file must also parse on old Pythons, so that it can tell people that theirs is too old.
 """
 
 import sys

@@ -27,20 +27,20 @@ PEERS = (SimpleJwt, OidcProvider, Glewlwyd)
 ACCESS_TOKENS = 1_000
 
 WARM_UP = 1.5
-"""Seconds of load that do not count: for compilers that compile while they run, and caches."""
+"""Seconds of load that are not measured, to warm up caches and compilers that compile at run time."""
 
 
 SETTINGS = {each.__name__: each.__doc__ for each in (Ours, postgres.Postgres, *PEERS, FastApi, HaProxy)}
 
 
 class Turns:
-    """Takes turns, and goes on where a contender fails: what it failed with is kept, its round does not count."""
+    """Takes turns, and goes on if a contender fails. The error is kept, and its round is ignored."""
 
     def __init__(self, rounds):
         self.rounds, self.failures = rounds, []
 
     def take(self, title, contenders):
-        """Name -> its figures, round by round, None where it failed."""
+        """Name -> its figures, round by round, None for a round that failed."""
         print(title, file=sys.stderr)
         figures = {name: [] for name in contenders}
         for number in range(self.rounds):

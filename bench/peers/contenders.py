@@ -1,4 +1,4 @@
-"""Who is measured, and how each is run: the best case that we know of. Every answer has to hold a token.
+"""The contenders, and how each one is run: in the best case that we know of. Every answer must hold a token.
 
 A contender that exchanges and refreshes says with `exchange_request` and `refresh_request` what the load generator
 sends, and brings refresh tokens that nobody used.
@@ -17,7 +17,7 @@ from bench.peers.install import HERE, MODULES, PYTHON, haproxy, node
 from bench.servers import HOURPASS, Hourpass, Server, free_port
 
 FRESH = 150
-"""Refresh tokens for one load: more than connections, so that none waits for a token."""
+"""How many refresh tokens one load has: more than connections, so that none waits for a token."""
 
 JSON = {"content-type": "application/json"}
 FORM = {"content-type": "application/x-www-form-urlencoded"}
@@ -37,7 +37,7 @@ def answers(port, count, method, path, body, headers):
 
 
 class Exchanging:
-    """What a contender does that gives tokens for a key, and new ones for a refresh token."""
+    """A contender that gives tokens for a key, and new ones for a refresh token."""
 
     def exchange(self, seconds, connections, **more):
         return self.load(seconds, connections, **self.exchange_request, **more)
@@ -51,7 +51,7 @@ class Exchanging:
         return self.exchanged(FRESH, self.refresh_request["field"])
 
     def exchanged(self, count, field, body=None):
-        """One member of each of so many answers; `body` takes the exchange's place."""
+        """One member of each of so many answers. `body` replaces the body of the exchange."""
         request = self.exchange_request
         bodies = answers(self.port, count, "POST", request["path"], body or request["body"], request["headers"])
         return [json.loads(body)[field] for body in bodies]
@@ -60,8 +60,9 @@ class Exchanging:
 class Ours(Exchanging, Hourpass):
     """`hourpass serve` as it comes, on SQLite or on PostgreSQL: every commit synced, ES256.
 
-    It refreshes grants of its own, one after another, and goes on where the last load ended: a grant that turns too
-    often in a minute answers with the same pair again, which would be too cheap. The peers turn at every refresh.
+    It refreshes grants of its own, one after another, and continues after the last one of the load before. A grant that
+    is refreshed too often in a minute answers with the same pair again, which would be too cheap. The peers rotate at
+    every refresh.
     """
 
     def __init__(self, name, folder, *, grants=TOKENS, shuffled=False, **flags):
@@ -159,10 +160,10 @@ class OidcProvider(Exchanging, Server):
 
 
 class FastApi(Server):
-    """FastAPI on uvicorn with httptools and uvloop, one worker; `kind` is as in fastapi_api.py."""
+    """FastAPI on uvicorn with httptools and uvloop, one worker. `kind` is as in fastapi_api.py."""
 
     def __init__(self, kind, issuer):
-        # Ours needs hourpass, which its own environment has; FastAPI and uvicorn are the same versions in both.
+        # Ours needs hourpass, which our own environment has. FastAPI and uvicorn have the same versions in both.
         python = PYTHON if kind == "pyjwt" else HOURPASS.with_name("python")
         port = free_port()
         super().__init__(f"FastAPI, {kind}", [python, HERE / "fastapi_api.py", str(port), kind, issuer], port)
@@ -209,7 +210,7 @@ class HaProxy(Server):
 
 
 def judge(server, seconds, connections, path, access_tokens: Path, expected):
-    """Requests that each bring the next of many access tokens."""
+    """Requests, each with the next of many access tokens."""
     return server.load(
         seconds, connections, method="GET", path=path, access_tokens=str(access_tokens), expected=expected
     )

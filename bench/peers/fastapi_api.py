@@ -1,7 +1,7 @@
-"""Peer: an API on FastAPI that checks tokens in a dependency with PyJWT; and the same API behind our middleware.
+"""Peer: an API on FastAPI that checks tokens in a dependency with PyJWT, and the same API behind our middleware.
 
-`python fastapi_api.py PORT pyjwt|hourpass ISSUER`. The key is fetched once and never looked up again, the dependency is
-asynchronous so that no thread is changed: PyJWT's best case. Both judge the issuer's own ES256 tokens.
+`python fastapi_api.py PORT pyjwt|hourpass ISSUER`. The key is fetched once, and the dependency is
+asynchronous, so that no thread is needed: PyJWT's best case. Both judge the issuer's own ES256 tokens.
 """
 
 import sys

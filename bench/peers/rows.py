@@ -1,4 +1,4 @@
-"""From figures to rows: how many times a peer's CPU for a request is ours. The budgets are the design's.
+"""Makes rows from figures: how many times our CPU a peer needs for a request. The budgets are aims of the design.
 
 A contender's figures are one for each round, None for a round that failed.
 """
@@ -25,7 +25,7 @@ def in_both(one, other):
 
 
 def ratio(title, theirs, ours, budget=()):
-    """Their CPU for a request to ours; the note has both, the spread over the rounds, and the ratio of rates."""
+    """The ratio of their CPU for a request to ours. The note has both, the spread, and the ratio of rates."""
     theirs, ours = in_both(theirs, ours)
     if not ours:
         return Row(title, None, *budget, note="failed in every round")
@@ -37,7 +37,7 @@ def ratio(title, theirs, ours, budget=()):
 
 
 def side_by_side(what, connections, figures, absent):
-    """A row for each peer. Why one of them is absent is said in its place."""
+    """A row for each peer. If one is absent, its row says why."""
     rows = []
     for name in [*(name for name in figures if not name.startswith("hourpass")), *absent]:
         title, budget = f"{what}: {name} / hourpass ({connections} connections)", BUDGETS.get((what, name), ())
@@ -49,7 +49,7 @@ def side_by_side(what, connections, figures, absent):
 
 
 def on_postgres(what, connections, figures):
-    """What a request costs the node and the database, each by itself."""
+    """What a request costs the node and the database, separately."""
     title = f"{what} on PostgreSQL, us ({connections} connections)"
     runs, sqlite = in_both(figures["hourpass, PostgreSQL"], figures["hourpass"])
     if not runs:

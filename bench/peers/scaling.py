@@ -1,7 +1,7 @@
-"""hourpass on PostgreSQL: as grants become many, and as workers become two.
+"""hourpass on PostgreSQL, with few and with many grants, and with one worker and with two.
 
-Two workers share two cores with their database and the load, so their rate says little; what they take for a request
-says whether they get in each other's way.
+Two workers share two cores with their database and the load, so their rate means little. But their CPU for a request
+shows whether they get in each other's way.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from bench.table import Row, median, spread
 FEW = 10_000
 
 BUDGETED = 1_000_000
-"""The budget is for so many; of more there is a figure."""
+"""The budget is for so many grants. For more of them there is only a figure."""
 
 
 def growth(options, work, database, turns, raw):
@@ -34,7 +34,7 @@ def growth(options, work, database, turns, raw):
             database.run("vacuum analyze", name)
             database.run("checkpoint")
             loads[name] = functools.partial(server.refresh, options.seconds, 16)
-            # Each once, as on SQLite: the first time is when a page is read from its file and logged whole.
+            # Each grant once, as on SQLite: the first time, a page is read from its file and written whole to the log.
             turned = 0
             while turned < min(grants, TOKENS):
                 turned += server.refresh(1, 16)["requests"]
@@ -50,7 +50,7 @@ def growth(options, work, database, turns, raw):
 
 
 def workers(options, work, turns, raw):
-    """`serve` with one worker and with two, each on a database of its own, nothing bound to a core."""
+    """`serve` with one worker and with two, each on a database of its own. No process is bound to a core."""
     rows = []
     with contextlib.ExitStack() as running:
         database = postgres.Postgres(work / "postgres-of-workers", core=None)

@@ -1,7 +1,8 @@
-"""Peer: djangorestframework-simplejwt with rotation and blacklist, one file; the API-key view is what its users write.
+"""Peer: djangorestframework-simplejwt with rotation and blacklist, in one file. Its users write such an API-key view.
 
-`python simplejwt_project.py DATABASE API_KEY` makes the tables and the one user; a WSGI server then runs `application`
-with PEERS_DATABASE set. HS256, its cheapest algorithm; SQLite in WAL mode that syncs no commit; no middleware.
+`python simplejwt_project.py DATABASE API_KEY` makes the tables and the one user. A WSGI server then runs `application`
+with PEERS_DATABASE set. It has HS256, its cheapest algorithm, SQLite in WAL mode that syncs no commit, and no
+middleware.
 """
 
 import hashlib
@@ -69,7 +70,7 @@ def digest(api_key):
 
 
 class Exchange(APIView):
-    """From an API key's digest, which is the user's name and so has an index, to a pair of tokens."""
+    """Turn an API key into a pair of tokens. The key's digest is the user's name, which has an index."""
 
     def post(self, request):
         try:
@@ -80,7 +81,7 @@ class Exchange(APIView):
         return Response({"token_type": "Bearer", "access": str(refresh.access_token), "refresh": str(refresh)})
 
 
-# The routes themselves: granian imports this file under no name that Django could import it by.
+# The routes themselves and not a module's name, because granian imports this file under a name that Django cannot use.
 settings.ROOT_URLCONF = (path("auth/api-key", Exchange.as_view()), path("auth/refresh", TokenRefreshView.as_view()))
 
 if __name__ == "__main__":
