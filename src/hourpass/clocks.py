@@ -1,6 +1,6 @@
-"""Two clocks and chance. Servers, clients and verifiers go by them if they are given no others.
+"""Two clocks and chance, which servers, clients and verifiers use by default.
 
-Each is a callable that a test replaces with its own.
+Each is a callable, so a test can pass its own.
 """
 
 import os
@@ -12,7 +12,7 @@ _CLOCK = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 _STEP = 1_000
-"""Milliseconds. Two clocks are never read at one instant, so a smaller difference says nothing."""
+"""Milliseconds. Two clocks are never read at the same instant, so a smaller difference means nothing."""
 
 
 def boot_clock() -> int:
@@ -25,8 +25,8 @@ def boot_clock() -> int:
 
 
 def wall_clock() -> int:
-    """Epoch milliseconds: for what outlives the process. It may jump either way."""
-    return time.time_ns() // 1_000_000  # noqa: TID251 where every wall clock is read
+    """Epoch milliseconds, for instants that outlive the process. It may jump either way."""
+    return time.time_ns() // 1_000_000  # noqa: TID251 the one place that reads the wall clock
 
 
 def draw() -> float:
@@ -35,11 +35,11 @@ def draw() -> float:
 
 
 class AgeClock:
-    """Milliseconds since some start, to tell an age by: the greater of what two clocks say has passed.
+    """Milliseconds since some start, to measure an age. Of two clocks it believes the one that moved more.
 
-    The boot clock stands still while a virtual machine is paused, the wall clock may be set back. What seems too old
-    costs a request to the server, what seems too young may be a revoked token, so the larger step is believed. Safe for
-    threads and forks.
+    The boot clock stands still while a virtual machine is paused, and the wall clock may be set back. Something
+    that seems too old costs a request to the server, but something that seems too young may be a revoked token. So the
+    larger step is believed. Safe for threads and forks.
     """
 
     def __init__(self, boot: Callable[[], int] = boot_clock, wall: Callable[[], int] = wall_clock) -> None:
@@ -50,17 +50,17 @@ class AgeClock:
         self._missed = 0
 
     def __call__(self) -> int:
-        """The instant now."""
+        """The current instant, in milliseconds."""
         boot = self._boot()
         apart = self._wall() - boot
         step = apart - self._apart
         if -_STEP < step < _STEP:
             return boot + self._missed
-        # A forked child may find the guard held by a thread that it does not have: nobody waits for it.
+        # After a fork, the guard may be held by a thread that the child does not have, so nobody waits for it.
         if self._guard.acquire(blocking=False):
             try:
                 step = apart - self._apart
-                # In this order: another thread that reads in between may count the step twice, and never not at all.
+                # In this order: a thread that reads in between may add the step twice, but never misses it.
                 self._missed += max(step, 0)
                 self._apart = apart
             finally:
@@ -69,9 +69,9 @@ class AgeClock:
         return boot + self._missed + max(step, 0)
 
     def __reduce__(self) -> str:
-        """The one that a process has: nothing else of it can be pickled."""
+        """Pickled as a reference to `age_clock`, the one clock of the process."""
         return "age_clock"
 
 
 age_clock = AgeClock()
-"""The clock of all that a process holds."""
+"""The clock by which everything that a process holds gets older."""

@@ -1,4 +1,4 @@
-"""The user's home folder, which a container's arbitrary user does not have: no HOME, no line in the passwd file."""
+"""Finds the user's home folder. An arbitrary user of a container has none: no HOME, and no line in the passwd file."""
 
 import os
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def home_folder(environ: Mapping[str, str]) -> Path | None:
-    """The home folder; None if there is none. A HOME that is empty or relative names none, either."""
+    """The home folder, None if there is none. An empty or relative HOME is treated as none."""
     if "HOME" in environ:
         found = environ["HOME"]
     else:
@@ -20,7 +20,7 @@ def home_folder(environ: Mapping[str, str]) -> Path | None:
 
 
 def folder_for(kind: str, below_home: str, environ: Mapping[str, str]) -> Path | None:
-    """Where files of a kind belong: `$XDG_<kind>_HOME`, else a folder below the home; None if there is no home.
+    """The folder for files of a kind: `$XDG_<kind>_HOME`, else a folder below the home. None if there is no home.
 
     A relative path in the variable is ignored (XDG Base Directory Specification).
     """

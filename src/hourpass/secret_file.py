@@ -1,6 +1,6 @@
-"""Writes a secret file so that a reader sees the old content or the new, never a part, and nobody else reads it.
+"""Writes a secret file. A reader sees the old content or the new, never a part, and nobody else can read it.
 
-Owns the writing alone: what is in the file, and who reads it, is the caller's business.
+This module only writes. The caller decides what is in the file and who reads it.
 """
 
 import errno
@@ -13,21 +13,21 @@ from pathlib import Path
 from hourpass.core.errors import ConfigurationError
 
 HAS_OWNERS = hasattr(os, "geteuid")
-"""Whether files have the owners and modes of POSIX. On Windows a file of the user's profile is the user's own."""
+"""Whether files have owners and modes as in POSIX. On Windows, a file in the user's profile belongs to the user."""
 
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _BINARY = getattr(os, "O_BINARY", 0)
 
 STALE = 3600.0
-"""Seconds after which a temporary file belongs to a writer that died. The age is by the file system's own clock."""
+"""Seconds. If a temporary file is older, its writer has died. The age is measured by the file system's own clock."""
 
 
 def write_atomically(path: Path, content: bytes, *, mode: int = 0o600, group: int | None = None) -> None:
-    """Replace a file. Mode and group (a gid) are set anew on every write, and the content is on disk on return.
+    """Replace a file. Mode and group (a gid) are set again on every write. On return the content is on disk.
 
     Raises:
-        ConfigurationError: where the path is a symlink or no plain file, or its folder lets anyone replace files.
-        OSError: where the disk or the folder refuses. The old content stays.
+        ConfigurationError: if the path is not a plain file, or anyone can replace files in its folder.
+        OSError: if the file cannot be written. The old content stays.
     """
     _refuse_unsafe(path)
     temporary, descriptor = _draft(path)
@@ -36,7 +36,7 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o600, group: in
             if group is not None:
                 os.fchown(descriptor, -1, group)
             if HAS_OWNERS:
-                # After the group, which may clear bits; and whatever the umask says.
+                # After the group, because setting that may clear bits. And by chmod, so that the umask does not matter.
                 os.fchmod(descriptor, mode)
             file.write(content)
             file.flush()
@@ -53,10 +53,11 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o600, group: in
 
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
-    """A draft to fill, 0600, that takes its name at the end or not at all. It never overwrites a file.
+    """A draft to fill, with mode 0600. It gets its name at the end or not at all, and never overwrites a file.
 
     Raises:
-        FileExistsError: the name is taken, or was taken meanwhile. OSError: the disk or the folder refuses.
+        FileExistsError: if the name is taken, or was taken meanwhile.
+        OSError: if the file cannot be written.
     """
     if os.path.lexists(path):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
@@ -67,7 +68,7 @@ def new_file(path: Path) -> Iterator[Path]:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        # Unlike a renaming, a link takes nobody's place.
+        # Unlike renaming, linking never replaces another file.
         os.link(draft, path)
     finally:
         draft.unlink(missing_ok=True)
@@ -94,7 +95,7 @@ def _refuse_unsafe(path: Path) -> None:
 
 def _sync_folder(folder: Path) -> None:
     if not HAS_OWNERS:
-        return  # Windows opens no folders
+        return  # Windows cannot open folders
     descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
     try:
         os.fsync(descriptor)
@@ -103,7 +104,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _sweep(path: Path, now: float) -> None:
-    # Only this file's own temporaries, and only old ones: a sibling may be writing its own at this moment.
+    # Only this file's own temporary files, and only old ones: another writer may be writing one at this moment.
     for neighbour in path.parent.iterdir():
         if neighbour.name.startswith(f".{path.name}.") and neighbour.suffix == ".tmp":
             with suppress(OSError):

@@ -1,7 +1,8 @@
-"""Kubernetes' service links: variables that the kubelet sets in each container for every Service of its namespace.
+"""Recognises Kubernetes' service links: variables that the kubelet sets in each container for every Service of its
+namespace.
 
-For a Service called `hourpass` they begin as our settings do, and one of them, HOURPASS_PORT, has a setting's name.
-Name and value together tell them apart, so a misspelt setting stays an error.
+For a Service called `hourpass` they begin like our settings, and one of them, HOURPASS_PORT, has the name of a setting.
+Name and value together tell them apart, so a misspelt setting is still an error.
 https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
 """
 
@@ -41,7 +42,7 @@ _LINKS = (
     (re.compile(f"{_PORT}_PROTO"), _is_protocol),
     (re.compile(f"{_SERVICE}_PORT|{_PORT}"), _is_url),
 )
-"""A name may be of two kinds: a Service called `hourpass-service` has HOURPASS_SERVICE_PORT=tcp://…"""
+"""One name may match two patterns: a Service called `hourpass-service` has HOURPASS_SERVICE_PORT=tcp://…"""
 
 
 def is_service_link(name: str, value: str) -> bool:
@@ -50,12 +51,12 @@ def is_service_link(name: str, value: str) -> bool:
 
 
 def service_links(environ: Mapping[str, str]) -> list[str]:
-    """The names of all of them in an environment, sorted."""
+    """The names of all service links in an environment, sorted."""
     return sorted(name for name, value in environ.items() if is_service_link(name, value))
 
 
 def note_on_service_links(environ: Mapping[str, str]) -> str:
-    """One sentence that says which variables are passed over; empty if there are none."""
+    """One sentence that names the ignored variables. Empty if there are none."""
     names = service_links(environ)
     if not names:
         return ""

@@ -1,4 +1,4 @@
-"""A TOML file of settings, the server's or the agent's, and what is said of a name that is not known."""
+"""Reads a TOML file of settings, the server's or the agent's, and suggests the right name for an unknown one."""
 
 import tomllib
 from collections.abc import Iterable
@@ -10,10 +10,10 @@ from hourpass.core.errors import ConfigurationError
 
 
 def read_settings_file(path: Path, known: Iterable[str]) -> dict[str, Any]:
-    """What the file says, by name.
+    """The values in the file, by name.
 
     Raises:
-        ConfigurationError: the file cannot be read, is not TOML, or has a name that is not `known`.
+        ConfigurationError: if the file cannot be read, is not TOML, or has a name that is not `known`.
     """
     try:
         values = tomllib.loads(path.read_text("utf-8"))
@@ -29,6 +29,6 @@ def read_settings_file(path: Path, known: Iterable[str]) -> dict[str, Any]:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The nearest name that is known, as the end of a sentence; empty if none is near."""
+    """The known name that is most similar, as the end of a sentence. Empty if none is similar."""
     near = get_close_matches(name, sorted(known), n=1)
     return f"; did you mean {near[0]}?" if near else ""

@@ -1,6 +1,6 @@
-"""URLs: which are this machine, what may carry a key or a token, and how a server is reached.
+"""Reads URLs: which ones are this machine, which may carry a key or a token, and how a server is reached.
 
-Pure reading of URLs; no name is ever looked up.
+It never looks up a name.
 """
 
 from collections.abc import Iterable
@@ -20,13 +20,13 @@ _HANDSHAKES = {"wss": "https", "ws": "http"}
 
 
 class ServerAddress:
-    """How a server is reached, by a client or by an API that verifies. One that exists is safe to use.
+    """How a client or a verifying API reaches a server. Every value of this type is safe to use.
 
-    `url` has no slash at its end. `tls` is for a certificate of a private authority, or to show one's own. `proxy` is
-    the URL of a proxy to go through, in place of the environment's.
+    `url` has no slash at its end. `tls` is for a server certificate of a private authority, or for a client
+    certificate. `proxy` is the URL of a proxy to use instead of the environment's.
 
     Raises:
-        ConfigurationError: as `check_url`, or if a proxy could read what is sent, without `allow_http`.
+        ConfigurationError: as `check_url`. Also if a proxy could read what is sent, without `allow_http`.
     """
 
     def __init__(
@@ -43,24 +43,24 @@ class ServerAddress:
 
     @property
     def trusts_environment(self) -> bool:
-        """Whether the environment may name a proxy: for https to another machine alone.
+        """Whether the environment may name a proxy. It may only for https to another machine.
 
-        A proxy could read and forge what is not encrypted, and from there loopback is another machine.
+        A proxy can read and forge everything that is not encrypted, and a proxy's loopback is not this machine.
         """
         return self.proxy is None and self.is_https and not is_loopback(urlsplit(self.url).hostname or "")
 
     def __repr__(self) -> str:
-        """Without the proxy, whose URL may hold a password."""
+        """Without the proxy, because its URL may hold a password."""
         return f"ServerAddress({self.url!r})"
 
 
 class AllowList:
-    """The origins that a credential may be sent to: https or this machine.
+    """The origins that a credential may be sent to. They must be https or this machine.
 
-    With `allow_http`, which is for networks that nobody else listens on, they may be plain http as well.
+    With `allow_http` they may be plain http, too. Use it only in a network that nobody else can listen on.
 
     Raises:
-        ConfigurationError: a URL is not an origin, or is plain http to another machine without `allow_http`.
+        ConfigurationError: if a URL is not an origin, or is plain http to another machine without `allow_http`.
     """
 
     def __init__(self, urls: Iterable[str], *, allow_http: bool = False) -> None:
@@ -72,10 +72,10 @@ class AllowList:
 
 
 def origin_of(url: str) -> str | None:
-    """The origin of a URL with its port spelled out, `https://api.example.com:443` (RFC 6454 §4); None if it has none.
+    """The origin of a URL with its port, such as `https://api.example.com:443` (RFC 6454 §4). None if it has none.
 
-    A WebSocket's origin is that of its handshake. A URL with user information has none for us: it carries credentials
-    of its own.
+    A WebSocket's origin is that of its handshake. A URL with user information is treated as one without an origin,
+    because it has credentials of its own.
     """
     try:
         parts = urlsplit(url)
@@ -91,14 +91,14 @@ def origin_of(url: str) -> str | None:
 
 
 def _host_of(host: str) -> str:
-    """A host's one spelling: without the root's dot (RFC 1034 §3.1), in ASCII (RFC 5890); empty if it has none."""
+    """A host in its one spelling: without the final dot (RFC 1034 §3.1), in ASCII (RFC 5890). Empty if it has none."""
     host = host.removesuffix(".")
     if ":" in host:
         return f"[{host}]"
     if host.isascii():
         return host
     try:
-        # The HTTP libraries' own: Python's codec knows the older standard, in which some names are another host's.
+        # The HTTP libraries use idna. Python's own codec has an older standard, which maps some names to other hosts.
         import idna  # noqa: PLC0415 rare, and slow to load
     except ImportError:
         return ""
@@ -111,22 +111,22 @@ def _host_of(host: str) -> str:
 def _checked(url: str, *, allow_http: bool) -> str:
     origin = origin_of(url)
     if origin is None:
-        # Not repeated: what is wrong with it may be a password in it.
+        # The text does not repeat the URL, because it may hold a password.
         raise ConfigurationError("an origin must be https://host, with at most a port")
     _require_confidential(origin, allow_http=allow_http)
     return origin
 
 
 def check_url(url: str, *, allow_http: bool = False) -> str:
-    """The server's URL without a final slash, if keys may be sent there, and what comes from there may be believed.
+    """The server's URL without a final slash, if it is safe to send keys there and to believe its answers.
 
     Raises:
-        ConfigurationError: it is not an http(s) URL, carries user information, a query or a fragment, or is plain http
+        ConfigurationError: if it is not an http(s) URL, has user information, a query or a fragment, or is plain http
             to another machine without `allow_http`.
     """
     origin = origin_of(url)
     if origin is None or not url.lower().startswith(("https:", "http:")) or "?" in url or "#" in url:
-        # Not repeated: what is wrong with it may be a password in it.
+        # The text does not repeat the URL, because it may hold a password.
         raise ConfigurationError("the server's URL must be https://host, with at most a port and a path")
     _require_confidential(origin, allow_http=allow_http)
     return url.rstrip("/")
@@ -141,13 +141,13 @@ def _require_confidential(origin: str, *, allow_http: bool) -> None:
 
 
 def is_confidential(origin: str) -> bool:
-    """Whether nobody on the way can read what is sent to an origin: it is https, or this machine itself."""
+    """Whether nobody on the way can read what is sent to an origin, because it is https or this machine."""
     scheme, _, rest = origin.partition("://")
     return scheme == "https" or is_loopback(rest.rpartition(":")[0].strip("[]"))
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine, however it is spelled. Names are not looked up (RFC 6761 §6.3)."""
+    """Whether a host is this machine, in any spelling. Names are not looked up (RFC 6761 §6.3)."""
     name = host.rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):
         return True
@@ -160,7 +160,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _is_short_loopback(name: str) -> bool:
-    """Whether it is `127.1`, `0x7f000001` or `2130706433`: resolvers take these for addresses, too."""
+    """Whether it is a short form such as `127.1`, `0x7f000001` or `2130706433`, which resolvers accept as addresses."""
     import socket  # noqa: PLC0415 rare, and slow to load
 
     try:

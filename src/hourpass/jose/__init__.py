@@ -1,8 +1,9 @@
-"""Tokens: minting and opening them, and the keys that do it. The only package that knows JOSE.
+"""Mints and opens tokens, and has the keys for it. This is the only package that knows JOSE.
 
-Tokens are composed and opened by hand, because the contract fixes the header's members and their order: a token's
-header segment is compared with the few that our own keys can produce, never parsed, so a token cannot choose its
-algorithm, key or extensions (RFC 8725 §3.1). Every other part passes a strict canonical base64url gate first.
+Tokens are composed and opened by hand, because the contract fixes the header's members and their order. The header
+segment of a token is never parsed. It is compared with the few that our own keys can produce, so a token cannot choose
+its algorithm, key or extensions (RFC 8725 §3.1). Every other part must first pass a strict check for canonical
+base64url.
 """
 
 from hourpass.jose.access import (

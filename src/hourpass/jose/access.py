@@ -1,4 +1,4 @@
-"""What the signing keys sign: access tokens, and the revocation feed."""
+"""Access tokens and answers of the revocation feed: the two things that signing keys sign."""
 
 import json
 from collections.abc import Mapping
@@ -22,14 +22,14 @@ _Listed: Any = msgspec.defstruct("_Listed", list(get_type_hints(UnverifiedClaims
 
 
 class AccessClaims(_Listed):  # type: ignore[misc]  # its members come from the one list of claims
-    """Claims of an access token as they travel (RFC 9068 §2.2): those of `UnverifiedClaims`, in their order."""
+    """Claims of an access token as they are encoded (RFC 9068 §2.2): those of `UnverifiedClaims`, in that order."""
 
 
 _decode_access = msgspec.json.Decoder(AccessClaims).decode
 
 
 class SigningKeyPair:
-    """A private key that mints access tokens. `header` is the constant first segment of all it mints."""
+    """A private key that mints access tokens. `header` is the first segment of all of them, and never changes."""
 
     def __init__(self, kid: str, algorithm: Algorithm, private: PrivateKey) -> None:
         self.kid = kid
@@ -53,11 +53,11 @@ class SigningKeyPair:
 
     @classmethod
     def from_private_bytes(cls, kid: str, algorithm: Algorithm, data: bytes) -> "SigningKeyPair":
-        """The key that `private_bytes` wrote down."""
+        """The key that `private_bytes` encoded."""
         return cls(kid, algorithm, load_der_private_key(data, None))  # type: ignore[arg-type]
 
     def private_bytes(self) -> bytes:
-        """PKCS #8, unencrypted: to be sealed before it is stored."""
+        """The private key as unencrypted PKCS #8. Seal it before you store it."""
         return self._private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 
     def mint(self, claims: AccessClaims) -> bytes:
@@ -72,10 +72,10 @@ class SigningKeyPair:
 
 
 def open_access_token(token: bytes, keys: Mapping[bytes, VerificationKey]) -> tuple[UnverifiedClaims, VerificationKey]:
-    """Prove a token's signature with the key whose header it carries; the claims are still to be validated.
+    """Prove a token's signature with the key whose header it has. The claims must still be validated.
 
     Raises:
-        InvalidToken: `malformed` where it is no token of ours in shape, `signature` where none of the keys made it.
+        InvalidToken: `malformed` if it does not have the form of our tokens, `signature` if none of the keys signed it.
     """
     if len(token) > MAX_TOKEN_LENGTH or token.count(b".") != 2:
         raise InvalidToken("malformed")
@@ -103,7 +103,11 @@ def open_access_token(token: bytes, keys: Mapping[bytes, VerificationKey]) -> tu
 
 
 def refuse_duplicate_members(payload: bytes) -> None:
-    """ValueError where any object in the JSON repeats a member: two readers would see two tokens (RFC 8725 §3.2)."""
+    """Refuse JSON in which an object repeats a member: two readers could see two different tokens (RFC 8725 §3.2).
+
+    Raises:
+        ValueError: if a member is repeated, or it is not JSON.
+    """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         members = dict(pairs)
@@ -115,7 +119,7 @@ def refuse_duplicate_members(payload: bytes) -> None:
 
 
 class UnknownKey(LookupError):
-    """None of the keys has the header; `header` is the one that its access tokens would have."""
+    """None of the keys has this header. `header` is the one that access tokens of the unknown key would have."""
 
     def __init__(self, header: bytes) -> None:
         super().__init__("no key of ours has this header")
@@ -125,10 +129,11 @@ class UnknownKey(LookupError):
 def open_feed(jws: bytes, keys: Mapping[bytes, VerificationKey]) -> bytes:
     """Prove an answer of the revocation feed, and return its payload.
 
-    Its `typ` keeps it from being taken for an access token, and the other way round (RFC 8725 §3.11).
+    Its `typ` keeps it from being used as an access token, and the other way round (RFC 8725 §3.11).
 
     Raises:
-        UnknownKey: where none of the keys has its header; ValueError: where it is forged, or no JWS.
+        UnknownKey: if none of the keys has its header.
+        ValueError: if it is forged, or is not a JWS.
     """
     signed, _, signature = jws.rpartition(b".")
     header, _, payload = signed.partition(b".")

@@ -1,4 +1,4 @@
-"""Keys of our three algorithms as JSON Web Keys, and their signatures as JWS wants them (RFC 7518 §3)."""
+"""Keys of our three algorithms as JSON Web Keys, and their signatures in the form of JWS (RFC 7518 §3)."""
 
 from collections.abc import Callable
 from hashlib import sha256
@@ -29,7 +29,7 @@ class VerificationKey(NamedTuple):
 
 
 def public_jwk(kid: str, algorithm: Algorithm, private: PrivateKey) -> Jwk:
-    """The public half as a JSON Web Key (RFC 7517 §4), with `alg` and `use` so that no verifier has to guess."""
+    """The public half as a JSON Web Key (RFC 7517 §4), with `alg` and `use`, so that verifiers need not guess."""
     match private:
         case ec.EllipticCurvePrivateKey():
             point = private.public_key().public_numbers()
@@ -52,7 +52,7 @@ def verification_key(jwk: Jwk) -> VerificationKey:
     """Read a public JSON Web Key of one of our three algorithms.
 
     Raises:
-        ValueError: where it is of another kind, or its members do not fit together.
+        ValueError: if it is of another kind, or its members do not fit together.
     """
     kid, algorithm = jwk.get("kid", ""), jwk.get("alg", "")
     match jwk:
@@ -69,7 +69,7 @@ def verification_key(jwk: Jwk) -> VerificationKey:
 
 
 def signer(private: PrivateKey) -> Callable[[bytes], bytes]:
-    """What makes a key's signatures."""
+    """The function that signs with this key."""
     match private:
         case ec.EllipticCurvePrivateKey():
             return _ecdsa_signer(private)
@@ -80,11 +80,11 @@ def signer(private: PrivateKey) -> Callable[[bytes], bytes]:
 
 
 def _ecdsa_signer(private: ec.EllipticCurvePrivateKey) -> Callable[[bytes], bytes]:
-    # Decision 0018: it signs in three quarters of the time. Who only verifies does without it.
+    # Decision 0018: it signs in three quarters of the time. A program that only verifies does not need it.
     from awscrt.crypto import EC  # type: ignore[import-untyped]  # noqa: PLC0415
 
     key = EC.new_key_from_der_data(private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()))
-    # RFC 7518 §3.4: the octets are R || S, where the library's own are DER.
+    # RFC 7518 §3.4: the octets are R || S. The library's own are DER.
 
     def sign(data: bytes) -> bytes:
         signature: bytes = EC.decode_der_signature_to_padded_pair(key.sign(sha256(data).digest()), 32)
@@ -96,7 +96,7 @@ def _ecdsa_signer(private: ec.EllipticCurvePrivateKey) -> Callable[[bytes], byte
 def _ecdsa_verifier(public: ec.EllipticCurvePublicKey) -> Callable[[bytes, bytes], None]:
     def verify(signature: bytes, data: bytes) -> None:
         if len(signature) != 64:
-            # DER signatures and truncated ones end here (RFC 7518 §3.4: the octets are R || S).
+            # This refuses DER signatures and truncated ones (RFC 7518 §3.4: the octets are R || S).
             raise InvalidSignature
         r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
         public.verify(encode_dss_signature(r, s), data, _ES256)

@@ -1,4 +1,4 @@
-"""Refresh tokens: HS256 under a secret that only the server has, derived and never stored."""
+"""Refresh tokens: HS256 under a secret that only the server has. They are derived from the grant, and never stored."""
 
 import hmac
 from collections.abc import Callable, Iterable
@@ -13,7 +13,8 @@ from hourpass.core.policy import SECOND
 from hourpass.jose.segments import MAX_TOKEN_LENGTH, decode_own, decode_segment, encode_segment
 
 _ACCESS_TOKEN = encode_segment(b'{"typ":"at+jwt","a')
-"""How every access token of ours begins; 18 bytes, so that what follows changes no character. Proves nothing."""
+"""How every access token of ours begins. It proves nothing. It encodes 18 bytes, so the next bytes change no character
+of it."""
 
 _encode_json = msgspec.json.Encoder().encode
 
@@ -35,7 +36,7 @@ _decode_refresh = msgspec.json.Decoder(_RefreshClaims).decode
 class OpenedRefreshToken(msgspec.Struct, frozen=True):
     """A refresh token whose signature is proven.
 
-    The tag is to be compared with the grant's row before anything else.
+    Compare the tag with the grant's row before you do anything else.
     """
 
     ref: GrantRef
@@ -44,10 +45,10 @@ class OpenedRefreshToken(msgspec.Struct, frozen=True):
 
 
 class RefreshTokens:
-    """Mints and opens refresh tokens: HS256 under a server-only secret that no JWK Set ever shows.
+    """Mints and opens refresh tokens: HS256 under a secret that only the server has, and no JWK Set shows.
 
-    `secrets` is a ring of (kid, secret), newest first: the first one mints, all of them open. `iss` and `aud` bind a
-    token to this issuer's own refresh endpoint.
+    `secrets` is a ring of (kid, secret), newest first. The first one mints, all of them open. `issuer` and `audience`
+    become `iss` and `aud`, which bind a token to this issuer's own refresh endpoint.
     """
 
     def __init__(self, secrets: Iterable[tuple[str, bytes]], *, issuer: str, audience: str) -> None:
@@ -61,9 +62,9 @@ class RefreshTokens:
         self._audience = audience
 
     def mint(self, grant: Grant, issued_at: int) -> bytes:
-        """The refresh token of a grant's generation, issued at an epoch second.
+        """The refresh token of a grant's current generation. `issued_at` is epoch seconds.
 
-        A generation can be minted again and again: with the same instant and secret it has the same text.
+        You can mint a generation again: with the same instant and secret, the token has the same text.
         """
         claims = _RefreshClaims(
             self._issuer,
@@ -79,7 +80,7 @@ class RefreshTokens:
         return signed + b"." + encode_segment(self._mac(signed))
 
     def open(self, token: bytes, now: int) -> OpenedRefreshToken:
-        """Prove a refresh token's signature and validate its claims; `now` is epoch seconds.
+        """Prove a refresh token's signature and validate its claims. `now` is epoch seconds.
 
         Raises:
             InvalidGrant: `malformed` if this server never made it, `access_token_given` if it looks like an access
@@ -94,7 +95,7 @@ class RefreshTokens:
             if header.startswith(_ACCESS_TOKEN):
                 raise InvalidGrant("access_token_given")
             raise InvalidGrant("malformed", "no secret of ours has this header")
-        # Compared as it travels, so that there is one spelling; what the MAC covers was spelt by ourselves.
+        # Compared in its encoded form, so only one spelling is accepted. We spelt everything that the MAC covers.
         if not hmac.compare_digest(signature_segment, encode_segment(mac(signed))):
             raise InvalidGrant("malformed", "signature")
         try:
@@ -112,9 +113,9 @@ class RefreshTokens:
 
 
 def unverified_issuer(token: bytes) -> str | None:
-    """The issuer that a refresh token claims.
+    """The issuer that a refresh token names, None if it names none.
 
-    Proves nothing: for an operator who inspects a token of their own server.
+    It proves nothing. It is for an operator who inspects a token of their own server.
     """
     try:
         return _decode_refresh(decode_segment(token.split(b".")[1])).iss
@@ -123,7 +124,7 @@ def unverified_issuer(token: bytes) -> str | None:
 
 
 def _hs256(secret: bytes) -> Callable[[bytes], bytes]:
-    """HMAC-SHA-256 under one secret. The keyed state is made once: setting one up costs more than the hashing does."""
+    """HMAC-SHA-256 under one secret. The keyed state is made once, because making it costs more than the hashing."""
     keyed = HMAC(secret, hashes.SHA256())
 
     def mac(data: bytes) -> bytes:
