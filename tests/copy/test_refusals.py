@@ -48,7 +48,7 @@ def test_a_source_that_holds_nothing_is_probably_a_misspelt_one(pair):
 
 
 def test_a_database_that_was_never_migrated_is_refused_as_a_source(pair):
-    with pytest.raises(ConfigurationError, match="no database of hourpass"):
+    with pytest.raises(ConfigurationError, match="not a hourpass database"):
         copy(pair.source.open(), pair.target.open(), NOW)
 
 
@@ -121,7 +121,7 @@ class Unfaithful:
 def test_a_row_that_the_source_announces_and_does_not_give_is_missed(pair):
     source, target = fill(pair.source), pair.target.open()
 
-    with pytest.raises(CopyDiffers, match="grants: the source counts 5 rows, and gave 4; nothing was copied"):
+    with pytest.raises(CopyDiffers, match="grants: the source has 5 rows, but gave 4; nothing was copied"):
         copy(Unfaithful(source, give=lambda rows: rows[1:]), target, NOW)
 
     assert is_empty(pair)
@@ -144,7 +144,7 @@ def test_a_row_that_is_altered_on_its_way_is_noticed(pair):
         *others, (key_id, grant_id, generation, *rest) = rows
         return [*others, (key_id, grant_id, generation + 1, *rest)]
 
-    with pytest.raises(CopyDiffers, match="grants: what has arrived is not what was sent"):
+    with pytest.raises(CopyDiffers, match="grants: the rows that arrived differ from those that were sent"):
         copy(source, Unfaithful(target, take=alter), NOW)
 
     assert is_empty(pair)

@@ -105,7 +105,7 @@ def test_a_worker_that_does_not_start_is_a_failure_in_words_and_leaves_nothing_r
 
     assert result.returncode == 1
     assert f"cannot listen on 127.0.0.1:{admin + 1}: Address already in use" in result.stderr
-    assert "hourpass: a worker did not start; see above" in result.stderr
+    assert "hourpass: a worker did not start: see the lines above" in result.stderr
     socket.create_server(("127.0.0.1", admin)).close()
 
 

@@ -6,7 +6,7 @@ __all__ = ["create_app"]
 
 
 def __getattr__(name: str) -> Any:
-    # Late, so that the command's quick paths do not pay for the HTTP servers.
+    # Imported only when needed, so that quick commands do not load the HTTP server.
     if name == "create_app":
         from hourpass.server.serve import create_app
 

@@ -1,8 +1,8 @@
-"""Copying: all that an installation keeps goes from one store into an empty one, and is proven to have arrived.
+"""Copies everything that an installation keeps from one store into an empty one, and proves that it arrived.
 
 The source is read at one moment and never written to. The target gets everything in one transaction, and the proof
-comes before its commit: whatever goes wrong, the target is as empty as before. A copy, a backup and a restored backup
-are all this. It opens no store and knows no file.
+comes before its commit. So if anything goes wrong, the target is as empty as before. Copying, backing up and restoring
+all work this way. This module opens no store and knows no file.
 """
 
 import hashlib
@@ -18,20 +18,20 @@ from hourpass.server.store import Moved, Numbers, Row, Store
 from hourpass.server.store.tables import TABLES, Table
 
 PAGE = 2_000
-"""Rows in memory at a time: half a megabyte of grants, and too many for the statement around them to matter."""
+"""Rows in memory at a time. That is half a megabyte of grants, and enough that the cost of a statement is small."""
 
 Progress = Callable[[str, int, int], None]
-"""Is told a table, how many of its rows were copied, and how many there are."""
+"""Called with the name of a table, how many of its rows are copied, and how many it has."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
 
 class CopyDiffers(HourpassError):
-    """What arrived is not what was sent."""
+    """The rows that arrived are not the rows that were sent."""
 
 
 class Copied(NamedTuple):
-    """A table as it was sent and has arrived; the digest is over its rows in the order of their keys."""
+    """A table that was sent and has arrived. The digest covers its rows in the order of their keys."""
 
     table: str
     rows: int
@@ -47,15 +47,16 @@ def copy(
     progress: Progress = lambda table, rows, total: None,
     finish: Callable[[Store], None] = lambda target: None,
 ) -> list[Copied]:
-    """Copy everything as it is at one moment after `now`. The master key, if given, has to open every sealed secret.
+    """Copy everything as it is at one moment after `now` (epoch milliseconds).
 
-    `finish` is what is done to the proven copy in the same transaction: nobody ever sees the one without the other.
+    The master key, if you pass it, must open every sealed secret. `finish` changes the proven copy in the same
+    transaction, so nobody ever sees the copy without these changes.
 
     Raises:
-        ConfigurationError: where either schema is behind or ahead of this program, the source has nothing to copy, the
-            target has something already, or the master key is another one.
-        CopyDiffers: where a row was lost or altered on its way.
-        StorageUnavailable: where either database fails; a server that runs on the target is in the way, too.
+        ConfigurationError: if either schema is behind or ahead of this program, the source is empty, the target is not
+            empty, or the master key is another one.
+        CopyDiffers: if a row was lost or altered on its way.
+        StorageUnavailable: if either database fails. That includes a server that runs on the target.
     """
     _require_schemas(source, target, now)
     target.begin(wait=True)
@@ -70,7 +71,7 @@ def copy(
             _require_opens(master, source)
         copied = [_send(source, target, table, progress) for table in TABLES]
         target.go_on_from(_begun_anew(source.numbers(), now))
-        # A long proof must not hold up the source, which keeps what it shows us as it was.
+        # The proof takes long. The source must not keep an old moment for us meanwhile.
         source.commit()
         for table, sent in zip(TABLES, copied, strict=True):
             _prove(target, table, sent)
@@ -84,9 +85,9 @@ def copy(
 
 
 def moved_to(store: Store) -> Moved | None:
-    """Where a database's installation was moved to; None if it is still there, or was never in a schema that can say.
+    """Where a database's installation was moved to. None if it is still there, or if the schema is too old to tell.
 
-    Outside of any transaction.
+    Call it outside of any transaction.
     """
     if not store.is_migrated() or "0003_moved" in store.pending_migrations():
         return None
@@ -98,10 +99,10 @@ def moved_to(store: Store) -> Moved | None:
 
 
 def require_not_moved(store: Store) -> None:
-    """Refuse to work on what was left behind: what is changed there, such as a key that is revoked, ends nothing.
+    """Refuse to work on a database whose installation was moved. A key that is revoked there would still work.
 
     Raises:
-        ConfigurationError: the installation was moved.
+        ConfigurationError: if the installation was moved.
     """
     if (moved := moved_to(store)) is not None:
         raise ConfigurationError(
@@ -112,14 +113,14 @@ def require_not_moved(store: Store) -> None:
 
 def _require_schemas(source: Store, target: Store, now: int) -> None:
     if not source.is_migrated():
-        raise ConfigurationError("the source is no database of hourpass")
+        raise ConfigurationError("the source is not a hourpass database")
     if not target.is_migrated():
         target.migrate(now)
     for name, store in (("source", source), ("target", target)):
         if behind := store.pending_migrations():
             raise ConfigurationError(f"the {name} is behind this program ({', '.join(behind)}): migrate it first")
         if ahead := store.newer_migrations():
-            # This program can live with them. It does not know what they added, and a copy would lack it.
+            # This program can work with them. But it does not know what they added, and a copy would lack that.
             raise ConfigurationError(f"the {name} is newer than this program: it has migration {ahead[-1]}")
 
 
@@ -134,9 +135,10 @@ def _require_opens(master: MasterKey, store: Store) -> None:
 
 
 def _begun_anew(numbers: Numbers, now: int) -> Numbers:
-    """The numbers go on, so that none is given twice; that they may have gaps, the feed's new epoch tells its readers.
+    """The counters of the copy. They go on, so that no number is given twice.
 
-    It is a later one than that of any server that has started until now: epochs are whole seconds.
+    The numbers may have gaps, so the feed gets a new epoch, which tells its readers. Epochs are whole seconds. The new
+    one is later than that of any server that has started until now.
     """
     return numbers._replace(numbered_since=(max(now, numbers.numbered_since) // SECOND + 1) * SECOND)
 
@@ -169,7 +171,7 @@ def _send(source: Store, target: Store, table: Table, progress: Progress) -> Cop
 
     sent = _summary(table, passing())
     if sent.rows != total:
-        raise CopyDiffers(f"{table.name}: the source counts {total} rows, and gave {sent.rows}; nothing was copied")
+        raise CopyDiffers(f"{table.name}: the source has {total} rows, but gave {sent.rows}; nothing was copied")
     return sent
 
 
@@ -178,4 +180,4 @@ def _prove(target: Store, table: Table, sent: Copied) -> None:
     if (arrived.rows, counted) != (sent.rows, sent.rows):
         raise CopyDiffers(f"{table.name}: {sent.rows} rows were sent, {counted} have arrived; nothing was copied")
     if arrived != sent:
-        raise CopyDiffers(f"{table.name}: what has arrived is not what was sent; nothing was copied")
+        raise CopyDiffers(f"{table.name}: the rows that arrived differ from those that were sent; nothing was copied")

@@ -1,6 +1,6 @@
-"""Serving: listeners, signals and workers around the application.
+"""Serves the application: opens listeners, handles signals and starts workers.
 
-The admin listener (health and metrics) runs in the same event loop, away from the public port.
+The admin listener (health and metrics) runs in the same event loop, on another port than the public one.
 """
 
 import asyncio
@@ -39,14 +39,14 @@ from hourpass.server.transport.request import Application
 from hourpass.server.transport.workers import Worker, ending_signals, run_workers
 
 RESERVED_DESCRIPTORS = 96
-"""Files, sockets and pipes that are not a client's connection: the database's, the admin listener's, and new ones that
-are turned away."""
+"""How many descriptors are kept for other things than clients' connections: the database, the admin listener, and new
+connections that are refused."""
 
 ADMIN_CONNECTIONS = 32
-"""To the admin listener: a collector of metrics and a few probes."""
+"""The most connections to the admin listener: a collector of metrics and a few probes."""
 
 GC_THRESHOLD = 20_000
-"""Objects between two collections of the young ones; a request leaves no cycles behind."""
+"""New objects between two collections of the young ones. It can be high, because a request leaves no cycles behind."""
 
 log = logging.getLogger("hourpass")
 
@@ -59,12 +59,12 @@ def create_app(
 ) -> App:
     """The ASGI application, to serve or to mount in another one.
 
-    Without settings they are read from the environment and the configuration file. Nothing is opened before the
-    lifespan starts, or before the first request where a mounted application gets no lifespan. A clock of your own is
-    believed as it is; without one it is the machine's, set by the database's.
+    If you pass no settings, they are read from the environment and the configuration file. Nothing is opened before the
+    lifespan starts, or before the first request if a mounted application gets no lifespan. `clock` returns epoch
+    milliseconds and is trusted. If you pass none, the machine's clock is used and compared with the database's.
 
     Raises:
-        ConfigurationError: where a setting is wrong.
+        ConfigurationError: if a setting is wrong.
     """
     environ = os.environ if environ is None else environ
     if settings is None:
@@ -81,13 +81,13 @@ def serve(
     ready: Callable[[Settings], None] = lambda settings: None,
     wall: Callable[[], int] = wall_clock,
 ) -> None:
-    """Serve until TERM, INT or HUP, then drain; with more than one worker, in as many processes.
+    """Serve until TERM, INT or HUP, then drain. Each worker is a process if there is more than one.
 
-    `wrap` may put another application around ours; `ready` is told when it listens. `wall` is the machine's clock, in
-    epoch milliseconds.
+    `wrap` may put another application around ours. `ready` is called when the server listens. `wall` is the machine's
+    clock, in epoch milliseconds.
 
     Raises:
-        ConfigurationError: where it cannot start.
+        ConfigurationError: if the server cannot start.
     """
     limited = _start_logging(settings, environ)
     require_issuer(settings)
@@ -135,7 +135,7 @@ def serve(
 
 @contextlib.contextmanager
 def _ended_by_term() -> Iterator[None]:
-    """While nothing is served yet, TERM ends the process at once."""
+    """End the process at once on TERM, while nothing is served yet."""
 
     def end(number: int, frame: object) -> None:
         sys.exit(0)
@@ -148,7 +148,7 @@ def _ended_by_term() -> Iterator[None]:
 
 
 def _start_logging(settings: Settings, environ: Mapping[str, str]) -> LimitedLog:
-    """Of this process alone: what was counted before it was forked is the parent's to tell."""
+    """Begin the log of this process alone. After a fork, the parent reports what was counted before."""
     limited = LimitedLog(log, time.monotonic)
     configure_logging(settings.log_format, colours=not environ.get("NO_COLOR"), limited=limited)
     log_what_is_printed()
@@ -186,7 +186,7 @@ async def _serve(
             fronts.append(_front(AdminApp(app), [admin_listener], few, refused))
         for front in fronts:
             await front.start()
-        # What is loaded stays loaded: the collector need not walk it again and again while requests make their garbage.
+        # Everything loaded by now stays loaded, so the garbage collector need not walk it again and again.
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD)
@@ -225,7 +225,7 @@ def _front(app: Application, listeners: list[socket.socket], settings: Settings,
 
 
 def _within_descriptors(settings: Settings) -> Settings:
-    """With as many connections as the process may open descriptors for, less a reserve."""
+    """The settings with no more connections than the process can open descriptors for, less a reserve."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = settings.max_connections + RESERVED_DESCRIPTORS
     if soft < needed:

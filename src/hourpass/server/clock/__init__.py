@@ -1,1 +1,1 @@
-"""The time of a node, compared with the database's."""
+"""The clock of a node, which is compared with the database's."""

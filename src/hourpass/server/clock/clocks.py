@@ -10,20 +10,20 @@ COMPARE_EVERY = 10 * SECOND
 """Milliseconds of the timer between two comparisons with the database's clock."""
 
 OFFSET_NOTED = 2 * SECOND
-"""From this offset on the operator is warned: NTP keeps machines within a tenth of it."""
+"""Beyond this offset, in milliseconds, the operator is warned. NTP keeps machines within a tenth of it."""
 
 OFFSET_LIMIT = 5 * SECOND
-"""Beyond this offset a node is not ready: what else runs on its machine is as wrong about the time."""
+"""Beyond this offset, in milliseconds, a node is not ready: other programs on its machine have the wrong time, too."""
 
 HELD = LEEWAY
-"""The clock stands still rather than go back by up to this much; it follows a larger step at once."""
+"""Instead of going back by up to so many milliseconds, the clock stands still. It follows a larger step at once."""
 
 
 class Comparison(NamedTuple):
-    """What a comparison found, in milliseconds.
+    """The result of a comparison, in milliseconds.
 
-    `step` is by how much the node's clock was set, `offset` by how much the machine's clock is ahead of the reference.
-    Both are what is certain in spite of the time that the question took: 0 if the clocks may agree.
+    `step` is by how much the node's clock was set. `offset` is by how much the machine's clock is ahead of the
+    reference. Asking takes time, so both are only the part that is certain: 0 if the clocks may agree.
     """
 
     step: int
@@ -31,11 +31,11 @@ class Comparison(NamedTuple):
 
 
 class NodeClock:
-    """Epoch milliseconds for everything that is decided.
+    """The clock, in epoch milliseconds, for all decisions of a node.
 
-    The machine's clock is read once. From then on the timer moves this one, and `compare` sets it by the reference: the
-    clock of the database server, or that of the machine if the database is a local file. So a machine's clock that is
-    wrong, or set while the node runs, moves no decision.
+    The machine's clock is read once. From then on the timer moves this clock, and `compare` sets it by the reference:
+    the clock of the database server, or of the machine if the database is a local file. So no decision changes if the
+    machine's clock is wrong, or is set while the node runs.
     """
 
     def __init__(self, wall: Callable[[], int], timer: Callable[[], int] = boot_clock) -> None:
@@ -52,14 +52,14 @@ class NodeClock:
         return max(now, self._floor)
 
     def compare(self, asked: int, answered: int, theirs: int) -> Comparison:
-        """Follow the reference, which said `theirs` between two instants of the timer.
+        """Follow the reference, which was at `theirs` at some instant between `asked` and `answered` of the timer.
 
-        A clock that may be right already is left alone, so the time that a question takes never makes it tremble.
+        A clock that may be right already is left alone, so the time that asking takes never moves it.
         """
         before = self()
         base = min(max(self._base, theirs - answered), theirs - asked)
         step, self._base = base - self._base, base
-        # The first comparison comes before any decision. After it, a small step back is waited for.
+        # The first comparison comes before any decision, so the clock may step back. Later it waits out a small step.
         self._floor = before if self._compared and -HELD <= step < 0 else 0
         self._compared = True
         wall, elapsed = self.wall(), self.timer()

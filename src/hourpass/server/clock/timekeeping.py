@@ -1,4 +1,4 @@
-"""How a running node keeps its time, and what the operator hears of it (decision 0025)."""
+"""How a running node keeps its time, and what it reports to the operator (decision 0025)."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,11 +16,11 @@ CLOCK_IS_WRONG = "the clock is wrong"
 
 
 class Timekeeper:
-    """The time of one node: `clock` is epoch milliseconds for what is decided, `timer` measures intervals.
+    """The time of one node. `clock` returns the epoch milliseconds for decisions, `timer` measures intervals.
 
-    A clock that is not a `NodeClock` is a test's: it is believed, it is its own timer, and nothing is compared.
-    Then nothing is watched either: `stalls` and `absences` are None. `window` is the general retry window in
-    milliseconds; `shared` says that the store has a clock of its own. What is wrong is told in `limited`.
+    A clock that is not a `NodeClock` belongs to a test. It is trusted, it is its own timer, and it is never compared.
+    There is nothing to watch then: `stalls` and `absences` are None. `window` is the general retry window in
+    milliseconds. `shared` is true if the store has a clock of its own. Trouble is reported on `limited`.
     """
 
     def __init__(self, clock: Callable[[], int], window: int, limited: LimitedLog, *, shared: bool) -> None:
@@ -35,7 +35,7 @@ class Timekeeper:
 
     @property
     def offset(self) -> int:
-        """By how many milliseconds the machine's clock is ahead of the database's."""
+        """How many milliseconds the machine's clock is ahead of the database's."""
         return self._node_clock.offset if self._node_clock else 0
 
     @property
@@ -48,12 +48,12 @@ class Timekeeper:
         return "ok" if abs(self.offset) <= OFFSET_LIMIT else _words(self.offset)
 
     def begin(self, store: Store) -> None:
-        """Set the clock before anything is decided. Raises StorageUnavailable."""
+        """Set the clock. Call it before anything is decided. Raises StorageUnavailable."""
         if self._node_clock:
             self._compare(self._node_clock, *self._ask(self._node_clock, store))
 
     async def beat(self) -> None:
-        """Show that the event loop runs, until cancelled."""
+        """Note that the event loop runs, again and again until cancelled."""
         noted = 0
         while self.stalls:
             self.stalls.beat()
@@ -63,7 +63,7 @@ class Timekeeper:
             await asyncio.sleep(BEAT_EVERY)
 
     def require_awake(self) -> None:
-        """Stalled if this process stood still just now, so that what is carried out may have waited."""
+        """Raise Stalled if this process stood still just now, because a request may have waited meanwhile."""
         if self.stalls:
             self.stalls.require_awake()
 
@@ -76,13 +76,13 @@ class Timekeeper:
                 self.absences.jumped(step)
 
     def _ask(self, clock: NodeClock, store: Store) -> tuple[int, int, int]:
-        """The timer before and after the question, and what the reference said."""
+        """The timer before and after asking, and the reference's answer."""
         asked = clock.timer()
         theirs = cast("SharedStore", store).time() if self._shared else clock.wall()
         return asked, clock.timer(), theirs
 
     def _compare(self, clock: NodeClock, asked: int, answered: int, theirs: int) -> int:
-        """Set the clock; returns by how much."""
+        """Set the clock. Returns by how many milliseconds."""
         self._compared_at = answered
         step, offset = clock.compare(asked, answered, theirs)
         if abs(offset) > OFFSET_NOTED:

@@ -14,18 +14,18 @@ class AdminApp:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As an application of ASGI."""
+        """Answer one request as an ASGI application."""
         await respond(self, scope, receive, send)
 
     def body_limit(self, path: str) -> int:
-        """Nothing here has a body."""
+        """No request here has a body."""
         return 0
 
     def answer_at_once(self, request: Request) -> None:
-        """Nothing here is asked for often."""
+        """Always None: no answer here is needed often enough."""
 
     async def answer(self, request: Request) -> Reply:
-        """Metrics here; everything under /health/ is the public application's."""
+        """The metrics, or the public application's answer for everything under /health/."""
         if request.path == "/metrics":
             gauges = {
                 "revocations_in_force": self._app.issuer.verification.in_force,

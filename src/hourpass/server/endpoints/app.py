@@ -1,6 +1,6 @@
-"""The public routes as a raw ASGI application: finds the handler, and sends what it answers.
+"""The public routes as a raw ASGI application: finds the handler, and sends its answer.
 
-Handlers turn bytes into use cases and back; what is decided, is decided in `core` and `issuer`.
+Handlers turn bytes into use cases and answers into bytes. All decisions are made in `core` and `issuing`.
 """
 
 import asyncio
@@ -26,25 +26,24 @@ VERIFY = "/auth/verify"
 METADATA = "/.well-known/oauth-authorization-server"
 
 JWKS_MAX_AGE = 300
-"""Seconds; half of the time that a key is published before it signs."""
+"""Seconds. It is half of the time for which a key is published before it signs."""
 
 MAX_ORIGIN = 512
-"""Bytes: a scheme, the longest host and a port. The lines of an answer are remembered, so they stay short."""
+"""Bytes: a scheme, the longest host and a port. The headers of an answer are remembered, so they must stay short."""
 
 FORM_ROOM = 2
-"""A form may be twice as large: it escapes what it carries, and says more."""
+"""A form may be twice as large as other bodies: its values are escaped, and it has more of them."""
 
 _CORS_REQUEST_HEADERS = b"Authorization, Content-Type, AV-Origin-Client, AV-Origin-App, AV-Origin-Sdk, Content-Range"
 
 Handler = Callable[[Issuer, Request], Awaitable[Reply | msgspec.Struct]]
-"""Its return type is what the description of the interface says that it answers: a shape of `wire`, or a `Reply` that
-is made already."""
+"""Returns a shape of `wire`, or a complete `Reply`. The OpenAPI description is made from the declared return type."""
 
 
 class Route(NamedTuple):
-    """A handler for each method, how its errors are told, and whether browsers of other origins may use it.
+    """A handler for each method, how errors are rendered, and whether pages of other origins may use the route.
 
-    `asks` is the shape of its request's body, for the description of the interface.
+    `asks` is the shape of the request's body, for the OpenAPI description.
     """
 
     methods: Mapping[str, Handler]
@@ -52,9 +51,10 @@ class Route(NamedTuple):
     cors: bool = False
     asks: type | None = None
     changes: bool = False
-    """Whether what it does must not come late: it is refused if it may have waited while this process stood still."""
+    """Whether the route changes something. A late change does harm, so the request is refused if it may have waited
+    while this process stood still."""
     room: int = 1
-    """How many times the usual limit its bodies may have."""
+    """How many times the usual body limit is allowed."""
 
 
 class App:
@@ -99,13 +99,13 @@ class App:
 
     @property
     def issuer(self) -> Issuer:
-        """The use cases; there once the application has started."""
+        """The use cases. Raises Unavailable before the application has started."""
         if self._issuer is None:
             raise Unavailable("not started yet")
         return self._issuer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request, or the server's lifespan."""
+        """Serve one request, or the lifespan of the server."""
         if scope["type"] != "http":
             await self._other(scope, receive, send)
             return
@@ -117,10 +117,10 @@ class App:
         return self._body_limit * (1 if route is None else route.room)
 
     async def answer(self, request: Request) -> Reply:
-        """The answer to a whole request."""
+        """The answer to a complete request."""
         path = request.path
         route = self.routes.get(path)
-        if route is None and path != VERIFY:  # no prefix is looked for where none is needed
+        if route is None and path != VERIFY:  # only now does the prefix matter: most requests skip this
             path = self._path(path)
             route = self.routes.get(path)
         request.now, request.trusted_proxies = self.clock(), self._trusted_proxies
@@ -139,14 +139,14 @@ class App:
                 reply = answer if isinstance(answer, Reply) else Reply(200, JSON_HEADERS, wire.encode(answer))
             else:
                 reply = self._other_method(request, route)
-        except Exception as error:  # noqa: BLE001 - the outermost net: whatever it is, it never leaks
+        except Exception as error:  # noqa: BLE001 - the outermost net: no error ever leaks
             reply = self._failed(path, error, problem if route is None else route.tell)
         if self._origins and route is not None and route.cors:
             return reply._replace(headers=[*reply.headers, *self._cors(request)])
         return reply
 
     def answer_at_once(self, request: Request) -> Reply | None:
-        """The answer where it can be said without waiting, as forward auth can of a token; None for all else."""
+        """The answer if it needs no waiting, such as forward auth for a token. None for everything else."""
         if request.path != VERIFY or self._issuer is None:
             return None
         request.now, request.trusted_proxies = self.clock(), self._trusted_proxies
@@ -158,8 +158,8 @@ class App:
     async def authorize(self, request: Request, wanted: str) -> Reply:
         """What forward auth answers about a request: 204 with the identity headers, or the refusal to send.
 
-        For a resource beside us in the same process. `wanted` is space-separated; the request's own query is the
-        resource's business.
+        This is for a resource in the same process. `wanted` is a space-separated scope. The request's own query is left
+        to the resource.
         """
         query = urlencode({"scope": wanted} if wanted else {}).encode()
         asked = Request(request.method, request.path, query, request.headers, request.peer)
@@ -175,13 +175,13 @@ class App:
         return tell(error, self._realm)
 
     async def readiness(self, now: int) -> dict[str, str]:
-        """Each named check with `ok` or what is wrong."""
+        """The checks by name, each with `ok` or with what is wrong."""
         checks = {"accepting": "draining" if self.draining else "ok", "clock": self.time.readiness()}
         return {**checks, **await self.issuer.readiness(now)}
 
     async def _openapi(self, issuer: Issuer, request: Request) -> Reply:
         """This description of the interface."""
-        if not self._description:  # made once: it takes as long as a dozen exchanges
+        if not self._description:  # made once, because it takes as long as a dozen exchanges
             self._description = wire.encode(describe(self.routes, issuer.url))
         return _published(self._description, request)
 
@@ -193,13 +193,13 @@ class App:
         return Reply(200 if good else 503, JSON_HEADERS, body)
 
     def _path(self, path: str) -> str:
-        """The path as the routes know it: without the prefix that we are served under."""
+        """The path as the routes have it: without the prefix that we are served under."""
         return METADATA if path == self._metadata_path else path.removeprefix(self._prefix)
 
     async def start(self) -> Issuer:
         """Open the database and the ledger.
 
-        Serving does it through the lifespan; a mounted application on first use.
+        A server does this at the start of the lifespan. A mounted application does it on the first request.
         """
         async with self._starting:
             if self._issuer is None:
@@ -207,13 +207,13 @@ class App:
             return self._issuer
 
     async def stop(self) -> None:
-        """Finish what is under way and let go of the database."""
+        """Finish the requests under way, and close the database."""
         if self._issuer is not None:
             await self._running.stop()
             self._issuer = None
 
     def drain(self) -> None:
-        """Be ready no more, and answer all who wait for news."""
+        """Report that this node is not ready any more, and answer all polls that wait."""
         self.draining = True
         self.issuer.verification.close()
 
@@ -246,7 +246,7 @@ class App:
         )
 
     def _cors(self, request: Request) -> Headers:
-        # Without Vary a shared cache would serve one origin's answer, or none's, to another (Fetch §3.2.7).
+        # Without Vary, a shared cache would serve the answer for one origin to another (Fetch §3.2.7).
         vary = (b"vary", b"Origin")
         origin = request.header(b"origin")
         if origin is None or len(origin) > MAX_ORIGIN or not (origin in self._origins or b"*" in self._origins):
@@ -259,7 +259,7 @@ def _reading(handler: Handler, *, cors: bool = False) -> Route:
 
 
 def _published(body: bytes, request: Request) -> Reply:
-    """A document that may be kept for a while, and asked for by its tag (RFC 9110 §13.1.2)."""
+    """A document that may be cached for a while, and revalidated by its ETag (RFC 9110 §13.1.2)."""
     etag = b'"%b"' % sha256(body).hexdigest()[:16].encode()
     headers = [(b"cache-control", b"public, max-age=%d" % JWKS_MAX_AGE), (b"etag", etag)]
     if etag in (request.header(b"if-none-match") or b""):
@@ -273,7 +273,7 @@ async def _jwks(issuer: Issuer, request: Request) -> Reply:
 
 
 async def _revocations(issuer: Issuer, request: Request) -> Reply:
-    """The revocation feed: a signed snapshot, or a long poll for what comes after a number."""
+    """The revocation feed: a signed snapshot, or a long poll for the entries after a number."""
     return Reply(*await issuer.verification.answer(request.query, request.now))
 
 
@@ -298,5 +298,5 @@ async def _metadata(issuer: Issuer, request: Request) -> Reply:
 
 
 async def _live(issuer: Issuer, request: Request) -> Reply:
-    """Whether the process answers; touches nothing."""
+    """Whether the process answers. It checks nothing else."""
     return Reply(200, JSON_HEADERS, wire.encode({"status": "ok"}))

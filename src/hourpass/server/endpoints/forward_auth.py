@@ -1,4 +1,4 @@
-"""Forward auth: a proxy asks about a request, in its headers, and passes on what we say of the caller."""
+"""Forward auth: a proxy sends us the headers of a request, and passes on what we answer about the caller."""
 
 from functools import lru_cache
 from typing import Literal
@@ -20,14 +20,15 @@ _KEY_PROBLEMS: dict[str | None, TokenProblem] = {
     "rotated": "rotated",
     "address_not_allowed": "address_not_allowed",
 }
-"""What is said of a refused API key; of all else only that it is malformed."""
+"""The problem to report for a refused API key. For every other reason it is `malformed`."""
 
 
 async def verify(issuer: Issuer, request: Request, realm: str) -> Reply:
     """`/auth/verify`: 204 with the identity headers, or the challenge (RFC 6750 §3).
 
     Raises:
-        InvalidRequest: if the proxy's own query is broken. Unavailable: if nothing can be said for now.
+        InvalidRequest: if the proxy's own query is broken.
+        Unavailable: if no answer is possible for the moment.
     """
     reply = verify_at_once(issuer, request, realm)
     if reply is not None:
@@ -47,9 +48,9 @@ async def verify(issuer: Issuer, request: Request, realm: str) -> Reply:
 
 
 def verify_at_once(issuer: Issuer, request: Request, realm: str) -> Reply | None:
-    """The same if it waits for nothing; None if an API key has to be looked up: one that came, or that of a token.
+    """The answer of `verify` if it needs no waiting. None if an API key must be looked up, the one sent or the token's.
 
-    Raises as `verify` does.
+    Raises what `verify` raises.
     """
     needed = _needed(request.query, issuer.audience)
     try:
@@ -63,10 +64,10 @@ def verify_at_once(issuer: Issuer, request: Request, realm: str) -> Reply | None
 
 
 def _refusal(error: wire.Challenged | None, realm: str) -> Reply:
-    """The challenge, without a body: the proxy that asks needs none."""
+    """The challenge. It has no body, because the proxy needs none."""
     status, challenge = wire.challenge(error, realm)
     if status == 400:
-        status = 401  # nginx's auth_request passes on 401 and 403 alone: it would make a 500 of RFC 6750's 400
+        status = 401  # nginx's auth_request passes on only 401 and 403, and would turn the 400 of RFC 6750 into a 500
     return Reply(status, [(b"www-authenticate", challenge.encode()), *NO_STORE])
 
 
@@ -88,16 +89,16 @@ def _key_identity(key: ApiKey) -> Reply:
 
 @lru_cache(maxsize=256)
 def _needed(query: bytes, audience: str) -> Requirement:
-    """What a verify URL asks for, of credentials for an audience.
+    """What the query of a verify URL requires of a credential for this audience.
 
-    Several scopes, in one value or in repeated parameters, mean all of them. The environment is production by default.
-    Only known parameters with a value are taken: a misspelt one would let every token in.
+    If there are several scopes, in one value or in repeated parameters, all of them are needed. The environment is
+    production by default. Unknown and empty parameters are refused: a misspelt one would let every token in.
 
     Raises:
-        InvalidRequest: naming the parameter.
+        InvalidRequest: with the name of the parameter.
     """
     try:
-        # Strict: a pair without "=", and an empty one, is an error.
+        # Strict parsing refuses empty pairs and pairs without "=".
         pairs = parse_qsl(
             query.decode("ascii"),
             strict_parsing=bool(query),
@@ -121,4 +122,4 @@ def _needed(query: bytes, audience: str) -> Requirement:
         case [("production" | "sandbox") as environment]:
             return Requirement(audience, environment, scope)
         case _:
-            raise InvalidRequest("an environment is production or sandbox, and one of them", name="environment")
+            raise InvalidRequest("the environment must be either production or sandbox", name="environment")

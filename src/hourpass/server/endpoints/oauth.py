@@ -16,7 +16,7 @@ from hourpass.server.transport.request import Reply, Request
 
 
 class _Client(NamedTuple):
-    """An OAuth 2 client: the key it proved, or only the id it mentioned, or neither."""
+    """An OAuth 2 client: the key that it proved, or only the id that it named, or neither of them."""
 
     key: Proven | None
     client_id: str | None
@@ -54,7 +54,7 @@ async def token(issuer: Issuer, request: Request) -> wire.OAuthTokenAnswer:
 
 
 def _target(asked: wire.OAuthTokenRequest) -> str | None:
-    """The audience that is asked for: `resource` (RFC 8707) and `audience` are two words for it."""
+    """The requested audience. `resource` (RFC 8707) and `audience` are two names for it."""
     if asked.audience is not None and asked.resource is not None and asked.audience != asked.resource:
         raise InvalidTarget("audience and resource differ")
     return asked.resource if asked.audience is None else asked.audience
@@ -70,7 +70,7 @@ async def revoke(issuer: Issuer, request: Request) -> Reply:
 
 
 async def introspect(issuer: Issuer, request: Request) -> wire.Introspection:
-    """Introspect a token; the caller's key needs the scope `introspect` (RFC 7662)."""
+    """Introspect a token (RFC 7662). The caller's key needs the scope `introspect`."""
     form = _form(request)
     caller = (await _client(issuer, request, form, request.address())).proven()
     asked = wire.read_token_reference(form)
@@ -82,22 +82,22 @@ async def introspect(issuer: Issuer, request: Request) -> wire.Introspection:
 def _form(request: Request) -> dict[str, str]:
     media_type = (request.header(b"content-type") or b"").split(b";")[0].strip().lower()
     if media_type != wire.FORM.encode():
-        raise InvalidRequest(f"the body has to be {wire.FORM}")
+        raise InvalidRequest(f"the body must be {wire.FORM}")
     return wire.read_form(request.body)
 
 
 async def _client(
     issuer: Issuer, request: Request, form: Mapping[str, str], address: str | None, kind: UseKind | None = None
 ) -> _Client:
-    """Who the client says it is, and whether it proved that (RFC 6749 §2.3.1).
+    """Read which client this is, and prove it if a secret came (RFC 6749 §2.3.1).
 
-    The key id and the key are client id and secret; the whole key as either also works. An id that contradicts the
-    key is refused.
+    The key id is the client id, and the key is the secret. The whole key in either place also works. An id that
+    contradicts the key is refused.
     """
     try:
         basic = read_credential(request.headers)
     except InvalidRequest as error:
-        # RFC 6749 §5.2: 401, because the client tried to authenticate by the header.
+        # RFC 6749 §5.2 asks for a 401 if the client tried to authenticate by the header.
         raise InvalidCredentials("broken Authorization header") from error
     if isinstance(basic, Basic):
         if "client_secret" in form:
@@ -106,7 +106,7 @@ async def _client(
     else:
         client_id, secret = form.get("client_id", ""), form.get("client_secret", "")
         if not secret and not is_well_formed(client_id):
-            # An id alone proves nothing, but it may not contradict what it comes with.
+            # An id alone proves nothing, but it must not contradict the token that comes with it.
             return _Client(None, client_id or None)
     proven = await issuer.prove(secret or client_id, address, request.now, kind=kind, throttled=True)
     mentioned = {client_id, form.get("client_id", "")}

@@ -12,7 +12,7 @@ VERIFY = "/auth/verify"
 
 
 class Described(Protocol):
-    """What is told of a route."""
+    """What the description needs to know about a route."""
 
     @property
     def methods(self) -> Mapping[str, Any]: ...
@@ -23,7 +23,7 @@ class Described(Protocol):
 
 
 def answer_of(handler: Any) -> type[msgspec.Struct] | None:
-    """The shape that a handler answers, by its return type; None if it makes the reply itself."""
+    """The shape that a handler answers with, by its return type. None if it makes the reply itself."""
     told = get_type_hints(handler)["return"]
     return told if issubclass(told, msgspec.Struct) else None
 

@@ -1,4 +1,4 @@
-"""What a running node does besides answering: it looks at what others changed, prunes, and keeps its log short."""
+"""What a running node does besides answering: it observes what others changed, prunes, and keeps SQLite's log short."""
 
 import asyncio
 import logging
@@ -16,26 +16,26 @@ from hourpass.server.store import SharedStore, Store
 from hourpass.server.telemetry.limited_log import LimitedLog
 
 OBSERVE_EVERY = 0.25
-"""Seconds between looks at what other processes changed; a revocation has to count within one."""
+"""Seconds between looks at what other processes changed. A revocation must be in force within one second."""
 
 MAINTAIN_EVERY = 0.5
-"""Seconds between looks at the log's size."""
+"""Seconds between looks at the size of SQLite's log."""
 
 PRUNE_EVERY = 300.0
-"""Seconds between walks over the grants, give or take a fifth, so that nodes do not walk in step."""
+"""Seconds between two walks over the grants, give or take a fifth, so that nodes do not walk in step."""
 
 PRUNE_LEASE = 600_000
-"""Milliseconds for which the node that walked last goes on to be the one that walks: twice the time between walks."""
+"""Milliseconds for which the node that pruned last stays the one that prunes: twice the time between walks."""
 
 UNAVAILABLE = "unavailable"
-"""What is logged of an answer with 503, and of background work that met the same trouble."""
+"""The event that is logged for an answer with 503, and for background work that had the same trouble."""
 
 
 class Background:
-    """The jobs of one node, from `start` to `stop`; each is done again, even if it failed.
+    """The jobs of one node, from `start` to `stop`. Each job is repeated, even if it failed.
 
-    `store` is this node's own, whose log is kept short. It is None if nodes share a database server, which looks after
-    itself: then one of the nodes prunes for all.
+    `store` is a store of this node alone, whose log is kept short. It is None if nodes share a database server, which
+    maintains itself. Then one of the nodes prunes for all.
     """
 
     def __init__(
@@ -56,28 +56,28 @@ class Background:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin, in the running event loop."""
+        """Begin all jobs, in the running event loop."""
         jobs = [self._time.beat(), self._repeat(self.observe, OBSERVE_EVERY), self._repeat(self.prune, PRUNE_EVERY)]
         if self._store is not None:
             jobs.append(self._repeat(self._maintain, MAINTAIN_EVERY))
         self._tasks = [asyncio.create_task(job) for job in jobs]
 
     async def stop(self) -> None:
-        """End them all, and wait until they have ended."""
+        """End all jobs, and wait until they have ended."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def observe(self) -> None:
-        """Take in what others changed, and see whether trouble is over."""
+        """Take in what other processes changed, and check whether trouble is over."""
         await self._issuer.verification.observe(self._clock())
         await self._time.keep(self._ledger)
         if self._limited.is_under_way(UNAVAILABLE):
-            await self._ledger.require_writable()  # reading goes on where nothing can be kept
+            await self._ledger.require_writable()  # reading alone proves nothing: it works without a writable database
             self._limited.over(UNAVAILABLE, "storage recovered")
 
     async def prune(self) -> None:
-        """Delete what says nothing any more, if this node is the one that does it."""
+        """Delete grants and revocations that are over, if this node is the one that prunes."""
         if not await self._leads("prune", PRUNE_LEASE):
             self._issuer.forget_expired(self._clock())
             return
@@ -91,7 +91,7 @@ class Background:
             await asyncio.to_thread(self._store.maintain)
 
     async def _leads(self, work: str, lease: int) -> bool:
-        """Whether this node does what only one has to do; `lease` is in milliseconds."""
+        """Whether this node does a job that only one node must do. `lease` is in milliseconds."""
         if self._store is not None:
             return True
         now = self._clock()
@@ -107,7 +107,7 @@ class Background:
             await asyncio.sleep(every * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, not a secret
             try:
                 await work()
-            except Exception as error:  # noqa: BLE001 - background work is done again, whatever failed
+            except Exception as error:  # noqa: BLE001 - background work is repeated after every failure
                 self._report_work(name, as_trouble(error))
             self._limited.look()
 

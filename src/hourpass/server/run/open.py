@@ -1,6 +1,6 @@
-"""What settings name, opened: the data folder, the database, the secrets. For the server, and for commands beside it.
+"""Opens what the settings name: the data folder, the database, the secrets. For the server and the operator's commands.
 
-The only place that names a concrete store.
+This is the only place that names a concrete store.
 """
 
 import logging
@@ -24,19 +24,19 @@ from hourpass.server.store import SharedStore, Store, Unreachable, transaction
 from hourpass.server.store.sqlite import SqliteStore
 
 STATE_BELOW_HOME = "Library/Application Support" if sys.platform == "darwin" else ".local/state"
-"""Where programs keep what must last."""
+"""The folder below the home in which programs keep data that must last."""
 
 log = logging.getLogger("hourpass")
 
 LOOK_AGAIN = 0.2
-"""Seconds between two looks at a database that is not up yet."""
+"""Seconds between two attempts to reach a database that is not up yet."""
 
 
 def open_store(settings: Settings, *, create: bool = True) -> Store:
-    """The database that the settings name; its folder is made if missing, unless `create` is off.
+    """The database that the settings name. If its folder or file is missing, it is made, unless `create` is false.
 
     Raises:
-        ConfigurationError: where the folder cannot be made, the file cannot be opened, or is not to be made.
+        ConfigurationError: if the folder cannot be made, or the file cannot be opened or must not be made.
     """
     if settings.shares_database:
         return open_shared_store(settings, create=create)
@@ -48,7 +48,7 @@ def open_store(settings: Settings, *, create: bool = True) -> Store:
     try:
         if not str(path).startswith(":"):
             require_own_database(path)
-            # For its owner alone, whatever the umask; the log beside it takes the same mode.
+            # Only its owner may read it, even if the umask allows more. The log beside it gets the same mode.
             path.touch(mode=0o600)
     except OSError as error:
         raise ConfigurationError(f"cannot make {path}: {error.strerror}") from error
@@ -59,19 +59,19 @@ def open_store(settings: Settings, *, create: bool = True) -> Store:
 
 
 def current_time(store: Store, settings: Settings) -> int:
-    """Epoch milliseconds by the clock that every node on this database goes by: the database's, if it has one.
+    """Epoch milliseconds by the clock that every node on this database uses: the database's, if it has one.
 
     Raises:
-        StorageUnavailable: if it cannot be asked.
+        StorageUnavailable: if the database cannot be asked.
     """
     return cast("SharedStore", store).time() if settings.shares_database else wall_clock()
 
 
 def open_shared_store(settings: Settings, *, create: bool = True) -> SharedStore:
-    """A connection to the database server that the settings name; its tables are not to be made where `create` is off.
+    """A connection to the database server that the settings name. If `create` is false, it must have its tables.
 
     Raises:
-        ConfigurationError: where it cannot be connected to, or has no tables and is not to get them here.
+        ConfigurationError: if it cannot be connected to, or does not have its tables and `create` is false.
     """
     try:
         from hourpass.server.store.postgres import PostgresStore  # an extra
@@ -92,7 +92,7 @@ def open_shared_store(settings: Settings, *, create: bool = True) -> SharedStore
 def wait_for_database(settings: Settings) -> None:
     """Return when the database server can be connected to, or when the time that the settings allow is over.
 
-    What is still wrong then is told by whoever opens it next.
+    If the database is still down then, the next attempt to open it reports the error.
     """
     began = time.monotonic()
     said = False
@@ -114,10 +114,10 @@ def wait_for_database(settings: Settings) -> None:
 
 
 def make_data_folder(settings: Settings) -> None:
-    """Make the data folder, for its owner alone; one that exists must be its owner's, too.
+    """Make the data folder, for its owner alone. If it exists, it must belong to us.
 
     Raises:
-        ConfigurationError: where that is not possible, or others can write into it.
+        ConfigurationError: if it cannot be made, or others can write into it.
     """
     try:
         Path(settings.data).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -129,10 +129,11 @@ def make_data_folder(settings: Settings) -> None:
 def open_secrets(
     store: Store, settings: Settings, environ: Mapping[str, str], now: int, *, serving: bool = False, look: bool = False
 ) -> tuple[MasterKey, Secrets]:
-    """Bring the schema up to date and make or open the secrets.
+    """Bring the schema up to date, and make or open the secrets.
 
     Raises:
-        ConfigurationError: they do not fit, or the installation was moved to another database and not only to `look`.
+        ConfigurationError: if the schema or the master key does not fit. Also if the installation was moved to another
+            database, unless the caller only wants to `look`.
     """
     if not look:
         require_not_moved(store)
@@ -146,6 +147,6 @@ def open_secrets(
 
 
 def default_data(environ: Mapping[str, str]) -> str | None:
-    """`$XDG_STATE_HOME/hourpass`, or what the platform has instead; None for a user without a home."""
+    """`$XDG_STATE_HOME/hourpass`, or the folder that the platform has for this. None if the user has no home."""
     folder = folder_for("STATE", STATE_BELOW_HOME, environ)
     return str(folder / "hourpass") if folder else None

@@ -1,4 +1,4 @@
-"""The composition root: settings, clock and environment become a running node."""
+"""The composition root: it makes a running node from settings, clock and environment."""
 
 import logging
 import time
@@ -22,15 +22,15 @@ from hourpass.server.telemetry.counts import Counts
 from hourpass.server.telemetry.limited_log import LimitedLog
 
 CONNECTIONS = 2
-"""To a database that is shared: two batches under way keep its disk and this process busy at the same time."""
+"""How many connections to open to a shared database. Two batches at a time keep its disk and this process busy."""
 
 log = logging.getLogger("hourpass")
 
 
 class Running:
-    """Everything that lives as long as the application is started, and what it counts.
+    """Everything that lives from the start to the stop of the application, and its counts.
 
-    `database` and `made` are there after the start: where the store is, and the file of a master key made just now.
+    After the start, `database` is the name of the store, and `made` is the file of the master key if it was made now.
     """
 
     def __init__(
@@ -53,7 +53,8 @@ class Running:
         """Open the database and the ledger, and begin the background work.
 
         Raises:
-            ConfigurationError: if a setting, the folder or the database is not fit to be served; StorageUnavailable.
+            ConfigurationError: if a setting, the folder or the database cannot be used.
+            StorageUnavailable: if the database fails.
         """
         settings = self._settings
         make_data_folder(settings)
@@ -103,7 +104,7 @@ class Running:
         return issuer
 
     async def stop(self) -> None:
-        """Finish what is under way and let go of the database."""
+        """Finish the work under way, and close the database."""
         await self.background.stop()
         await self._ledger.close()
         self._let_go()
@@ -115,7 +116,7 @@ class Running:
             self._lock.release()
 
     def report(self, path: str, error: Exception) -> None:
-        """Log what is ours to mend. Refusals are the callers' business and only counted."""
+        """Log an error that the operator must see. A refusal is the caller's business, so it is not logged."""
         if isinstance(error, Unavailable):
             self.counts["unavailable"] += 1
             self._limited.trouble(UNAVAILABLE, path=path, detail=error.detail)

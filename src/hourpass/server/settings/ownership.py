@@ -1,7 +1,6 @@
-"""Whose files are these? What the server trusts must be its own: nobody else can write it, nor read its secrets.
+"""Checks who owns files. The server trusts only files that nobody else can write and secrets that nobody else can read.
 
-Root is trusted with everything anyway, so a file of root is as good as one's own. Each refusal says the command that
-mends it.
+Root can do everything anyway, so a file of root is as good as our own. Each refusal names the command that fixes it.
 """
 
 import os
@@ -13,16 +12,16 @@ from pathlib import Path
 from hourpass.core.errors import ConfigurationError
 
 BESIDE_A_DATABASE = ("", "-wal", "-shm", "-journal")
-"""What SQLite keeps next to a file, and reads when it opens it."""
+"""The endings of the files that SQLite keeps beside a database and reads when it opens it. The first is its own."""
 
 
 def require_own_folder(folder: Path) -> None:
-    """A folder that nobody else can put files into. It may be reached through a link.
+    """Require a folder into which nobody else can put files. It may be reached through a link.
 
-    A sticky one such as /tmp is refused, too: others could put a log or a key there before we do.
+    A sticky folder such as /tmp is refused, too: others could put a log or a key there before we do.
 
     Raises:
-        ConfigurationError: it belongs to another user, or others can write into it.
+        ConfigurationError: if it belongs to another user, or others can write into it.
     """
     found = _look(folder)
     if not stat.S_ISDIR(found.st_mode):
@@ -36,19 +35,19 @@ def require_own_folder(folder: Path) -> None:
 
 
 def require_own_file(path: Path) -> None:
-    """A plain file that nobody else can read or write.
+    """Require a plain file that nobody else can read or write.
 
     Raises:
-        ConfigurationError: it is a link or something else, belongs to another user, or is open to others.
+        ConfigurationError: if it is not a plain file, belongs to another user, or is open to others.
     """
     _require_private(path, path.lstat())
 
 
 def require_own_database(path: Path) -> None:
-    """A SQLite file, what lies beside it, and the folder around them. The file itself may be reached through a link.
+    """Require that a SQLite file, the files beside it and their folder are ours. The file may be behind a link.
 
     Raises:
-        ConfigurationError: as for a folder and a file.
+        ConfigurationError: if one of them is not ours, as in `require_own_folder` and `require_own_file`.
     """
     real = path.resolve()
     require_own_folder(real.parent)
@@ -64,8 +63,8 @@ def read_own_file(path: Path) -> str:
     """The text of a plain file that nobody else can read or write.
 
     Raises:
-        ConfigurationError: as above.
-        OSError, UnicodeDecodeError: it cannot be read.
+        ConfigurationError: if the file is not ours, as in `require_own_file`.
+        OSError, UnicodeDecodeError: if it cannot be read.
     """
     require_own_file(path)
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
@@ -77,12 +76,12 @@ def read_own_file(path: Path) -> str:
 def read_named_file(path: Path) -> str:
     """The text of a file that the operator named, such as a systemd credential or a mounted Kubernetes secret.
 
-    Those are links, files of root, or readable for a group of ours, so that is allowed: who may read it is the
-    operator's choice. Who could write it would know the key that is made with it, so that is not.
+    Such a file may be a link, belong to root, or be readable for a group of ours: the operator chooses who may read it.
+    But others must not be able to write it, because then they would know the secret.
 
     Raises:
-        ConfigurationError: it belongs to another user than root and us, or others can write it.
-        OSError, UnicodeDecodeError: it cannot be read.
+        ConfigurationError: if it belongs to a user other than root and us, or others can write it.
+        OSError, UnicodeDecodeError: if it cannot be read.
     """
     with path.open(encoding="utf-8") as file:
         found = os.fstat(file.fileno())
@@ -95,7 +94,7 @@ def read_named_file(path: Path) -> str:
 
 
 def note_on_readers(path: Path) -> str:
-    """One sentence if everyone can read a secret file; empty otherwise."""
+    """One sentence if everyone can read a secret file, else an empty string."""
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
     except OSError:

@@ -1,6 +1,6 @@
-"""What the value of a setting may be: each parser takes text, or what a file has, and says what it wants instead.
+"""Parsers of settings. Each one takes text, or a value from a TOML file, and returns the value of the setting.
 
-All of them raise ValueError.
+All of them raise ValueError, with a text that says what the value must be.
 """
 
 import re
@@ -13,27 +13,27 @@ _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def text(value: object) -> str:
-    """Printable text, not empty."""
+    """Printable text that is not empty."""
     if not isinstance(value, str) or not value or not value.isprintable():
-        raise ValueError("wants printable text")
+        raise ValueError("must be printable text")
     return value
 
 
 def whole(low: int, high: int) -> Callable[[object], int]:
-    """A parser of whole numbers between two bounds."""
+    """A parser of whole numbers from `low` to `high`."""
 
     def parse(value: object) -> int:
         if isinstance(value, str) and re.fullmatch(r"[0-9]{1,12}", value):
             value = int(value)
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise ValueError(f"wants a whole number from {low} to {high}")
+            raise ValueError(f"must be a whole number from {low} to {high}")
         return value
 
     return parse
 
 
 def seconds(low: int, high: int) -> Callable[[object], int]:
-    """A parser of durations between two bounds: whole seconds, or a number with s, m, h or d."""
+    """A parser of durations from `low` to `high` seconds: whole seconds, or a number with s, m, h or d."""
     number = whole(low, high)
 
     def parse(value: object) -> int:
@@ -42,35 +42,35 @@ def seconds(low: int, high: int) -> Callable[[object], int]:
         try:
             return number(value)
         except ValueError:
-            raise ValueError(f"wants a duration from {low}s to {high}s, such as 90s, 15m, 12h or 30d") from None
+            raise ValueError(f"must be a duration from {low}s to {high}s, such as 90s, 15m, 12h or 30d") from None
 
     return parse
 
 
 def yes_no(value: object) -> bool:
-    """Whether it is true."""
+    """A truth value: true or false, yes or no, 1 or 0."""
     known: dict[object, bool] = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
     if isinstance(value, bool):
         return value
     if isinstance(value, str) and value.lower() in known:
         return known[value.lower()]
-    raise ValueError("wants true or false")
+    raise ValueError("must be true or false")
 
 
 def words(read: Callable[[str], object]) -> Callable[[object], tuple[str, ...]]:
-    """A parser of lists. Each word is kept as `read` writes it; what is named twice is kept once."""
+    """A parser of lists. Each word is kept as `read` returns it, and only once if it comes twice."""
 
     def parse(value: object) -> tuple[str, ...]:
         items = value.replace(",", " ").split() if isinstance(value, str) else value
         if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
-            raise ValueError("wants a list, separated by spaces or commas")
+            raise ValueError("must be a list, separated by spaces or commas")
         return tuple(dict.fromkeys(map(word, items)))
 
     def word(item: str) -> str:
         try:
             return str(read(item))
         except ValueError as error:
-            # What has an @ may hold a password.
+            # A word with an @ may hold a password, so it is not repeated.
             shown = "" if "@" in item or item in str(error) else f"{item!r}: "
             raise ValueError(f"{shown}{error}") from None
 
@@ -78,11 +78,11 @@ def words(read: Callable[[str], object]) -> Callable[[object], tuple[str, ...]]:
 
 
 def one_of(*choices: str) -> Callable[[object], str]:
-    """A parser that knows a few words."""
+    """A parser that accepts only these words."""
 
     def parse(value: object) -> str:
         if value not in choices:
-            raise ValueError(f"wants one of {', '.join(choices)}")
+            raise ValueError(f"must be one of {', '.join(choices)}")
         return str(value)
 
     return parse
@@ -91,17 +91,17 @@ def one_of(*choices: str) -> Callable[[object], str]:
 def url(value: object) -> str:
     """An http or https URL without user, query and fragment, in its normal form and without a slash at its end.
 
-    It is an identity that others compare letter by letter (RFC 8414 §3.3), so another spelling of it is refused, not
-    mended: who configures a verifier should see the same text as we.
+    It is an identity that others compare letter by letter (RFC 8414 §3.3). So another spelling is refused and not
+    corrected: a person who configures a verifier must see the same text as we do.
     """
     given = text(value).rstrip("/")
     scheme, separator, rest = given.partition("://")
     host, slash, path = rest.partition("/")
     if not separator or scheme.lower() not in _WEB_PORTS or any(letter in given for letter in "?#\\ "):
-        raise ValueError("wants an http or https URL without query and fragment, such as https://auth.example.com")
+        raise ValueError("must be an http or https URL without query and fragment, such as https://auth.example.com")
     normal = _origin(scheme.lower(), host) + slash + path
     if not re.fullmatch(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)*", slash + path) or {".", ".."} & set(path.split("/")):
-        raise ValueError("its path must be ASCII, without empty parts and parts that are dots alone")
+        raise ValueError("its path must be ASCII, without empty parts and without parts of dots only")
     if normal != given:
         raise ValueError(f"write it as {normal}: it is compared letter by letter")
     return given
@@ -129,11 +129,11 @@ def cors_origin(value: str) -> str:
 
 _WEB_PORTS = {"https": 443, "http": 80}
 _APP_SCHEMES = ("capacitor", "chrome-extension", "ionic", "moz-extension", "tauri")
-"""Of apps and browser extensions, which send an origin of their own."""
+"""The schemes of apps and browser extensions, which send an origin of their own."""
 
 
 def _origin(scheme: str, authority: str) -> str:
-    """An origin in its normal form. No text repeats the authority, which may hold a password."""
+    """An origin in its normal form. No error text repeats the authority, because it may hold a password."""
     if "@" in authority:
         raise ValueError("it must not hold a user or a password")
     if "*" in authority:
@@ -149,7 +149,7 @@ def _origin(scheme: str, authority: str) -> str:
 
 
 def _host(host: str) -> str:
-    """A host in its normal form: addresses, too, have one."""
+    """A host in its normal form. Addresses have one, too."""
     if host.startswith("["):
         return f"[{IPv6Address(host[1:-1])}]"
     labels = host.removesuffix(".").split(".")
@@ -163,19 +163,19 @@ def listen(value: object) -> str:
     """HOST:PORT, or `off`."""
     given = text(value)
     if given != "off" and not re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\s]+):[0-9]{1,5}", given):
-        raise ValueError("wants HOST:PORT, or off")
+        raise ValueError("must be HOST:PORT, or off")
     if given != "off" and int(given.rpartition(":")[2]) > 65_535:
-        raise ValueError("wants HOST:PORT with a port up to 65535, or off")
+        raise ValueError("must be HOST:PORT with a port up to 65535, or off")
     return given
 
 
 def path_prefix(value: object) -> str:
-    """A path such as `/login`, or none."""
+    """A path such as `/login`, or empty text."""
     if value == "":
         return ""
     given = text(value)
     if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", given):
-        raise ValueError("wants a path such as /login")
+        raise ValueError("must be a path such as /login")
     return given
 
 

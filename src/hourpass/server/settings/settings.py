@@ -1,6 +1,6 @@
-"""Settings: flag > environment > file > default. Pure but for reading the files that it is told to read.
+"""Settings: flag > environment > file > default. It has no side effects, and reads only the files that it is told to.
 
-Each setting is described once, here; the command's flags, `config show` and the documentation's table follow from it.
+Each setting is described once, here. The command's flags, `config show` and the documentation's table follow from it.
 """
 
 import dataclasses
@@ -24,13 +24,13 @@ from hourpass.settings_file import did_you_mean, read_settings_file
 PREFIX = "HOURPASS_"
 
 POSTGRESQL = ("postgresql://", "postgres://")
-"""What a PostgreSQL URL begins with: libpq takes both."""
+"""How a PostgreSQL URL begins. libpq accepts both."""
 
 CLIENT_VARIABLES = frozenset(
     f"HOURPASS_{name}"
     for name in ("URL", "ALLOW_HTTP", "API_KEY", "API_KEY_FILE", "API_KEY_COMMAND", "CACHE", "AGENT", "TOKEN_FILE")
 )
-"""Both run on one machine; each passes over what is the other's."""
+"""The client's variables. Client and server may run on one machine, so each one ignores the variables of the other."""
 
 
 def _setting(default: Any, parse: Callable[[object], Any], help: str, *, secret: bool = False) -> Any:  # noqa: A002
@@ -60,7 +60,7 @@ class Settings:
         "off", parsers.text, "path of a unix socket to listen on as well; its peers are taken for 127.0.0.1"
     )
     admin_listen: str = _setting(
-        "127.0.0.1:3601", parsers.listen, "HOST:PORT of health and metrics, away from the public; off for none"
+        "127.0.0.1:3601", parsers.listen, "HOST:PORT for health and metrics, apart from the public port; off for none"
     )
     workers: int = _setting(
         1,
@@ -93,7 +93,7 @@ class Settings:
         10_000, parsers.whole(1, 10_000_000), "live grants of one API key; beyond it the least used ones are closed"
     )
     exchange_limit: int = _setting(
-        600, parsers.whole(0, 1_000_000), "exchanges per minute and key, bursts allowed; 0 turns every throttle off"
+        600, parsers.whole(0, 1_000_000), "exchanges per minute and key, even all at once; 0 turns every limit off"
     )
     key_prefix: str = _setting(
         KEY_PREFIX, parsers.key_prefix, "how new API keys begin; keys with an earlier prefix stay valid"
@@ -114,7 +114,7 @@ class Settings:
     signing_algorithm: str = _setting(
         "ES256",
         parsers.one_of(*get_args(Algorithm)),
-        "ES256 is what the most gateways know; RS256 signs ten times slower",
+        "most gateways know ES256; RS256 signs ten times slower",
     )
     cors_origins: tuple[str, ...] = _setting(
         (), parsers.words(parsers.cors_origin), "origins whose pages may call the endpoints from a browser"
@@ -135,10 +135,10 @@ class Settings:
         parsers.whole(1, 1_000_000),
         "connections at a time, if the process may open so many; more get 503 if none can be closed for them",
     )
-    request_timeout: int = _setting(10, parsers.seconds(1, 600), "a request has to arrive whole within this")
+    request_timeout: int = _setting(10, parsers.seconds(1, 600), "a whole request must arrive within this")
     drain_timeout: int = _setting(20, parsers.seconds(1, 600), "on TERM, requests in flight get this long to finish")
     revocation_staleness: int = _setting(
-        10, parsers.seconds(1, 3600), "verifying stops (503) when revocations could not be looked up for this long"
+        10, parsers.seconds(1, 3600), "verifying stops (503) if revocations were not looked up for this long"
     )
     durability: Literal["full", "normal"] = _setting(
         "full", parsers.one_of("full", "normal"), "normal may lose the last commits in a power cut; full never does"
@@ -155,18 +155,18 @@ class Settings:
 
     @property
     def shares_database(self) -> bool:
-        """Whether the database is a server, which other nodes may use, too."""
+        """Whether the database is a server, which other nodes can use, too."""
         return self.database_url is not None and self.database_url.startswith(POSTGRESQL)
 
     def of_worker(self, number: int) -> "Settings":
-        """A worker's settings: its admin listener, which says how this one is, has a port of its own."""
+        """The settings of one worker. Its admin listener reports on this worker alone, so it has a port of its own."""
         host, _, port = self.admin_listen.rpartition(":")
         if self.admin_listen == "off" or port == "0":
             return self
         return dataclasses.replace(self, admin_listen=f"{host}:{int(port) + number}")
 
     def policy(self) -> Policy:
-        """The durations that the rules need, in milliseconds."""
+        """The policy for the rules in `core`, with durations in milliseconds."""
         return Policy(
             access_token_lifetime=self.access_token_lifetime * SECOND,
             retry_window=self.retry_window * SECOND,
@@ -182,7 +182,7 @@ class Settings:
         return BASIC if self.accept_api_keys else KeySources()
 
     def public_url(self) -> str:
-        """The issuer."""
+        """The issuer: as set, or made from host and port."""
         if self.issuer:
             return self.issuer
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -193,7 +193,7 @@ def require_issuer(settings: Settings) -> None:
     """Refuse to guess the public URL of a server that listens on every address.
 
     Raises:
-        ConfigurationError: neither the issuer is set, nor does `host` name an address that a client could use.
+        ConfigurationError: if the issuer is not set, and `host` is not an address that a client can use.
     """
     if not settings.issuer and _is_every_address(settings.host):
         raise ConfigurationError(
@@ -204,7 +204,7 @@ def require_issuer(settings: Settings) -> None:
 
 def _is_every_address(host: str) -> bool:
     try:
-        # As the socket reads it: 0 and 0x0 are 0.0.0.0, too.
+        # Read like a socket reads it: 0 and 0x0 are 0.0.0.0, too.
         address = ip_address(host if ":" in host else inet_aton(host))
     except (OSError, ValueError):
         return False
@@ -248,13 +248,14 @@ def load(
     environ: Mapping[str, str],
     default_data: str | None,
 ) -> tuple[Settings, dict[str, Origin]]:
-    """The settings and where each came from.
+    """The settings, and where each one came from.
 
-    `flags` holds only what was given; its `config` is the file to read, else HOURPASS_CONFIG, else `hourpass.toml` in
-    the data folder where that exists. `default_data` is None where there is no home to keep it in.
+    `flags` has only the flags that were given. The file to read is the flag `config`, else HOURPASS_CONFIG, else
+    `hourpass.toml` in the data folder if it exists. `default_data` is None if the user has no home folder.
 
     Raises:
-        ConfigurationError: naming the setting, its source and, for an unknown one, the nearest that is known.
+        ConfigurationError: if a setting is wrong or unknown. It names the setting, its source, and the nearest known
+            one.
     """
     known = described()
     layers: list[tuple[dict[str, object], str]] = [({k: v for k, v in flags.items() if k != "config"}, "flag")]
@@ -291,7 +292,7 @@ def load(
 
 
 def is_clients(key: str) -> bool:
-    """Whether an environment variable is the client's or its agent's, and so no misspelt setting of the server."""
+    """Whether an environment variable belongs to the client or its agent. Then it is not a misspelt setting of ours."""
     return key in CLIENT_VARIABLES or key.startswith("HOURPASS_AGENT_")
 
 
@@ -301,7 +302,7 @@ def _environment(environ: Mapping[str, str], known: Mapping[str, dataclasses.Fie
         if not key.startswith(PREFIX) or key == PREFIX + "CONFIG" or is_clients(key):
             continue
         if is_service_link(key, value):
-            continue  # whoever starts us says so in a note
+            continue  # `notes` reports it
         name = key.removeprefix(PREFIX).lower()
         secret_file = name.removesuffix("_file")
         if name not in known and secret_file in known and known[secret_file].metadata["secret"]:
@@ -325,12 +326,12 @@ def _check(settings: Settings) -> None:
         raise ConfigurationError("database_url: must be sqlite:PATH or postgresql://USER@HOST/NAME")
     if settings.workers > 1:
         if not settings.shares_database:
-            raise ConfigurationError("workers: more than one needs a PostgreSQL database, as SQLite has one writer")
+            raise ConfigurationError("workers: more than one needs a PostgreSQL database: SQLite has only one writer")
         if settings.admin_listen != "off" and int(settings.admin_listen.rpartition(":")[2]) + settings.workers > 65_536:
-            raise ConfigurationError("admin_listen: each worker takes a port of its own, and there are not so many")
+            raise ConfigurationError("admin_listen: each worker needs a port of its own, but there are not so many")
     if settings.absolute_lifetime < settings.access_token_lifetime:
         raise ConfigurationError("absolute_lifetime: a grant cannot end before its first access token does")
     if not all("\x21" <= letter <= "\x7e" for letter in settings.audience or ""):
-        raise ConfigurationError("audience: wants visible ASCII characters")
+        raise ConfigurationError("audience: must be visible ASCII characters")
     if not all("\x20" <= letter <= "\x7e" and letter not in '"\\' for letter in settings.realm):
-        raise ConfigurationError("realm: wants ASCII without quotes and backslashes")
+        raise ConfigurationError("realm: must be ASCII without quotes and backslashes")

@@ -1,1 +1,1 @@
-"""What the operator learns: counts, metrics and log lines, which can neither flood nor block."""
+"""What the operator sees: counts, metrics and log lines. They never flood the log and never block the server."""

@@ -1,4 +1,4 @@
-"""What the server counts: one table says what each count is exported as, and nothing else can be counted."""
+"""What the server counts. One table has every count with the metric it is exported as. Nothing else can be counted."""
 
 from collections.abc import Mapping
 from typing import NamedTuple, get_args
@@ -8,17 +8,17 @@ from hourpass.core.grant import Burst, Decision, Retry, Rotate
 from hourpass.server.telemetry import refusals
 
 GRANTED: dict[type[Decision], str] = {Rotate: "refresh_rotate", Burst: "refresh_burst", Retry: "refresh_retry"}
-"""By the decision that a refresh was granted on."""
+"""The name of the count for each decision that grants a refresh."""
 
 REFUSED: dict[RefusalReason, str] = {reason: f"refresh_{reason}" for reason in get_args(RefusalReason)}
-"""By the reason that a refresh was refused for."""
+"""The name of the count for each reason to refuse a refresh."""
 
 
 class Metric(NamedTuple):
-    """A counter of Prometheus: its name, without the prefix, and what is said of it.
+    """A Prometheus counter: its name without the prefix, and its description.
 
-    `counts` names the counts that it is made of, with the value of the label `label` for each. Values are bounded:
-    never a key or a subject.
+    `counts` maps the names of its counts to the values of the label `label`. There are few values, and they are never a
+    key or a subject.
     """
 
     name: str
@@ -57,9 +57,9 @@ METRICS = (
 
 
 class Counts(dict[str, int]):
-    """Every count from the start, as a rate misses the first event of a series that begins with it.
+    """All counts, with 0 from the start: a rate would miss the first event if a series began with it.
 
-    A name that the table does not have is a KeyError.
+    A name that is not in the table raises KeyError.
     """
 
     def __init__(self) -> None:

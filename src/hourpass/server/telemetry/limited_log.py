@@ -1,6 +1,6 @@
-"""A log that trouble cannot flood: one line when it begins, one a minute with the count, and one when it is over.
+"""A log that trouble cannot flood: one line when it begins, one per minute with the count, and one when it is over.
 
-A client or an outage can repeat every line about trouble as often as it can ask.
+Without this, a client or an outage could write a line with each request.
 """
 
 import logging
@@ -9,13 +9,13 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 EVERY = 60.0
-"""Seconds between two lines about trouble of one kind; trouble that stays away for as long is over."""
+"""Seconds between two lines about trouble of one kind. Trouble that does not come for as long is over."""
 
 SETTLED = 3.0
-"""Seconds without trouble before `over` is believed: one success between two failures ends nothing."""
+"""Seconds without trouble before `over` is believed. One success between two failures does not end the trouble."""
 
 KINDS = 100
-"""Kinds told apart at once; further ones share one. Memory is bounded, even if a kind's name is not ours."""
+"""How many kinds are told apart. Further ones share one, so memory is bounded even if others choose the names."""
 
 
 class _Line(NamedTuple):
@@ -26,7 +26,7 @@ class _Line(NamedTuple):
 
 
 class _Trouble:
-    """Trouble of one kind. `untold` of its `total` occurrences are in no line yet."""
+    """Trouble of one kind. `untold` of its `total` occurrences are not in any line yet."""
 
     def __init__(self, event: str, kind: str) -> None:
         self.event = event
@@ -59,7 +59,7 @@ class _Trouble:
 
 
 class LimitedLog:
-    """Tells of trouble on `log`. `clock` gives seconds and never steps back. Threads may share it."""
+    """Reports trouble on `log`. `clock` returns seconds and never steps back. Threads may share it."""
 
     def __init__(self, log: logging.Logger, clock: Callable[[], float]) -> None:
         self._log = log
@@ -76,11 +76,11 @@ class LimitedLog:
         error: BaseException | None = None,
         **details: object,
     ) -> None:
-        """Something went wrong.
+        """Report that something went wrong.
 
-        It is logged at once if no line told of its `event` and `kind` for a minute. Otherwise it is counted, and the
-        next line says `times`, with the details of the latest occurrence. An `error` gives its traceback, and a kind of
-        its own to each place in the code that raises.
+        It is logged at once if its `event` and `kind` were not logged for a minute. Otherwise it is counted, and the
+        next line has the count as `times`, with the details of the latest occurrence. With an `error`, the line has its
+        traceback, and each place in the code that raises is a kind of its own.
         """
         now = self._clock()
         if error is not None and not kind:
@@ -98,7 +98,7 @@ class LimitedLog:
         self._write(line)
 
     def over(self, event: str, said: str, kind: str = "") -> None:
-        """What failed works again: `said` is logged if a line told of the trouble. Call it at each success."""
+        """Report that something works again. `said` is logged if the trouble was logged. Call it at each success."""
         if (event, kind) not in self._known:
             return  # the usual case, without waiting for the lock
         now = self._clock()
@@ -108,18 +108,18 @@ class LimitedLog:
                 return
             trouble.under_way = False
             if not trouble.lines:
-                return  # it came again within a minute of a line: the next one counts it, and says that it is over
+                return  # it came back within a minute after a line: the next line counts it, and says that it is over
             trouble.untold = 0
             line = trouble.last_line(said)
         self._write(line)
 
     def is_under_way(self, event: str, kind: str = "") -> bool:
-        """Whether trouble of this kind has come and is not over yet."""
+        """Whether there is trouble of this kind that is not over yet."""
         trouble = self._known.get((event, kind))
         return trouble is not None and trouble.under_way
 
     def look(self) -> None:
-        """Tell what has waited for its minute, and of what is over. To be called every second or so."""
+        """Log the trouble that has waited for its minute, and the trouble that is over. Call it every second or so."""
         now = self._clock()
         lines = []
         with self._lock:

@@ -1,6 +1,6 @@
-"""Lines go to their stream from a thread of their own, so that nobody waits for a reader who does not read.
+"""Writes lines to their stream in a thread of its own, so that nobody waits for a reader who does not read.
 
-A pipe that nobody empties takes 64 KiB; the next write would stop the event loop, and every client with it.
+A pipe that nobody empties holds 64 KiB. The next write would stop the event loop, and with it every client.
 """
 
 import os
@@ -12,17 +12,17 @@ from collections.abc import Callable
 from typing import TextIO
 
 LINES = 1_000
-"""Lines that wait for the reader; further ones are dropped and counted."""
+"""How many lines may wait for the reader. Further ones are dropped and counted."""
 
 AT_EXIT = 1.0
-"""Seconds that a process which ends waits for its last lines to leave."""
+"""Seconds for which an ending process waits for its last lines to be written."""
 
 
 class LineWriter:
-    """Writes lines to a stream. Nothing here blocks or raises, whatever happens to the stream.
+    """Writes lines to a stream. It never blocks and never raises, even if the stream fails.
 
-    After lines were dropped, `notice` makes the line that says how many, and it is written when half of what waited
-    has left. A stream without a file descriptor is memory: it is written at once.
+    If lines were dropped, `notice` makes the line that says how many. It is written when half of the queue is free
+    again. A stream without a file descriptor is in memory and written at once.
     """
 
     def __init__(self, stream: TextIO, notice: Callable[[int], str] | None = None) -> None:
@@ -37,7 +37,7 @@ class LineWriter:
             os.register_at_fork(after_in_child=self._begin)
 
     def _begin(self) -> None:
-        # Also in a process that was forked: what waited is the parent's to write, and threads are not inherited.
+        # Also after a fork: the parent writes the lines that waited, and the child does not inherit the thread.
         self._waiting: queue.Queue[str] = queue.Queue(LINES)
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -45,7 +45,7 @@ class LineWriter:
         self.dropped = 0
 
     def write(self, line: str) -> None:
-        """Write a line, sooner or later."""
+        """Write a line soon, or drop it if too many wait."""
         if self._memory is not None:
             self._memory.write(line + "\n")
             return
@@ -57,7 +57,7 @@ class LineWriter:
             self._start()
 
     def flush(self, seconds: float = AT_EXIT) -> None:
-        """Wait until all lines have left, but no longer than this."""
+        """Wait until all lines are written, but no longer than this."""
         waiting = self._waiting
         with waiting.all_tasks_done:
             waiting.all_tasks_done.wait_for(lambda: not waiting.unfinished_tasks, seconds)
@@ -69,11 +69,11 @@ class LineWriter:
                 try:
                     thread.start()
                 except RuntimeError:
-                    return  # no memory for a thread now: the next line tries again
+                    return  # no thread can be started now: the next line tries again
                 self._thread = thread
 
     def _run(self) -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are the main thread's
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # the main thread handles them
         while True:
             self._put(self._waiting.get())
             if self._untold and self._waiting.qsize() < LINES // 2:
@@ -87,10 +87,10 @@ class LineWriter:
                 try:
                     rest = rest[os.write(self._descriptor, rest) :]
                 except BlockingIOError:
-                    # Who shares the stream with us made it so.
+                    # Another process that shares the stream made it non-blocking.
                     select.select((), (self._descriptor,), ())
         except (OSError, ValueError):
-            self._drop()  # the reader has left, the disk is full: the next line may have better luck
+            self._drop()  # the reader has left or the disk is full: the next line may have better luck
             return False
         return True
 

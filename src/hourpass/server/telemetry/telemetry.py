@@ -1,7 +1,7 @@
-"""What the operator sees: logs and metrics. Nothing here is on the success path of a request.
+"""What the operator sees: logs and metrics. Nothing here runs for a request that succeeds.
 
-Secrets are redacted by type: whatever holds one hides it in its repr. As a second fence, anything that looks like a key
-or a token is struck out of every line before it is written.
+Secrets are hidden by type: a type that holds one does not show it in its repr. As a second fence, everything that looks
+like a key or a token is removed from every line before it is written.
 """
 
 import logging
@@ -28,7 +28,7 @@ _SECRET = re.compile(BEGINNING + r"[0-9A-Za-z]{12}_[0-9A-Za-z]+|eyJ[0-9A-Za-z_-]
 
 
 class _Handler(logging.Handler):
-    """Hands finished lines to a writer. What libraries log of trouble goes through `limited` first, if it is given."""
+    """Hands finished lines to a writer. Warnings and errors of libraries go through `limited` first, if it is given."""
 
     def __init__(self, stream: TextIO, limited: LimitedLog | None) -> None:
         super().__init__()
@@ -36,11 +36,11 @@ class _Handler(logging.Handler):
         self._limited = limited
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Our own lines pass: each call of ours is limited where it can be repeated."""
+        """Let our own lines pass. Each of our calls that can be repeated is limited already."""
         if self._limited is None or record.levelno < logging.WARNING or record.name == "hourpass":
             return True
         error = record.exc_info[1] if record.exc_info else None
-        # The place that logs, not the words, which may hold anything.
+        # The kind is the place that logs, not the text, because a text may hold anything.
         kind = "" if error else f"{record.filename}:{record.lineno}"
         said, level = _said(record), record.levelno
         self._limited.trouble("a library reports", kind, level=level, error=error, logger=record.name, detail=said)
@@ -49,12 +49,12 @@ class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             line = self.format(record)
-        except Exception as error:  # noqa: BLE001 - whatever a library passes, its record is not worth a crash
+        except Exception as error:  # noqa: BLE001 - no record of a library is worth a crash
             line = self._line("a line could not be made", logger=record.name, about=str(record.msg), detail=repr(error))
         self.writer.write(line)
 
     def flush(self) -> None:
-        """Wait for the last lines, for a second at most; at exit `logging.shutdown` calls it."""
+        """Wait for the last lines, for a second at most. `logging.shutdown` calls it at exit."""
         self.writer.flush()
 
     def _notice(self, dropped: int) -> str:
@@ -75,7 +75,7 @@ def _said(record: logging.LogRecord) -> str:
 def configure_logging(
     log_format: str, stream: TextIO | None = None, *, colours: bool = True, limited: LimitedLog | None = None
 ) -> None:
-    """Set up every logger of the process: one line for each event, JSON unless on a terminal; stderr by default."""
+    """Set up every logger of the process: one line for each event, to stderr by default, JSON unless on a terminal."""
     stream = stream or sys.stderr
     console = log_format == "console" or (log_format == "auto" and stream.isatty())
     renderer: structlog.types.Processor = (
@@ -105,7 +105,7 @@ def configure_logging(
 
 
 def log_what_is_printed() -> None:
-    """Log what Python would print to stderr by itself, in the thread that meets it: warnings and lost exceptions."""
+    """Log what Python itself would print to stderr: warnings, and exceptions that nobody catches."""
     log = logging.getLogger("python")
 
     def of_a_thread(lost: threading.ExceptHookArgs) -> None:
@@ -134,7 +134,7 @@ def _redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapp
 
 
 class _Counts(Collector):
-    """The plain counts as metrics, made when somebody asks."""
+    """The counts as metrics. They are made when somebody asks for them."""
 
     def __init__(self, counts: Mapping[str, int], gauges: Mapping[str, float]) -> None:
         self._counts = counts

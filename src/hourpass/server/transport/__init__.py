@@ -1,1 +1,1 @@
-"""The HTTP front: what carries the application to its clients."""
+"""The HTTP front: it carries requests to the application, and answers to the clients."""

@@ -1,4 +1,4 @@
-"""The application under servers that speak ASGI: what our own front guarantees, is seen to here."""
+"""Runs the application under ASGI servers. It guarantees here what our own front guarantees itself."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -13,8 +13,8 @@ Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 async def respond(app: Application, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer one request of ASGI. Nothing is sent if the client leaves before its request is whole."""
-    # Before the body is awaited: some servers go on to add its trailers to the headers (RFC 9110 §6.5.1).
+    """Answer one ASGI request. Nothing is sent if the client leaves before its request is complete."""
+    # The headers are taken before the body: some servers add its trailers to them later (RFC 9110 §6.5.1).
     headers = tuple(scope.get("headers", ()))
     path = scope["path"].removeprefix(scope.get("root_path") or "")
     client, method = scope.get("client"), scope.get("method", "GET")
@@ -34,7 +34,7 @@ async def respond(app: Application, scope: Scope, receive: Receive, send: Send) 
 
 
 async def _body(receive: Receive, limit: int) -> bytes | None:
-    """The whole body, or so much of it that it is over the limit; None if the client has left."""
+    """The whole body, or just enough of it to be over the limit. None if the client has left."""
     message = await receive()
     body: bytes = message.get("body", b"")
     while message.get("more_body") and len(body) <= limit:
@@ -44,14 +44,14 @@ async def _body(receive: Receive, limit: int) -> bytes | None:
 
 
 _DECIDING = (b"authorization", b"x-forwarded-for")
-"""Headers that say who asks."""
+"""The headers that identify the caller."""
 
 
 def _may_hold_trailers(headers: tuple[tuple[bytes, bytes], ...]) -> bool:
-    """Whether a line that says who asks may be a trailer, which the server has put among the headers.
+    """Whether a header that identifies the caller may really be a trailer that the server put among the headers.
 
-    Of a body in chunks only the lines up to Transfer-Encoding are certain: uvicorn appends the trailers that came in
-    one packet with the headers before it calls the application.
+    If the body comes in chunks, only the lines up to Transfer-Encoding are certain. If trailers came in one packet with
+    the headers, uvicorn appends them before it calls the application.
     """
     names = [name for name, _ in headers]
     if b"transfer-encoding" not in names:

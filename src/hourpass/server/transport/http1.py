@@ -1,4 +1,4 @@
-"""A connection of HTTP/1.1: reads one request at a time, has it answered, and writes the answer in one piece."""
+"""An HTTP/1.1 connection: it reads one request at a time, lets the application answer, and writes that in one piece."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -12,7 +12,7 @@ from hourpass.server.transport.request import Application, Reply, Request
 NEVER = float("inf")
 
 MAX_DISCARDED = 262_144
-"""Bytes that a client may go on sending behind a refusal. If we closed at once, it might never see the refusal."""
+"""How many bytes a client may still send after a refusal. If we closed at once, it might never see the refusal."""
 
 
 class House(Protocol):
@@ -25,35 +25,35 @@ class House(Protocol):
     date: bytes
 
     def arrived(self, connection: "Connection") -> bool:
-        """Count a connection; False if it is one too many."""
+        """Note a new connection. False if it is one too many."""
 
     def left(self, connection: "Connection") -> None:
-        """Count it no longer."""
+        """Note that a connection has ended."""
 
     def refused(self, kind: ConnectionFault, address: str | None) -> None:
-        """A connection is ended because of what it sent, or did not."""
+        """Note that a connection is refused, because of what it sent or did not send."""
 
     def failed(self, error: Exception) -> Reply:
-        """The answer if the application has none."""
+        """The answer if the application raised an error."""
 
 
 class ConnectionState(Enum):
     """What a connection waits for."""
 
     IDLE = auto()  # its next request
-    READING = auto()  # the rest of a request, or the first
+    READING = auto()  # its first request, or the rest of one
     ANSWERING = auto()  # the application
-    ENDING = auto()  # the client's end, behind a refusal
+    ENDING = auto()  # the client to close, after a refusal
 
 
 IDLE, READING, ANSWERING, ENDING = ConnectionState
-"""By names of their own: a member of a class is looked up slowly."""
+"""The members as names of the module, because looking up a member of a class is slow."""
 
 
 class Connection(asyncio.Protocol):
-    """One client. The house looks at `state`, `since` and `unread_since` now and then, instead of a timer for each.
+    """One client. The house checks `state`, `since` and `unread_since` regularly, so no connection needs a timer.
 
-    `since` is when the state began, on the loop's clock; `unread_since` when the client stopped reading its answers.
+    `since` is when the state began, on the loop's clock. `unread_since` is when the client stopped reading its answers.
     """
 
     __slots__ = (
@@ -81,7 +81,7 @@ class Connection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         # A unix socket's peer is on this machine.
         self._peer = peer[0] if isinstance(peer, tuple) else "127.0.0.1"
-        # Without a buffer of its own the transport writes at once, and says when the client does not read.
+        # Without its own buffer the transport writes at once, and tells us when the client does not read.
         self._transport.set_write_buffer_limits(high=0)
         if not self._house.arrived(self):
             self._house.refused("too_many", self._peer)
@@ -94,7 +94,7 @@ class Connection(asyncio.Protocol):
         self._house.left(self)
 
     def eof_received(self) -> bool:
-        """A request that is being answered gets its answer; what has not begun is not carried out any more."""
+        """The client has finished sending. A request in progress still gets its answer, but no other one is started."""
         self._left = True
         return self.state is ANSWERING
 
@@ -120,7 +120,7 @@ class Connection(asyncio.Protocol):
     # Reading.
 
     def _read(self) -> None:
-        """Read what has come, as far as one request goes, and have it answered when it is whole."""
+        """Read what has come, up to the end of one request, and answer the request when it is complete."""
         try:
             whole = (self._request is not None or self._read_head()) and self._read_body()
         except RefusedRequest as error:
@@ -135,7 +135,7 @@ class Connection(asyncio.Protocol):
         data, house = self._buffer, self._house
         start, end = 0, data.find(b"\r\n\r\n")
         if not 0 < end <= house.header_limit - 4 or data[:1] == b"\r":
-            # Not the common case, which is a whole header block at once.
+            # In the common case the whole header block comes at once. This is the other one.
             start, end = find_head(data, self._scanned, house.header_limit)
             if end < 0:
                 self._scanned = len(data)
@@ -178,7 +178,7 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def _go_on(self) -> None:
-        """Read the next request, which came before the last one was answered and its answer taken."""
+        """Read the next request, if it came before the client has taken the answer to the last one."""
         if self.state not in (IDLE, READING) or self.unread_since is not NEVER or self._gone():
             return
         if self._buffer:
@@ -199,7 +199,7 @@ class Connection(asyncio.Protocol):
         self.state = ANSWERING
         try:
             reply = house.app.answer_at_once(request) if request.method == "GET" else None
-        except Exception as error:  # noqa: BLE001 - an answer, whatever failed
+        except Exception as error:  # noqa: BLE001 - every failure gets an answer
             reply = house.failed(error)
         if reply is not None:
             self._say(reply)
@@ -208,9 +208,9 @@ class Connection(asyncio.Protocol):
         self._carry_on()
 
     def _carry_on(self, awaited: object = None) -> None:
-        """Let the application work until it has the answer, or waits for a future, which then calls us back.
+        """Run the application until it has the answer or waits for a future. The future then calls us back.
 
-        A task would do the same, for 3 % of an exchange.
+        A task would do the same, but costs 3 % of an exchange.
         """
         try:
             future = self._work.send(None)
@@ -219,10 +219,10 @@ class Connection(asyncio.Protocol):
         except Exception as error:  # noqa: BLE001 - as above
             reply = self._house.failed(error)
         else:
-            if future is None:  # it lets others go first
+            if future is None:  # it yields to others
                 self._house.loop.call_soon(self._carry_on)
             else:
-                future._asyncio_future_blocking = False  # noqa: SLF001 - as a task says that it has taken it
+                future._asyncio_future_blocking = False  # noqa: SLF001 - a task does the same when it takes a future
                 future.add_done_callback(self._carry_on)
             return
         del self._work
@@ -243,7 +243,7 @@ class Connection(asyncio.Protocol):
         if close:
             self._transport.close()
         elif self._buffer:
-            # Requests that came together take turns with other clients'.
+            # Requests that came together take turns with those of other clients.
             self._pause()
             house.loop.call_soon(self._go_on)
         elif self._paused:
@@ -252,12 +252,12 @@ class Connection(asyncio.Protocol):
     # Ending.
 
     def is_silent(self) -> bool:
-        """Whether nothing of a request has come, and no answer is on its way."""
+        """Whether no part of a request has come, and no answer is on its way."""
         waits = self.state is IDLE or (self.state is READING and self._request is None)
         return waits and not self._buffer and self.unread_since is NEVER
 
     def refuse(self, status: int, kind: ConnectionFault) -> None:
-        """Say why, and end the connection."""
+        """Send the reason, and end the connection."""
         if self._gone():
             return
         self._house.refused(kind, self._peer)
@@ -265,18 +265,18 @@ class Connection(asyncio.Protocol):
         self._buffer, self._request, self._chunks = b"", None, None
         self._transport.write(refusal(status))
         self._transport.write_eof()
-        # What it still sends is read and discarded, or the kernel would throw the refusal away with it.
+        # Everything that it still sends is read and discarded. Otherwise the kernel would also discard the refusal.
         self._resume()
 
     def close(self) -> None:
-        """End it when what was said has left."""
+        """End the connection after everything written has been sent."""
         self._transport.close()
 
     def abort(self) -> None:
-        """End it now."""
+        """End the connection now."""
         self._transport.abort()
 
     def unread(self) -> None:
-        """End it because the client does not read its answer."""
+        """End the connection because the client does not read its answer."""
         self._house.refused("unread", self._peer)
         self._transport.abort()

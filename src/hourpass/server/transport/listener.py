@@ -1,6 +1,6 @@
-"""The server of some listening sockets: counts its connections, ends those whose time is up, and drains.
+"""Serves listening sockets: limits the number of connections, ends those that take too long, and drains.
 
-It runs in the caller's event loop and touches no signals, so that the composition root decides when to drain.
+It runs in the caller's event loop and touches no signals. The composition root decides when to drain.
 """
 
 import asyncio
@@ -21,26 +21,25 @@ BACKLOG = 2_048
 SWEEP_EVERY = 1.0
 
 KEEP_ALIVE = 75.0
-"""Seconds for which a connection may be idle: longer than a proxy keeps its own, so that the proxy is who closes it."""
+"""Seconds for which a connection may be idle. A proxy keeps its own for less time, so the proxy closes it first."""
 
 UNREAD = 10.0
-"""Seconds within which a client takes an answer."""
+"""Seconds within which a client must read an answer."""
 
 LINGER = 2.0
-"""Seconds for which a client may go on sending behind a refusal."""
+"""Seconds for which a client may still send after a refusal."""
 
 SPARED = 1.0
-"""Seconds within which a connection that has not said its request is not given up for another."""
+"""Seconds for which a new connection may stay silent before it can be closed in favour of another one."""
 
 KERNEL_BUFFER = 32_768
-"""Bytes, which the kernel doubles: what a client may send ahead, and how many of its answers wait for
-it."""
+"""Bytes, which the kernel doubles. They limit what a client may send ahead, and how many answers wait for it."""
 
 log = logging.getLogger("hourpass")
 
 
 class Front:
-    """An HTTP server on sockets that are bound already. Times are in seconds, sizes in bytes."""
+    """An HTTP server on sockets that are bound already. Timeouts are in seconds, sizes in bytes."""
 
     def __init__(
         self,
@@ -80,10 +79,10 @@ class Front:
         self._swept = asyncio.ensure_future(self._sweep())
 
     async def drain(self) -> None:
-        """Refuse new connections; return when all requests that have begun are finished, or their time is up."""
+        """Refuse new connections. Return when all requests that have begun are finished, or after the timeout."""
         for server in self._servers:
             server.close()
-        await asyncio.sleep(0)  # what has arrived already has begun
+        await asyncio.sleep(0)  # a request that has arrived already is one that has begun
         self.draining = True
         deadline = self.loop.time() + self._drain_timeout
         while self.connections:
@@ -102,18 +101,18 @@ class Front:
             await self._swept
 
     def arrived(self, connection: Connection) -> bool:
-        """Count a connection; False if it is one too many and none can be given up for it."""
+        """Note a new connection. False if it is one too many, and none can be closed in its favour."""
         if len(self.connections) >= self._max_connections and not self._shed():
             return False
         self.connections.add(connection)
         return True
 
     def left(self, connection: Connection) -> None:
-        """Count it no longer."""
+        """Note that a connection has ended."""
         self.connections.discard(connection)
 
     def failed(self, error: Exception) -> Reply:
-        """The answer if the application has none."""
+        """The answer if the application raised an error."""
         log.error("failed", exc_info=error)
         return problem(error)
 
@@ -127,7 +126,7 @@ class Front:
         self.date = b"date: %b\r\n" % formatdate(self._clock() / 1000, usegmt=True).encode()
 
     def end_overdue(self, now: float) -> None:
-        """End connections that are idle for long, too slow to say what they ask for, or to read what they get.
+        """End connections that are idle for too long, or too slow to send a request or to read an answer.
 
         `now` is seconds on the event loop's clock.
         """
@@ -143,9 +142,9 @@ class Front:
                 connection.abort()
 
     def _shed(self) -> bool:
-        """Give up a connection: the one that is silent for longest, else the one whose request is overdue most.
+        """Close the connection that was silent for the longest time, or else the one whose request is most overdue.
 
-        So many that send a byte each, and no more, do not keep others out. False if there is none.
+        So a crowd of connections that send one byte each does not keep others out. False if none can be closed.
         """
         now = self.loop.time()
         if not self._sheddable and now - self._listed_at >= SWEEP_EVERY:
@@ -171,10 +170,10 @@ class Front:
 
 
 def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
-    """A bound TCP socket; port 0 takes a free one. `shared` lets other processes of this user bind it, too.
+    """A bound TCP socket. Port 0 takes a free one. With `shared`, other processes of this user can bind it, too.
 
     Raises:
-        OSError.
+        OSError: if it cannot be bound.
     """
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -189,10 +188,10 @@ def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
 
 
 def bind_unix(path: str) -> socket.socket:
-    """A bound unix socket. One that an earlier server has left behind is replaced, as nobody listens on it.
+    """A bound unix socket. It replaces one that an earlier server has left behind, if nobody listens on it.
 
     Raises:
-        OSError.
+        OSError: if it cannot be bound.
     """
     remove_unix(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -205,10 +204,10 @@ def bind_unix(path: str) -> socket.socket:
 
 
 def remove_unix(path: str) -> None:
-    """Remove a unix socket that nobody listens on. While a server drains, another one may have taken its place.
+    """Remove a unix socket if nobody listens on it. While a server drains, another one may have taken its place.
 
     Raises:
-        OSError.
+        OSError: if it cannot be removed.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as visitor:
         if Path(path).is_socket() and visitor.connect_ex(path) == errno.ECONNREFUSED:
@@ -216,7 +215,7 @@ def remove_unix(path: str) -> None:
 
 
 def inherited(environ: Mapping[str, str], pid: int) -> list[socket.socket]:
-    """The sockets that systemd has opened for this process, beginning at descriptor 3 (sd_listen_fds(3))."""
+    """The sockets that systemd opened for this process, from descriptor 3 on (sd_listen_fds(3))."""
     if environ.get("LISTEN_PID") != str(pid):
         return []
     return [socket.socket(fileno=number) for number in range(3, 3 + int(environ.get("LISTEN_FDS", "0")))]

@@ -1,6 +1,7 @@
-"""HTTP/1.1 messages as bytes (RFC 9112): a strict reader of what a request consists of, and a writer of answers.
+"""HTTP/1.1 messages as bytes (RFC 9112): a strict reader of requests, and a writer of answers.
 
-Pure functions of what arrived. What is not exactly HTTP is refused: a proxy in front may have read it otherwise.
+These are pure functions. Everything that is not exactly HTTP is refused, because a proxy in front may have read it in
+another way.
 """
 
 import re
@@ -14,29 +15,29 @@ from hourpass.server.telemetry.refusals import ConnectionFault
 from hourpass.server.transport.request import LONGEST_REMEMBERED, UNSIZED, Headers, Reply, Request
 
 IN_CHUNKS = -1
-"""A body's length that nobody knows before its end."""
+"""The length of a body in chunks, which is not known before its end."""
 
 MAX_LINES = 256
-"""Headers, or trailers: each costs time, however short it is."""
+"""The most headers or trailers of one request. Each one costs time, even if it is short."""
 
 MAX_CHUNKS = 1_024
 
 MAX_CHUNK_LINE = 256
-"""Bytes of a chunk's size with its extensions, which are passed over."""
+"""The most bytes of a chunk's size line. Its extensions are ignored."""
 
 MAX_KEPT = 64
-"""Bytes of a line that is kept, to be looked up when it comes again. No credential of ours is so short."""
+"""A line of up to so many bytes is cached for the next time it comes. No credential of ours is so short."""
 
 MAX_HEAD_KEPT = 4_096
-"""Bytes of a header block whose lines of framing are kept, to be looked up when they come again."""
+"""The framing of a header block of up to so many bytes is cached for the next time it comes."""
 
 MAX_BLOCK_KEPT = 512
-"""Bytes of a header block that is kept whole if all its lines may be. One with an access token is longer."""
+"""A whole header block of up to so many bytes is cached if all its lines may be. One with an access token is longer."""
 
 MAX_BLOCKS_KEPT = 1_024
 
 MAX_ENCODED = 1_024
-"""Characters of a path that are decoded; a longer one is no route of ours."""
+"""A path of up to so many characters is decoded. No route of ours is longer."""
 
 _TEXT = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
 _TARGET = bytes(code for code in range(0x21, 0x7F) if code != ord("#"))
@@ -53,7 +54,7 @@ _FRAMING = frozenset((b"host", b"content-length", b"transfer-encoding", b"connec
 
 
 class RefusedRequest(Exception):
-    """A request that is not answered by the application, and ends its connection."""
+    """A request that is refused before it reaches the application. It ends its connection."""
 
     def __init__(self, status: int, kind: ConnectionFault) -> None:
         self.status = status
@@ -61,18 +62,18 @@ class RefusedRequest(Exception):
 
 
 def malformed() -> RefusedRequest:
-    """What arrived is not HTTP."""
+    """The error for a request that is not HTTP."""
     return RefusedRequest(400, "malformed")
 
 
 def find_head(data: bytes, scanned: int, limit: int) -> tuple[int, int]:
-    """Where a header block begins and ends, its end without the empty line; the end is -1 if more has to come.
+    """The start and the end of a header block. The end excludes the empty line, and is -1 if more must come.
 
-    An empty line before it is passed over (RFC 9112 §2.2). What cannot become a header block is refused early;
-    `scanned` bytes of it were looked at before.
+    An empty line before the block is skipped (RFC 9112 §2.2). Bytes that cannot become one are refused early. The first
+    `scanned` bytes were checked before.
 
     Raises:
-        RefusedRequest.
+        RefusedRequest: if the block is too large or is not HTTP.
     """
     start = 2 if data[:2] == b"\r\n" else 0
     end = data.find(b"\r\n\r\n", start)
@@ -86,15 +87,17 @@ def find_head(data: bytes, scanned: int, limit: int) -> tuple[int, int]:
 _Framing = tuple[int, bool, bool]
 _Block = tuple[str, str, bytes, tuple[tuple[bytes, bytes], ...], _Framing]
 _blocks: dict[bytes, _Block] = {}
-"""Most requests for tokens come with the same one."""
+"""The cached header blocks. Most requests for tokens come with the same one."""
 
 
 def read_head(head: bytes, peer: str | None) -> tuple[Request, _Framing]:
-    """A request from its header block, without a body; its body's length, or IN_CHUNKS; whether the connection may be
-    kept; and whether the client waits for 100 Continue.
+    """Read a request from its header block, without its body, and its framing.
+
+    The framing is the length of the body (or IN_CHUNKS), whether the connection may be kept, and whether the client
+    waits for 100 Continue.
 
     Raises:
-        RefusedRequest.
+        RefusedRequest: if the block is not HTTP or has too many lines.
     """
     block = _blocks.get(head) if len(head) <= MAX_BLOCK_KEPT else None
     if block is None:
@@ -113,7 +116,7 @@ def _block(head: bytes) -> _Block:
         raise RefusedRequest(431, "headers_too_large")
     method, path, query, is_1_1 = _request_line(line) if len(line) <= MAX_KEPT else _request_line.__wrapped__(line)
     headers = tuple([_field(line) if len(line) <= MAX_KEPT else _field.__wrapped__(line) for line in lines])
-    # Whatever these lines say, what is kept of them is short.
+    # The framing of a huge block is not cached, so the cache stays small.
     framing = _framing if len(head) <= MAX_HEAD_KEPT else _framing.__wrapped__
     fields = tuple([field for field in headers if field[0] in _FRAMING])
     return method, path, query, headers, framing(fields, is_1_1)
@@ -133,9 +136,9 @@ def _request_line(line: bytes) -> tuple[str, str, bytes, bool]:
 
 @lru_cache(maxsize=1_024)
 def _field(line: bytes) -> tuple[bytes, bytes]:
-    """A header's name in lower case, and its value, without control characters: half of a line's end is one, too.
+    """A header's name in lower case, and its value. Control characters are refused, and so is half of a line's end.
 
-    A space in the name would be a folded line, or one before the colon (RFC 9112 §5).
+    A space in the name means a folded line, or a space before the colon. Both are refused (RFC 9112 §5).
     """
     name, colon, value = line.partition(b":")
     if not colon or not name or name.translate(None, _TOKEN) or value.translate(None, _TEXT):
@@ -160,7 +163,7 @@ def _framing(fields: tuple[tuple[bytes, bytes], ...], is_1_1: bool) -> _Framing:
 
 
 def _path_and_query(target: bytes) -> tuple[str, bytes]:
-    """RFC 9112 §3.2: the origin form, or the absolute form, whose host we believe as little as the Host header."""
+    """Path and query of the origin form or the absolute form (RFC 9112 §3.2). Its host is not trusted, like Host."""
     if target.translate(None, _TARGET):
         raise malformed()
     if target[:1] != b"/":
@@ -176,7 +179,7 @@ def _path_and_query(target: bytes) -> tuple[str, bytes]:
 
 
 def _length(codings: list[bytes] | None, lengths: list[bytes] | None, *, is_1_1: bool) -> int:
-    """RFC 9112 §6.3. Two lengths, or one beside chunks, are how requests are smuggled, so they are refused."""
+    """The body's length (RFC 9112 §6.3). Two lengths, or one beside chunks, are refused: they can smuggle a request."""
     if codings is not None:
         if lengths is not None or not is_1_1 or len(codings) != 1 or codings[0].lower() != b"chunked":
             raise malformed()
@@ -193,7 +196,7 @@ def _is_host(value: bytes) -> bool:
 
 
 class Chunks:
-    """Reads a body in chunks (RFC 9112 §7.1). Its trailers are checked and limited as headers are, and dropped."""
+    """Reads a body in chunks (RFC 9112 §7.1). Its trailers are checked and limited like headers, and then dropped."""
 
     def __init__(self, limit: int, trailer_limit: int) -> None:
         self.body = bytearray()
@@ -205,10 +208,10 @@ class Chunks:
         self._missing = 0
 
     def read(self, data: bytes) -> bytes:
-        """Take what belongs to the body; returns what is left, which another read has to begin with.
+        """Take the bytes that belong to the body. Returns the rest, with which the next call must begin.
 
         Raises:
-            RefusedRequest.
+            RefusedRequest: if the body is malformed or too large.
         """
         at = 0
         while not self.whole:
@@ -235,7 +238,7 @@ class Chunks:
             raise malformed()
 
     def _line(self, line: bytes) -> None:
-        """What comes before a line's end: a size, nothing behind a chunk, or a trailer."""
+        """Read one line: the size of a chunk, the empty end of a chunk, or a trailer."""
         if self._size:
             if line:
                 raise malformed()
@@ -261,10 +264,10 @@ class Chunks:
 # Answers.
 
 HEADS = 4_096
-"""Heads of answers that are remembered."""
+"""How many heads of answers are remembered."""
 
 LONGEST_HEAD = 2 * LONGEST_REMEMBERED
-"""Bytes of one that is: with the identity headers of a credential it is about half as long."""
+"""The longest head that is remembered, in bytes. With the identity headers of a credential it is about half as long."""
 
 _FIELD_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD_VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
@@ -273,7 +276,11 @@ _STATUS_LINES = {each.value: b"HTTP/1.1 %d %b\r\n" % (each.value, each.phrase.en
 
 
 def answer(reply: Reply, date: bytes, *, head_only: bool, close: bool) -> bytes:
-    """A whole answer. `date` is the line with the current time. ValueError if a header would become two."""
+    """A whole answer as bytes. `date` is the header line with the current time.
+
+    Raises:
+        ValueError: if a header is malformed, so that it could be read as two.
+    """
     status, headers, body = reply
     head = _heads.get((status, *headers)) or _head(status, headers)
     length = b"" if status in UNSIZED else b"content-length: %d\r\n" % len(body)
@@ -282,11 +289,11 @@ def answer(reply: Reply, date: bytes, *, head_only: bool, close: bool) -> bytes:
 
 
 def _head(status: int, headers: Headers) -> bytes:
-    """The lines of an answer that come again and again, checked and joined once (RFC 9110 §5.5)."""
+    """The status line and headers, which come again and again. They are checked and joined once (RFC 9110 §5.5)."""
     if any(_FIELD_NAME.fullmatch(name) is None or _FIELD_VALUE.fullmatch(value) is None for name, value in headers):
         raise ValueError("not a header")
     head = _STATUS_LINES[status] + b"".join(b"%b: %b\r\n" % header for header in headers)
-    # Some repeat what the client sent, such as its Origin.
+    # Some heads repeat what the client sent, such as its Origin, so a long one is not remembered.
     if len(head) <= LONGEST_HEAD:
         if len(_heads) >= HEADS:
             _heads.clear()
@@ -295,7 +302,7 @@ def _head(status: int, headers: Headers) -> bytes:
 
 
 def refusal(status: int) -> bytes:
-    """A whole answer to what the application never sees: a problem (RFC 9457), and the end of the connection."""
+    """The answer to a request that never reaches the application: a problem (RFC 9457), and the connection ends."""
     body = wire.write_problem(status)
     headers = [(b"content-type", wire.PROBLEM), *([(b"retry-after", b"1")] if status == 503 else [])]
     return answer(Reply(status, headers, body), b"", head_only=False, close=True)

@@ -1,4 +1,4 @@
-"""Errors as answers: the one place that says what a caller learns of an error, so that nothing private leaks."""
+"""Renders errors as answers. This one place says what a caller learns about an error, so nothing private leaks."""
 
 from hourpass import wire
 from hourpass.core.errors import (
@@ -29,11 +29,11 @@ OAUTH_WORDS: dict[type[Exception], str] = {
 REFRESH_WORDS: dict[RefusalReason, str] = {
     "access_token_given": "This is an access token: send the refresh token that came with it.",
 }
-"""What is said of a refused refresh token, if a client can mend it by itself."""
+"""What to tell a client about a refused refresh token, if the client can fix it by itself."""
 
 
 class LengthRequired(Refused):
-    """A body in chunks is refused where its trailers cannot be told from the headers (RFC 9110 §15.5.12)."""
+    """The body comes in chunks, and its trailers cannot be told from the headers (RFC 9110 §15.5.12)."""
 
 
 class NoSuchRoute(Refused):
@@ -41,7 +41,7 @@ class NoSuchRoute(Refused):
 
 
 class MethodNotAllowed(Refused):
-    """The route has other methods: those in `allow`."""
+    """The route does not have this method. `allow` lists the methods that it has."""
 
     def __init__(self, allow: str) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class MethodNotAllowed(Refused):
 
 
 def problem(error: Exception, realm: str = "") -> Reply:
-    """An error as the source spells it, after RFC 9457. What is not one of ours says nothing of itself."""
+    """An error as the source spells it, after RFC 9457. An unknown error tells the caller nothing."""
     status, title, headers = 500, wire.TITLES[500], []
     name, reason, problems = "", None, None
     match error:
@@ -87,7 +87,7 @@ def problem(error: Exception, realm: str = "") -> Reply:
 
 
 def oauth_error(error: Exception, realm: str) -> Reply:
-    """RFC 6749 §5.2. What is not an OAuth 2 error is a problem."""
+    """An error as OAuth 2 spells it (RFC 6749 §5.2). An error that OAuth 2 does not have is rendered as a problem."""
     status, headers, reason = 400, list(JSON_HEADERS), None
     match error:
         case InvalidCredentials():

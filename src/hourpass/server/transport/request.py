@@ -1,4 +1,4 @@
-"""The request and the reply as our handlers see them, and what answers the one with the other."""
+"""The request and the reply as our handlers see them, and the interface of the application between the two."""
 
 from functools import lru_cache
 from typing import NamedTuple, Protocol
@@ -12,16 +12,16 @@ Headers = list[tuple[bytes, bytes]]
 
 
 UNSIZED = (204, 304)
-"""Answers without a content length (RFC 9110 §8.6): a 204 must have none, and a 304's would be that of the answer which
-it spares."""
+"""The statuses without a content length (RFC 9110 §8.6). A 204 must not have one, and that of a 304 would be the length
+of the answer that is not sent."""
 
 
 LONGEST_REMEMBERED = 512
-"""Bytes of what a client wrote that a cache may keep, or of what was made of it: a longer text is read every time."""
+"""A cache may keep a client's text of up to so many bytes, or what was made of it. A longer one is read every time."""
 
 
 class Reply(NamedTuple):
-    """A whole answer. The content length is added on the way out."""
+    """A complete answer. The content length is added when it is sent."""
 
     status: int
     headers: Headers
@@ -33,9 +33,9 @@ class TooLarge(Refused):
 
 
 class Request(msgspec.Struct, eq=False):
-    """A whole request. `headers` are all lines in their order, the names in lower case; trailers are not among them.
+    """A complete request. `headers` has all lines in their order, with names in lower case and without trailers.
 
-    `peer` is the address at the other end of the connection. The application adds `now` (epoch milliseconds) and the
+    `peer` is the address at the other end of the connection. The application sets `now` (epoch milliseconds) and the
     proxies that it trusts.
     """
 
@@ -53,11 +53,11 @@ class Request(msgspec.Struct, eq=False):
         return "Request(…)"
 
     def header(self, name: bytes) -> bytes | None:
-        """The first line of a name."""
+        """The value of the first header with this name, None if there is none."""
         return next((value for key, value in self.headers if key == name), None)
 
     def address(self) -> str | None:
-        """Whom the request came from, as far as trusted proxies tell."""
+        """The address that the request came from, as far as trusted proxies tell. None if it is not known."""
         if not self.trusted_proxies:
             return self.peer
         # Lines of one name are one list (RFC 9110 §5.3): a proxy may have appended its own line.
@@ -65,14 +65,14 @@ class Request(msgspec.Struct, eq=False):
         if not forwarded:
             return self.peer
         told = forwarded[0] if len(forwarded) == 1 else b",".join(forwarded)
-        # A client may put thousands of bytes before what a proxy appends: they would stay in memory.
+        # A client may send thousands of bytes before the part that a proxy appends. Those must not stay in the cache.
         find = _client_address if len(told) <= LONGEST_REMEMBERED else _client_address.__wrapped__
         return find(self.peer, told, self.trusted_proxies)
 
 
 @lru_cache(maxsize=4096)
 def _client_address(peer: str | None, forwarded_for: bytes, trusted: tuple[str, ...]) -> str | None:
-    """Whom a request came from: the nearest address that is not one of the trusted proxies."""
+    """The address that a request came from: the nearest one that is not a trusted proxy."""
     if peer is None:
         return None
     address = peer
@@ -85,16 +85,16 @@ def _client_address(peer: str | None, forwarded_for: bytes, trusted: tuple[str, 
 
 
 class Application(Protocol):
-    """What answers requests. Our own front calls it directly; for other servers, `asgi` does."""
+    """What answers requests. Our own front calls it directly. Under other servers, `asgi` calls it."""
 
     def body_limit(self, path: str) -> int:
         """The largest body for a path, in bytes."""
 
     def answer_at_once(self, request: Request) -> Reply | None:
-        """The answer to a GET if it waits for nothing, else None."""
+        """The answer to a GET if it needs no waiting, else None."""
 
     async def answer(self, request: Request) -> Reply:
-        """The answer, whatever fails.
+        """The answer. Failures become answers, too.
 
-        It may be driven without a task: what needs one, such as `asyncio.timeout`, needs one of its own.
+        It may run without a task. Code that needs one, such as `asyncio.timeout`, must create its own.
         """

@@ -1,6 +1,6 @@
-"""Worker processes: each is a node of its own, which shares the port and the database with the others and nothing else.
+"""Worker processes. Each one is a node of its own, and shares only the port and the database with the others.
 
-The parent answers no requests. It starts a worker again that has ended, and passes on that it is time to stop.
+The parent answers no requests. If a worker ends, it starts it again. It tells the workers when to stop.
 """
 
 import contextlib
@@ -14,41 +14,41 @@ from typing import NamedTuple, NoReturn
 from hourpass.core.errors import ConfigurationError, HourpassError
 
 RESTART_PAUSE = 1.0
-"""Seconds before a worker that has ended is started again: one that cannot live would keep a core busy."""
+"""Seconds before an ended worker is started again. Without a pause, one that always fails would keep a core busy."""
 
 LONGEST_PAUSE = 30.0
-"""The pause doubles up to this while a worker ends within as many seconds of its start: each start writes lines."""
+"""Seconds. If a worker ends so soon after its start, the pause doubles, up to this. Each start writes lines."""
 
 LOOK_EVERY = 0.25
-"""Seconds between looks at what is due."""
+"""Seconds between looks for workers to start again."""
 
 log = logging.getLogger("hourpass")
 
 
 class Worker(NamedTuple):
-    """What a worker is told: its number, from 0, and a file descriptor that is readable once the parent is gone."""
+    """What a worker gets: its number, from 0, and a file descriptor that becomes readable when the parent ends."""
 
     number: int
     parent: int
 
 
 Work = Callable[[Worker, Callable[[], None]], None]
-"""Serves until TERM, INT or HUP; calls what it is given when it listens."""
+"""Serves until TERM, INT or HUP, and calls the given function when it listens."""
 
 
 def ending_signals() -> list[signal.Signals]:
-    """What makes a server drain and end. HUP too, if it is not ignored: nohup asks for that."""
+    """The signals that make a server drain and end. HUP is one of them unless it is ignored, as under nohup."""
     hup = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
     return [signal.SIGTERM, signal.SIGINT, *hup]
 
 
 def run_workers(count: int, work: Work, ready: Callable[[], None]) -> None:
-    """Run `work` in so many processes until TERM, INT or HUP, and return when all of them have ended.
+    """Run `work` in `count` processes until TERM, INT or HUP, and return when all of them have ended.
 
-    To be called before this process has any thread: it is forked.
+    Call it before this process starts any thread, because the process is forked.
 
     Raises:
-        ConfigurationError: where a worker ended before all of them listened; it has logged why.
+        ConfigurationError: if a worker ended before all of them listened. The worker has logged why.
     """
     awaited = {*ending_signals(), signal.SIGCHLD, signal.SIGALRM}
     signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
@@ -56,13 +56,13 @@ def run_workers(count: int, work: Work, ready: Callable[[], None]) -> None:
     begun = [workers.start(number) for number in range(count)]
     if all(map(workers.listens, begun)):
         ready()
-        signal.setitimer(signal.ITIMER_REAL, LOOK_EVERY, LOOK_EVERY)  # sigtimedwait would do, but macOS has none
+        signal.setitimer(signal.ITIMER_REAL, LOOK_EVERY, LOOK_EVERY)  # macOS does not have sigtimedwait
         while signal.sigwait(awaited) in (signal.SIGCHLD, signal.SIGALRM):
             workers.replace_ended(time.monotonic())
         workers.stop()
     else:
         workers.stop()
-        raise ConfigurationError("a worker did not start; see above")
+        raise ConfigurationError("a worker did not start: see the lines above")
 
 
 class _Workers:
@@ -77,7 +77,7 @@ class _Workers:
         self._parent, self._held = os.pipe()
 
     def start(self, number: int) -> int:
-        """Start a worker; returns a file descriptor that says a byte when it listens, and ends when it ends."""
+        """Start a worker. Returns a file descriptor that yields a byte when it listens, and closes when it ends."""
         told, tell = os.pipe()
         if (pid := os.fork()) == 0:
             os.close(told)
@@ -89,14 +89,14 @@ class _Workers:
         return told
 
     def listens(self, told: int) -> bool:
-        """Wait until a worker listens, or has ended."""
+        """Wait until a worker listens or has ended. False if it has ended."""
         try:
             return os.read(told, 1) != b""
         finally:
             os.close(told)
 
     def replace_ended(self, now: float) -> None:
-        """Take note of those that have ended, and start those again whose pause is over. `now` never steps back."""
+        """Note the workers that have ended, and start those again whose pause is over. `now` never steps back."""
         while self._numbers:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
@@ -112,7 +112,7 @@ class _Workers:
             os.close(self.start(number))
 
     def stop(self) -> None:
-        """Let all of them drain, and wait for it."""
+        """Let all workers drain, and wait until they have ended."""
         for pid in self._numbers:
             os.kill(pid, signal.SIGTERM)
         for pid in self._numbers:
@@ -120,7 +120,7 @@ class _Workers:
 
 
 def _be(work: Work, worker: Worker, tell: int) -> NoReturn:
-    """Do a worker's work and end the process: nothing of what the parent would do after it is a worker's to do."""
+    """Do a worker's work, then end the process, so that a worker never runs the parent's code after the fork."""
     status = 1
     try:
         work(worker, lambda: _say(tell))
