@@ -50,10 +50,10 @@ _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+", re.ASCII)
 
 
 class KeySecret(NamedTuple):
-    """What is kept of one secret of a key; `n` counts the key's secrets. Instants are epoch milliseconds.
+    """What is kept of one secret of a key. `n` is its number among the key's secrets. Instants are epoch milliseconds.
 
-    It proves the key before `ends_at`. `seed` is what the text of a derived secret was derived from, beside a secret of
-    the server; None if the text was random. `overlap` is for how long the one before it goes on after its first use.
+    It proves the key until `ends_at`. The text of a derived secret is derived from `seed` and a secret of the server.
+    `seed` is None if the text was random. `overlap` is for how long the one before it goes on after its first use.
     """
 
     digest: bytes
@@ -72,8 +72,8 @@ class KeySecret(NamedTuple):
 class ApiKey(NamedTuple):
     """What is kept of a key: the record, and its secrets, oldest first.
 
-    Instants are epoch milliseconds, durations milliseconds; `scope` is space-separated, sorted and without doubles.
-    `audience` is the first one, None for the server's; `more_audiences` are the others. `claims` is what its access
+    Instants are epoch milliseconds, durations milliseconds. `scope` is space-separated, sorted and without doubles.
+    `audience` is the first one, None for the server's. `more_audiences` are the others. `claims` is what its access
     tokens say besides; `tags` are for management alone. From `raw_until` on the raw
     key is refused at protected endpoints. Grants and tokens from before `valid_from` are dead, and access tokens from
     before `tokens_from`, which are whole seconds. `external_id` is the provider's own id.
@@ -150,7 +150,7 @@ def is_well_formed(text: str) -> bool:
 
 
 def keys_in(text: str) -> list[str]:
-    """Every part of a text that has the form and the checksum of a key, whoever made it."""
+    """Every part of a text that has the form and the checksum of a key, of this server or another."""
     return [candidate for candidate in candidates(text) if is_well_formed(candidate)]
 
 
@@ -183,9 +183,9 @@ def secret_of(text: str, key: ApiKey, pepper: bytes) -> KeySecret | None:
 
 
 def why_unusable(key: ApiKey, now: int, secret: KeySecret | None = None) -> KeyTrouble | None:
-    """Why a key is refused at this instant, and the secret that proved it, if that is given; None if it is usable.
+    """Why a key is refused at this instant, or the secret that proved it, if that is given. None if it is usable.
 
-    At exactly `expires_at`, and at a secret's `ends_at`, it is refused.
+    At exactly `expires_at`, and at exactly a secret's `ends_at`, it is refused.
     """
     state = key_state(key, now)
     if state != "active":

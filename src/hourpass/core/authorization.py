@@ -4,7 +4,7 @@ A request may have one such header, with one scheme and one credential. The sche
 spaces follow it, and trailing spaces and tabs are not part of the value. Nothing else is stripped or repaired. The
 content of a token is judged later, by its verifier: a malformed token is not a malformed request (RFC 6750 §3.1).
 
-Where the operator says so, an API key may also come as a bearer credential or in a header of its own (`KeySources`). A
+If the operator allows it, an API key may also come as a bearer credential or in a header of its own (`KeySources`). A
 request carries one credential, wherever it is: a second one is refused, as a second `Authorization` header is.
 """
 
@@ -65,7 +65,7 @@ PresentedCredential = UnverifiedToken | Basic | RawKey
 
 
 class KeySources(NamedTuple):
-    """Where an API key may appear in a request to a protected endpoint. Header names are in lower case."""
+    """The places of an API key in a request to a protected endpoint. Header names are in lower case."""
 
     basic: bool = False
     bearer: bool = False
@@ -130,7 +130,7 @@ def read_credential(headers: Sequence[tuple[bytes, bytes]], sources: KeySources 
 
 
 def read_authorization(values: Sequence[bytes], sources: KeySources) -> PresentedCredential | None:
-    """The same of the values of all `Authorization` headers, for a caller whose keys come in no header of their own."""
+    """Read the credential from the values of all `Authorization` headers, for a caller without headers for keys."""
     try:
         [value] = values
     except ValueError:
@@ -159,7 +159,7 @@ def _read(value: bytes, sources: KeySources) -> PresentedCredential | None:
 
 
 def _key_or_token(credential: bytes) -> UnverifiedToken | RawKey:
-    """A bearer credential where keys may come so: tokens of ours have three parts, the first one of a JSON object."""
+    """A bearer credential, if a key may come as one. A token of ours has three parts, the first of a JSON object."""
     if (credential.startswith(b"eyJ") and credential.count(b".") == 2) or _KEY.fullmatch(credential) is None:
         return credential
     if b"," in credential:
@@ -168,7 +168,7 @@ def _key_or_token(credential: bytes) -> UnverifiedToken | RawKey:
 
 
 def _key_of_its_own(headers: Sequence[tuple[bytes, bytes]], names: tuple[bytes, ...]) -> RawKey | None:
-    """The key in one of these headers; an empty one is absent. A comma joins two lines of one name (RFC 9110 §5.3)."""
+    """The key in one of these headers. An empty one is ignored. A comma joins two lines of one name (RFC 9110 §5.3)."""
     found = None
     for name, value in headers:
         if name in names and (text := value.strip(b" \t")):

@@ -1,4 +1,4 @@
-"""Which API keys somebody looks for. The conditions combine with AND; one that is None takes every key."""
+"""Which API keys somebody looks for. A key must fulfil all conditions. A condition that is None accepts every key."""
 
 from typing import NamedTuple
 

@@ -1,8 +1,8 @@
 """The hashes that the digests of imported keys are made of: `digest = MAC(pepper, hash(text))`.
 
-A key that was imported in plain has no hash of a provider's: its digest is made as that of a key of our own. Where the
-provider kept only a hash, that hash is imported, and the digest is a MAC of it, so nobody who holds the provider's
-hashes can search for a key in our database.
+If a key was imported in plain, its digest is made like that of our own keys. If the provider kept only a hash, that
+hash is imported, and the digest is a MAC of it. So nobody who has the provider's hashes can search our database for a
+key.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ class KeyHash(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What it is called where it is kept."""
+        """The name under which the database keeps it."""
         return f"{self.algorithm}:{self.kid}" if self.kid else self.algorithm
 
     def of(self, text: str) -> bytes:
@@ -60,7 +60,7 @@ PLAIN = KeyHash("plain")
 
 
 def imported_digest(pepper: bytes, hashed: bytes) -> bytes:
-    """What is stored of an imported key, by what `KeyHash.of` returns for it."""
+    """The digest that is stored for an imported key. `hashed` comes from `KeyHash.of`."""
     return blake2b(hashed, key=pepper, digest_size=32).digest()
 
 

@@ -1,6 +1,6 @@
-"""What the members of an API key may be, for whoever makes, edits or imports one: one rule for each member.
+"""One rule for each member of an API key, for all code that makes, edits or imports keys.
 
-Members have the names that people use: `audiences` is a list, `claims` and `tags` are mappings. What comes out are the
+Members have the names that people use: `audiences` is a list, `claims` and `tags` are mappings. The results are
 fields of `ApiKey`.
 """
 
@@ -34,7 +34,7 @@ def fields(members: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises:
         InvalidScope: if the scope breaks RFC 6749 §3.3's grammar.
-        InvalidRequest: naming the member, if another one is out of range, or if there is no such member.
+        InvalidRequest: naming the member, if another one is out of range or unknown.
     """
     found: dict[str, Any] = {}
     for name, value in members.items():
@@ -180,4 +180,4 @@ _RULES: dict[str, Callable[[Any], dict[str, Any]]] = {
 }
 
 EDITABLE = frozenset(_RULES) - {"subject", "environment", "external_id"}
-"""What may change after a key was made: who it is for, and where, may not."""
+"""The members that may change after a key was made. Its subject, environment and external id stay as they are."""

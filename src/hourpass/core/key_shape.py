@@ -3,7 +3,7 @@
     hp_production_3fK9mZ8qLx2P_7Qm1XcVb…a1B2c3
 
 The prefix is the operator's choice (setting `key_prefix`), so a scanner can tell providers apart. Keys with an earlier
-prefix stay valid, so whatever looks for keys here accepts every prefix.
+prefix stay valid, so everything here accepts every prefix.
 """
 
 import re
@@ -36,9 +36,9 @@ def published_pattern(prefix: str) -> str:
 
 
 def candidates(text: str) -> list[str]:
-    """Every part of a text that may be a key, by its form alone: only its checksum tells whether it is one.
+    """Every part of a text that has the form of a key. Only its checksum tells whether it is one.
 
-    A key may stick to what stands before it, as in `apikeyhp_production_…`. So each beginning is tried.
+    A key may follow other letters directly, as in `apikeyhp_production_…`. So each beginning is tried.
     """
     found: list[str] = []
     for match in _AFTER.finditer(text):

@@ -1,7 +1,7 @@
-"""Proving an API key: which key, and which of its secrets, a text is.
+"""Proves API keys: it finds out which key, and which of its secrets, a text is.
 
-A key of our own is found by the id in it, an imported one by its digest. Wrong keys are counted for each address. What
-a proof is good for is decided by the use case that asked for it.
+A key of our own is found by the id in it, an imported one by its digest. Wrong keys are limited for each address. The
+use case that asked decides what the proven key may do.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ from hourpass.server.store import Store
 from hourpass.server.telemetry.counts import Counts
 
 Used = Callable[[ApiKey, KeySecret, UseKind | None, str | None, int], None]
-"""Told of each proof: the key and the secret that was sent, how, from which address, when."""
+"""Called for each proof, with the key, the secret that was sent, the kind of use, the address and the instant."""
 
 
 def _nothing(key: ApiKey, secret: KeySecret, kind: UseKind | None, address: str | None, now: int) -> None:
@@ -39,7 +39,7 @@ def _nothing(key: ApiKey, secret: KeySecret, kind: UseKind | None, address: str 
 
 
 class Authentication:
-    """Proves keys on one ledger. `timer` is milliseconds that nobody can set: limits are measured by it."""
+    """Proves keys on one ledger. `timer` returns milliseconds that nobody can set, and measures limits."""
 
     def __init__(
         self,
@@ -65,11 +65,13 @@ class Authentication:
     ) -> Proven:
         """Prove an API key.
 
-        Wrong ones are counted for each address, and with `throttled` too many are told so. A good one is never held up
-        by them: many clients share an address.
+        Wrong keys are counted for each address. With `throttled`, an address that sends too many of them is told so. A
+        good key is never refused because of wrong ones: many clients may share an address.
 
         Raises:
-            InvalidCredentials: with a reason only where the key itself was genuine; Throttled; StorageUnavailable.
+            InvalidCredentials: if the key is not accepted. It has a reason only if the key is genuine.
+            Throttled: if too many wrong keys came from this address.
+            StorageUnavailable: if the key cannot be looked up.
         """
         key_id = unverified_key_id(text)
         key = self._ledger.cached_key(key_id)
@@ -111,7 +113,7 @@ class Authentication:
         return None
 
     def _find(self, store: Store, texts: list[str]) -> list[Proven | None]:
-        """Imported keys, by their digests. Only what is found is remembered: of wrong keys there is no end."""
+        """Imported keys, by their digests. Only found keys are remembered, because there is no end of wrong ones."""
         keys = self._ledger.keys
         if keys.hashes is None:
             keys.hashes = hashes_in_use(store, self._master)
@@ -136,5 +138,5 @@ class Authentication:
 
 
 def _proof(key: ApiKey, digest: bytes) -> Proven | None:
-    """A secret that was taken from its key while it was looked for proves nothing."""
+    """The proof. None if the secret was taken from its key during the look-up: it proves nothing any more."""
     return next((Proven(key, secret) for secret in key.secrets if secret.digest == digest), None)

@@ -205,7 +205,8 @@ class Issuer:
         """Verify an API key that came instead of a token, if the operator's policy accepts it there, and judge it.
 
         Raises:
-            InvalidCredentials, InvalidToken, InsufficientScope; StorageUnavailable: if the key cannot be looked up.
+            InvalidCredentials, InvalidToken, InsufficientScope: if the key is not accepted.
+            StorageUnavailable: if the key cannot be looked up.
         """
         if not self.key_sources.accepts(raw):
             raise InvalidCredentials("API keys are not accepted here")

@@ -1,4 +1,4 @@
-"""Changing an API key after it was made. Each function works inside one transaction of a store."""
+"""Changes API keys that exist. Each function works inside one transaction of a store."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,10 +12,10 @@ from hourpass.server.store import Store
 
 
 def update_key(store: Store, key_id: str, members: Mapping[str, Any], now: int, *, actor: str) -> ApiKey:
-    """Change members of a key, named as in `core/key_members.py`; returns the key as it is now.
+    """Change members of a key, named as in `core/key_members.py`. Returns the changed key.
 
-    The next refresh of each of its grants sees the change. The audit trail keeps the old values and the new ones; what
-    is as it was leaves no line.
+    The next refresh of each of its grants sees the change. The audit trail keeps the old values and the new ones. A
+    member that did not change gets no line.
 
     Raises:
         NotFound: if no key has this id.
@@ -34,7 +34,8 @@ def disable_key(store: Store, key_id: str, now: int, *, actor: str) -> bool:
     """Refuse a key, its grants' refreshes included, until it is enabled again. False if it is disabled already.
 
     Raises:
-        NotFound: if no key has this id; InvalidRequest: if it has ended.
+        NotFound: if no key has this id.
+        InvalidRequest: if the key has ended.
     """
     key = get_key(store, key_id)
     if key.disabled_at is not None:
@@ -49,7 +50,8 @@ def enable_key(store: Store, key_id: str, now: int, *, actor: str) -> bool:
     """Let a disabled key work again, and its grants refresh. False if it is not disabled.
 
     Raises:
-        NotFound: if no key has this id; InvalidRequest: if it has ended.
+        NotFound: if no key has this id.
+        InvalidRequest: if the key has ended.
     """
     key = get_key(store, key_id)
     if key.disabled_at is None:

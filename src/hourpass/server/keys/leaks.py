@@ -1,6 +1,6 @@
-"""Leaked keys: which of the keys that somebody found are this server's, and what is known of them.
+"""Finds out which of the keys that somebody found are this server's, and what is known about them.
 
-Keys are found by their shape. An imported key looks as its first issuer made it, so it is not found here.
+Keys are found by their shape. An imported key has the shape of its first issuer, so it is not found here.
 """
 
 from collections.abc import Iterable, Iterator
@@ -33,7 +33,7 @@ class Leaks(NamedTuple):
 
 
 def find_leaks(store: Store, pepper: bytes, blocks: Iterable[str], now: int) -> Leaks:
-    """The keys of this server in a text that comes in blocks. Memory does not grow with what is not a key."""
+    """The keys of this server in a text that comes in blocks. Text that is not a key takes no memory."""
     ours: dict[bytes, Leak] = {}
     strangers: set[int] = set()
     for text in _key_texts(blocks):

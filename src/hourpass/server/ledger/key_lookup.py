@@ -1,7 +1,7 @@
-"""Looking up API keys that are not remembered, many together.
+"""Looks up API keys that are not remembered, many of them in one transaction.
 
-Whoever invents keys can ask for as many as he can send. They cost one transaction at a time, and nobody else's place
-in the ledger's queue; a good key waits for the look-up that is under way and goes with the next.
+An attacker who invents keys can ask for as many as he can send. They take one transaction at a time, and no place in
+the ledger's queue. A good key waits for the look-up that is under way and is part of the next.
 """
 
 import asyncio
@@ -16,15 +16,15 @@ TOGETHER = 64
 """Keys in one transaction. A local database needs less than a millisecond for them."""
 
 WAITING = 10_000
-"""Keys that wait at once; further ones are told to come back."""
+"""How many keys may wait at the same time. Callers with further ones are told to come back."""
 
 T = TypeVar("T")
 
 
 class KeyLookUp(Generic[T]):
-    """`read` runs work in a transaction that reads; `find` is what it does there, with what is asked for.
+    """`read` runs a function in a transaction that reads. `find` is the function that finds keys there.
 
-    That is the ids of keys, or the texts of keys that have no id in them.
+    Keys are asked for by their ids, or by their texts if those have no id in them.
     """
 
     def __init__(
@@ -38,7 +38,11 @@ class KeyLookUp(Generic[T]):
         self._running: asyncio.Task[None] | None = None
 
     async def key(self, asked: str) -> T | None:
-        """One API key; None if there is none. Raises StorageUnavailable."""
+        """One API key, None if there is none.
+
+        Raises:
+            StorageUnavailable: if the database cannot be read, or too many keys wait.
+        """
         future = self._asked.get(asked)
         if future is None:
             if len(self._asked) >= WAITING:

@@ -176,7 +176,7 @@ class Settings:
         )
 
     def key_sources(self) -> KeySources:
-        """Where a protected endpoint accepts an API key itself."""
+        """The places in which a protected endpoint accepts an API key itself."""
         if self.accept_api_keys is None:
             return read_key_sources(self.api_key_sources)
         return BASIC if self.accept_api_keys else KeySources()
@@ -213,7 +213,7 @@ def _is_every_address(host: str) -> bool:
 
 
 def notes(settings: Settings, environ: Mapping[str, str]) -> list[str]:
-    """What is worth a sentence at the start: old names, variables passed over, secret files that everyone can read."""
+    """Sentences for the log at the start, about old names, ignored variables and secret files that all can read."""
     names = [f"{variable(name)}_FILE" for name, field in described().items() if field.metadata["secret"]]
     readers = [note_on_readers(Path(environ[name])) for name in names if name in environ]
     return [note for note in (_note_on_old_names(settings), note_on_service_links(environ), *readers) if note]

@@ -189,10 +189,10 @@ class Store(Protocol):
         """API keys in the order of their ids."""
 
     def key_of_digest(self, digest: bytes) -> str | None:
-        """The id of the key that has this secret; None if no key has it."""
+        """The id of the key that has this secret, None if no key has it."""
 
     def key_of_external_id(self, external_id: str) -> str | None:
-        """The id of the key that has this id of the provider's; None if no key has it."""
+        """The id of the key that has this id of the provider's, None if no key has it."""
 
     def update_key(self, key: ApiKey) -> bool:
         """Change everything that may change of a record: not its id, its secrets or its end.

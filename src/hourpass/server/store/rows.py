@@ -109,7 +109,7 @@ def editable_row(key: ApiKey) -> list[Any]:
 def read_key(row: Row, secrets: Sequence[KeySecret]) -> ApiKey:
     """An API key from its columns, the digest last, and its secrets.
 
-    A program that knows one secret for each key keeps none beside the record: then the digest is the one.
+    A program that knows only one secret for each key stores it only as the record's digest.
     """
     record: dict[str, Any] = dict(zip(RECORD, row, strict=False))
     record["allowed_ips"] = tuple(record["allowed_ips"].split())
