@@ -1,6 +1,6 @@
 """A video API behind hourpass, with Django and Django REST framework, in one file.
 
-The middleware judges every request, the view's permission class says which scope it needs.
+The middleware judges every request. The view's permission class says which scope it needs.
 """
 
 import os

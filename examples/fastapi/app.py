@@ -1,4 +1,4 @@
-"""A video API behind hourpass, with FastAPI: the middleware judges every request, each route says what it needs."""
+"""A video API behind hourpass, with FastAPI. The middleware judges every request, and each route names its scope."""
 
 import os
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""A video API behind hourpass, with Flask: the WSGI middleware judges every request and knows the routes' scopes."""
+"""A video API behind hourpass, with Flask. The WSGI middleware judges every request, and knows the routes' scopes."""
 
 import os
 

@@ -265,7 +265,7 @@ def test_a_clock_that_is_an_hour_off_is_said_to_be_and_forgotten_when_it_is_set_
 
         off = hours * HOUR
         until(lambda: verifier.status().revocations == "fail-closed")
-        until(lambda: "clocks that are apart" in verifier.status().revocations_problem)
+        until(lambda: "clocks that differ" in verifier.status().revocations_problem)
 
         off = 0
         until(lambda: verifier.status().revocations == "fresh", HEALED)

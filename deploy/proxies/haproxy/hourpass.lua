@@ -1,6 +1,6 @@
--- Forward auth for HAProxy: asks hourpass about the request's Authorization header, by HAProxy's own HTTP client.
--- Only a 204 lets the request on, with the six identity headers; whatever goes wrong ends it.
--- Below that: a filter that lets no trailer pass.
+-- Forward auth for HAProxy: asks hourpass about the request's Authorization header, with HAProxy's own HTTP client.
+-- Only a 204 lets the request pass, with the six identity headers. Any error ends it.
+-- Below that is a filter that lets no trailer pass.
 
 local verify_url = ...
 
@@ -23,7 +23,7 @@ core.register_action("hourpass", {"http-req"}, function(txn)
     local answer = core.httpclient():get({
         url = scope and verify_url .. "?scope=" .. scope or verify_url,
         headers = {
-            -- Every line of it: hourpass refuses two.
+            -- Every line of it, because hourpass refuses two.
             ["authorization"] = received["authorization"],
             ["x-forwarded-for"] = received["x-forwarded-for"],
         },
@@ -44,9 +44,9 @@ core.register_action("hourpass", {"http-req"}, function(txn)
     end
 end)
 
--- HAProxy 2.8 has no option to drop a request's trailers, and a filter cannot take them out of a message. So a chunked
--- body that has come whole is given a length, which leaves no place for them; a longer one with trailers is cut off.
--- HAProxy 3.2 has `option http-drop-request-trailers`: prefer that to this filter.
+-- HAProxy 2.8 has no option to drop a request's trailers, and a filter cannot remove them from a message. So a chunked
+-- body that has arrived whole gets a length, which leaves no place for trailers. A longer body with trailers is cut off.
+-- HAProxy 3.2 has `option http-drop-request-trailers`: use that instead of this filter.
 
 local PATIENCE = 0.5 -- seconds for the rest of a body that fits into HAProxy's buffer
 
@@ -78,7 +78,7 @@ function NoTrailers:http_headers(txn, message)
         return filter.CONTINUE
     end
     if message:eom() then
-        -- Over HTTP/2 a body needs no header that says so.
+        -- Over HTTP/2 a request may have a body without a header that says so.
         local length = tonumber(txn.sf:req_body_len()) or 0
         if length > 0 or headers["transfer-encoding"] then
             message:del_header("transfer-encoding")
@@ -101,7 +101,7 @@ function NoTrailers:http_payload(txn, message)
     end
     local length = message:input()
     local body = message:body(0, length)
-    -- The end of a chunked body takes one byte in HAProxy's buffer, trailers take more.
+    -- The end of a chunked body takes one byte in HAProxy's buffer. Trailers take more.
     if length > (body and #body or 0) + 1 then
         error("a trailer came after a long body, and the request is cut off")
     end

@@ -1,4 +1,4 @@
-"""The API's side: accepting access tokens."""
+"""The side of your API: it verifies access tokens."""
 
 from hourpass.core.claims import Claims, require_scope
 from hourpass.verifier.revocations import Staleness, fail_closed, fail_open

@@ -1,7 +1,7 @@
-"""The ASGI middleware: no request reaches the application without a credential that was judged.
+"""The ASGI middleware: a request reaches the application only with a credential that was judged, or on a public path.
 
-For Starlette, FastAPI, Litestar, Quart and every other ASGI application, HTTP and WebSockets alike. What is decided is
-decided in `guard.py` and by the verifier.
+For Starlette, FastAPI, Litestar, Quart and every other ASGI application, for HTTP and WebSockets. `guard.py` and the
+verifier make all decisions.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
@@ -31,16 +31,16 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
 ApiKeyPolicy = Callable[[str], KeyIdentity | Awaitable[KeyIdentity | None] | None]
-"""From an API key, which came in one of the places where keys are accepted, to its owner; None if it is refused."""
+"""Takes an API key from one of the accepted places, and returns its owner, or None if the key is refused."""
 
 
 class HourpassMiddleware:
-    """Judges every request; the application finds the identity in `scope["hourpass"]`, None on public paths.
+    """Judges every request. The application finds the identity in `scope["hourpass"]`, which is None on public paths.
 
     Args:
         app: the application behind it.
-        verifier: what judges tokens.
-        api_keys: what judges API keys where they are still accepted; without it they count as no credential.
+        verifier: judges tokens.
+        api_keys: judges API keys, if you still accept them. Without it an API key is treated like a missing credential.
         api_key_sources: where API keys may be, as in the server's setting: `["basic"]` if there is a policy for them.
         realm, public, scope, scopes, preflights: as for `Guard`.
     """
@@ -66,11 +66,11 @@ class HourpassMiddleware:
         self._guard = Guard(realm=realm, public=public, scope=scope, scopes=scopes, preflights=preflights)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request, one WebSocket, or the lifespan, which passes."""
+        """Handle one request or WebSocket. The lifespan passes."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        # Whatever becomes of the request: nobody but us says who it is from.
+        # First of all: only we may say who sent the request.
         headers = cleansed(scope["headers"])
         method: str = scope.get("method", "GET")
         path = self._reader.read(scope)
@@ -96,10 +96,12 @@ class HourpassMiddleware:
 async def identify(
     verifier: Verifier, api_keys: ApiKeyPolicy | None, sources: KeySources, headers: RawHeaders
 ) -> Identity | None:
-    """Who a request is from, by its headers; None where it brings no credential that counts here.
+    """Who sent a request, by its headers. None if it has no credential that is accepted here.
 
     Raises:
-        InvalidRequest, InvalidToken; Unavailable: where it cannot be judged now.
+        InvalidRequest: the Authorization header is malformed.
+        InvalidToken: the credential is refused.
+        Unavailable: the credential cannot be judged now.
     """
     if sources.headers:
         credential = read_credential([(name.lower(), value) for name, value in headers], sources)
@@ -116,20 +118,20 @@ async def identify(
 
 
 def cleansed(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The headers without those by which a client says who it is."""
+    """The headers without the identity headers that a client has sent."""
     return [(name, value) for name, value in headers if not is_ours(name.decode("latin-1"))]
 
 
 def vouched(identity: Identity) -> list[tuple[bytes, bytes]]:
-    """The headers that say who the request is from."""
+    """The headers that tell the application who sent the request."""
     return [(name.lower().encode(), value.encode()) for name, value in identity_headers(identity)]
 
 
 def _put(scope: Scope, headers: list[tuple[bytes, bytes]], identity: Identity | None) -> None:
-    """Change the scope itself: what stands around us finds in it what the router leaves there."""
+    """Change the scope itself, not a copy: middleware around us reads from it what the router leaves there."""
     scope["headers"] = headers
     scope["hourpass"] = identity
-    # Litestar's own middleware, such as that for CORS, has read the client's headers and keeps them here.
+    # Litestar's own middleware, such as the one for CORS, has read the client's headers and keeps them here.
     kept: Any = (scope.get("state") or {}).get("_ls_connection_state")
     if kept is not None:
         from litestar.types import Empty  # noqa: PLC0415 - only Litestar puts this there
@@ -143,7 +145,7 @@ async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) 
     if scope["type"] == "websocket":
         await receive()
         if "websocket.http.response" not in (scope.get("extensions") or {}):
-            # The server makes a 403 of this: without the extension there is no other answer.
+            # The server answers this with 403. Without the extension no other answer is possible.
             await send({"type": "websocket.close", "code": 1008})
             return
         prefix = "websocket.http.response"

@@ -1,6 +1,6 @@
-"""Asks the issuer: one question at a time, whatever the network does.
+"""Asks the issuer, one question at a time.
 
-Whatever goes wrong is an `Answer` that says so; nothing is raised, and the next question begins from nothing.
+An error becomes an `Answer` that describes it. Nothing is raised, and the next question does not depend on it.
 """
 
 import asyncio
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     import httpx2
 
 HEDGE = SECOND
-"""After this long without an answer the question is asked a second time, beside the first, and then once a second.
+"""Milliseconds without an answer after which the question is asked again, beside the first one, and then every second.
 
-A connection that a cut network has broken may stay silent for half a minute after the network is back.
+A connection that broke with the network may stay silent for half a minute after the network is back.
 """
 
 
 class Question(NamedTuple):
-    """What to ask. Durations are in milliseconds, `limit` is the longest body in bytes.
+    """What to ask. Durations are in milliseconds. `limit` is the longest body in bytes.
 
     `timeout` is for the whole exchange. `patience` is how long the server was asked to wait for news. `again` is the
-    URL to ask beside the first, without that, when an answer is late; empty if nobody needs it soon.
+    URL to ask as well if the answer is late, without that wait. It is empty if nobody needs the answer soon.
     """
 
     url: str
@@ -42,7 +42,7 @@ class Question(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What came back. Status 0: nothing that is of use, and `detail` says why. Header names are lower case."""
+    """What came back. Status 0 means no usable answer, and `detail` says why. Header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -58,7 +58,7 @@ class IssuerConnection:
         self._http: httpx2.AsyncClient | None = None
 
     async def ask(self, request: Question, hurry: asyncio.Event) -> Answer:
-        """One question. `hurry` is set when somebody waits for the answer and the server should not."""
+        """Ask one question. `hurry` is set if a caller needs the answer now, without a wait for news."""
         first = asyncio.ensure_future(self._once(request.url, request, request.timeout))
         second = asyncio.ensure_future(self._again(request, hurry))
         try:
@@ -85,13 +85,13 @@ class IssuerConnection:
         else:
             await asyncio.sleep(HEDGE / SECOND)
         while True:
-            # The first question may still be answered by an issuer that is slow; these are for a new connection.
+            # A slow issuer may still answer the first question. These go over a new connection.
             answer = await self._once(request.again, request, HEDGE)
             if answer.detail != self._say(_TOO_LATE):
                 return answer
 
     async def _once(self, url: str, request: Question, within: int) -> Answer:
-        """One GET, bounded in time and size. A body that came encoded would defeat the bound."""
+        """Send one GET, bounded in time and size. A compressed body is refused, because it could exceed the bound."""
         headers = {"accept-encoding": "identity", **request.headers}
         try:
             if self._http is None:
@@ -105,7 +105,7 @@ class IssuerConnection:
                     if len(body) > request.limit:
                         return self._failed("the body is too long")
                 return Answer(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
-        except Exception as error:  # noqa: BLE001 - whatever a library makes of it, no answer came, and the thread goes on
+        except Exception as error:  # noqa: BLE001 - for any error of a library: there is no answer, and the thread goes on
             return self._failed(reason(error))
 
     def _failed(self, why: str) -> Answer:
@@ -120,7 +120,7 @@ _TOO_LATE = "no answer in time"
 
 
 def reason(error: BaseException) -> str:
-    """Why there is no answer, in words that hold nothing of a URL, which may hold a password."""
+    """Why there is no answer. The words hold no part of a URL, because a URL may hold a password."""
     cause: BaseException | None = error
     said: str = type(error).__name__
     while cause is not None:
@@ -150,16 +150,16 @@ def open_client(address: ServerAddress) -> "httpx2.AsyncClient":
     Raises:
         OSError: if the certificates to trust cannot be read. ImportError: if a proxy needs a package that is missing.
     """
-    import httpx2  # noqa: PLC0415 - late: a process that only verifies beside the issuer never needs it
+    import httpx2  # noqa: PLC0415 - imported late: a process that verifies beside the issuer never needs it
 
-    # Without TLS nothing is trusted, so no certificates are read: that takes 20 ms.
+    # Without TLS no certificates are needed, and reading them takes 20 ms.
     trusted = address.tls or httpx2.create_ssl_context(verify=address.is_https, trust_env=address.is_https)
     return httpx2.AsyncClient(
         verify=trusted,
         proxy=address.proxy,
         trust_env=address.trusts_environment,
         follow_redirects=False,
-        # Each question has a limit of its own for the whole of it.
+        # Each question has its own limit for the whole exchange.
         timeout=None,
     )
 

@@ -1,9 +1,9 @@
-"""The Django middleware, configured by the project's settings.
+"""The Django middleware. The project's settings configure it.
 
     MIDDLEWARE = ["hourpass.verifier.django.HourpassMiddleware", ...]
     HOURPASS = {"issuer": "https://auth.example.com", "audience": "https://api.example.com", "public": ["/health"]}
 
-Views find who the request is from in `request.hourpass`. Works under WSGI and ASGI. For Django REST framework see
+Views find the sender of the request in `request.hourpass`. Works under WSGI and ASGI. For Django REST framework see
 `rest_framework.py`.
 """
 
@@ -28,7 +28,7 @@ _VERIFIER = ("issuer", "audience", "environment", "staleness", "max_lifetime", "
 
 
 class Configured(NamedTuple):
-    """What the setting `HOURPASS` makes: one for each process."""
+    """The objects that the setting `HOURPASS` makes, once for each process."""
 
     verifier: Verifier
     guard: Guard
@@ -38,10 +38,10 @@ class Configured(NamedTuple):
 
 @cache
 def configured() -> Configured:
-    """The verifier and its guard. `api_keys` may be a callable or its dotted name; `verifier` an object of your own.
+    """The verifier and its guard. `api_keys` may be a callable or its dotted name. `verifier` may be your own object.
 
     Raises:
-        ConfigurationError: where the setting is missing or has a member that is not known.
+        ConfigurationError: the setting is missing, or has an unknown member.
     """
     options: dict[str, Any] = dict(getattr(settings, "HOURPASS", {}))
     unknown = set(options) - {*_GUARD, *_VERIFIER, "verifier", "api_keys", "api_key_sources"}
@@ -57,7 +57,7 @@ def configured() -> Configured:
 
 
 class HourpassMiddleware:
-    """Judges every request before the view; a coroutine where the next in line is one."""
+    """Judges every request before the view. It is a coroutine if the next middleware or the view is one."""
 
     sync_capable = True
     async_capable = True
@@ -70,7 +70,7 @@ class HourpassMiddleware:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
-        """One request."""
+        """Handle one request."""
         if self._is_async:
             return self._call_async(request)
         if self._passes(request):
@@ -107,7 +107,7 @@ class HourpassMiddleware:
 
 
 def _raw(request: HttpRequest) -> list[tuple[bytes, bytes]]:
-    """The headers as they came under ASGI."""
+    """The headers as they came, under ASGI."""
     return list(request.scope["headers"]) if hasattr(request, "scope") else []
 
 
@@ -115,7 +115,7 @@ def _put(request: HttpRequest, raw: list[tuple[bytes, bytes]], identity: Identit
     request.hourpass = identity
     if hasattr(request, "scope"):
         request.scope["headers"] = raw
-    # Django keeps the headers that an earlier middleware has looked at.
+    # Django caches the headers once an earlier middleware has looked at them.
     request.__dict__.pop("headers", None)
 
 

@@ -1,11 +1,11 @@
-"""The FastAPI dependency: a route says which scope it needs, and the API's OpenAPI page says so, too.
+"""The FastAPI dependency: a route names the scopes that it needs, and the API's OpenAPI page shows them.
 
     app.add_middleware(HourpassMiddleware, verifier=verifier, public=["/openapi.json", "/docs"])
 
     @app.get("/videos")
     async def videos(claims: Annotated[Claims, Depends(require("videos.read"))]): ...
 
-It judges by what the middleware found, or, without one, by a verifier of its own.
+It uses the identity that the middleware found. Without the middleware, give it a verifier.
 """
 
 from collections.abc import Iterable
@@ -22,10 +22,10 @@ from hourpass.verifier.verifier import Verifier
 
 
 class _Scheme(HTTPBearer):
-    """Stands on the OpenAPI page. It judges nothing, and so has no need of a `Request`, which a WebSocket is not."""
+    """The scheme on the OpenAPI page. It judges nothing, so it also works for a WebSocket, which has no `Request`."""
 
     async def __call__(self, connection: HTTPConnection) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 _SCHEME = _Scheme(
@@ -43,13 +43,14 @@ def require(
     api_key_sources: Iterable[str] | None = None,
     realm: str = "hourpass",
 ) -> "Require":
-    """A dependency that answers who the request is from, if the token holds all of the scopes.
+    """A dependency that returns who sent the request, if the token has all of the scopes.
 
-    For routes and WebSockets. Two that need the same are equal, so `app.dependency_overrides[require("videos.read")]`
-    is the one of the route. `verifier`, `api_keys` and `api_key_sources` are for an application without the middleware.
+    For routes and WebSockets. Two dependencies with the same arguments are equal, so you can override a route's one
+    with `app.dependency_overrides[require("videos.read")]`. `verifier`, `api_keys` and `api_key_sources` are for an
+    application without the middleware.
 
     Raises:
-        ConfigurationError: if a scope, a source of keys or the realm is not one.
+        ConfigurationError: a scope, a source of keys or the realm is not valid.
         HTTPException: from the dependency, with the status and the challenge of RFC 6750 §3.
         WebSocketException: the same before a WebSocket opens, which a server answers with 403.
     """
@@ -57,7 +58,7 @@ def require(
 
 
 class Require:
-    """What `require` makes."""
+    """The dependency that `require` makes."""
 
     def __init__(
         self,
@@ -74,7 +75,7 @@ class Require:
         wanted = [scope for each in scopes for scope in each.split()]
         self._same = frozenset(wanted), verifier, api_keys, self._sources, realm
         security = Security(_SCHEME, scopes=wanted)
-        # FastAPI reads here what to call it with.
+        # FastAPI reads the arguments of the call from here.
         self.__signature__ = Signature(
             [
                 Parameter("connection", Parameter.KEYWORD_ONLY, annotation=HTTPConnection),
@@ -83,7 +84,7 @@ class Require:
         )
 
     async def __call__(self, *, connection: HTTPConnection, scheme: object = None) -> Identity:
-        """The identity of one request or WebSocket."""
+        """Return the identity of one request or WebSocket."""
         identity: Identity | None = connection.scope.get("hourpass")
         try:
             if identity is None and self._verifier is not None:
@@ -95,11 +96,11 @@ class Require:
         raise _refused(self._guard.refusal(None), connection)
 
     def __eq__(self, other: object) -> bool:
-        """Whether both need the same, and judge by the same."""
+        """Whether both have the same scopes, verifier, policy and realm."""
         return isinstance(other, Require) and self._same == other._same
 
     def __hash__(self) -> int:
-        """As equality has it."""
+        """The same for equal dependencies."""
         return hash(self._same)
 
 

@@ -1,5 +1,5 @@
-"""What every surface decides alike, whatever the framework: which requests pass unjudged, which answer a refusal
-becomes, and which headers an application may trust. Spelling for ASGI, WSGI and Django is theirs.
+"""The decisions that are the same for every framework: which requests pass without a credential, how a refusal is
+answered, and which headers an application may trust. The modules for ASGI, WSGI and Django only put them into form.
 """
 
 import re
@@ -26,7 +26,7 @@ _ODD = re.compile(
     r"|/@@"  # Pyramid's traversal finds the view `videos` at `/@@videos` as well
     r"|%[0-9A-Fa-f]{2}"  # what can be decoded a second time
 )
-"""Paths that two programs may read in two ways."""
+"""Matches paths that two programs may read in two ways."""
 
 _OURS = re.compile(r"hourpass(?![a-z0-9])", re.IGNORECASE)
 _TITLES = {
@@ -39,7 +39,7 @@ _REALM = re.compile(r"[\x20\x21\x23-\x5B\x5D-\x7E]{1,100}", re.ASCII)
 
 
 class KeyIdentity(NamedTuple):
-    """Who an API key belongs to, in the words of a token's claims. A provider's policy makes it from a proven key."""
+    """The owner of an API key, in the words of a token's claims. Your API-key policy returns it for a proven key."""
 
     sub: str
     client_id: str
@@ -51,7 +51,7 @@ Identity = Claims | KeyIdentity
 
 
 class Refusal(NamedTuple):
-    """The answer instead of the application's."""
+    """The answer that is sent instead of the application's."""
 
     status: int
     headers: list[tuple[str, str]]
@@ -62,15 +62,16 @@ class Guard:
     """The settings of a middleware.
 
     Args:
-        realm: of the challenge.
-        public: paths that need no credential, each exactly as written, or with all below it where it ends in `/*`.
-        scope: what every route needs, space-separated.
-        scopes: what some routes need instead: by path, or by method and path (`"POST /videos"`). A path stands for all
-            below it; the longest one counts, and among equals the one with the method. HEAD counts as GET.
+        realm: the realm of the challenge.
+        public: paths that need no credential: exactly this path, or with all paths below it if it ends in `/*`.
+        scope: the scopes that every route needs, space-separated.
+        scopes: the scopes that some routes need instead, by path or by method and path (`"POST /videos"`). A path
+            includes all paths below it. The longest path wins, and of two equal paths the one with the method. HEAD is
+            treated as GET.
         preflights: whether CORS preflights pass without a credential (Fetch §4.8: browsers send none).
 
     Raises:
-        ConfigurationError: where a realm, a path or a scope is not one.
+        ConfigurationError: the realm, a path or a scope is not valid.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class Guard:
         preflights: bool = False,
     ) -> None:
         if not _REALM.fullmatch(realm):
-            raise ConfigurationError("a realm is up to 100 visible ASCII characters without quotes and backslashes")
+            raise ConfigurationError("realm must be 1 to 100 visible ASCII characters without quotes and backslashes")
         self._realm = realm
         self._public = frozenset(public)
         self._public_below = tuple(path.removesuffix("*") for path in self._public if path.endswith("/*"))
@@ -95,19 +96,19 @@ class Guard:
             _check_path(path.removesuffix("/*") or "/")
 
     def passes(self, method: str, path: str, *, preflight: bool) -> bool:
-        """Whether the request needs no credential. A path that is spelled oddly is not the public one."""
+        """Whether the request needs no credential. A path in an odd spelling is never public."""
         if self._preflights and preflight and method == "OPTIONS":
             return True
         return (path in self._public or path.startswith(self._public_below)) and not is_odd(path)
 
     def needed(self, method: str, path: str) -> str:
-        """The scope that a route needs; all that any route needs where applications may differ in how they read it."""
+        """The scopes that a route needs. For a path that can be read in two ways: the scopes of all routes."""
         if not self._scopes:
             return self._scope
         if is_odd(path):
             return self._every_scope
         path = path.rstrip("/") or "/"
-        # Some frameworks take `get` for GET, and all of them answer HEAD as GET.
+        # Some frameworks read `get` as GET, and all of them answer HEAD as GET.
         method = {"HEAD": "GET"}.get(method.upper(), method.upper())
         while True:
             for route in (f"{method} {path}", path):
@@ -118,9 +119,9 @@ class Guard:
             path = path.rpartition("/")[0] or "/"
 
     def refusal(self, error: HourpassError | None) -> Refusal:
-        """The answer to a refused request; None where no credential came, which is no error (RFC 6750 §3).
+        """The answer to a refused request. `error` is None if no credential came: then it has no code (RFC 6750 §3).
 
-        What is our own trouble is never shown as the client's: a 401 would have it fetch new tokens in vain.
+        Our own trouble is never blamed on the client: a 401 would make it fetch new tokens in vain.
         """
         headers: list[tuple[str, str]] = []
         title = None
@@ -156,7 +157,7 @@ def key_sources(given: Iterable[str] | None, *, with_policy: bool) -> KeySources
 
 
 def judged_owner(owner: KeyIdentity | None, environment: str) -> KeyIdentity:
-    """The owner of an API key as the provider's policy found it, judged as a token's claims are.
+    """The owner of an API key that the API-key policy returned, judged as a token's claims are.
 
     Raises:
         InvalidToken: `malformed` if the policy does not accept the key, `environment` if it is of the other one.
@@ -169,17 +170,17 @@ def judged_owner(owner: KeyIdentity | None, environment: str) -> KeyIdentity:
 
 
 def admit(identity: Identity, needed: str) -> Identity:
-    """The identity, where it reaches far enough. Judged on every request, never remembered.
+    """The identity, if it has the needed scopes. This is decided on every request, and never remembered.
 
     Raises:
-        InsufficientScope: naming all that is needed.
+        InsufficientScope: names all the needed scopes.
     """
     require_scope(identity.scope, needed)
     return identity
 
 
 def is_ours(header: str) -> bool:
-    """Whether a header's name could be taken for one of the identity headers.
+    """Whether an application could read a header's name as one of the identity headers.
 
     `Hourpass_Subject` and `Hourpass.Subject` become the same variable as `Hourpass-Subject` in some frameworks.
     """
@@ -187,7 +188,7 @@ def is_ours(header: str) -> bool:
 
 
 def identity_headers(identity: Identity) -> list[tuple[str, str]]:
-    """The headers that say who the request is from."""
+    """The headers that tell the application who sent the request."""
     if isinstance(identity, Claims):
         return wire.identity_headers(
             identity.sub, identity.client_id, identity.scope, identity.env, identity.sid, "bearer"
@@ -198,7 +199,8 @@ def identity_headers(identity: Identity) -> list[tuple[str, str]]:
 def is_odd(path: str) -> bool:
     """Whether a path, as the server decoded it, may be read in more than one way.
 
-    The router behind us may strip, merge or decode what we do not: Python's `$` alone matches before a final newline.
+    The router behind us may strip, merge or decode more than we do. For example Python's `$` matches before a final
+    newline.
     """
     return _ODD.search(path) is not None
 
@@ -220,13 +222,13 @@ def _checked_route(route: str) -> str:
 
 
 def _check_path(path: str) -> None:
-    """Refuse what no request could ever match, rather than leave a route open that somebody meant to close.
+    """Refuse a path that no request could ever match, because it would leave a route open that you meant to close.
 
     Raises:
-        ConfigurationError: for a pattern, an encoded path, or one that is odd.
+        ConfigurationError: it is a pattern, encoded, or can be read in more than one way.
     """
     if is_odd(path) or not _PATTERN.isdisjoint(path):
         raise ConfigurationError(
-            f"{path!r} is not a path: it begins with a slash, is written as it reads when decoded, holds no pattern, "
-            "and only a public one may end in /*"
+            f"{path!r} is not a path: it must begin with a slash, be written decoded and hold no pattern, "
+            "and only a public path may end in /*"
         )

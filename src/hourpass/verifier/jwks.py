@@ -1,7 +1,7 @@
-"""The issuer's JWK Set as a resource server knows it: fresh, stale, or too old to go by (RFC 7517 §5).
+"""The issuer's JWK Set as a resource server knows it: fresh, stale, or too old to use (RFC 7517 §5).
 
-A state machine without I/O; `upkeep.py` does the fetching. It owns when to fetch, what an answer is worth, and what
-becomes of a key that nobody has heard of. It verifies no token.
+A state machine without I/O: `upkeep.py` fetches. This module owns when to fetch, which answers are accepted, and what
+to do about an unknown key. It verifies no token.
 """
 
 import re
@@ -22,22 +22,22 @@ MAX_BYTES = 256 * 1024
 MAX_KEYS = 64
 
 SHORTEST_AGE, USUAL_AGE, LONGEST_AGE = MINUTE, 5 * MINUTE, HOUR
-"""The set's max-age is kept within these: no header makes us hammer the issuer, or go a day without looking."""
+"""The set's max-age is kept within these, so no header makes us ask all the time, or only once a day."""
 
 REFRESH_AHEAD = 0.8
-"""Of its age: what is fetched before it is needed is never waited for."""
+"""Of the max-age. A set that is fetched before it is needed makes nobody wait."""
 
 MAX_STALE = DAY
-"""How long an outage of the issuer may last before good tokens are refused with a 503."""
+"""How long an outage of the issuer may last before valid tokens are refused with a 503."""
 
 FETCH_TIMEOUT = 5 * SECOND
 FIRST_BACKOFF, LONGEST_BACKOFF = SECOND, MINUTE
 
 LONGEST_WAIT = 2 * SECOND
-"""For a key that is unknown, counted from the attempt: whoever comes later waits less."""
+"""How long a token with an unknown key waits, from the start of the attempt. A later token waits less."""
 
 COOLDOWN = 30 * SECOND
-"""Between attempts for unknown keys, counted from the attempt: a slow or dead issuer is asked no more often."""
+"""The least time between the starts of two attempts for unknown keys, even if the issuer is slow or down."""
 
 UNKNOWN_REMEMBERED, UNKNOWN_FOR = 256, MINUTE
 
@@ -49,10 +49,10 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class JwkSet:
-    """The keys, by the header segment that each accepts, and the state they are in.
+    """The keys by the header segment that each accepts, and their state.
 
-    Instants are the timer's milliseconds; `random` gives numbers from 0 to 1. `keys` is replaced, never changed, and
-    `ask` may be called from any thread.
+    Instants are the timer's milliseconds. `random` returns numbers from 0 to 1. `keys` is replaced, never changed, and
+    any thread may call `ask`.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class JwkSet:
         self.problem = ""
 
     def state(self, now: int) -> KeySetState:
-        """At exactly a boundary the later state holds."""
+        """The state at the instant `now`. Exactly at a boundary it is the later one."""
         if self._fetched_at is None:
             return "empty"
         if now < self._fresh_until:
@@ -86,7 +86,7 @@ class JwkSet:
 
     @property
     def good_until(self) -> int:
-        """The first instant at which the keys are not gone by any more."""
+        """The first instant at which the keys are no longer used."""
         return -1 if self._fetched_at is None else self._fetched_at + self._max_stale
 
     def age(self, now: int) -> int | None:
@@ -94,10 +94,10 @@ class JwkSet:
         return None if self._fetched_at is None else now - self._fetched_at
 
     def ask(self, header: bytes, now: int) -> int:
-        """How many milliseconds a token with an unknown header is worth waiting for; 0 where it is not.
+        """How many milliseconds to wait for the key of an unknown header. 0 if waiting is useless.
 
-        What could not be the header of any key of ours is worth nothing, and neither is one that was looked for in
-        vain. All who wait share one attempt.
+        That is so if the header cannot belong to a key of ours, or if a fetch has just not found it. All tokens that
+        wait share one attempt.
         """
         if not is_plausible(header):
             return 0
@@ -113,12 +113,12 @@ class JwkSet:
             return max(0, self._since + LONGEST_WAIT - now)
 
     def hurry(self, now: int) -> None:
-        """Tokens cannot be judged without the set: fetch it now."""
+        """Fetch now, because tokens cannot be judged without the set."""
         if now >= self.good_until:
             self.due_at = min(self.due_at, now)
 
     def begin(self, now: int) -> Question:
-        """An attempt begins."""
+        """Start an attempt: what to ask."""
         if self._since is None:
             self._since = now
         headers = {"accept": "application/json, application/jwk-set+json"}
@@ -127,13 +127,13 @@ class JwkSet:
         return Question(self._url, headers, self._timeout, MAX_BYTES, again=self._url if now >= self.good_until else "")
 
     def finish(self, answer: Answer, now: int, wall: int) -> None:
-        """An attempt ended. A bad answer never replaces a good set."""
+        """End an attempt with its answer. A bad answer never replaces a good set."""
         keys = self.keys
         try:
             if not (answer.status == 304 and self._etag):
                 keys = _read(answer, keys)
                 etag = answer.headers.get("etag", "")
-                # One that cannot be sent back would fail every later request.
+                # An ETag that cannot be sent back would make every later request fail.
                 self._etag = etag if etag.isascii() and etag.isprintable() and len(etag) <= 256 else ""
         except ValueError as error:
             with self._lock:
@@ -175,10 +175,13 @@ class JwkSet:
 
 
 def _read(answer: Answer, known: Mapping[bytes, VerificationKey]) -> dict[bytes, VerificationKey]:
-    """The usable keys of a set; ValueError where it is not one, or holds none.
+    """The usable keys of a set.
 
-    Keys of kinds that we do not use are passed over (RFC 7517 §5). A key that has not changed stays the same object,
-    so what was verified with it stays verified.
+    Keys of kinds that we do not use are skipped (RFC 7517 §5). A key that has not changed stays the same object, so a
+    token that was verified with it stays verified.
+
+    Raises:
+        ValueError: the answer is not a JWK Set, or has no usable key.
     """
     if answer.status != 200:
         raise ValueError(answer.detail or f"status {answer.status}")
@@ -188,7 +191,7 @@ def _read(answer: Answer, known: Mapping[bytes, VerificationKey]) -> dict[bytes,
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError("not a JSON object") from error
     if not isinstance(members, list) or len(members) > MAX_KEYS:
-        raise ValueError("not a JWK Set, or too long a one")
+        raise ValueError("not a JWK Set, or too long")
     keys: dict[bytes, VerificationKey] = {}
     for member in members:
         jwk = _public(member)
@@ -208,13 +211,13 @@ def _read(answer: Answer, known: Mapping[bytes, VerificationKey]) -> dict[bytes,
 
 
 def _public(member: object) -> Jwk | None:
-    """A signing key's text members, None where it is for something else or has what a public key has not."""
+    """The text members of a signing key. None if the key is for something else, or has a private member."""
     if not isinstance(member, dict) or member.get("use", "sig") != "sig" or not {"d", "k"}.isdisjoint(member):
         return None
     jwk = {name: value for name, value in member.items() if isinstance(value, str)}
     if not re.fullmatch(_KID, jwk.get("kid", ""), re.ASCII):
         return None
-    # RFC 7518 §3.3: 2048 bits at least; and no modulus so long that one token costs seconds.
+    # RFC 7518 §3.3: at least 2048 bits. Not so long that one token costs seconds.
     if jwk.get("kty") == "RSA" and not 342 <= len(jwk.get("n", "")) <= 1366:
         return None
     return jwk
@@ -230,7 +233,7 @@ def _max_age(cache_control: str) -> int:
 
 
 def is_plausible(header: bytes) -> bool:
-    """Whether a header segment could be that of a key of ours which we have not heard of."""
+    """Whether a header segment could belong to a key of the issuer that we do not know yet."""
     try:
         return len(header) <= 256 and _HEADER.fullmatch(decode_segment(header)) is not None
     except ValueError:

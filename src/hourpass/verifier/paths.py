@@ -1,7 +1,7 @@
-"""Which path the application behind a middleware routes by.
+"""The path by which the application behind a middleware routes.
 
-The server may say that the application is mounted below a root path, and each framework takes that off in its own way.
-A guard that read another path than the router would ask for the scopes of another route.
+The server may mount the application below a root path, and each framework removes that in its own way. If the guard
+read another path than the router, it would ask for the scopes of another route.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,18 +10,18 @@ from typing import Any
 from urllib.parse import unquote
 
 ODD = "//"
-"""Stands for a path that has no single reading: never public, and every scope is needed."""
+"""Stands for a path that can be read in more than one way: it is never public, and needs every scope."""
 
 
 class Reader:
-    """Reads the path of ASGI scopes as the framework of `app` does, also through other middleware."""
+    """Reads the path of ASGI scopes as the framework of `app` does. Finds `app` behind other middleware too."""
 
     def __init__(self, app: object) -> None:
         self._app = found = _innermost(app)
         self._framework = _framework_of(found)
 
     def read(self, scope: Mapping[str, Any]) -> str:
-        """The path that the application routes by; `ODD` if the root path stands somewhere in it but in front."""
+        """The path that the application routes by. `ODD` if the root path is in it, but not at the front."""
         path: str = scope["path"]
         if self._framework == "litestar" and not hasattr(self._app, "routes"):
             return _routed_by_litestar(scope)
@@ -37,7 +37,7 @@ class Reader:
         return found
 
     def _own_root(self) -> str:
-        """The root path that the application sets itself, in place of the server's."""
+        """The root path that the application itself sets instead of the server's."""
         if self._framework == "django":
             from django.conf import settings  # type: ignore[import-untyped]  # noqa: PLC0415 - only if it is there
 
@@ -49,7 +49,7 @@ class Reader:
 def path_of_environ(environ: Mapping[str, Any]) -> str:
     """The path that a WSGI application routes by (PEP 3333: bytes, as if they were Latin-1)."""
     if "HTTP_X_VHM_ROOT" in environ:
-        # Pyramid's traversal puts it in front of the path, whoever sent it.
+        # Pyramid's traversal puts it in front of the path, even if a client sent it.
         return ODD
     try:
         return (environ.get("PATH_INFO") or "/").encode("latin-1").decode()
@@ -67,7 +67,7 @@ def _at_any_character(path: str, root: str) -> str:
 
 
 def _quart(path: str, root: str) -> str:
-    # What is not below the root path is never found. A slash in front is added by the router.
+    # Quart finds nothing that is not below the root path. Its router adds a slash in front.
     return _with_slash(path.removeprefix(root)) if path.startswith(root) and path != root else ODD
 
 
@@ -87,13 +87,13 @@ _TAKE_OFF: dict[str, Callable[[str, str], str]] = {
     "litestar": _litestar,
     "falcon": _whole,
 }
-"""How each framework takes the root path off. ASGI itself means a whole segment."""
+"""How each framework removes the root path. By ASGI itself, it is removed only as whole segments."""
 
 
 def _routed_by_litestar(scope: Mapping[str, Any]) -> str:
-    """Litestar runs its middleware behind its router, and leaves what it routed by in the scope.
+    """Litestar runs its middleware after its router, and leaves in the scope the path that it routed by.
 
-    Of a mounted application that is only the rest.
+    For a mounted application that is only the rest of the path.
     """
     path: str = scope["path"]
     if not getattr(scope.get("route_handler"), "is_mount", False):
@@ -104,7 +104,7 @@ def _routed_by_litestar(scope: Mapping[str, Any]) -> str:
 
 
 def _enters_a_mount_inside_a_segment(app: Any, path: str) -> bool:
-    """Litestar takes `/subway` for `way` below a mount at `/sub`."""
+    """Whether Litestar would read `/subway` as `way` below a mount at `/sub`."""
     mounts = (route.path for route in app.routes if getattr(getattr(route, "route_handler", None), "is_mount", False))
     return any(path.startswith(mount) and not _leads(mount, path) for mount in mounts)
 
@@ -128,10 +128,10 @@ def _innermost(app: object) -> object:
         try:
             inner = next((found for name in _INSIDE if (found := getattr(one, name, None)) is not None), None)
             held = _held(one)
-        except Exception:  # noqa: BLE001, S112 - a proxy for something that is not there yet raises whatever it likes
+        except Exception:  # noqa: BLE001, S112 - a proxy for an object that does not exist yet may raise anything
             continue
         if inner is not None:
-            # What it names outright is looked at before all else that it holds.
+            # Look at a member with a known name before all the others.
             waiting.insert(0, inner)
             last = inner
         elif _framework_of(one):
@@ -141,17 +141,17 @@ def _innermost(app: object) -> object:
 
 
 _INSIDE = ("app", "_app", "asgi_application", "__self__", "func", "__wrapped__")
-"""Where middleware, bound methods and partial functions keep what they wrap."""
+"""The attributes in which middleware, bound methods and partial functions keep what they wrap."""
 
 _MOST = 200
-"""Objects that are looked at: middleware of one's own may keep what it wraps anywhere."""
+"""The most objects to look at, because your own middleware may keep what it wraps anywhere."""
 
 
 def _held(one: object) -> list[object]:
-    """What a function closes over, or an object has as members, if it could be an application."""
+    """The callables that a function closes over, or that an object has as members. One may be the application."""
     held = list(getattr(one, "__dict__", {}).values())
     for cell in getattr(one, "__closure__", None) or ():
-        with suppress(ValueError):  # nothing is in it yet
+        with suppress(ValueError):  # the cell is still empty
             held.append(cell.cell_contents)
     return [each for each in held if callable(each) and not issubclass(type(each), type)]
 

@@ -5,7 +5,7 @@
     class Videos(APIView):
         permission_classes = [scope("videos.read")]
 
-Takes its settings from `HOURPASS`, as the middleware does, and works with it or alone. The identity is `request.auth`.
+It reads the setting `HOURPASS`, as the middleware does, and works with it or alone. The identity is `request.auth`.
 """
 
 import sys
@@ -23,9 +23,10 @@ from hourpass.verifier.wsgi import identify
 
 
 class Caller:
-    """`request.user`: who the token is about. There is no row in the database behind it.
+    """`request.user`: the subject of the token. It has no row in the database.
 
-    It has what frameworks look for in a user. Permissions are the token's scopes, so it has none of Django's.
+    It has the attributes that frameworks expect of a user. The token's scopes are its permissions, so it has none of
+    Django's.
     """
 
     is_authenticated = is_active = True
@@ -40,19 +41,19 @@ class Caller:
         return self.pk
 
     def has_perm(self, perm: str, obj: Any = None) -> bool:
-        """Never."""
+        """Always False."""
         return False
 
     def has_perms(self, perm_list: Iterable[str], obj: Any = None) -> bool:
-        """Only if none is asked for."""
+        """True only for an empty list."""
         return not list(perm_list)
 
     def has_module_perms(self, module: str) -> bool:
-        """Never."""
+        """Always False."""
         return False
 
     def get_user_permissions(self, obj: Any = None) -> set[str]:
-        """None."""
+        """Always empty."""
         return set()
 
     get_group_permissions = get_all_permissions = get_user_permissions
@@ -66,12 +67,12 @@ class Caller:
         return isinstance(other, Caller) and self.pk == other.pk
 
     def __hash__(self) -> int:
-        """As equality has it."""
+        """The same for the same subject."""
         return hash(self.pk)
 
 
 class RefusalException(APIException):  # type: ignore[misc]
-    """A refusal with its own status and challenge; REST framework's own would lose the error code."""
+    """A refusal with its own status and challenge. REST framework's own exceptions would lose the error code."""
 
     def __init__(self, refusal: Refusal, title: str) -> None:
         super().__init__(title)
@@ -84,15 +85,16 @@ class RefusalException(APIException):  # type: ignore[misc]
 
 
 class HourpassAuthentication(BaseAuthentication):  # type: ignore[misc]
-    """Who the request is from: `(Caller, Claims)`, or None where it brings no credential that counts."""
+    """Finds who sent the request: `(Caller, Claims)`, or None if it has no credential that is accepted."""
 
     def __init__(self) -> None:
         if "drf_spectacular" in sys.modules:
-            # Importing it tells drf-spectacular what to write of this class. It is too early when the class is made.
+            # The import tells drf-spectacular what to write about this class. It would be too early when the class is
+            # made.
             import hourpass.verifier.spectacular  # noqa: F401, PLC0415
 
     def authenticate(self, request: Any) -> tuple[Caller, Identity] | None:
-        """Judge the request, unless the middleware has."""
+        """Judge the request, unless the middleware has done so."""
         verifier, guard, api_keys, sources = configured()
         identity: Identity | None = getattr(request._request, "hourpass", None)  # noqa: SLF001 - REST framework's own way to it
         try:
@@ -103,12 +105,12 @@ class HourpassAuthentication(BaseAuthentication):  # type: ignore[misc]
         return None if identity is None else (Caller(identity), identity)
 
     def authenticate_header(self, request: Any) -> str:
-        """The challenge where no credential came: no error code then (RFC 6750 §3)."""
+        """The challenge if no credential came. It has no error code then (RFC 6750 §3)."""
         return dict(configured().guard.refusal(None).headers)["WWW-Authenticate"]
 
 
 def scope(needed: str) -> type[BasePermission]:
-    """A permission class: the identity has to hold all of these scopes, space-separated."""
+    """A permission class: the identity must have all of these scopes, space-separated."""
 
     class HasScope(BasePermission):  # type: ignore[misc]
         def has_permission(self, request: Any, view: Any) -> bool:

@@ -1,7 +1,7 @@
 """The revocation feed as a resource server follows it: what is revoked, and how old that knowledge is.
 
-A state machine without I/O; `upkeep.py` does the polling. It owns the feed's shape, which answers are believed, and
-what becomes of tokens while the feed is out of reach. It judges no token.
+A state machine without I/O: `upkeep.py` polls. This module owns the feed's shape, which answers are believed, and what
+happens to tokens while the feed is out of reach. It judges no token.
 """
 
 from collections.abc import Callable
@@ -19,29 +19,29 @@ from hourpass.verifier.upkeep import NEVER, while_callers_wait
 MEDIA_TYPE = "application/revocations+jwt"
 
 MAX_BYTES = 1024 * 1024
-"""Of one answer; the issuer tells 800 entries at a time, a tenth of this."""
+"""The largest answer. The issuer sends up to 800 entries at a time, which is a tenth of this."""
 
 LONGEST_WAIT = 30 * SECOND
 ANSWER_TIMEOUT = 5 * SECOND
-"""Beyond the time that we ask the issuer to wait."""
+"""In addition to the time that we ask the issuer to wait."""
 
 MAX_CLOCK_DIFFERENCE = MINUTE
-"""Between the issuer's clock and ours; an answer from further away is somebody's recording."""
+"""Between the issuer's clock and ours. An answer that differs by more may be an old recording."""
 
 COALESCE = 50
-"""Milliseconds after news before asking again: a storm of revocations is taken in batches."""
+"""Milliseconds after news before asking again, so that a storm of revocations comes in batches."""
 
 SHORTEST_TURN = SECOND // 2
-"""Between polls that brought nothing, where the issuer is too busy to let us wait."""
+"""The least time between polls that brought nothing, if the issuer is too busy to let us wait."""
 
 FeedState = Literal["fresh", "fail-open", "fail-closed"]
 
 
 class Staleness(NamedTuple):
-    """What becomes of tokens while the feed is out of reach. Durations are in milliseconds.
+    """What happens to tokens while the feed is out of reach. Durations are in milliseconds since its last word.
 
-    Within `budget` of the last word nothing happens. Then, until `open_until`, tokens are judged by what is known
-    (fail-open); after that they are refused with a 503 (fail-closed).
+    Until `budget` nothing happens. Then, until `open_until`, tokens are judged by the revocations that are known
+    (fail-open). After that they are refused with a 503 (fail-closed).
     """
 
     budget: int
@@ -54,12 +54,12 @@ def fail_closed(*, budget: float = 10) -> Staleness:
 
 
 def fail_open(*, until: float, budget: float = 10) -> Staleness:
-    """Go on with what is known until the last word is `until` seconds old; only then refuse with a 503."""
+    """Accept tokens by the known revocations until the last word is `until` seconds old. Then refuse with a 503."""
     return Staleness(round(budget * SECOND), round(until * SECOND))
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """A revocation as it travels; `until` is epoch seconds."""
+    """A revocation on the wire. `until` is epoch seconds."""
 
     n: int
     kind: Kind
@@ -68,10 +68,10 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class Page(msgspec.Struct, frozen=True):
-    """What one answer of the feed says, signed as a JWS.
+    """One answer of the feed, signed as a JWS.
 
-    `entries` are all those after number `after`, up to number `last`; `more` says that others follow at once. `epoch`
-    grows when the numbers start anew. `iat` is epoch seconds.
+    `entries` are all entries after number `after`, up to number `last`. `more` says that others follow at once. `epoch`
+    grows when the numbers start again. `iat` is epoch seconds.
     """
 
     iss: str
@@ -87,7 +87,7 @@ _decode = msgspec.json.Decoder(Page).decode
 
 
 class RevocationList:
-    """What the feed has told so far. `revocations` is always the same object, and only grows until entries expire."""
+    """The entries of the feed so far. `revocations` is always the same object, and loses only entries that expire."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class RevocationList:
         self._jwks = jwks
         self._random = random
         self._staleness = staleness
-        # At least twice within the budget, so that one lost answer costs nothing.
+        # Poll at least twice within the budget, so that one lost answer costs nothing.
         self._wait = max(SECOND, min(LONGEST_WAIT, staleness.budget // 2 // SECOND * SECOND))
         self._next_at = 0
         self._began_at: int | None = None
@@ -121,7 +121,7 @@ class RevocationList:
 
     @property
     def due_at(self) -> int:
-        """When to poll next. Without keys no answer could be believed."""
+        """When to poll next. Never without keys, because then no answer can be believed."""
         return self._next_at if self._jwks.keys else NEVER
 
     @property
@@ -132,30 +132,30 @@ class RevocationList:
         return -1 if self._since is None else self._since + self._staleness.open_until
 
     def state(self, now: int) -> FeedState:
-        """At exactly a boundary the later state holds."""
+        """The state at the instant `now`. Exactly at a boundary it is the later one."""
         if self._heard_at is not None and now < self._heard_at + self._staleness.budget:
             return "fresh"
         return "fail-open" if now < self.good_until else "fail-closed"
 
     def age(self, now: int) -> int | None:
-        """Milliseconds since the list was last known to be complete; None before the first time."""
+        """Milliseconds since the list was last known to be complete. None before the first time."""
         return None if self._heard_at is None else now - self._heard_at
 
     def start(self, now: int) -> None:
-        """From now on somebody needs the list: a feed that was never heard is counted from here."""
+        """Start: tokens need the list from now on. The age of a feed that was never heard is counted from here."""
         if self._since is None:
             self._since = now
 
     def hurry(self, now: int) -> None:
-        """Tokens are refused for want of news: poll now, and wait for none."""
+        """Poll now and do not wait for news, because tokens are refused without an answer."""
         if now >= self.good_until:
             self._hurried = True
             self._next_at = min(self._next_at, now)
 
     def begin(self, now: int) -> Question:
-        """A poll begins. It waits for news unless a snapshot is due or any answer is: after a failure, or in a hurry.
+        """Start a poll: what to ask. It waits for news unless a snapshot is due, after a failure, or in a hurry.
 
-        An empty answer at once is worth as much as one that waited: it says that nothing was missed.
+        An empty answer at once is as good as one that waited: it says that nothing was missed.
         """
         self._began_at = now
         at_once = self._snapshot_due or self._hurried or self.failures
@@ -165,7 +165,7 @@ class RevocationList:
         return Question(f"{url}{wait // SECOND}", {"accept": MEDIA_TYPE}, timeout, MAX_BYTES, wait, f"{url}0")
 
     def finish(self, answer: Answer, now: int, wall: int) -> None:
-        """A poll ended. What is not believed changes nothing but the time of the next one."""
+        """End a poll with its answer. An answer that is not believed changes only the time of the next poll."""
         try:
             page = self._believed(answer, wall)
         except ValueError as error:
@@ -177,7 +177,7 @@ class RevocationList:
         if page.epoch > self._epoch:
             self._epoch, self._cursor, self._iat = page.epoch, 0, 0
         if page.after > self._cursor:
-            # Numbers are missing, or they began anew. What is known stays: it can refuse nothing that is good.
+            # Numbers are missing, or they started again. Known entries stay: they never refuse a valid token.
             self._cursor, self._snapshot_due, self._next_at = 0, True, now + COALESCE
             return
         self._take(page, now, wall)
@@ -187,7 +187,7 @@ class RevocationList:
             if (until := entry.until * SECOND) > wall:
                 self.revocations.add(Revocation(entry.n, entry.kind, entry.value, until))
         news = page.last > self._cursor
-        # An answer that is not newer than the last one is no sign of life: it may be the last one again.
+        # An answer that is not newer than the last one is not a sign of life: it may be a copy of the last one.
         if not page.more and (news or page.iat > self._iat):
             self._heard_at = now
         self._cursor = page.last
@@ -198,13 +198,17 @@ class RevocationList:
         self._next_at = max(now, (self._began_at or 0) + pause)
 
     def _believed(self, answer: Answer, wall: int) -> Page:
-        """The page of an answer; ValueError where it is forged, recorded, another issuer's, or rolled back."""
+        """The page of an answer.
+
+        Raises:
+            ValueError: it is forged, recorded, another issuer's, or rolled back.
+        """
         if answer.status != 200:
             raise ValueError(answer.detail or f"status {answer.status}")
         try:
             page = _decode(open_feed(answer.body, self._jwks.keys))
         except UnknownKey as error:
-            # The next poll finds the key, if there is one: waiting for it here would hold up the news.
+            # The next poll finds the key, if it exists. Waiting for it here would delay the news.
             self._jwks.ask(error.header, self._began_at or 0)
             raise ValueError("the feed's key is unknown") from error
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -212,11 +216,11 @@ class RevocationList:
         if page.iss != self._issuer:
             raise ValueError("another issuer's feed")
         if abs(page.iat * SECOND - wall) > MAX_CLOCK_DIFFERENCE:
-            raise ValueError("a recording, or clocks that are apart")
+            raise ValueError("an old recording, or clocks that differ")
         if page.epoch < self._epoch or page.after > page.last:
             raise ValueError("rolled back")
         if page.epoch == self._epoch and page.last < self._cursor:
             raise ValueError("rolled back")
         if not all(entry.value.isdecimal() for entry in page.entries if entry.kind == "issued_before"):
-            raise ValueError("an entry that is none")
+            raise ValueError("an entry is not valid")
         return page

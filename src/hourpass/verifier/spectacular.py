@@ -1,4 +1,4 @@
-"""What drf-spectacular writes of our authentication class. Loaded by itself where drf-spectacular is in use."""
+"""What drf-spectacular writes about our authentication class. It is loaded by itself if you use drf-spectacular."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 
 
 class HourpassScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    """A bearer token, as FastAPI's page of the same API would have it."""
+    """A bearer token, described as on FastAPI's page of the same API."""
 
     target_class = "hourpass.verifier.rest_framework.HourpassAuthentication"
     match_subclasses = True

@@ -1,4 +1,4 @@
-"""Judging one token against keys and revocations that somebody else keeps up: claims or a refusal come out.
+"""Judges one token by keys and revocations that others keep up to date. The result is claims or a refusal.
 
 Signature, claims and revocation are checked in that order, each on every call. The issuer uses it with its own keys,
 `Verifier` with fetched ones.
@@ -18,11 +18,11 @@ from hourpass.core.revocation import Revocations
 from hourpass.jose import VerificationKey, open_access_token
 
 CAPACITY = 10_000
-"""Tokens remembered: some ten megabytes."""
+"""How many tokens are remembered. They take about ten megabytes."""
 
 
 class Fact(NamedTuple):
-    """A valid signature: what it covers, the key that made it, and when it is over (epoch milliseconds)."""
+    """A valid signature: the claims that it covers, the key that made it, and the token's end (epoch milliseconds)."""
 
     claims: Claims
     key: VerificationKey
@@ -30,10 +30,10 @@ class Fact(NamedTuple):
 
 
 class TokenCache:
-    """Facts by the SHA-256 of the whole token: a look-up proves that the token was seen before, to the last byte.
+    """Facts by the SHA-256 of the whole token: a hit proves that the token was seen before, to the last byte.
 
-    Least recently used facts go first: two generations of half the capacity each stand in for a full LRU, so that a hit
-    in the young one, which a caller may look up in `young` itself, costs nothing but the look-up.
+    The least recently used facts are dropped first. Instead of a full LRU there are two generations, each with half the
+    capacity. A caller may look into `young` itself, so a hit there costs only that look-up.
     """
 
     def __init__(self, capacity: int = CAPACITY) -> None:
@@ -62,7 +62,7 @@ class TokenCache:
 class TokenVerifier:
     """Verifies access tokens of one issuer for one audience.
 
-    Keys and revocations are looked at afresh on every call.
+    Keys and revocations are looked up again on every call.
     """
 
     def __init__(
@@ -77,14 +77,14 @@ class TokenVerifier:
         self.keys = keys
         self._revocations = revocations
         self._cache = TokenCache() if cache is None else cache
-        # Of a shared cache each verifier sees its own facts only: claims are validated against what it expects.
+        # In a shared cache each verifier sees only its own facts, because claims are validated by what it expects.
         self._identity = sha256(repr(expected).encode())
 
     def verify(self, token: bytes, now: int) -> Claims:
-        """The token's claims; `now` is epoch milliseconds. Scope is the resource's to judge (`require_scope`).
+        """Verify a token and return its claims. `now` is epoch milliseconds. The route checks the scope.
 
         Raises:
-            InvalidToken: with one of the fixed words.
+            InvalidToken: the token is refused, for one of the fixed reasons.
         """
         state = self._identity.copy()
         state.update(token)

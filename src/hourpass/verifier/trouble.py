@@ -1,4 +1,4 @@
-"""What the operator's log is told: one line when trouble begins, then one a minute, and one when it is over."""
+"""The log lines for the operator: one when trouble begins, then at most one a minute, and one when it is over."""
 
 import logging
 from collections.abc import Mapping
@@ -11,14 +11,14 @@ log = logging.getLogger("hourpass.verifier")
 
 
 class Attempts(Protocol):
-    """How often fetching failed in a row, and why."""
+    """How often fetching has failed in a row, and why."""
 
     failures: int
     problem: str
 
 
 class Trouble:
-    """Tells of documents that cannot be fetched. `kept` are those that a verifier needs, by their names."""
+    """Logs documents that cannot be fetched. `kept` has those that a verifier needs, by name."""
 
     def __init__(self, issuer: str, kept: Mapping[str, Attempts]) -> None:
         self._issuer = issuer
@@ -27,7 +27,7 @@ class Trouble:
         self._told = False
 
     def look(self, now: int) -> None:
-        """An attempt has ended. One that fails alone is not told: it is tried again at once, which most often helps."""
+        """Look after each attempt. A single failure is not logged, because the next try at once mostly succeeds."""
         failing = {name: each for name, each in self._kept.items() if each.failures > 1}
         if failing:
             if self._limit.allows(now):
@@ -40,14 +40,14 @@ class Trouble:
 
 
 class EarlyTokens:
-    """Tells of good tokens from the future: no fault of theirs, but of a clock, and clients fetch new ones in vain."""
+    """Logs tokens from the future. A clock is wrong, not the token, and clients fetch new ones in vain."""
 
     def __init__(self, issuer: str) -> None:
         self._issuer = issuer
         self._limit = Limit()
 
     def look(self, refusal: InvalidToken, now: int) -> None:
-        """A token was refused."""
+        """Look at the refusal of a token."""
         if refusal.problem == "not_yet_valid" and self._limit.allows(now):
             log.warning(
                 "a token of %s was %s: this machine's clock is behind, or the issuer's ahead",
@@ -63,7 +63,7 @@ class Limit:
         self.told_at: int | None = None
 
     def allows(self, now: int) -> bool:
-        """Whether a line may be written now; it is taken to be."""
+        """Whether a line may be written now. If so, it is assumed to be written."""
         if self.told_at is not None and now - self.told_at < MINUTE:
             return False
         self.told_at = now

@@ -1,8 +1,8 @@
-"""Keeping fetched documents up to date in the background: the network, the waiting and the waking.
+"""Keeps fetched documents up to date in the background: the network, the waiting and the waking.
 
-When to fetch and what an answer means is decided by state machines without I/O (`jwks.py`, `revocations.py`); nothing
-is decided here. One thread with an event loop of its own serves callers in threads and in any number of event loops; or
-the same coroutine runs in a loop that the caller owns.
+State machines without I/O (`jwks.py`, `revocations.py`) decide when to fetch and what an answer means. Nothing is
+decided here. One thread with its own event loop serves callers in threads and in any number of event loops. Instead,
+the same coroutine can run in a loop that the caller owns.
 """
 
 import asyncio
@@ -21,48 +21,48 @@ Timer = Callable[[], int]
 """Milliseconds of a clock that never steps back and goes on while the machine sleeps."""
 
 NEVER = 2**62
-"""Due when something else has happened first."""
+"""The due instant of a document that must wait for something else first."""
 
 LONGEST_SLEEP = SECOND
-"""The event loop's clock may stand still while the timer goes on, so the timer is looked at this often."""
+"""The event loop's clock may stand still while the timer goes on, so the timer is read at least this often."""
 
 AT_ONCE = 50
-"""Milliseconds before an attempt that failed is tried again for the first time: most often it was the connection."""
+"""Milliseconds before a failed attempt is tried again for the first time, because mostly the connection was broken."""
 
 BEGIN_AGAIN = SECOND // 2
-"""Before another try to open an event loop."""
+"""Milliseconds before another try to open an event loop."""
 
 QUARTER = 0.25
-"""The share of a pause that is left to chance."""
+"""The random share of a pause."""
 
 STOP_TIMEOUT = 5.0
-"""Seconds; cancelling a request takes none."""
+"""Seconds to wait for the thread to end. Cancelling a request takes almost none."""
 
 
 class Upkeep(Protocol):
-    """The state machine of one document. Instants are the timer's milliseconds, `wall` is epoch milliseconds."""
+    """The state machine of one document. Instants are the timer's milliseconds. `wall` is epoch milliseconds."""
 
     failures: int
     """Attempts in a row that failed."""
     problem: str
-    """Why the last one did, empty if it did not."""
+    """Why the last one failed. Empty if it did not."""
 
     @property
     def due_at(self) -> int:
         """When to fetch next."""
 
     def hurry(self, now: int) -> None:
-        """Somebody waits: fetch now, and have the server wait for nothing."""
+        """Fetch now, without a wait at the server, because a caller waits."""
 
     def begin(self, now: int) -> Question:
-        """An attempt begins."""
+        """Start an attempt: what to ask."""
 
     def finish(self, answer: Answer, now: int, wall: int) -> None:
-        """An attempt ended. Never raises: whatever came, a state follows from it."""
+        """End an attempt with its answer. Never raises: every answer leads to a state."""
 
 
 class Keeper:
-    """Drives one state machine. `attempt` is done when the attempt that is under way, or comes next, has ended."""
+    """Drives one state machine. `attempt` is done when the current attempt, or else the next one, has ended."""
 
     def __init__(self, upkeep: Upkeep, after: Callable[[], None]) -> None:
         self._upkeep = upkeep
@@ -73,16 +73,16 @@ class Keeper:
         self.attempt: Future[None] = Future()
 
     def wake(self) -> None:
-        """Look again at what is due. From any thread."""
+        """Look again whether a fetch is due. Any thread may call it."""
         if self._bell is not None:
             loop, event = self._bell
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nothing runs that could be woken
+            with contextlib.suppress(RuntimeError):  # the loop is closed, so there is nothing to wake
                 loop.call_soon_threadsafe(event.set)
 
     def hope(self, now: int, longest: int) -> int:
-        """How many milliseconds the end of this attempt is worth waiting for; 0 if the last one has just failed.
+        """How many milliseconds to wait for the end of this attempt. 0 if the last one has just failed.
 
-        All who wait share one attempt, and `longest` is counted from when the first of them came. From any thread.
+        All callers share one attempt, and `longest` is counted from the first of them. Any thread may call it.
         """
         hurried_at = self._hurried_at
         if hurried_at is None:
@@ -116,7 +116,7 @@ class Keeper:
             self.end(answer, timer(), wall())
 
     async def _ask(self, connection: IssuerConnection, request: Question, timer: Timer) -> Answer:
-        """The answer. If this process or its machine stood still meanwhile, it is not waited for patiently any more."""
+        """Ask, and return the answer. If this process or its machine stood still meanwhile, ask again in a hurry."""
         asking = asyncio.ensure_future(connection.ask(request, self._hurry))
         try:
             while not asking.done():
@@ -129,7 +129,7 @@ class Keeper:
             asking.cancel()
 
     def end(self, answer: Answer, now: int, wall: int) -> None:
-        """An attempt ended with this answer, or could not begin."""
+        """End an attempt with this answer, which may say that it could not start."""
         self._upkeep.finish(answer, now, wall)
         self._after()
         self._hurried_at = None
@@ -138,7 +138,7 @@ class Keeper:
 
 
 class Keepers:
-    """Runs keepers, in a thread of its own or in the caller's event loop."""
+    """Runs keepers in its own thread or in the caller's event loop."""
 
     def __init__(self, keepers: Sequence[Keeper], timer: Timer, wall: Timer, address: ServerAddress) -> None:
         self._keepers = keepers
@@ -150,9 +150,10 @@ class Keepers:
         self._hosted = False
 
     def start(self) -> bool:
-        """Start the thread unless somebody runs already. After a fork nobody does. Never waits for it.
+        """Start the thread, unless the keepers run already. After a fork they do not. Never waits for the thread.
 
-        False if there is no thread to be had: attempts end with that as their problem, and the next call tries again.
+        False if the system cannot start a thread. Attempts then end with that as their problem, and the next call tries
+        again.
         """
         with self._starting:
             if self._hosted or (self._worker is not None and self._worker.is_alive()):
@@ -175,7 +176,7 @@ class Keepers:
                 worker.join(STOP_TIMEOUT)
 
     def run(self) -> Coroutine[None, None, None]:
-        """The same in the caller's event loop, until cancelled. From this call on no thread is started."""
+        """Run in the caller's event loop, until cancelled. From this call on no thread is started."""
         self.stop()
         self._hosted = True
         return self._run_hosted()
@@ -185,7 +186,7 @@ class Keepers:
             while True:
                 try:
                     await self._keep()
-                except Exception as error:  # noqa: BLE001 - as in a thread: callers learn of it, and it passes
+                except Exception as error:  # noqa: BLE001 - as in a thread: callers are told, and it is tried again
                     self._fail(reason(error))
                 await asyncio.sleep(BEGIN_AGAIN / SECOND)
         finally:
@@ -206,10 +207,10 @@ class Keepers:
 
 
 class _Worker(threading.Thread):
-    """Runs `work` in an event loop of its own, and begins again after whatever trouble ends it."""
+    """Runs `work` in its own event loop, and starts again after any error."""
 
     def __init__(self, work: Callable[[], Coroutine[None, None, None]], fail: Callable[[str], None]) -> None:
-        # A daemon: an interpreter that ends does not wait for an answer that may take its time.
+        # A daemon, so that an interpreter that ends does not wait for a slow answer.
         super().__init__(name="hourpass-verifier", daemon=True)
         self._work = work
         self._fail = fail
@@ -217,14 +218,14 @@ class _Worker(threading.Thread):
         self._running: tuple[asyncio.AbstractEventLoop, asyncio.Task[None]] | None = None
 
     def run(self) -> None:
-        """Until cancelled."""
+        """Run until cancelled."""
         while not self._cancelled.is_set():
             try:
                 _require_descriptors()
                 asyncio.run(self._main())
             except asyncio.CancelledError:
                 return
-            except Exception as error:  # noqa: BLE001 - the process may lack anything: callers learn of it, and it passes
+            except Exception as error:  # noqa: BLE001 - the process may lack anything: callers are told, it tries again
                 self._fail(reason(error))
                 self._cancelled.wait(BEGIN_AGAIN / SECOND)
 
@@ -245,7 +246,7 @@ class _Worker(threading.Thread):
 
 
 def _require_descriptors() -> None:
-    """Raise OSError if an event loop could not be opened: half of one complains when it is collected."""
+    """Raise OSError if an event loop cannot be opened: a half-opened one warns when it is garbage-collected."""
     opened: list[int] = []
     try:
         for _ in range(3):
@@ -256,7 +257,7 @@ def _require_descriptors() -> None:
 
 
 def while_callers_wait(failures: int, random: Callable[[], float]) -> int:
-    """Milliseconds before the next attempt while tokens are refused for want of it: at once, then up to a second."""
+    """Milliseconds before the next attempt while tokens are refused without it: at once, then up to a second."""
     if failures <= 1:
         return AT_ONCE
     return backoff(failures - 2, 1 - random(), first=SECOND // 4, longest=SECOND, share=QUARTER)

@@ -1,7 +1,7 @@
-"""The verifier of a resource server: the issuer's keys and revocations are fetched and kept up in the background.
+"""The verifier of a resource server. It fetches the issuer's keys and revocations in the background.
 
-It owns when to wait and for how long. Tokens are judged by `TokenVerifier`; what an answer of the issuer means is the
-business of `jwks.py` and `revocations.py`. The composition root of the API's side: the clock enters here.
+It owns when to wait and for how long. `TokenVerifier` judges tokens. `jwks.py` and `revocations.py` decide what an
+answer of the issuer means. This is the composition root of the API's side, so the clock enters here.
 """
 
 import os
@@ -31,14 +31,14 @@ from hourpass.verifier.trouble import EarlyTokens, Trouble
 from hourpass.verifier.upkeep import Keeper, Keepers, Timer
 
 FIRST_WAIT = 2 * SECOND
-"""How long the first tokens wait for keys and revocations."""
+"""Milliseconds that the first tokens wait for keys and revocations."""
 
 LONGEST_LEEWAY = 300 * SECOND
-"""Clocks that are further apart are wrong, and the feed of revocations is refused before that."""
+"""Clocks that differ by more are wrong, and the revocation feed is refused even before that."""
 
 
 class Status(NamedTuple):
-    """What a metrics page may say of a verifier. Ages are in milliseconds, None before the first answer."""
+    """The state of a verifier, for a metrics page. Ages are in milliseconds, and None before the first answer."""
 
     keys: jwks.KeySetState
     keys_known: int
@@ -58,29 +58,29 @@ class Verifier:
         verifier = Verifier(issuer="https://auth.example.com", audience="https://api.example.com")
         claims = verifier.verify(token)
 
-    Safe in any number of threads and event loops. Keys and revocations are fetched from the first token on, by one
-    daemon thread for each process; `close`, or leaving `with verifier:`, ends it. `async with verifier:` uses the
-    running event loop instead of a thread: there, only `verify_async` may wait. After a fork the child starts anew with
-    its first token.
+    Safe in any number of threads and event loops. From the first token on, one daemon thread for each process fetches
+    keys and revocations. `close`, or leaving `with verifier:`, ends it. `async with verifier:` uses the running event
+    loop instead of a thread, and then only `verify_async` may wait. After a fork the child starts again with its first
+    token.
 
     Args:
         issuer: the issuer's URL, the `iss` of its tokens: https, or on loopback.
-        audience: what the tokens have to be for (RFC 9068 §4).
-        environment: `production` or `sandbox`; credentials of the other one are refused.
-        staleness: what becomes of tokens while the revocation feed is out of reach: `fail_closed` or `fail_open`.
-        url: where the issuer is reached, if not at its own URL.
+        audience: the `aud` that tokens must have (RFC 9068 §4).
+        environment: `production` or `sandbox`. Credentials of the other one are refused.
+        staleness: what to do with tokens while the revocation feed is out of reach: `fail_closed` or `fail_open`.
+        url: the URL at which to reach the issuer, if it is not its own.
         max_lifetime: the longest `exp - iat` of a token, in seconds.
-        tls: for an issuer with a certificate of a private authority, or one that asks for the API's.
-        allow_http: whether plain http to another machine is good: in a service mesh that encrypts on its own.
-        proxy: the URL of a proxy to reach the issuer through, in place of the environment's.
-        leeway: by how many seconds this machine's clock may be behind the issuer's: tokens issued so far in the future
-            are accepted. 30 unless you say. A token is accepted for 5 s after its `exp`, or for less if you say less:
-            beyond that nobody keeps its revocation.
-        timeout: seconds for an answer of the issuer, beyond those that it was asked to wait.
-        clock, timer: epoch milliseconds, and milliseconds that never step back and miss no pause of the machine.
+        tls: for an issuer whose certificate comes from a private authority, or that asks for a client certificate.
+        allow_http: allow plain http to another machine, for a service mesh that encrypts on its own.
+        proxy: the URL of a proxy to the issuer, instead of the environment's.
+        leeway: by how many seconds this machine's clock may be behind the issuer's. A token that was issued so far in
+            the future is accepted. 30 by default. After its `exp` a token is accepted for 5 s more, or for `leeway` if
+            that is less. After those 5 s the issuer no longer keeps its revocation.
+        timeout: seconds for an answer of the issuer, in addition to those that it was asked to wait.
+        clock, timer: epoch milliseconds, and milliseconds that never step back and go on while the machine sleeps.
 
     Raises:
-        ConfigurationError: if a URL is neither https nor on loopback, a number is out of range, or the environment is
+        ConfigurationError: a URL is neither https nor on loopback, a number is out of range, or the environment is
             neither of the two.
     """
 
@@ -105,14 +105,14 @@ class Verifier:
         self._address = ServerAddress(url or issuer, allow_http=allow_http, tls=tls, proxy=proxy)
         self._timeout = round(timeout * SECOND)
         if not 0 < max_lifetime * SECOND <= MAX_ACCESS_TOKEN_LIFETIME or not audience:
-            raise ConfigurationError("a verifier needs an audience, and tokens of a day at most")
+            raise ConfigurationError("a verifier needs an audience, and max_lifetime must be from 1 second to 1 day")
         if environment not in get_args(Environment):
-            raise ConfigurationError("a verifier is for the environment production or sandbox")
+            raise ConfigurationError("environment must be production or sandbox")
         if not 0.1 <= timeout <= 60:
-            raise ConfigurationError("a timeout is from 0.1 to 60 seconds")
+            raise ConfigurationError("timeout must be from 0.1 to 60 seconds")
         early = EARLY if leeway is None else round(leeway * SECOND)
         if not 0 <= early <= LONGEST_LEEWAY:
-            raise ConfigurationError("a leeway is from 0 to 300 seconds")
+            raise ConfigurationError("leeway must be from 0 to 300 seconds")
         self.environment = environment
         self._expected = Expected(issuer, audience, max_lifetime * SECOND, environment, early, min(early, LEEWAY))
         self._staleness = staleness or fail_closed()
@@ -124,7 +124,7 @@ class Verifier:
         _alive.add(self)
 
     def _build(self) -> None:
-        # Nothing that the background touches refers to the verifier itself, so that one which is dropped is collected.
+        # The background never refers to the verifier itself, so a verifier that is dropped is garbage-collected.
         self._good_until = _Instant()
         url = self._address.url
         self._keys = keys = JwkSet(f"{url}/.well-known/jwks.json", random.random, timeout=self._timeout)
@@ -152,13 +152,13 @@ class Verifier:
         self._finalizer = finalize(self, self._background.stop)
 
     def verify(self, token: str | bytes) -> Claims:
-        """The token's claims. Scope is the route's to judge (`require_scope`).
+        """Verify a token and return its claims. The route checks the scope (`require_scope`).
 
         Waits for at most 2 s: for the first keys and revocations, and for a key that is not known yet.
 
         Raises:
-            InvalidToken: with one of the fixed words; Unavailable: where keys or revocations are out of reach for too
-            long, which is no fault of the token.
+            InvalidToken: the token is refused, for one of the fixed reasons.
+            Unavailable: keys or revocations are out of reach for too long, which is not the token's fault.
         """
         raw = _as_bytes(token)
         if self._timer() >= self._good_until.at:
@@ -175,7 +175,7 @@ class Verifier:
         return self._tokens.verify(raw, self._clock())
 
     async def verify_async(self, token: str | bytes) -> Claims:
-        """As `verify`, without holding up the event loop."""
+        """As `verify`, without blocking the event loop."""
         raw = _as_bytes(token)
         if self._timer() >= self._good_until.at:
             for attempt, seconds in self._first_attempts():
@@ -191,7 +191,7 @@ class Verifier:
         return self._tokens.verify(raw, self._clock())
 
     def status(self) -> Status:
-        """What is known, and how old it is."""
+        """The state of keys and revocations, and how old they are."""
         now, keys, revoked = self._timer(), self._keys, self._revoked
         return Status(
             keys.state(now),
@@ -207,7 +207,7 @@ class Verifier:
         )
 
     def start(self) -> None:
-        """Begin to fetch, rather than with the first token."""
+        """Start fetching now, not with the first token."""
         self._start()
 
     def _start(self) -> bool:
@@ -215,12 +215,12 @@ class Verifier:
         return self._background.start()
 
     def close(self) -> None:
-        """End the background thread. A later token would start it again."""
+        """End the background thread. A later token starts it again."""
         self._good_until.at = -1
         self._background.stop()
 
     def __enter__(self) -> Self:
-        """Begin to fetch."""
+        """Start fetching."""
         self.start()
         return self
 
@@ -231,7 +231,7 @@ class Verifier:
         self.close()
 
     async def __aenter__(self) -> Self:
-        """Begin to fetch, in the running event loop."""
+        """Start fetching in the running event loop."""
         self._revoked.start(self._timer())
         self._task = create_task(self._background.run())
         return self
@@ -239,7 +239,7 @@ class Verifier:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End what runs in the event loop."""
+        """Stop fetching in the event loop."""
         task, self._task = self._task, None
         self._good_until.at = -1
         if task is not None:
@@ -248,20 +248,20 @@ class Verifier:
                 await task
 
     def __repr__(self) -> str:
-        """Which tokens it is for."""
+        """With the issuer and the audience."""
         return f"Verifier(issuer={self._expected.issuer!r}, audience={self._expected.audience!r})"
 
     def restart_after_fork(self) -> None:
-        """In the child: threads and locks stayed with the parent."""
+        """Start again in the child of a fork: threads and locks stayed with the parent."""
         self._finalizer.detach()
         self._task = None
         self._build()
 
     def _first_attempts(self) -> Iterator[tuple[Future[None], float]]:
-        """What to wait for, and for how many seconds, until enough is known.
+        """The attempts to wait for, and for how many seconds each, until tokens can be judged.
 
         Raises:
-            Unavailable: if that takes too long, or has just failed: then nobody waits who comes later.
+            Unavailable: that takes too long, or an attempt has just failed: then later tokens do not wait.
         """
         runs = self._start()
         keys, revoked = self._keys, self._revoked
@@ -281,15 +281,15 @@ class Verifier:
             yield attempt, wait / SECOND
 
     def _lacks_key(self, token: bytes, refusal: InvalidToken) -> bool:
-        """Whether the token could be good, were its key known. Anything else is final, and nobody waits for it."""
+        """Whether the token may be valid once its key is known. Any other refusal is final, without a wait."""
         header = token.partition(b".")[0]
         return refusal.problem == "signature" and header not in self._keys.keys and is_plausible(header)
 
     def _key_attempts(self, token: bytes) -> Iterator[tuple[Future[None], float]]:
-        """What to wait for, and for how many seconds, while the token's key may still turn up.
+        """The attempts to wait for, and for how many seconds each, while the token's key may still be found.
 
         Raises:
-            Unavailable: where it does not, and the set is so old that this says nothing about the token.
+            Unavailable: it is not found, but the set is too old to prove that the token is bad.
         """
         header, keys = token.partition(b".")[0], self._keys
         while header not in keys.keys:
@@ -304,7 +304,7 @@ class Verifier:
 
 
 class _Instant:
-    """Until when tokens may be judged without a look at anything else; both threads write it."""
+    """The instant until which tokens can be judged without any other look. Both threads write it."""
 
     __slots__ = ("at",)
 

@@ -1,7 +1,6 @@
-"""The WSGI middleware: no request reaches the application without a credential that was judged.
+"""The WSGI middleware: a request reaches the application only with a credential that was judged, or on a public path.
 
-For Flask, Django, Pyramid and every other WSGI application. What is decided is decided in `guard.py` and by the
-verifier.
+For Flask, Django, Pyramid and every other WSGI application. `guard.py` and the verifier make all decisions.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -27,7 +26,7 @@ StartResponse = Callable[..., Any]
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 ApiKeyPolicy = Callable[[str], KeyIdentity | None]
-"""From an API key, which came in one of the places where keys are accepted, to its owner; None if it is refused."""
+"""Takes an API key from one of the accepted places, and returns its owner, or None if the key is refused."""
 
 _REASONS = {
     400: "Bad Request",
@@ -39,12 +38,12 @@ _REASONS = {
 
 
 class HourpassMiddleware:
-    """Judges every request; the application finds the identity in `environ["hourpass.claims"]`, None on public paths.
+    """Judges every request. The application finds the identity in `environ["hourpass.claims"]`, None on public paths.
 
     Args:
         app: the application behind it.
-        verifier: what judges tokens.
-        api_keys: what judges API keys where they are still accepted; without it they count as no credential.
+        verifier: judges tokens.
+        api_keys: judges API keys, if you still accept them. Without it an API key is treated like a missing credential.
         api_key_sources: where API keys may be, as in the server's setting: `["basic"]` if there is a policy for them.
         realm, public, scope, scopes, preflights: as for `Guard`.
     """
@@ -69,7 +68,7 @@ class HourpassMiddleware:
         self._guard = Guard(realm=realm, public=public, scope=scope, scopes=scopes, preflights=preflights)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """One request."""
+        """Handle one request."""
         cleanse(environ)
         method: str = environ["REQUEST_METHOD"]
         path = path_of_environ(environ)
@@ -95,10 +94,12 @@ class HourpassMiddleware:
 def identify(
     verifier: Verifier, api_keys: ApiKeyPolicy | None, sources: KeySources, environ: Mapping[str, Any]
 ) -> Identity | None:
-    """Who a request is from, by its headers; None where it brings no credential that counts here.
+    """Who sent a request, by its headers. None if it has no credential that is accepted here.
 
     Raises:
-        InvalidRequest, InvalidToken; Unavailable: where it cannot be judged now.
+        InvalidRequest: a credential is malformed, or there is more than one.
+        InvalidToken: the credential is refused.
+        Unavailable: the credential cannot be judged now.
     """
     if sources.headers:
         credential = read_credential(presented(environ, sources), sources)
@@ -128,13 +129,13 @@ def presented(environ: Mapping[str, Any], sources: KeySources) -> list[tuple[byt
 
 
 def cleanse(environ: Environ) -> None:
-    """Drop whatever the client says about its own identity."""
+    """Drop the identity headers that the client has sent."""
     for name in [name for name in environ if name.startswith("HTTP_") and is_ours(name[5:])]:
         del environ[name]
 
 
 def vouch(environ: Environ, identity: Identity) -> None:
-    """Say who the request is from."""
+    """Tell the application who sent the request."""
     environ["hourpass.claims"] = identity
     for name, value in identity_headers(identity):
         environ["HTTP_" + name.upper().replace("-", "_")] = value
