@@ -1,8 +1,10 @@
 """`hourpass keys`."""
 
 import pytest
+from tests.server.test_imported_keys import TEXT, import_key
 
 from hourpass.core.api_key import is_well_formed
+from hourpass.core.key_hash import PLAIN, KeyHash
 
 FACTS = {
     "key_id",
@@ -155,3 +157,18 @@ def test_a_list_is_shown_as_it_is_typed_and_an_empty_one_as_a_dash(hourpass):
 
     assert shown(bound) == "10.0.0.0/8 2001:db8::/32"
     assert shown(free) == "-"
+
+
+@pytest.mark.parametrize("hashed_by", [PLAIN, KeyHash("sha256")], ids=lambda each: each.name)
+def test_an_imported_key_is_found_by_its_text(hourpass, hashed_by):
+    async def add(server):
+        server.later = lambda seconds: server.app.issuer.verification.observe(server.clock())
+        await import_key(server, hashed_by=hashed_by)
+
+    hourpass.with_server(add)
+
+    assert hourpass.json("keys", "show", "-", input=f"{TEXT}\n")["key_id"] == "imported0001"
+    assert hourpass.json("keys", "revoke", "-", input=TEXT) == {"key_id": "imported0001", "revoked": True}
+    result = hourpass("keys", "show", "-", input=TEXT[:-1] + "x", code=1)
+    assert (result.stdout, result.stderr) == ("", "hourpass: this is not an API key of this server\n")
+    assert hourpass.json("keys", "show", "imported0001")["revoked_why"] == "revoked"

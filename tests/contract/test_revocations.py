@@ -86,7 +86,7 @@ def test_another_connection_sees_that_there_is_a_newer_entry(shared):
 
 EVENTS = [
     audit.KeyCreated("key1", "a name – with a dash", "cli:me"),
-    audit.KeyRevoked("key1", "leaked", "cli:me"),
+    audit.KeyRevoked("key1", "leaked", "cli:me", "192.0.2.1"),
     audit.GrantRevoked("aa" * 16, "key1", "revoked", "cli:me"),
     audit.RefreshReplayed("aa" * 16, "key1", 3, 5, "192.0.2.1"),
     audit.RefreshAhead("aa" * 16, "key1", 9, 5, ""),

@@ -123,6 +123,6 @@ async def test_each_proof_is_told_with_the_secret_and_the_kind_of_use(server, ht
 
     await http.post(EXCHANGE, json={"apiKey": TEXT})
     await verify(server, basic(f"{TEXT}:"))
-    await http.post("/oauth/revoke", data={"token": "x"}, auth=(TEXT, ""))
+    await http.post("/oauth/revoke", data={"token": "eyJ0.e30.x"}, auth=(TEXT, ""))
 
     assert told == [("imported0001", 0, kind, "127.0.0.1") for kind in ("exchanged", "raw", None)]

@@ -19,12 +19,13 @@ class KeyRevoked(NamedTuple):
     """An API key was revoked. Its grants and their access tokens end with it.
 
     `reason` is `revoked` (an operator's decision), `exposed` (somebody who had the key ended it) or `leaked` (it was
-    among what a scanner found).
+    among what a scanner found). `address` is the caller's if it came over HTTP.
     """
 
     key_id: str
     reason: str
     actor: str
+    address: str | None = None
 
 
 class KeyUpdated(NamedTuple):

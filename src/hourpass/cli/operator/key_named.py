@@ -13,5 +13,5 @@ key_argument = click.argument("key_id", metavar="ID|-", callback=id_of_ours)
 def find_named(db: Database, key_id: str) -> ApiKey:
     """The key that the argument names. Raises NotFound."""
     if key_id == "-":
-        return find_key(db.store, db.secrets.pepper, from_standard_input())
+        return find_key(db.store, db.secrets.pepper, db.master, from_standard_input())
     return get_key(db.store, key_id)

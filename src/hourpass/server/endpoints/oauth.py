@@ -10,6 +10,7 @@ from hourpass.core.authorization import Basic, read_credential
 from hourpass.core.errors import InvalidCredentials, InvalidRequest, InvalidTarget
 from hourpass.core.token_request import TokenRequest
 from hourpass.server.issuing import revoke_introspect
+from hourpass.server.issuing.exposed import end_exposed_key, may_be_token
 from hourpass.server.issuing.issuer import Issuer
 from hourpass.server.transport.render import NO_STORE
 from hourpass.server.transport.request import Reply, Request
@@ -61,10 +62,17 @@ def _target(asked: wire.OAuthTokenRequest) -> str | None:
 
 
 async def revoke(issuer: Issuer, request: Request) -> Reply:
-    """Revoke an access token, or with a refresh token its grant (RFC 7009). This is no use of the client's key."""
+    """Revoke an access token, or with a refresh token its grant (RFC 7009). This is no use of the client's key.
+
+    An API key as the token ends that key.
+    """
     form = _form(request)
-    client = await _client(issuer, request, form, request.address())
     asked = wire.read_token_reference(form)
+    address = request.address()
+    if not may_be_token(asked.token):
+        await end_exposed_key(issuer, asked.token, address, request.now)
+        return Reply(200, NO_STORE)
+    client = await _client(issuer, request, form, address)
     await revoke_introspect.revoke(issuer, asked.token, request.now, client_id=client.client_id)
     return Reply(200, NO_STORE)
 

@@ -73,6 +73,23 @@ class Authentication:
             Throttled: if too many wrong keys came from this address.
             StorageUnavailable: if the key cannot be looked up.
         """
+        proven = await self.identify(text, address, throttled=throttled)
+        key, secret = proven
+        if trouble := why_unusable(key, now, secret):
+            if trouble == "rotated":
+                await self.uses.ended(key.key_id, secret, address, now)
+            raise InvalidCredentials(reason=trouble)
+        if key.allowed_ips and not allows_ip(key, address):
+            raise InvalidCredentials(reason="address_not_allowed")
+        self.used(key, secret, kind, address, now)
+        return proven
+
+    async def identify(self, text: str, address: str | None, *, throttled: bool = False) -> Proven:
+        """Which key, and which of its secrets, a text is, whether or not it is still accepted.
+
+        Raises:
+            InvalidCredentials: if it is nobody's; Throttled; StorageUnavailable.
+        """
         key_id = unverified_key_id(text)
         key = self._ledger.cached_key(key_id)
         if key is None and is_well_formed(text):
@@ -83,14 +100,7 @@ class Authentication:
             key = await self._ledger.fresh_key(key_id)
             secret = None if key is None else secret_of(text, key, self._pepper)
         if key is None or secret is None:
-            key, secret = await self._prove_imported(text, address, throttled=throttled)
-        if trouble := why_unusable(key, now, secret):
-            if trouble == "rotated":
-                await self.uses.ended(key.key_id, secret, address, now)
-            raise InvalidCredentials(reason=trouble)
-        if key.allowed_ips and not allows_ip(key, address):
-            raise InvalidCredentials(reason="address_not_allowed")
-        self.used(key, secret, kind, address, now)
+            return await self._prove_imported(text, address, throttled=throttled)
         return Proven(key, secret)
 
     async def _prove_imported(self, text: str, address: str | None, *, throttled: bool) -> Proven:

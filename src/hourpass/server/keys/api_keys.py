@@ -23,10 +23,13 @@ from hourpass.core.api_key import (
 from hourpass.core.claims import Claims
 from hourpass.core.errors import InvalidRequest, NotFound
 from hourpass.core.grant import Grant, GrantRef, revoke
+from hourpass.core.key_hash import KeyHashes, may_be_imported
 from hourpass.core.key_members import fields
 from hourpass.core.key_shape import PREFIX
 from hourpass.core.policy import LEEWAY, SECOND, Policy
 from hourpass.core.revocation import Revocation, token_until
+from hourpass.server.keys.key_hashes import hashes_in_use
+from hourpass.server.keys.master_key import MasterKey
 from hourpass.server.store import Store
 
 PAGE = 500
@@ -97,14 +100,21 @@ def get_key(store: Store, key_id: str) -> ApiKey:
     return key
 
 
-def find_key(store: Store, pepper: bytes, text: str) -> ApiKey:
+def find_key(store: Store, pepper: bytes, master: MasterKey, text: str) -> ApiKey:
     """One API key, by its full text. A real key id with a made-up secret finds nothing.
+
+    An imported key is found by its digest, as when it is proven.
 
     Raises:
         NotFound: if the text is not an API key of this server.
     """
     key = store.key(unverified_key_id(text)) if is_well_formed(text) else None
-    if key is None or secret_of(text, key, pepper) is None:
+    if key is not None and secret_of(text, key, pepper) is not None:
+        return key
+    hashes = hashes_in_use(store, master) if may_be_imported(text) else KeyHashes()
+    key_ids = (store.key_of_digest(digest) for digest in hashes.digests(pepper, text))
+    key = next((store.key(key_id) for key_id in key_ids if key_id is not None), None)
+    if key is None:
         raise NotFound("this is not an API key of this server")
     return key
 
@@ -123,7 +133,13 @@ def all_keys(store: Store) -> Iterator[ApiKey]:
 
 
 def revoke_key(
-    store: Store, key_id: str, now: int, policy: Policy, actor: str, why: KeyRevokedWhy = "revoked"
+    store: Store,
+    key_id: str,
+    now: int,
+    policy: Policy,
+    actor: str,
+    why: KeyRevokedWhy = "revoked",
+    address: str | None = None,
 ) -> Revocation | None:
     """Revoke an API key, its grants and their access tokens. None if the key was revoked before.
 
@@ -133,7 +149,7 @@ def revoke_key(
     get_key(store, key_id)
     if not store.revoke_key(key_id, now, why):
         return None
-    store.append_audit(now, [audit.KeyRevoked(key_id, why, actor)])
+    store.append_audit(now, [audit.KeyRevoked(key_id, why, actor, address)])
     # The rows of the grants stay as they are: without its key a grant is dead. This entry refuses its access tokens.
     return store.add_revocation("key", key_id, now + policy.revocation_lifetime)
 
