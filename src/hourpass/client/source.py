@@ -167,7 +167,7 @@ class TokenSource(Reopens):
         return self._wall() + credential.expires_at - self.now()
 
     def forget(self) -> None:
-        """Drop what is held in memory, errors included: the next call reads the cache and asks the server anew."""
+        """Drop what is held in memory, errors included: the next call reads the cache and asks the server again."""
         self._flights.forget()
 
     def use_key(self, key_name: str | None) -> None:

@@ -26,7 +26,7 @@ class HourpassAuth:
         """Send one request.
 
         Raises:
-            HourpassError: there is no token to begin with; as `Source.credential_async`.
+            HourpassError: there is no token to start with, as for `Source.credential_async`.
         """
         url = str(request.url)
         if not self._gate.lets(url, request.headers):

@@ -26,7 +26,7 @@ class HourpassFlow:
         """Every send of one request.
 
         Raises:
-            HourpassError: there is no token to begin with; as `Source.credential`.
+            HourpassError: there is no token to start with, as for `Source.credential`.
         """
         url = str(request.url)
         if not self._gate.lets(url, request.headers):

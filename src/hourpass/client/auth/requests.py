@@ -28,7 +28,7 @@ class HourpassAuth(AuthBase):
         """Prepare a request.
 
         Raises:
-            HourpassError: there is no token; as `Source.credential`.
+            HourpassError: there is no token, as for `Source.credential`.
         """
         url = r.url or ""
         if self._gate.lets(url, r.headers):
