@@ -1,5 +1,6 @@
 """`hourpass keys`."""
 
+import httpx2
 import pytest
 from tests.server.test_imported_keys import TEXT, import_key
 
@@ -89,7 +90,8 @@ def test_list_answers_every_key_with_the_same_facts(hourpass):
     listed = hourpass.json("keys", "list")
 
     assert sorted(listed, key=lambda key: key["key_id"]) == sorted(
-        ({name: key[name] for name in FACTS} for key in (first, second)), key=lambda key: key["key_id"]
+        ({**{name: key[name] for name in FACTS}, "last_used": {}} for key in (first, second)),
+        key=lambda key: key["key_id"],
     )
 
 
@@ -104,7 +106,7 @@ def test_show_adds_how_many_grants_the_key_has(hourpass):
 
     shown = hourpass.json("keys", "show", created["key_id"])
 
-    assert shown == {**{name: created[name] for name in FACTS}, "grants": 2}
+    assert shown == {**{name: created[name] for name in FACTS}, "grants": 2, "last_used": shown["last_used"]}
 
 
 def test_revoke_ends_the_key_and_says_whether_it_did(hourpass):
@@ -172,3 +174,41 @@ def test_an_imported_key_is_found_by_its_text(hourpass, hashed_by):
     result = hourpass("keys", "show", "-", input=TEXT[:-1] + "x", code=1)
     assert (result.stdout, result.stderr) == ("", "hourpass: this is not an API key of this server\n")
     assert hourpass.json("keys", "show", "imported0001")["revoked_why"] == "revoked"
+
+
+def test_show_and_list_say_when_a_key_was_last_used_how_and_from_where(hourpass):
+    """Written at the end of the server, whatever the time."""
+    used, idle = hourpass.create_key(), hourpass.create_key()
+    hourpass.exchange(used["api_key"], seconds_ago=60)
+
+    shown = hourpass.json("keys", "show", used["key_id"])["last_used"]
+    assert shown.keys() == {"exchanged"}
+    assert shown["exchanged"].keys() == {"at", "address"}
+    listed = {fact["key_id"]: fact["last_used"] for fact in hourpass.json("keys", "list")}
+    assert listed == {used["key_id"]: shown, idle["key_id"]: {}}
+    assert f"{shown['exchanged']['at']} exchanged" in hourpass("keys", "list").stdout
+    assert f"{shown['exchanged']['at']} exchanged" in hourpass("keys", "show", used["key_id"]).stdout
+
+
+def test_list_finds_keys_that_are_sent_themselves_and_keys_that_nobody_uses(hourpass):
+    raw, exchanged, old = (hourpass.create_key() for _ in range(3))
+    hourpass.create_key()
+
+    async def work(server):
+        transport = httpx2.ASGITransport(app=server.app, client=("192.0.2.1", 1))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://server") as http:
+            assert (await http.get("/auth/verify", auth=(raw["api_key"], ""))).status_code == 204
+
+    hourpass.with_server(work, seconds_ago=3600)
+    hourpass.exchange(exchanged["api_key"])
+    hourpass.exchange(old["api_key"], seconds_ago=90 * 86_400)
+
+    def found(*flags):
+        return {fact["key_id"] for fact in hourpass.json("keys", "list", *flags)}
+
+    assert found("--raw-since", "2h") == {raw["key_id"]}
+    assert found("--raw-since", "30m") == set()
+    assert found("--unused-for", "30d") == {old["key_id"]}
+    assert found("--unused-for", "1h", "--raw-since", "2h") == {raw["key_id"]}
+    last = hourpass.json("keys", "show", raw["key_id"])["last_used"]["raw"]
+    assert last["address"] == "192.0.2.1"

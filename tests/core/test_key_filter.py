@@ -5,6 +5,7 @@ from tests.core.test_api_key import START, stored_key
 
 from hourpass.core.api_key import key_state
 from hourpass.core.key_filter import KeyFilter
+from hourpass.core.last_use import LastUse
 
 KEYS = {
     "plain": stored_key(),
@@ -33,7 +34,7 @@ KEYS = {
     ],
 )
 def test_a_filter_takes_those_that_fulfil_every_condition(wanted, taken):
-    assert {name for name, key in KEYS.items() if wanted.takes(key, START)} == taken
+    assert {name for name, key in KEYS.items() if wanted.takes(key, START, {})} == taken
 
 
 def test_a_key_has_one_state():
@@ -41,3 +42,29 @@ def test_a_key_has_one_state():
 
     assert states["plain"] == "active"
     assert (states["disabled"], states["expired"], states["revoked"]) == ("disabled", "expired", "revoked")
+
+
+USES = {
+    "never": {},
+    "raw": {"raw": LastUse(START + 10, None)},
+    "raw before": {"raw": LastUse(START + 9, None), "refreshed": LastUse(START + 20, None)},
+    "refreshed": {"refreshed": LastUse(START + 10, None), "exchanged": LastUse(START, None)},
+}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "taken"),
+    [
+        (KeyFilter(raw_since=START + 10), {"raw"}),
+        (KeyFilter(raw_since=START + 9), {"raw", "raw before"}),
+        (KeyFilter(raw_since=START + 11), set()),
+        (KeyFilter(unused_since=START), set()),
+        (KeyFilter(unused_since=START + 1), {"never"}),
+        (KeyFilter(unused_since=START + 10), {"never"}),
+        (KeyFilter(unused_since=START + 11), {"never", "raw", "refreshed"}),
+        (KeyFilter(raw_since=START + 9, unused_since=START + 11), {"raw"}),
+        (KeyFilter(raw_since=START + 9, subject="nobody"), set()),
+    ],
+)
+def test_a_filter_judges_the_last_uses_and_takes_the_record_for_a_key_never_used(wanted, taken):
+    assert {name for name, uses in USES.items() if wanted.takes(stored_key(), START + 30, uses)} == taken

@@ -51,6 +51,8 @@ async def test_every_series_is_there_from_the_start(server):
             )
         },
         "hourpass_retries_from_elsewhere_total": "0.0",
+        'hourpass_credentials_accepted_total{kind="bearer"}': "0.0",
+        'hourpass_credentials_accepted_total{kind="api_key"}': "0.0",
         "hourpass_credentials_refused_total": "0.0",
         "hourpass_grants_closed_total": "0.0",
         "hourpass_grants_pruned_total": "0.0",
@@ -162,3 +164,20 @@ async def test_metrics_are_not_public(http):
 
 def test_a_gauge_is_rendered_by_its_name():
     assert b"hourpass_revocations_in_force 3.0\n" in render_metrics(Counts(), {"revocations_in_force": 3})
+
+
+@pytest.mark.anyio
+async def test_accepted_credentials_are_counted_by_their_kind(server):
+    """The provider watches the use of raw keys go to zero."""
+    key = await server.create_key()
+    token = (await server.exchange(key)).access_token.decode()
+    client = server.client()
+    for _ in range(2):
+        await client.get("/auth/verify", headers={"authorization": f"Bearer {token}"})
+    await client.get("/auth/verify", auth=(key, ""))
+    await client.get("/auth/verify", auth=(nobodys_key(), ""))
+    await client.get("/auth/verify", headers={"authorization": "Bearer x"})
+
+    counted = await samples(server)
+    assert counted['hourpass_credentials_accepted_total{kind="bearer"}'] == "2.0"
+    assert counted['hourpass_credentials_accepted_total{kind="api_key"}'] == "1.0"

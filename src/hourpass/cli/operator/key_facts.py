@@ -3,6 +3,7 @@
 from hourpass.cli.terminal import moment
 from hourpass.core.api_key import ApiKey, key_state
 from hourpass.core.key_rotation import old_secret_until, pending_secret
+from hourpass.core.last_use import LastUses, latest
 from hourpass.core.policy import SECOND
 
 
@@ -35,6 +36,20 @@ def key_facts(key: ApiKey, now: int) -> dict[str, object]:
         "next_secret_at": moment(waiting.created_at if waiting else None),
         "old_secret_until": moment(old_secret_until(key, now)),
     }
+
+
+def use_facts(uses: LastUses) -> dict[str, object]:
+    """When a key was last used in each way, and from where. A kind that never was is missing."""
+    return {kind: {"at": moment(use.at), "address": use.address} for kind, use in sorted(uses.items())}
+
+
+def use_in_words(uses: LastUses) -> str | None:
+    """The last use of any kind, in words."""
+    last = latest(uses)
+    if last is None:
+        return None
+    kind, use = last
+    return f"{moment(use.at)} {kind}" + (f" from {use.address}" if use.address else "")
 
 
 def _seconds(milliseconds: int | None) -> int | None:

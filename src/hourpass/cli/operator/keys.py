@@ -7,7 +7,7 @@ from typing import Any, get_args
 import click
 
 from hourpass.cli.operator.database import actor, database, database_options, look_at_database
-from hourpass.cli.operator.key_facts import key_facts
+from hourpass.cli.operator.key_facts import key_facts, use_facts, use_in_words
 from hourpass.cli.operator.key_named import find_named, key_argument
 from hourpass.cli.operator.key_options import LONGEST, UNSET, member_options, milliseconds_of, pairs
 from hourpass.cli.operator.keys_edit import disable, enable, update
@@ -17,7 +17,7 @@ from hourpass.cli.operator.keys_rotate import rotate
 from hourpass.cli.terminal import json_option, print_facts, print_json, print_table, say
 from hourpass.core.api_key import KeyState
 from hourpass.core.key_filter import KeyFilter
-from hourpass.server.keys.api_keys import all_keys, create_key, revoke_key
+from hourpass.server.keys.api_keys import create_key, keys_with_uses, last_uses_of, revoke_key
 
 
 @click.group()
@@ -78,6 +78,18 @@ def create(
     callback=milliseconds_of(1, LONGEST),
     help="only those that expire by then",
 )
+@click.option(
+    "--raw-since",
+    metavar="7d",
+    callback=milliseconds_of(1, LONGEST),
+    help="only those that were sent themselves within this time, and not exchanged first",
+)
+@click.option(
+    "--unused-for",
+    metavar="90d",
+    callback=milliseconds_of(1, LONGEST),
+    help="only those that were not used in any way for this long, or never since they were made",
+)
 @database_options
 @json_option
 def list_keys(
@@ -86,18 +98,26 @@ def list_keys(
     subject: str | None,
     tags: dict[str, str],
     expires_within: Any,
+    raw_since: Any,
+    unused_for: Any,
     as_json: bool,
 ) -> None:
     """List the API keys. Several conditions combine with AND."""
     with look_at_database(flags) as db:
         before = None if expires_within is UNSET else db.now + expires_within
-        wanted = KeyFilter(state, subject, tuple(tags.items()), before)
-        facts = [key_facts(key, db.now) for key in all_keys(db.store) if wanted.takes(key, db.now)]
+        raw, unused = (None if each is UNSET else db.now - each for each in (raw_since, unused_for))
+        wanted = KeyFilter(state, subject, tuple(tags.items()), before, raw, unused)
+        found = [each for each in keys_with_uses(db.store) if wanted.takes(each[0], db.now, each[1])]
+        facts = [{**key_facts(key, db.now), "last_used": use_facts(uses)} for key, uses in found]
     if as_json:
         print_json(facts)
     else:
         columns = ("key_id", "name", "environment", "scope", "state", "created_at", "expires_at")
-        print_table(columns, [[fact[column] for column in columns] for fact in facts])
+        rows = (
+            [*(fact[column] for column in columns), use_in_words(uses)]
+            for fact, (_, uses) in zip(facts, found, strict=True)
+        )
+        print_table([*columns, "last_used"], rows)
 
 
 @keys.command()
@@ -108,8 +128,13 @@ def show(flags: dict[str, object], key_id: str, as_json: bool) -> None:
     """Show one API key, and how many grants it has. `-` reads a whole key from standard input."""
     with look_at_database(flags) as db:
         key = find_named(db, key_id)
-        facts = {**key_facts(key, db.now), "grants": db.store.count_grants(key.key_id)}
-    print_json(facts) if as_json else print_facts(facts.items())
+        uses = last_uses_of(db.store, key.key_id)
+        facts = {**key_facts(key, db.now), "grants": db.store.count_grants(key.key_id), "last_used": use_facts(uses)}
+    if as_json:
+        print_json(facts)
+    else:
+        each = {f"last {kind}": use_in_words({kind: use}) for kind, use in sorted(uses.items())}
+        print_facts({**facts, "last_used": None, **each}.items())
 
 
 @keys.command()

@@ -10,7 +10,6 @@ import click
 
 from hourpass.cli.operator.database import actor, database, database_options, look_at_database
 from hourpass.cli.terminal import json_option, moment, print_json, print_table, say
-from hourpass.core.address import unpack_address
 from hourpass.core.api_key import KeyTrouble
 from hourpass.core.errors import HourpassError
 from hourpass.server.keys.api_keys import revoke_key
@@ -73,7 +72,7 @@ def _blocks(source: BinaryIO, file: str) -> Iterator[str]:
 
 
 def _facts(leak: Leak, revoked: set[str]) -> dict[str, object]:
-    use = leak.last_use
+    kind, use = leak.last_use or (None, None)
     return {
         "key_id": leak.key.key_id,
         "name": leak.key.name,
@@ -82,7 +81,7 @@ def _facts(leak: Leak, revoked: set[str]) -> dict[str, object]:
         "state": leak.trouble or "active",
         "created_at": moment(leak.key.created_at),
         "last_used": None if use is None else moment(use.at),
-        "last_how": None if use is None else use.kind,
-        "last_from": None if use is None or use.address is None else unpack_address(use.address),
+        "last_how": kind,
+        "last_from": None if use is None else use.address,
         "revoked": leak.key.key_id in revoked,
     }

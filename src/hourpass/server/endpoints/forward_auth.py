@@ -37,9 +37,13 @@ async def verify(issuer: Issuer, request: Request, realm: str) -> Reply:
     try:
         credential = read_credential(request.headers, issuer.key_sources)
         if isinstance(credential, bytes):
-            return _token_identity(await issuer.verify_token(credential, needed, request.address, request.now))
+            claims = await issuer.verify_token(credential, needed, request.address, request.now)
+            issuer.counts["accepted_bearer"] += 1
+            return _token_identity(claims)
         if credential is not None:
-            return _key_identity(await issuer.verify_api_key(credential, needed, request.address, request.now))
+            key = await issuer.verify_api_key(credential, needed, request.address, request.now)
+            issuer.counts["accepted_api_key"] += 1
+            return _key_identity(key)
     except InvalidCredentials as error:
         return _refusal(InvalidToken(_KEY_PROBLEMS.get(error.reason, "malformed")), realm)
     except (InvalidToken, InsufficientScope) as error:
@@ -58,7 +62,10 @@ def verify_at_once(issuer: Issuer, request: Request, realm: str) -> Reply | None
         if not isinstance(credential, bytes):
             return _refusal(None, realm) if credential is None else None
         claims = issuer.verify_token_at_once(credential, needed, request.address, request.now)
-        return None if claims is None else _token_identity(claims)
+        if claims is None:
+            return None
+        issuer.counts["accepted_bearer"] += 1
+        return _token_identity(claims)
     except (InvalidRequest, InvalidToken, InsufficientScope) as error:
         return _refusal(error, realm)
 

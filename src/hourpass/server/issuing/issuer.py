@@ -37,6 +37,7 @@ from hourpass.core.token_request import PLAIN_REQUEST, TokenRequest
 from hourpass.jose import OpenedRefreshToken
 from hourpass.server.issuing.authentication import Authentication
 from hourpass.server.issuing.client_revocations import ClientRevocations
+from hourpass.server.issuing.last_uses import UseKeeper
 from hourpass.server.issuing.minting import Entropy, Mint, TokenPair
 from hourpass.server.issuing.throttle import Throttle
 from hourpass.server.issuing.together import Together
@@ -78,7 +79,10 @@ class Issuer:
         self.key_sources = settings.key_sources()
         self._timer = timer
         self._exchanges = Throttle(settings.exchange_limit)
-        self.authentication = Authentication(ledger, secrets, settings.exchange_limit, counts, timer)
+        self.last_uses = UseKeeper(ledger)
+        self.authentication = Authentication(
+            ledger, secrets, settings.exchange_limit, counts, timer, self.last_uses.used
+        )
         self.client_revocations = ClientRevocations(ledger, verification, self.policy, settings.exchange_limit, timer)
         self._refresh_tokens = secrets.refresh_tokens(self.url)
         self._checks_of_storage = Together(self._check_storage)
@@ -146,6 +150,7 @@ class Issuer:
         outcome = answer.decision
         if pair is not None:
             self.counts[GRANTED[type(outcome)]] += 1
+            self.last_uses.refreshed[opened.ref.key_id] = now, address
             self.counts["retry_from_elsewhere"] += isinstance(outcome, Retry) and outcome.elsewhere
             return pair
         self.verification.revoked(answer.revocation, now)

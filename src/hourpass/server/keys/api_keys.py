@@ -26,6 +26,7 @@ from hourpass.core.grant import Grant, GrantRef, revoke
 from hourpass.core.key_hash import KeyHashes, may_be_imported
 from hourpass.core.key_members import fields
 from hourpass.core.key_shape import PREFIX
+from hourpass.core.last_use import LastUses
 from hourpass.core.policy import LEEWAY, SECOND, Policy
 from hourpass.core.revocation import Revocation, token_until
 from hourpass.server.keys.key_hashes import hashes_in_use
@@ -124,12 +125,18 @@ def _named(given: str) -> str:
     return f"the id {given!r}" if len(given) <= 16 else "that id"
 
 
-def all_keys(store: Store) -> Iterator[ApiKey]:
-    """Every API key, in the order of their ids."""
+def keys_with_uses(store: Store) -> Iterator[tuple[ApiKey, LastUses]]:
+    """Every API key with its last uses, in the order of their ids."""
     after = ""
     while page := store.keys_page(after, PAGE):
-        yield from page
         after = page[-1].key_id
+        uses = store.last_uses(page[0].key_id, after)
+        yield from ((key, uses.get(key.key_id, {})) for key in page)
+
+
+def last_uses_of(store: Store, key_id: str) -> LastUses:
+    """The last uses of one API key."""
+    return store.last_uses(key_id, key_id).get(key_id, {})
 
 
 def revoke_key(

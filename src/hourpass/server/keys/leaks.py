@@ -6,8 +6,19 @@ Keys are found by their shape. An imported key has the shape of its first issuer
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from hourpass.core.api_key import ApiKey, KeySecret, KeyTrouble, keys_in, secret_of, unverified_key_id, why_unusable
-from hourpass.server.store import KeyUse, Store
+from hourpass.core.api_key import (
+    ApiKey,
+    KeySecret,
+    KeyTrouble,
+    UseKind,
+    keys_in,
+    secret_of,
+    unverified_key_id,
+    why_unusable,
+)
+from hourpass.core.last_use import LastUse, latest
+from hourpass.server.keys.api_keys import last_uses_of
+from hourpass.server.store import Store
 
 OVERLAP = 128
 """Characters of a block that are read again with the next one: longer than any key."""
@@ -22,7 +33,7 @@ class Leak(NamedTuple):
     key: ApiKey
     secret: KeySecret
     trouble: KeyTrouble | None
-    last_use: KeyUse | None
+    last_use: tuple[UseKind, LastUse] | None
 
 
 class Leaks(NamedTuple):
@@ -58,5 +69,4 @@ def _identify(store: Store, pepper: bytes, text: str, now: int) -> Leak | None:
     secret = None if key is None else secret_of(text, key, pepper)
     if key is None or secret is None:
         return None
-    uses = store.key_uses(key.key_id)
-    return Leak(key, secret, why_unusable(key, now, secret), max(uses, key=lambda use: use.at, default=None))
+    return Leak(key, secret, why_unusable(key, now, secret), latest(last_uses_of(store, key.key_id)))

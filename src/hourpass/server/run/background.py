@@ -24,6 +24,9 @@ MAINTAIN_EVERY = 0.5
 PRUNE_EVERY = 300.0
 """Seconds between two walks over the grants, give or take a fifth, so that nodes do not walk in step."""
 
+KEEP_USES_EVERY = 25.0
+"""Seconds between writing down which keys were used, give or take a fifth: at most half a minute."""
+
 PRUNE_LEASE = 600_000
 """Milliseconds for which the node that pruned last stays the one that prunes: twice the time between walks."""
 
@@ -57,7 +60,12 @@ class Background:
 
     def start(self) -> None:
         """Begin all jobs, in the running event loop."""
-        jobs = [self._time.beat(), self._repeat(self.observe, OBSERVE_EVERY), self._repeat(self.prune, PRUNE_EVERY)]
+        jobs = [
+            self._time.beat(),
+            self._repeat(self.observe, OBSERVE_EVERY),
+            self._repeat(self.keep_uses, KEEP_USES_EVERY),
+            self._repeat(self.prune, PRUNE_EVERY),
+        ]
         if self._store is not None:
             jobs.append(self._repeat(self._maintain, MAINTAIN_EVERY))
         self._tasks = [asyncio.create_task(job) for job in jobs]
@@ -67,6 +75,10 @@ class Background:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            await self.keep_uses()
+        except Exception as error:  # noqa: BLE001 - as while it ran: nobody waits for this
+            self._report_work("keep_uses", as_trouble(error))
 
     async def observe(self) -> None:
         """Take in what other processes changed, and check whether trouble is over."""
@@ -75,6 +87,10 @@ class Background:
         if self._limited.is_under_way(UNAVAILABLE):
             await self._ledger.require_writable()  # reading alone proves nothing: it works without a writable database
             self._limited.over(UNAVAILABLE, "storage recovered")
+
+    async def keep_uses(self) -> None:
+        """Write down which keys were used since the last time."""
+        await self._issuer.last_uses.keep()
 
     async def prune(self) -> None:
         """Delete grants and revocations that are over, if this node is the one that prunes."""

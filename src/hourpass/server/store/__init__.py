@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from hourpass.core.api_key import ApiKey, KeySecret
+from hourpass.core.api_key import ApiKey, KeySecret, UseKind
 from hourpass.core.audit import Event
 from hourpass.core.errors import StorageUnavailable
 from hourpass.core.grant import Grant, GrantAge, GrantRef
+from hourpass.core.last_use import LastUse
 from hourpass.core.revocation import Kind, Revocation
 from hourpass.core.signing_key import SigningKey
 from hourpass.server.store.tables import Table
@@ -88,9 +89,10 @@ class AuditRecord(NamedTuple):
 
 
 class KeyUse(NamedTuple):
-    """When a key was last used in one way (`exchanged`, `refreshed`, `raw`), and from which packed address."""
+    """When a key was last used in one way; `at` is epoch milliseconds, the address 4 or 16 bytes."""
 
-    kind: str
+    key_id: str
+    kind: UseKind
     at: int
     address: bytes | None
 
@@ -221,8 +223,11 @@ class Store(Protocol):
     def add_key_hash(self, name: str, at: int) -> None:
         """Note that keys are imported by this hash. Nothing changes if it is known."""
 
-    def key_uses(self, key_id: str) -> list[KeyUse]:
-        """When a key was last used, in each way that it was."""
+    def keep_uses(self, uses: Sequence[KeyUse]) -> None:
+        """Note when keys were last used, each unless a later use is known. No other process is told."""
+
+    def last_uses(self, first: str, last: str) -> dict[str, dict[UseKind, LastUse]]:
+        """The last uses of the keys between two ids, both included; a key that was never used is missing."""
 
     def add_revocation(self, kind: Kind, value: str, until: int) -> Revocation:
         """Add an entry to the revocation list. It gets the next number."""

@@ -4,12 +4,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from hourpass.core.api_key import ApiKey, KeySecret
+from hourpass.core.address import unpack_address
+from hourpass.core.api_key import ApiKey, KeySecret, UseKind
 from hourpass.core.audit import Event
 from hourpass.core.grant import Grant, GrantAge, GrantRef
+from hourpass.core.last_use import LastUse
 from hourpass.core.revocation import Kind, Revocation
 from hourpass.core.signing_key import SigningKey
-from hourpass.server.store import AuditRecord, Control, Expiry, KeyUse, Moved, Numbers, Row, StoredSigningKey
+from hourpass.server.store import AuditRecord, Control, Expiry, Moved, Numbers, Row, StoredSigningKey
 from hourpass.server.store.rows import editable_row, key_row, read_audit, read_grant, read_key
 from hourpass.server.store.statements import Compared, Migration, checksum
 
@@ -141,9 +143,12 @@ class BaseStore(ABC):
         """Note that keys are imported by this hash."""
         self._change_keys("add_key_hash", name, at)
 
-    def key_uses(self, key_id: str) -> list[KeyUse]:
-        """When a key was last used."""
-        return [KeyUse._make(row) for row in self._rows("key_uses", key_id)]
+    def last_uses(self, first: str, last: str) -> dict[str, dict[UseKind, LastUse]]:
+        """The last uses of the keys between two ids."""
+        uses: dict[str, dict[UseKind, LastUse]] = {}
+        for key_id, kind, at, address in self._rows("last_uses", first, last):
+            uses.setdefault(key_id, {})[kind] = LastUse(at, None if address is None else unpack_address(address))
+        return uses
 
     @abstractmethod
     def revoke_grants(self, grants: Sequence[Grant]) -> set[GrantRef]:

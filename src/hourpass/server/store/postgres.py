@@ -4,6 +4,7 @@ A batch of grants is one statement, whose rows are in the order of keys and ids.
 """
 
 from collections.abc import Sequence
+from operator import itemgetter
 
 from psycopg.errors import UniqueViolation
 
@@ -12,6 +13,7 @@ from hourpass.core.grant import Grant, GrantRef
 from hourpass.core.revocation import Kind, Revocation
 from hourpass.server.store import (
     Control,
+    KeyUse,
     Numbers,
     Row,
     TransactionConflict,
@@ -66,6 +68,11 @@ class PostgresStore(PostgresConnection, BaseStore):
     def delete_grants(self, refs: Sequence[GrantRef]) -> int:
         """Close or prune grants."""
         return self._batch("delete_grants", GrantRef._fields, refs).rowcount if refs else 0
+
+    def keep_uses(self, uses: Sequence[KeyUse]) -> None:
+        """Note when keys were last used. In the order of the rows, so that two nodes never wait for each other."""
+        if uses:
+            self._batch("keep_uses", KeyUse._fields, sorted(uses, key=itemgetter(0, 1)))
 
     def add_revocations(self, entries: Sequence[tuple[Kind, str, int]]) -> list[Revocation]:
         """Add entries to the revocation list."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hourpass.core.audit import Event
 from hourpass.core.grant import Grant, GrantRef
 from hourpass.core.revocation import Kind, Revocation
-from hourpass.server.store import Control, Numbers, Row
+from hourpass.server.store import Control, KeyUse, Numbers, Row
 from hourpass.server.store.base import BaseStore
 from hourpass.server.store.rows import audit_row, grant_row, pack, read_grant
 from hourpass.server.store.sqlite_connection import Q, SqliteConnection, storage_errors
@@ -71,6 +71,11 @@ class SqliteStore(SqliteConnection, BaseStore):
     def delete_grants(self, refs: Sequence[GrantRef]) -> int:
         """Close or prune grants."""
         return sum(self._run("delete_grant", *ref) for ref in refs)
+
+    def keep_uses(self, uses: Sequence[KeyUse]) -> None:
+        """Note when keys were last used."""
+        with storage_errors():
+            self._db.executemany(Q["keep_use"], uses)
 
     def add_revocations(self, entries: Sequence[tuple[Kind, str, int]]) -> list[Revocation]:
         """Add entries to the revocation list."""

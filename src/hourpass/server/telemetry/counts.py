@@ -40,6 +40,12 @@ METRICS = (
         "Retries from another address than the rotation that they repeat",
         {"retry_from_elsewhere": ""},
     ),
+    Metric(
+        "credentials_accepted",
+        "Credentials accepted at protected endpoints: access tokens, and API keys themselves",
+        {"accepted_bearer": "bearer", "accepted_api_key": "api_key"},
+        "kind",
+    ),
     Metric("credentials_refused", "API keys that were not genuine", {"credentials_refused": ""}),
     Metric("grants_closed", "Grants closed because their key was at its cap", {"grants_closed": ""}),
     Metric("grants_pruned", "Grants deleted after their end", {"grants_pruned": ""}),

@@ -115,9 +115,14 @@ select algorithm from key_hashes order by algorithm
 -- Note that keys are imported by this hash.
 insert into key_hashes (algorithm, created_at) values (?, ?) on conflict (algorithm) do nothing
 
--- name: key_uses
--- When a key was last used, in each way that it was.
-select {KeyUse} from key_uses where key_id = ? order by kind
+-- name: keep_use
+-- Note when a key was last used, unless a later use is known.
+insert into key_uses ({KeyUse}) values ({?KeyUse})
+on conflict (key_id, kind) do update set at = excluded.at, address = excluded.address where excluded.at >= key_uses.at
+
+-- name: last_uses
+-- When the keys between two ids were last used, both included.
+select {KeyUse} from key_uses where key_id >= ? and key_id <= ?
 
 -- name: add_revocation
 -- Add an entry to the revocation list.

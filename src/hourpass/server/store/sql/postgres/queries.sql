@@ -52,6 +52,12 @@ with free as materialized (
     for update of g skip locked)
 delete from grants g using free where g.key_id = free.key_id and g.grant_id = free.grant_id
 
+-- name: keep_uses
+-- Note when keys were last used, each unless a later use is known.
+insert into key_uses (key_id, kind, at, address)
+select * from unnest(:key_id::text[], :kind::text[], :at::bigint[], :address::bytea[])
+on conflict (key_id, kind) do update set at = excluded.at, address = excluded.address where excluded.at >= key_uses.at
+
 -- name: hold_control
 -- Lock out other administrators until the end of the transaction.
 select 1 from control for update

@@ -1,0 +1,61 @@
+"""When keys were last used: counted in memory, and kept in the database every half a minute.
+
+A use costs its request a look-up in a dict and no more. Whoever kills the process may lose the last half a minute of
+this, and nothing else.
+"""
+
+import asyncio
+
+from hourpass.core.address import pack_address
+from hourpass.core.api_key import ApiKey, KeySecret, UseKind
+from hourpass.server.ledger.ledger import Ledger
+from hourpass.server.store import KeyUse
+
+TOGETHER = 1_000
+"""Uses in one transaction: a few milliseconds, for which refreshes wait."""
+
+
+class UseKeeper:
+    """What one node has seen and not kept yet: for each kind and key the last instant and address.
+
+    There are never more of them than keys. `refreshed` is open, because a refresh pays for every call.
+    """
+
+    def __init__(self, ledger: Ledger, *, together: int = TOGETHER) -> None:
+        self._ledger = ledger
+        self._together = together
+        self._seen = _nothing_seen()
+        self.refreshed = self._seen["refreshed"]
+
+    def used(self, key: ApiKey, secret: KeySecret, kind: UseKind | None, address: str | None, now: int) -> None:
+        """A key was proven. What is asked about a credential by a client of ours (`kind` is None) is not a use."""
+        if kind is not None:
+            self._seen[kind][key.key_id] = now, address
+
+    async def keep(self) -> None:
+        """Write what was seen since the last time. What could not be written is written the next time.
+
+        Raises:
+            StorageUnavailable.
+        """
+        seen, self._seen = self._seen, _nothing_seen()
+        self.refreshed = self._seen["refreshed"]
+        uses = [
+            KeyUse(key_id, kind, at, pack_address(address))
+            for kind, keys in seen.items()
+            for key_id, (at, address) in keys.items()
+        ]
+        try:
+            for start in range(0, len(uses), self._together):
+                page = uses[start : start + self._together]
+                await self._ledger.run(lambda store: store.keep_uses(page))  # noqa: B023
+                await asyncio.sleep(0)
+        except BaseException:
+            for kind, keys in seen.items():
+                for key_id, use in keys.items():
+                    self._seen[kind].setdefault(key_id, use)
+            raise
+
+
+def _nothing_seen() -> dict[UseKind, dict[str, tuple[int, str | None]]]:
+    return {"exchanged": {}, "refreshed": {}, "raw": {}}
