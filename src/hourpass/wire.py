@@ -6,11 +6,14 @@ the identity headers. It reads bytes into typed requests and turns answers into 
 
 import re
 from binascii import a2b_qp
+from collections.abc import Sequence
 from itertools import islice
 from typing import Any, Literal, get_type_hints
+from urllib.parse import quote
 
 import msgspec
 
+from hourpass.core.api_key import ClaimValue
 from hourpass.core.claims import UnverifiedClaims
 from hourpass.core.errors import InsufficientScope, InvalidRequest, InvalidTarget, InvalidToken, UnsupportedGrantType
 
@@ -121,7 +124,10 @@ _Known: Any = msgspec.defstruct(
 
 
 class Introspection(_Known):  # type: ignore[misc]  # its members come from the one list of claims
-    """What is known about a token (RFC 7662 §2.2): `active`, and its claims. `exp` and `iat` are epoch seconds."""
+    """What is known about a token (RFC 7662 §2.2): `active`, and its claims. `exp` and `iat` are epoch seconds.
+
+    What is `custom` travels as members of its own.
+    """
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -144,6 +150,15 @@ class OAuthError(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 encode = msgspec.json.Encoder().encode
+
+
+def write_answer(answer: msgspec.Struct) -> bytes:
+    """An answer as JSON."""
+    if not isinstance(answer, Introspection):
+        return encode(answer)
+    told = encode(msgspec.structs.replace(answer, custom=None))
+    return told[:-1] + b"," + encode(dict(answer.custom))[1:] if answer.custom else told
+
 
 TITLES = {
     400: "Bad Request",
@@ -203,6 +218,27 @@ def identity_headers(
         ("Hourpass-Grant", grant),
         ("Hourpass-Auth", auth),
     ]
+
+
+def claim_headers(
+    custom: Sequence[tuple[str, ClaimValue]], wanted: Sequence[tuple[str, str]]
+) -> tuple[tuple[str, str], ...]:
+    """A header for each claim that the operator wants in one, as (claim, header); empty if the key has not the claim.
+
+    A text is itself, but for what is beyond ASCII: that is percent-encoded UTF-8. Numbers and booleans are as in JSON.
+    """
+    said = dict(custom)
+    return tuple((header, _header_value(said.get(claim))) for claim, header in wanted)
+
+
+def _header_value(value: ClaimValue) -> str:
+    match value:
+        case None:
+            return ""
+        case str():
+            return "".join(letter if letter.isascii() else quote(letter) for letter in value)
+        case _:
+            return encode(value).decode()
 
 
 _PARTS = re.compile(rb"[^&]+")

@@ -169,3 +169,14 @@ def test_every_needed_scope_must_be_granted_and_all_are_named(granted, needed):
         require_scope(granted, needed)
 
     assert refusal.value.scope == needed
+
+
+def test_verified_claims_tell_what_the_key_says_besides_by_name():
+    claims = Claims("i", "s", "a", 2, 1, "j", "k", "", "g", "production", (("tenant", "acme"), ("none", None)))
+
+    assert (claims.get("tenant"), claims.get("none", "x"), claims.get("seats"), claims.get("seats", 0)) == (
+        "acme",
+        None,
+        None,
+        0,
+    )

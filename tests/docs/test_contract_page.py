@@ -8,7 +8,6 @@ import textwrap
 from typing import get_args
 
 import pytest
-from msgspec import to_builtins
 
 from hourpass import wire
 from hourpass.core.errors import RefusalReason, Refused, TokenProblem
@@ -122,7 +121,8 @@ async def test_the_claims_and_the_introspection_example_are_the_real_ones(table,
     async with InMemoryServer() as server:
         pair = await server.exchange(await server.create_key(scope="introspect"))
         key, _ = await server.app.issuer.prove(await server.create_key(scope="introspect"), None, server.clock())
-        told = to_builtins(await introspect(server.app.issuer, pair.access_token.decode(), key, server.clock()))
+        answer = await introspect(server.app.issuer, pair.access_token.decode(), key, server.clock())
+        told = json.loads(wire.write_answer(answer))
 
     example = next(json.loads(text) for text in re.findall(r"```json\n(.*?)```", pages[PAGE], re.DOTALL))
     assert list(example) == list(told)

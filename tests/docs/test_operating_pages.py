@@ -16,6 +16,7 @@ from hourpass.testing import InMemoryServer
 OPERATE = "docs/how-to/operate.md"
 COMMANDS = "docs/commands.md"
 COMPUTED = {
+    "claim_headers",
     "data",
     "database_url",
     "issuer",

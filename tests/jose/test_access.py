@@ -41,7 +41,7 @@ def test_a_minted_token_opens_again(pair, audience):
 
     claims, key = open_access_token(pair.mint(minted), keys(*PAIRS.values()))
 
-    assert claims._asdict() == msgspec.structs.asdict(minted)
+    assert claims._asdict() == {**msgspec.structs.asdict(minted), "custom": ()}
     assert key is pair.verification_key
 
 
@@ -233,3 +233,31 @@ def test_only_our_own_spelling_decodes(segment):
     except ValueError:
         return
     assert encode_segment(data) == segment
+
+
+CUSTOM = (("tenant", "acme"), ("seats", 5), ("share", 0.5), ("on", True), ("none", None))
+
+
+def test_what_a_key_says_besides_travels_as_claims_of_their_own_and_is_read_back():
+    pair = PAIRS["ES256"]
+
+    token = pair.mint(CLAIMS, CUSTOM)
+
+    assert claims_of_others(token) == {**json.loads(PAYLOAD), **dict(CUSTOM)}
+    claims, _ = open_access_token(token, {pair.header: pair.verification_key})
+    assert claims.custom == CUSTOM
+    assert [type(value) for _, value in claims.custom] == [str, int, float, bool, type(None)]
+
+
+def claims_of_others(token: bytes) -> dict:
+    return json.loads(decode_segment(token.split(b".")[1]))
+
+
+@pytest.mark.parametrize("value", [[], ["x"], {}, {"a": 1}])
+def test_a_claim_that_is_a_list_or_an_object_is_left_out(value):
+    pair = PAIRS["ES256"]
+    token = pair.mint(CLAIMS, (("odd", value), ("tenant", "acme")))
+
+    claims, _ = open_access_token(token, {pair.header: pair.verification_key})
+
+    assert claims.custom == (("tenant", "acme"),)

@@ -233,6 +233,22 @@ def test_a_list_is_separated_by_spaces_or_commas(text):
     assert settings({"cors_origins": text}).cors_origins == ("http://a", "http://b")
 
 
+@pytest.mark.parametrize(
+    "given",
+    ["tenant=X-Tenant seats=X-Seats", "tenant=X-Tenant,seats=X-Seats", {"tenant": "X-Tenant", "seats": "X-Seats"}],
+)
+def test_claims_in_headers_are_words_or_a_table(given):
+    assert settings({"claim_headers": given}).claim_headers == ("tenant=x-tenant", "seats=x-seats")
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["tenant", "=X-Tenant", "tenant=", "tenant=X Tenant", "a=X-A b=x-a", "a=Host", "a=Hourpass-Subject", "a=Cookie"],
+)
+def test_a_claim_in_a_header_that_cannot_be_is_refused(given):
+    assert refusal({"claim_headers": given}).startswith("claim_headers")
+
+
 def test_settings_cannot_be_changed():
     with pytest.raises(AttributeError):
         Settings().port = 1

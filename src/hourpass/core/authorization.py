@@ -91,12 +91,21 @@ def read_key_source(text: str) -> str:
         return kind
     if kind != "header" or not colon:
         raise ValueError("wants basic, bearer or header:NAME: a key in a URL or a cookie ends up in logs and browsers")
+    return f"header:{own_header(name)}"
+
+
+def own_header(name: str) -> str:
+    """The name of a header that an operator chose, in lower case.
+
+    Raises:
+        ValueError: if it is not a header's name, or the header means something else.
+    """
     name = name.lower()
     if _NAME.fullmatch(name) is None:
-        raise ValueError("the name of a header for keys has letters, digits and hyphens, such as header:X-API-Key")
+        raise ValueError("the name of a header has letters, digits and hyphens, such as X-API-Key")
     if name in _NOT_FOR_KEYS or name.startswith(("hourpass", "x-forwarded-")):
-        raise ValueError(f"{name} means something else: give keys a header of their own, such as header:X-API-Key")
-    return f"header:{name}"
+        raise ValueError(f"{name} means something else: take a header of your own, such as X-API-Key")
+    return name
 
 
 def read_key_sources(texts: Iterable[str]) -> KeySources:

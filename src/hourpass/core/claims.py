@@ -6,6 +6,7 @@ A `Claims` value exists only after a signature was verified and the claims were 
 from functools import lru_cache
 from typing import NamedTuple
 
+from hourpass.core.api_key import ClaimValue
 from hourpass.core.errors import InsufficientScope, InvalidToken
 from hourpass.core.policy import LEEWAY, SECOND
 
@@ -27,12 +28,22 @@ class UnverifiedClaims(NamedTuple):
     scope: str
     sid: str
     env: str
+    custom: tuple[tuple[str, ClaimValue], ...] = ()
+    """What the key says besides, name by name. Each travels as a claim of its own."""
+
+
+STANDARD = UnverifiedClaims._fields[:-1]
+"""The claims that every token has."""
 
 
 class Claims(UnverifiedClaims):
     """What a verified token says: the same claims, in a type of its own."""
 
     __slots__ = ()
+
+    def get(self, name: str, default: ClaimValue = None) -> ClaimValue:
+        """What the key says besides under this name, such as `tenant`."""
+        return dict(self.custom).get(name, default)
 
 
 class Expected(NamedTuple):

@@ -12,7 +12,7 @@ from hourpass.jose.access import (
     UnknownKey,
     open_access_token,
     open_feed,
-    refuse_duplicate_members,
+    unique_members,
 )
 from hourpass.jose.keys import Jwk, VerificationKey, verification_key
 from hourpass.jose.refresh import OpenedRefreshToken, RefreshTokens, unverified_issuer
@@ -31,7 +31,7 @@ __all__ = [
     "encode_segment",
     "open_access_token",
     "open_feed",
-    "refuse_duplicate_members",
+    "unique_members",
     "unverified_issuer",
     "verification_key",
 ]

@@ -9,7 +9,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_der_private_key
 
-from hourpass.core.claims import UnverifiedClaims
+from hourpass.core.api_key import ClaimValue
+from hourpass.core.claims import STANDARD, UnverifiedClaims
 from hourpass.core.errors import InvalidToken
 from hourpass.core.signing_key import Algorithm
 from hourpass.jose.keys import PrivateKey, VerificationKey, public_jwk, signer, verification_key
@@ -18,7 +19,8 @@ from hourpass.jose.segments import MAX_TOKEN_LENGTH, decode_segment, encode_segm
 _encode_json = msgspec.json.Encoder().encode
 
 
-_Listed: Any = msgspec.defstruct("_Listed", list(get_type_hints(UnverifiedClaims).items()), frozen=True)
+_SHAPES = get_type_hints(UnverifiedClaims)
+_Listed: Any = msgspec.defstruct("_Listed", [(claim, _SHAPES[claim]) for claim in STANDARD], frozen=True)
 
 
 class AccessClaims(_Listed):  # type: ignore[misc]  # its members come from the one list of claims
@@ -60,9 +62,12 @@ class SigningKeyPair:
         """The private key as unencrypted PKCS #8. Seal it before you store it."""
         return self._private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 
-    def mint(self, claims: AccessClaims) -> bytes:
+    def mint(self, claims: AccessClaims, custom: tuple[tuple[str, ClaimValue], ...] = ()) -> bytes:
         """A compact access token."""
-        signed = self._prefix + encode_segment(_encode_json(claims))
+        payload = _encode_json(claims)
+        if custom:
+            payload = payload[:-1] + b"," + _encode_json(dict(custom))[1:]
+        signed = self._prefix + encode_segment(payload)
         return signed + b"." + encode_segment(self._sign(signed))
 
     def sign_feed(self, payload: bytes) -> bytes:
@@ -95,18 +100,25 @@ def open_access_token(token: bytes, keys: Mapping[bytes, VerificationKey]) -> tu
     except InvalidSignature as error:
         raise InvalidToken("signature") from error
     try:
-        refuse_duplicate_members(payload)
+        members = unique_members(payload)
         claims = _decode_access(payload)
     except (ValueError, RecursionError) as error:
         raise InvalidToken("malformed") from error
-    return UnverifiedClaims(*msgspec.structs.astuple(claims)), key
+    custom: tuple[tuple[str, ClaimValue], ...] = ()
+    if len(members) > len(STANDARD):
+        custom = tuple((name, value) for name, value in members.items() if _is_custom(name, value))
+    return UnverifiedClaims._make((*msgspec.structs.astuple(claims), custom)), key
 
 
-def refuse_duplicate_members(payload: bytes) -> None:
-    """Refuse JSON in which an object repeats a member: two readers could see two different tokens (RFC 8725 §3.2).
+def _is_custom(name: str, value: object) -> bool:
+    return name not in STANDARD and (value is None or isinstance(value, str | int | float))
+
+
+def unique_members(payload: bytes) -> dict[str, Any]:
+    """The members of a JSON object.
 
     Raises:
-        ValueError: if a member is repeated, or it is not JSON.
+        ValueError: if any object in it repeats a member: two readers would see two tokens (RFC 8725 §3.2).
     """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -115,7 +127,8 @@ def refuse_duplicate_members(payload: bytes) -> None:
             raise ValueError("a member is repeated")
         return members
 
-    json.loads(payload, object_pairs_hook=unique)
+    members: dict[str, Any] = json.loads(payload, object_pairs_hook=unique)
+    return members
 
 
 class UnknownKey(LookupError):

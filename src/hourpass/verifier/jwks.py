@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from hourpass.core.policy import DAY, HOUR, MINUTE, SECOND, backoff
-from hourpass.jose import Jwk, VerificationKey, decode_segment, refuse_duplicate_members, verification_key
+from hourpass.jose import Jwk, VerificationKey, decode_segment, unique_members, verification_key
 from hourpass.verifier.connection import Answer, Question
 from hourpass.verifier.upkeep import QUARTER, while_callers_wait
 
@@ -186,7 +186,7 @@ def _read(answer: Answer, known: Mapping[bytes, VerificationKey]) -> dict[bytes,
     if answer.status != 200:
         raise ValueError(answer.detail or f"status {answer.status}")
     try:
-        refuse_duplicate_members(answer.body)
+        unique_members(answer.body)
         members = _decode(answer.body).get("keys")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError("not a JSON object") from error

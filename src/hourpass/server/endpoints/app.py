@@ -136,7 +136,7 @@ class App:
                 if route.changes:
                     self.time.require_awake()
                 answer = await handler(issuer, request)
-                reply = answer if isinstance(answer, Reply) else Reply(200, JSON_HEADERS, wire.encode(answer))
+                reply = answer if isinstance(answer, Reply) else Reply(200, JSON_HEADERS, wire.write_answer(answer))
             else:
                 reply = self._other_method(request, route)
         except Exception as error:  # noqa: BLE001 - the outermost net: no error ever leaks

@@ -39,11 +39,11 @@ async def verify(issuer: Issuer, request: Request, realm: str) -> Reply:
         if isinstance(credential, bytes):
             claims = await issuer.verify_token(credential, needed, request.address, request.now)
             issuer.counts["accepted_bearer"] += 1
-            return _token_identity(claims)
+            return _token_identity(issuer, claims)
         if credential is not None:
             key = await issuer.verify_api_key(credential, needed, request.address, request.now)
             issuer.counts["accepted_api_key"] += 1
-            return _key_identity(key)
+            return _key_identity(issuer, key)
     except InvalidCredentials as error:
         return _refusal(InvalidToken(_KEY_PROBLEMS.get(error.reason, "malformed")), realm)
     except (InvalidToken, InsufficientScope) as error:
@@ -65,7 +65,7 @@ def verify_at_once(issuer: Issuer, request: Request, realm: str) -> Reply | None
         if claims is None:
             return None
         issuer.counts["accepted_bearer"] += 1
-        return _token_identity(claims)
+        return _token_identity(issuer, claims)
     except (InvalidRequest, InvalidToken, InsufficientScope) as error:
         return _refusal(error, realm)
 
@@ -80,18 +80,26 @@ def _refusal(error: wire.Challenged | None, realm: str) -> Reply:
 
 @lru_cache(maxsize=4096)
 def _identity(
-    subject: str, key_id: str, scope: str, environment: str, grant: str, auth: Literal["bearer", "api-key"]
+    subject: str,
+    key_id: str,
+    scope: str,
+    environment: str,
+    grant: str,
+    auth: Literal["bearer", "api-key"],
+    more: tuple[tuple[str, str], ...],
 ) -> Reply:
-    headers = wire.identity_headers(subject, key_id, scope, environment, grant, auth)
+    headers = [*wire.identity_headers(subject, key_id, scope, environment, grant, auth), *more]
     return Reply(204, [(name.lower().encode(), value.encode()) for name, value in headers])
 
 
-def _token_identity(claims: Claims) -> Reply:
-    return _identity(claims.sub, claims.client_id, claims.scope, claims.env, claims.sid, "bearer")
+def _token_identity(issuer: Issuer, claims: Claims) -> Reply:
+    more = wire.claim_headers(claims.custom, issuer.claim_headers) if issuer.claim_headers else ()
+    return _identity(claims.sub, claims.client_id, claims.scope, claims.env, claims.sid, "bearer", more)
 
 
-def _key_identity(key: ApiKey) -> Reply:
-    return _identity(key.subject, key.key_id, key.scope, key.environment, "", "api-key")
+def _key_identity(issuer: Issuer, key: ApiKey) -> Reply:
+    more = wire.claim_headers(key.claims, issuer.claim_headers)
+    return _identity(key.subject, key.key_id, key.scope, key.environment, "", "api-key", more)
 
 
 @lru_cache(maxsize=256)

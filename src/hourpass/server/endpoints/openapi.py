@@ -36,6 +36,9 @@ def describe(routes: Mapping[str, Described], url: str) -> dict[str, Any]:
     ordered = [*shapes, wire.Problem, wire.OAuthError]
     schemas, components = msgspec.json.schema_components(ordered, ref_template="#/components/schemas/{name}")
     schema_of = dict(zip(ordered, schemas, strict=True))
+    if wire.Introspection in answered:
+        # What a key says besides travels as members of its own, whose names its owner chose.
+        del components["Introspection"]["properties"]["custom"]
     paths = {
         path: {
             method.lower(): _operation(handler, route, schema_of)

@@ -75,6 +75,8 @@ class Issuer:
         self.verification = verification
         self.counts = counts
         self.audience = settings.audience or self.url
+        pairs = (each.partition("=") for each in settings.claim_headers)
+        self.claim_headers = tuple((claim, header) for claim, _, header in pairs)
         self._token_allow_lists = settings.token_allow_lists
         self.key_sources = settings.key_sources()
         self._timer = timer

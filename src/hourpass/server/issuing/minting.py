@@ -97,7 +97,8 @@ class Mint:
                 scope=scope,
                 sid=grant.grant_id.hex(),
                 env=key.environment,
-            )
+            ),
+            key.claims,
         )
         # Not `now`: a retry must get the same text for the same generation, at any time.
         refresh_token = self._refresh_tokens.mint(grant, grant.generation_at // SECOND)

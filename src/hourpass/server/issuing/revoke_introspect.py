@@ -98,4 +98,5 @@ async def _introspect_refresh_token(issuer: Issuer, token: str, caller: ApiKey, 
         env=key.environment,
         iat=grant.created_at // SECOND,
         exp=grant.idle_expires_at // SECOND,
+        custom=key.claims,
     )

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 
+from hourpass.core.authorization import own_header
 from hourpass.core.key_shape import PREFIX_PATTERN
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -184,3 +185,19 @@ def key_prefix(value: object) -> str:
     if not isinstance(value, str) or not PREFIX_PATTERN.fullmatch(value):
         raise ValueError("wants a small letter, then up to 15 small letters and digits, such as acme")
     return value
+
+
+def claims_and_headers(value: object) -> tuple[str, ...]:
+    """Claims and their headers, as a table or as words `claim=Header`."""
+    items = [f"{claim}={header}" for claim, header in value.items()] if isinstance(value, dict) else value
+    found = words(_claim_header)(items)
+    if len({word.partition("=")[2] for word in found}) < len(found):
+        raise ValueError("gives two claims one header")
+    return found
+
+
+def _claim_header(word: str) -> str:
+    claim, _, header = word.partition("=")
+    if not claim or not header:
+        raise ValueError("write CLAIM=HEADER, such as tenant=X-Tenant")
+    return f"{claim}={own_header(header)}"

@@ -106,6 +106,9 @@ class Settings:
     accept_api_keys: bool | None = _setting(
         None, parsers.yes_no, "the old way to say it: true is api_key_sources = basic, false is none"
     )
+    claim_headers: tuple[str, ...] = _setting(
+        (), parsers.claims_and_headers, "claims of keys that forward auth puts into headers, such as tenant=X-Tenant"
+    )
     token_allow_lists: bool = _setting(
         True,
         parsers.yes_no,
