@@ -2,6 +2,8 @@
 
 import pytest
 from tests.server.conftest import key_id_of
+from tests.server.test_api_keys import basic
+from tests.server.test_verify import invalid, verify
 
 from hourpass.core.errors import InvalidCredentials, InvalidGrant
 from hourpass.server.keys.editing import disable_key, enable_key, update_key
@@ -41,3 +43,12 @@ async def test_the_next_refresh_says_what_the_key_says_now(server):
     await change(server, update_key, api_key, {"scope": "a"})
 
     assert (await server.refresh(pair.refresh_token)).scope == "a"
+
+
+async def test_forward_auth_says_that_a_key_is_disabled(server):
+    api_key = await server.create_key()
+
+    await change(server, disable_key, api_key)
+
+    answer = await verify(server, basic(f"{api_key}:"))
+    assert (answer.status_code, answer.headers["www-authenticate"]) == (401, invalid("disabled"))

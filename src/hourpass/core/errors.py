@@ -49,6 +49,7 @@ TokenProblem = Literal[
     "environment",
     "address_not_allowed",
     "revoked",
+    "disabled",
     "rotated",
     "malformed",
 ]

@@ -17,6 +17,7 @@ from hourpass.server.transport.request import Reply, Request
 _KEY_PROBLEMS: dict[str | None, TokenProblem] = {
     "expired": "expired",
     "revoked": "revoked",
+    "disabled": "disabled",
     "rotated": "rotated",
     "address_not_allowed": "address_not_allowed",
 }
