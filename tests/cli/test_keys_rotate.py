@@ -3,6 +3,7 @@
 import pytest
 
 from hourpass.core.api_key import is_well_formed
+from hourpass.core.errors import InvalidCredentials, InvalidGrant
 
 
 def test_rotate_shows_the_new_secret_of_the_same_key_once(hourpass):
@@ -64,3 +65,26 @@ def test_a_revoked_key_does_not_rotate(hourpass):
     hourpass("keys", "revoke", key_id)
 
     assert "the key is revoked: it cannot rotate" in hourpass("keys", "rotate", key_id, code=1).stderr
+
+
+def test_after_a_leak_the_old_secret_ends_at_once_and_the_new_one_works(hourpass):
+    created = hourpass.create_key()
+    pair = hourpass.exchange(created["api_key"])
+
+    rotated = hourpass.json("keys", "rotate", created["key_id"], "--now")
+
+    assert rotated["overlap"] == 0
+    with pytest.raises(InvalidCredentials) as refused:
+        hourpass.exchange(created["api_key"])
+    assert refused.value.reason == "rotated"
+    with pytest.raises(InvalidGrant) as ended:
+        hourpass.refresh(pair.refresh_token)
+    assert ended.value.reason == "revoked"
+    hourpass.refresh(hourpass.exchange(rotated["api_key"]).refresh_token)
+    assert {grant["state"] for grant in hourpass.json("grants", "list", "--all")} == {"ended", "live"}
+
+
+def test_a_leak_leaves_no_overlap(hourpass):
+    refused = hourpass("keys", "rotate", "3fK9mZ8qLx2P", "--now", "--overlap", "1h", code=2)
+
+    assert "give --now or --overlap" in refused.stderr

@@ -18,6 +18,13 @@ def test_an_entry_gets_the_next_number_and_comes_back(store, kind):
     assert store.revocations_after(0, NOW) == [first, second]
 
 
+def test_a_cutoff_of_a_key_is_an_entry_with_a_second(store):
+    first = store.end_tokens_of_key("key", 1_800_000_001, NOW + 1)
+
+    assert first == Revocation(first.n, "key", "key", NOW + 1, 1_800_000_001)
+    assert store.revocations_after(0, NOW) == [first]
+
+
 def test_only_entries_after_the_number_are_returned_in_order(store):
     entries = [store.add_revocation("grant", f"grant{n}", NOW + 1) for n in range(5)]
 

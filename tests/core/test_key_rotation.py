@@ -2,7 +2,16 @@
 
 import pytest
 
-from hourpass.core.api_key import ApiKey, KeySecret, is_well_formed, still_proves, unverified_key_id, why_unusable
+from hourpass.core.api_key import (
+    ApiKey,
+    KeySecret,
+    is_well_formed,
+    issued_at,
+    opened_at,
+    still_proves,
+    unverified_key_id,
+    why_unusable,
+)
 from hourpass.core.key_rotation import (
     ENDED,
     ENDED_KEPT,
@@ -170,3 +179,21 @@ def test_a_secret_proves_its_key_until_it_ends_or_is_taken_away():
     assert not still_proves(key(*USED), OLD, NOW + 100)
     assert not still_proves(key(NEXT), OLD, NOW)
     assert not still_proves(key(OLD, revoked_at=NOW), OLD, NOW)
+
+
+@pytest.mark.parametrize(
+    ("members", "iat"),
+    [
+        ({}, 1_800_000_000),
+        ({"valid_from": 1_800_000_001_000}, 1_800_000_001),
+        ({"tokens_from": 1_800_000_001_000, "valid_from": 5_000}, 1_800_000_001),
+        ({"valid_from": 5_000}, 1_800_000_000),
+    ],
+)
+def test_a_new_token_is_never_issued_before_its_keys_tokens_are_good(members, iat):
+    assert issued_at(key(OLD, **members), NOW) == iat
+
+
+def test_a_new_grant_is_never_opened_before_its_keys_grants_are_good():
+    assert opened_at(key(OLD), NOW) == opened_at(key(OLD, valid_from=NOW - 1), NOW) == NOW
+    assert opened_at(key(OLD, valid_from=NOW + 500), NOW) == NOW + 500

@@ -53,6 +53,29 @@ def test_issued_before_refuses_strictly_earlier_tokens(issued, refused):
     assert revocations.refuses(claims(iat=ISSUED + issued)) is refused
 
 
+@pytest.mark.parametrize(("issued", "refused"), [(-1, True), (0, False), (1, False)])
+def test_a_cutoff_refuses_strictly_earlier_tokens_of_its_key_alone(issued, refused):
+    revocations = Revocations([Revocation(1, "key", "key", UNTIL, ISSUED)])
+
+    assert revocations.refuses(claims(iat=ISSUED + issued)) is refused
+    assert not revocations.refuses(claims(iat=ISSUED - 1, client_id="another"))
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_cutoff_never_weakens_a_keys_end_or_a_higher_cutoff(order):
+    ends = [Revocation(1, "key", "key", UNTIL), Revocation(2, "key", "key", UNTIL + 1, 5)]
+    revocations = Revocations([*ends, Revocation(3, "key", "key", UNTIL + 2, 3)][::order])
+
+    assert revocations.refuses(claims())
+    assert len(revocations) == 3
+    revocations.prune(UNTIL)
+    assert revocations.refuses(claims(iat=4))
+    assert not revocations.refuses(claims(iat=5))
+    revocations.prune(UNTIL + 1)
+    assert not revocations.refuses(claims(iat=4))
+    assert revocations.refuses(claims(iat=2))
+
+
 @pytest.mark.parametrize("order", [1, -1], ids=["later-is-lower", "later-is-higher"])
 def test_a_later_cut_never_weakens_an_earlier_one(order):
     cuts = [Revocation(1, "issued_before", str(ISSUED + 1), UNTIL), Revocation(2, "issued_before", "5", UNTIL)]
@@ -110,12 +133,23 @@ entries = st.builds(
     st.just("issued_before"),
     st.integers(ISSUED - 2, ISSUED + 2).map(str),
     st.integers(UNTIL, UNTIL + 3),
-) | st.builds(
+    st.none(),
+)
+entries |= st.builds(
     Revocation,
     st.integers(1, 50),
     st.sampled_from(["grant", "key", "token"]),
     st.sampled_from(["grant", "key", "token", "other"]),
     st.integers(UNTIL, UNTIL + 3),
+    st.none(),
+)
+entries |= st.builds(
+    Revocation,
+    st.integers(1, 50),
+    st.just("key"),
+    st.sampled_from(["key", "other"]),
+    st.integers(UNTIL, UNTIL + 3),
+    st.integers(ISSUED - 2, ISSUED + 2),
 )
 
 
@@ -124,6 +158,8 @@ def test_order_changes_nothing_and_a_token_is_refused_if_any_entry_in_force_says
     def refuses(entry: Revocation) -> bool:
         if entry.kind == "issued_before":
             return int(entry.value) > ISSUED
+        if entry.issued_before is not None and entry.issued_before <= ISSUED:
+            return False
         return entry.value == entry.kind
 
     shuffled = random.sample(entries, len(entries))
@@ -133,7 +169,7 @@ def test_order_changes_nothing_and_a_token_is_refused_if_any_entry_in_force_says
     revocations.prune(now)
 
     assert revocations.refuses(claims()) == any(refuses(entry) for entry in entries if now < entry.until)
-    assert len(revocations) == len({(entry.kind, entry.value) for entry in entries if now < entry.until})
+    assert len(revocations) == len({(e.kind, e.value, e.issued_before) for e in entries if now < e.until})
 
 
 def test_the_last_token_that_ends_alone_is_exactly_the_limit():

@@ -1,5 +1,6 @@
 """Commands work on the database while a server runs on it, and the server takes note within a second."""
 
+import json
 import time
 
 import pytest
@@ -58,3 +59,21 @@ def test_a_key_that_a_command_made_works_at_once_and_not_after_its_end(serve):
     refused = exchange(server, made["api_key"])
     assert refused.json()["title"] == "The user credentials were incorrect."
     assert refresh(server, pair["refresh_token"]).json()["reason"] == "key_disabled"
+
+
+def test_after_a_leak_the_old_key_and_its_tokens_are_refused_within_a_second_and_the_new_key_works(serve):
+    server = serve()
+    made = server.create_key()
+    pair = exchange(server, made["api_key"]).raise_for_status().json()
+    assert verify(server, pair["access_token"]) == 204
+
+    new = json.loads(server.command("keys", "rotate", made["key_id"], "--now", "--json").stdout)["api_key"]
+    exited = time.monotonic()
+    fresh = exchange(server, new).raise_for_status().json()
+    assert verify(server, fresh["access_token"]) == 204
+    while verify(server, pair["access_token"]) != 401:
+        assert time.monotonic() - exited < WITHIN
+
+    assert exchange(server, made["api_key"]).json()["reason"] == "rotated"
+    assert refresh(server, pair["refresh_token"]).json()["reason"] == "revoked"
+    assert verify(server, refresh(server, fresh["refresh_token"]).json()["access_token"]) == 204

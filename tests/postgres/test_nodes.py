@@ -4,6 +4,7 @@ contract.md, promises 1 and 4.
 """
 
 import asyncio
+import json
 import time
 
 import httpx2
@@ -78,3 +79,17 @@ def test_a_revocation_on_one_node_takes_effect_on_every_node_within_a_second(nod
     assert seconds_until_refused(nodes, by_key["access_token"]) < 1
     for node in (first, second, third):
         assert refresh(node, by_key["refresh_token"]).json()["reason"] == "key_disabled"
+
+
+def test_after_a_leak_every_node_refuses_the_old_key_within_a_second_and_accepts_the_new_one_at_once(nodes):
+    running = nodes.start(), nodes.start(), nodes.start()
+    key = nodes.create_key()
+    pairs = [exchange(node, key["api_key"]) for node in running]
+
+    new = json.loads(nodes.command("keys", "rotate", key["key_id"], "--now", "--json"))["api_key"]
+    fresh = [exchange(node, new) for node in running]
+
+    assert all(seconds_until_refused(nodes, pair["access_token"]) < 1 for pair in pairs)
+    for node in running:
+        assert [verify(node, pair["access_token"]) for pair in fresh] == [204] * 3
+        assert {refresh(node, pair["refresh_token"]).json()["reason"] for pair in pairs} == {"revoked"}

@@ -11,14 +11,14 @@ import pytest
 from tests.copy.conftest import Postgres, Sqlite
 from tests.postgres.cluster import NEWEST, clusters_of
 from tests.postgres.conftest import LocalNode
-from tests.server.conftest import key_id_of, other_secret
+from tests.server.conftest import claims_of, key_id_of, other_secret
 
 from hourpass.core.api_key import KeySecret
-from hourpass.core.errors import InvalidCredentials, InvalidRequest, RotationUnderWay
+from hourpass.core.errors import InvalidCredentials, InvalidGrant, InvalidRequest, InvalidToken, RotationUnderWay
 from hourpass.core.policy import DAY, HOUR, SECOND
 from hourpass.core.token_request import TokenRequest
 from hourpass.server.keys.api_keys import create_key, revoke_key
-from hourpass.server.keys.rotation import rotate_key
+from hourpass.server.keys.rotation import rotate_key, rotate_key_at_once
 from hourpass.testing import Clock
 
 pytestmark = pytest.mark.anyio
@@ -53,6 +53,21 @@ class Installation:
             )
         )
         return made.api_key
+
+    async def rotate_at_once(self, api_key: str) -> str:
+        """As an operator does after a leak; every node takes note."""
+        issuer, key_id = self.first.issuer, key_id_of(api_key)
+        made = await self.run(
+            lambda store: rotate_key_at_once(
+                store, issuer.secrets, key_id, self.clock(), issuer.policy, random=os.urandom, actor="test"
+            )
+        )
+        await self.observe()
+        return made.api_key
+
+    async def observe(self) -> None:
+        for node in self.nodes:
+            await node.app.issuer.verification.observe(self.clock())
 
     async def exchange(self, api_key: str, address: str | None = None):
         return await self.last.issuer.exchange(api_key, TokenRequest(), address, self.clock())
@@ -287,4 +302,94 @@ async def test_a_rotation_is_in_the_trail_and_nothing_secret_is(installation):
     old = await installation.create_key()
     await installation.rotate(old, overlap=HOUR)
 
-    assert await installation.trail("key_rotated") == [{"n": 1, "overlap": 3600, "actor": "test"}]
+    assert await installation.trail("key_rotated") == [{"n": 1, "overlap": 3600, "at_once": False, "actor": "test"}]
+
+
+# After a leak.
+
+
+@pytest.mark.parametrize("late", [0, 1, 500, 999], ids=lambda late: f"{late} ms into a second")
+async def test_after_a_leak_all_of_before_ends_at_once_and_the_new_secret_works_at_once(installation, late):
+    installation.clock.advance(late / 1_000 - installation.clock() % 1_000 / 1_000 + 1)
+    old, bystander = await installation.create_key(), await installation.create_key()
+    pair, other = await installation.exchange(old), await installation.exchange(bystander)
+
+    new = await installation.rotate_at_once(old)
+
+    assert await installation.refused_as(old) == "rotated"
+    for node in installation.nodes:
+        issuer = node.app.issuer
+        with pytest.raises(InvalidToken, match="revoked"):
+            issuer.verification.verify(pair.access_token, installation.clock())
+        issuer.verification.verify(other.access_token, installation.clock())
+        with pytest.raises(InvalidGrant) as refused:
+            await issuer.refresh(pair.refresh_token.decode(), TokenRequest(), None, installation.clock())
+        assert refused.value.reason == "revoked"
+    fresh = await installation.exchange(new)
+    for _ in range(3):
+        for node in installation.nodes:
+            issuer = node.app.issuer
+            issuer.verification.verify(fresh.access_token, installation.clock())
+            fresh = await issuer.refresh(fresh.refresh_token.decode(), TokenRequest(), None, installation.clock())
+        installation.clock.advance(0.5)
+
+
+async def test_a_token_of_the_same_second_is_issued_at_the_next_one(installation):
+    old = await installation.create_key()
+    new = await installation.rotate_at_once(old)
+    second = installation.clock() // SECOND
+
+    assert claims_of((await installation.exchange(new)).access_token)["iat"] == second + 1
+    installation.clock.advance(2)
+    assert claims_of((await installation.exchange(new)).access_token)["iat"] == second + 2
+
+
+async def test_the_feed_has_a_cutoff_and_an_entry_for_each_grant_that_may_have_tokens(installation):
+    """A verifier that knows no cutoffs refuses the tokens by their grants, and accepts the new ones."""
+    old = await installation.create_key()
+    idle = await installation.exchange(old)
+    installation.clock.advance(2 * HOUR / SECOND)
+    pairs = [await installation.exchange(old) for _ in range(3)]
+
+    await installation.rotate_at_once(old)
+
+    entries = await installation.first.issuer.ledger.read(
+        lambda store: store.revocations_after(0, installation.clock())
+    )
+    assert {entry.value for entry in entries if entry.kind == "grant"} == {
+        claims_of(pair.access_token)["sid"] for pair in pairs
+    }
+    assert claims_of(idle.access_token)["sid"] not in {entry.value for entry in entries}
+    (cutoff,) = [entry for entry in entries if entry.kind == "key"]
+    assert (cutoff.value, cutoff.issued_before) == (key_id_of(old), installation.clock() // SECOND + 1)
+
+
+async def test_a_stale_proof_of_the_leaked_secret_opens_nothing(installation):
+    old = await installation.create_key()
+    proven = await installation.last.issuer.prove(old, None, installation.clock())
+    await installation.rotate_at_once(old)
+    installation.clock.advance(5)
+
+    with pytest.raises(InvalidCredentials):
+        await installation.last.issuer.open(proven, TokenRequest(), None, installation.clock())
+
+
+async def test_a_leak_ends_both_secrets_of_a_rotation_and_one_that_nobody_used(installation):
+    old = await installation.create_key()
+    waiting = await installation.rotate(old)
+    second = await installation.rotate_at_once(old)
+    assert await installation.refused_as(waiting) is None
+
+    third = await installation.rotate(old)
+    await installation.exchange(third)
+    await installation.rotate_at_once(old)
+
+    assert {await installation.refused_as(each) for each in (old, second, third)} == {"rotated"}
+
+
+async def test_a_key_that_has_ended_is_not_rotated_at_once_either(installation):
+    old = await installation.create_key(expires_at=installation.clock() + 1)
+    installation.clock.advance(1)
+
+    with pytest.raises(InvalidRequest, match="the key is expired: it cannot rotate"):
+        await installation.rotate_at_once(old)

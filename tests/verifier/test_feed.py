@@ -63,6 +63,19 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
+async def test_a_cutoff_stands_apart_from_the_entries(feed, table):
+    table.add("a")
+    table.entries.append(Revocation(2, "key", "k", UNTIL, 1_800_000_001))
+    await feed.look_up(START)
+
+    page = opened(await feed.answer(b"", START))
+
+    assert (page["last"], [entry["value"] for entry in page["entries"]]) == (2, ["a"])
+    assert page["cutoffs"] == [
+        {"n": 2, "kind": "key", "value": "k", "until": UNTIL // 1_000, "issued_before": 1_800_000_001}
+    ]
+
+
 async def test_the_snapshot_is_a_signed_jws_that_nobody_stores(feed, table):
     table.add("a")
     await feed.look_up(START)

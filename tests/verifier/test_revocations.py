@@ -1,5 +1,7 @@
 """Following the revocation feed: what is believed, what a gap costs, and what becomes of tokens when nothing comes."""
 
+from typing import Literal
+
 import msgspec
 import pytest
 
@@ -100,6 +102,37 @@ def test_every_level_refuses(known, entry):
     assert known.revocations.refuses(claims())
 
 
+def test_a_cutoff_refuses_a_keys_tokens_from_before_its_second(known):
+    poll(known, signed(page(cutoffs=[Entry(1, "key", "key", LATER, WALL // SECOND)], last=1)))
+
+    assert known.revocations.refuses(claims(iat=WALL // SECOND - 1))
+    assert not known.revocations.refuses(claims())
+
+
+def test_a_verifier_that_knows_no_cutoffs_reads_a_page_that_has_one():
+    class OldEntry(msgspec.Struct):
+        n: int
+        kind: Literal["grant", "key", "token", "issued_before"]
+        value: str
+        until: int
+
+    class OldPage(msgspec.Struct):
+        iss: str
+        iat: int
+        epoch: int
+        after: int
+        last: int
+        entries: list[OldEntry]
+        more: bool = False
+
+    sent = page(GRANT, cutoffs=[Entry(2, "key", "key", LATER, WALL // SECOND)], last=2)
+
+    read = msgspec.json.decode(msgspec.json.encode(sent), type=OldPage)
+
+    assert [entry.kind for entry in read.entries] == ["grant"]
+    assert read.last == 2
+
+
 def test_an_entry_that_is_over_is_not_kept(known):
     poll(known, signed(page(Entry(1, "grant", "grant", WALL // SECOND))))
 
@@ -148,6 +181,8 @@ FORGED = {
     "a number that is text": signed({**msgspec.to_builtins(page()), "last": "1"}),
     "a recording of a minute ago": signed(page(GRANT, iat=WALL // SECOND - 61)),
     "one from the future": signed(page(GRANT, iat=WALL // SECOND + 61)),
+    "a cutoff of another kind": signed(page(cutoffs=[Entry(1, "grant", "grant", LATER, WALL)], last=1)),
+    "a cutoff without a second": signed(page(cutoffs=[Entry(1, "key", "key", LATER)], last=1)),
     "a second that is none": signed(page(Entry(1, "issued_before", "now", LATER))),
     "numbers that run backwards": signed(page(GRANT, after=3, last=1)),
     "a server error": Answer(503, {}, signed(page(GRANT)).body),

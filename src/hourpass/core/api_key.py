@@ -215,6 +215,22 @@ def key_state(key: ApiKey, now: int) -> KeyState:
     return "active" if key.disabled_at is None else "disabled"
 
 
+def issued_at(key: ApiKey, now: int) -> int:
+    """The `iat`, in epoch seconds, of an access token of the key that is minted now.
+
+    What was issued until a moment ago may be dead from before the next whole second. A new token must not be.
+    """
+    second = now // 1_000
+    if key.valid_from is None and key.tokens_from is None:
+        return second
+    return max(second, (key.valid_from or 0) // 1_000, (key.tokens_from or 0) // 1_000)
+
+
+def opened_at(key: ApiKey, now: int) -> int:
+    """When a grant of the key that is opened now was opened: not before the grants of the key are valid again."""
+    return now if key.valid_from is None else max(now, key.valid_from)
+
+
 def allows_ip(key: ApiKey, address: str | None) -> bool:
     """Whether the key may be used from this address. If the key has an allow-list, an unknown address is refused."""
     if not key.allowed_ips:

@@ -54,12 +54,14 @@ class KeyEnabled(NamedTuple):
 class KeyRotated(NamedTuple):
     """The next secret of an API key was made, the `n`th after its first.
 
-    From its first use on, the one before it goes on for `overlap` seconds.
+    From its first use on, the one before it goes on for `overlap` seconds. `at_once` says that it did not go on at all,
+    and that the key's grants and their access tokens ended.
     """
 
     key_id: str
     n: int
     overlap: int
+    at_once: bool
     actor: str
 
 

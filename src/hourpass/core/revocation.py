@@ -18,19 +18,25 @@ TOKENS_PER_GRANT = 16
 Each entry is sent to every verifier. A client that revokes so many of its tokens within their lifetime needs none.
 """
 
-_Value = TypeVar("_Value", str, int)
+_Value = TypeVar("_Value", str, int, tuple[str, int])
 
 
 class Revocation(NamedTuple):
     """One entry of the list, with its number `n`.
 
-    `value` is a grant id, a key id, a `jti`, or an epoch second, by `kind`. `until` is epoch milliseconds.
+    `value` is a grant id, a key id, a `jti`, or an epoch second, by `kind`. `until` is epoch milliseconds. An entry of
+    a key with `issued_before`, in epoch seconds, refuses only the key's tokens from before that second.
     """
 
     n: int
     kind: Kind
     value: str
     until: int
+    issued_before: int | None = None
+
+
+ALL = 2**62
+"""The epoch second before which every token was issued: an entry of a key that refuses all of them."""
 
 
 class Revocations:
@@ -38,6 +44,7 @@ class Revocations:
 
     def __init__(self, entries: Iterable[Revocation] = ()) -> None:
         self._grants: dict[str, int] = {}
+        self._of_keys: dict[tuple[str, int], int] = {}
         self._keys: dict[str, int] = {}
         self._tokens: dict[str, int] = {}
         self._issued_before: dict[int, int] = {}
@@ -51,7 +58,9 @@ class Revocations:
             case "grant":
                 _raise_to(self._grants, entry.value, entry.until)
             case "key":
-                _raise_to(self._keys, entry.value, entry.until)
+                before = ALL if entry.issued_before is None else entry.issued_before
+                _raise_to(self._of_keys, (entry.value, before), entry.until)
+                self._keys[entry.value] = max(before, self._keys.get(entry.value, 0))
             case "token":
                 _raise_to(self._tokens, entry.value, entry.until)
             case "issued_before":
@@ -64,22 +73,28 @@ class Revocations:
         """Whether any level revokes the token with these claims."""
         return (
             claims.sid in self._grants
-            or claims.client_id in self._keys
+            or claims.iat < self._keys.get(claims.client_id, 0)
             or claims.jti in self._tokens
             or claims.iat < self._cutoff
         )
 
     def prune(self, now: int) -> None:
         """Forget the entries whose tokens have all expired. `now` is epoch milliseconds."""
-        for level in (self._grants, self._keys, self._tokens):
+        for level in (self._grants, self._tokens):
             _drop_until(level, now)
+        for entry in [entry for entry, until in self._of_keys.items() if until <= now]:
+            del self._of_keys[entry]
+        keys: dict[str, int] = {}
+        for key_id, before in self._of_keys:
+            keys[key_id] = max(before, keys.get(key_id, 0))
+        self._keys = keys  # at once: another thread may judge a token meanwhile
         for second in [second for second, until in self._issued_before.items() if until <= now]:
             del self._issued_before[second]
         self._cutoff = max(self._issued_before, default=0)
 
     def __len__(self) -> int:
         """How many entries are in force."""
-        return len(self._grants) + len(self._keys) + len(self._tokens) + len(self._issued_before)
+        return len(self._grants) + len(self._of_keys) + len(self._tokens) + len(self._issued_before)
 
 
 class RevokedTokens:

@@ -58,20 +58,23 @@ def fail_open(*, until: float, budget: float = 10) -> Staleness:
     return Staleness(round(budget * SECOND), round(until * SECOND))
 
 
-class Entry(msgspec.Struct, frozen=True):
-    """A revocation on the wire. `until` is epoch seconds."""
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A revocation on the wire. `until` is epoch seconds, and so is `issued_before`, which only a cutoff has."""
 
     n: int
     kind: Kind
     value: str
     until: int
+    issued_before: int | None = None
 
 
 class Page(msgspec.Struct, frozen=True):
     """One answer of the feed, signed as a JWS.
 
     `entries` are all entries after number `after`, up to number `last`. `more` says that others follow at once. `epoch`
-    grows when the numbers start again. `iat` is epoch seconds.
+    grows when the numbers start again. `iat` is epoch seconds. `cutoffs` are entries of keys that refuse only the
+    tokens from before a second. They stand apart, because a verifier that does not know them would refuse all tokens
+    of the key.
     """
 
     iss: str
@@ -81,6 +84,7 @@ class Page(msgspec.Struct, frozen=True):
     last: int
     entries: list[Entry]
     more: bool = False
+    cutoffs: list[Entry] | msgspec.UnsetType = msgspec.UNSET
 
 
 _decode = msgspec.json.Decoder(Page).decode
@@ -183,9 +187,9 @@ class RevocationList:
         self._take(page, now, wall)
 
     def _take(self, page: Page, now: int, wall: int) -> None:
-        for entry in page.entries:
+        for entry in (*page.entries, *(page.cutoffs or ())):
             if (until := entry.until * SECOND) > wall:
-                self.revocations.add(Revocation(entry.n, entry.kind, entry.value, until))
+                self.revocations.add(Revocation(entry.n, entry.kind, entry.value, until, entry.issued_before))
         news = page.last > self._cursor
         # An answer that is not newer than the last one is not a sign of life: it may be a copy of the last one.
         if not page.more and (news or page.iat > self._iat):
@@ -223,4 +227,6 @@ class RevocationList:
             raise ValueError("rolled back")
         if not all(entry.value.isdecimal() for entry in page.entries if entry.kind == "issued_before"):
             raise ValueError("an entry is not valid")
+        if not all(entry.kind == "key" and entry.issued_before for entry in page.cutoffs or ()):
+            raise ValueError("a cutoff is not valid")
         return page

@@ -1,18 +1,23 @@
 """`hourpass keys rotate`."""
 
 import os
+import time
 from typing import Any
 
 import click
 
-from hourpass.cli.operator.database import actor, database, database_options
+from hourpass.cli.operator.database import Database, actor, database, database_options
 from hourpass.cli.operator.key_named import find_named, key_argument
 from hourpass.cli.operator.key_options import UNSET, milliseconds_of
 from hourpass.cli.terminal import json_option, moment, print_facts, print_json, say
 from hourpass.core.errors import InvalidRequest, RotationUnderWay
 from hourpass.core.key_rotation import MAX_OVERLAP
 from hourpass.core.policy import DAY, SECOND
-from hourpass.server.keys.rotation import rotate_key
+from hourpass.server.keys.rotation import rotate_key, rotate_key_at_once
+from hourpass.server.run.open import current_time
+
+LATE_IN_A_SECOND = 800
+"""Milliseconds into a second from which on a commit may come after its end."""
 
 
 @click.command()
@@ -23,37 +28,50 @@ from hourpass.server.keys.rotation import rotate_key
     callback=milliseconds_of(0, MAX_OVERLAP // SECOND),
     help="how long the old secret goes on after the first use of the new one, up to 30d  [24h]",
 )
+@click.option(
+    "--now", "at_once", is_flag=True, help="after a leak: the old secret, its grants and access tokens end at once"
+)
 @database_options
 @json_option
-def rotate(flags: dict[str, object], key_id: str, overlap: Any, as_json: bool) -> None:
+def rotate(flags: dict[str, object], key_id: str, overlap: Any, at_once: bool, as_json: bool) -> None:
     """Make the next secret of an API key. It is shown this once, and the old one goes on until the new one is in use.
 
-    Run it again if the new secret was lost before it was used. `-` reads a whole key from standard input.
+    Run it again if the new secret was lost before it was used. With --now the old one ends at once, and so do the key's
+    grants and their access tokens. `-` reads a whole key from standard input.
     """
+    if at_once and overlap is not UNSET:
+        raise click.UsageError("after a leak there is no overlap: give --now or --overlap")
+    chosen = 0 if at_once else DAY if overlap is UNSET else overlap
     with database(flags) as db:
-        key = find_named(db, key_id)
-        chosen = DAY if overlap is UNSET else overlap
+        key_id = find_named(db, key_id).key_id
+        by: dict[str, Any] = {"random": os.urandom, "actor": actor(), "prefix": db.settings.key_prefix}
         try:
-            new = rotate_key(
-                db.store,
-                db.secrets,
-                key.key_id,
-                db.now,
-                overlap=chosen,
-                random=os.urandom,
-                actor=actor(),
-                prefix=db.settings.key_prefix,
-            )
+            if at_once:
+                new = rotate_key_at_once(db.store, db.secrets, key_id, _early_in_a_second(db), db.policy, **by)
+            else:
+                new = rotate_key(db.store, db.secrets, key_id, db.now, overlap=chosen, **by)
         except RotationUnderWay as error:
             until = moment(error.ends_at)
-            raise InvalidRequest(f"two secrets of {key.key_id} are alive: the old one ends at {until}") from None
+            raise InvalidRequest(f"two secrets of {key_id} are alive: the old one ends at {until}") from None
     facts: dict[str, object] = {
-        "key_id": new.key.key_id,
+        "key_id": key_id,
         "overlap": chosen // SECOND,
         "expires_at": moment(new.key.expires_at),
     }
     if as_json:
         print_json({"api_key": new.api_key, **facts})
+        return
+    print_facts({"api key": new.api_key, **facts}.items())
+    if at_once:
+        say("The new secret is shown this once. The old one, its grants and their access tokens have ended.")
     else:
-        print_facts({"api key": new.api_key, **facts}.items())
         say("The new secret is shown this once. The old one ends when the new one has been in use for the overlap.")
+
+
+def _early_in_a_second(db: Database) -> int:
+    """An instant that leaves time to commit before the next whole second: from then on tokens are good again."""
+    now = current_time(db.store, db.settings)
+    if now % SECOND > LATE_IN_A_SECOND:
+        time.sleep((SECOND - now % SECOND) / SECOND)
+        now = current_time(db.store, db.settings)
+    return now

@@ -167,14 +167,21 @@ class RevocationFeed:
             after=after,
             last=told[-1].n if more else self.last,
             # Rounded up: a revocation may last a moment longer, but never shorter.
-            entries=[Entry(entry.n, entry.kind, entry.value, -(-entry.until // SECOND)) for entry in told],
+            entries=[_entry(each) for each in told if each.issued_before is None],
             more=more,
+            cutoffs=[_entry(each) for each in told if each.issued_before is not None] or msgspec.UNSET,
         )
         return self._signing_pair(now).sign_feed(_encode(page))
 
     def _wake(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+def _entry(revocation: Revocation) -> Entry:
+    # Rounded up: a revocation may last a moment longer, never shorter.
+    until = -(-revocation.until // SECOND)
+    return Entry(revocation.n, revocation.kind, revocation.value, until, revocation.issued_before)
 
 
 def _read_query(query: bytes) -> tuple[int, int, int]:

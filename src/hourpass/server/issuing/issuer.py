@@ -6,7 +6,7 @@ Each one gets the time as an argument. `core` decides what may happen. A caller 
 from collections.abc import Callable
 
 from hourpass.core.address import pack_address
-from hourpass.core.api_key import ApiKey, Proven, UseKind
+from hourpass.core.api_key import ApiKey, Proven, UseKind, opened_at
 from hourpass.core.authorization import Basic, RawKey
 from hourpass.core.claims import Claims
 from hourpass.core.errors import (
@@ -111,12 +111,13 @@ class Issuer:
         request.require_lifetime()
         audience = request.audience_of(key.audiences(self.audience))
         await self.answers(proven, now)
+        opened = opened_at(key, now)
         grant = open_grant(
-            grant_id=new_grant_id(now, self._entropy.draw(GRANT_ID_ENTROPY)),
+            grant_id=new_grant_id(opened, self._entropy.draw(GRANT_ID_ENTROPY)),
             seed=self._entropy.draw(16),
             key_id=key.key_id,
             scope=None if request.scope is None else scope,
-            now=now,
+            now=opened,
             policy=self.policy,
             opened_from=pack_address(address),
             audience=audience if request.audience is not None and key.more_audiences else None,

@@ -4,7 +4,7 @@ import os
 
 import msgspec
 
-from hourpass.core.api_key import ApiKey
+from hourpass.core.api_key import ApiKey, issued_at
 from hourpass.core.grant import Grant
 from hourpass.core.policy import SECOND, Policy
 from hourpass.core.token_request import TokenRequest
@@ -79,7 +79,7 @@ class Mint:
         Raises:
             InvalidScope, InvalidTarget: if the request goes beyond the grant, or the grant beyond its key.
         """
-        second = now // SECOND
+        second = issued_at(key, now)
         scope = request.narrowed(grant.owned_scope(key.scope))
         lifetime = request.lifetime(key, self._policy, now)
         audience = key.audience or self._audience

@@ -18,12 +18,14 @@ from hourpass.core.key_rotation import (
     SameAgain,
     TwoAlive,
     decide_rotation,
+    decide_rotation_at_once,
     first_use,
     next_key_text,
 )
 from hourpass.core.key_shape import PREFIX
-from hourpass.core.policy import DAY, SECOND
-from hourpass.server.keys.api_keys import NewKey, get_key
+from hourpass.core.policy import DAY, MAX_RETRY_WINDOW, SECOND, Policy
+from hourpass.core.revocation import Kind
+from hourpass.server.keys.api_keys import NewKey, all_grants, get_key
 from hourpass.server.keys.signing_keys import Secrets
 from hourpass.server.store import Store
 
@@ -74,14 +76,53 @@ def _keep(
 ) -> NewKey:
     seed = random(SEED_BYTES)
     text = next_key_text(secrets.rotation, key, made.n, seed, prefix)
-    fresh = KeySecret(key_digest(secrets.pepper, text), made.n, now, seed=seed, overlap=overlap)
+    first_used_at = now if made.at_once else None
+    fresh = KeySecret(key_digest(secrets.pepper, text), made.n, now, first_used_at, seed=seed, overlap=overlap)
     for secret in made.drop:
         store.delete_key_secret(secret.digest)
     for secret in made.keep:
         store.save_key_secret(key.key_id, secret)
     store.add_key_secret(key.key_id, fresh)
-    store.append_audit(now, [audit.KeyRotated(key.key_id, made.n, overlap // SECOND, actor)])
+    if made.at_once:
+        store.show_key_secret(key.key_id, fresh)
+    store.append_audit(now, [audit.KeyRotated(key.key_id, made.n, overlap // SECOND, made.at_once, actor)])
     return NewKey(key._replace(secrets=(*made.keep, fresh)), text)
+
+
+def rotate_key_at_once(
+    store: Store,
+    secrets: Secrets,
+    key_id: str,
+    now: int,
+    policy: Policy,
+    *,
+    random: Callable[[int], bytes],
+    actor: str,
+    prefix: str = PREFIX,
+) -> NewKey:
+    """End every secret of a key, its grants and their access tokens, and give it a new secret: after a leak.
+
+    The transaction must be over before the next whole second, from which on the key's grants and tokens are good.
+
+    Raises:
+        NotFound: if no key has this id; InvalidRequest: if the key has ended.
+    """
+    key = get_key(store, key_id)
+    made = decide_rotation_at_once(key, now)
+    if isinstance(made, CannotRotate):
+        raise InvalidRequest(f"the key is {made.why}: it cannot rotate")
+    key = key._replace(valid_from=made.valid_from)
+    store.update_key(key)
+    new = _keep(store, secrets, key, made, now, 0, random, actor, prefix)
+    until = now + policy.revocation_lifetime
+    # A verifier that does not know cutoffs refuses the tokens of these grants. There may be others: closed ones.
+    with_tokens = now - policy.revocation_lifetime - MAX_RETRY_WINDOW
+    grants = (grant for grant in all_grants(store, key_id) if grant.generation_at > with_tokens)
+    entries: list[tuple[Kind, str, int]] = [("grant", g.grant_id.hex(), until) for g in grants if g.revoked_at is None]
+    if entries:
+        store.add_revocations(entries)
+    store.end_tokens_of_key(key_id, (made.valid_from or 0) // SECOND, until)
+    return new
 
 
 def note_first_use(store: Store, key_id: str, secret: KeySecret, now: int) -> bool:

@@ -235,6 +235,9 @@ class Store(Protocol):
     def add_revocations(self, entries: Sequence[tuple[Kind, str, int]]) -> list[Revocation]:
         """Add entries (kind, value, until) to the revocation list, with consecutive numbers."""
 
+    def end_tokens_of_key(self, key_id: str, issued_before: int, until: int) -> Revocation:
+        """Put an entry into the revocation list that refuses a key's tokens from before an epoch second."""
+
     def revocations_after(self, n: int, now: int) -> list[Revocation]:
         """The entries after a number that can still refuse a token."""
 

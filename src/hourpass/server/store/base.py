@@ -15,6 +15,9 @@ from hourpass.server.store import AuditRecord, Control, Expiry, Moved, Numbers, 
 from hourpass.server.store.rows import editable_row, key_row, read_audit, read_grant, read_key
 from hourpass.server.store.statements import Compared, Migration, checksum
 
+NewRevocation = tuple[Kind, str, int, int | None]
+"""An entry of the revocation list before it has its number."""
+
 
 class BaseStore(ABC):
     """The part of a store that is the same for every dialect. The port in `store/__init__.py` describes each method."""
@@ -159,12 +162,20 @@ class BaseStore(ABC):
         return bool(self.revoke_grants([grant]))
 
     @abstractmethod
+    def _add_entries(self, entries: Sequence[NewRevocation]) -> list[Revocation]:
+        """Put entries into the revocation list, under numbers that follow each other."""
+
     def add_revocations(self, entries: Sequence[tuple[Kind, str, int]]) -> list[Revocation]:
-        """Add entries to the revocation list."""
+        """Put entries into the revocation list."""
+        return self._add_entries([(*entry, None) for entry in entries])
 
     def add_revocation(self, kind: Kind, value: str, until: int) -> Revocation:
-        """Add an entry to the revocation list."""
-        return self.add_revocations([(kind, value, until)])[0]
+        """Put an entry into the revocation list."""
+        return self._add_entries([(kind, value, until, None)])[0]
+
+    def end_tokens_of_key(self, key_id: str, issued_before: int, until: int) -> Revocation:
+        """Put an entry into the revocation list that refuses a key's tokens from before an epoch second."""
+        return self._add_entries([("key", key_id, until, issued_before)])[0]
 
     @abstractmethod
     def append_lines(self, lines: Sequence[tuple[int, Event]]) -> None:

@@ -10,7 +10,7 @@ from psycopg.errors import UniqueViolation
 
 from hourpass.core.audit import Event
 from hourpass.core.grant import Grant, GrantRef
-from hourpass.core.revocation import Kind, Revocation
+from hourpass.core.revocation import Revocation
 from hourpass.server.store import (
     Control,
     KeyUse,
@@ -19,7 +19,7 @@ from hourpass.server.store import (
     TransactionConflict,
     persist,
 )
-from hourpass.server.store.base import BaseStore
+from hourpass.server.store.base import BaseStore, NewRevocation
 from hourpass.server.store.postgres_connection import PostgresConnection
 from hourpass.server.store.rows import AuditRow, audit_row, grant_row, pack, read_grant
 from hourpass.server.store.statements import Applied, Compared, Migration, compare
@@ -74,10 +74,9 @@ class PostgresStore(PostgresConnection, BaseStore):
         if uses:
             self._batch("keep_uses", KeyUse._fields, sorted(uses, key=itemgetter(0, 1)))
 
-    def add_revocations(self, entries: Sequence[tuple[Kind, str, int]]) -> list[Revocation]:
-        """Add entries to the revocation list."""
+    def _add_entries(self, entries: Sequence[NewRevocation]) -> list[Revocation]:
         numbers = sorted(self._batch("add_revocations", _ENTRY, entries, count=len(entries)))
-        return [Revocation(n, kind, value, until) for (n,), (kind, value, until) in zip(numbers, entries, strict=True)]
+        return [Revocation(n, *entry) for (n,), entry in zip(numbers, entries, strict=True)]
 
     def append_lines(self, lines: Sequence[tuple[int, Event]]) -> None:
         """Append events to the audit trail, each with its own instant."""
@@ -170,7 +169,7 @@ class PostgresStore(PostgresConnection, BaseStore):
 
 _ROTATION = ("key_id", "grant_id", "decided_on", "generation", "superseded", "idle_expires_at", "last_from")
 _END = ("key_id", "grant_id", "revoked_at", "revoked_why")
-_ENTRY = ("kind", "value", "until")
+_ENTRY = ("kind", "value", "until", "issued_before")
 """The names of a batch's columns, in the order of its rows."""
 
 _MAKE_MIGRATIONS = """

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from hourpass.core.audit import Event
 from hourpass.core.grant import Grant, GrantRef
-from hourpass.core.revocation import Kind, Revocation
+from hourpass.core.revocation import Revocation
 from hourpass.server.store import Control, KeyUse, Numbers, Row
-from hourpass.server.store.base import BaseStore
+from hourpass.server.store.base import BaseStore, NewRevocation
 from hourpass.server.store.rows import audit_row, grant_row, pack, read_grant
 from hourpass.server.store.sqlite_connection import Q, SqliteConnection, storage_errors
 from hourpass.server.store.statements import Applied, Compared, compare
@@ -77,12 +77,8 @@ class SqliteStore(SqliteConnection, BaseStore):
         with storage_errors():
             self._db.executemany(Q["keep_use"], uses)
 
-    def add_revocations(self, entries: Sequence[tuple[Kind, str, int]]) -> list[Revocation]:
-        """Add entries to the revocation list."""
-        return [
-            Revocation(self._rows("add_revocation", kind, value, until)[0][0], kind, value, until)
-            for kind, value, until in entries
-        ]
+    def _add_entries(self, entries: Sequence[NewRevocation]) -> list[Revocation]:
+        return [Revocation(self._rows("add_revocation", *entry)[0][0], *entry) for entry in entries]
 
     def append_lines(self, lines: Sequence[tuple[int, Event]]) -> None:
         """Append events to the audit trail, each with its own instant."""

@@ -126,7 +126,7 @@ select {KeyUse} from key_uses where key_id >= ? and key_id <= ?
 
 -- name: add_revocation
 -- Add an entry to the revocation list.
-insert into revocations (kind, value, until) values (?, ?, ?) returning n
+insert into revocations (kind, value, until, issued_before) values (?, ?, ?, ?) returning n
 
 -- name: revocations_after
 -- The entries after a number that can still refuse a token.

@@ -81,10 +81,10 @@ update control set numbered_since = ? where numbered_since = 0
 -- name: add_revocations
 -- Add entries to the revocation list. Nobody sees their numbers before all lower ones.
 with numbered as (update control set last_revocation = last_revocation + :count returning last_revocation)
-insert into revocations (n, kind, value, until)
-select last_revocation + entry.position - :count, entry.kind, entry.value, entry.until
-from numbered, unnest(:kind::text[], :value::text[], :until::bigint[]) with ordinality
-    as entry (kind, value, until, position)
+insert into revocations (n, kind, value, until, issued_before)
+select last_revocation + entry.position - :count, entry.kind, entry.value, entry.until, entry.issued_before
+from numbered, unnest(:kind::text[], :value::text[], :until::bigint[], :issued_before::bigint[]) with ordinality
+    as entry (kind, value, until, issued_before, position)
 returning n
 
 -- name: add_audit
