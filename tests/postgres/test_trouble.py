@@ -89,7 +89,8 @@ async def test_a_restart_between_two_requests_is_noticed_by_nobody(own_database,
 
 
 async def test_a_database_that_hangs_is_503_in_time_and_then_goes_on(own_database, server):
-    server.app.issuer.ledger._patience = 0.3
+    for lane in server.app.issuer.ledger._lanes:
+        lane.patience = 0.3
     pair = await server.exchange(await server.create_key())
     own_database.cluster.freeze()
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""A lane: its thread does the work, and the loop calls the function that the work returns."""
+"""A lane: its thread does the work, and the loop gets what the work returns or raises."""
 
 import asyncio
 import threading
@@ -11,24 +11,36 @@ from hourpass.server.ledger.lane import Lane
 pytestmark = pytest.mark.anyio
 
 
-async def test_the_work_is_done_in_the_thread_and_its_result_arrives_in_the_loop():
-    lane, done, where = Lane(None, asyncio.get_running_loop()), asyncio.Event(), []
+async def test_the_work_is_done_in_the_thread_one_thing_at_a_time_and_its_result_arrives_in_the_loop():
+    store, done = object(), []
+    lane = Lane(store, asyncio.get_running_loop())
 
-    def task():
-        where.append(threading.current_thread().name)
-        return back
+    def work(given):
+        done.append((given is store, threading.current_thread().name))
+        return len(done)
 
-    def back():
-        where.append(threading.current_thread() is threading.main_thread())
-        done.set()
-
-    for _ in range(3):
-        lane.hand(task)
-        await asyncio.wait_for(done.wait(), 10)
-        done.clear()
+    assert await asyncio.gather(*(lane.do(work) for _ in range(3))) == [1, 2, 3]
     await lane.close()
 
-    assert where == ["hourpass-ledger", True] * 3
+    assert done == [(True, "hourpass-ledger")] * 3
+
+
+async def test_an_error_in_the_thread_reaches_the_caller_and_the_thread_goes_on():
+    lane = Lane(None, asyncio.get_running_loop())
+
+    with pytest.raises(ZeroDivisionError):
+        await lane.do(lambda store: 1 / 0)
+    assert await lane.do(lambda store: 1) == 1
+    await lane.close()
+
+
+async def test_a_caller_who_leaves_does_not_stop_the_thread():
+    lane = Lane(None, asyncio.get_running_loop())
+
+    lane.do(lambda store: 1).cancel()
+
+    assert await lane.do(lambda store: 2) == 2
+    await lane.close()
 
 
 def open_files() -> int:

@@ -1,7 +1,7 @@
-"""A lane: one store, and the thread that may use it. What is handed to the thread returns what the loop is to do next.
+"""A lane: one store, and the thread that may use it.
 
-Each wakes the other through a pipe, because to write to one lets go of the interpreter: whoever is woken can run at
-once. A queue's lock would wake the thread while the loop still holds the interpreter, and back (decision 0005).
+The loop and the thread wake each other through pipes, because to write to one lets go of the interpreter: the other
+side can run at once. A queue's lock would wake it while this side still holds the interpreter (decision 0005).
 """
 
 import asyncio
@@ -9,45 +9,67 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
-from hourpass.server.store import Store
+from hourpass.server.store import SharedStore, Store
+
+T = TypeVar("T")
 
 
 class Lane:
-    """One store and its thread, for one event loop. `watch` is the ledger's: what cuts the store off in time."""
+    """One store and its thread, for one event loop. With `patience`, work is cut off after so many seconds."""
 
-    def __init__(self, store: Store, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, store: Store, loop: asyncio.AbstractEventLoop, patience: float | None = None) -> None:
         self.store = store
-        self.watch: asyncio.TimerHandle | None = None
+        self.patience = patience
         self._loop = loop
-        self._handed: deque[Callable[[], Callable[[], None]]] = deque()
-        self._returned: deque[Callable[[], None]] = deque()
+        self._watch: asyncio.TimerHandle | None = None
+        self._asked: deque[tuple[Callable[[Store], Any], asyncio.Future[Any]]] = deque()
+        self._done: deque[tuple[asyncio.Future[Any], Any, BaseException | None]] = deque()
         self._thread_wakes, self._wake_thread = os.pipe()
         self._loop_wakes, self._wake_loop = os.pipe()
-        loop.add_reader(self._loop_wakes, self._on_return)
+        loop.add_reader(self._loop_wakes, self._on_done)
         self._thread = threading.Thread(target=self._main, name="hourpass-ledger", daemon=True)
         self._thread.start()
 
-    def hand(self, task: Callable[[], Callable[[], None]]) -> None:
-        """Let the thread do something; what that returns is called in the loop. One thing at a time."""
-        self._handed.append(task)
+    def do(self, work: Callable[[Store], T]) -> "asyncio.Future[T]":
+        """Let the thread do something with the store, one thing at a time. Resolves to what that returns or raises."""
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._keep_watch()
+        self._asked.append((work, future))
         os.write(self._wake_thread, b"!")
+        return future
 
     def _main(self) -> None:
         while os.read(self._thread_wakes, 1):
-            self._returned.append(self._handed.popleft()())
+            work, future = self._asked.popleft()
+            try:
+                self._done.append((future, work(self.store), None))
+            except BaseException as error:  # noqa: BLE001 - it is the answer
+                self._done.append((future, None, error))
             os.write(self._wake_loop, b"!")
 
-    def _on_return(self) -> None:
+    def _on_done(self) -> None:
         os.read(self._loop_wakes, 1)
-        self._returned.popleft()()
-
-    def begin(self, *, reads: bool) -> None:
-        """Start a transaction, in the thread: one that waits for others, or one that only reads."""
-        if reads:
-            self.store.begin_reading()
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        future, result, error = self._done.popleft()
+        if future.done():
+            return  # the loop is about to end
+        if error is None:
+            future.set_result(result)
         else:
-            self.store.begin(wait=True)
+            future.set_exception(error)
+
+    def _keep_watch(self) -> None:
+        if self.patience is not None:
+            self._watch = self._loop.call_later(self.patience, self._cut)
+
+    def _cut(self) -> None:
+        cast("SharedStore", self.store).interrupt()
+        # A pooler takes a new connection although the database behind it is away: that one may hang, too.
+        self._keep_watch()
 
     async def close(self) -> None:
         """End the thread, when it has nothing to do."""

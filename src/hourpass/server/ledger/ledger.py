@@ -1,29 +1,32 @@
 """The ledger: many callers, one transaction, each answered after the commit.
 
-Whatever waits goes into the next transaction. With a local store its statements run in the event loop, between
-requests, because they are short and contend for the interpreter lock anyway; the commit, which waits for the disk, runs
-in a thread while the next batch gathers. Statements of a remote store wait for a network: such a batch runs in its
-thread whole, and each further connection carries one more at the same time. Other work runs in a thread always.
+Everything that waits goes into the next transaction. A turn is one coroutine for each batch. With a local store the
+statements run in the event loop, because they are short and contend for the interpreter lock anyway. The commit, which
+waits for the disk, runs in a thread while the next batch gathers. With a remote store the statements wait for a
+network: the whole batch runs in the thread, and each further connection carries one more at the same time.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple, TypeVar, cast
+from functools import partial
+from typing import Any, TypeVar
 
 import msgspec
 
 from hourpass.core.api_key import ApiKey, Proven
 from hourpass.core.errors import StorageUnavailable
 from hourpass.core.grant import Grant
-from hourpass.core.policy import Policy
+from hourpass.core.policy import MAX_RETRY_WINDOW, Policy
 from hourpass.server.ledger.absences import Absences
 from hourpass.server.ledger.batch import Opened, Opening, Refreshed, Refreshing, Settling
+from hourpass.server.ledger.jobs import Job, JobKind, do_all
 from hourpass.server.ledger.key_lookup import KeyLookUp
 from hourpass.server.ledger.lane import Lane
 from hourpass.server.ledger.remembered import Keys
 from hourpass.server.ledger.stall import Stalled, Stalls
-from hourpass.server.store import Control, GrantHeld, SharedStore, Store, TransactionConflict, Unreachable, persist
+from hourpass.server.ledger.writability import Writability
+from hourpass.server.store import Control, GrantHeld, Store, Unreachable, persist
 
 __all__ = ["BATCH_LIMIT", "Ledger", "Opened", "Refreshed", "Refreshing"]
 
@@ -43,12 +46,6 @@ WAITS = 2_000
 HELD_PAUSES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.4, 0.4)
 """Seconds before each further batch that takes a caller along whose grant another transaction held: 1.9 in all."""
 
-PROOF_LASTS = 10.0
-"""Seconds for which a write that was kept shows that the database takes writes."""
-
-PROOF_PAUSE = 1.0
-"""Seconds between two tries of a database that takes none."""
-
 T = TypeVar("T")
 
 
@@ -60,18 +57,12 @@ class _Entry(msgspec.Struct, frozen=True):
     tries: int = 0
 
 
-class _Job(NamedTuple):
-    work: Callable[[Store], Any]
-    kind: Literal["writes", "reads", "looks"]
-    future: "asyncio.Future[Any]"
-
-
 class Ledger:
     """Group commit in front of one database. Belongs to one event loop.
 
-    `remote` says that the store waits for a network; `others` are further connections of the same kind. With `stalls`
-    nothing is carried out that has waited while this process stood still; `absences` is told when the
-    database was seen.
+    `remote` says that the store waits for a network. `others` are further connections of the same kind. With `stalls`
+    nothing is carried out that has waited while this process stood still. `absences` is told when the database was
+    seen.
     """
 
     def __init__(
@@ -86,28 +77,24 @@ class Ledger:
         stalls: Stalls | None = None,
         absences: Absences | None = None,
     ) -> None:
+        self._loop = asyncio.get_running_loop()
         self._settling = Settling(policy, absences, stalls)
-        self._stalls = stalls
+        self._stalls = stalls or Stalls(lambda: 0, MAX_RETRY_WINDOW)  # of a timer that stands still
         self._absences = absences
         self._look_up = KeyLookUp(self.read, self._settling.look_up)
         self._look_up_fresh = KeyLookUp(self.read, self._settling.look_up_fresh)
+        self._writability = Writability(self.run, self._loop.time)
         self._remote = remote
         self._queue_limit = queue_limit
-        self._patience = patience
         self._entries: deque[_Entry] = deque()
-        self._jobs: deque[_Job] = deque()
-        self._loop = asyncio.get_running_loop()
-        self._lanes = [Lane(each, self._loop) for each in (store, *others)]
-        self._idle = list(self._lanes)
-        self._turning = False
-        self._gathered = 0
+        self._jobs: deque[Job] = deque()
+        self._arrived = asyncio.Event()
+        self._door = asyncio.Lock()  # one lane at a time waits for what arrives
         self._batch_last = False
         self._coming_again = 0
         self._closing = False
-        self._wrote_at = -PROOF_LASTS
-        self._refused_at = -PROOF_PAUSE
-        self._refused: StorageUnavailable | None = None
-        self._proof: asyncio.Future[None] | None = None
+        self._lanes = [Lane(each, self._loop, patience if remote else None) for each in (store, *others)]
+        self._serving = [self._loop.create_task(self._serve(lane)) for lane in self._lanes]
 
     def open(
         self, grant: Grant, now: int, finish: Callable[[Opened], T], proven: Proven | None = None
@@ -115,25 +102,25 @@ class Ledger:
         """Open a grant; resolves to what `finish` makes of it, after the commit.
 
         `finish` runs in the loop, with a local store while the commit is on its way to the disk; what it makes is
-        thrown away if the commit fails. The future raises InvalidCredentials where the key has ended meanwhile,
-        StorageUnavailable where nothing was kept.
+        thrown away if the commit fails. The future raises InvalidCredentials if the key has ended meanwhile, and
+        StorageUnavailable if nothing was kept.
         """
         return self._submit(Opening(grant, now, proven), finish)
 
     def refresh(self, asked: Refreshing, finish: Callable[[Refreshed], T]) -> "asyncio.Future[T]":
         """Decide and carry out a refresh; resolves to what `finish` makes of it, after the commit. As for `open`.
 
-        The future raises StorageUnavailable where nothing was kept.
+        The future raises StorageUnavailable if nothing was kept.
         """
         return self._submit(asked, finish)
 
     def run(self, work: Callable[[Store], T]) -> "asyncio.Future[T]":
         """Run work in a transaction of its own, in a thread; resolves after the commit.
 
-        Where another transaction was in the way, the work is done once more.
+        If another transaction was in the way, the work is done once more.
         """
         future = self._job(work, "writes")
-        future.add_done_callback(self._note_write)
+        future.add_done_callback(self._writability.note_write)
         return future
 
     def read(self, work: Callable[[Store], T]) -> "asyncio.Future[T]":
@@ -150,7 +137,7 @@ class Ledger:
         return self._settling.remembered_key(key_id)
 
     async def key(self, key_id: str) -> ApiKey | None:
-        """A key, from the database where it is not remembered."""
+        """A key, from the database if it is not remembered."""
         return self._settling.remembered_key(key_id) or await self._look_up.key(key_id)
 
     async def fresh_key(self, key_id: str) -> ApiKey | None:
@@ -163,7 +150,7 @@ class Ledger:
 
     async def observe(self) -> Control:
         """What other processes changed; keys remembered from before such a change are forgotten."""
-        asked_at = self._stalls.timer() if self._stalls else 0
+        asked_at = self._stalls.timer()
         control = await self._job(lambda store: store.look(), "looks")
         if self._absences:
             self._absences.seen(asked_at)
@@ -174,44 +161,25 @@ class Ledger:
         """Forget how many grants each key has; called after pruning."""
         self._settling.recount()
 
-    # Whether the database takes writes. Only a write tells; reads go on where none can be kept.
-
     async def require_writable(self) -> None:
-        """Raises StorageUnavailable if the last write was not kept, or none is now that none was for a while."""
-        now = self._loop.time()
-        if self._refused is not None and now - self._refused_at < PROOF_PAUSE:
-            raise self._refused
-        if self._refused is None and now - self._wrote_at < PROOF_LASTS:
-            return
-        if self._proof is None or self._proof.done():
-            self._proof = self.run(lambda store: store.prove_writable())
-        await asyncio.shield(self._proof)
-
-    def _note_write(self, written: "asyncio.Future[Any]") -> None:
-        if not written.cancelled():
-            self._note(written.exception())
-
-    def _note(self, error: BaseException | None) -> None:
-        if error is None:
-            self._wrote_at, self._refused = self._loop.time(), None
-        elif isinstance(error, StorageUnavailable) and not isinstance(error, TransactionConflict):
-            self._refused_at, self._refused = self._loop.time(), error
+        """Raises StorageUnavailable if the last write was not kept, or was long ago and another one is not kept now."""
+        await self._writability.require()
 
     async def close(self) -> None:
         """Finish what waits, then stop. Nothing more is taken in."""
         self._closing = True
-        while len(self._idle) < len(self._lanes) or self._entries or self._jobs or self._coming_again:
-            await asyncio.sleep(0.005)
+        self._arrived.set()
+        await asyncio.gather(*self._serving)
         while self._lanes:
             await self._lanes.pop().close()
 
-    def _job(self, work: Callable[[Store], T], kind: Literal["writes", "reads", "looks"]) -> "asyncio.Future[T]":
+    def _job(self, work: Callable[[Store], T], kind: JobKind) -> "asyncio.Future[T]":
         future: asyncio.Future[T] = self._loop.create_future()
         if self._closing or len(self._jobs) >= self._queue_limit:
             future.set_exception(StorageUnavailable("the ledger is closing or full"))
             return future
-        self._jobs.append(_Job(work, kind, future))
-        self._start()
+        self._jobs.append(Job(work, kind, future))
+        self._arrived.set()
         return future
 
     def _submit(self, asked: Opening | Refreshing, finish: Callable[[Any], Any]) -> "asyncio.Future[Any]":
@@ -219,216 +187,139 @@ class Ledger:
         if self._closing or len(self._entries) >= self._queue_limit:
             future.set_exception(StorageUnavailable("the ledger is closing or full"))
             return future
-        if self._stalls and self._stalls.is_closed():
+        if self._stalls.is_closed():
             future.set_exception(Stalled("this process stood still"))
             return future
-        self._entries.append(_Entry(asked, finish, future, self._stalls.timer() if self._stalls else 0))
-        self._start()
+        self._entries.append(_Entry(asked, finish, future, self._stalls.timer()))
+        self._arrived.set()
         return future
 
-    # A turn takes a lane that is idle and gives it what waits; the lane is idle again once its callers are answered.
+    async def _serve(self, lane: Lane) -> None:
+        """One lane's turns: each takes what waits, carries it out and tells the callers."""
+        while True:
+            async with self._door:
+                if not await self._gather():
+                    return
+                jobs = self._next_jobs()
+                batch = [] if jobs else self._next_batch()
+            if jobs:
+                _resolve(jobs, await lane.do(partial(do_all, jobs)))
+            elif batch:
+                await self._settle(lane, batch)
+            await asyncio.sleep(0)  # the callers that were just told go first: some of them ask again
 
-    def _start(self) -> None:
-        if self._idle and not self._turning:
-            self._turning = True
-            self._loop.call_soon(self._turn)
-
-    def _turn(self) -> None:
-        if self._gathered < len(self._entries) < BATCH_LIMIT:
+    async def _gather(self) -> bool:
+        """Wait until there is something to do. False when the ledger is closing and nothing more will come."""
+        while not (self._entries or self._jobs):
+            if self._closing and not self._coming_again:
+                return False
+            self._arrived.clear()
+            await self._arrived.wait()
+        gathered = 0
+        while gathered < len(self._entries) < BATCH_LIMIT:
             # More came in the last round of the loop, so more may come in the next: a fuller batch costs each less.
-            self._gathered = len(self._entries)
-            self._loop.call_soon(self._turn)
-            return
-        self._gathered = 0
-        self._turning = False
-        if not self._entries and not self._jobs:
-            return  # a batch that found the database away took them along
-        lane = self._idle.pop()
-        if self._jobs and (self._batch_last or not self._entries):
-            # In turns: neither a stream of look-ups nor one of refreshes keeps the other kind waiting.
-            self._batch_last = False
-            jobs = [self._jobs.popleft() for _ in range(len(self._jobs))]
-            self._watch(lane)
-            lane.hand(lambda: self._run_jobs(lane, jobs))
-        else:
-            self._batch_last = True
-            batch = self._prompt([self._entries.popleft() for _ in range(min(len(self._entries), BATCH_LIMIT))])
-            began = self._stalls.timer() if self._stalls else 0
-            if self._remote:
-                self._watch(lane)
-                lane.hand(lambda: self._run_batch(lane, batch, began))
-            else:
-                self._begin(lane, batch, began)
-        if self._entries or self._jobs:
-            self._start()
+            gathered = len(self._entries)
+            await asyncio.sleep(0)
+        return True
 
-    def _prompt(self, batch: list[_Entry]) -> list[_Entry]:
+    def _next_jobs(self) -> list[Job]:
+        """In turns with the batches: neither a stream of look-ups nor one of refreshes keeps the other kind waiting."""
+        jobs = []
+        if self._jobs and (self._batch_last or not self._entries):
+            jobs = [self._jobs.popleft() for _ in range(len(self._jobs))]
+        self._batch_last = not jobs
+        return jobs
+
+    def _next_batch(self) -> list[_Entry]:
         """Those that have not waited for too long; the others are told so."""
-        if self._stalls is None:
-            return batch
+        batch = [self._entries.popleft() for _ in range(min(len(self._entries), BATCH_LIMIT))]
         oldest = self._stalls.timer() - self._stalls.limit
         late = [entry for entry in batch if entry.at < oldest]
         _resolve(late, [Stalled("the request has waited for too long")] * len(late))
         return [entry for entry in batch if entry.at >= oldest] if late else batch
 
-    def _require_prompt(self, began: int) -> None:
-        """Called just before a commit: what a stalled transaction decided is too old to be kept."""
-        if self._stalls:
-            self._stalls.require_prompt(began, allowance=WAITS)
+    async def _settle(self, lane: Lane, batch: list[_Entry]) -> None:
+        """One batch, from its transaction to its answers."""
+        began = self._stalls.timer()
+        try:
+            if self._remote:
+                answers = await lane.do(lambda store: self._settle_there(store, batch, began))
+                outcomes = _finished(batch, answers)
+            else:
+                outcomes = await self._settle_here(lane, batch, began)
+        except Exception as error:
+            self._settling.distrust()
+            self._writability.note(error)
+            if isinstance(error, Unreachable):
+                # The callers behind these would wait for the same in vain.
+                batch = [*batch, *self._entries]
+                self._entries.clear()
+            _resolve(batch, [error] * len(batch))
+        else:
+            self._writability.note(None)
+            self._answer(batch, outcomes)
 
-    def _done(self, lane: Lane) -> None:
-        if lane.watch is not None:
-            lane.watch.cancel()
-            lane.watch = None
-        self._idle.append(lane)
-        if self._entries or self._jobs:
-            self._start()
+    async def _settle_here(self, lane: Lane, batch: list[_Entry], began: int) -> list[Any]:
+        """A local store: its statements in the loop, and all waiting in the thread."""
+        if not lane.store.begin(wait=False):
+            await lane.do(lambda store: store.begin(wait=True))
+        try:
+            answers = self._settling.settle(lane.store, [entry.asked for entry in batch])
+            committing = lane.do(lambda store: self._commit(store, began))
+            # While the disk is at work: by the time it is done, most or all of the answers are made.
+            outcomes = _finished(batch, answers)
+            await committing
+        except Exception:
+            lane.store.rollback()
+            raise
+        return outcomes
 
-    def _answer(self, lane: Lane, batch: list[_Entry], results: list[Any]) -> None:
-        self._note(None)
-        _resolve(batch, results)
-        self._done(lane)
+    def _settle_there(self, store: Store, batch: list[_Entry], began: int) -> list[Any]:
+        """A remote store: all of it in the thread, and again if another transaction was in the way."""
 
-    def _answer_or_retry(self, lane: Lane, batch: list[_Entry], results: list[Any]) -> None:
-        """Answer, but for those whose grant is held: they come again in a later batch, which nobody else waits for."""
-        answered: list[tuple[_Entry, Any]] = []
-        for entry, result in zip(batch, results, strict=True):
-            if isinstance(result, GrantHeld) and entry.tries < len(HELD_PAUSES):
+        def attempt() -> list[Any]:
+            store.begin(wait=False)
+            answers = self._settling.settle(store, [entry.asked for entry in batch])
+            self._commit(store, began)
+            return answers
+
+        return persist(attempt, store.rollback)
+
+    def _commit(self, store: Store, began: int) -> None:
+        # What a stalled transaction decided is too old to be kept.
+        self._stalls.require_prompt(began, allowance=WAITS)
+        store.commit()
+
+    def _answer(self, batch: list[_Entry], outcomes: list[Any]) -> None:
+        """Answer. A caller whose grant is held comes again in a later batch, and nobody else waits for that."""
+        for entry, outcome in zip(batch, outcomes, strict=True):
+            if isinstance(outcome, GrantHeld) and entry.tries < len(HELD_PAUSES):
                 self._coming_again += 1
                 later = msgspec.structs.replace(entry, tries=entry.tries + 1)
                 self._loop.call_later(HELD_PAUSES[entry.tries], self._come_again, later)
             else:
-                answered.append((entry, result))
-        self._answer(lane, [entry for entry, _ in answered], [result for _, result in answered])
+                _tell(entry, outcome)
 
     def _come_again(self, entry: _Entry) -> None:
         self._coming_again -= 1
         self._entries.append(entry)
-        self._start()
-
-    def _fail(self, lane: Lane, batch: list[_Entry], error: Exception) -> None:
-        self._settling.distrust()
-        self._note(error)
-        if isinstance(error, Unreachable):
-            # Whoever waits behind these would wait for the same in vain.
-            batch = batch + [self._entries.popleft() for _ in range(len(self._entries))]
-        _resolve(batch, [error] * len(batch))
-        self._done(lane)
-
-    # A batch of a local store: the statements in the loop, waiting in the thread.
-
-    def _begin(self, lane: Lane, batch: list[_Entry], began: int) -> None:
-        try:
-            if lane.store.begin(wait=False):
-                self._apply(lane, batch, began)
-            else:
-                lane.hand(lambda: self._begin_waiting(lane, batch, began))
-        except Exception as error:
-            self._fail(lane, batch, error)
-
-    def _begin_waiting(self, lane: Lane, batch: list[_Entry], began: int) -> Callable[[], None]:
-        try:
-            lane.store.begin(wait=True)
-        except Exception as error:
-            failure = error
-            return lambda: self._fail(lane, batch, failure)
-        return lambda: self._apply(lane, batch, began)
-
-    def _apply(self, lane: Lane, batch: list[_Entry], began: int) -> None:
-        try:
-            answers = self._settling.settle(lane.store, [entry.asked for entry in batch])
-        except Exception as error:
-            lane.store.rollback()
-            self._fail(lane, batch, error)
-            return
-        results: list[Any] = []
-        lane.hand(lambda: self._commit(lane, batch, results, began))
-        # While the disk is at work: by the time it is done, most or all of the answers are made.
-        results += _finished(batch, answers)
-
-    def _commit(self, lane: Lane, batch: list[_Entry], results: list[Any], began: int) -> Callable[[], None]:
-        try:
-            self._require_prompt(began)
-            lane.store.commit()
-        except Exception as error:
-            lane.store.rollback()
-            failure = error
-            return lambda: self._fail(lane, batch, failure)
-        return lambda: self._answer(lane, batch, results)
-
-    # A batch of a remote store: all of it in the thread.
-
-    def _watch(self, lane: Lane) -> None:
-        if self._remote:
-            lane.watch = self._loop.call_later(self._patience, self._cut, lane)
-
-    def _cut(self, lane: Lane) -> None:
-        cast("SharedStore", lane.store).interrupt()
-        # A pooler takes a new connection although the database behind it is away: that one may hang, too.
-        self._watch(lane)
-
-    def _run_batch(self, lane: Lane, batch: list[_Entry], began: int) -> Callable[[], None]:
-        asked = [entry.asked for entry in batch]
-
-        def attempt() -> list[Any]:
-            lane.store.begin(wait=False)
-            answers = self._settling.settle(lane.store, asked)
-            self._require_prompt(began)
-            lane.store.commit()
-            return answers
-
-        try:
-            answers = persist(attempt, lane.store.rollback)
-        except Exception as error:
-            failure = error
-            return lambda: self._fail(lane, batch, failure)
-        return lambda: self._answer_or_retry(lane, batch, _finished(batch, answers))
-
-    # Work of other kinds.
-
-    def _run_jobs(self, lane: Lane, jobs: list[_Job]) -> Callable[[], None]:
-        outcomes: list[Any] = []
-        given_up: dict[str, StorageUnavailable] = {}
-        for job in jobs:
-            try:
-                outcomes.append(persist(lambda: _attempt(lane, job, given_up), lane.store.rollback))  # noqa: B023
-            except Exception as error:
-                outcomes.append(error)
-
-        def deliver() -> None:
-            _resolve(jobs, outcomes)
-            self._done(lane)
-
-        return deliver
+        self._arrived.set()
 
 
-def _attempt(lane: Lane, job: _Job, given_up: dict[str, StorageUnavailable]) -> Any:
-    """One job in its transaction. What kind of transaction could not begin is not waited for again this turn."""
-    if job.kind in given_up:
-        raise given_up[job.kind]
-    try:
-        if job.kind == "looks":
-            return job.work(lane.store)  # it is a transaction by itself
-        lane.begin(reads=job.kind == "reads")
-    except StorageUnavailable as error:
-        kinds = ("writes", "reads", "looks") if isinstance(error, Unreachable) else (job.kind,)
-        given_up.update(dict.fromkeys(kinds, error))
-        raise
-    result = job.work(lane.store)
-    lane.store.commit()
-    return result
-
-
-def _resolve(callers: Sequence[_Entry | _Job], outcomes: Sequence[Any]) -> None:
-    """Tell the callers who are still there."""
+def _resolve(callers: Sequence[_Entry | Job], outcomes: Sequence[Any]) -> None:
+    """Tell each caller what came of it."""
     for caller, outcome in zip(callers, outcomes, strict=True):
-        future = caller.future
-        if future.done():
-            continue
-        if isinstance(outcome, Exception):
-            future.set_exception(outcome)
-        else:
-            future.set_result(outcome)
+        _tell(caller, outcome)
+
+
+def _tell(caller: _Entry | Job, outcome: Any) -> None:
+    """Tell a caller who is still there."""
+    if caller.future.done():
+        return
+    if isinstance(outcome, Exception):
+        caller.future.set_exception(outcome)
+    else:
+        caller.future.set_result(outcome)
 
 
 def _finished(batch: list[_Entry], answers: list[Any]) -> list[Any]:

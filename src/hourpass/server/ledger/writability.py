@@ -1,0 +1,51 @@
+"""Whether the database takes writes. Only a write tells: reads go on if none can be kept."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from hourpass.core.errors import StorageUnavailable
+from hourpass.server.store import Store, TransactionConflict
+
+PROOF_LASTS = 10.0
+"""Seconds for which a write that was kept shows that the database takes writes."""
+
+PROOF_PAUSE = 1.0
+"""Seconds between two tries of a database that takes none."""
+
+
+class Writability:
+    """What the last write showed. `run` runs work in a transaction that writes; `timer` counts seconds."""
+
+    def __init__(
+        self, run: Callable[[Callable[[Store], None]], "asyncio.Future[None]"], timer: Callable[[], float]
+    ) -> None:
+        self._run = run
+        self._timer = timer
+        self._wrote_at = -PROOF_LASTS
+        self._refused_at = -PROOF_PAUSE
+        self._refused: StorageUnavailable | None = None
+        self._proof: asyncio.Future[None] | None = None
+
+    async def require(self) -> None:
+        """Raises StorageUnavailable if the last write was not kept, or was long ago and another one is not kept now."""
+        now = self._timer()
+        if self._refused is not None and now - self._refused_at < PROOF_PAUSE:
+            raise self._refused
+        if self._refused is None and now - self._wrote_at < PROOF_LASTS:
+            return
+        if self._proof is None or self._proof.done():
+            self._proof = self._run(lambda store: store.prove_writable())
+        await asyncio.shield(self._proof)
+
+    def note(self, error: BaseException | None) -> None:
+        """A write was kept, or it failed."""
+        if error is None:
+            self._wrote_at, self._refused = self._timer(), None
+        elif isinstance(error, StorageUnavailable) and not isinstance(error, TransactionConflict):
+            self._refused_at, self._refused = self._timer(), error
+
+    def note_write(self, written: "asyncio.Future[Any]") -> None:
+        """The same, of a write that has ended."""
+        if not written.cancelled():
+            self.note(written.exception())
