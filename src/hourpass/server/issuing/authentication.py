@@ -29,6 +29,7 @@ from hourpass.server.ledger.ledger import Ledger
 from hourpass.server.ledger.remembered import Keys
 from hourpass.server.store import Store
 from hourpass.server.telemetry.counts import Counts
+from hourpass.server.telemetry.wrong_keys import WrongKeys
 
 Used = Callable[[ApiKey, KeySecret, UseKind | None, str | None, int], None]
 """Called for each proof, with the key, the secret that was sent, the kind of use, the address and the instant."""
@@ -58,6 +59,7 @@ class Authentication:
         self.used = used
         self.uses = SecretUse(ledger)
         self._failures = Throttle(limit)
+        self.wrong_keys = WrongKeys(timer)
         self._imported = KeyLookUp[Proven](ledger.read, self._find)
 
     async def prove(
@@ -140,6 +142,7 @@ class Authentication:
 
     def _refuse(self, address: str | None, *, throttled: bool) -> None:
         self._counts["credentials_refused"] += 1
+        self.wrong_keys.note(address)
         try:
             self._failures.admit(bucket(address), self._timer())
         except Throttled:

@@ -21,6 +21,9 @@ OBSERVE_EVERY = 0.25
 MAINTAIN_EVERY = 0.5
 """Seconds between looks at the size of SQLite's log."""
 
+TELL_EVERY = 1.0
+"""Seconds between looks at whether a minute of wrong keys is over."""
+
 PRUNE_EVERY = 300.0
 """Seconds between two walks over the grants, give or take a fifth, so that nodes do not walk in step."""
 
@@ -65,6 +68,7 @@ class Background:
             self._repeat(self.observe, OBSERVE_EVERY),
             self._repeat(self.keep_uses, KEEP_USES_EVERY),
             self._repeat(self.prune, PRUNE_EVERY),
+            self._repeat(self._tell_wrong_keys, TELL_EVERY),
         ]
         if self._store is not None:
             jobs.append(self._repeat(self._maintain, MAINTAIN_EVERY))
@@ -75,6 +79,7 @@ class Background:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._issuer.authentication.wrong_keys.close()
         try:
             await self.keep_uses()
         except Exception as error:  # noqa: BLE001 - as while it ran: nobody waits for this
@@ -101,6 +106,9 @@ class Background:
         while after is not None:
             await asyncio.sleep(random.uniform(0.01, 0.05))  # noqa: S311 - jitter, not a secret
             after = await self._issuer.prune(after, self._clock())
+
+    async def _tell_wrong_keys(self) -> None:
+        self._issuer.authentication.wrong_keys.look()
 
     async def _maintain(self) -> None:
         if self._store is not None:
