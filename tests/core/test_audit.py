@@ -9,6 +9,7 @@ from hourpass.core import audit
 EVENTS = typing.get_args(audit.Event)
 NAMES = {
     audit.KeyCreated: "key_created",
+    audit.KeyImported: "key_imported",
     audit.KeyUpdated: "key_updated",
     audit.KeyDisabled: "key_disabled",
     audit.KeyEnabled: "key_enabled",

@@ -10,6 +10,7 @@ from hourpass.core.last_use import LastUse
 KEYS = {
     "plain": stored_key(),
     "tagged": stored_key(tags=(("team", "a"), ("cost", "1")), subject="bob"),
+    "imported": stored_key(external_id="42"),
     "soon": stored_key(expires_at=START + 9),
     "at the end": stored_key(expires_at=START + 10),
     "disabled": stored_key(disabled_at=START, expires_at=START + 9),
@@ -22,11 +23,12 @@ KEYS = {
     ("wanted", "taken"),
     [
         (KeyFilter(), set(KEYS)),
-        (KeyFilter(state="active"), {"plain", "tagged", "soon", "at the end"}),
+        (KeyFilter(state="active"), {"plain", "tagged", "imported", "soon", "at the end"}),
         (KeyFilter(state="disabled"), {"disabled"}),
         (KeyFilter(state="expired"), {"expired"}),
         (KeyFilter(state="revoked"), {"revoked"}),
         (KeyFilter(subject="bob"), {"tagged"}),
+        (KeyFilter(external_id="42"), {"imported"}),
         (KeyFilter(tags=(("team", "a"),)), {"tagged"}),
         (KeyFilter(tags=(("team", "a"), ("cost", "2"))), set()),
         (KeyFilter(expires_before=START + 10), {"soon", "disabled"}),

@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hourpass.core.api_key import key_digest
-from hourpass.core.key_hash import LONGEST, PLAIN, SHORTEST, KeyHash, KeyHashes, imported_digest, may_be_imported
+from hourpass.core.key_hash import (
+    LONGEST,
+    PLAIN,
+    SHORTEST,
+    KeyHash,
+    KeyHashes,
+    imported_digest,
+    may_be_imported,
+    slow_digest,
+)
 
 PEPPER = b"p" * 32
 TEXT = "sk_live_4242424242424242"
@@ -45,6 +54,12 @@ def test_a_hash_is_named_by_its_algorithm_and_its_secrets_id_and_shows_no_secret
 
     assert (PLAIN.name, keyed.name) == ("plain", "hmac-sha256:k1")
     assert repr(keyed) == "KeyHash('hmac-sha256:k1')"
+
+
+def test_a_slow_hash_is_no_text_of_a_key():
+    hashed = "$2b$12$" + "x" * 53
+
+    assert slow_digest(PEPPER, hashed) not in {key_digest(PEPPER, hashed), slow_digest(PEPPER, hashed + "x")}
 
 
 @pytest.mark.parametrize(

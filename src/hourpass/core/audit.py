@@ -15,6 +15,14 @@ class KeyCreated(NamedTuple):
     actor: str
 
 
+class KeyImported(NamedTuple):
+    """An API key that another system had made was imported."""
+
+    key_id: str
+    name: str
+    actor: str
+
+
 class KeyRevoked(NamedTuple):
     """An API key was revoked. Its grants and their access tokens end with it.
 
@@ -171,6 +179,7 @@ class SigningKeyWithdrawn(NamedTuple):
 
 Event = (
     KeyCreated
+    | KeyImported
     | KeyRevoked
     | KeyRotated
     | KeyRotatedUsed

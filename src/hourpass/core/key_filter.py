@@ -19,6 +19,7 @@ class KeyFilter(NamedTuple):
     expires_before: int | None = None
     raw_since: int | None = None
     unused_since: int | None = None
+    external_id: str | None = None
 
     def takes(self, key: ApiKey, now: int, uses: LastUses) -> bool:
         """Whether a key fulfils every condition. One that has ended does not expire any more."""
@@ -33,4 +34,6 @@ class KeyFilter(NamedTuple):
             last = latest(uses)
             if (key.created_at if last is None else last[1].at) >= self.unused_since:
                 return False
+        if self.external_id not in {None, key.external_id}:
+            return False
         return self.state in {None, state} and self.subject in {None, key.subject} and set(self.tags) <= set(key.tags)

@@ -11,6 +11,7 @@ from hourpass.cli.operator.key_facts import key_facts, use_facts, use_in_words
 from hourpass.cli.operator.key_named import find_named, key_argument
 from hourpass.cli.operator.key_options import LONGEST, UNSET, member_options, milliseconds_of, pairs
 from hourpass.cli.operator.keys_edit import disable, enable, update
+from hourpass.cli.operator.keys_import import import_file
 from hourpass.cli.operator.keys_leaked import leaked
 from hourpass.cli.operator.keys_pattern import pattern
 from hourpass.cli.operator.keys_rotate import rotate
@@ -90,6 +91,7 @@ def create(
     callback=milliseconds_of(1, LONGEST),
     help="only those that were not used in any way for this long, or never since they were made",
 )
+@click.option("--external-id", help="only the one with this id of yours")
 @database_options
 @json_option
 def list_keys(
@@ -100,13 +102,14 @@ def list_keys(
     expires_within: Any,
     raw_since: Any,
     unused_for: Any,
+    external_id: str | None,
     as_json: bool,
 ) -> None:
     """List the API keys. Several conditions combine with AND."""
     with look_at_database(flags) as db:
         before = None if expires_within is UNSET else db.now + expires_within
         raw, unused = (None if each is UNSET else db.now - each for each in (raw_since, unused_for))
-        wanted = KeyFilter(state, subject, tuple(tags.items()), before, raw, unused)
+        wanted = KeyFilter(state, subject, tuple(tags.items()), before, raw, unused, external_id)
         found = [each for each in keys_with_uses(db.store) if wanted.takes(each[0], db.now, each[1])]
         facts = [{**key_facts(key, db.now), "last_used": use_facts(uses)} for key, uses in found]
     if as_json:
@@ -152,5 +155,5 @@ def revoke(flags: dict[str, object], key_id: str, as_json: bool) -> None:
         say(f"{key_id} is revoked." if done else f"{key_id} was revoked before.")
 
 
-for _command in (update, disable, enable, rotate, leaked, pattern):
+for _command in (update, disable, enable, rotate, import_file, leaked, pattern):
     keys.add_command(_command)

@@ -1,10 +1,12 @@
 """Proves API keys: it finds out which key, and which of its secrets, a text is.
 
-A key of our own is found by the id in it, an imported one by its digest. Wrong keys are limited for each address. The
-use case that asked decides what the proven key may do.
+A key of our own is found by the id in it, an imported one by its digest, or by how it begins if only a slow hash of it
+is known. Wrong keys are limited for each address. The use case that asked decides what the proven key may do.
 """
 
+import asyncio
 from collections.abc import Callable
+from typing import NamedTuple
 
 from hourpass.core.api_key import (
     ApiKey,
@@ -19,20 +21,32 @@ from hourpass.core.api_key import (
 )
 from hourpass.core.caller import bucket
 from hourpass.core.errors import InvalidCredentials, Throttled
-from hourpass.core.key_hash import may_be_imported
+from hourpass.core.key_hash import KeyHashes, may_be_imported
 from hourpass.server.issuing.secret_use import SecretUse
+from hourpass.server.issuing.slow_proofs import SlowProofs
 from hourpass.server.issuing.throttle import Throttle
 from hourpass.server.keys.key_hashes import hashes_in_use
 from hourpass.server.keys.signing_keys import Secrets
 from hourpass.server.ledger.key_lookup import KeyLookUp
 from hourpass.server.ledger.ledger import Ledger
 from hourpass.server.ledger.remembered import Keys
-from hourpass.server.store import Store
+from hourpass.server.store import SlowHash, Store
 from hourpass.server.telemetry.counts import Counts
 from hourpass.server.telemetry.wrong_keys import WrongKeys
 
 Used = Callable[[ApiKey, KeySecret, UseKind | None, str | None, int], None]
 """Called for each proof, with the key, the secret that was sent, the kind of use, the address and the instant."""
+
+
+class Candidates(NamedTuple):
+    """Slow hashes of keys that begin as a text does: one of them may be that of the text."""
+
+    lookup: str
+    hashes: list[SlowHash]
+
+    def __repr__(self) -> str:
+        """Without how the keys begin."""
+        return "Candidates(…)"
 
 
 def _nothing(key: ApiKey, secret: KeySecret, kind: UseKind | None, address: str | None, now: int) -> None:
@@ -60,7 +74,9 @@ class Authentication:
         self.uses = SecretUse(ledger)
         self._failures = Throttle(limit)
         self.wrong_keys = WrongKeys(timer)
-        self._imported = KeyLookUp[Proven](ledger.read, self._find)
+        self._imported = KeyLookUp[Proven | Candidates](ledger.read, self._find)
+        self._slow = SlowProofs(ledger, secrets.pepper)
+        self._checking: set[asyncio.Task[Proven | None]] = set()
 
     async def prove(
         self, text: str, address: str | None, now: int, *, kind: UseKind | None = None, throttled: bool = False
@@ -74,6 +90,7 @@ class Authentication:
             InvalidCredentials: if the key is not accepted. It has a reason only if the key is genuine.
             Throttled: if too many wrong keys came from this address.
             StorageUnavailable: if the key cannot be looked up.
+            Unavailable: if a slow hash must be checked, and others are checked for too long.
         """
         proven = await self.identify(text, address, throttled=throttled)
         key, secret = proven
@@ -90,7 +107,7 @@ class Authentication:
         """Which key, and which of its secrets, a text is, whether or not it is still accepted.
 
         Raises:
-            InvalidCredentials: if it is nobody's; Throttled; StorageUnavailable.
+            InvalidCredentials: if it is nobody's; Throttled; StorageUnavailable, Unavailable.
         """
         key_id = unverified_key_id(text)
         key = self._ledger.cached_key(key_id)
@@ -106,16 +123,45 @@ class Authentication:
         return Proven(key, secret)
 
     async def _prove_imported(self, text: str, address: str | None, *, throttled: bool) -> Proven:
-        proven = None
-        if may_be_imported(text):
-            keys = self._ledger.keys
-            proven = self._remembered(keys, text)
-            if proven is None and (keys.hashes is None or any(keys.hashes)):
-                proven = await self._imported.key(text)
-        if proven is None:
+        found = await self._look_for(text) if may_be_imported(text) else None
+        if isinstance(found, Candidates):
+            found = await self._prove_slowly(text, found.lookup, address, throttled=throttled)
+        if found is None:
             self._refuse(address, throttled=throttled)
             raise InvalidCredentials("no such key")
-        return proven
+        return found
+
+    async def _look_for(self, text: str) -> Proven | Candidates | None:
+        keys = self._ledger.keys
+        found = self._remembered(keys, text)
+        if found is None and (keys.hashes is None or any(keys.hashes)):
+            return await self._imported.key(text)
+        return found
+
+    async def _prove_slowly(self, text: str, lookup: str, address: str | None, *, throttled: bool) -> Proven | None:
+        try:
+            self._failures.require_room(bucket(address), self._timer())
+        except Throttled:
+            if throttled:
+                raise
+            return None
+        # A caller who leaves does not end its turn: the thread would go on.
+        task = asyncio.get_running_loop().create_task(self._check(text, lookup))
+        self._checking.add(task)
+        task.add_done_callback(self._checked)
+        return await asyncio.shield(task)
+
+    def _checked(self, task: "asyncio.Task[Proven | None]") -> None:
+        self._checking.discard(task)
+        if not task.cancelled():
+            task.exception()  # the caller may have left
+
+    async def _check(self, text: str, lookup: str) -> Proven | None:
+        async with self._slow.turn(lookup):
+            found = await self._imported.key(text)  # whoever had the turn before may have proven the same
+            if isinstance(found, Candidates) and await self._slow.prove(text, found.hashes):
+                found = await self._imported.key(text)
+        return None if isinstance(found, Candidates) else found
 
     def _remembered(self, keys: Keys, text: str) -> Proven | None:
         for digest in keys.hashes.digests(self._pepper, text) if keys.hashes else ():
@@ -124,18 +170,24 @@ class Authentication:
                 return _proof(key, digest)
         return None
 
-    def _find(self, store: Store, texts: list[str]) -> list[Proven | None]:
+    def _find(self, store: Store, texts: list[str]) -> list[Proven | Candidates | None]:
         """Imported keys, by their digests. Only found keys are remembered, because there is no end of wrong ones."""
         keys = self._ledger.keys
-        if keys.hashes is None:
-            keys.hashes = hashes_in_use(store, self._master)
-        return [self._remembered(keys, text) or self._read(store, keys, text) for text in texts]
+        hashes = keys.hashes
+        if hashes is None:
+            hashes = keys.hashes = hashes_in_use(store, self._master)
+        return [
+            self._remembered(keys, text) or self._read(store, keys, hashes, text) or _slow(store, hashes, text)
+            for text in texts
+        ]
 
-    def _read(self, store: Store, keys: Keys, text: str) -> Proven | None:
-        for digest in keys.hashes.digests(self._pepper, text) if keys.hashes else ():
+    def _read(self, store: Store, keys: Keys, hashes: KeyHashes, text: str) -> Proven | None:
+        for digest in hashes.digests(self._pepper, text):
             key_id = store.key_of_digest(digest)
-            key = None if key_id is None else keys.read(store, key_id)
+            # Not as it is remembered: that may be from before it had this secret.
+            key = None if key_id is None else store.key(key_id)
             if key is not None:
+                keys.remember(key.key_id, key)
                 keys.remember(digest, key)
                 return _proof(key, digest)
         return None
@@ -148,6 +200,13 @@ class Authentication:
         except Throttled:
             if throttled:
                 raise
+
+
+def _slow(store: Store, hashes: KeyHashes, text: str) -> Candidates | None:
+    for length in hashes.lookups:
+        if waiting := [each for each in store.slow_hashes(text[:length]) if each.algorithm != "used"]:
+            return Candidates(text[:length], waiting)
+    return None
 
 
 def _proof(key: ApiKey, digest: bytes) -> Proven | None:

@@ -40,6 +40,14 @@ class Throttle:
             raise Throttled(retry_after=min(max(1, -int(-wait // SECOND)), MINUTE // SECOND))
         self._arrivals[caller] = arrival + self._interval
 
+    def require_room(self, caller: str, now: int) -> None:
+        """Count nothing. Raises Throttled if `admit` would."""
+        if not self._interval:
+            return
+        wait = self._arrivals.get(caller, 0.0) - self._burst - now
+        if wait > 0:
+            raise Throttled(retry_after=min(max(1, -int(-wait // SECOND)), MINUTE // SECOND))
+
     def _forget_one(self) -> None:
         longest_away = islice(self._arrivals.items(), CANDIDATES)
         caller, _ = min(longest_away, key=lambda remembered: remembered[1])

@@ -64,13 +64,20 @@ def enable_key(store: Store, key_id: str, now: int, *, actor: str) -> bool:
 
 def _save(store: Store, key: ApiKey, new: ApiKey, now: int, actor: str) -> ApiKey:
     _require_not_ended(key)
-    changed = [name for name in ApiKey._fields if getattr(new, name) != getattr(key, name)]
-    if changed:
+    if event := change_of(key, new, actor):
         store.update_key(new)
-        old_values = {name: _plain(getattr(key, name)) for name in changed}
-        new_values = {name: _plain(getattr(new, name)) for name in changed}
-        store.append_audit(now, [audit.KeyUpdated(key.key_id, old_values, new_values, actor)])
+        store.append_audit(now, [event])
     return new
+
+
+def change_of(key: ApiKey, new: ApiKey, actor: str) -> audit.KeyUpdated | None:
+    """What the audit trail says of a change; None if nothing differs."""
+    changed = [name for name in ApiKey._fields if getattr(new, name) != getattr(key, name)]
+    if not changed:
+        return None
+    old_values = {name: _plain(getattr(key, name)) for name in changed}
+    new_values = {name: _plain(getattr(new, name)) for name in changed}
+    return audit.KeyUpdated(key.key_id, old_values, new_values, actor)
 
 
 def _require_not_ended(key: ApiKey) -> None:

@@ -1,6 +1,6 @@
 """Which hashes the digests of imported keys are made of, as the database keeps it."""
 
-from hourpass.core.key_hash import PLAIN, KeyHash, KeyHashes
+from hourpass.core.key_hash import PLAIN, KeyHash, KeyHashes, imported_digest
 from hourpass.server.keys.master_key import MasterKey
 from hourpass.server.store import Store
 
@@ -31,3 +31,15 @@ def hashes_in_use(store: Store, master: MasterKey) -> KeyHashes:
                 pass  # a newer program's
     fast.sort(key=lambda each: each != PLAIN)
     return KeyHashes(tuple(fast), tuple(lookups))
+
+
+def note_hash(store: Store, master: MasterKey, used: KeyHash, now: int) -> None:
+    """Note that keys are imported by a hash, and keep its secret sealed, if it has one."""
+    if used.kid and used.kid not in dict(store.secrets(HMAC_SECRET)):
+        store.add_secret(HMAC_SECRET, used.kid, master.seal(f"{HMAC_SECRET} {used.kid}", used.secret), now)
+    store.add_key_hash(used.name, now)
+
+
+def hmac_hash(pepper: bytes, secret: bytes) -> KeyHash:
+    """The hash that a provider's HMAC secret makes."""
+    return KeyHash("hmac-sha256", imported_digest(pepper, secret).hex()[:12], secret)

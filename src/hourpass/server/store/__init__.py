@@ -70,6 +70,23 @@ class Moved(NamedTuple):
     target: str
 
 
+class SlowHash(NamedTuple):
+    """A slow or salted hash of an imported key; `lookup` is how the key's text begins. The repr shows neither.
+
+    After the key was used, `algorithm` is `used`, and `hash` is what stood for the slow one among the digests, in hex.
+    """
+
+    lookup: str
+    key_id: str
+    algorithm: str
+    hash: str
+    created_at: int
+
+    def __repr__(self) -> str:
+        """Without the hash."""
+        return f"SlowHash({self.key_id!r})"
+
+
 class StoredSigningKey(NamedTuple):
     """A signing key with its private half, sealed under the master key."""
 
@@ -184,14 +201,26 @@ class Store(Protocol):
     def add_key(self, key: ApiKey) -> None:
         """Store a new API key."""
 
+    def add_keys(self, keys: Sequence[ApiKey]) -> None:
+        """Keep many new API keys."""
+
     def key(self, key_id: str) -> ApiKey | None:
         """One API key."""
+
+    def keys_of_ids(self, key_ids: Sequence[str]) -> dict[str, ApiKey]:
+        """The API keys that exist among these, by their ids."""
 
     def keys_page(self, after: str, limit: int) -> list[ApiKey]:
         """API keys in the order of their ids."""
 
     def key_of_digest(self, digest: bytes) -> str | None:
         """The id of the key that has this secret, None if no key has it."""
+
+    def keys_of_digests(self, digests: Sequence[bytes]) -> dict[bytes, str]:
+        """Of many secrets, the ids of the keys that have them."""
+
+    def keys_of_external_ids(self, external_ids: Sequence[str]) -> dict[str, str]:
+        """Of many ids of the provider's, the ids of the keys that have them."""
 
     def key_of_external_id(self, external_id: str) -> str | None:
         """The id of the key that has this id of the provider's, None if no key has it."""
@@ -228,6 +257,15 @@ class Store(Protocol):
 
     def last_uses(self, first: str, last: str) -> dict[str, dict[UseKind, LastUse]]:
         """The last uses of the keys between two ids, both included; a key that was never used is missing."""
+
+    def slow_hashes(self, lookup: str) -> list[SlowHash]:
+        """The slow hashes of the keys that begin like this."""
+
+    def add_slow_hashes(self, hashes: Sequence[SlowHash]) -> None:
+        """Keep slow hashes of new keys."""
+
+    def use_slow_hash(self, used: SlowHash) -> None:
+        """Forget a slow hash, because its key was used: `used` takes its place."""
 
     def add_revocation(self, kind: Kind, value: str, until: int) -> Revocation:
         """Add an entry to the revocation list. It gets the next number."""

@@ -11,9 +11,10 @@ from hourpass.core.grant import Grant, GrantAge, GrantRef
 from hourpass.core.last_use import LastUse
 from hourpass.core.revocation import Kind, Revocation
 from hourpass.core.signing_key import SigningKey
-from hourpass.server.store import AuditRecord, Control, Expiry, Moved, Numbers, Row, StoredSigningKey
-from hourpass.server.store.rows import editable_row, key_row, read_audit, read_grant, read_key
+from hourpass.server.store import AuditRecord, Control, Expiry, Moved, Numbers, Row, SlowHash, StoredSigningKey
+from hourpass.server.store.rows import editable_row, key_row, read_audit, read_grant, read_key, table_row
 from hourpass.server.store.statements import Compared, Migration, checksum
+from hourpass.server.store.tables import API_KEYS, KEY_SECRETS, SLOW_HASHES, Table
 
 NewRevocation = tuple[Kind, str, int, int | None]
 """An entry of the revocation list before it has its number."""
@@ -88,6 +89,30 @@ class BaseStore(ABC):
         for secret in key.secrets:
             self._run("add_key_secret", key.key_id, *secret)
 
+    def add_keys(self, keys: Sequence[ApiKey]) -> None:
+        """Keep many new API keys."""
+        if keys:
+            self.add_rows(API_KEYS, [table_row(API_KEYS, key) for key in keys])
+            secrets = [(secret.digest, key.key_id, *secret[1:]) for key in keys for secret in key.secrets]
+            self.add_rows(KEY_SECRETS, secrets)
+            self._run("bump_control")
+
+    @abstractmethod
+    def add_rows(self, table: Table, rows: Sequence[Row]) -> None:
+        """Add rows as another store gave them."""
+
+    @abstractmethod
+    def keys_of_ids(self, key_ids: Sequence[str]) -> dict[str, ApiKey]:
+        """The API keys that exist among these."""
+
+    @abstractmethod
+    def keys_of_digests(self, digests: Sequence[bytes]) -> dict[bytes, str]:
+        """Of many secrets, whose they are."""
+
+    @abstractmethod
+    def keys_of_external_ids(self, external_ids: Sequence[str]) -> dict[str, str]:
+        """Of many ids of the provider's, whose they are."""
+
     def key(self, key_id: str) -> ApiKey | None:
         """One API key."""
         rows = self._rows("key", key_id)
@@ -152,6 +177,19 @@ class BaseStore(ABC):
         for key_id, kind, at, address in self._rows("last_uses", first, last):
             uses.setdefault(key_id, {})[kind] = LastUse(at, None if address is None else unpack_address(address))
         return uses
+
+    def slow_hashes(self, lookup: str) -> list[SlowHash]:
+        """The slow hashes of the keys that begin like this."""
+        return [SlowHash._make(row) for row in self._rows("slow_hashes", lookup)]
+
+    def add_slow_hashes(self, hashes: Sequence[SlowHash]) -> None:
+        """Keep slow hashes."""
+        if hashes:
+            self.add_rows(SLOW_HASHES, hashes)
+
+    def use_slow_hash(self, used: SlowHash) -> None:
+        """Forget a slow hash."""
+        self._run("use_slow_hash", used.algorithm, used.hash, used.lookup, used.key_id)
 
     @abstractmethod
     def revoke_grants(self, grants: Sequence[Grant]) -> set[GrantRef]:

@@ -8,6 +8,7 @@ from operator import itemgetter
 
 from psycopg.errors import UniqueViolation
 
+from hourpass.core.api_key import ApiKey, KeySecret
 from hourpass.core.audit import Event
 from hourpass.core.grant import Grant, GrantRef
 from hourpass.core.revocation import Revocation
@@ -21,7 +22,7 @@ from hourpass.server.store import (
 )
 from hourpass.server.store.base import BaseStore, NewRevocation
 from hourpass.server.store.postgres_connection import PostgresConnection
-from hourpass.server.store.rows import AuditRow, audit_row, grant_row, pack, read_grant
+from hourpass.server.store.rows import AuditRow, audit_row, grant_row, pack, read_grant, read_key
 from hourpass.server.store.statements import Applied, Compared, Migration, compare
 from hourpass.server.store.tables import Table
 
@@ -83,6 +84,26 @@ class PostgresStore(PostgresConnection, BaseStore):
         if lines:
             rows = (audit_row(at, event) for at, event in lines)
             self._batch("add_audit", AuditRow._fields, rows, count=len(lines))
+
+    def keys_of_ids(self, key_ids: Sequence[str]) -> dict[str, ApiKey]:
+        """The API keys that exist among these."""
+        if not key_ids:
+            return {}
+        asked = [(key_id,) for key_id in key_ids]
+        secrets: dict[str, list[KeySecret]] = {}
+        for key_id, *secret in self._batch("secrets_of_keys", _KEY_ID, asked):
+            secrets.setdefault(key_id, []).append(KeySecret._make(secret))
+        rows = self._batch("keys_of_ids", _KEY_ID, asked)
+        return {row[0]: read_key(row, secrets.get(row[0], ())) for row in rows}
+
+    def keys_of_digests(self, digests: Sequence[bytes]) -> dict[bytes, str]:
+        """Of many secrets, whose they are."""
+        return dict(self._batch("keys_of_digests", ("digest",), [(each,) for each in digests])) if digests else {}
+
+    def keys_of_external_ids(self, external_ids: Sequence[str]) -> dict[str, str]:
+        """Of many ids of the provider's, whose they are."""
+        asked = [(each,) for each in external_ids]
+        return dict(self._batch("keys_of_external_ids", ("external_id",), asked)) if asked else {}
 
     def time(self) -> int:
         """The database's clock, in epoch milliseconds."""
@@ -168,6 +189,7 @@ class PostgresStore(PostgresConnection, BaseStore):
 
 
 _ROTATION = ("key_id", "grant_id", "decided_on", "generation", "superseded", "idle_expires_at", "last_from")
+_KEY_ID = ("key_id",)
 _END = ("key_id", "grant_id", "revoked_at", "revoked_why")
 _ENTRY = ("kind", "value", "until", "issued_before")
 """The names of a batch's columns, in the order of its rows."""

@@ -15,7 +15,8 @@ from hourpass.core.audit import Event, event_name
 from hourpass.core.grant import Grant, GrantAge, GrantRef
 from hourpass.core.revocation import Revocation
 from hourpass.core.signing_key import SigningKey
-from hourpass.server.store import AuditRecord, Control, KeyUse, Moved, Numbers, Row
+from hourpass.server.store import AuditRecord, Control, KeyUse, Moved, Numbers, Row, SlowHash
+from hourpass.server.store.tables import Table
 
 
 class AuditRow(NamedTuple):
@@ -49,6 +50,7 @@ COLUMNS = {
         Numbers,
         Revocation,
         SigningKey,
+        SlowHash,
     )
 } | {"ApiKeyRow": (*RECORD, "digest"), "EditableKey": EDITABLE}
 """The columns that the named SQL writes as the name of a type, such as `{Grant}`."""
@@ -98,6 +100,12 @@ def key_row(key: ApiKey) -> list[Any]:
     """An API key as its columns, the digest last."""
     record = _record(key)
     return [*(record[name] for name in RECORD), key.secrets[-1].digest]
+
+
+def table_row(table: Table, key: ApiKey) -> Row:
+    """An API key as the columns of its table."""
+    record = _record(key) | {"digest": key.secrets[-1].digest}
+    return tuple(record[name] for name in table.columns)
 
 
 def editable_row(key: ApiKey) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from hourpass.core.api_key import ApiKey
 from hourpass.core.audit import Event
 from hourpass.core.grant import Grant, GrantRef
 from hourpass.core.revocation import Revocation
@@ -84,6 +85,21 @@ class SqliteStore(SqliteConnection, BaseStore):
         """Append events to the audit trail, each with its own instant."""
         for at, event in lines:
             self._run("add_audit", *audit_row(at, event))
+
+    def keys_of_ids(self, key_ids: Sequence[str]) -> dict[str, ApiKey]:
+        """The API keys that exist among these."""
+        found = ((key_id, self.key(key_id)) for key_id in key_ids)
+        return {key_id: key for key_id, key in found if key is not None}
+
+    def keys_of_digests(self, digests: Sequence[bytes]) -> dict[bytes, str]:
+        """Of many secrets, whose they are."""
+        found = ((digest, self.key_of_digest(digest)) for digest in digests)
+        return {digest: key_id for digest, key_id in found if key_id is not None}
+
+    def keys_of_external_ids(self, external_ids: Sequence[str]) -> dict[str, str]:
+        """Of many ids of the provider's, whose they are."""
+        found = ((external_id, self.key_of_external_id(external_id)) for external_id in external_ids)
+        return {external_id: key_id for external_id, key_id in found if key_id is not None}
 
     def count_rows(self, table: Table) -> int:
         """How many rows a table has."""

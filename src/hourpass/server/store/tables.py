@@ -44,19 +44,25 @@ class Table(NamedTuple):
         return f"insert into {self.name} ({self.key}, {self.rest}) values ({values})"  # noqa: S608
 
 
+API_KEYS = Table(
+    "api_keys",
+    "key_id",
+    "name, digest, subject, scope, environment, audience, retry_window, allowed_ips, "
+    "created_at, expires_at, revoked_at, more_audiences, claims, tags, access_token_lifetime, self_rotation, "
+    "external_id, raw_until, raw_until_set_at, valid_from, tokens_from, disabled_at, revoked_why",
+    ("",),
+)
+
+KEY_SECRETS = Table("key_secrets", "digest", "key_id, n, created_at, first_used_at, ends_at, seed, overlap", (b"",))
+
+SLOW_HASHES = Table("slow_hashes", "lookup, key_id", "algorithm, hash, created_at", ("", ""))
+
 TABLES = (
     Table("secrets", "name, kid", "sealed, created_at", ("", "")),
     Table("signing_keys", "kid", "algorithm, published_at, signs_from, retired_at, sealed", ("",)),
-    Table(
-        "api_keys",
-        "key_id",
-        "name, digest, subject, scope, environment, audience, retry_window, allowed_ips, "
-        "created_at, expires_at, revoked_at, more_audiences, claims, tags, access_token_lifetime, self_rotation, "
-        "external_id, raw_until, raw_until_set_at, valid_from, tokens_from, disabled_at, revoked_why",
-        ("",),
-    ),
-    Table("key_secrets", "digest", "key_id, n, created_at, first_used_at, ends_at, seed, overlap", (b"",)),
-    Table("slow_hashes", "lookup, key_id", "algorithm, hash, created_at", ("", "")),
+    API_KEYS,
+    KEY_SECRETS,
+    SLOW_HASHES,
     Table("key_hashes", "algorithm", "created_at", ("",)),
     Table("key_uses", "key_id, kind", "at, address", ("", "")),
     Table(

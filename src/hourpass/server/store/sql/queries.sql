@@ -124,6 +124,14 @@ on conflict (key_id, kind) do update set at = excluded.at, address = excluded.ad
 -- When the keys between two ids were last used, both included.
 select {KeyUse} from key_uses where key_id >= ? and key_id <= ?
 
+-- name: slow_hashes
+-- The slow hashes of the keys that begin like this.
+select {SlowHash} from slow_hashes where lookup = ?
+
+-- name: use_slow_hash
+-- Forget a slow hash, because its key was used.
+update slow_hashes set algorithm = ?, hash = ? where lookup = ? and key_id = ?
+
 -- name: add_revocation
 -- Add an entry to the revocation list.
 insert into revocations (kind, value, until, issued_before) values (?, ?, ?, ?) returning n

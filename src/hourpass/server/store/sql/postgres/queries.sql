@@ -58,6 +58,27 @@ insert into key_uses (key_id, kind, at, address)
 select * from unnest(:key_id::text[], :kind::text[], :at::bigint[], :address::bytea[])
 on conflict (key_id, kind) do update set at = excluded.at, address = excluded.address where excluded.at >= key_uses.at
 
+-- name: keys_of_ids
+-- Those of many API keys that exist.
+select {k.ApiKeyRow}
+from unnest(:key_id::text[]) as asked (key_id) join api_keys k on k.key_id = asked.key_id
+
+-- name: secrets_of_keys
+-- The secrets of many API keys, oldest first.
+select s.key_id, {s.KeySecret}
+from unnest(:key_id::text[]) as asked (key_id) join key_secrets s on s.key_id = asked.key_id
+order by s.key_id, s.n
+
+-- name: keys_of_digests
+-- Whose many secrets are.
+select s.digest, s.key_id
+from unnest(:digest::bytea[]) as asked (digest) join key_secrets s on s.digest = asked.digest
+
+-- name: keys_of_external_ids
+-- Whose many of the provider's ids are.
+select k.external_id, k.key_id
+from unnest(:external_id::text[]) as asked (external_id) join api_keys k on k.external_id = asked.external_id
+
 -- name: hold_control
 -- Lock out other administrators until the end of the transaction.
 select 1 from control for update

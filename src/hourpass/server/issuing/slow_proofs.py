@@ -1,0 +1,90 @@
+"""Checking slow hashes: two at a time, one of each look-up part, in threads, and nobody waits for long.
+
+A slow hash is the one thing here that a stranger can make expensive, by sending texts that begin as a key does. So it
+is bounded, and it ends with the first use of the key: then a fast digest takes the place of the hash.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import cast
+
+from hourpass.core.api_key import key_digest
+from hourpass.core.errors import ConfigurationError, Unavailable
+from hourpass.core.key_hash import slow_digest
+from hourpass.server.keys.slow_hashes import SlowAlgorithm, first_match
+from hourpass.server.ledger.ledger import Ledger
+from hourpass.server.store import SlowHash, Store
+
+AT_ONCE = 2
+"""Hashes that are checked at once: each takes a core and, with Argon2, up to 256 MiB."""
+
+PATIENCE = 1.0
+"""Seconds that a caller waits for its turn before it is told to come back."""
+
+WAITING = 100
+"""Callers that wait for their turn; further ones are told to come back at once."""
+
+
+class SlowProofs:
+    """Checks the slow hashes of imported keys on one ledger. Belongs to one event loop."""
+
+    def __init__(self, ledger: Ledger, pepper: bytes) -> None:
+        self._ledger = ledger
+        self._pepper = pepper
+        self._busy: set[str] = set()
+        self._waiting = 0
+        self._changed = asyncio.Condition()
+        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="hourpass-slow-hash")
+
+    @asynccontextmanager
+    async def turn(self, lookup: str) -> AsyncIterator[None]:
+        """A turn to check what begins like this.
+
+        Raises:
+            Unavailable: if there is none within a second.
+        """
+        if self._waiting >= WAITING:
+            raise Unavailable("too many callers wait for slow hashes")
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(PATIENCE), self._changed:
+                await self._changed.wait_for(lambda: lookup not in self._busy and len(self._busy) < AT_ONCE)
+                self._busy.add(lookup)
+        except TimeoutError:
+            raise Unavailable("slow hashes are being checked for too long") from None
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._busy.discard(lookup)
+            async with self._changed:
+                self._changed.notify_all()
+
+    async def prove(self, text: str, hashes: Sequence[SlowHash]) -> bool:
+        """Check the hashes of keys that begin like this text. The first match becomes a fast digest, durably.
+
+        Raises:
+            Unavailable: if a library is missing; StorageUnavailable: if nothing was kept.
+        """
+        plain = [(cast("SlowAlgorithm", each.algorithm), each.hash) for each in hashes]
+        try:
+            at = await asyncio.get_running_loop().run_in_executor(self._threads, first_match, plain, text)
+        except ConfigurationError as error:
+            raise Unavailable(error.detail) from error
+        if at is None:
+            return False
+        await self._ledger.run(lambda store: self._replace(store, text, hashes[at]))
+        return True
+
+    def _replace(self, store: Store, text: str, slow: SlowHash) -> None:
+        key = store.key(slow.key_id)
+        standing = slow_digest(self._pepper, slow.hash)
+        secret = next((each for each in key.secrets if each.digest == standing), None) if key else None
+        if secret is None:
+            return  # another node was first, or the secret was taken from the key
+        store.delete_key_secret(standing)
+        store.add_key_secret(slow.key_id, secret._replace(digest=key_digest(self._pepper, text)))
+        store.use_slow_hash(slow._replace(algorithm="used", hash=standing.hex()))

@@ -1,0 +1,189 @@
+"""Importing keys that another system made: rows become keys, whoever read them.
+
+The digest is the identity of a key, so the same rows again change nothing. The rows win for the columns that they have.
+An import never changes what became of a key here: its state, its rotation, `raw_until`.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, NamedTuple, assert_never
+
+from hourpass.core import audit
+from hourpass.core.api_key import ENTROPY_BYTES, ApiKey, KeySecret, new_api_key
+from hourpass.core.key_hash import PLAIN, KeyHash, KeyHashes, imported_digest, slow_digest
+from hourpass.server.keys.editing import change_of
+from hourpass.server.keys.import_rows import Hashed, ImportRow, InPlain, RowRefused, SlowlyHashed
+from hourpass.server.keys.key_hashes import hashes_in_use, note_hash
+from hourpass.server.keys.signing_keys import Secrets
+from hourpass.server.store import SlowHash, Store
+
+TOGETHER = 1_000
+"""Rows in one transaction."""
+
+KEYS_OF_A_LOOKUP = 4
+"""Keys that may have one look-up part: a wrong key that begins so costs a slow hash for each of them."""
+
+
+class Imported(NamedTuple):
+    """What became of a row. `reason` says why it failed; `key_id` is not there for one that failed."""
+
+    result: Literal["created", "updated", "unchanged", "failed"]
+    key_id: str | None = None
+    reason: str | None = None
+
+
+def import_keys(
+    store: Store,
+    secrets: Secrets,
+    rows: Sequence[ImportRow],
+    now: int,
+    *,
+    random: Callable[[int], bytes],
+    actor: str,
+    dry_run: bool = False,
+) -> list[Imported]:
+    """Import some rows in one transaction of a store; what became of each, in their order.
+
+    With `dry_run` nothing is written.
+
+    Raises:
+        ConfigurationError: if the master key is not the one that sealed a provider's secret; StorageUnavailable.
+    """
+    batch = _Batch(store, secrets, rows, now, random, actor)
+    results = []
+    for row in rows:
+        try:
+            results.append(batch.take(row))
+        except RowRefused as refused:
+            results.append(Imported("failed", reason=str(refused)))
+    if not dry_run:
+        batch.keep()
+    return results
+
+
+class _Batch:
+    """The rows of one transaction: what the store knows of them, and what will be kept of them."""
+
+    def __init__(
+        self,
+        store: Store,
+        secrets: Secrets,
+        rows: Sequence[ImportRow],
+        now: int,
+        random: Callable[[int], bytes],
+        actor: str,
+    ) -> None:
+        self._store = store
+        self._pepper = secrets.pepper
+        self._master = secrets.master
+        hashes = hashes_in_use(store, secrets.master)
+        self._hashes = KeyHashes((PLAIN, *(each for each in hashes.fast if each != PLAIN)), hashes.lookups)
+        self._now = now
+        self._random = random
+        self._actor = actor
+        self._known = store.keys_of_digests([digest for row in rows for digest in self._digests(row)])
+        named = [row.fields["external_id"] for row in rows if row.fields.get("external_id")]
+        self._external = store.keys_of_external_ids(named)
+        self._keys = store.keys_of_ids(sorted({*self._known.values(), *self._external.values()}))
+        self._new: dict[str, ApiKey] = {}
+        self._changed: dict[str, ApiKey] = {}
+        self._slow: list[SlowHash] = []
+        self._used: dict[KeyHash, None] = {}
+        self._lookups: set[int] = set()
+        self._events: list[audit.Event] = []
+
+    def _digests(self, row: ImportRow) -> Iterable[bytes]:
+        """What the store may keep of the row's key, the likeliest first; the first is what a new key gets."""
+        match row.secret:
+            case InPlain(text):
+                return self._hashes.digests(self._pepper, text)
+            case Hashed(_, hashed):
+                return [imported_digest(self._pepper, hashed)]
+            case SlowlyHashed() as slow:
+                return [slow_digest(self._pepper, slow.hashed)]
+            case _:  # pragma: no cover - the type checker proves it unreachable
+                assert_never(row.secret)
+
+    def take(self, row: ImportRow) -> Imported:
+        """Decide what a row does; those before it in the batch are known already."""
+        digests = list(self._digests(row))
+        key_id = next((self._known[digest] for digest in digests if digest in self._known), None)
+        if key_id is None and isinstance(row.secret, SlowlyHashed):
+            key_id = self._once_slow(row.secret, digests[0])
+        self._require_own_external_id(row, key_id)
+        if key_id is None:
+            return self._create(row, digests[0])
+        return self._update(row, self._new.get(key_id) or self._changed.get(key_id) or self._keys[key_id])
+
+    def _once_slow(self, slow: SlowlyHashed, digest: bytes) -> str | None:
+        """The key whose slow hash gave way to a fast digest."""
+        for each in self._store.slow_hashes(slow.lookup):
+            if each.algorithm == "used" and each.hash == digest.hex():
+                if each.key_id not in self._keys:
+                    self._keys |= self._store.keys_of_ids([each.key_id])
+                return each.key_id
+        return None
+
+    def _require_own_external_id(self, row: ImportRow, key_id: str | None) -> None:
+        external_id = row.fields.get("external_id")
+        if external_id is None:
+            return
+        owner = self._external.get(external_id)
+        if owner is not None and owner != key_id:
+            advice = "; rotate it" if key_id is None else ""
+            raise RowRefused(f"external_id belongs to key {owner}{advice}")
+        known = None if key_id is None else self._new.get(key_id) or self._changed.get(key_id) or self._keys[key_id]
+        if known is not None and known.external_id not in {None, external_id}:
+            raise RowRefused(f"the same key as {known.key_id}, which has another external_id")
+
+    def _create(self, row: ImportRow, digest: bytes) -> Imported:
+        key_id, _ = new_api_key("production", self._random(ENTROPY_BYTES))
+        if isinstance(row.secret, SlowlyHashed):
+            self._add_slow(row.secret, key_id)
+        # After its first use, a key with a slow hash is found as one in plain.
+        self._used[row.secret.by if isinstance(row.secret, Hashed) else PLAIN] = None
+        secret = KeySecret(digest, 0, self._now)
+        plain = ApiKey(key_id, "", key_id, "", "production", None, None, (), self._now, secrets=(secret,))
+        key = plain._replace(**_fields(row, key_id))
+        self._new[key_id] = key
+        self._known[digest] = key_id
+        if key.external_id is not None:
+            self._external[key.external_id] = key_id
+        self._events.append(audit.KeyImported(key_id, key.name, self._actor))
+        return Imported("created", key_id)
+
+    def _add_slow(self, slow: SlowlyHashed, key_id: str) -> None:
+        waiting = [each for each in self._store.slow_hashes(slow.lookup) if each.algorithm != "used"]
+        waiting += [each for each in self._slow if each.lookup == slow.lookup]
+        if len(waiting) >= KEYS_OF_A_LOOKUP:
+            raise RowRefused(f"lookup: {KEYS_OF_A_LOOKUP} keys begin like this already; use more of the key")
+        self._lookups.add(len(slow.lookup))
+        self._slow.append(SlowHash(slow.lookup, key_id, slow.algorithm, slow.hashed, self._now))
+
+    def _update(self, row: ImportRow, key: ApiKey) -> Imported:
+        new = key._replace(**_fields(row, key.key_id))
+        event = change_of(key, new, self._actor)
+        if event is None or key.revoked_at is not None:
+            return Imported("unchanged", key.key_id)
+        if new.external_id is not None:
+            self._external[new.external_id] = key.key_id
+        (self._new if key.key_id in self._new else self._changed)[key.key_id] = new
+        self._events.append(event)
+        return Imported("updated", key.key_id)
+
+    def keep(self) -> None:
+        """Write it all."""
+        for each in self._used:
+            note_hash(self._store, self._master, each, self._now)
+        for length in self._lookups:
+            self._store.add_key_hash(f"lookup:{length}", self._now)
+        self._store.add_keys(list(self._new.values()))
+        self._store.add_slow_hashes(self._slow)
+        for key in self._changed.values():
+            self._store.update_key(key)
+        self._store.append_audit(self._now, self._events)
+
+
+def _fields(row: ImportRow, key_id: str) -> dict[str, Any]:
+    if "subject" in row.fields and row.fields["subject"] is None:
+        return row.fields | {"subject": key_id}
+    return row.fields

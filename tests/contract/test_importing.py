@@ -1,0 +1,232 @@
+"""Importing into each kind of database: the digest is the identity, and the same rows again change nothing."""
+
+import hashlib
+import os
+
+import pytest
+from tests.contract.conftest import NOW
+
+from hourpass.core.key_hash import KeyHash, slow_digest
+from hourpass.core.policy import Policy
+from hourpass.server.keys.api_keys import revoke_key
+from hourpass.server.keys.import_rows import read_row
+from hourpass.server.keys.importing import KEYS_OF_A_LOOKUP, Imported, import_keys
+from hourpass.server.keys.key_hashes import hashes_in_use, hmac_hash
+from hourpass.server.keys.master_key import MasterKey
+from hourpass.server.keys.signing_keys import Secrets
+
+PEPPER = bytes(range(32))
+SECRETS = Secrets(PEPPER, [], bytes(32), MasterKey(bytes(32)))
+KEY = "sk_live_Zk3vQ8mW1xT6bY9cR4nL"
+OTHER = "sk_live_pL2sD7fG5hJ9kM3nB8vC"
+BCRYPT = "$2b$04$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy"
+
+
+def plain(key: str = KEY, **columns: object) -> dict[str, object]:
+    return {"key": key, "name": "customer 1", **columns}
+
+
+def sha256(key: str = KEY, **columns: object) -> dict[str, object]:
+    return {"hash": hashlib.sha256(key.encode()).hexdigest(), "algorithm": "sha256", "name": "customer 1", **columns}
+
+
+def bcrypt(lookup: str = "sk_live_Zk3v", hashed: str = BCRYPT, **columns: object) -> dict[str, object]:
+    return {"hash": hashed, "algorithm": "bcrypt", "lookup": lookup, "name": "customer 1", **columns}
+
+
+@pytest.fixture
+def load(store):
+    """Import rows, each given as its columns."""
+
+    def load(*rows: dict[str, object], by: KeyHash | None = None, **options) -> list[Imported]:
+        read = [read_row(row, hmac_hash=by) for row in rows]
+        return import_keys(store, SECRETS, read, NOW, random=os.urandom, actor="test", **options)
+
+    return load
+
+
+def results(imported: list[Imported]) -> list[str]:
+    return [each.result for each in imported]
+
+
+def trail(store) -> list[str]:
+    return [record.event for record in store.audit_after(0, 100)]
+
+
+def all_keys(store) -> list:
+    return store.keys_page("", 100)
+
+
+def test_a_row_becomes_a_key_that_is_found_by_its_digest(store, load):
+    [made] = load(plain(subject="account-7", scope="b a", claims={"tenant": "acme"}, external_id="42"))
+
+    key = store.key(made.key_id)
+    assert made.result == "created"
+    assert (key.name, key.subject, key.scope, key.environment) == ("customer 1", "account-7", "a b", "production")
+    assert (key.claims, key.external_id, key.created_at) == ((("tenant", "acme"),), "42", NOW)
+    assert store.key_of_digest(key.secrets[0].digest) == made.key_id
+    assert store.key_of_external_id("42") == made.key_id
+    assert [each.name for each in hashes_in_use(store, SECRETS.master).fast] == ["plain"]
+    assert trail(store) == ["key_imported"]
+
+
+def test_the_subject_is_the_key_id_if_the_file_has_none(store, load):
+    made = load(plain(), plain(OTHER, subject=""))
+
+    assert [store.key(each.key_id).subject for each in made] == [each.key_id for each in made]
+
+
+def test_the_same_rows_again_change_nothing(store, load):
+    rows = [plain(subject="a", tags={"b": "c"}, allowed_ips="10.0.0.0/8"), sha256(OTHER, external_id="9")]
+    first, version = load(*rows), store.control().version
+
+    again = load(*rows)
+
+    assert results(again) == ["unchanged", "unchanged"]
+    assert [each.key_id for each in again] == [each.key_id for each in first]
+    assert store.control().version == version
+    assert trail(store) == ["key_imported"] * 2
+
+
+def test_the_file_wins_for_the_columns_that_it_has(store, load):
+    [made] = load(plain(scope="a", subject="account-7", external_id="42"))
+
+    [again] = load(plain(scope="b", name="new"))
+
+    key = store.key(made.key_id)
+    assert again == Imported("updated", made.key_id)
+    assert (key.scope, key.name, key.subject, key.external_id) == ("b", "new", "account-7", "42")
+    [*_, record] = store.audit_after(0, 100)
+    assert record.event == "key_updated"
+    assert record.detail["old"] == {"name": "customer 1", "scope": "a"}
+    assert record.detail["new"] == {"name": "new", "scope": "b"}
+
+
+def test_an_import_leaves_alone_what_became_of_a_key_here(store, load):
+    [made] = load(plain(scope="a"))
+    store.update_key(store.key(made.key_id)._replace(disabled_at=NOW, raw_until=NOW + 1, raw_until_set_at=NOW))
+
+    load(plain(scope="b"))
+
+    key = store.key(made.key_id)
+    assert (key.scope, key.disabled_at, key.raw_until) == ("b", NOW, NOW + 1)
+
+
+def test_a_revoked_key_stays_revoked(store, load):
+    [made] = load(plain(scope="a"))
+    revoke_key(store, made.key_id, NOW, Policy(), "test")
+
+    assert load(plain(scope="b")) == [Imported("unchanged", made.key_id)]
+
+    key = store.key(made.key_id)
+    assert (key.revoked_at, key.scope) == (NOW, "a")
+
+
+def test_a_known_external_id_with_an_unknown_key_is_refused(store, load):
+    [made] = load(plain(external_id="42"))
+
+    [refused] = load(plain(OTHER, external_id="42"))
+
+    assert refused == Imported("failed", reason=f"external_id belongs to key {made.key_id}; rotate it")
+    assert len(all_keys(store)) == 1
+
+
+def test_an_external_id_of_another_record_is_refused(load):
+    first, second = load(plain(external_id="1"), plain(OTHER, external_id="2"))
+
+    [refused] = load(plain(external_id="2"))
+
+    assert refused.reason == f"external_id belongs to key {second.key_id}"
+    assert first.result == "created"
+
+
+def test_one_key_for_two_external_ids_is_refused(load):
+    made, refused = load(plain(external_id="1"), plain(external_id="2"))
+
+    assert refused.reason == f"the same key as {made.key_id}, which has another external_id"
+
+
+def test_a_key_may_get_an_external_id_later(store, load):
+    [made] = load(plain())
+
+    assert results(load(plain(external_id="1"))) == ["updated"]
+    assert store.key_of_external_id("1") == made.key_id
+
+
+def test_rows_of_one_transaction_know_each_other(store, load):
+    made = load(plain(), plain(), plain(scope="a"), plain(OTHER, external_id="1"), plain(KEY + "x", external_id="1"))
+
+    assert results(made) == ["created", "unchanged", "updated", "created", "failed"]
+    assert store.key(made[0].key_id).scope == "a"
+
+
+def test_a_key_in_plain_after_its_hash_is_the_same_record(load):
+    [hashed] = load(sha256())
+
+    assert load(plain()) == [Imported("unchanged", hashed.key_id)]
+
+
+def test_a_hash_after_the_key_in_plain_is_a_record_of_its_own(load):
+    [first] = load(plain())
+    [second] = load(sha256())
+
+    assert (second.result, second.key_id == first.key_id) == ("created", False)
+
+
+def test_the_secret_of_hmac_hashes_is_kept_sealed(store, load):
+    by = hmac_hash(PEPPER, b"the provider's secret")
+    row = {"hash": by.of(KEY).hex(), "algorithm": "hmac-sha256", "name": "customer 1"}
+
+    assert results(load(row, by=by) + load(row, by=by)) == ["created", "unchanged"]
+
+    [(kid, sealed)] = store.secrets("import_hmac")
+    assert kid == by.kid
+    assert b"the provider's secret" not in sealed
+    assert hashes_in_use(store, SECRETS.master).fast == (by,)
+    assert results(load(plain())) == ["unchanged"]
+
+
+def test_a_slow_hash_is_kept_until_the_key_is_used(store, load):
+    [made] = load(bcrypt())
+
+    [slow] = store.slow_hashes("sk_live_Zk3v")
+    assert (slow.key_id, slow.algorithm, slow.hash, slow.created_at) == (made.key_id, "bcrypt", BCRYPT, NOW)
+    assert hashes_in_use(store, SECRETS.master).lookups == (12,)
+    assert load(bcrypt(scope="a")) == [Imported("updated", made.key_id)]
+
+
+def test_a_slow_hash_is_known_after_the_key_was_used(store, load):
+    [made] = load(bcrypt())
+    [slow] = store.slow_hashes("sk_live_Zk3v")
+    standing = slow_digest(PEPPER, BCRYPT)
+    store.delete_key_secret(standing)
+    store.use_slow_hash(slow._replace(algorithm="used", hash=standing.hex()))
+
+    assert load(bcrypt(scope="a")) == [Imported("updated", made.key_id)]
+    assert load(bcrypt(scope="a")) == [Imported("unchanged", made.key_id)]
+
+
+def test_only_a_few_keys_may_begin_alike(load):
+    rows = [bcrypt(hashed=BCRYPT[:-1] + letter) for letter in "abcdef"]
+
+    made = load(*rows[:2]) + load(*rows[2:])
+
+    assert results(made) == ["created"] * KEYS_OF_A_LOOKUP + ["failed"] * 2
+    assert made[-1].reason == "lookup: 4 keys begin like this already; use more of the key"
+
+
+def test_a_dry_run_says_the_same_and_keeps_nothing(store, load):
+    assert results(load(plain(), sha256(OTHER), bcrypt(), dry_run=True)) == ["created"] * 3
+
+    assert (all_keys(store), store.key_hashes(), trail(store), store.control().version) == ([], [], [], 0)
+
+
+def test_many_rows_are_many_keys_and_one_new_version(store, load):
+    made = load(*(plain(f"{KEY}{n:04}", external_id=str(n)) for n in range(1_000)))
+
+    assert set(results(made)) == {"created"}
+    assert len({each.key_id for each in made}) == 1_000
+    assert store.keys_of_ids([made[7].key_id, "nobody"]) == {made[7].key_id: store.key(made[7].key_id)}
+    assert store.keys_of_external_ids(["7", "x"]) == {"7": made[7].key_id}
+    assert store.keys_of_digests([bytes(32)]) == {}
+    assert store.control().version == 2  # one for the keys, one for the hash

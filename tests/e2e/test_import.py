@@ -1,0 +1,57 @@
+"""An import beside a running server, and one that is killed again and again."""
+
+import json
+import random
+import subprocess
+import time
+
+from tests.conftest import HOURPASS, clean_environment, run_command
+from tests.e2e.conftest import exchange
+
+WITHIN = 1.0
+"""Seconds from the end of an import until a running server accepts its keys."""
+
+ROWS = 10_000
+CHANCE = random.Random(3)
+
+
+def keys_file(path, rows: int) -> list[str]:
+    keys = [f"sk_live_{CHANCE.getrandbits(128):032x}" for _ in range(rows)]
+    lines = (f"{key},customer {n},account-{n},videos.read,{n}\n" for n, key in enumerate(keys))
+    path.write_text("key,name,subject,scope,external_id\n" + "".join(lines))
+    return keys
+
+
+def test_a_running_server_accepts_an_imported_key_within_a_second(serve, tmp_path):
+    server = serve(exchange_limit=0)
+    first, second = keys_file(tmp_path / "keys.csv", 2)
+    assert exchange(server, first).status_code == 400  # it knows that there is no such key
+
+    run_command("keys", "import", str(tmp_path / "keys.csv"), "--data", str(server.data))
+    ended = time.monotonic()
+    while exchange(server, first).status_code != 200:
+        assert time.monotonic() - ended < WITHIN
+
+    assert exchange(server, second).status_code == 200
+
+
+def interrupt(command: list, environment: dict[str, str], times: int = 5) -> None:
+    """Start an import and kill it, at moments of no choosing."""
+    for _ in range(times):
+        with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as importing:
+            time.sleep(CHANCE.uniform(0.3, 1.5))
+            importing.kill()
+
+
+def test_an_import_that_is_killed_again_and_again_ends_with_each_key_once(serve, tmp_path):
+    server = serve(exchange_limit=0)
+    keys = keys_file(tmp_path / "keys.csv", ROWS)
+    command = ["keys", "import", str(tmp_path / "keys.csv"), "--data", str(server.data)]
+
+    interrupt([HOURPASS, *command], clean_environment())
+    counts = json.loads(run_command(*command, "--json").stdout)
+
+    listed = json.loads(server.command("keys", "list", "--json").stdout)
+    assert sum(counts.values()) == counts["created"] + counts["unchanged"] == ROWS
+    assert len({key["subject"] for key in listed}) == len(listed) == ROWS
+    assert {exchange(server, key).status_code for key in CHANCE.sample(keys, 20)} == {200}
