@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from email.utils import formatdate
 from urllib.parse import urlencode
 
 import msgspec
@@ -377,3 +378,23 @@ def test_a_form_with_a_broken_escape_is_refused(body):
 )
 def test_a_form_that_looks_like_quoted_printable_is_read_as_a_form(body, fields):
     assert wire.read_form(body) == fields
+
+
+@pytest.mark.parametrize(
+    ("until", "set_at", "expected"),
+    [
+        (None, None, ("", "")),
+        (None, 5_000, ("", "")),
+        (1_000, None, ("Thu, 01 Jan 1970 00:00:01 GMT", "")),
+        (1_688_169_599_999, 1_688_169_599_999, ("Fri, 30 Jun 2023 23:59:59 GMT", "@1688169599")),
+        (951_782_400_000, 0, ("Tue, 29 Feb 2000 00:00:00 GMT", "@0")),
+    ],
+)
+def test_the_end_of_a_raw_key_is_written_as_the_two_standards_have_it(until, set_at, expected):
+    """RFC 8594 §3: an HTTP date. RFC 9745 §2.1: `@` and epoch seconds."""
+    assert wire.raw_key_end(until, set_at) == expected
+
+
+@given(st.integers(0, 253_402_300_799))
+def test_an_http_date_is_what_the_standard_library_writes(seconds):
+    assert wire.raw_key_end(seconds * 1_000, None)[0] == formatdate(seconds, usegmt=True)

@@ -8,6 +8,7 @@ import re
 from binascii import a2b_qp
 from collections.abc import Sequence
 from itertools import islice
+from time import gmtime
 from typing import Any, Literal, get_type_hints
 from urllib.parse import quote
 
@@ -204,11 +205,19 @@ def challenge(error: Challenged | None, realm: str) -> tuple[int, str]:
 
 
 def identity_headers(
-    subject: str, key_id: str, scope: str, environment: str, grant: str, auth: Literal["bearer", "api-key"]
+    subject: str,
+    key_id: str,
+    scope: str,
+    environment: str,
+    grant: str,
+    auth: Literal["bearer", "api-key"],
+    sunset: str = "",
+    deprecation: str = "",
 ) -> list[tuple[str, str]]:
-    """The headers that tell the application behind a proxy who a request is from.
+    """The headers that tell the application who a request is from.
 
-    Every header is always there, even if it is empty, so that a client cannot forge one that is missing.
+    All of them are always there, even if they are empty. So a header that a client forged never takes the place of a
+    missing one. The last two are of a raw key whose end is set, as `raw_key_end` writes them.
     """
     return [
         ("Hourpass-Subject", subject),
@@ -217,6 +226,8 @@ def identity_headers(
         ("Hourpass-Environment", environment),
         ("Hourpass-Grant", grant),
         ("Hourpass-Auth", auth),
+        ("Hourpass-Api-Key-Sunset", sunset),
+        ("Hourpass-Api-Key-Deprecation", deprecation),
     ]
 
 
@@ -239,6 +250,26 @@ def _header_value(value: ClaimValue) -> str:
             return "".join(letter if letter.isascii() else quote(letter) for letter in value)
         case _:
             return encode(value).decode()
+
+
+def raw_key_end(until: int | None, set_at: int | None) -> tuple[str, str]:
+    """When a raw key will be refused (RFC 8594 §3), and when that was set (RFC 9745 §2), from epoch milliseconds.
+
+    Both are empty if there is no end.
+    """
+    sunset = "" if until is None else _http_date(until // 1000)
+    return sunset, "" if until is None or set_at is None else f"@{set_at // 1000}"
+
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def _http_date(seconds: int) -> str:
+    """An instant as HTTP writes it (RFC 9110 §5.6.7). Not by the standard library, whose module takes long to load."""
+    at = gmtime(seconds)
+    day = f"{_DAYS[at.tm_wday]}, {at.tm_mday:02} {_MONTHS[at.tm_mon - 1]} {at.tm_year:04}"
+    return f"{day} {at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02} GMT"
 
 
 _PARTS = re.compile(rb"[^&]+")

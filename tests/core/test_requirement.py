@@ -1,12 +1,12 @@
 """The demands of a resource on a credential: a token and a raw API key are judged alike."""
 
 import pytest
-from tests.core.test_api_key import stored_key
+from tests.core.test_api_key import START, stored_key
 from tests.core.test_claims import claims
 
 from hourpass.core.claims import Claims
 from hourpass.core.errors import InsufficientScope, InvalidToken
-from hourpass.core.requirement import Requirement, judge_key, judge_token, nowhere
+from hourpass.core.requirement import Requirement, judge_key, judge_token, nowhere, require_raw_use
 
 API = "https://api.example"
 OTHER = "https://other.example"
@@ -76,3 +76,16 @@ def test_without_an_allow_list_nobody_asks_for_the_address(kind):
 
 def test_production_is_needed_unless_the_resource_says_otherwise():
     assert Requirement(API).environment == "production"
+
+
+def test_a_raw_key_without_an_end_is_good_for_ever():
+    require_raw_use(stored_key(), START)
+
+
+def test_a_raw_key_is_good_until_its_end_and_refused_at_it():
+    require_raw_use(stored_key(raw_until=START), START - 1)
+
+    for now in (START, START + 1):
+        with pytest.raises(InvalidToken) as refused:
+            require_raw_use(stored_key(raw_until=START), now)
+        assert refused.value.problem == "exchange_required"

@@ -43,7 +43,12 @@ def identity(answer: httpx2.Response) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def hourpass(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hourpass")
-    server = ServerProcess(folder / "data", folder / "log", {"issuer": ISSUER, "exchange-limit": 0}, {}).start()
+    server = ServerProcess(
+        folder / "data",
+        folder / "log",
+        {"issuer": ISSUER, "exchange-limit": 0, "api-key-sources": "basic header:X-API-Key"},
+        {},
+    ).start()
     yield server
     assert server.stop() == 0
     assert not LOOKS_SECRET.search(server.log.read_bytes()), "a key or a token stands in the log"

@@ -7,6 +7,7 @@ import datetime as dt
 import importlib.util
 import ipaddress
 import os
+import shutil
 import ssl
 import subprocess
 import sys
@@ -151,6 +152,7 @@ class Traefik(Proxy):
 
     def command(self):
         routes = self.file("dynamic.yml", **self.upstreams())
+        shutil.copytree(DEPLOY / self.name / "plugins-local", self.folder / "plugins-local", dirs_exist_ok=True)
         config = self.file(
             "traefik.yml",
             listen=('":8080"', f'"127.0.0.1:{self.port}"'),

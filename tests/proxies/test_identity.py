@@ -10,7 +10,7 @@ REFUSING = {"caddy"}
 
 FORGED = "forged-by-the-client"
 
-NAMES = ["Subject", "Key-Id", "Scope", "Environment", "Grant", "Auth"]
+NAMES = ["Subject", "Key-Id", "Scope", "Environment", "Grant", "Auth", "Api-Key-Sunset", "Api-Key-Deprecation"]
 
 
 def spellings(name: str) -> list[str]:
@@ -22,11 +22,13 @@ def spellings(name: str) -> list[str]:
     return [case(spelling) for spelling in joined for case in (str, str.lower, str.upper)]
 
 
-def test_the_api_receives_all_six_and_no_credential(proxy, reader):
+def test_the_api_receives_all_eight_and_no_credential(proxy, reader):
     answer = proxy.client.get("/anything", headers=reader.bearer)
     received = identity(answer)
 
     assert received.pop("hourpass-grant")
+    # A proxy may leave out what is empty.
+    assert [received.pop(f"hourpass-api-key-{name}", "") for name in ("sunset", "deprecation")] == ["", ""]
     assert received == {
         "hourpass-subject": reader.key_id,
         "hourpass-key-id": reader.key_id,

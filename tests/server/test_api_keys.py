@@ -28,6 +28,8 @@ async def test_a_good_key_is_204_with_the_whole_identity(server):
         "hourpass-environment": "sandbox",
         "hourpass-grant": "",
         "hourpass-auth": "api-key",
+        "hourpass-api-key-sunset": "",
+        "hourpass-api-key-deprecation": "",
     }
 
 

@@ -33,6 +33,8 @@ async def test_a_good_token_is_204_with_the_whole_identity(server):
         "hourpass-environment": "sandbox",
         "hourpass-grant": claims_of(token)["sid"],
         "hourpass-auth": "bearer",
+        "hourpass-api-key-sunset": "",
+        "hourpass-api-key-deprecation": "",
     }
 
 

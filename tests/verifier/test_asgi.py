@@ -86,6 +86,8 @@ async def test_the_identity_headers_are_ours_alone(protect, application, token):
         "hourpass-environment": ["production"],
         "hourpass-grant": ["grant"],
         "hourpass-auth": ["bearer"],
+        "hourpass-api-key-sunset": [""],
+        "hourpass-api-key-deprecation": [""],
     }
 
 

@@ -156,7 +156,7 @@ def test_other_headers_are_not_ours(name):
 
 
 def test_an_api_key_s_identity_has_the_whole_set_of_headers():
-    """contract.md, "Forward auth": all six, always."""
+    """contract.md, "Forward auth": all eight, always."""
     assert identity_headers(KeyIdentity("alice", "key")) == [
         ("Hourpass-Subject", "alice"),
         ("Hourpass-Key-Id", "key"),
@@ -164,6 +164,8 @@ def test_an_api_key_s_identity_has_the_whole_set_of_headers():
         ("Hourpass-Environment", "production"),
         ("Hourpass-Grant", ""),
         ("Hourpass-Auth", "api-key"),
+        ("Hourpass-Api-Key-Sunset", ""),
+        ("Hourpass-Api-Key-Deprecation", ""),
     ]
 
 

@@ -1,5 +1,5 @@
--- Forward auth for HAProxy: asks hourpass about the request's Authorization header, with HAProxy's own HTTP client.
--- Only a 204 lets the request pass, with the six identity headers. Any error ends it.
+-- Forward auth for HAProxy: asks hourpass about the request's credential, with HAProxy's own HTTP client.
+-- Only a 204 lets the request pass, with the eight identity headers. Any error ends it.
 -- Below that is a filter that lets no trailer pass.
 
 local verify_url = ...
@@ -7,6 +7,7 @@ local verify_url = ...
 local IDENTITY = {
     "hourpass-subject", "hourpass-key-id", "hourpass-scope",
     "hourpass-environment", "hourpass-grant", "hourpass-auth",
+    "hourpass-api-key-sunset", "hourpass-api-key-deprecation",
 }
 
 local function refuse(txn, status, headers)
@@ -25,6 +26,7 @@ core.register_action("hourpass", {"http-req"}, function(txn)
         headers = {
             -- Every line of it, because hourpass refuses two.
             ["authorization"] = received["authorization"],
+            ["x-api-key"] = received["x-api-key"],
             ["x-forwarded-for"] = received["x-forwarded-for"],
         },
         timeout = 10000,
@@ -34,6 +36,8 @@ core.register_action("hourpass", {"http-req"}, function(txn)
         for _, name in ipairs(IDENTITY) do
             txn.http:req_set_header(name, answer.headers[name][0])
         end
+        txn:set_var("txn.hourpass_sunset", answer.headers["hourpass-api-key-sunset"][0])
+        txn:set_var("txn.hourpass_deprecation", answer.headers["hourpass-api-key-deprecation"][0])
     elseif answer.status == 401 or answer.status == 403 then
         refuse(txn, answer.status, {
             ["www-authenticate"] = answer.headers["www-authenticate"][0],

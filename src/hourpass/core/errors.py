@@ -51,6 +51,7 @@ TokenProblem = Literal[
     "revoked",
     "disabled",
     "rotated",
+    "exchange_required",
     "malformed",
 ]
 """The fixed words of `error_description` in a Bearer challenge."""

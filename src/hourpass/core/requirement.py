@@ -54,6 +54,16 @@ def judge_key(key: ApiKey, audience: str, needed: Requirement, address: Address)
     judge_proven(needed, key.audiences(audience), key.environment, key.scope, key.allowed_ips, address)
 
 
+def require_raw_use(key: ApiKey, now: int) -> None:
+    """Refuse a proven key that came itself, from the instant on at which its clients need tokens.
+
+    Raises:
+        InvalidToken: `exchange_required`.
+    """
+    if key.raw_until is not None and now >= key.raw_until:
+        raise InvalidToken("exchange_required")
+
+
 def judge_token(claims: Claims, needed: Requirement, key: ApiKey | None, address: Address) -> None:
     """Judge a verified access token, and the networks of its key if it is given. Raises what `judge_proven` raises."""
     judge_proven(needed, claims.aud, claims.env, claims.scope, () if key is None else key.allowed_ips, address)

@@ -88,8 +88,10 @@ def _identity(
     grant: str,
     auth: Literal["bearer", "api-key"],
     more: tuple[tuple[str, str], ...],
+    sunset: str = "",
+    deprecation: str = "",
 ) -> Reply:
-    headers = [*wire.identity_headers(subject, key_id, scope, environment, grant, auth), *more]
+    headers = [*wire.identity_headers(subject, key_id, scope, environment, grant, auth, sunset, deprecation), *more]
     return Reply(204, [(name.lower().encode(), value.encode()) for name, value in headers])
 
 
@@ -100,7 +102,8 @@ def _token_identity(issuer: Issuer, claims: Claims) -> Reply:
 
 def _key_identity(issuer: Issuer, key: ApiKey) -> Reply:
     more = wire.claim_headers(key.claims, issuer.claim_headers)
-    return _identity(key.subject, key.key_id, key.scope, key.environment, "", "api-key", more)
+    end = wire.raw_key_end(key.raw_until, key.raw_until_set_at)
+    return _identity(key.subject, key.key_id, key.scope, key.environment, "", "api-key", more, *end)
 
 
 @lru_cache(maxsize=256)

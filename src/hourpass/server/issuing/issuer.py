@@ -32,7 +32,7 @@ from hourpass.core.grant import (
     open_grant,
 )
 from hourpass.core.policy import SECOND
-from hourpass.core.requirement import Address, Requirement, judge_key, judge_proven, judge_token
+from hourpass.core.requirement import Address, Requirement, judge_key, judge_proven, judge_token, require_raw_use
 from hourpass.core.token_request import PLAIN_REQUEST, TokenRequest
 from hourpass.jose import OpenedRefreshToken
 from hourpass.server.issuing.authentication import Authentication
@@ -221,6 +221,7 @@ class Issuer:
         self.verification.require_fresh()
         proven = await self.prove(raw.unverified_key, address(), now, kind="raw")
         judge_key(proven.key, self.audience, needed, address)
+        require_raw_use(proven.key, now)
         await self.answers(proven, now)
         return proven.key
 

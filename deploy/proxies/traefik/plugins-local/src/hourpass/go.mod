@@ -1,0 +1,3 @@
+module hourpass
+
+go 1.21
