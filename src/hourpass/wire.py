@@ -44,6 +44,26 @@ class ExchangeRequest(msgspec.Struct, frozen=True, rename={"api_key": "apiKey", 
         return "ExchangeRequest(…)"
 
 
+class RotateRequest(msgspec.Struct, frozen=True, rename={"api_key": "apiKey"}):
+    """`POST /auth/rotate`: the key whose next secret is asked for."""
+
+    api_key: str
+
+    def __repr__(self) -> str:
+        """Without the key."""
+        return "RotateRequest(…)"
+
+
+class RotateAnswer(msgspec.Struct, frozen=True, rename={"api_key": "apiKey"}):
+    """The answer of `POST /auth/rotate`: the same key with its next secret."""
+
+    api_key: str
+
+    def __repr__(self) -> str:
+        """Without the key."""
+        return "RotateAnswer(…)"
+
+
 class RefreshRequest(msgspec.Struct, frozen=True, rename={"refresh_token": "refreshToken", "expires_in": "expiresIn"}):
     """`POST /auth/refresh`. `expires_in` is in seconds and can only shorten. `scope` narrows this access token alone.
 
@@ -279,6 +299,7 @@ _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
 
 _decode_exchange = msgspec.json.Decoder(ExchangeRequest).decode
+_decode_rotate = msgspec.json.Decoder(RotateRequest).decode
 _decode_refresh = msgspec.json.Decoder(RefreshRequest).decode
 
 
@@ -306,6 +327,19 @@ def read_refresh(body: bytes) -> RefreshRequest:
         return _decode_refresh(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise _explain(body, RefreshRequest) from error
+
+
+def read_rotate(body: bytes) -> RotateRequest:
+    """Read the body of `POST /auth/rotate`. The media type does not matter.
+
+    Raises:
+        InvalidRequest: with the name of the offending member, or without one if the whole body is wrong.
+    """
+    _gate(body)
+    try:
+        return _decode_rotate(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise _explain(body, RotateRequest) from error
 
 
 def read_form(body: bytes) -> dict[str, str]:

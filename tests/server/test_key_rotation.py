@@ -5,6 +5,8 @@ On both databases, with two nodes where they share one.
 
 import asyncio
 import os
+import random
+from contextlib import AsyncExitStack
 
 import httpx2
 import pytest
@@ -393,3 +395,152 @@ async def test_a_key_that_has_ended_is_not_rotated_at_once_either(installation):
 
     with pytest.raises(InvalidRequest, match="the key is expired: it cannot rotate"):
         await installation.rotate_at_once(old)
+
+
+# A key rotates itself.
+
+
+async def asked(installation, *keys: str) -> list[httpx2.Response]:
+    """The answers to everybody who asks at once, over every node in turn."""
+    apps = [each.app for each in installation.nodes]
+    async with AsyncExitStack() as stack:
+        clients = [
+            await stack.enter_async_context(
+                httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://hourpass.test")
+            )
+            for app in apps
+        ]
+        return await asyncio.gather(
+            *(clients[n % len(clients)].post("/auth/rotate", json={"apiKey": key}) for n, key in enumerate(keys))
+        )
+
+
+async def ask(installation, key: str) -> httpx2.Response:
+    return (await asked(installation, key))[0]
+
+
+async def test_a_key_that_may_gets_its_next_secret_and_the_same_one_again(installation):
+    old = await installation.create_key(self_rotation=True)
+
+    first, second = [await ask(installation, old) for _ in range(2)]
+    new = first.json()["apiKey"]
+    assert (first.status_code, first.json()) == (200, second.json())
+    assert key_id_of(new) == key_id_of(old) != new
+    await installation.exchange(new)
+
+    assert (await ask(installation, old)).json() == {"apiKey": new}
+    assert [secret.n for secret in await installation.secrets(old)] == [0, 1]
+    assert [line["actor"] for line in await installation.trail("key_rotated")] == ["client"]
+
+
+async def test_the_new_secret_waits_for_the_overlaps_end_before_it_asks(installation):
+    old = await installation.create_key(self_rotation=True)
+    new = (await ask(installation, old)).json()["apiKey"]
+
+    waiting = await ask(installation, new)
+    await installation.exchange(new)
+    refused = await ask(installation, new)
+
+    for answer in (waiting, refused):
+        assert (answer.status_code, answer.headers["retry-after"]) == (409, "86400")
+        assert answer.json()["reason"] == "rotation_under_way"
+    installation.clock.advance(DAY / SECOND)
+    third = (await ask(installation, new)).json()["apiKey"]
+    await installation.exchange(third)
+    await installation.observe()
+    assert (await ask(installation, old)).json()["reason"] == "rotated"
+
+
+async def test_a_key_that_may_not_rotate_itself_is_told_so(installation):
+    answer = await ask(installation, await installation.create_key())
+
+    assert answer.status_code == 403
+    assert answer.json()["reason"] == "self_rotation_off"
+
+
+async def test_who_asks_with_nobodys_key_learns_nothing(installation):
+    old = await installation.create_key(self_rotation=True)
+
+    assert [answer.status_code for answer in await asked(installation, other_secret(old), "x")] == [400, 400]
+    assert "reason" not in (await ask(installation, other_secret(old))).json()
+
+
+async def test_an_operators_unused_next_secret_is_the_answer_too(installation):
+    """Whoever asks, the holder of the newest answer is never refused."""
+    old = await installation.create_key(self_rotation=True)
+    new = await installation.rotate(old)
+
+    assert (await ask(installation, old)).json() == {"apiKey": new}
+
+
+async def test_keys_with_another_prefix_get_another_next_secret(installation):
+    """What was answered cannot be said again, so it is replaced if nobody used it."""
+    old = await installation.create_key(self_rotation=True)
+    lost = (await ask(installation, old)).json()["apiKey"]
+    for node in installation.nodes:
+        node.app.issuer.key_prefix = "acme"
+
+    new = (await ask(installation, old)).json()["apiKey"]
+
+    assert new.startswith("acme_production_")
+    assert await installation.refused_as(lost) is None
+    await installation.exchange(new)
+
+
+async def test_without_an_overlap_a_question_is_a_first_use(installation):
+    for node in installation.nodes:
+        node.app.issuer.rotation_overlap = 0
+    old = await installation.create_key(self_rotation=True)
+    second = (await ask(installation, old)).json()["apiKey"]
+
+    third = (await ask(installation, second)).json()["apiKey"]
+
+    await installation.observe()
+    assert await installation.refused_as(old) == "rotated"
+    await installation.exchange(second)
+    await installation.exchange(third)
+
+
+async def test_rotations_share_the_limit_of_the_exchange(installation):
+    old = await installation.create_key(self_rotation=True)
+    for node in installation.nodes:
+        for _ in range(600):
+            node.app.issuer.admit((await installation.last.issuer.prove(old, None, installation.clock())).key)
+
+    assert (await ask(installation, old)).status_code == 429
+
+
+async def test_32_who_ask_at_once_get_the_same_answer(installation):
+    old = await installation.create_key(self_rotation=True)
+
+    answers = await asked(installation, *[old] * 32)
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.json()["apiKey"] for answer in answers}) == 1
+    assert len(await installation.secrets(old)) == 2
+
+
+async def test_no_key_is_lost_while_one_answer_in_twenty_is(installation):
+    """32 programs that share a key, each with the newest secret that it was told of, through a hundred rotations."""
+    chance = random.Random(1)
+    old = await installation.create_key(self_rotation=True)
+    held = [old] * 32
+    for node in installation.nodes:
+        node.app.issuer._exchanges = node.app.issuer._exchanges.__class__(0)
+    for _ in range(100):
+        by_question: dict[str, set[str]] = {}
+        for n, (key, answer) in enumerate(zip(list(held), await asked(installation, *held), strict=True)):
+            assert answer.status_code in (200, 409), answer.text
+            if answer.status_code == 200:
+                by_question.setdefault(key, set()).add(answer.json()["apiKey"])
+                if chance.random() >= 0.05:
+                    held[n] = answer.json()["apiKey"]
+        assert all(len(answers) == 1 for answers in by_question.values())
+        for key in held:
+            await installation.exchange(key)
+        alive = [s for s in await installation.secrets(old) if s.ends_at is None or s.ends_at > installation.clock()]
+        assert len(alive) <= 2
+        if len(set(held)) == 1:
+            installation.clock.advance(DAY / SECOND)
+            await installation.observe()
+    assert max(secret.n for secret in await installation.secrets(old)) > 5

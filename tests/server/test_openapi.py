@@ -89,6 +89,7 @@ async def test_every_handler_answers_the_shape_that_its_route_is_described_with(
     bodies = {
         "/auth/api-key": json.dumps({"apiKey": api_key}),
         "/auth/refresh": json.dumps({"refreshToken": token}),
+        "/auth/rotate": json.dumps({"apiKey": await server.create_key(self_rotation=True)}),
         "/oauth/token": urlencode(asked),
         "/oauth/introspect": urlencode({"client_secret": api_key, "token": token}),
         "/oauth/revoke": urlencode({"token": token}),

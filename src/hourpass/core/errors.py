@@ -12,6 +12,7 @@
     │   ├── InsufficientScope    the access token is good, but it lacks a scope
     │   ├── Throttled            too many requests, come back after `retry_after` seconds
     │   ├── RotationUnderWay     two secrets of an API key are alive, come back after `retry_after` seconds
+    │   ├── SelfRotationOff      the API key may not rotate itself
     │   ├── NotFound             nothing has that id
     │   └── LoginRequired        the refresh token and the key were refused: another API key is needed
     ├── Unavailable              the caller did nothing wrong and comes back after `retry_after` seconds
@@ -166,6 +167,12 @@ class RotationUnderWay(Refused):
         super().__init__("two secrets of the key are alive")
         self.ends_at = ends_at
         self.retry_after = max(1, -((now - ends_at) // 1_000))
+
+
+class SelfRotationOff(Refused):
+    """The API key may not rotate itself: only an operator gives it a new secret."""
+
+    code = "self_rotation_off"
 
 
 class NotFound(Refused):

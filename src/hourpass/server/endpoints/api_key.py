@@ -1,7 +1,8 @@
-"""The source's two token endpoints: a key, or a refresh token, becomes a pair."""
+"""The source's two token endpoints, which turn a key or a refresh token into a pair, and the rotation of a key."""
 
 from hourpass import wire
 from hourpass.core.token_request import PLAIN_REQUEST, TokenRequest
+from hourpass.server.issuing import self_rotation
 from hourpass.server.issuing.issuer import Issuer
 from hourpass.server.issuing.minting import TokenPair
 from hourpass.server.transport.request import Request
@@ -12,6 +13,12 @@ async def exchange(issuer: Issuer, request: Request) -> wire.TokenAnswer:
     asked = wire.read_exchange(request.body)
     token_request = TokenRequest(asked.scope, asked.expires_in, asked.audience)
     return _answer(await issuer.exchange(asked.api_key, token_request, request.address(), request.now))
+
+
+async def rotate(issuer: Issuer, request: Request) -> wire.RotateAnswer:
+    """Give an API key its next secret, as its holder asks."""
+    asked = wire.read_rotate(request.body)
+    return wire.RotateAnswer(await self_rotation.next_secret(issuer, asked.api_key, request.address(), request.now))
 
 
 async def refresh(issuer: Issuer, request: Request) -> wire.TokenAnswer:

@@ -84,6 +84,7 @@ class App:
         self.routes = {
             "/auth/api-key": Route({"POST": api_key.exchange}, problem, True, wire.ExchangeRequest, True),
             "/auth/refresh": Route({"POST": api_key.refresh}, problem, True, wire.RefreshRequest, True),
+            "/auth/rotate": Route({"POST": api_key.rotate}, problem, False, wire.RotateRequest, True),
             "/oauth/token": Route({"POST": oauth.token}, oauth_error, True, wire.OAuthTokenRequest, True, FORM_ROOM),
             "/oauth/revoke": Route({"POST": oauth.revoke}, oauth_error, True, wire.TokenReference, True, FORM_ROOM),
             "/oauth/introspect": Route(

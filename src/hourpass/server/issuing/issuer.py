@@ -80,6 +80,8 @@ class Issuer:
         self._token_allow_lists = settings.token_allow_lists
         self.key_sources = settings.key_sources()
         self._timer = timer
+        self.rotation_overlap = settings.rotation_overlap * SECOND
+        self.key_prefix = settings.key_prefix
         self._exchanges = Throttle(settings.exchange_limit)
         self.last_uses = UseKeeper(ledger)
         self.authentication = Authentication(
@@ -106,7 +108,7 @@ class Issuer:
     async def open(self, proven: Proven, request: TokenRequest, address: str | None, now: int) -> TokenPair:
         """Open a grant for a key that is proven, and return its first pair. Raises what `exchange` raises."""
         key = proven.key
-        self._exchanges.admit(key.key_id, self._timer())
+        self.admit(key)
         scope = request.narrowed(key.scope)
         request.require_lifetime()
         audience = request.audience_of(key.audiences(self.audience))
@@ -230,6 +232,10 @@ class Issuer:
     ) -> Proven:
         """Prove an API key, as `Authentication.prove` does. A use case that answers well says so to `answers`."""
         return await self.authentication.prove(api_key, address, now, kind=kind, throttled=throttled)
+
+    def admit(self, key: ApiKey) -> None:
+        """Count an exchange of the key, or what costs as much. Raises Throttled if it is one too many."""
+        self._exchanges.admit(key.key_id, self._timer())
 
     async def answers(self, proven: Proven, now: int) -> None:
         """A proven key gets a good answer, which may be the first use of its secret. Raises as `SecretUse.answers`."""

@@ -9,7 +9,7 @@ from typing import assert_never
 
 from hourpass.core import audit
 from hourpass.core.api_key import ApiKey, KeySecret, key_digest, still_proves
-from hourpass.core.errors import InvalidRequest, RotationUnderWay
+from hourpass.core.errors import InvalidCredentials, InvalidRequest, RotationUnderWay, SelfRotationOff
 from hourpass.core.key_rotation import (
     MAX_OVERLAP,
     SEED_BYTES,
@@ -20,6 +20,7 @@ from hourpass.core.key_rotation import (
     decide_rotation,
     decide_rotation_at_once,
     first_use,
+    may_be_pending,
     next_key_text,
 )
 from hourpass.core.key_shape import PREFIX
@@ -87,6 +88,53 @@ def _keep(
         store.show_key_secret(key.key_id, fresh)
     store.append_audit(now, [audit.KeyRotated(key.key_id, made.n, overlap // SECOND, made.at_once, actor)])
     return NewKey(key._replace(secrets=(*made.keep, fresh)), text)
+
+
+def rotate_by_holder(
+    store: Store,
+    secrets: Secrets,
+    key_id: str,
+    secret: KeySecret,
+    now: int,
+    *,
+    overlap: int,
+    random: Callable[[int], bytes],
+    prefix: str = PREFIX,
+) -> str:
+    """The text of the next secret of a key, for whoever has the secret of it that was proven.
+
+    Raises:
+        InvalidCredentials: if the secret proves the key no more; SelfRotationOff: if the key may not rotate itself.
+        RotationUnderWay: if two secrets are alive.
+    """
+    key = store.key(key_id)
+    presented = None if key is None else next((own for own in key.secrets if own.digest == secret.digest), None)
+    if key is None or presented is None:
+        raise InvalidCredentials("another secret took its place")
+    if not key.self_rotation:
+        raise SelfRotationOff
+    known = tuple(_as_derivable(secrets, key, each, prefix) for each in key.secrets)
+    match decide_rotation(key._replace(secrets=known), now, presented):
+        case SameAgain(again):
+            return next_key_text(secrets.rotation, key, again.n, again.seed or b"", prefix)
+        case MakeNext() as made:
+            if may_be_pending(presented):
+                store.show_key_secret(key_id, presented)
+            return _keep(store, secrets, key, made, now, overlap, random, "client", prefix).api_key
+        case TwoAlive(ends_at):
+            raise RotationUnderWay(ends_at, now)
+        case CannotRotate(why):
+            raise InvalidCredentials(reason=why)
+        case decision:  # pragma: no cover - the type checker proves it unreachable
+            assert_never(decision)
+
+
+def _as_derivable(secrets: Secrets, key: ApiKey, secret: KeySecret, prefix: str) -> KeySecret:
+    """The secret, without its seed if no answer can be derived from it: keys have another prefix by now."""
+    if secret.seed is None:
+        return secret
+    text = next_key_text(secrets.rotation, key, secret.n, secret.seed, prefix)
+    return secret if key_digest(secrets.pepper, text) == secret.digest else secret._replace(seed=None)
 
 
 def rotate_key_at_once(

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from hourpass.core.address import normal_network
 from hourpass.core.authorization import BASIC, KeySources, read_key_source, read_key_sources
 from hourpass.core.errors import ConfigurationError
+from hourpass.core.key_rotation import MAX_OVERLAP
 from hourpass.core.key_shape import PREFIX as KEY_PREFIX
 from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, MAX_RETRY_WINDOW, SECOND, Policy
 from hourpass.core.signing_key import Algorithm
@@ -94,6 +95,11 @@ class Settings:
     )
     exchange_limit: int = _setting(
         600, parsers.whole(0, 1_000_000), "exchanges per minute and key, even all at once; 0 turns every limit off"
+    )
+    rotation_overlap: int = _setting(
+        86400,
+        parsers.seconds(0, MAX_OVERLAP // SECOND),
+        "how long an old key goes on after its holder rotated it and used the new one",
     )
     key_prefix: str = _setting(
         KEY_PREFIX, parsers.key_prefix, "how new API keys begin; keys with an earlier prefix stay valid"

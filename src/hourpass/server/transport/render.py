@@ -10,6 +10,8 @@ from hourpass.core.errors import (
     InvalidTarget,
     RefusalReason,
     Refused,
+    RotationUnderWay,
+    SelfRotationOff,
     Throttled,
     Unavailable,
     UnsupportedGrantType,
@@ -48,7 +50,7 @@ class MethodNotAllowed(Refused):
         self.allow = allow
 
 
-def problem(error: Exception, realm: str = "") -> Reply:
+def problem(error: Exception, realm: str = "") -> Reply:  # noqa: C901 - one case for each kind of error
     """An error as the source spells it, after RFC 9457. An unknown error tells the caller nothing."""
     status, title, headers = 500, wire.TITLES[500], []
     name, reason, problems = "", None, None
@@ -65,6 +67,11 @@ def problem(error: Exception, realm: str = "") -> Reply:
             status, title, reason = 400, "The user credentials were incorrect.", error.reason
         case InvalidGrant():
             status, title, reason = 400, REFRESH_WORDS.get(error.reason, "The refresh token is invalid."), error.reason
+        case SelfRotationOff():
+            status, title, reason = 403, "The API key may not rotate itself.", error.code
+        case RotationUnderWay():
+            status, title, reason = 409, "Two secrets of the API key are alive.", error.code
+            headers = [(b"retry-after", b"%d" % error.retry_after)]
         case Throttled():
             status, title = 429, "Too many requests."
             headers = [(b"retry-after", b"%d" % error.retry_after)]
