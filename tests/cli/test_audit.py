@@ -180,3 +180,91 @@ def test_ending_follow_with_ctrl_c_is_how_it_ends(hourpass):
         following.communicate()
 
     assert (following.returncode, complaint.strip()) == (0, "")
+
+
+@pytest.fixture
+def history(hourpass):
+    """Two keys, each with an exchange, a grant that was revoked, and the end of the first key."""
+    made = [hourpass.create_key() for _ in range(2)]
+    for key in made:
+        hourpass.exchange(key["api_key"])
+    grants = [hourpass.json("grants", "list", "--key", key["key_id"])[0]["grant_id"] for key in made]
+    hourpass("grants", "revoke", grants[1])
+    hourpass("keys", "revoke", made[0]["key_id"])
+    return [key["key_id"] for key in made], grants
+
+
+def told(hourpass, *arguments) -> list[tuple[str, str | None]]:
+    return [(record["event"], record.get("key_id")) for record in hourpass.json("audit", *arguments)]
+
+
+def test_the_trail_of_one_key_or_grant_or_event_is_shown_alone(hourpass, history):
+    (first, second), grants = history
+
+    assert told(hourpass, "--key", first) == [("key_created", first), ("key_revoked", first)]
+    assert told(hourpass, "--grant", grants[1]) == [("grant_revoked", second)]
+    assert told(hourpass, "--grant", grants[1].upper()) == [("grant_revoked", second)]
+    assert told(hourpass, "--event", "key_created") == [("key_created", first), ("key_created", second)]
+    assert told(hourpass, "--key", second, "--event", "key_created") == [("key_created", second)]
+    assert told(hourpass, "--key", first, "--event", "grant_revoked") == []
+
+
+def test_last_counts_what_is_wanted(hourpass, history):
+    (first, second), _ = history
+
+    assert told(hourpass, "--event", "key_created", "--last", "1") == [("key_created", second)]
+    assert hourpass("audit", "--key", first, "--last", "1").stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "events"),
+    [
+        (("--since", "1h"), 4),
+        (("--until", "1h"), 2),
+        (("--since", "40d", "--until", "now"), 6),
+        (("--since", "2020-01-01"), 6),
+        (("--since", "2020-01-01T08:00:00+02:00", "--until", "2020-01-02"), 0),
+        (("--since", "40d", "--last", "1"), 1),
+    ],
+)
+def test_a_time_may_be_a_duration_ago_a_date_or_an_instant(hourpass, arguments, events):
+    hourpass.with_server(lambda server: server.create_key(), seconds_ago=3 * 3600)
+    for _ in range(4):
+        hourpass.create_key()
+
+    assert len(hourpass.json("audit", *arguments)) == events
+
+
+def test_since_shows_more_than_the_newest_hundred(hourpass):
+    async def make(server):
+        for _ in range(120):
+            await server.create_key()
+
+    hourpass.with_server(make)
+
+    assert len(hourpass.json("audit")) == 100
+    assert len(hourpass.json("audit", "--since", "1h")) == 121
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--event", "key_revokd"), "key_revoked"),
+        (("--since", "yesterday"), "2027-01-31"),
+        (("--until", "99999-01-01"), "2027-01-31"),
+    ],
+)
+def test_a_condition_that_cannot_hold_is_wrong_usage(hourpass, arguments, said):
+    assert said in hourpass("audit", *arguments, code=2).stderr
+
+
+def test_following_goes_on_with_what_is_wanted(hourpass):
+    key_id = hourpass.create_key()["key_id"]
+    command = [HOURPASS, "audit", "--follow", "--json", "--event", "key_revoked", "--data", str(hourpass.data)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=hourpass.environment) as follower:
+        hourpass.create_key()
+        hourpass("keys", "revoke", key_id)
+        line = json.loads(follower.stdout.readline())
+        follower.send_signal(signal.SIGINT)
+
+    assert (line["event"], line["key_id"]) == ("key_revoked", key_id)

@@ -99,6 +99,7 @@ EVENTS = [
     audit.RefreshAhead("aa" * 16, "key1", 9, 5, ""),
     audit.GrantsClosed("key1", 100),
     audit.TokenRevoked("jti", "aa" * 16, "key1", "client"),
+    audit.TokensRevoked(1_800_000_000, "cli:me"),
     audit.SigningKeyPublished("kid1", "ES256", NOW),
 ]
 

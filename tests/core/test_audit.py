@@ -21,6 +21,7 @@ NAMES = {
     audit.RefreshAhead: "refresh_ahead",
     audit.GrantsClosed: "grants_closed",
     audit.TokenRevoked: "token_revoked",
+    audit.TokensRevoked: "tokens_revoked",
     audit.Restored: "restored",
     audit.RefreshRetriedElsewhere: "refresh_retried_elsewhere",
     audit.SigningKeyPublished: "signing_key_published",

@@ -80,6 +80,17 @@ def say(text: str) -> None:
     print("\n".join(map(plain, text.split("\n"))), file=sys.stderr, flush=True)
 
 
+def confirm(question: str) -> None:
+    """Ask before something that cannot be undone. Ends the command if the answer is no.
+
+    Raises:
+        UsageError: if nobody is there to answer.
+    """
+    if not sys.stdin.isatty():
+        raise click.UsageError("nobody is here to confirm: say --yes")
+    click.confirm(question, abort=True, err=True)
+
+
 def bold(text: str) -> str:
     """Bold on a terminal, unless NO_COLOR is set."""
     return f"\x1b[1m{text}\x1b[0m" if sys.stdout.isatty() and "NO_COLOR" not in os.environ else text

@@ -146,6 +146,13 @@ class TokenRevoked(NamedTuple):
     actor: str
 
 
+class TokensRevoked(NamedTuple):
+    """Every access token that was issued before `issued_before`, in epoch seconds, was revoked. Grants go on."""
+
+    issued_before: int
+    actor: str
+
+
 class Restored(NamedTuple):
     """The installation was filled from a backup.
 
@@ -192,6 +199,7 @@ Event = (
     | RefreshRetriedElsewhere
     | GrantsClosed
     | TokenRevoked
+    | TokensRevoked
     | Restored
     | SigningKeyPublished
     | SigningKeyWithdrawn

@@ -3,48 +3,85 @@
 import contextlib
 import re
 import time
+from typing import get_args
 
 import click
 
+from hourpass.cli.no_secrets import id_of_ours
 from hourpass.cli.operator.database import database_options, look_at_database, open_database
+from hourpass.cli.operator.past import PastInstant, past_instant
 from hourpass.cli.terminal import json_line, json_option, moment, plain, print_json, print_line
+from hourpass.core.audit import Event, event_name
+from hourpass.core.audit_filter import FOREVER, AuditFilter
 from hourpass.server.store import AuditRecord
+from hourpass.settings_file import did_you_mean
 
 PAGE = 500
+
+EVERYTHING = (1 << 31) - 1
+"""More events than any trail has."""
+
+
+def _event(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    known = {event_name(kind._make(kind._fields)) for kind in get_args(Event)}
+    if value and value not in known:
+        raise click.BadParameter(f"{value} is not an event{did_you_mean(value, known)}")
+    return value
 
 
 @click.command()
 @click.option("--follow", is_flag=True, help="go on with new events as they happen")
 @click.option(
-    "--last", metavar="N", type=click.IntRange(1), default=100, show_default=True, help="how many events to begin with"
+    "--last",
+    metavar="N",
+    type=click.IntRange(1, EVERYTHING),
+    help="how many events to begin with: the newest 100 by default, and all of them with --since",
 )
+@click.option("--key", "key_id", metavar="ID", default="", callback=id_of_ours, help="only this API key's events")
+@click.option("--grant", "grant_id", metavar="ID", default="", callback=id_of_ours, help="only this grant's events")
+@click.option("--event", metavar="EVENT", default="", callback=_event, help="only this event, such as key_revoked")
+@click.option("--since", metavar="2h|TIME", callback=past_instant, help="only from this time on")
+@click.option("--until", metavar="2h|TIME", callback=past_instant, help="only before this time")
 @database_options
 @json_option
-def audit(flags: dict[str, object], follow: bool, last: int, as_json: bool) -> None:
-    """Show the audit trail, oldest first."""
+def audit(
+    flags: dict[str, object],
+    follow: bool,
+    last: int | None,
+    key_id: str,
+    grant_id: str,
+    event: str,
+    since: PastInstant | None,
+    until: PastInstant | None,
+    as_json: bool,
+) -> None:
+    """Show the audit trail, oldest first. Several conditions combine with AND."""
     with look_at_database(flags) as db:
-        seen = max(0, db.store.last_audit() - last)
+        from_, to = since(db.now) if since else 0, until(db.now) if until else FOREVER
+        wanted = AuditFilter(key_id, grant_id.lower(), event, from_, to)
+        records = db.store.newest_audit(wanted, last or (EVERYTHING if since else 100))
+        seen = db.store.last_audit()
     if as_json and not follow:
-        print_json([_facts(record) for record in _after(flags, seen)])
+        print_json([_facts(record) for record in records])
         return
     with contextlib.suppress(KeyboardInterrupt):
-        _show(flags, seen, follow=follow, as_json=as_json)
+        _show(records, as_json=as_json)
+        while follow:
+            time.sleep(0.5)
+            records = _after(flags, seen)
+            seen = records[-1].n if records else seen
+            _show([each for each in records if wanted.takes(each.at, *each[2:5])], as_json=as_json)
 
 
-def _show(flags: dict[str, object], seen: int, *, follow: bool, as_json: bool) -> None:
-    while True:
-        for record in _after(flags, seen):
-            facts = _facts(record)
-            seen = record.n
-            if as_json:
-                print(json_line(facts), flush=True)
-                continue
-            members = ((name, value) for name, value in facts.items() if name not in ("n", "at", "event"))
-            detail = " ".join(f"{plain(name)}={_quoted(value)}" for name, value in members)
-            print_line(f"{facts['at']}  {plain(record.event):24}", detail)
-        if not follow:
-            return
-        time.sleep(0.5)
+def _show(records: list[AuditRecord], *, as_json: bool) -> None:
+    for record in records:
+        facts = _facts(record)
+        if as_json:
+            print(json_line(facts), flush=True)
+            continue
+        members = ((name, value) for name, value in facts.items() if name not in ("n", "at", "event"))
+        detail = " ".join(f"{plain(name)}={_quoted(value)}" for name, value in members)
+        print_line(f"{facts['at']}  {plain(record.event):24}", detail)
 
 
 def _after(flags: dict[str, object], seen: int) -> list[AuditRecord]:

@@ -1,13 +1,12 @@
 """`hourpass signing-keys`: list, rotate and withdraw the keys that sign access tokens."""
 
 import os
-import sys
 
 import click
 
 from hourpass.cli.no_secrets import id_of_ours
 from hourpass.cli.operator.database import actor, database, database_options, look_at_database, settings_options
-from hourpass.cli.terminal import json_option, moment, print_json, print_table, say
+from hourpass.cli.terminal import confirm, json_option, moment, print_json, print_table, say
 from hourpass.core.policy import Policy
 from hourpass.core.signing_key import SigningKey, key_that_signs, signing_key_state
 from hourpass.server.keys.signing_keys import rotate_signing_key, withdraw_signing_key
@@ -61,7 +60,7 @@ def withdraw(flags: dict[str, object], kid: str, yes: bool, as_json: bool) -> No
     four minutes. A key that signs, or waits to sign, is replaced by a fresh one.
     """
     if not yes:
-        _confirm(f"Every access token that {kid} signed will be refused. Withdraw it?")
+        confirm(f"Every access token that {kid} signed will be refused. Withdraw it?")
     with database(flags) as db:
         fresh = withdraw_signing_key(db.store, db.master, kid, db.now, db.policy, os.urandom, actor=actor())
     if as_json:
@@ -70,12 +69,6 @@ def withdraw(flags: dict[str, object], kid: str, yes: bool, as_json: bool) -> No
     say(f"{kid} is withdrawn: every token that it signed is refused.")
     if fresh is not None:
         say(f"{fresh.kid} signs in its place from {moment(fresh.signs_from)}.")
-
-
-def _confirm(question: str) -> None:
-    if not sys.stdin.isatty():
-        raise click.UsageError("nobody is here to confirm: say --yes")
-    click.confirm(question, abort=True, err=True)
 
 
 def _facts(key: SigningKey, now: int, policy: Policy) -> dict[str, object]:

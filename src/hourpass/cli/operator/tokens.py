@@ -9,7 +9,8 @@ import msgspec
 
 from hourpass.cli.no_secrets import from_standard_input, id_of_ours
 from hourpass.cli.operator.database import Database, actor, database, look_at_database, settings_options
-from hourpass.cli.terminal import json_option, moment, print_facts, print_json, say, span
+from hourpass.cli.operator.past import PastInstant, past_instant
+from hourpass.cli.terminal import confirm, json_option, moment, print_facts, print_json, say, span
 from hourpass.core.api_key import from_anywhere
 from hourpass.core.claims import Claims, Expected, UnverifiedClaims, validate_claims
 from hourpass.core.errors import HourpassError, InvalidGrant, InvalidToken
@@ -29,7 +30,7 @@ from hourpass.core.key_shape import BEGINNING
 from hourpass.core.policy import SECOND, Policy
 from hourpass.core.revocation import Revocations
 from hourpass.jose import OpenedRefreshToken, decode_segment, open_access_token, unverified_issuer
-from hourpass.server.keys.api_keys import revoke_grant, revoke_token
+from hourpass.server.keys.api_keys import revoke_grant, revoke_issued_before, revoke_token
 from hourpass.server.keys.signing_keys import SigningKeys
 from hourpass.verifier.jwks import is_plausible
 
@@ -89,18 +90,47 @@ def inspect(flags: dict[str, object], token: str, as_json: bool) -> None:
 
 
 @tokens.command()
-@token_argument
+@click.argument("token", metavar="[-]", required=False, callback=id_of_ours)
+@click.option(
+    "--issued-before",
+    metavar="2h|TIME|now",
+    callback=past_instant,
+    help="revoke every access token of every key that was issued before this time",
+)
+@click.option("--yes", is_flag=True, help="do not ask; needed if nobody can answer")
 @token_options
 @json_option
-def revoke(flags: dict[str, object], token: str, as_json: bool) -> None:
-    """Revoke an access token, or the whole grant of a refresh token."""
-    token = _read(token)
+def revoke(
+    flags: dict[str, object], token: str | None, issued_before: PastInstant | None, yes: bool, as_json: bool
+) -> None:
+    """Revoke an access token, or the whole grant of a refresh token.
+
+    With --issued-before, the emergency brake: every access token from before that time is refused, of all keys. Grants
+    go on, so clients refresh and get new tokens.
+    """
+    if (token is None) == (issued_before is None):
+        raise click.UsageError("give either - to read a token from standard input, or --issued-before")
+    if issued_before is not None:
+        _revoke_issued_before(flags, issued_before, yes=yes, as_json=as_json)
+        return
+    token = _read(token or "-")
     with database(flags) as db:
         done = _revoke(db, token)
     if as_json:
         print_json({"revoked": done})
     else:
         say({"access": "The access token is revoked.", "grant": "The grant and its access tokens are revoked."}[done])
+
+
+def _revoke_issued_before(flags: dict[str, object], issued_before: PastInstant, *, yes: bool, as_json: bool) -> None:
+    if not yes:
+        confirm("Every access token from before that time will be refused, so all clients refresh. Revoke them?")
+    with database(flags) as db:
+        before = revoke_issued_before(db.store, issued_before(db.now), db.now, db.policy, actor())
+    if as_json:
+        print_json({"issued_before": moment(before * SECOND)})
+    else:
+        say(f"Every access token from before {moment(before * SECOND)} is revoked.")
 
 
 def _read(token: str) -> str:

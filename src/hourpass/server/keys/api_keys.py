@@ -218,6 +218,22 @@ def end_restored_grants(store: Store, now: int, policy: Policy, actor: str) -> a
     return restored
 
 
+def revoke_issued_before(store: Store, at: int, now: int, policy: Policy, actor: str) -> int:
+    """Revoke every access token that was issued before an instant. Returns that instant in epoch seconds.
+
+    `iat` has whole seconds. So tokens that are issued later in the second of the instant are revoked as well.
+
+    Raises:
+        InvalidRequest: if the instant is to come: nobody could get a token that is accepted until then.
+    """
+    if at > now:
+        raise InvalidRequest("the time is to come: tokens that are issued until then would be refused, too")
+    revoked = audit.TokensRevoked(-(-at // SECOND), actor)
+    store.append_audit(now, [revoked])
+    store.add_revocation("issued_before", str(revoked.issued_before), now + policy.revocation_lifetime)
+    return revoked.issued_before
+
+
 def revoke_token(store: Store, claims: Claims, now: int, *, actor: str) -> Revocation:
     """Revoke a single access token, whose claims are verified. `now` is epoch milliseconds."""
     store.append_audit(now, [audit.TokenRevoked(claims.jti, claims.sid, claims.client_id, actor)])

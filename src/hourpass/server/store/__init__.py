@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from hourpass.core.api_key import ApiKey, KeySecret, UseKind
 from hourpass.core.audit import Event
+from hourpass.core.audit_filter import AuditFilter
 from hourpass.core.errors import StorageUnavailable
 from hourpass.core.grant import Grant, GrantAge, GrantRef
 from hourpass.core.last_use import LastUse
@@ -290,6 +291,9 @@ class Store(Protocol):
 
     def audit_after(self, n: int, limit: int) -> list[AuditRecord]:
         """The audit trail after a number."""
+
+    def newest_audit(self, wanted: AuditFilter, limit: int) -> list[AuditRecord]:
+        """The newest lines of the audit trail that are wanted, oldest first."""
 
     def last_audit(self) -> int:
         """The newest number of the audit trail, 0 if it is empty."""

@@ -7,6 +7,7 @@ from typing import Any
 from hourpass.core.address import unpack_address
 from hourpass.core.api_key import ApiKey, KeySecret, UseKind
 from hourpass.core.audit import Event
+from hourpass.core.audit_filter import AuditFilter
 from hourpass.core.grant import Grant, GrantAge, GrantRef
 from hourpass.core.last_use import LastUse
 from hourpass.core.revocation import Kind, Revocation
@@ -234,6 +235,12 @@ class BaseStore(ABC):
     def audit_after(self, n: int, limit: int) -> list[AuditRecord]:
         """The audit trail after a number."""
         return [read_audit(row) for row in self._rows("audit_after", n, limit)]
+
+    def newest_audit(self, wanted: AuditFilter, limit: int) -> list[AuditRecord]:
+        """The newest lines that are wanted."""
+        texts = (text for text in wanted[:3] for _ in range(2))
+        rows = self._rows("newest_audit", *texts, wanted.since, wanted.until, limit)
+        return [read_audit(row) for row in reversed(rows)]
 
     def last_audit(self) -> int:
         """The newest number of the audit trail."""

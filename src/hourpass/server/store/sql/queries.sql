@@ -152,6 +152,12 @@ insert into audit ({AuditRow}) values ({?AuditRow})
 -- The audit trail after a number.
 select {AuditRecord} from audit where n > ? order by n limit ?
 
+-- name: newest_audit
+-- The newest lines of the audit trail that are wanted. An empty text is no condition.
+select {AuditRecord} from audit
+where (? = '' or key_id = ?) and (? = '' or grant_id = ?) and (? = '' or event = ?) and at >= ? and at < ?
+order by n desc limit ?
+
 -- name: last_audit
 -- The newest number of the audit trail.
 select coalesce(max(n), 0) from audit

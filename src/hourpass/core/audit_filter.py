@@ -1,0 +1,28 @@
+"""Which lines of the audit trail an investigation wants."""
+
+from typing import NamedTuple
+
+FOREVER = 1 << 53
+"""An instant after every other one."""
+
+
+class AuditFilter(NamedTuple):
+    """Conditions that all must hold; an empty text is none. A line at exactly `since` is in, one at `until` is not.
+
+    Instants are epoch milliseconds.
+    """
+
+    key_id: str = ""
+    grant_id: str = ""
+    event: str = ""
+    since: int = 0
+    until: int = FOREVER
+
+    def takes(self, at: int, event: str, key_id: str | None, grant_id: str | None) -> bool:
+        """Whether a line is wanted."""
+        return (
+            self.key_id in ("", key_id)
+            and self.grant_id in ("", grant_id)
+            and self.event in ("", event)
+            and self.since <= at < self.until
+        )
