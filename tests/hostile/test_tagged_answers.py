@@ -11,10 +11,13 @@ COUNT = 20_000
 SEED = 20_261_128
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
+@pytest.fixture(scope="module", params=["TCP", "unix"])
+def server(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("tagged")
-    server = Target(folder / "data", folder / "server.log", {"exchange-limit": 0}, {})
+    unix_socket = folder / "socket" if request.param == "unix" else None
+    flags = {"exchange-limit": 0} | ({"unix-socket": unix_socket} if unix_socket else {})
+    server = Target(folder / "data", folder / "server.log", flags, {})
+    server.unix_socket = unix_socket
     server.start()
     yield server
     server.kill()
@@ -24,7 +27,12 @@ def test_pipelined_and_interleaved_requests_each_get_their_own_answer(server):
     choose = random.Random(SEED)
     questions = Questions(server, choose)
 
-    tally = asyncio.run(ask(lambda: asyncio.open_connection("127.0.0.1", server.port), questions, choose, COUNT))
+    def connect():
+        if server.unix_socket is None:
+            return asyncio.open_connection("127.0.0.1", server.port)
+        return asyncio.open_unix_connection(server.unix_socket)
+
+    tally = asyncio.run(ask(connect, questions, choose, COUNT))
 
     assert tally.wrong == []
     assert tally.answers - tally.trouble >= COUNT * 0.5
