@@ -3,6 +3,8 @@
 import signal
 import subprocess
 import time
+from collections.abc import Callable
+from contextlib import contextmanager
 
 import pytest
 from tests.client.scripted_server import ScriptedServer
@@ -14,14 +16,32 @@ from hourpass.cli.client.client import Client
 SLACK = 6.0
 """Seconds for Python to start and end on a busy machine. The mistakes that are excluded take ten times as long."""
 
+RUNS = 3
+"""What is promised in seconds must be kept by one of so many runs: a busy machine shall not decide."""
 
-@pytest.fixture
-def hanging():
+
+def best(promised: float, run: Callable[[], float]) -> float:
+    """The shortest of a few runs, printed. The first that keeps the promise ends them."""
+    taken = [run()]
+    while min(taken) > promised and len(taken) < RUNS:
+        taken.append(run())
+    print("seconds:", *(f"{seconds:.2f}" for seconds in taken))
+    return min(taken)
+
+
+@contextmanager
+def hang():
     """A server that reads each request and answers none."""
     server = ScriptedServer()
     server.script = [server.stall] * 9
     yield server
     server.close()
+
+
+@pytest.fixture
+def hanging():
+    with hang() as server:
+        yield server
 
 
 def to(server, user):
@@ -39,6 +59,21 @@ def test_a_command_ends_at_its_time_out(user, hanging, command):
     assert time.monotonic() - began < 1 + SLACK
     assert done.returncode != 0
     assert "Traceback" not in done.stderr
+
+
+def test_a_time_out_of_three_seconds_ends_the_process_within_three_and_a_half(user):
+    """From its start to its end, Python's own included."""
+
+    def run() -> float:
+        with hang() as server:
+            began = time.monotonic()
+            done = subprocess.run([HOURPASS, "token", "--timeout", "3"], env=to(server, user), capture_output=True)
+            taken = time.monotonic() - began
+        assert done.returncode == 20
+        assert taken > 3
+        return taken
+
+    assert best(3.5, run) < 3.5
 
 
 def test_a_time_out_while_a_refresh_token_is_presented_keeps_the_token(holder, hanging):
@@ -66,16 +101,19 @@ def interrupted(process, server):
 
 
 @pytest.mark.parametrize("command", ["token", "refresh"])
-def test_ctrl_c_ends_an_exchange_at_once(user, hanging, command):
-    process = subprocess.Popen(
-        [HOURPASS, command, "--timeout", "30"],
-        env=to(hanging, user),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def test_ctrl_c_ends_an_exchange_within_a_second(user, command):
+    def run() -> float:
+        with hang() as server:
+            process = subprocess.Popen(
+                [HOURPASS, command, "--timeout", "30"],
+                env=to(server, user),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            return interrupted(process, server)
 
-    assert interrupted(process, hanging) < SLACK
+    assert best(1, run) < 1
 
 
 def test_ctrl_c_waits_for_the_answer_to_a_refresh_token_and_a_second_one_does_not(holder, hanging):
