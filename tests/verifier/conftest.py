@@ -5,6 +5,7 @@ import contextlib
 import json
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import uvicorn
@@ -50,11 +51,15 @@ def keys(api_key: str) -> KeyIdentity | None:
 
 
 class Issuer:
-    """Serves a JWK Set and a revocation feed. Attributes may be changed at any time, from any thread."""
+    """Serves a JWK Set and a revocation feed. Attributes may be changed at any time, from any thread.
 
-    def __init__(self) -> None:
+    With `certificate`, a PEM file that holds the key too, it speaks TLS.
+    """
+
+    def __init__(self, certificate: Path | None = None) -> None:
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'http' if certificate is None else 'https'}://127.0.0.1:{self.port}"
+        self._certificate = certificate
         self.pair = SigningKeyPair.generate("k1", "ES256")
         self.published = [self.pair]
         self.max_age = 300
@@ -101,7 +106,10 @@ class Issuer:
         await send({"type": "http.response.body", "body": body})
 
     def start(self) -> None:
-        config = uvicorn.Config(self, port=self.port, lifespan="off", log_config=None, ws="none", loop="asyncio")
+        config = uvicorn.Config(
+            self, port=self.port, lifespan="off", log_config=None, ws="none", loop="asyncio",
+            ssl_certfile=self._certificate,
+        )  # fmt: skip
         self._server = _Server(config)
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
         self._thread.start()

@@ -1,5 +1,6 @@
 """Which way to the issuer is taken, and what is said if there is none."""
 
+import inspect
 import socket
 import ssl
 import threading
@@ -7,9 +8,11 @@ from itertools import pairwise
 
 import httpx2
 import pytest
-from tests.verifier.conftest import AUDIENCE
+from tests.client.test_https import self_signed, trusting
+from tests.verifier.conftest import AUDIENCE, Issuer
 
-from hourpass.core.errors import ConfigurationError
+from hourpass.client.source import TokenSource
+from hourpass.core.errors import ConfigurationError, Unavailable
 from hourpass.urls import ServerAddress
 from hourpass.verifier import Verifier
 from hourpass.verifier.connection import open_client, reason
@@ -136,3 +139,52 @@ def test_a_proxy_never_gets_the_question_for_keys_in_plain_unless_the_caller_all
     with pytest.raises(ConfigurationError, match="allow_http"):
         Verifier(issuer="http://127.0.0.1:3600", audience="a", proxy="http://127.0.0.1:9")
     Verifier(issuer="http://127.0.0.1:3600", audience="a", proxy="http://127.0.0.1:9", allow_http=True)
+
+
+@pytest.fixture
+def certificate(tmp_path, monkeypatch):
+    """Of a private authority. The environment names no other way and no other authority."""
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    return self_signed(tmp_path)
+
+
+@pytest.fixture
+def secured(certificate):
+    issuer = Issuer(certificate)
+    issuer.start()
+    yield issuer
+    issuer.stop()
+
+
+def test_a_private_authority_may_be_named_for_one_verifier(secured, certificate):
+    with Verifier(issuer=secured.url, audience=AUDIENCE, tls=trusting(certificate)) as verifier:
+        assert verifier.verify(secured.token()).sub == "alice"
+        assert verifier.status().revocations == "fresh"
+
+
+def test_an_issuer_of_another_authority_is_out_of_reach_and_the_reason_is_said(secured, tmp_path):
+    verifier = Verifier(issuer=secured.url, audience=AUDIENCE, tls=trusting(self_signed(tmp_path)))
+    with verifier, pytest.raises(Unavailable, match="the certificate is not trusted"):
+        verifier.verify(secured.token())
+
+    assert secured.fetches == 0
+
+
+ADDRESS = [*inspect.signature(ServerAddress).parameters.values()][1:]
+"""The options that say how to reach hourpass, without the URL itself. What is added to one of us belongs to both."""
+
+
+def test_the_options_of_a_connection_are_these():
+    assert {option.name for option in ADDRESS} == {"allow_http", "tls", "proxy"}
+
+
+@pytest.mark.parametrize("kind", [Verifier, TokenSource])
+def test_a_verifier_and_a_token_source_take_the_same_options_of_a_connection_named_alike(kind):
+    options = inspect.signature(kind).parameters
+
+    for option in ADDRESS:
+        ours = options[option.name]
+        assert (ours.kind, ours.default) == (inspect.Parameter.KEYWORD_ONLY, option.default)
+    # Each waits for something else, so the seconds differ.
+    assert (options["timeout"].kind, options["timeout"].annotation) == (inspect.Parameter.KEYWORD_ONLY, float)
