@@ -58,7 +58,7 @@ def update(
 @database_options
 @json_option
 def disable(flags: dict[str, object], key_id: str, as_json: bool) -> None:
-    """Refuse an API key until you enable it again. Its grants cannot refresh meanwhile; they end with nothing."""
+    """Refuse an API key until you enable it again. Meanwhile its grants cannot refresh."""
     with database(flags) as db:
         done = disable_key(db.store, key_id, db.now, actor=actor())
     _tell(key_id, "disabled", done, as_json=as_json)
