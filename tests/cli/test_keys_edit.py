@@ -18,7 +18,7 @@ def test_update_changes_what_is_given_and_nothing_else(hourpass):
     )
 
     del made["api_key"]
-    assert changed == hourpass.json("keys", "list")[0]
+    assert {**changed, "last_used": {}} == hourpass.json("keys", "list")[0]
     assert {name: value for name, value in changed.items() if made.get(name) != value} == {
         "key_id": key_id,
         "name": "other",
@@ -110,3 +110,14 @@ def test_what_cannot_be_done_is_said_and_changes_nothing(hourpass, arguments, co
 
     assert result.stderr
     assert hourpass.json("keys", "list") == before
+
+
+@pytest.mark.parametrize("command", ["update", "disable"])
+def test_now_ends_the_tokens_that_are_out(hourpass, command):
+    made = hourpass.create_key()
+    token = hourpass.exchange(made["api_key"]).access_token.decode()
+
+    hourpass("keys", command, made["key_id"], "--now")
+
+    assert hourpass.json("tokens", "inspect", "-", input=token, code=1)["counts"].startswith("no")
+    assert [line["event"] for line in hourpass.json("audit")][-1] == "key_tokens_ended"

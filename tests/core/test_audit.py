@@ -11,6 +11,7 @@ NAMES = {
     audit.KeyCreated: "key_created",
     audit.KeyImported: "key_imported",
     audit.KeyUpdated: "key_updated",
+    audit.KeyTokensEnded: "key_tokens_ended",
     audit.KeyDisabled: "key_disabled",
     audit.KeyEnabled: "key_enabled",
     audit.KeyRevoked: "key_revoked",

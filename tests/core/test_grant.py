@@ -28,6 +28,12 @@ def rotated(grant: Grant, *instants: int, policy: Policy = POLICY) -> Grant:
 def test_a_grant_owns_what_its_key_owns_unless_the_exchange_narrowed_it():
     assert new_grant().owned_scope("a b") == "a b"
     assert new_grant(scope="a").owned_scope("a b") == "a"
+    assert new_grant(scope="").owned_scope("a b") == ""
+
+
+@pytest.mark.parametrize(("of_key", "left"), [("a b", "a b"), ("a", "a"), ("b c", "b"), ("c", ""), ("", "")])
+def test_a_narrowed_grant_keeps_no_scope_that_its_key_has_lost(of_key, left):
+    assert new_grant(scope="a b").owned_scope(of_key) == left
 
 
 def test_the_current_generation_rotates():

@@ -52,3 +52,48 @@ async def test_forward_auth_says_that_a_key_is_disabled(server):
 
     answer = await verify(server, basic(f"{api_key}:"))
     assert (answer.status_code, answer.headers["www-authenticate"]) == (401, invalid("disabled"))
+
+
+@pytest.mark.parametrize("named", [None, "a b", "a"])
+async def test_a_scope_that_a_key_loses_is_lost_by_every_grant(server, named):
+    """Also by one that named its scope: no client can keep what it once asked for."""
+    api_key = await server.create_key(scope="a b")
+    pair = await server.exchange(api_key, scope=named)
+
+    await change(server, update_key, api_key, {"scope": "b"})
+
+    assert (await server.refresh(pair.refresh_token)).scope == ("" if named == "a" else "b")
+
+
+@pytest.mark.parametrize("work", [update_key, disable_key])
+async def test_the_tokens_that_are_out_may_end_with_the_change_and_the_grants_go_on(server, work):
+    api_key = await server.create_key()
+    pair = await server.exchange(api_key)
+    other = (await server.exchange(await server.create_key())).access_token.decode()
+    now, policy = server.clock(), server.settings.policy()
+    more = ({"name": "new"},) if work is update_key else ()
+
+    await server.app.issuer.ledger.run(
+        lambda store: work(store, key_id_of(api_key), *more, now, actor="test", ends_tokens=policy)
+    )
+    await server.later(1)
+    await change(server, enable_key, api_key)
+
+    assert (await verify(server, f"Bearer {pair.access_token.decode()}")).status_code == 401
+    assert (await verify(server, f"Bearer {other}")).status_code == 204
+    fresh = (await server.refresh(pair.refresh_token)).access_token.decode()
+    assert (await verify(server, f"Bearer {fresh}")).status_code == 204
+
+
+async def test_a_token_of_the_same_second_as_the_end_of_the_others_is_good(server):
+    api_key = await server.create_key()
+    policy = server.settings.policy()
+    now = server.clock()
+    await server.app.issuer.ledger.run(
+        lambda store: update_key(store, key_id_of(api_key), {}, now, actor="test", ends_tokens=policy)
+    )
+    await server.later(0)
+
+    token = (await server.exchange(api_key)).access_token.decode()
+
+    assert (await verify(server, f"Bearer {token}")).status_code == 204

@@ -45,6 +45,14 @@ class KeyUpdated(NamedTuple):
     actor: str
 
 
+class KeyTokensEnded(NamedTuple):
+    """The access tokens of an API key that were issued before an epoch second were revoked. Its grants go on."""
+
+    key_id: str
+    issued_before: int
+    actor: str
+
+
 class KeyDisabled(NamedTuple):
     """An API key is refused until it is enabled again."""
 
@@ -191,6 +199,7 @@ Event = (
     | KeyRotated
     | KeyRotatedUsed
     | KeyUpdated
+    | KeyTokensEnded
     | KeyDisabled
     | KeyEnabled
     | GrantRevoked

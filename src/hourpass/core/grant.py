@@ -71,8 +71,14 @@ class Grant(NamedTuple):
         return self.superseded[0] if self.superseded else self.created_at
 
     def owned_scope(self, scope_of_key: str) -> str:
-        """The scope that the grant's tokens may have. `scope_of_key` is the scope of the key that opened it."""
-        return scope_of_key if self.scope is None else self.scope
+        """The scope that the grant's tokens may have. `scope_of_key` is the scope of the key that opened it.
+
+        A grant that was narrowed keeps no scope that its key has lost since.
+        """
+        if self.scope is None or self.scope == scope_of_key:
+            return scope_of_key
+        owned = scope_of_key.split()
+        return " ".join(scope for scope in self.scope.split() if scope in owned)
 
     def __repr__(self) -> str:
         """Without the seed: it is half of what a refresh token is made of."""

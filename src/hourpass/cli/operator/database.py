@@ -3,6 +3,7 @@
 import functools
 import os
 import pwd
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from hourpass.cli.terminal import moment, say
-from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME
+from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, SECOND
 from hourpass.server.keys.master_key import BACK_IT_UP, MasterKey
 from hourpass.server.keys.signing_keys import Secrets
 from hourpass.server.run.open import current_time, default_data, open_secrets, open_store
@@ -116,6 +117,19 @@ def look_at_database(flags: dict[str, object]) -> Iterator[Database]:
         if moved := db.store.moved():
             say(f"{db.store.name} was moved to {moved.target}: this is how it was on {moment(moved.at)}.")
         yield db
+
+
+LATE_IN_A_SECOND = 800
+"""Milliseconds into a second from which on a commit may come after its end."""
+
+
+def early_in_a_second(db: Database) -> int:
+    """An instant that leaves time to commit before the next whole second: from then on tokens are good again."""
+    now = current_time(db.store, db.settings)
+    if now % SECOND > LATE_IN_A_SECOND:
+        time.sleep((SECOND - now % SECOND) / SECOND)
+        now = current_time(db.store, db.settings)
+    return now
 
 
 def actor() -> str:

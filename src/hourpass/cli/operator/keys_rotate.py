@@ -1,12 +1,11 @@
 """`hourpass keys rotate`."""
 
 import os
-import time
 from typing import Any
 
 import click
 
-from hourpass.cli.operator.database import Database, actor, database, database_options
+from hourpass.cli.operator.database import actor, database, database_options, early_in_a_second
 from hourpass.cli.operator.key_named import find_named, key_argument
 from hourpass.cli.operator.key_options import UNSET, milliseconds_of
 from hourpass.cli.terminal import json_option, moment, print_facts, print_json, say
@@ -14,10 +13,6 @@ from hourpass.core.errors import InvalidRequest, RotationUnderWay
 from hourpass.core.key_rotation import MAX_OVERLAP
 from hourpass.core.policy import DAY, SECOND
 from hourpass.server.keys.rotation import rotate_key, rotate_key_at_once
-from hourpass.server.run.open import current_time
-
-LATE_IN_A_SECOND = 800
-"""Milliseconds into a second from which on a commit may come after its end."""
 
 
 @click.command()
@@ -47,7 +42,7 @@ def rotate(flags: dict[str, object], key_id: str, overlap: Any, at_once: bool, a
         by: dict[str, Any] = {"random": os.urandom, "actor": actor(), "prefix": db.settings.key_prefix}
         try:
             if at_once:
-                new = rotate_key_at_once(db.store, db.secrets, key_id, _early_in_a_second(db), db.policy, **by)
+                new = rotate_key_at_once(db.store, db.secrets, key_id, early_in_a_second(db), db.policy, **by)
             else:
                 new = rotate_key(db.store, db.secrets, key_id, db.now, overlap=chosen, **by)
         except RotationUnderWay as error:
@@ -66,12 +61,3 @@ def rotate(flags: dict[str, object], key_id: str, overlap: Any, at_once: bool, a
         say("The new secret is shown this once. The old one, its grants and their access tokens have ended.")
     else:
         say("The new secret is shown this once. The old one ends when the new one has been in use for the overlap.")
-
-
-def _early_in_a_second(db: Database) -> int:
-    """An instant that leaves time to commit before the next whole second: from then on tokens are good again."""
-    now = current_time(db.store, db.settings)
-    if now % SECOND > LATE_IN_A_SECOND:
-        time.sleep((SECOND - now % SECOND) / SECOND)
-        now = current_time(db.store, db.settings)
-    return now

@@ -7,15 +7,21 @@ from hourpass.core import audit
 from hourpass.core.api_key import ApiKey
 from hourpass.core.errors import InvalidRequest
 from hourpass.core.key_members import EDITABLE, fields
+from hourpass.core.policy import SECOND, Policy
 from hourpass.server.keys.api_keys import get_key
 from hourpass.server.store import Store
 
 
-def update_key(store: Store, key_id: str, members: Mapping[str, Any], now: int, *, actor: str) -> ApiKey:
+def update_key(
+    store: Store, key_id: str, members: Mapping[str, Any], now: int, *, actor: str, ends_tokens: Policy | None = None
+) -> ApiKey:
     """Change members of a key, named as in `core/key_members.py`. Returns the changed key.
 
     The next refresh of each of its grants sees the change. The audit trail keeps the old values and the new ones. A
     member that did not change gets no line.
+
+    With `ends_tokens`, the access tokens that are out end as well. Then the transaction must be over before the next
+    whole second, from which on new tokens are good.
 
     Raises:
         NotFound: if no key has this id.
@@ -27,23 +33,28 @@ def update_key(store: Store, key_id: str, members: Mapping[str, Any], now: int, 
     new = key._replace(**fields(members))
     if new.raw_until != key.raw_until:
         new = new._replace(raw_until_set_at=None if new.raw_until is None else now)
-    return _save(store, key, new, now, actor)
+    _require_not_ended(key)
+    if event := change_of(key, new, actor):
+        store.append_audit(now, [event])
+    return _save(store, key, new, now, actor, ends_tokens)
 
 
-def disable_key(store: Store, key_id: str, now: int, *, actor: str) -> bool:
+def disable_key(store: Store, key_id: str, now: int, *, actor: str, ends_tokens: Policy | None = None) -> bool:
     """Refuse a key, its grants' refreshes included, until it is enabled again. False if it is disabled already.
+
+    `ends_tokens` does what it does in `update_key`, and the grants refresh again once the key is enabled.
 
     Raises:
         NotFound: if no key has this id.
         InvalidRequest: if the key has ended.
     """
     key = get_key(store, key_id)
-    if key.disabled_at is not None:
-        return False
     _require_not_ended(key)
-    store.update_key(key._replace(disabled_at=now))
-    store.append_audit(now, [audit.KeyDisabled(key_id, actor)])
-    return True
+    done = key.disabled_at is None
+    if done:
+        store.append_audit(now, [audit.KeyDisabled(key_id, actor)])
+    _save(store, key, key._replace(disabled_at=now) if done else key, now, actor, ends_tokens)
+    return done
 
 
 def enable_key(store: Store, key_id: str, now: int, *, actor: str) -> bool:
@@ -62,11 +73,14 @@ def enable_key(store: Store, key_id: str, now: int, *, actor: str) -> bool:
     return True
 
 
-def _save(store: Store, key: ApiKey, new: ApiKey, now: int, actor: str) -> ApiKey:
-    _require_not_ended(key)
-    if event := change_of(key, new, actor):
+def _save(store: Store, key: ApiKey, new: ApiKey, now: int, actor: str, ends_tokens: Policy | None) -> ApiKey:
+    if ends_tokens:
+        second = now // SECOND + 1
+        new = new._replace(tokens_from=second * SECOND)
+        store.end_tokens_of_key(key.key_id, second, now + ends_tokens.revocation_lifetime)
+        store.append_audit(now, [audit.KeyTokensEnded(key.key_id, second, actor)])
+    if new != key:
         store.update_key(new)
-        store.append_audit(now, [event])
     return new
 
 
