@@ -33,3 +33,20 @@ async def test_the_refusal_names_the_parameter(server):
     answer = await verify(server, query="?scopes=admin")
 
     assert (answer.json()["title"], answer.json()["name"]) == ("Invalid attributes.", "scopes")
+
+
+@pytest.mark.anyio
+async def test_a_credential_for_another_audience_is_accepted_where_that_is_asked_for(server):
+    """A verifier of its own audience asks about raw keys."""
+    key = await server.create_key(audience="https://api.test")
+    token = (await server.exchange(key)).access_token.decode()
+    for credential in (f"Bearer {token}", basic(f"{key}:")):
+        assert (await verify(server, credential)).status_code == 401
+        assert (await verify(server, credential, query="?audience=https://api.test")).status_code == 204
+        assert (await verify(server, credential, query="?audience=https://other.test")).status_code == 401
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("query", ["audience=", "audience=a&audience=b", "audience=a%20b", "audience=a%0A"])
+async def test_what_is_not_one_audience_lets_nobody_in(server, query):
+    assert (await verify(server, query=f"?{query}")).status_code == 400

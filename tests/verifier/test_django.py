@@ -288,3 +288,24 @@ async def test_two_authorization_headers_are_a_broken_request(shared_verifier, t
     configured.cache_clear()
 
     assert (answer.status_code, answer["www-authenticate"]) == (400, f'{PLAIN}, error="invalid_request"')
+
+
+@pytest.fixture
+def asking(serve):
+    """A server, one of its keys, and a verifier that asks it about raw keys."""
+    server = serve()
+    key = server.create_key("--scope", "videos.read", "--subject", "account-7")["api_key"]
+    with Verifier(issuer=server.url, audience=server.url) as verifier:
+        yield verifier, key
+
+
+@pytest.mark.parametrize("middleware", [ONLY_REST, WITH_MIDDLEWARE], ids=["alone", "with the middleware"])
+def test_a_raw_key_is_accepted_in_the_places_that_the_settings_name(middleware, project, asking):
+    """`api_key_sources`: without a policy the server is asked."""
+    verifier, key = asking
+    visitor = project(middleware, verifier=verifier, api_key_sources=["header:X-API-Key"])
+
+    assert visitor.get("/rest", {"X-API-Key": key}).json() == {"owner": "account-7", "user": "account-7"}
+    assert visitor.get("/rest", {"X-API-Key": key[:-1] + "!"}).status_code == 401
+    assert visitor.get("/rest", {"Authorization": f"Bearer {key}"}).status_code == 401
+    assert visitor.get("/rest", {"X-API-Key": f"{key},{key}"}).status_code == 400

@@ -9,7 +9,7 @@ from starlette.middleware.cors import CORSMiddleware
 from tests.verifier.conftest import PLAIN, keys
 
 from hourpass.core.errors import ConfigurationError
-from hourpass.verifier import Claims
+from hourpass.verifier import Claims, Verifier
 from hourpass.verifier.asgi import HourpassMiddleware
 from hourpass.verifier.fastapi import require
 from hourpass.verifier.guard import KeyIdentity
@@ -211,3 +211,23 @@ async def test_a_browser_can_read_a_refusal_if_cors_stands_before(shared_verifie
         assert answer.headers["access-control-allow-origin"] == "https://app.test"
     assert "WWW-Authenticate" in refused.headers["access-control-expose-headers"]
     assert refused.headers["www-authenticate"] == PLAIN
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("alone", [True, False], ids=["alone", "with the middleware"])
+async def test_a_raw_key_is_accepted_in_the_places_that_are_named(alone, serve):
+    """`api_key_sources`: without a policy the server is asked."""
+    server = serve()
+    key = server.create_key("--scope", "videos.read", "--subject", "account-7")["api_key"]
+    async with Verifier(issuer=server.url, audience=server.url) as verifier:
+        options = {"verifier": verifier, "api_key_sources": ["bearer"]}
+        app = api("videos.read", **options) if alone else api("videos.read", middleware=options)
+
+        assert (await ask(app, f"Bearer {key}")).json() == {"owner": "account-7"}
+        assert (await ask(app, f"Bearer {key[:-1]}!")).status_code == 401
+        assert (await ask(api("videos.read", verifier=verifier), f"Bearer {key}")).status_code == 401
+
+
+def test_places_for_keys_make_a_difference_between_two_dependencies(shared_verifier):
+    options = {"verifier": shared_verifier}
+    assert require("a", **options) != require("a", **options, api_key_sources=["bearer"])

@@ -40,8 +40,9 @@ class HourpassMiddleware:
     Args:
         app: the application behind it.
         verifier: judges tokens.
-        api_keys: judges API keys, if you still accept them. Without it an API key is treated like a missing credential.
-        api_key_sources: where API keys may be, as in the server's setting: `["basic"]` if there is a policy for them.
+        api_keys: judges API keys, if you have a policy of your own for them.
+        api_key_sources: where API keys may be, as in the server's setting. By default `["basic"]` if there is a policy,
+            and nowhere if there is none. Without a policy the server is asked, and its answer is believed for 10 s.
         realm, public, scope, scopes, preflights: as for `Guard`.
     """
 
@@ -80,7 +81,7 @@ class HourpassMiddleware:
             await self._app(scope, receive, send)
             return
         try:
-            identity = await identify(self._verifier, self._api_keys, self._sources, headers)
+            identity = await identify(self._verifier, self._api_keys, self._sources, headers, scope.get("client"))
             if identity is not None:
                 admit(identity, self._guard.needed(method, path))
         except HourpassError as error:
@@ -94,7 +95,11 @@ class HourpassMiddleware:
 
 
 async def identify(
-    verifier: Verifier, api_keys: ApiKeyPolicy | None, sources: KeySources, headers: RawHeaders
+    verifier: Verifier,
+    api_keys: ApiKeyPolicy | None,
+    sources: KeySources,
+    headers: RawHeaders,
+    client: Sequence[Any] | None,
 ) -> Identity | None:
     """Who sent a request, by its headers. None if it has no credential that is accepted here.
 
@@ -110,8 +115,10 @@ async def identify(
         credential = read_authorization(values, sources)
     if isinstance(credential, bytes):
         return await verifier.verify_async(credential)
-    if credential is None or api_keys is None or not sources.accepts(credential):
+    if credential is None or not sources.accepts(credential):
         return None
+    if api_keys is None:
+        return await verifier.verify_key_async(credential, client[0] if client else None)
     judged = api_keys(credential.unverified_key)
     owner = await judged if isawaitable(judged) else judged
     return judged_owner(owner, verifier.environment)

@@ -9,7 +9,7 @@ import os
 import socket
 import ssl
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -145,23 +145,29 @@ def reason(error: BaseException) -> str:
 
 
 def open_client(address: ServerAddress) -> "httpx2.AsyncClient":
-    """A client for the issuer.
-
-    Raises:
-        OSError: if the certificates to trust cannot be read. ImportError: if a proxy needs a package that is missing.
-    """
+    """A client for the issuer. Raises what `how_to_reach` raises, and ImportError if a proxy's package is missing."""
     import httpx2  # noqa: PLC0415 - imported late: a process that verifies beside the issuer never needs it
 
-    # Without TLS no certificates are needed, and reading them takes 20 ms.
-    trusted = address.tls or httpx2.create_ssl_context(verify=address.is_https, trust_env=address.is_https)
-    return httpx2.AsyncClient(
-        verify=trusted,
-        proxy=address.proxy,
-        trust_env=address.trusts_environment,
-        follow_redirects=False,
+    return httpx2.AsyncClient(**how_to_reach(address))
+
+
+def how_to_reach(address: ServerAddress) -> dict[str, Any]:
+    """How a client reaches the issuer, whether it waits or not.
+
+    Raises:
+        OSError: if the certificates to trust cannot be read.
+    """
+    import httpx2  # noqa: PLC0415 - as above
+
+    return {
+        # Without TLS no certificates are needed, and reading them takes 20 ms.
+        "verify": address.tls or httpx2.create_ssl_context(verify=address.is_https, trust_env=address.is_https),
+        "proxy": address.proxy,
+        "trust_env": address.trusts_environment,
+        "follow_redirects": False,
         # Each question has its own limit for the whole exchange.
-        timeout=None,
-    )
+        "timeout": None,
+    }
 
 
 def _names_a_proxy() -> bool:

@@ -87,7 +87,9 @@ class HourpassMiddleware:
             return await self._get_response(request)
         headers = wsgi.presented(request.META, self._sources)
         try:
-            identity = await asgi.identify(self._verifier, self._api_keys, self._sources, headers)
+            identity = await asgi.identify(
+                self._verifier, self._api_keys, self._sources, headers, [request.META.get("REMOTE_ADDR")]
+            )
             self._admit(request, identity)
         except HourpassError as error:
             return _response(self._guard.refusal(error))

@@ -88,7 +88,10 @@ class Require:
         identity: Identity | None = connection.scope.get("hourpass")
         try:
             if identity is None and self._verifier is not None:
-                identity = await identify(self._verifier, self._api_keys, self._sources, connection.scope["headers"])
+                scope = connection.scope
+                identity = await identify(
+                    self._verifier, self._api_keys, self._sources, scope["headers"], scope.get("client")
+                )
             if identity is not None:
                 return admit(identity, self._guard.needed("GET", "/"))
         except HourpassError as error:

@@ -18,6 +18,7 @@ from hourpass.core.errors import (
     InvalidToken,
     Unavailable,
 )
+from hourpass.verifier.raw_keys import KeyIdentity as KeyIdentity  # noqa: PLC0414 - policies of API keys import it from here
 
 _ODD = re.compile(
     r"\A(?!/)"  # no slash in front
@@ -36,15 +37,6 @@ _TITLES = {
 }
 _PATTERN = frozenset("*{}<>")
 _REALM = re.compile(r"[\x20\x21\x23-\x5B\x5D-\x7E]{1,100}", re.ASCII)
-
-
-class KeyIdentity(NamedTuple):
-    """The owner of an API key, in the words of a token's claims. Your API-key policy returns it for a proven key."""
-
-    sub: str
-    client_id: str
-    scope: str = ""
-    env: str = "production"
 
 
 Identity = Claims | KeyIdentity
@@ -193,7 +185,8 @@ def identity_headers(identity: Identity) -> list[tuple[str, str]]:
         return wire.identity_headers(
             identity.sub, identity.client_id, identity.scope, identity.env, identity.sid, "bearer"
         )
-    return wire.identity_headers(identity.sub, identity.client_id, identity.scope, identity.env, "", "api-key")
+    end = identity.sunset, identity.deprecation
+    return wire.identity_headers(identity.sub, identity.client_id, identity.scope, identity.env, "", "api-key", *end)
 
 
 def is_odd(path: str) -> bool:

@@ -19,12 +19,14 @@ from weakref import WeakSet, finalize
 
 from hourpass.clocks import age_clock, wall_clock
 from hourpass.core.api_key import Environment
+from hourpass.core.authorization import Basic, RawKey
 from hourpass.core.claims import Claims, Expected
 from hourpass.core.errors import ConfigurationError, InvalidToken, Unavailable
 from hourpass.core.policy import EARLY, LEEWAY, MAX_ACCESS_TOKEN_LIFETIME, SECOND
 from hourpass.urls import ServerAddress
 from hourpass.verifier import jwks, revocations
 from hourpass.verifier.jwks import JwkSet, is_plausible
+from hourpass.verifier.raw_keys import KeyIdentity, RawKeys
 from hourpass.verifier.revocations import RevocationList, Staleness, fail_closed
 from hourpass.verifier.token_verifier import TokenVerifier
 from hourpass.verifier.trouble import EarlyTokens, Trouble
@@ -149,7 +151,23 @@ class Verifier:
         self._keys_keeper = self_keys = Keeper(keys, keys_came)
         self._feed_keeper = self_feed = Keeper(revoked, revocations_came)
         self._background = Keepers([self_keys, self_feed], self._timer, self._clock, self._address)
-        self._finalizer = finalize(self, self._background.stop)
+        self._raw_keys = raw_keys = RawKeys(
+            self._address,
+            self._expected.audience or "",
+            self.environment,
+            revoked.revocations,
+            lambda: timer() < good_until.at,
+            timeout=self._timeout,
+            timer=timer,
+            wall=self._clock,
+        )
+
+        def stop() -> None:
+            background.stop()
+            raw_keys.close()
+
+        background = self._background
+        self._finalizer = finalize(self, stop)
 
     def verify(self, token: str | bytes) -> Claims:
         """Verify a token and return its claims. The route checks the scope (`require_scope`).
@@ -190,6 +208,30 @@ class Verifier:
             await wait_async([wrap_future(attempt)], timeout=seconds)
         return self._tokens.verify(raw, self._clock())
 
+    def verify_key(self, key: Basic | RawKey, peer: str | None = None) -> KeyIdentity:
+        """The owner of a raw API key, as a request presents it; `peer` is the client's address.
+
+        The server is asked, and its answer is believed for 10 s at most. Waits as long as `timeout` says.
+
+        Raises:
+            InvalidToken: with one of the fixed words. Unavailable: if the server does not answer, or not about keys.
+        """
+        self._start()  # the feed has to be heard before an answer is believed a second time
+        found = self._raw_keys.begin(key, peer)
+        if isinstance(found, KeyIdentity):
+            return found
+        wait_threads([found], self._raw_keys.patience)
+        return self._raw_keys.end(found)
+
+    async def verify_key_async(self, key: Basic | RawKey, peer: str | None = None) -> KeyIdentity:
+        """As `verify_key`, without holding up the event loop."""
+        self._start()
+        found = self._raw_keys.begin(key, peer)
+        if isinstance(found, KeyIdentity):
+            return found
+        await wait_async([wrap_future(found)], timeout=self._raw_keys.patience)
+        return self._raw_keys.end(found)
+
     def status(self) -> Status:
         """The state of keys and revocations, and how old they are."""
         now, keys, revoked = self._timer(), self._keys, self._revoked
@@ -218,6 +260,7 @@ class Verifier:
         """End the background thread. A later token starts it again."""
         self._good_until.at = -1
         self._background.stop()
+        self._raw_keys.close()
 
     def __enter__(self) -> Self:
         """Start fetching."""
@@ -242,6 +285,7 @@ class Verifier:
         """Stop fetching in the event loop."""
         task, self._task = self._task, None
         self._good_until.at = -1
+        self._raw_keys.close()
         if task is not None:
             task.cancel()
             with suppress(CancelledError):

@@ -43,8 +43,9 @@ class HourpassMiddleware:
     Args:
         app: the application behind it.
         verifier: judges tokens.
-        api_keys: judges API keys, if you still accept them. Without it an API key is treated like a missing credential.
-        api_key_sources: where API keys may be, as in the server's setting: `["basic"]` if there is a policy for them.
+        api_keys: judges API keys, if you have a policy of your own for them.
+        api_key_sources: where API keys may be, as in the server's setting. By default `["basic"]` if there is a policy,
+            and nowhere if there is none. Without a policy the server is asked, and its answer is believed for 10 s.
         realm, public, scope, scopes, preflights: as for `Guard`.
     """
 
@@ -109,8 +110,10 @@ def identify(
         credential = read_authorization(values, sources)
     if isinstance(credential, bytes):
         return verifier.verify(credential)
-    if credential is None or api_keys is None or not sources.accepts(credential):
+    if credential is None or not sources.accepts(credential):
         return None
+    if api_keys is None:
+        return verifier.verify_key(credential, environ.get("REMOTE_ADDR"))
     return judged_owner(api_keys(credential.unverified_key), verifier.environment)
 
 

@@ -127,7 +127,7 @@ def _needed(query: bytes, audience: str) -> Requirement:
         )
     except ValueError as error:
         raise InvalidRequest("the query is malformed") from error
-    given: dict[str, list[str]] = {"scope": [], "environment": []}
+    given: dict[str, list[str]] = {"scope": [], "environment": [], "audience": []}
     for name, value in pairs:
         if name not in given or not value.strip(" "):
             raise InvalidRequest("an unknown or empty parameter", name=name)
@@ -135,6 +135,10 @@ def _needed(query: bytes, audience: str) -> Requirement:
     scope = normal_scope(" ".join(given["scope"]))
     if scope is None:
         raise InvalidRequest("not a scope", name="scope")
+    if given["audience"]:
+        [audience, *others] = given["audience"]
+        if others or not all("\x21" <= letter <= "\x7e" for letter in audience):
+            raise InvalidRequest("not one audience", name="audience")
     match given["environment"]:
         case []:
             return Requirement(audience, scope=scope)
