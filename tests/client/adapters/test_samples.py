@@ -2,15 +2,20 @@
 
 import asyncio
 import re
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 from aiohttp import web
+from tests.conftest import clean_environment
 
 PAGE = (Path(__file__).parents[3] / "docs" / "how-to" / "stay-authenticated.md").read_text("utf-8")
 SECTION = PAGE.partition("## A Python program that holds the key")[2].partition("## Notebooks")[0]
 FIRST, *SAMPLES = re.findall(r"^```python\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL)
+(NIQUESTS,) = [sample for sample in SAMPLES if "import niquests" in sample]
+SAMPLES.remove(NIQUESTS)
 
 
 class Site:
@@ -71,19 +76,47 @@ def test_every_library_that_we_serve_has_a_sample():
         assert any(f"from hourpass.client.auth.{module.stem} import HourpassAuth" in sample for sample in SAMPLES)
 
 
-@pytest.mark.parametrize("number", range(len(SAMPLES)))
-def test_each_sample_runs_as_it_stands(number, other, site, tmp_path, monkeypatch):
+@pytest.fixture
+def here(other, site, tmp_path, monkeypatch):
+    """The page's first block and a sample, for the servers of the test, and a key in the current folder."""
     monkeypatch.chdir(tmp_path)
     Path("hourpass-key").write_text("KEY\n")
-    names = {}
-    for sample in (FIRST, SAMPLES[number]):
+
+    def here(sample: str) -> str:
+        source = FIRST + sample
         for written, real in {
             "https://auth.example.com": other.url,
             "https://api.example.com": f"http://127.0.0.1:{site.port}",
             "wss://api.example.com": f"ws://127.0.0.1:{site.port}",
         }.items():
-            sample = sample.replace(written, real)
-        exec(sample, names)
+            source = source.replace(written, real)
+        return source
+
+    return here
+
+
+def test_the_sample_for_niquests_runs_as_it_stands(here, other, site):
+    """In a Python of its own: niquests replaces urllib3 for the whole environment."""
+    path = Path(sys.prefix) / "interop" / "niquests"
+    source = here(NIQUESTS) + "assert videos.status_code == 200\nsource.close()\n"
+
+    done = subprocess.run(
+        [sys.executable, "-c", source],
+        env=clean_environment(PYTHONPATH=str(path), PYTHONWARNINGS="ignore"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert other.bodies == [{"apiKey": "KEY"}]
+    assert site.seen == ["Bearer opaque-1"]
+
+
+@pytest.mark.parametrize("number", range(len(SAMPLES)))
+def test_each_sample_runs_as_it_stands(number, here, other, site):
+    names = {}
+    exec(here(SAMPLES[number]), names)
 
     assert other.bodies == [{"apiKey": "KEY"}]
     if "headers" in names:
