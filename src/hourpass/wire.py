@@ -151,6 +151,17 @@ class Introspection(_Known):  # type: ignore[misc]  # its members come from the 
     """
 
 
+class LeakFinding(msgspec.Struct, frozen=True):
+    """One leaked secret in a report of GitHub's secret scanning (`POST /leaks/github`)."""
+
+    token: str
+    url: str | None = None
+
+    def __repr__(self) -> str:
+        """Without the secret."""
+        return "LeakFinding(…)"
+
+
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     """An error as the source spells it, after RFC 9457. `title` is always there, because clients rely on it."""
 
@@ -300,6 +311,7 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
 
 _decode_exchange = msgspec.json.Decoder(ExchangeRequest).decode
 _decode_rotate = msgspec.json.Decoder(RotateRequest).decode
+_decode_leaks = msgspec.json.Decoder(list[LeakFinding]).decode
 _decode_refresh = msgspec.json.Decoder(RefreshRequest).decode
 
 
@@ -340,6 +352,18 @@ def read_rotate(body: bytes) -> RotateRequest:
         return _decode_rotate(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise _explain(body, RotateRequest) from error
+
+
+def read_leak_report(body: bytes) -> list[LeakFinding]:
+    """Read a report of GitHub's secret scanning: a list of findings.
+
+    Raises:
+        InvalidRequest: if it is something else.
+    """
+    try:
+        return _decode_leaks(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRequest("this is not a list of findings") from error
 
 
 def read_form(body: bytes) -> dict[str, str]:

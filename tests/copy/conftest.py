@@ -84,6 +84,7 @@ def mixed(request, tmp_path):
 RAW = {
     "slow_hashes": [("sk_live_", "0aZkey000002", "bcrypt", "$2b$12$…", NOW)],
     "key_hashes": [("sha256", NOW)],
+    "key_leaks": [(b"\x01" * 32, "0aZkey000002", NOW)],
     "key_uses": [("0aZkey000002", "raw", NOW, b"\x7f\0\0\1"), ("0aZkey000002", "refreshed", NOW, None)],
 }
 

@@ -10,6 +10,7 @@ EVENTS = typing.get_args(audit.Event)
 NAMES = {
     audit.KeyCreated: "key_created",
     audit.KeyImported: "key_imported",
+    audit.KeyLeaked: "key_leaked",
     audit.KeyUpdated: "key_updated",
     audit.KeyTokensEnded: "key_tokens_ended",
     audit.KeyDisabled: "key_disabled",

@@ -17,6 +17,7 @@ OPERATE = "docs/how-to/operate.md"
 COMMANDS = "docs/commands.md"
 COMPUTED = {
     "claim_headers",
+    "github_leak_keys",
     "data",
     "database_url",
     "issuer",

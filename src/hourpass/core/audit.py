@@ -36,6 +36,14 @@ class KeyRevoked(NamedTuple):
     address: str | None = None
 
 
+class KeyLeaked(NamedTuple):
+    """A scanner reported an API key as leaked: `reported_by`, and the `url` where it was found, if that may be kept."""
+
+    key_id: str
+    reported_by: str
+    url: str
+
+
 class KeyUpdated(NamedTuple):
     """Members of an API key were changed: those that differ, as they were and as they are."""
 
@@ -198,6 +206,7 @@ Event = (
     | KeyRevoked
     | KeyRotated
     | KeyRotatedUsed
+    | KeyLeaked
     | KeyUpdated
     | KeyTokensEnded
     | KeyDisabled

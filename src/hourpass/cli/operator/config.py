@@ -9,6 +9,7 @@ from hourpass.cli.operator.database import load_settings, read_settings, setting
 from hourpass.cli.terminal import json_option, print_json, print_table, say
 from hourpass.core.errors import ConfigurationError
 from hourpass.server.copy import require_not_moved
+from hourpass.server.keys.github_keys import GithubKeys
 from hourpass.server.keys.master_key import load_master_key
 from hourpass.server.run.open import open_store
 from hourpass.server.settings.settings import described, require_issuer
@@ -43,6 +44,8 @@ def check(flags: dict[str, object]) -> None:
     """Check the settings, data folder, database and master key. Changes nothing."""
     settings = read_settings(flags)
     require_issuer(settings)
+    if settings.github_leak_keys:
+        GithubKeys(Path(settings.github_leak_keys))
     if not Path(settings.data).is_dir():
         say(f"The settings are good. {settings.data} will be made on the first start.")
         return

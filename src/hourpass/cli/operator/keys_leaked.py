@@ -10,15 +10,11 @@ import click
 
 from hourpass.cli.operator.database import actor, database, database_options, look_at_database
 from hourpass.cli.terminal import json_option, moment, print_json, print_table, say
-from hourpass.core.api_key import KeyTrouble
 from hourpass.core.errors import HourpassError
 from hourpass.server.keys.api_keys import revoke_key
-from hourpass.server.keys.leaks import Leak, find_leaks
+from hourpass.server.keys.leaks import MAY_COME_BACK, Leak, find_leaks
 
 BLOCK = 1 << 20
-
-_MAY_COME_BACK: tuple[KeyTrouble | None, ...] = (None, "disabled")
-"""A disabled key can be enabled again, so `--revoke` ends it too."""
 
 
 @click.command()
@@ -40,7 +36,7 @@ def leaked(flags: dict[str, object], file: str, end: bool, as_json: bool) -> Non
             leak.key.key_id
             for leak in found.ours
             if end
-            and leak.trouble in _MAY_COME_BACK
+            and leak.trouble in MAY_COME_BACK
             and revoke_key(db.store, leak.key.key_id, db.now, db.policy, actor(), why="leaked")
         }
     facts = [_facts(leak, revoked) for leak in found.ours]

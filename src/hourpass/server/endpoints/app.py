@@ -13,7 +13,7 @@ import msgspec
 
 from hourpass import wire
 from hourpass.core.errors import HourpassError, Unavailable, as_trouble
-from hourpass.server.endpoints import api_key, forward_auth, oauth
+from hourpass.server.endpoints import api_key, forward_auth, leaks, oauth
 from hourpass.server.endpoints.openapi import describe
 from hourpass.server.issuing.issuer import Issuer
 from hourpass.server.run.running import Running
@@ -30,6 +30,9 @@ JWKS_MAX_AGE = 300
 
 MAX_ORIGIN = 512
 """Bytes: a scheme, the longest host and a port. The headers of an answer are remembered, so they must stay short."""
+
+LEAKS_ROOM = 16
+"""A report of leaked keys names many of them at once."""
 
 FORM_ROOM = 2
 """A form may be twice as large as other bodies: its values are escaped, and it has more of them."""
@@ -97,6 +100,8 @@ class App:
             "/health/live": _reading(_live),
             "/health/ready": _reading(self._ready),
         }
+        if settings.github_leaks != "off":
+            self.routes["/leaks/github"] = Route({"POST": leaks.github}, changes=True, room=LEAKS_ROOM)
 
     @property
     def issuer(self) -> Issuer:

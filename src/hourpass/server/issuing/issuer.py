@@ -38,6 +38,7 @@ from hourpass.jose import OpenedRefreshToken
 from hourpass.server.issuing.authentication import Authentication
 from hourpass.server.issuing.client_revocations import ClientRevocations
 from hourpass.server.issuing.last_uses import UseKeeper
+from hourpass.server.issuing.leak_reports import LeakReports
 from hourpass.server.issuing.minting import Entropy, Mint, TokenPair
 from hourpass.server.issuing.throttle import Throttle
 from hourpass.server.issuing.together import Together
@@ -87,6 +88,7 @@ class Issuer:
         self.authentication = Authentication(
             ledger, secrets, settings.exchange_limit, counts, timer, self.last_uses.used
         )
+        self.leak_reports = LeakReports(settings, ledger, secrets, verification, timer)
         self.client_revocations = ClientRevocations(ledger, verification, self.policy, settings.exchange_limit, timer)
         self._refresh_tokens = secrets.refresh_tokens(self.url)
         self._checks_of_storage = Together(self._check_storage)

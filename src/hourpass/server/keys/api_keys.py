@@ -104,20 +104,32 @@ def get_key(store: Store, key_id: str) -> ApiKey:
 def find_key(store: Store, pepper: bytes, master: MasterKey, text: str) -> ApiKey:
     """One API key, by its full text. A real key id with a made-up secret finds nothing.
 
-    An imported key is found by its digest, as when it is proven.
-
     Raises:
         NotFound: if the text is not an API key of this server.
     """
-    key = store.key(unverified_key_id(text)) if is_well_formed(text) else None
-    if key is not None and secret_of(text, key, pepper) is not None:
-        return key
-    hashes = hashes_in_use(store, master) if may_be_imported(text) else KeyHashes()
-    key_ids = (store.key_of_digest(digest) for digest in hashes.digests(pepper, text))
-    key = next((store.key(key_id) for key_id in key_ids if key_id is not None), None)
-    if key is None:
+    found = identify_key(store, pepper, master, text)
+    if found is None:
         raise NotFound("this is not an API key of this server")
-    return key
+    return found[0]
+
+
+def identify_key(store: Store, pepper: bytes, master: MasterKey, text: str) -> tuple[ApiKey, KeySecret] | None:
+    """The API key that a text is, with the secret of it that the text is. None if it is not one of this server.
+
+    An imported key is found by its digest, as when it is proven. So one that came with a slow hash is found from its
+    first use on.
+    """
+    key = store.key(unverified_key_id(text)) if is_well_formed(text) else None
+    secret = None if key is None else secret_of(text, key, pepper)
+    if key is not None and secret is not None:
+        return key, secret
+    hashes = hashes_in_use(store, master) if may_be_imported(text) else KeyHashes()
+    for digest in hashes.digests(pepper, text):
+        key_id = store.key_of_digest(digest)
+        key = None if key_id is None else store.key(key_id)
+        if key is not None:
+            return next(((key, each) for each in key.secrets if each.digest == digest), None)
+    return None
 
 
 def _named(given: str) -> str:

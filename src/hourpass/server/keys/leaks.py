@@ -27,6 +27,10 @@ UNKNOWN_KEPT = 1_000_000
 """Digests of texts that are not ours, so that each is counted once. Beyond it they may be counted twice."""
 
 
+MAY_COME_BACK: tuple[KeyTrouble | None, ...] = (None, "disabled")
+"""The states in which a leaked key is worth its end: it is good, or can be enabled again."""
+
+
 class Leak(NamedTuple):
     """A key of ours that somebody found. `secret` is the one that was found, `trouble` why it is refused already."""
 

@@ -115,6 +115,14 @@ class Settings:
     claim_headers: tuple[str, ...] = _setting(
         (), parsers.claims_and_headers, "claims of keys that forward auth puts into headers, such as tenant=X-Tenant"
     )
+    github_leaks: Literal["off", "notify", "revoke"] = _setting(
+        "off",
+        parsers.one_of("off", "notify", "revoke"),
+        "what a report of GitHub's secret scanning does: tell of a leaked key, or also revoke it",
+    )
+    github_leak_keys: str | None = _setting(
+        None, parsers.text, "file with GitHub's public keys for such reports, as GitHub publishes them"
+    )
     token_allow_lists: bool = _setting(
         True,
         parsers.yes_no,
@@ -338,6 +346,8 @@ def _check(settings: Settings) -> None:
             raise ConfigurationError("workers: more than one needs a PostgreSQL database: SQLite has only one writer")
         if settings.admin_listen != "off" and int(settings.admin_listen.rpartition(":")[2]) + settings.workers > 65_536:
             raise ConfigurationError("admin_listen: each worker needs a port of its own, but there are not so many")
+    if settings.github_leaks != "off" and not settings.github_leak_keys:
+        raise ConfigurationError("github_leak_keys: name the file with GitHub's public keys, as github_leaks is on")
     if settings.absolute_lifetime < settings.access_token_lifetime:
         raise ConfigurationError("absolute_lifetime: a grant cannot end before its first access token does")
     if not all("\x21" <= letter <= "\x7e" for letter in settings.audience or ""):

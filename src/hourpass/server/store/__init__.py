@@ -253,6 +253,9 @@ class Store(Protocol):
     def add_key_hash(self, name: str, at: int) -> None:
         """Note that keys are imported by this hash. Nothing changes if it is known."""
 
+    def note_leak(self, digest: bytes, key_id: str, at: int) -> bool:
+        """Note that a secret was reported as leaked. False if that is known."""
+
     def keep_uses(self, uses: Sequence[KeyUse]) -> None:
         """Note when keys were last used, each unless a later use is known. No other process is told."""
 

@@ -172,6 +172,10 @@ class BaseStore(ABC):
         """Note that keys are imported by this hash."""
         self._change_keys("add_key_hash", name, at)
 
+    def note_leak(self, digest: bytes, key_id: str, at: int) -> bool:
+        """Note that a secret was reported as leaked."""
+        return self._run("note_leak", digest, key_id, at) > 0
+
     def last_uses(self, first: str, last: str) -> dict[str, dict[UseKind, LastUse]]:
         """The last uses of the keys between two ids."""
         uses: dict[str, dict[UseKind, LastUse]] = {}

@@ -64,6 +64,7 @@ TABLES = (
     KEY_SECRETS,
     SLOW_HASHES,
     Table("key_hashes", "algorithm", "created_at", ("",)),
+    Table("key_leaks", "digest", "key_id, at", (b"",)),
     Table("key_uses", "key_id, kind", "at, address", ("", "")),
     Table(
         "grants",

@@ -132,6 +132,10 @@ select {SlowHash} from slow_hashes where lookup = ?
 -- Forget a slow hash, because its key was used.
 update slow_hashes set algorithm = ?, hash = ? where lookup = ? and key_id = ?
 
+-- name: note_leak
+-- Note that a secret was reported as leaked, unless that is known.
+insert into key_leaks (digest, key_id, at) values (?, ?, ?) on conflict (digest) do nothing
+
 -- name: add_revocation
 -- Add an entry to the revocation list.
 insert into revocations (kind, value, until, issued_before) values (?, ?, ?, ?) returning n
