@@ -186,6 +186,15 @@ def test_the_secret_of_hmac_hashes_is_kept_sealed(store, load):
     assert results(load(plain())) == ["unchanged"]
 
 
+def test_a_hash_of_a_newer_program_is_passed_over(store, load):
+    """During an upgrade, node by node, a newer program may import by what this one does not know."""
+    [made] = load(plain())
+    store.add_key_hash("sha3-256", NOW)
+
+    assert [each.name for each in hashes_in_use(store, SECRETS.master).fast] == ["plain"]
+    assert load(plain()) == [Imported("unchanged", made.key_id)]
+
+
 def test_a_slow_hash_is_kept_until_the_key_is_used(store, load):
     [made] = load(bcrypt())
 

@@ -3,8 +3,10 @@
 import json
 import random
 import subprocess
+import sys
 import time
 
+import pytest
 from tests.conftest import HOURPASS, clean_environment, run_command
 from tests.e2e.conftest import exchange
 
@@ -12,6 +14,21 @@ WITHIN = 1.0
 """Seconds from the end of an import until a running server accepts its keys."""
 
 ROWS = 10_000
+MORE_MEMORY = 25 * 1024
+"""KiB that an import of many rows may take beyond one of a few."""
+
+RATE = 500
+"""Rows in a second, at the least, on a machine that is busy with other tests: idle, it is ten times as many."""
+
+MEASURED = """
+import re
+from hourpass.cli import main
+try:
+    main()
+finally:
+    print(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
+"""
+
 CHANCE = random.Random(3)
 
 
@@ -55,3 +72,28 @@ def test_an_import_that_is_killed_again_and_again_ends_with_each_key_once(serve,
     assert sum(counts.values()) == counts["created"] + counts["unchanged"] == ROWS
     assert len({key["subject"] for key in listed}) == len(listed) == ROWS
     assert {exchange(server, key).status_code for key in CHANCE.sample(keys, 20)} == {200}
+
+
+def memory_of_import(folder, rows: int) -> tuple[int, float]:
+    """Peak memory in KiB, and rows in a second."""
+    keys_file(folder / f"{rows}.csv", rows)
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, "keys", "import", folder / f"{rows}.csv", "--data", folder / f"data-{rows}"],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return int(done.stdout), rows / (time.monotonic() - began)
+
+
+@pytest.mark.slow
+def test_the_memory_of_an_import_does_not_grow_with_the_file(tmp_path):
+    few, _ = memory_of_import(tmp_path, 10)
+    some, _ = memory_of_import(tmp_path, 2_000)
+    many, rate = memory_of_import(tmp_path, 40_000)
+
+    print(f"KiB: {few} for 10 rows, {some} for 2,000, {many} for 40,000, at {rate:.0f} rows a second")
+    assert many < few + MORE_MEMORY
+    assert rate > RATE

@@ -65,7 +65,7 @@ def import_file(
     with ExitStack() as opened:
         rows = rows_of(_open(file, opened), file_format or format_of(file))
         first = list(islice(rows, 1))  # a wrong header ends it before the database is opened
-        store = opened.enter_context(closing(open_store(settings, create=not dry_run)))
+        store = opened.enter_context(closing(open_store(settings, create=not dry_run, small=True)))
         master, secrets = open_secrets(store, settings, os.environ, current_time(store, settings), look=dry_run)
         hashed = None if hmac_secret_file is None else _hmac_hash(secrets, hmac_secret_file)
         report_to = _Report(None if report is None else opened.enter_context(_make(report)))

@@ -22,6 +22,7 @@ from hourpass.server.settings.ownership import require_own_database, require_own
 from hourpass.server.settings.settings import Settings
 from hourpass.server.store import SharedStore, Store, Unreachable, transaction
 from hourpass.server.store.sqlite import SqliteStore
+from hourpass.server.store.sqlite_connection import CACHE, SMALL_CACHE
 
 STATE_BELOW_HOME = "Library/Application Support" if sys.platform == "darwin" else ".local/state"
 """The folder below the home in which programs keep data that must last."""
@@ -32,8 +33,10 @@ LOOK_AGAIN = 0.2
 """Seconds between two attempts to reach a database that is not up yet."""
 
 
-def open_store(settings: Settings, *, create: bool = True) -> Store:
+def open_store(settings: Settings, *, create: bool = True, small: bool = False) -> Store:
     """The database that the settings name. If its folder or file is missing, it is made, unless `create` is false.
+
+    With `small` it takes little memory, for a command which goes through many rows once.
 
     Raises:
         ConfigurationError: if the folder cannot be made, or the file cannot be opened or must not be made.
@@ -53,7 +56,7 @@ def open_store(settings: Settings, *, create: bool = True) -> Store:
     except OSError as error:
         raise ConfigurationError(f"cannot make {path}: {error.strerror}") from error
     try:
-        return SqliteStore(path, durability=settings.durability)
+        return SqliteStore(path, durability=settings.durability, cache=SMALL_CACHE if small else CACHE)
     except StorageUnavailable as error:
         raise ConfigurationError(f"cannot open {path}: {error.detail}") from error
 

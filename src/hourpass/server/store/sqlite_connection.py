@@ -32,6 +32,12 @@ BUSY_WAIT = 2_000
 RESTART_WAIT = 50
 """How many milliseconds writers may wait for the log to be started over while a reader still needs the old one."""
 
+CACHE = 65_536
+"""KiB of the file that a server keeps in memory, for each connection."""
+
+SMALL_CACHE = 8_192
+"""KiB that are enough for a command which goes through many rows once."""
+
 Value = None | int | float | str | bytes
 
 Q = load_queries()
@@ -41,16 +47,24 @@ Q = load_queries()
 class SqliteConnection:
     """One SQLite file. `path` may be `:memory:` for tests. With `read_only` nothing in the file is changed.
 
+    `cache` is how much of the file stays in memory, in KiB.
+
     Raises:
         StorageUnavailable: if the file cannot be opened.
     """
 
     def __init__(
-        self, path: str | Path, *, durability: Literal["full", "normal"] = "full", read_only: bool = False
+        self,
+        path: str | Path,
+        *,
+        durability: Literal["full", "normal"] = "full",
+        read_only: bool = False,
+        cache: int = CACHE,
     ) -> None:
         self._path = str(path)
         self._durability = durability
         self._read_only = read_only
+        self._cache = cache
         with storage_errors():
             self._db = self._connect()
             # One cursor for everything: each call of the connection's own `execute` would make another one.
@@ -76,7 +90,7 @@ class SqliteConnection:
         self._switch_to_wal(db)
         db.execute(f"pragma synchronous = {self._durability}")
         db.execute("pragma wal_autocheckpoint = 0")
-        db.execute("pragma cache_size = -65536")
+        db.execute(f"pragma cache_size = -{self._cache}")
         return db
 
     def _switch_to_wal(self, db: apsw.Connection) -> None:
