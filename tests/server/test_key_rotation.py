@@ -276,13 +276,13 @@ async def test_a_secret_in_use_after_its_end_is_told_with_its_address_once_an_ho
 
     for _ in range(3):
         assert await installation.refused_as(old, "192.0.2.7") == "rotated"
-    assert await installation.trail("key_rotated_used") == [{"n": 0, "address": "192.0.2.7"}]
+    assert await installation.trail("key_rotated_used") == [{"number": 0, "address": "192.0.2.7"}]
 
     installation.clock.advance(HOUR / SECOND)
     assert await installation.refused_as(old) == "rotated"
     assert await installation.trail("key_rotated_used") == [
-        {"n": 0, "address": "192.0.2.7"},
-        {"n": 0, "address": ""},
+        {"number": 0, "address": "192.0.2.7"},
+        {"number": 0, "address": ""},
     ]
 
 
@@ -304,7 +304,9 @@ async def test_a_rotation_is_in_the_trail_and_nothing_secret_is(installation):
     old = await installation.create_key()
     await installation.rotate(old, overlap=HOUR)
 
-    assert await installation.trail("key_rotated") == [{"n": 1, "overlap": 3600, "at_once": False, "actor": "test"}]
+    assert await installation.trail("key_rotated") == [
+        {"number": 1, "overlap": 3600, "at_once": False, "actor": "test"}
+    ]
 
 
 # After a leak.

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
     import httpx2
 
+    from hourpass.client.refresh.token_endpoint import Rotated
+    from hourpass.client.refresh.transaction import NotAccepted, Transient, Unknown
+
 IsGood = Callable[[Credential, int], bool]
 
 
@@ -100,6 +103,7 @@ class TokenSource(Reopens):
             chance=chance,
             transport=transport,
         )
+        self._setting = setting
         self._flights = Flights(setting, observe)
 
     @property
@@ -176,6 +180,15 @@ class TokenSource(Reopens):
         The current token stays until the next one, which is fetched with the new key. See `name_of_key`.
         """
         self._flights.use_key(key_name)
+
+    def next_key(self, api_key: str, within: float = 10.0) -> "Rotated | NotAccepted | Transient | Unknown":
+        """Ask the server for the next secret of an API key (`POST /auth/rotate`), once, in at most `within` seconds.
+
+        The same question has the same answer until the overlap is over, so asking again after a lost answer is safe.
+        """
+        from hourpass.client.refresh.token_endpoint import TokenEndpoint  # noqa: PLC0415 - needs the HTTP library
+
+        return TokenEndpoint(self._setting).rotate(api_key, within)
 
     def close(self, within: float | None = None) -> None:
         """Start no more refreshes, and wait for the end of one that is under way (`within` in seconds)."""

@@ -76,14 +76,14 @@ class KeyEnabled(NamedTuple):
 
 
 class KeyRotated(NamedTuple):
-    """The next secret of an API key was made, the `n`th after its first.
+    """The next secret of an API key was made, the one of that `number`; its first one is 0.
 
     From its first use on, the one before it goes on for `overlap` seconds. `at_once` says that it did not go on at all,
     and that the key's grants and their access tokens ended.
     """
 
     key_id: str
-    n: int
+    number: int
     overlap: int
     at_once: bool
     actor: str
@@ -93,7 +93,7 @@ class KeyRotatedUsed(NamedTuple):
     """A secret was used after it had ended: stale configuration, or a thief. Reported once an hour for a key."""
 
     key_id: str
-    n: int
+    number: int
     address: str
 
 

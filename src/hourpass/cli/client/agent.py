@@ -1,6 +1,7 @@
 """`hourpass agent`: puts the agent together. Owns its flags, its file of sinks and hooks, and its signals."""
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +24,9 @@ from hourpass.settings_file import did_you_mean, read_settings_file
 if TYPE_CHECKING:
     from hourpass.client.agent.agent import Agent
     from hourpass.client.agent.delivery import Plan
+    from hourpass.client.agent.key_rotation import KeyRotation
     from hourpass.client.agent.mailbox import Mailbox, Message
+    from hourpass.client.source import TokenSource
 
 PREFIX = "HOURPASS_AGENT_"
 
@@ -102,6 +105,21 @@ def _option(flag: str, help: str, **more: Any) -> Callable[[Any], Any]:  # noqa:
     return click.option(flag, **{"envvar": variable, "help": help, **more})
 
 
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_INTERVAL = re.compile(r"([0-9]{1,9})([smhd]?)", re.ASCII)
+LONGEST_INTERVAL = 3660 * 86_400
+
+
+def _interval(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    if value is None:
+        return None
+    match = _INTERVAL.fullmatch(str(value))
+    seconds = int(match[1]) * _UNITS[match[2]] if match else 0
+    if not 1 <= seconds <= LONGEST_INTERVAL:
+        raise click.BadParameter("give a time such as 30d, from 1s to 3660d")
+    return seconds * SECOND
+
+
 @click.command(cls=ClientCommand)
 @_option(
     "--config", "TOML file with [[sinks]], hooks and any other flag", metavar="FILE", is_eager=True, callback=_configure
@@ -122,6 +140,12 @@ def _option(flag: str, help: str, **more: Any) -> Callable[[Any], Any]:  # noqa:
 @_option("--allow-uid", "another user who may ask at the socket; may be repeated", multiple=True, type=int)
 @_option("--listen", "loopback address for programs that know the secret", metavar="127.0.0.1:PORT")
 @_option("--listen-secret-file", "file with that secret", metavar="FILE")
+@_option(
+    "--rotate-key-every",
+    "ask for the API key's next secret this often and write it into the key's file, if the key allows it",
+    metavar="30d",
+    callback=_interval,
+)
 @click.pass_context
 def agent(context: click.Context, /, client: Client, **flags: Any) -> None:
     """Keep one token fresh, and pass it on through files and a socket, until TERM.
@@ -163,8 +187,10 @@ def agent(context: click.Context, /, client: Client, **flags: Any) -> None:
         notifier=Notifier(environ.get("NOTIFY_SOCKET")),
         tick=SECOND if talk.is_live else min(tick for tick in ticks if tick),
     )
+    rotating = flags["rotate_key_every"] is not None
+    rotations = [_rotation(client, flags, source, mailbox, talk.log)] if rotating else []
     with _signals(mailbox), talk:
-        served.run(FileCache(f"{client.cache_path}.agent"), list(_services(served, flags)))
+        served.run(FileCache(f"{client.cache_path}.agent"), [*_services(served, flags), *rotations])
 
 
 def _api_key(found: ApiKeySource, name: str | None, environ: Mapping[str, str]) -> ApiKeySource:
@@ -173,6 +199,22 @@ def _api_key(found: ApiKeySource, name: str | None, environ: Mapping[str, str]) 
     if name not in environ:
         raise ConfigurationError(f"there is no environment variable {name}")
     return ApiKeySource(f"the variable {name}", lambda: environ[name])
+
+
+def _rotation(
+    client: Client, flags: Mapping[str, Any], source: "TokenSource", mailbox: "Mailbox", log: Callable[[str], None]
+) -> "KeyRotation":
+    from hourpass.client.agent.key_rotation import KeyRotation
+    from hourpass.clocks import draw, wall_clock
+
+    path, read = client.api_key.path, client.api_key.read
+    systemd = os.environ.get("CREDENTIALS_DIRECTORY")
+    if path is None or read is None or flags["api_key_env"] or (systemd and path.parent == Path(systemd)):
+        raise click.UsageError("--rotate-key-every needs --api-key-file: the next secret is written into that file")
+    if not os.access(path.parent, os.W_OK):
+        raise click.UsageError("--rotate-key-every needs a folder where this user may replace the key's file")
+    every = flags["rotate_key_every"]
+    return KeyRotation(path, read, source.next_key, mailbox, every, wall=wall_clock, chance=draw, log=log)
 
 
 def _plan(targets: Targets, log: Callable[[str], None]) -> "Plan":

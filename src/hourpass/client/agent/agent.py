@@ -130,6 +130,8 @@ class Agent:
                 self._refresh_now(credential)
             case "reload":
                 self._reload(credential)
+            case "key":
+                self._look_at_key(credential)
             case "published":
                 self.failures = 0
             case "refused":
@@ -212,6 +214,9 @@ class Agent:
             # There may be another key, so do not wait because the old one was refused.
             self.source.forget()
         self._log("reloaded")
+        self._look_at_key(credential)
+
+    def _look_at_key(self, credential: Credential | None) -> None:
         name = self._name_key()
         # None means that the key cannot be read now, not that it changed.
         if name is not None and name != self._key_name:

@@ -12,8 +12,8 @@ from typing import Literal
 
 from hourpass.client.refresh.fetcher import RefreshEvent
 
-Message = Literal["reload", "refresh", "stop"] | RefreshEvent
-"""What wakes the loop: the three requests that signals stand for, and the events of the source."""
+Message = Literal["reload", "refresh", "stop", "key"] | RefreshEvent
+"""What wakes the loop: the requests that signals stand for, another key in the file, and the events of the source."""
 
 
 class Mailbox:

@@ -1,4 +1,4 @@
-"""Sends the two POSTs of the contract, once each, and reads the answers.
+"""Sends the POSTs of the contract, once each, and reads the answers.
 
 Works with any server that has these endpoints. It sends nothing twice, follows no redirect, and keeps no cookie and no
 connection. `transaction` decides what to do about an answer. Imported late, because it needs the HTTP library.
@@ -11,7 +11,7 @@ import ssl
 import threading
 import time
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx2
 import msgspec
@@ -20,7 +20,7 @@ from hourpass.client.refresh.challenge import retry_after_of
 from hourpass.client.refresh.setting import Setting
 from hourpass.client.refresh.transaction import Granted, NotAccepted, Outcome, Transient, Unknown
 from hourpass.core.errors import ConfigurationError
-from hourpass.wire import ExchangeRequest, RefreshRequest, encode
+from hourpass.wire import ExchangeRequest, RefreshRequest, RotateAnswer, RotateRequest, encode
 
 MAX_ANSWER = 64 * 1024
 CONNECT = 5.0
@@ -31,6 +31,7 @@ ASSUMED_LIFETIME = 300
 """Seconds to assume if an answer does not say (RFC 6749 §5.1 only recommends it). Short, so a wrong guess is cheap."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{1,32768}=*", re.ASCII)
+_KEY = re.compile(r"[!-~]{16,512}", re.ASCII)
 _WORD = re.compile(r"[a-z_]{1,40}", re.ASCII)
 
 
@@ -46,6 +47,22 @@ class _Answer(msgspec.Struct):
     def __repr__(self) -> str:
         """Without the tokens."""
         return "_Answer(…)"
+
+
+class Rotated(NamedTuple):
+    """The server gave the API key its next secret."""
+
+    api_key: str
+
+    def __repr__(self) -> str:
+        """Without the key."""
+        return "Rotated(…)"
+
+
+class _Failed(msgspec.Struct, frozen=True):
+    """There is no whole answer."""
+
+    outcome: Transient | Unknown
 
 
 class TokenEndpoint:
@@ -77,7 +94,17 @@ class TokenEndpoint:
         request = RefreshRequest(refresh_token, self._token_request.scope, self._token_request.expires_in)
         return self._post("/auth/refresh", request, within)
 
+    def rotate(self, api_key: str, within: float = TOTAL) -> Rotated | NotAccepted | Transient | Unknown:
+        """`POST /auth/rotate`, in at most `within` seconds: the next secret of the key."""
+        answer = self._send("/auth/rotate", RotateRequest(api_key), within)
+        return classify_rotation(*answer) if isinstance(answer, tuple) else answer.outcome
+
     def _post(self, path: str, request: msgspec.Struct, within: float) -> Outcome:
+        answer = self._send(path, request, within)
+        return classify(*answer) if isinstance(answer, tuple) else answer.outcome
+
+    def _send(self, path: str, request: msgspec.Struct, within: float) -> "tuple[int, bytes, int | None] | _Failed":
+        """Status, body and Retry-After in milliseconds, if there is an answer."""
         members = {name: value for name, value in msgspec.to_builtins(request).items() if value is not None}
         if self._tls is None:
             self._tls = _trust(is_https=self._address.is_https)
@@ -104,23 +131,41 @@ class TokenEndpoint:
                 ) as response,
             ):
                 if response.headers.get("content-encoding", "identity") != "identity":
-                    return Transient("the token endpoint compresses its answer, though it was not asked to")
+                    return _Failed(Transient("the token endpoint compresses its answer, though it was not asked to"))
                 body = b""
                 for part in response.iter_bytes():
                     body += part
                     if len(body) > MAX_ANSWER:
-                        return Transient("the token endpoint's answer is too long")
+                        return _Failed(Transient("the token endpoint's answer is too long"))
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError, httpx2.UnsupportedProtocol) as error:
-            return Transient(_no_connection(error))
+            return _Failed(Transient(_no_connection(error)))
         except httpx2.HTTPError as error:
-            return Unknown(f"no answer from the token endpoint ({type(error).__name__})")
-        return classify(
-            response.status_code, body, retry_after_of(response.headers.get("retry-after"), self._setting.wall())
-        )
+            return _Failed(Unknown(f"no answer from the token endpoint ({type(error).__name__})"))
+        retry_after = retry_after_of(response.headers.get("retry-after"), self._setting.wall())
+        return response.status_code, body, retry_after
 
     def __repr__(self) -> str:
         """With the URL alone."""
         return f"TokenEndpoint({self._address.url!r})"
+
+
+def classify_rotation(
+    status: int, body: bytes, retry_after: int | None = None
+) -> Rotated | NotAccepted | Transient | Unknown:
+    """What an answer to a rotation means. `retry_after` is milliseconds."""
+    if status in (400, 401, 403) and (problem := _refusal(status, body)) is not None:
+        return NotAccepted(_reason(problem))
+    if status == 409:
+        return Transient("two secrets of the API key are alive", retry_after)
+    if status != 200:
+        return Transient(f"the server answered {status} to a rotation of the API key", retry_after)
+    try:
+        key = msgspec.json.decode(body, type=RotateAnswer).api_key
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return Transient("the answer to a rotation is not an API key")
+    if not _KEY.fullmatch(key):
+        return Transient("the answer to a rotation is not an API key")
+    return Rotated(key)
 
 
 def classify(status: int, body: bytes, retry_after: int | None = None) -> Outcome:
