@@ -24,10 +24,11 @@ TOKENS = 50_000
 in a minute answers with the same pair again."""
 
 
-def fill(folder, key_id, count, *, refreshes=0, tokens=0, issuer="", database=None):
+def fill(folder, key_id, count, *, refreshes=0, tokens=0, issuer="", database=None, addresses=False):
     """Open grants, rotate each one hourly as a client would, and mint refresh tokens for some of them.
 
     Without the URL of a database, it uses SQLite.
+    With `addresses` each is opened and refreshed from an IPv6 address of its own, the longest that is kept.
     """
     settings = Settings(data=str(folder), database_url=database, durability="normal")
     store = open_store(settings)
@@ -46,6 +47,7 @@ def fill(folder, key_id, count, *, refreshes=0, tokens=0, issuer="", database=No
                 scope=None,
                 now=at,
                 policy=policy,
+                opened_from=_address() if addresses else None,
             )
             for at in (now + number // OPENED_PER_MS for number in range(BATCH))
         ]
@@ -62,13 +64,22 @@ def fill(folder, key_id, count, *, refreshes=0, tokens=0, issuer="", database=No
         now += HOUR
         for at in range(0, len(grants), BATCH):
             batch = grants[at : at + BATCH]
-            rotated = [(g.generation, decide_refresh(g, g.generation, now, policy).grant) for g in batch]
+            rotated = [(g.generation, _rotated(g, now, policy, addresses)) for g in batch]
             with transaction(store):
                 store.save_rotations(rotated)
             grants[at : at + BATCH] = [grant for _, grant in rotated]
             store.maintain()
     store.close()
     return [token.decode() for token in minted]
+
+
+def _address():
+    return b"\x20\x01\x0d\xb8" + os.urandom(12)
+
+
+def _rotated(grant, now, policy, addresses):
+    last_from = grant.opened_from if addresses else None
+    return decide_refresh(grant, grant.generation, now, policy, last_from=last_from).grant
 
 
 class Refreshing:
