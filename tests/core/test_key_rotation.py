@@ -152,8 +152,15 @@ def test_the_newest_ended_secrets_are_kept_and_a_number_is_never_given_twice():
     made = decide_rotation(key(*ended, current), NOW)
 
     assert made.n == ENDED_KEPT + 3
-    assert [each.n for each in made.keep] == list(range(2, ENDED_KEPT + 3))
-    assert [each.n for each in made.drop] == [0, 1]
+    assert [each.n for each in made.keep] == [0, *range(2, ENDED_KEPT + 3)]
+    assert [each.n for each in made.drop] == [1]
+
+
+def test_a_secret_that_was_not_made_here_is_never_forgotten():
+    """An import brings it again and again, and must find that it has ended."""
+    ended = [secret(n, ends_at=NOW, seed=None) for n in range(20)]
+
+    assert decide_rotation(key(*ended, secret(20)), NOW).drop == ()
 
 
 def test_a_derived_key_is_the_same_for_the_same_question_and_another_one_for_every_other():

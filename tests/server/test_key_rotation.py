@@ -14,6 +14,7 @@ from tests.copy.conftest import Postgres, Sqlite
 from tests.postgres.cluster import NEWEST, clusters_of
 from tests.postgres.conftest import LocalNode
 from tests.server.conftest import claims_of, key_id_of, other_secret
+from tests.server.test_imported_keys import TEXT, import_key
 
 from hourpass.core.api_key import KeySecret
 from hourpass.core.errors import InvalidCredentials, InvalidGrant, InvalidRequest, InvalidToken, RotationUnderWay
@@ -546,3 +547,18 @@ async def test_no_key_is_lost_while_one_answer_in_twenty_is(installation):
             installation.clock.advance(DAY / SECOND)
             await installation.observe()
     assert max(secret.n for secret in await installation.secrets(old)) > 5
+
+
+async def test_an_imported_key_rotates_into_one_of_our_own_with_the_same_id(server, http):
+    await import_key(server, self_rotation=True)
+    assert (await http.post("/auth/api-key", json={"apiKey": TEXT})).status_code == 200
+
+    new = (await http.post("/auth/rotate", json={"apiKey": TEXT})).json()["apiKey"]
+
+    assert new.startswith("hp_production_imported0001_")
+    for key in (TEXT, new, TEXT):
+        assert (await http.post("/auth/api-key", json={"apiKey": key})).status_code == 200
+    assert (await http.post("/auth/rotate", json={"apiKey": TEXT})).json() == {"apiKey": new}
+    await server.later(DAY / SECOND)
+    assert (await http.post("/auth/api-key", json={"apiKey": TEXT})).json()["reason"] == "rotated"
+    assert (await http.post("/auth/api-key", json={"apiKey": new})).status_code == 200

@@ -15,7 +15,7 @@ MAX_OVERLAP = 30 * DAY
 """The longest time for which the old secret may go on beside the new one."""
 
 ENDED_KEPT = 8
-"""Secrets of a key that are kept after their end, the newest ones: who uses one is told that it was rotated."""
+"""Derived secrets of a key that are kept after their end, the newest ones: who uses one is told that it was rotated."""
 
 SEED_BYTES = 16
 
@@ -145,6 +145,8 @@ def next_key_text(rotation_secret: bytes, key: ApiKey, n: int, seed: bytes, pref
 
 def _next(key: ApiKey, ended: list[KeySecret], alive: list[KeySecret], waiting: KeySecret | None) -> MakeNext:
     """Make the next one, beside those that stay. A number is never given twice: the newest one is in `key`."""
-    too_many = max(0, len(ended) - ENDED_KEPT)
-    drop = (*ended[:too_many], *(() if waiting is None else (waiting,)))
-    return MakeNext(key.secrets[-1].n + 1, (*ended[too_many:], *alive), drop)
+    # A secret that was not made here is never forgotten: an import that brings it again must find that it has ended.
+    own = [secret for secret in ended if secret.seed is not None]
+    forgotten = own[: max(0, len(own) - ENDED_KEPT)]
+    drop = (*forgotten, *(() if waiting is None else (waiting,)))
+    return MakeNext(key.secrets[-1].n + 1, (*(each for each in ended if each not in forgotten), *alive), drop)
