@@ -66,6 +66,10 @@ class SqliteOnFile(SqliteInMemory):
         """The bytes of all its files, with deleted rows that are not yet overwritten."""
         return b"".join(file.read_bytes() for file in sorted(self.path.parent.glob(self.path.name + "*")))
 
+    def written(self) -> int:
+        """Grows if anything is written to the row that everybody polls."""
+        return len(self.raw())
+
 
 EMPTY = """
 delete from grants; delete from api_keys; delete from key_secrets; delete from slow_hashes;
@@ -109,6 +113,10 @@ class Postgres(SqliteInMemory):
         ((oid,),) = self.cluster.run("select oid from pg_database where datname = %s", "postgres", self.name)
         folders = [self.cluster.data / "base" / str(oid), self.cluster.data / "pg_wal"]
         return b"".join(file.read_bytes() for folder in folders for file in sorted(folder.rglob("*")) if file.is_file())
+
+    def written(self) -> int:
+        """Grows if anything is written to the row that everybody polls."""
+        return int(self.cluster.run("select xmin::text from control", self.name)[0][0])
 
 
 class PostgresBefore(Postgres):

@@ -199,3 +199,16 @@ def test_two_connections_that_race_for_one_rotation_have_one_winner(shared):
     with transaction(shared.connect()) as store:
         assert store.grants([grant.ref])[grant.ref].generation == len(wins)
     assert sorted(wins) == list(range(len(wins)))
+
+
+def test_the_proof_that_a_database_takes_writes_is_a_write_and_changes_nothing(shared):
+    """SQLite would write nothing for an update that changes no byte. PostgreSQL makes a new version of the row."""
+    store, other = shared.connect(), shared.connect()
+    before = other.look()
+    written = shared.written()
+
+    with transaction(store):
+        store.prove_writable()
+
+    assert shared.written() > written
+    assert other.look() == before

@@ -41,8 +41,13 @@ class ServerOnASmallDisk(ServerProcess):
 
     def _is_ready(self) -> bool:
         with contextlib.suppress(httpx2.TransportError):
-            return httpx2.get(f"{self.url}/health/ready", timeout=1).status_code == 200
+            return self.ready()[0] == 200
         return False
+
+    def ready(self) -> tuple[int, str]:
+        """The status, and what is said of the database."""
+        answer = httpx2.get(f"{self.url}/health/ready", timeout=5, trust_env=False)
+        return answer.status_code, answer.json()["checks"]["database"]
 
     def fill(self) -> None:
         """Take all the space that is left."""
@@ -86,6 +91,27 @@ def test_a_really_full_disk_is_503_and_the_server_recovers_by_itself_with_nothin
     refreshed = [refresh(server, pair["refresh_token"]).raise_for_status().json() for pair in pairs]
     assert [generation(pair["refresh_token"]) for pair in refreshed] == [2] * 8
     assert exchange(server, server.api_key).status_code == 200
+
+
+def test_while_the_disk_is_full_the_server_is_not_ready_and_afterwards_it_is_by_itself(server):
+    """From the first write that failed to the first that is kept, though nobody asks for anything more."""
+    assert server.ready() == (200, "ok")
+    server.fill()
+    assert exchange(server, server.api_key).status_code == 503
+
+    meanwhile = []
+    until = time.monotonic() + 3
+    while time.monotonic() < until:
+        meanwhile.append(server.ready())
+        time.sleep(0.1)
+    assert {status for status, _ in meanwhile} == {503}
+    assert "ok" not in {word for _, word in meanwhile}
+
+    server.make_room()
+    deadline = time.monotonic() + 5
+    while server.ready() != (200, "ok"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def test_a_disk_that_fills_up_under_load_loses_nothing_that_was_acknowledged(server):

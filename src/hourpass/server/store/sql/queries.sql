@@ -179,6 +179,10 @@ update control set version = version returning version
 -- Tell the other processes that keys changed.
 update control set version = version + 1
 
+-- name: take_back_bump_control
+-- In the same transaction as bump_control: nobody sees a change, but something is written.
+update control set version = version - 1
+
 -- name: add_secret
 -- Store a sealed secret.
 insert into secrets (name, kid, sealed, created_at) values (?, ?, ?, ?)
