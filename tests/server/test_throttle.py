@@ -4,6 +4,10 @@ import pytest
 from tests.server.conftest import nobodys_key, other_secret
 from tests.server.test_api_keys import basic
 
+from hourpass.server.clock.clocks import NodeClock
+from hourpass.server.issuing.client_revocations import EXCHANGES_FOR_ONE
+from hourpass.testing import Clock
+
 
 async def exchange(http, key):
     return await http.post("/auth/api-key", json={"apiKey": key})
@@ -150,3 +154,61 @@ async def test_zero_turns_every_throttle_off(start):
 
     assert {(await exchange(http, key)).status_code for _ in range(20)} == {200}
     assert {(await exchange(http, nobodys_key())).status_code for _ in range(20)} == {400}
+
+
+# --- A running server whose machine's clock is set.
+
+
+class Machine:
+    """A server on the two clocks of a machine. It takes the wall clock's time from time to time, as in operation."""
+
+    def __init__(self) -> None:
+        self.wall, self.timer = Clock(), Clock(1_000)
+        self.clock = NodeClock(self.wall, self.timer)
+
+    async def passes(self, server, seconds: int) -> None:
+        """Let time pass, while the event loop runs."""
+        for _ in range(seconds):
+            self.wall.advance(1)
+            self.timer.advance(1)
+            server.app.time.stalls.beat()
+        await server.app.time.keep(server.app.issuer.ledger)
+
+
+async def good_key(server, tokens):
+    return await exchange(server.client(), server.api_key)
+
+
+async def guess(server, tokens):
+    return await exchange(server.client("192.0.2.1"), nobodys_key())
+
+
+async def revoke(server, tokens):
+    return await server.client().post("/oauth/revoke", data={"token": tokens.pop()})
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("hours", [-1, 1, 48])
+@pytest.mark.parametrize(
+    ("ask", "limit", "good"),
+    [(good_key, 1, 200), (guess, 1, 400), (revoke, EXCHANGES_FOR_ONE, 200)],
+    ids=["exchange", "guess", "revocation"],
+)
+async def test_a_clock_that_is_set_neither_opens_a_limit_nor_shuts_it(start, ask, limit, good, hours):
+    """One a minute. Limits are measured by the timer, though every decision follows the clock."""
+    machine = Machine()
+    server = await start(exchange_limit=limit, clock=machine.clock)
+    server.api_key = await server.create_key()
+    tokens = [(await server.exchange(server.api_key)).refresh_token.decode() for _ in range(3)] if ask is revoke else []
+    assert (await ask(server, tokens)).status_code == good
+    before = machine.clock()
+
+    machine.wall.advance(hours * 3_600)
+    await machine.passes(server, 30)
+    refused = await ask(server, tokens)
+    await machine.passes(server, 30)
+    admitted = await ask(server, tokens)
+
+    assert machine.clock() - before == (hours * 3_600 + 60) * 1_000, "decisions follow the machine's clock"
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "30")
+    assert admitted.status_code == good
