@@ -13,9 +13,11 @@ from hourpass.core.authorization import (
     Basic,
     KeySources,
     RawKey,
+    read_authorization,
     read_credential,
     read_key_source,
     read_key_sources,
+    reader,
 )
 from hourpass.core.errors import InvalidRequest
 
@@ -35,7 +37,7 @@ def read(*values: bytes, sources: KeySources = BASIC, **others: bytes):
     """What is read of these `Authorization` headers beside a host's, and of others: `x_api_key` is `x-api-key`."""
     headers = [(b"host", b"api.test"), *((b"authorization", value) for value in values)]
     headers += [(name.replace("_", "-").encode(), value) for name, value in others.items()]
-    return read_credential(headers, sources)
+    return reader(sources)(headers)
 
 
 def verdict(*values: bytes, **options):
@@ -363,3 +365,27 @@ def test_the_order_of_headers_makes_no_difference_to_what_is_accepted(headers, s
             return "refused"
 
     assert accepted(headers) == accepted(headers[::-1])
+
+
+@given(st.lists(header, max_size=4), all_sources)
+def test_a_reader_made_for_some_sources_reads_as_they_say(headers, sources):
+    def outcome(read):
+        try:
+            return read()
+        except InvalidRequest as refusal:
+            return str(refusal)
+
+    read = reader(sources)
+    assert outcome(lambda: read(headers)) == outcome(lambda: read_credential(headers, sources))
+
+
+@given(st.lists(values, max_size=2), all_sources)
+def test_the_values_alone_are_read_as_the_headers_with_them(values, sources):
+    def outcome(read):
+        try:
+            return read()
+        except InvalidRequest as refusal:
+            return str(refusal)
+
+    headers = [(b"authorization", value) for value in values]
+    assert outcome(lambda: read_authorization(values, sources)) == outcome(lambda: read_credential(headers, sources))

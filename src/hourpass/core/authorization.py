@@ -10,7 +10,7 @@ request carries one credential, wherever it is: a second one is refused, as a se
 
 import binascii
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from hourpass.core.errors import InvalidRequest
@@ -119,6 +119,17 @@ def read_key_sources(texts: Iterable[str]) -> KeySources:
     return KeySources("basic" in sources, "bearer" in sources, tuple(names))
 
 
+CredentialReader = Callable[[Sequence[tuple[bytes, bytes]]], PresentedCredential | None]
+"""`read_credential` for some sources."""
+
+
+def reader(sources: KeySources) -> CredentialReader:
+    """`read_credential` for these sources. Where they are no matter, reading costs no look at them."""
+    if sources.bearer or sources.headers:
+        return lambda headers: read_credential(headers, sources)
+    return _read_headers
+
+
 def read_credential(headers: Sequence[tuple[bytes, bytes]], sources: KeySources = BASIC) -> PresentedCredential | None:
     """Read the credential of a request from its headers, whose names are in lower case.
 
@@ -127,19 +138,21 @@ def read_credential(headers: Sequence[tuple[bytes, bytes]], sources: KeySources 
     Raises:
         InvalidRequest: if there are several credentials or `Authorization` headers, or one cannot be read.
     """
-    values: tuple[bytes, ...] = ()
-    for name, value in headers:  # faster than a comprehension, and each request to a protected API pays
-        if name == b"authorization":
-            values += (value,)
-    if sources.headers and (key := _key_of_its_own(headers, sources.headers)) is not None:
+    if not sources.bearer and not sources.headers:
+        return _read_headers(headers)
+    values = [value for name, value in headers if name == b"authorization"]
+    if (key := _key_of_its_own(headers, sources.headers)) is not None:
         if len(values) > 1 or (values and _read(values[0], sources) is not None):
             raise InvalidRequest("two credentials")
         return key
     return read_authorization(values, sources)
 
 
-def read_authorization(values: Sequence[bytes], sources: KeySources) -> PresentedCredential | None:
-    """Read the credential from the values of all `Authorization` headers, for a caller without headers for keys."""
+def _read_headers(headers: Sequence[tuple[bytes, bytes]]) -> PresentedCredential | None:
+    values: tuple[bytes, ...] = ()
+    for name, value in headers:  # faster than a comprehension, and each request to a protected API pays
+        if name == b"authorization":
+            values += (value,)
     try:
         [value] = values
     except ValueError:
@@ -149,6 +162,20 @@ def read_authorization(values: Sequence[bytes], sources: KeySources) -> Presente
     # The common case costs as little work as possible: one space, and no tab at the end.
     scheme, _, token = value.rpartition(b" ")
     if scheme == b"Bearer" and token and token[-1] != 9:
+        return token
+    return _read(value, BASIC)
+
+
+def read_authorization(values: Sequence[bytes], sources: KeySources) -> PresentedCredential | None:
+    """The same of the values of all `Authorization` headers, for a caller whose keys come in no header of their own."""
+    try:
+        [value] = values
+    except ValueError:
+        if not values:
+            return None
+        raise InvalidRequest("several Authorization headers") from None
+    scheme, _, token = value.rpartition(b" ")
+    if scheme == b"Bearer" and token and token[-1] != 9:  # as above
         return _key_or_token(token) if sources.bearer else token
     return _read(value, sources)
 

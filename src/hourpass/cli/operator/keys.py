@@ -137,7 +137,7 @@ def show(flags: dict[str, object], key_id: str, as_json: bool) -> None:
         print_json(facts)
     else:
         each = {f"last {kind}": use_in_words({kind: use}) for kind, use in sorted(uses.items())}
-        print_facts({**facts, "last_used": None, **each}.items())
+        print_facts({**{n: f for n, f in facts.items() if n != "last_used"}, **(each or {"last used": None})}.items())
 
 
 @keys.command()

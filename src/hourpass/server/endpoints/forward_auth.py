@@ -6,7 +6,6 @@ from urllib.parse import parse_qsl
 
 from hourpass import wire
 from hourpass.core.api_key import ApiKey, normal_scope
-from hourpass.core.authorization import read_credential
 from hourpass.core.claims import Claims
 from hourpass.core.errors import InsufficientScope, InvalidCredentials, InvalidRequest, InvalidToken, TokenProblem
 from hourpass.core.requirement import Requirement
@@ -36,7 +35,7 @@ async def verify(issuer: Issuer, request: Request, realm: str) -> Reply:
         return reply
     needed = _needed(request.query, issuer.audience)
     try:
-        credential = read_credential(request.headers, issuer.key_sources)
+        credential = issuer.read_credential(request.headers)
         if isinstance(credential, bytes):
             claims = await issuer.verify_token(credential, needed, request.address, request.now)
             issuer.counts["accepted_bearer"] += 1
@@ -59,7 +58,7 @@ def verify_at_once(issuer: Issuer, request: Request, realm: str) -> Reply | None
     """
     needed = _needed(request.query, issuer.audience)
     try:
-        credential = read_credential(request.headers, issuer.key_sources)
+        credential = issuer.read_credential(request.headers)
         if not isinstance(credential, bytes):
             return _refusal(None, realm) if credential is None else None
         claims = issuer.verify_token_at_once(credential, needed, request.address, request.now)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from hourpass.core.address import pack_address
 from hourpass.core.api_key import ApiKey, Proven, UseKind, opened_at
-from hourpass.core.authorization import Basic, RawKey
+from hourpass.core.authorization import Basic, RawKey, reader
 from hourpass.core.claims import Claims
 from hourpass.core.errors import (
     ConfigurationError,
@@ -80,6 +80,7 @@ class Issuer:
         self.claim_headers = tuple((claim, header) for claim, _, header in pairs)
         self._token_allow_lists = settings.token_allow_lists
         self.key_sources = settings.key_sources()
+        self.read_credential = reader(self.key_sources)
         self._timer = timer
         self.rotation_overlap = settings.rotation_overlap * SECOND
         self.key_prefix = settings.key_prefix
