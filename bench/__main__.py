@@ -223,7 +223,7 @@ def growth(options, work, raw):
     count = max(10_000, options.grants // 10)
     fill(folder, "vLN4aeuHv8ZP", count, refreshes=24, addresses=True)
     megabytes = database_mb(folder) / count * 1e6
-    note = f"{count:,} grants with IPv6 addresses, {megabytes:.0f} bytes each"
+    note = f"{count:,} grants with IPv4 addresses, {megabytes:.0f} bytes each"
     rows.append(Row("disk for 1 M grants after 24 refreshes each, MB", megabytes, 100, 60, note, at_most=True))
     return rows
 

@@ -28,7 +28,7 @@ def fill(folder, key_id, count, *, refreshes=0, tokens=0, issuer="", database=No
     """Open grants, rotate each one hourly as a client would, and mint refresh tokens for some of them.
 
     Without the URL of a database, it uses SQLite.
-    With `addresses` each is opened and refreshed from an IPv6 address of its own, the longest that is kept.
+    With `addresses` each is opened and refreshed from an IPv4 address of its own. IPv6 takes 34 bytes more.
     """
     settings = Settings(data=str(folder), database_url=database, durability="normal")
     store = open_store(settings)
@@ -74,7 +74,7 @@ def fill(folder, key_id, count, *, refreshes=0, tokens=0, issuer="", database=No
 
 
 def _address():
-    return b"\x20\x01\x0d\xb8" + os.urandom(12)
+    return os.urandom(4)
 
 
 def _rotated(grant, now, policy, addresses):

@@ -1,5 +1,9 @@
 """`hourpass keys`."""
 
+import base64
+import hashlib
+import json
+
 import httpx2
 import pytest
 from tests.server.test_imported_keys import TEXT, import_key
@@ -212,3 +216,19 @@ def test_list_finds_keys_that_are_sent_themselves_and_keys_that_nobody_uses(hour
     assert found("--unused-for", "1h", "--raw-since", "2h") == {raw["key_id"]}
     last = hourpass.json("keys", "show", raw["key_id"])["last_used"]["raw"]
     assert last["address"] == "192.0.2.1"
+
+
+def test_an_imported_key_with_a_slow_hash_is_found_before_its_first_use(hourpass):
+    hashed = hashlib.pbkdf2_hmac("sha256", TEXT.encode(), b"salt", 1_000)
+    row = {
+        "hash": f"pbkdf2_sha256$1000$salt${base64.b64encode(hashed).decode()}",
+        "algorithm": "django",
+        "lookup": TEXT[:8],
+        "name": "slow",
+    }
+    hourpass("keys", "import", "-", "--format", "jsonl", input=json.dumps(row))
+
+    shown = hourpass.json("keys", "show", "-", input=TEXT)
+    assert shown["name"] == "slow"
+    assert "not an API key" in hourpass("keys", "show", "-", input=TEXT[:-1] + "x", code=1).stderr
+    assert hourpass.json("keys", "revoke", "-", input=TEXT)["revoked"] is True

@@ -241,3 +241,9 @@ def test_a_hash_in_use_is_noted_once(store):
 
     assert store.key_hashes() == ["plain", "sha256"]
     assert store.control().version == 2
+
+
+def test_a_leaked_secret_is_noted_once(store):
+    assert store.note_leak(b"a" * 32, "key1", NOW)
+    assert not store.note_leak(b"a" * 32, "key1", NOW + 1)
+    assert store.note_leak(b"b" * 32, "key1", NOW + 1)

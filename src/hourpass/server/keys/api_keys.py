@@ -4,7 +4,7 @@ Each function works inside one transaction of a store, so the command and the se
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from hourpass.core import audit
 from hourpass.core.api_key import (
@@ -31,6 +31,7 @@ from hourpass.core.policy import LEEWAY, SECOND, Policy
 from hourpass.core.revocation import Revocation, token_until
 from hourpass.server.keys.key_hashes import hashes_in_use
 from hourpass.server.keys.master_key import MasterKey
+from hourpass.server.keys.slow_hashes import SlowAlgorithm, first_match
 from hourpass.server.store import Store
 
 PAGE = 500
@@ -108,9 +109,21 @@ def find_key(store: Store, pepper: bytes, master: MasterKey, text: str) -> ApiKe
         NotFound: if the text is not an API key of this server.
     """
     found = identify_key(store, pepper, master, text)
-    if found is None:
+    key = _find_slowly(store, master, text) if found is None else found[0]
+    if key is None:
         raise NotFound("this is not an API key of this server")
-    return found[0]
+    return key
+
+
+def _find_slowly(store: Store, master: MasterKey, text: str) -> ApiKey | None:
+    """An imported key that nobody has used yet and that came with a slow hash."""
+    lengths = hashes_in_use(store, master).lookups if may_be_imported(text) else ()
+    for lookup in (text[:length] for length in lengths):
+        waiting = [each for each in store.slow_hashes(lookup) if each.algorithm != "used"]
+        at = first_match([(cast("SlowAlgorithm", each.algorithm), each.hash) for each in waiting], text)
+        if at is not None:
+            return store.key(waiting[at].key_id)
+    return None
 
 
 def identify_key(store: Store, pepper: bytes, master: MasterKey, text: str) -> tuple[ApiKey, KeySecret] | None:

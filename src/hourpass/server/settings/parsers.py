@@ -183,7 +183,7 @@ def path_prefix(value: object) -> str:
 def key_prefix(value: object) -> str:
     """How new API keys begin."""
     if not isinstance(value, str) or not PREFIX_PATTERN.fullmatch(value):
-        raise ValueError("wants a small letter, then up to 15 small letters and digits, such as acme")
+        raise ValueError("must be a small letter, then up to 15 small letters and digits, such as acme")
     return value
 
 
