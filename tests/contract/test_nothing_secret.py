@@ -13,6 +13,7 @@ from hourpass.core.errors import ConfigurationError, InvalidGrant, InvalidToken
 from hourpass.core.grant import GrantRef
 from hourpass.jose import RefreshTokens, decode_segment, encode_segment
 from hourpass.server.issuing.revoke_introspect import revoke
+from hourpass.server.issuing.self_rotation import next_secret
 from hourpass.server.keys.api_keys import revoke_key
 from hourpass.server.keys.master_key import MasterKey
 from hourpass.testing import InMemoryServer
@@ -66,6 +67,7 @@ async def use_everything(server: InMemoryServer) -> Loot:
     for secret_name, secret in issuer.secrets.refresh_ring:
         loot.secret(f"refresh secret {secret_name}", secret)
     loot.secret("pepper", issuer.secrets.pepper)
+    loot.secret("rotation secret", issuer.secrets.rotation)
     loot.secret("master key", b64decode(Path(server.settings.data, "master.key").read_bytes()))
     for kid, signing_pair in issuer.verification.signing_keys.pairs.items():
         loot.secret(f"signing key {kid}", signing_pair.private_bytes())
@@ -85,6 +87,9 @@ async def use_everything(server: InMemoryServer) -> Loot:
     third = loot.pair("third", await server.exchange(other))
     await revoke(issuer, third.refresh_token.decode(), server.clock())
     loot.pair("fourth", await server.exchange(other))
+    own = loot.key("key that rotates itself", await server.create_key(self_rotation=True))
+    following = loot.key("its next secret", await next_secret(issuer, own, None, server.clock()))
+    loot.pair("fifth", await server.exchange(following))
     await issuer.ledger.run(lambda store: revoke_key(store, other.split("_")[2], server.clock(), policy, "test"))
     return loot
 
