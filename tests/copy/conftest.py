@@ -94,6 +94,7 @@ def fill(database, *, grants: int = 5) -> Store:
     store = database.connect()
     with transaction(store):
         store.add_secret("pepper", "1", MASTER.seal("pepper", bytes(32)), NOW)
+        store.add_secret("import_hmac", "k1", MASTER.seal("import_hmac k1", b"the provider's"), NOW)
         for kid in ("first", "second"):
             store.add_secret("refresh", kid, MASTER.seal(f"refresh secret {kid}", bytes(32)), NOW)
             key = SigningKey(kid, "ES256", NOW, NOW + 600)

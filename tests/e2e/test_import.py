@@ -50,6 +50,7 @@ def test_a_running_server_accepts_an_imported_key_within_a_second(serve, tmp_pat
         assert time.monotonic() - ended < WITHIN
 
     assert exchange(server, second).status_code == 200
+    assert not {first, second} & set(server.log.read_text().split('"'))
 
 
 def interrupt(command: list, environment: dict[str, str], times: int = 5) -> None:

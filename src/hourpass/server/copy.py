@@ -13,6 +13,7 @@ import msgspec
 
 from hourpass.core.errors import ConfigurationError, HourpassError
 from hourpass.core.policy import SECOND
+from hourpass.server.keys.key_hashes import HMAC_SECRET
 from hourpass.server.keys.master_key import MasterKey
 from hourpass.server.store import Moved, Numbers, Row, Store
 from hourpass.server.store.tables import TABLES, Table
@@ -128,6 +129,8 @@ def _require_opens(master: MasterKey, store: Store) -> None:
     for name in ("pepper", "rotation"):
         for _, sealed in store.secrets(name):
             master.open(name, sealed)
+    for kid, sealed in store.secrets(HMAC_SECRET):
+        master.open(f"{HMAC_SECRET} {kid}", sealed)
     for kid, sealed in store.secrets("refresh"):
         master.open(f"refresh secret {kid}", sealed)
     for key, sealed in store.signing_keys():
