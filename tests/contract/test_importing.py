@@ -102,6 +102,17 @@ def test_the_file_wins_for_the_columns_that_it_has(store, load):
     assert record.detail["new"] == {"name": "new", "scope": "b"}
 
 
+def test_many_changes_are_one_new_version(store, load):
+    made = load(*(plain(f"{KEY}{n:04}") for n in range(100)))
+    before = store.control().version
+
+    again = load(*(plain(f"{KEY}{n:04}", scope="a") for n in range(100)))
+
+    assert set(results(again)) == {"updated"}
+    assert {store.key(each.key_id).scope for each in made} == {"a"}
+    assert store.control().version == before + 1
+
+
 def test_an_import_leaves_alone_what_became_of_a_key_here(store, load):
     [made] = load(plain(scope="a"))
     store.update_key(store.key(made.key_id)._replace(disabled_at=NOW, raw_until=NOW + 1, raw_until_set_at=NOW))

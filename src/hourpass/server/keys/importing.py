@@ -178,8 +178,7 @@ class _Batch:
             self._store.add_key_hash(f"lookup:{length}", self._now)
         self._store.add_keys(list(self._new.values()))
         self._store.add_slow_hashes(self._slow)
-        for key in self._changed.values():
-            self._store.update_key(key)
+        self._store.update_keys(list(self._changed.values()))
         self._store.append_audit(self._now, self._events)
 
 

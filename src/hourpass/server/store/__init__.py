@@ -232,6 +232,9 @@ class Store(Protocol):
         False if it is revoked or does not exist.
         """
 
+    def update_keys(self, keys: Sequence[ApiKey]) -> None:
+        """The same for many keys. What is revoked or does not exist is passed over."""
+
     def revoke_key(self, key_id: str, at: int, why: str = "revoked") -> bool:
         """Revoke an API key. False if it was revoked already or does not exist."""
 

@@ -33,6 +33,10 @@ class BaseStore(ABC):
         """How many rows a named statement changed. Raises StorageUnavailable."""
 
     @abstractmethod
+    def _run_many(self, name: str, rows: Sequence[Row]) -> None:
+        """Run a named statement once for each row of parameters. Raises StorageUnavailable."""
+
+    @abstractmethod
     def _run_script(self, sql: str) -> None:
         """Run the statements of a migration. Raises StorageUnavailable."""
 
@@ -143,6 +147,12 @@ class BaseStore(ABC):
     def update_key(self, key: ApiKey) -> bool:
         """Change what may change of a key."""
         return self._change_keys("update_key", *editable_row(key), key.key_id)
+
+    def update_keys(self, keys: Sequence[ApiKey]) -> None:
+        """Change what may change of many keys."""
+        if keys:
+            self._run_many("update_key", [(*editable_row(key), key.key_id) for key in keys])
+            self._run("bump_control")
 
     def revoke_key(self, key_id: str, at: int, why: str = "revoked") -> bool:
         """Revoke an API key."""

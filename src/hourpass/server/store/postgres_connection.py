@@ -227,6 +227,11 @@ class PostgresConnection:
         with self._errors():
             return self._db.execute(_Q[name], parameters).rowcount
 
+    def _run_many(self, name: str, rows: Sequence[Row]) -> None:
+        """As a pipeline: the rows do not wait for each other's answers."""
+        with self._errors(), self._db.cursor() as cursor:
+            cursor.executemany(_Q[name], rows)
+
     def _run_script(self, sql: str) -> None:
         self._execute(sql)
 

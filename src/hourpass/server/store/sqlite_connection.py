@@ -7,7 +7,7 @@ switched off, and `maintain` runs them on a second connection.
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -204,6 +204,10 @@ class SqliteConnection:
         """How many rows a statement changed."""
         self._rows(name, *parameters)
         return self._db.changes()
+
+    def _run_many(self, name: str, rows: Sequence[Row]) -> None:
+        with storage_errors():
+            self._db.executemany(Q[name], rows)
 
     def _run_script(self, sql: str) -> None:
         with storage_errors():
