@@ -13,6 +13,7 @@ from hourpass.core.authorization import (
     Basic,
     KeySources,
     RawKey,
+    claim_header,
     read_authorization,
     read_credential,
     read_key_source,
@@ -204,6 +205,30 @@ def test_a_place_where_a_key_must_not_be_is_refused(text):
     """A URL and a cookie leak, a header of HTTP's own means something else, and identity headers are the server's."""
     with pytest.raises(ValueError, match=r"header|basic, bearer"):
         read_key_source(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "normal"),
+    [("X-Tenant", "x-tenant"), ("Hourpass-Claim-Tenant", "hourpass-claim-tenant"), ("HOURPASS-CLAIM-X-Y", None)],
+)
+def test_a_claim_may_have_a_header_of_the_operators_own_or_of_the_family(name, normal):
+    assert claim_header(name) == (normal or name.lower())
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "Host", "Hourpass-Subject", "Hourpass-Claim", "Hourpass-Claim-", "Hourpass-Claim-A_B", "Hourpass-Claims-A"],
+)
+def test_a_claim_has_no_header_that_means_something_else(name):
+    with pytest.raises(ValueError, match=r"header|Hourpass-Claim-"):
+        claim_header(name)
+
+
+@pytest.mark.parametrize("name", ["Hourpass-Claim-Tenant", "Hourpass-Key"])
+def test_a_key_never_comes_in_a_header_of_the_family(name):
+    """A proxy drops it."""
+    with pytest.raises(ValueError, match="something else"):
+        read_key_source(f"header:{name}")
 
 
 def test_sources_are_read_once_each():

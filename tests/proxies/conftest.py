@@ -17,6 +17,8 @@ from tests.proxies.tap import Tap
 ISSUER = "https://api.example.com"
 """The URL that the files name. The tests use another address, as behind any proxy."""
 
+FORGED = "forged-by-the-client"
+
 
 class Key(NamedTuple):
     """An API key, and the tokens of one exchange."""
@@ -46,7 +48,7 @@ def hourpass(tmp_path_factory):
     server = ServerProcess(
         folder / "data",
         folder / "log",
-        {"issuer": ISSUER, "exchange-limit": 0, "api-key-sources": "basic header:X-API-Key"},
+        {"issuer": ISSUER, "exchange-limit": 0, "api-key-sources": "basic bearer header:X-API-Key"},
         {},
     ).start()
     yield server

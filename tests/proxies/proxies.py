@@ -44,6 +44,9 @@ class Proxy:
     name: str
     scheme = "http"
     verify: ssl.SSLContext | bool = False
+    optional: tuple[str, ...] = ()
+    """How the optional lines begin that are switched on."""
+    key_header = "X-API-Key"
 
     def __init__(self, folder: Path, hourpass: int, api: int) -> None:
         self.folder = folder
@@ -57,6 +60,10 @@ class Proxy:
         for before, after in changes.values():
             assert before in text, f"{self.name}/{name} lacks {before}"
             text = text.replace(before, after)
+        for begin in self.optional:
+            text = text.replace(begin, "")
+        for spell in (str, str.lower, lambda name: name.lower().replace("-", "_")):
+            text = text.replace(spell("X-API-Key"), spell(self.key_header))
         path = self.folder / name
         path.write_text(text, "utf-8")
         return path
@@ -105,7 +112,6 @@ class Proxy:
 class Nginx(Proxy):
     name = "nginx"
     scheme = "https"
-    cached = False
 
     def command(self):
         certificate, key = make_certificate(self.folder)
@@ -117,7 +123,6 @@ class Nginx(Proxy):
             certificate=("/etc/ssl/certs/api.example.com.pem", str(certificate)),
             key=("/etc/ssl/private/api.example.com.key", str(key)),
             cache=("/run/hourpass-cache", str(self.folder / "cache")),
-            **({"switch": ("#cache ", "")} if self.cached else {}),
         )
         # As root, nginx's workers would change to a user who may not enter the test's folder.
         user = "user root root;" if os.getuid() == 0 else ""
@@ -129,7 +134,7 @@ class Nginx(Proxy):
 class CachingNginx(Nginx):
     """With the block that the file has commented out."""
 
-    cached = True
+    optional = ("#cache ",)
 
 
 class Caddy(Proxy):

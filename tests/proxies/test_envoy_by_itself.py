@@ -1,7 +1,7 @@
 """Envoy's own jwt_authn with hourpass's JWK Set: nobody asks hourpass about a request."""
 
 import pytest
-from tests.proxies.conftest import identity
+from tests.proxies.conftest import FORGED, identity
 from tests.proxies.proxies import EnvoyByItself
 
 
@@ -41,6 +41,26 @@ def test_a_forged_identity_never_arrives(spelling, envoy, reader):
 
     assert answer.status_code == 200
     assert "forged" not in answer.text
+
+
+@pytest.mark.parametrize("name", ["X-API-Key", "x_api_key", "X.Api.Key", "X~Api-Key"])
+def test_an_api_key_beside_a_token_does_not_reach_the_api(name, envoy, reader):
+    answer = envoy.client.get("/anything", headers={name: reader.api_key, **reader.bearer})
+
+    assert answer.status_code == 200
+    assert reader.api_key not in answer.text
+
+
+def test_with_its_optional_lines_a_claim_is_in_a_header_and_never_the_clients(start, hourpass, make_key, reader):
+    claiming = start(type("Claiming", (EnvoyByItself,), {"optional": ("#claim ",)}), hourpass.port)
+    acme = make_key("--scope", "videos.read", "--claim", "tenant=acme")
+    for key, tenants in ((acme, ["acme"]), (reader, [])):
+        for name in ("X-Tenant", "x_tenant", "X.TENANT"):
+            headers = {name: FORGED, "Connection": "X-Tenant", **key.bearer}
+            answer = claiming.client.get("/videos", headers=headers).json()
+            received = [value for name, value in answer["headers"] if name.lower().endswith("tenant")]
+            assert received == tenants
+    claiming.stop()
 
 
 @pytest.mark.parametrize("path", ["/videos", "/VIDEOS/1", "/anything", "/me;/videos"])

@@ -1,6 +1,7 @@
 """The caching that nginx.conf has commented out: a second at most, for the one credential, and never for a key."""
 
 import base64
+import secrets
 import time
 
 import pytest
@@ -72,6 +73,28 @@ def test_an_api_key_is_never_remembered_nor_written(cached, reader):
     assert tap.sent.count(basic) == 2
     files = [path for path in (nginx.folder / "cache").rglob("*") if path.is_file()]
     assert not any(basic in path.read_bytes() for path in files)
+
+
+@pytest.mark.parametrize("end", ["", ".", ".a", ".a.b.c", "~a.b"], ids=["whole", "dot", "two", "four", "odd"])
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer"])
+def test_what_has_not_the_form_of_a_token_is_never_remembered_nor_written(
+    cached, scheme, end, hourpass, reader, tmp_path
+):
+    """A raw key may come as a bearer credential, and one that was imported may begin as a token does."""
+    nginx, tap = cached
+    key = reader.api_key
+    if end:
+        key = f"eyJ{secrets.token_hex(24)}{end}"
+        rows = tmp_path / "keys.csv"
+        rows.write_text(f"name,key\nimported,{key}\n")
+        hourpass.command("keys", "import", str(rows))
+    begin_second()
+    for _ in range(2):
+        assert nginx.client.get("/me", headers={"Authorization": f"{scheme} {key}"}).status_code == 200
+
+    assert tap.sent.count(key.encode()) == 2
+    files = [path for path in (nginx.folder / "cache").rglob("*") if path.is_file()]
+    assert not any(key.encode() in path.read_bytes() for path in files)
 
 
 def test_as_delivered_every_request_is_asked_about(start, tap, reader):

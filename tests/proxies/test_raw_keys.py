@@ -40,6 +40,16 @@ def test_a_key_beside_a_token_does_not_reach_the_api(proxy, reader):
     assert answer.status_code in (400, 401)
 
 
+@pytest.mark.parametrize("name", ["X_API_Key", "x-api_key", "X.API.KEY", "X-Api~Key"])
+def test_a_key_in_another_spelling_is_no_credential_and_does_not_reach_the_api(name, proxy, reader):
+    assert proxy.client.get("/me", headers={name: reader.api_key}).status_code == 401
+
+    answer = proxy.client.get("/me", headers={name: reader.api_key, **reader.bearer})
+
+    assert answer.status_code == 200
+    assert reader.api_key not in answer.text
+
+
 def test_two_keys_are_refused(proxy, reader):
     answer = proxy.client.get("/me", headers=[("X-API-Key", reader.api_key), ("X-API-Key", reader.api_key)])
 

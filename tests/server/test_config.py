@@ -241,9 +241,25 @@ def test_claims_in_headers_are_words_or_a_table(given):
     assert settings({"claim_headers": given}).claim_headers == ("tenant=x-tenant", "seats=x-seats")
 
 
+def test_a_claim_may_have_a_header_of_the_family_that_proxies_protect():
+    given = "tenant=Hourpass-Claim-Tenant"
+
+    assert settings({"claim_headers": given}).claim_headers == ("tenant=hourpass-claim-tenant",)
+
+
 @pytest.mark.parametrize(
     "given",
-    ["tenant", "=X-Tenant", "tenant=", "tenant=X Tenant", "a=X-A b=x-a", "a=Host", "a=Hourpass-Subject", "a=Cookie"],
+    [
+        "tenant",
+        "=X-Tenant",
+        "tenant=",
+        "tenant=X Tenant",
+        "a=X-A b=x-a",
+        "a=Host",
+        "a=Hourpass-Subject",
+        "a=Hourpass-Claim-",
+        "a=Cookie",
+    ],
 )
 def test_a_claim_in_a_header_that_cannot_be_is_refused(given):
     assert refusal({"claim_headers": given}).startswith("claim_headers")

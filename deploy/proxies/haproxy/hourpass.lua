@@ -1,13 +1,13 @@
 -- Forward auth for HAProxy: asks hourpass about the request's credential, with HAProxy's own HTTP client.
--- Only a 204 lets the request pass, with the eight identity headers. Any error ends it.
+-- Only a 204 lets the request pass, with the headers of the answer that begin with hourpass-. Any error ends it.
 -- Below that is a filter that lets no trailer pass.
 
 local verify_url = ...
 
-local IDENTITY = {
-    "hourpass-subject", "hourpass-key-id", "hourpass-scope",
-    "hourpass-environment", "hourpass-grant", "hourpass-auth",
-    "hourpass-api-key-sunset", "hourpass-api-key-deprecation",
+-- Optional: claims of the key in headers of yours (`claim_headers`). Remove "--claim ", and put your headers in the place
+-- of x-tenant, in lower case. A client's own never gets through. Hourpass-Claim-* needs no line.
+local OWN = {
+    --claim "x-tenant",
 }
 
 local function refuse(txn, status, headers)
@@ -33,8 +33,16 @@ core.register_action("hourpass", {"http-req"}, function(txn)
     })
 
     if answer.status == 204 then
-        for _, name in ipairs(IDENTITY) do
-            txn.http:req_set_header(name, answer.headers[name][0])
+        for name, values in pairs(answer.headers) do
+            if name:find("^hourpass%-") then
+                txn.http:req_set_header(name, values[0])
+            end
+        end
+        for _, name in ipairs(OWN) do
+            txn.http:req_del_header(name)
+            if answer.headers[name] then
+                txn.http:req_set_header(name, answer.headers[name][0])
+            end
         end
         txn:set_var("txn.hourpass_sunset", answer.headers["hourpass-api-key-sunset"][0])
         txn:set_var("txn.hourpass_deprecation", answer.headers["hourpass-api-key-deprecation"][0])

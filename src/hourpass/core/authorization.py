@@ -108,6 +108,22 @@ def own_header(name: str) -> str:
     return name
 
 
+def claim_header(name: str) -> str:
+    """The name of a header for a claim, in lower case: one of the operator's own, or `Hourpass-Claim-…`.
+
+    A proxy that keeps clients' `Hourpass-…` away protects the latter without another line.
+
+    Raises:
+        ValueError: as `own_header`.
+    """
+    own = name.lower().removeprefix("hourpass-claim-")
+    if own == name.lower():
+        return own_header(name)
+    if _NAME.fullmatch(own) is None:
+        raise ValueError("Hourpass-Claim- is followed by letters, digits and hyphens, as in Hourpass-Claim-Tenant")
+    return f"hourpass-claim-{own}"
+
+
 def read_key_sources(texts: Iterable[str]) -> KeySources:
     """Several sources. None of them means that tokens alone are accepted.
 

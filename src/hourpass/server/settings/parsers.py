@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 
-from hourpass.core.authorization import own_header
+from hourpass.core.authorization import claim_header
 from hourpass.core.key_shape import PREFIX_PATTERN
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -199,5 +199,5 @@ def claims_and_headers(value: object) -> tuple[str, ...]:
 def _claim_header(word: str) -> str:
     claim, _, header = word.partition("=")
     if not claim or not header:
-        raise ValueError("write CLAIM=HEADER, such as tenant=X-Tenant")
-    return f"{claim}={own_header(header)}"
+        raise ValueError("write CLAIM=HEADER, such as tenant=Hourpass-Claim-Tenant")
+    return f"{claim}={claim_header(header)}"

@@ -113,7 +113,9 @@ class Settings:
         None, parsers.yes_no, "the old way to say it: true is api_key_sources = basic, false is none"
     )
     claim_headers: tuple[str, ...] = _setting(
-        (), parsers.claims_and_headers, "claims of keys that forward auth puts into headers, such as tenant=X-Tenant"
+        (),
+        parsers.claims_and_headers,
+        "claims of keys that forward auth puts into headers, such as tenant=Hourpass-Claim-Tenant",
     )
     github_leaks: Literal["off", "notify", "revoke"] = _setting(
         "off",
