@@ -35,6 +35,15 @@ def test_a_good_token_reaches_the_api_with_its_identity(envoy, reader):
     assert "authorization" not in {name.lower() for name, _ in answer.json()["headers"]}
 
 
+def test_an_api_key_is_refused_and_beside_a_token_it_does_not_reach_the_api(envoy, reader):
+    key = {"X-API-Key": reader.api_key}
+
+    assert envoy.client.get("/videos", headers=key).status_code == 401
+    answer = envoy.client.get("/videos", headers={**key, **reader.bearer})
+    assert answer.status_code == 200
+    assert reader.api_key not in answer.text
+
+
 @pytest.mark.parametrize("spelling", ["Hourpass-Subject", "hourpass_subject", "HOURPASS.SUBJECT", "Hourpass-Auth"])
 def test_a_forged_identity_never_arrives(spelling, envoy, reader):
     answer = envoy.client.get("/anything", headers={spelling: "forged", **reader.bearer})
