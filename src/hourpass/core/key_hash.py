@@ -10,7 +10,7 @@ import hmac
 import re
 from collections.abc import Iterator
 from hashlib import blake2b
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, assert_never
 
 FastAlgorithm = Literal["sha256", "sha512", "hmac-sha256"]
 """The hashes by which a key can be found."""
@@ -54,6 +54,8 @@ class KeyHash(NamedTuple):
                 return hashlib.sha512(raw).digest()
             case "hmac-sha256":
                 return hmac.digest(self.secret, raw, "sha256")
+            case _:  # pragma: no cover - the type checker proves it unreachable
+                assert_never(self.algorithm)
 
 
 PLAIN = KeyHash("plain")
