@@ -12,7 +12,9 @@ import ssl
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import httpx2
 from cryptography import x509
@@ -46,7 +48,8 @@ class Proxy:
     verify: ssl.SSLContext | bool = False
     optional: tuple[str, ...] = ()
     """How the optional lines begin that are switched on."""
-    key_header = "X-API-Key"
+    renamed: Mapping[str, str] = MappingProxyType({})
+    """Headers that the file names, and the names to put there, in each spelling that the file has."""
 
     def __init__(self, folder: Path, hourpass: int, api: int) -> None:
         self.folder = folder
@@ -62,8 +65,9 @@ class Proxy:
             text = text.replace(before, after)
         for begin in self.optional:
             text = text.replace(begin, "")
-        for spell in (str, str.lower, lambda name: name.lower().replace("-", "_")):
-            text = text.replace(spell("X-API-Key"), spell(self.key_header))
+        for before, after in self.renamed.items():
+            for spell in (str, str.lower, lambda name: name.lower().replace("-", "_")):
+                text = text.replace(spell(before), spell(after))
         path = self.folder / name
         path.write_text(text, "utf-8")
         return path

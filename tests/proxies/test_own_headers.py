@@ -4,7 +4,7 @@ import httpx2
 import pytest
 from tests.conftest import LOOKS_SECRET, ServerProcess
 from tests.proxies.conftest import FORGED, ISSUER, Key
-from tests.proxies.proxies import ALL
+from tests.proxies.proxies import ALL, Proxy
 
 SPELLINGS = ["X-Tenant", "x-tenant", "X-TENANT", "X_Tenant", "x_tenant", "X.Tenant", "x.TENANT", "X~Tenant", "X+TENANT"]
 
@@ -25,12 +25,15 @@ def claiming(tmp_path_factory):
     assert not LOOKS_SECRET.search(server.log.read_bytes()), "a key or a token stands in the log"
 
 
+def with_claims(name: str, renamed: dict[str, str]) -> type[Proxy]:
+    """The proxy, with its optional lines for claims switched on, and with other names of headers."""
+    return type("WithClaims", (ALL[name],), {"optional": ("#claim ", "--claim "), "renamed": renamed})
+
+
 @pytest.fixture(scope="module", params=ALL)
 def own(request, start, claiming):
     """Each of the five, with its optional lines for claims switched on, and with the other header for keys."""
-    kind = ALL[request.param]
-    optional = ("#claim ", "--claim ")
-    running = start(type("Own", (kind,), {"optional": optional, "key_header": "Acme-Key"}), claiming.port)
+    running = start(with_claims(request.param, {"X-API-Key": "Acme-Key"}), claiming.port)
     yield running
     running.stop()
     log = (running.folder / "log").read_bytes()
@@ -95,7 +98,7 @@ def test_a_client_cannot_have_a_claim_taken_away(connection, own, acme):
 @pytest.mark.parametrize("name", ALL)
 def test_the_header_is_closed_to_clients_even_if_hourpass_does_not_send_it(name, start, hourpass, reader):
     """The lines are switched on, and the setting is not there yet."""
-    own = start(type("Own", (ALL[name],), {"optional": ("#claim ", "--claim ")}), hourpass.port)
+    own = start(with_claims(name, {}), hourpass.port)
     answer = own.client.get("/me", headers={"X-Tenant": FORGED, **reader.bearer})
     own.stop()
 
@@ -111,6 +114,17 @@ def test_a_claim_of_the_family_is_protected_without_a_line(spelling, own, acme):
     assert FORGED not in answer.text
     received = [value for name, value in answer.json()["headers"] if name.lower() == "hourpass-claim-seats"]
     assert received == ([] if own.name in ("nginx", "caddy") else ["7"])
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_optional_lines_take_a_name_of_the_family_too(name, start, claiming, acme, nobody):
+    own = start(with_claims(name, {"X-Tenant": "Hourpass-Claim-Seats"}), claiming.port)
+    forged = {"Hourpass-Claim-Seats": FORGED, "Connection": "Hourpass-Claim-Seats"}
+    answers = [own.client.get("/me", headers={**forged, **key.bearer}) for key in (acme, nobody)]
+    own.stop()
+
+    received = [{name.lower(): value for name, value in answer.json()["headers"]} for answer in answers]
+    assert [headers.get("hourpass-claim-seats", "") for headers in received] == ["7", ""]
 
 
 def test_a_key_in_the_header_of_the_provider_reaches_hourpass_and_never_the_api(own, acme, api_received):
