@@ -267,7 +267,8 @@ def claim_headers(
 ) -> tuple[tuple[str, str], ...]:
     """A header for each claim that the operator wants in one, as (claim, header); empty if the key has not the claim.
 
-    A text is itself, but for what is beyond ASCII: that is percent-encoded UTF-8. Numbers and booleans are as in JSON.
+    A text is itself, but what is beyond ASCII, a percent sign, and a blank at an end are percent-encoded UTF-8. Numbers
+    and booleans are as in JSON.
     """
     said = dict(custom)
     return tuple((header, _header_value(said.get(claim))) for claim, header in wanted)
@@ -278,7 +279,12 @@ def _header_value(value: ClaimValue) -> str:
         case None:
             return ""
         case str():
-            return "".join(letter if letter.isascii() else quote(letter) for letter in value)
+            # Blanks at the ends would be lost on the way, and "%" is what makes the rest readable.
+            ends = len(value) - len(value.lstrip(" ")), len(value.rstrip(" "))
+            return "".join(
+                letter if letter.isascii() and letter != "%" and ends[0] <= at < ends[1] else quote(letter, safe="")
+                for at, letter in enumerate(value)
+            )
         case _:
             return encode(value).decode()
 

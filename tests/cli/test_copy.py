@@ -27,8 +27,8 @@ def test_it_prints_what_was_copied_and_says_what_is_not_in_the_copy(hourpass, ap
 
     lines = [line.split() for line in result.stdout.splitlines()]
     assert [line[:2] for line in lines] == [
-        ["table", "rows"], ["secrets", "2"], ["signing_keys", "1"], ["api_keys", "1"], ["key_secrets", "1"],
-        ["slow_hashes", "0"], ["key_hashes", "0"], ["key_leaks", "0"], ["key_uses", "0"],
+        ["table", "rows"], ["secrets", "3"], ["signing_keys", "1"], ["api_keys", "1"], ["key_secrets", "1"],
+        ["slow_hashes", "0"], ["key_hashes", "0"], ["key_leaks", "0"], ["key_uses", "1"],
         ["grants", "1"], ["revocations", "0"], ["audit", "2"],
     ]  # fmt: skip
     assert "What happened there since is not in the copy" in result.stderr

@@ -2,10 +2,13 @@
 
 import json
 import re
+import subprocess
+import time
 import tomllib
 
 import apsw
 import pytest
+from tests.conftest import HOURPASS
 from tests.server.conftest import nobodys_key, other_secret
 
 NOTHING = {"keys": [], "strangers": 0}
@@ -155,3 +158,31 @@ def test_keys_with_an_earlier_prefix_stay_valid(hourpass):
 @pytest.mark.parametrize("prefix", ["", "Acme", "1a", "a_b", "abcdefghijklmnopq"])
 def test_a_prefix_that_would_break_the_shape_is_refused(hourpass, prefix):
     assert "key_prefix" in hourpass("config", "check", "--key-prefix", prefix, code=1).stderr
+
+
+WAITING = [
+    ("keys", "leaked", "-"),
+    ("keys", "leaked", "-", "--revoke"),
+    ("keys", "show", "-"),
+    ("keys", "revoke", "-"),
+    ("keys", "rotate", "-"),
+    ("tokens", "inspect", "-"),
+    ("tokens", "revoke", "-"),
+]
+
+
+@pytest.mark.parametrize("arguments", WAITING, ids=" ".join)
+def test_the_database_does_not_wait_for_whoever_types_or_pipes(hourpass, api_key, arguments):
+    """A transaction that waits for standard input would stop the server."""
+    nowhere = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    command = [HOURPASS, *arguments]
+    with subprocess.Popen(command, env=hourpass.environment, stdin=subprocess.PIPE, **nowhere) as waiting:
+        waiting.stdin.write(b"hp_")
+        waiting.stdin.flush()
+        time.sleep(0.7)  # by now it has started, and waits for the rest
+        assert waiting.poll() is None
+
+        hourpass.exchange(api_key)
+
+        waiting.stdin.close()
+        waiting.wait(20)

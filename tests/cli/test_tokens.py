@@ -11,6 +11,7 @@ from hourpass.server.keys.master_key import load_master_key
 from hourpass.server.keys.signing_keys import rotate_signing_key
 
 ACCESS_FACTS = {
+    "claims",
     "kind",
     "counts",
     "subject",

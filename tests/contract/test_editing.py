@@ -89,3 +89,13 @@ def test_an_ended_or_unknown_key_changes_no_more(store, change):
         change(store, "nosuchkey000", *more, NOW, actor="a")
 
     assert store.key(KEY) == ended
+
+
+@pytest.mark.parametrize(("was", "becomes"), [(1, True), (0, False), (1.0, 1), (True, 1)])
+def test_values_that_python_takes_for_the_same_are_a_change(store, trail, was, becomes):
+    store.add_key(make_key(claims=(("n", was),)))
+
+    update_key(store, KEY, {"claims": {"n": becomes}}, NOW, actor="a")
+
+    assert repr(store.key(KEY).claims) == repr((("n", becomes),))
+    assert len(trail()) == 1

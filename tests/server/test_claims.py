@@ -15,7 +15,7 @@ CLAIMS = {"tenant": "acme", "city": "Zürich %", "seats": 5, "share": 0.5, "on":
 HEADERS = ("tenant=X-Tenant", "city=X-City", "seats=X-Seats", "share=X-Share", "on=X-On", "none=X-None", "no=X-No")
 SENT = {
     "x-tenant": "acme",
-    "x-city": "Z%C3%BCrich %",
+    "x-city": "Z%C3%BCrich %25",
     "x-seats": "5",
     "x-share": "0.5",
     "x-on": "true",
@@ -91,3 +91,14 @@ async def test_values_that_python_takes_for_the_same_stay_apart(start):
 
     assert sent == [json.dumps(value) if value != "1" or value is True else "1" for value in values]
     assert [claims_of(token.encode())["n"] for token in tokens] == values
+
+
+async def test_two_texts_never_make_one_header(start):
+    server = await start(claim_headers=("t=X-T",))
+    texts = ["ü", "%C3%BC", " x", "x", "x ", "%20x", " ", "%20"]
+    tokens = [(await server.tokens(claims={"t": text}))[0] for text in texts]
+
+    sent = [(await verify(server, f"Bearer {token}")).headers["x-t"] for token in tokens]
+
+    assert len(set(sent)) == len(texts)
+    assert all(text == text.strip() for text in sent)

@@ -255,6 +255,7 @@ def test_a_claim_may_have_a_header_of_the_family_that_proxies_protect():
         "tenant=",
         "tenant=X Tenant",
         "a=X-A b=x-a",
+        "sub=X-User",
         "a=Host",
         "a=Hourpass-Subject",
         "a=Hourpass-Claim-",

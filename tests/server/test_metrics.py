@@ -47,7 +47,7 @@ async def test_every_series_is_there_from_the_start(server):
             for outcome in (
                 *("rotate", "burst", "retry"),
                 *("malformed", "expired", "replayed", "revoked", "key_disabled", "ahead", "unknown"),
-                *("address_not_allowed", "access_token_given"),
+                *("address_not_allowed", "access_token_given", "invalid_target"),
             )
         },
         "hourpass_retries_from_elsewhere_total": "0.0",

@@ -120,3 +120,20 @@ async def test_2_2_a_grant_whose_audience_was_taken_away_gets_no_token(server):
 
     with pytest.raises(InvalidTarget):
         await server.refresh(pair.refresh_token)
+
+    back = {"audiences": [API, "https://b.test"]}
+    await server.later(3_000)
+    now = server.clock()
+    await server.app.issuer.ledger.run(lambda store: update_key(store, key_id_of(key), back, now, actor="test"))
+    assert claims_of((await server.refresh(pair.refresh_token)).refresh_token)["gen"] == 1
+
+
+@pytest.mark.anyio
+async def test_2_2_a_grant_stays_with_the_only_audience_of_its_key_if_it_asked_for_it(server):
+    key = await server.create_key(audience=API)
+    pair = await server.exchange(key, audience=API)
+    members, now = {"audiences": ["https://b.test", API]}, server.clock()
+
+    await server.app.issuer.ledger.run(lambda store: update_key(store, key_id_of(key), members, now, actor="test"))
+
+    assert claims_of((await server.refresh(pair.refresh_token)).access_token)["aud"] == API

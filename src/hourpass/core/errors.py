@@ -33,6 +33,7 @@ RefusalReason = Literal[
     "revoked",
     "key_disabled",
     "address_not_allowed",
+    "invalid_target",
     "ahead",
     "unknown",
 ]

@@ -159,6 +159,8 @@ def judge(
         return decide_refresh(grant, generation, now, policy, key_usable=False)
     if key.valid_from is not None and grant.created_at < key.valid_from:
         return Dead("revoked")
+    if grant.audience is not None and key.audience is not None and grant.audience not in key.audiences(""):
+        return Dead("invalid_target")
     own = policy.with_retry_window(key.retry_window)
     packed = pack_address(address)
     decision = decide_refresh(grant, generation, now, own, key_usable=is_usable(key, now), last_from=packed)
@@ -268,7 +270,7 @@ def open_grant(
     """The grant that an exchange opens, at generation 0.
 
     `seed` is 16 random bytes, `grant_id` comes from `new_grant_id`, `now` is epoch milliseconds, `opened_from` is the
-    caller's packed address, `audience` the one of several that it asked for.
+    caller's packed address, `audience` the one that it asked for, if any.
     """
     expires_at = now + policy.absolute_lifetime
     idle_expires_at = min(now + policy.idle_lifetime, expires_at)

@@ -14,7 +14,7 @@ from hourpass.core.errors import InvalidRequest, InvalidScope
 from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, MAX_RETRY_WINDOW, SECOND
 
 MAX_CLAIMS = 1_024
-"""Bytes of all claims of a key as JSON: they travel with every request."""
+"""Bytes of all claims of a key, as JSON and in headers: they travel with every request."""
 
 MAX_TAGS = 32
 
@@ -159,7 +159,9 @@ def _value_size(name: str, value: ClaimValue) -> int:
 
 
 def _json_size(text: str) -> int:
-    return len(text.encode()) + text.count('"') + text.count("\\") + 2
+    """Bytes as JSON, or in a header, where a byte beyond ASCII takes three."""
+    letters = sum(1 if letter.isascii() else 3 * len(letter.encode()) for letter in text)
+    return letters + sum(map(text.count, '"\\%')) + 2
 
 
 _RULES: dict[str, Callable[[Any], dict[str, Any]]] = {

@@ -16,7 +16,7 @@ from hourpass.server.keys.master_key import BACK_IT_UP, MasterKey
 from hourpass.server.keys.signing_keys import Secrets
 from hourpass.server.run.open import current_time, default_data, open_secrets, open_store
 from hourpass.server.settings.settings import Origin, Settings, described, load, notes
-from hourpass.server.store import Store, transaction
+from hourpass.server.store import Store, reading, transaction
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -94,7 +94,7 @@ def open_database(flags: dict[str, object], *, create: bool = False, look: bool 
     try:
         now = current_time(store, settings)
         master, secrets = open_secrets(store, settings, os.environ, now, look=look)
-        with transaction(store):
+        with reading(store) if look else transaction(store):
             yield Database(settings, store, master, secrets, now)
     finally:
         store.close()

@@ -1,4 +1,9 @@
-"""The argument that names an API key: its id, or `-` for a whole key on standard input."""
+"""The argument that names an API key: its id, or `-` for a whole key on standard input.
+
+The key is read before the database is opened: a transaction must not wait for whoever types or pipes it.
+"""
+
+from typing import NamedTuple
 
 import click
 
@@ -7,11 +12,28 @@ from hourpass.cli.operator.database import Database
 from hourpass.core.api_key import ApiKey
 from hourpass.server.keys.api_keys import find_key, get_key
 
+
+class NamedKey(NamedTuple):
+    """What was given: a key's id, or the key itself."""
+
+    key_id: str
+    unverified_key: str | None
+
+    def __repr__(self) -> str:
+        """Without the key."""
+        return "NamedKey(…)"
+
+
 key_argument = click.argument("key_id", metavar="ID|-", callback=id_of_ours)
 
 
-def find_named(db: Database, key_id: str) -> ApiKey:
+def read_named(key_id: str) -> NamedKey:
+    """What the argument names. Waits for standard input if it is `-`."""
+    return NamedKey(key_id, from_standard_input() if key_id == "-" else None)
+
+
+def find_named(db: Database, named: NamedKey) -> ApiKey:
     """The key that the argument names. Raises NotFound."""
-    if key_id == "-":
-        return find_key(db.store, db.secrets.pepper, db.master, from_standard_input())
-    return get_key(db.store, key_id)
+    if named.unverified_key is not None:
+        return find_key(db.store, db.secrets.pepper, db.master, named.unverified_key)
+    return get_key(db.store, named.key_id)

@@ -8,7 +8,7 @@ import click
 
 from hourpass.cli.operator.database import actor, database, database_options, look_at_database
 from hourpass.cli.operator.key_facts import key_facts, use_facts, use_in_words
-from hourpass.cli.operator.key_named import find_named, key_argument
+from hourpass.cli.operator.key_named import find_named, key_argument, read_named
 from hourpass.cli.operator.key_options import LONGEST, UNSET, member_options, milliseconds_of, pairs
 from hourpass.cli.operator.keys_edit import disable, enable, update
 from hourpass.cli.operator.keys_import import import_file
@@ -129,8 +129,9 @@ def list_keys(
 @json_option
 def show(flags: dict[str, object], key_id: str, as_json: bool) -> None:
     """Show one API key, and how many grants it has. `-` reads a whole key from standard input."""
+    named = read_named(key_id)
     with look_at_database(flags) as db:
-        key = find_named(db, key_id)
+        key = find_named(db, named)
         uses = last_uses_of(db.store, key.key_id)
         facts = {**key_facts(key, db.now), "grants": db.store.count_grants(key.key_id), "last_used": use_facts(uses)}
     if as_json:
@@ -146,8 +147,9 @@ def show(flags: dict[str, object], key_id: str, as_json: bool) -> None:
 @json_option
 def revoke(flags: dict[str, object], key_id: str, as_json: bool) -> None:
     """Revoke an API key, its grants and their access tokens. `-` reads a whole key from standard input."""
+    named = read_named(key_id)
     with database(flags) as db:
-        key_id = find_named(db, key_id).key_id
+        key_id = find_named(db, named).key_id
         done = revoke_key(db.store, key_id, db.now, db.policy, actor()) is not None
     if as_json:
         print_json({"key_id": key_id, "revoked": done})

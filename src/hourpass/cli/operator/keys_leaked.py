@@ -12,14 +12,14 @@ from hourpass.cli.operator.database import actor, database, database_options, lo
 from hourpass.cli.terminal import json_option, moment, print_json, print_table, say
 from hourpass.core.errors import HourpassError
 from hourpass.server.keys.api_keys import revoke_key
-from hourpass.server.keys.leaks import MAY_COME_BACK, Leak, find_leaks
+from hourpass.server.keys.leaks import MAY_COME_BACK, Leak, find_leaks, key_texts
 
 BLOCK = 1 << 20
 
 
 @click.command()
 @click.argument("file", metavar="FILE|-")
-@click.option("--revoke", "end", is_flag=True, help="end those that are still good, or disabled")
+@click.option("--revoke", "end", is_flag=True, help="end those that are still good, disabled or expired")
 @database_options
 @json_option
 def leaked(flags: dict[str, object], file: str, end: bool, as_json: bool) -> None:
@@ -29,16 +29,14 @@ def leaked(flags: dict[str, object], file: str, end: bool, as_json: bool) -> Non
     Exits with 1 if a key was found that is still good.
     """
     with ExitStack() as opened:
-        source = _open(file, opened)
-        db = opened.enter_context(database(flags) if end else look_at_database(flags))
-        found = find_leaks(db.store, db.secrets.pepper, _blocks(source, file), db.now)
-        revoked = {
-            leak.key.key_id
-            for leak in found.ours
-            if end
-            and leak.trouble in MAY_COME_BACK
-            and revoke_key(db.store, leak.key.key_id, db.now, db.policy, actor(), why="leaked")
-        }
+        texts = key_texts(_blocks(_open(file, opened), file))
+    with look_at_database(flags) as db:
+        found = find_leaks(db.store, db.secrets.pepper, texts, db.now)
+    revoked = set()
+    if end and (ending := {leak.key.key_id for leak in found.ours if leak.trouble in MAY_COME_BACK}):
+        with database(flags) as db:
+            by = db.now, db.policy, actor()
+            revoked = {key_id for key_id in ending if revoke_key(db.store, key_id, *by, why="leaked")}
     facts = [_facts(leak, revoked) for leak in found.ours]
     if as_json:
         print_json({"keys": facts, "strangers": found.strangers})

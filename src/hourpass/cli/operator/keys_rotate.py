@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from hourpass.cli.operator.database import actor, database, database_options, early_in_a_second
-from hourpass.cli.operator.key_named import find_named, key_argument
+from hourpass.cli.operator.key_named import find_named, key_argument, read_named
 from hourpass.cli.operator.key_options import UNSET, milliseconds_of
 from hourpass.cli.terminal import json_option, moment, print_facts, print_json, say
 from hourpass.core.errors import InvalidRequest, RotationUnderWay
@@ -37,8 +37,9 @@ def rotate(flags: dict[str, object], key_id: str, overlap: Any, at_once: bool, a
     if at_once and overlap is not UNSET:
         raise click.UsageError("after a leak there is no overlap: give --now or --overlap")
     chosen = 0 if at_once else DAY if overlap is UNSET else overlap
+    named = read_named(key_id)
     with database(flags) as db:
-        key_id = find_named(db, key_id).key_id
+        key_id = find_named(db, named).key_id
         by: dict[str, Any] = {"random": os.urandom, "actor": actor(), "prefix": db.settings.key_prefix}
         try:
             if at_once:

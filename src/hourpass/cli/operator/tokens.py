@@ -192,7 +192,7 @@ def _access_facts(db: Database, token: str) -> dict[str, object] | None:
     api_key = db.store.key(claims.client_id)
     told: dict[str, object] = {
         **{claim: value for claim, value in claims._asdict().items() if claim != "custom"},
-        **dict(claims.custom),
+        "claims": dict(claims.custom),
         "key_name": api_key.name if api_key else None,
         "iat": moment(claims.iat * SECOND),
         "exp": moment(claims.exp * SECOND),

@@ -13,6 +13,7 @@ from hourpass.core.errors import (
     ConfigurationError,
     InvalidCredentials,
     InvalidGrant,
+    InvalidTarget,
     InvalidToken,
     RefusalReason,
     StorageUnavailable,
@@ -114,7 +115,7 @@ class Issuer:
         self.admit(key)
         scope = request.narrowed(key.scope)
         request.require_lifetime()
-        audience = request.audience_of(key.audiences(self.audience))
+        request.audience_of(key.audiences(self.audience))
         await self.answers(proven, now)
         opened = opened_at(key, now)
         grant = open_grant(
@@ -125,7 +126,7 @@ class Issuer:
             now=opened,
             policy=self.policy,
             opened_from=pack_address(address),
-            audience=audience if request.audience is not None and key.more_audiences else None,
+            audience=request.audience,
         )
         closed, pair = await self.ledger.open(
             grant, now, lambda opened: (opened.closed, self._pair(grant, opened.key, request, now)), proven
@@ -171,6 +172,8 @@ class Issuer:
             case _:
                 pass
         self.counts[REFUSED[reason]] += 1
+        if reason == "invalid_target":
+            raise InvalidTarget("the key has lost the audience that the grant is for")
         raise InvalidGrant(reason)
 
     def _refreshed(self, answer: Refreshed, request: TokenRequest, now: int) -> TokenPair | None:

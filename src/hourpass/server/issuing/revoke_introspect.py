@@ -80,8 +80,9 @@ async def _introspect_refresh_token(issuer: Issuer, token: str, caller: ApiKey, 
         key = await issuer.ledger.key(grant.key_id)
         if key is None:
             return INACTIVE
-        needed = _needed(caller, caller.audiences(issuer.audience), key.audiences(issuer.audience))
-        judge_key(from_anywhere(key), issuer.audience, needed, nowhere)
+        theirs = (grant.audience,) if grant.audience else key.audiences(issuer.audience)
+        needed = _needed(caller, caller.audiences(issuer.audience), theirs)
+        judge_key(from_anywhere(key)._replace(audience=theirs[0], more_audiences=theirs[1:]), "", needed, nowhere)
     except (InvalidGrant, InvalidToken):
         return INACTIVE
     # The caller asks about the token and does not use it, so the caller's address says nothing.

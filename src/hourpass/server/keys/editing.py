@@ -25,7 +25,7 @@ def update_key(
 
     Raises:
         NotFound: if no key has this id.
-        InvalidScope, InvalidRequest: if a member is out of range or cannot change, or the key has ended.
+        InvalidScope, InvalidRequest: if a member is out of range or cannot change, or the key was revoked.
     """
     key = get_key(store, key_id)
     if fixed := sorted(members.keys() - EDITABLE):
@@ -34,9 +34,12 @@ def update_key(
     if new.raw_until != key.raw_until:
         new = new._replace(raw_until_set_at=None if new.raw_until is None else now)
     _require_not_ended(key)
-    if event := change_of(key, new, actor):
+    event = change_of(key, new, actor)
+    if event:
         store.append_audit(now, [event])
-    return _save(store, key, new, now, actor, ends_tokens)
+    elif not ends_tokens:
+        return key
+    return _save(store, new, now, actor, ends_tokens)
 
 
 def disable_key(store: Store, key_id: str, now: int, *, actor: str, ends_tokens: Policy | None = None) -> bool:
@@ -46,14 +49,15 @@ def disable_key(store: Store, key_id: str, now: int, *, actor: str, ends_tokens:
 
     Raises:
         NotFound: if no key has this id.
-        InvalidRequest: if the key has ended.
+        InvalidRequest: if the key was revoked.
     """
     key = get_key(store, key_id)
     _require_not_ended(key)
     done = key.disabled_at is None
     if done:
         store.append_audit(now, [audit.KeyDisabled(key_id, actor)])
-    _save(store, key, key._replace(disabled_at=now) if done else key, now, actor, ends_tokens)
+    if done or ends_tokens:
+        _save(store, key._replace(disabled_at=now) if done else key, now, actor, ends_tokens)
     return done
 
 
@@ -62,7 +66,7 @@ def enable_key(store: Store, key_id: str, now: int, *, actor: str) -> bool:
 
     Raises:
         NotFound: if no key has this id.
-        InvalidRequest: if the key has ended.
+        InvalidRequest: if the key was revoked.
     """
     key = get_key(store, key_id)
     if key.disabled_at is None:
@@ -73,20 +77,20 @@ def enable_key(store: Store, key_id: str, now: int, *, actor: str) -> bool:
     return True
 
 
-def _save(store: Store, key: ApiKey, new: ApiKey, now: int, actor: str, ends_tokens: Policy | None) -> ApiKey:
+def _save(store: Store, new: ApiKey, now: int, actor: str, ends_tokens: Policy | None) -> ApiKey:
     if ends_tokens:
         second = now // SECOND + 1
         new = new._replace(tokens_from=second * SECOND)
-        store.end_tokens_of_key(key.key_id, second, now + ends_tokens.revocation_lifetime)
-        store.append_audit(now, [audit.KeyTokensEnded(key.key_id, second, actor)])
-    if new != key:
-        store.update_key(new)
+        store.end_tokens_of_key(new.key_id, second, now + ends_tokens.revocation_lifetime)
+        store.append_audit(now, [audit.KeyTokensEnded(new.key_id, second, actor)])
+    store.update_key(new)
     return new
 
 
 def change_of(key: ApiKey, new: ApiKey, actor: str) -> audit.KeyUpdated | None:
     """What the audit trail says of a change; None if nothing differs."""
-    changed = [name for name in ApiKey._fields if getattr(new, name) != getattr(key, name)]
+    # Not the values themselves: 1, 1.0 and true are equal in Python, and differ in a token.
+    changed = [name for name in ApiKey._fields if repr(getattr(new, name)) != repr(getattr(key, name))]
     if not changed:
         return None
     old_values = {name: _plain(getattr(key, name)) for name in changed}

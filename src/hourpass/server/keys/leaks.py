@@ -3,7 +3,7 @@
 Keys are found by their shape. An imported key has the shape of its first issuer, so it is not found here.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from hourpass.core.api_key import (
@@ -16,6 +16,7 @@ from hourpass.core.api_key import (
     unverified_key_id,
     why_unusable,
 )
+from hourpass.core.errors import InvalidRequest
 from hourpass.core.last_use import LastUse, latest
 from hourpass.server.keys.api_keys import last_uses_of
 from hourpass.server.store import Store
@@ -23,8 +24,8 @@ from hourpass.server.store import Store
 OVERLAP = 128
 """Characters of a block that are read again with the next one: longer than any key."""
 
-UNKNOWN_KEPT = 1_000_000
-"""Digests of texts that are not ours, so that each is counted once. Beyond it they may be counted twice."""
+MOST = 1_000_000
+"""Different texts of one finding: some 100 MB."""
 
 
 MAY_COME_BACK: tuple[KeyTrouble | None, ...] = (None, "disabled")
@@ -47,25 +48,36 @@ class Leaks(NamedTuple):
     strangers: int
 
 
-def find_leaks(store: Store, pepper: bytes, blocks: Iterable[str], now: int) -> Leaks:
-    """The keys of this server in a text that comes in blocks. Text that is not a key takes no memory."""
-    ours: dict[bytes, Leak] = {}
-    strangers: set[int] = set()
-    for text in _key_texts(blocks):
-        leak = _identify(store, pepper, text, now)
-        if leak is not None:
-            ours.setdefault(leak.secret.digest, leak)
-        elif len(strangers) < UNKNOWN_KEPT:
-            strangers.add(hash(text))
-    return Leaks(list(ours.values()), len(strangers))
+def key_texts(blocks: Iterable[str]) -> list[str]:
+    """The texts in blocks of text that look like keys, each once. Everything else takes no memory.
 
+    Read them before a transaction begins: whoever sends them may be slow.
 
-def _key_texts(blocks: Iterable[str]) -> Iterator[str]:
+    Raises:
+        InvalidRequest: if there are too many of them.
+    """
+    found: dict[str, None] = {}
     rest = ""
     for block in blocks:
         text = rest + block
-        yield from keys_in(text)
+        found.update(dict.fromkeys(keys_in(text)))
+        if len(found) > MOST:
+            raise InvalidRequest(f"more than {MOST} texts look like keys: give them in several parts")
         rest = text[-OVERLAP:]
+    return list(found)
+
+
+def find_leaks(store: Store, pepper: bytes, texts: Iterable[str], now: int) -> Leaks:
+    """The keys of this server among texts that look like keys."""
+    ours: dict[bytes, Leak] = {}
+    strangers = 0
+    for text in texts:
+        leak = _identify(store, pepper, text, now)
+        if leak is None:
+            strangers += 1
+        else:
+            ours.setdefault(leak.secret.digest, leak)
+    return Leaks(list(ours.values()), strangers)
 
 
 def _identify(store: Store, pepper: bytes, text: str, now: int) -> Leak | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 
 from hourpass.core.authorization import claim_header
+from hourpass.core.key_members import RESERVED_CLAIMS
 from hourpass.core.key_shape import PREFIX_PATTERN
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -200,4 +201,6 @@ def _claim_header(word: str) -> str:
     claim, _, header = word.partition("=")
     if not claim or not header:
         raise ValueError("write CLAIM=HEADER, such as tenant=Hourpass-Claim-Tenant")
+    if claim in RESERVED_CLAIMS:
+        raise ValueError(f"a key has no claim {claim} of its own: the Hourpass-… headers say what a token says")
     return f"{claim}={claim_header(header)}"

@@ -406,6 +406,18 @@ def transaction(store: Store) -> Iterator[Store]:
         raise
 
 
+@contextmanager
+def reading(store: Store) -> Iterator[Store]:
+    """One transaction that reads one moment of the database. No writer waits for it."""
+    store.begin_reading()
+    try:
+        yield store
+        store.commit()
+    except BaseException:
+        store.rollback()
+        raise
+
+
 def persist(attempt: Callable[[], T], undo: Callable[[], None]) -> T:
     """Attempt a transaction, and return its result. After a conflict it is undone and attempted again, a few times.
 
