@@ -28,8 +28,8 @@ MOST = 1_000_000
 """Different texts of one finding: some 100 MB."""
 
 
-MAY_COME_BACK: tuple[KeyTrouble | None, ...] = (None, "disabled")
-"""The states in which a leaked key is worth its end: it is good, or can be enabled again."""
+MAY_COME_BACK: tuple[KeyTrouble | None, ...] = (None, "disabled", "expired")
+"""The states in which a leaked key is worth its end: it is good, can be enabled again, or can get more time."""
 
 
 class Leak(NamedTuple):
