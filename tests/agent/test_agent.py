@@ -13,6 +13,7 @@ from hourpass.client.agent.metrics import metrics
 from hourpass.client.agent.sinks import FileSink
 from hourpass.client.credential import fingerprint
 from hourpass.client.source import TokenSource
+from hourpass.clocks import AgeClock
 from hourpass.core.errors import ConfigurationError, Unavailable
 from hourpass.testing import Clock
 
@@ -25,8 +26,8 @@ AWAY = httpx2.ConnectError("away")
 class Bench:
     """An agent whose every turn is asked for, one sink, and a token endpoint that does as it is told."""
 
-    def __init__(self, path):
-        self.clock = Clock(1_800_000_000_000)
+    def __init__(self, path, clock=None, wall=None):
+        self.clock = clock or Clock(1_800_000_000_000)
         self.endpoint = Endpoint()
         self.endpoint.lifetime = HOUR
         self.mailbox = Mailbox()
@@ -39,7 +40,7 @@ class Bench:
             transport=self.endpoint.transport,
             observe=self.mailbox.put,
             clock=self.clock,
-            wall=self.clock,
+            wall=wall or self.clock,
             # As early as soft may be, and waits so long that nobody begins them.
             chance=lambda: 1.0,
         )
@@ -220,3 +221,36 @@ def test_the_metrics_say_what_happened(bench):
         "hourpass_agent_breaker_open 0",
     ):
         assert line in lines
+
+
+# --- A virtual machine that was paused: the boot clock stood still, the wall clock went on.
+
+
+@pytest.fixture
+def paused(tmp_path):
+    """A bench on the two clocks of a machine, and its wall clock."""
+    wall = Clock(1_800_000_000_000)
+    bench = Bench(tmp_path / "token", AgeClock(Clock(0), wall), wall)
+    yield bench, wall
+    bench.source.close(5)
+    bench.mailbox.close()
+
+
+def test_the_file_holds_a_new_token_after_a_pause_in_which_the_old_one_expired(paused):
+    bench, wall = paused
+    assert bench.turn() == "access-1"
+
+    wall.advance(2 * HOUR)
+
+    assert bench.turn() == "access-2"
+
+
+def test_a_token_that_expired_in_a_pause_does_not_stay_in_the_file_while_the_server_is_away(paused):
+    bench, wall = paused
+    assert bench.turn() == "access-1"
+    bench.endpoint.script = [AWAY] * 9
+
+    wall.advance(2 * HOUR)
+
+    assert bench.turn() is None
+    assert not bench.agent.is_ready

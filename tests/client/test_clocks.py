@@ -11,7 +11,7 @@ from tests.client.conftest import HOUR, credential
 
 from hourpass.client.file_token import FileToken
 from hourpass.client.refresh.cache import FileCache
-from hourpass.client.refresher import SLICE
+from hourpass.client.refresher import SLICE, Refresher
 from hourpass.clocks import AgeClock, age_clock, boot_clock, draw, wall_clock
 from hourpass.core.errors import Unavailable
 from hourpass.testing import Clock
@@ -236,6 +236,34 @@ def test_a_source_does_not_hand_out_a_token_that_expired_while_the_machine_was_p
 
     wall.now += 2 * HOUR
 
+    assert source.token() == "access-2"
+
+
+class Slices:
+    """What a refresher waits on. Both clocks go on for a slice, but in the third one the machine is paused."""
+
+    def __init__(self, boot, wall, endpoint) -> None:
+        self._boot, self._wall, self._endpoint = boot, wall, endpoint
+        self.waited: list[float] = []
+
+    def is_set(self) -> bool:
+        return len(self._endpoint.paths) == 2
+
+    def wait(self, seconds: float) -> bool:
+        self.waited.append(seconds)
+        pass_time(round(seconds * 1_000), self._boot, self._wall)
+        if len(self.waited) == 3:
+            self._wall.now += 2 * HOUR
+        return self.is_set()
+
+
+def test_a_refresher_refreshes_a_slice_after_a_pause_in_which_the_token_expired(make, endpoint, age, boot, wall):
+    source, slices = make(clock=age, wall=wall), Slices(boot, wall, endpoint)
+
+    Refresher(source)._run(slices)
+
+    assert endpoint.paths == ["api-key", "refresh"]
+    assert slices.waited == [SLICE / 1_000] * 4
     assert source.token() == "access-2"
 
 

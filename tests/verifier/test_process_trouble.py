@@ -44,10 +44,13 @@ class Process:
         self._process.stdin.flush()
         return json.loads(self._process.stdout.readline())
 
+    def send(self, number: signal.Signals) -> None:
+        os.kill(self._process.pid, number)
+
     def freeze(self, seconds: float) -> None:
-        os.kill(self._process.pid, signal.SIGSTOP)
+        self.send(signal.SIGSTOP)
         time.sleep(seconds)
-        os.kill(self._process.pid, signal.SIGCONT)
+        self.send(signal.SIGCONT)
 
     def end(self) -> str:
         """Its standard error."""
@@ -102,15 +105,24 @@ def test_the_known_keys_and_revocations_serve_while_descriptors_or_threads_are_m
 # --- Time that is missing.
 
 
-def test_a_process_that_was_frozen_answers_its_first_request(issuer, start):
-    process, token = start(2), issuer.token()
-    assert process("verify", token)[0] == "alice"
+def test_processes_that_were_frozen_answer_their_first_request_at_every_budget(issuer, start):
+    """One for each budget, frozen side by side for longer than the budget."""
+    budgets, token = [2, 5, 10], issuer.token()
+    processes = [start(budget) for budget in budgets]
+    for process in processes:
+        assert process("verify", token)[0] == "alice"
 
-    process.freeze(3)
-    answer, seconds = process("verify", token)
+    began = time.monotonic()
+    for process in processes:
+        process.send(signal.SIGSTOP)
+    answers = []
+    for budget, process in zip(budgets, processes, strict=True):
+        time.sleep(began + budget + 1 - time.monotonic())
+        process.send(signal.SIGCONT)
+        answers.append(process("verify", token))
 
-    assert answer == "alice"
-    assert seconds < HEALED
+    assert [answer for answer, _ in answers] == ["alice"] * 3
+    assert max(seconds for _, seconds in answers) < HEALED
 
 
 def test_a_process_that_runs_only_while_it_is_asked_answers_every_time(issuer, start):
