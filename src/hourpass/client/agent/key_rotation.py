@@ -21,7 +21,7 @@ from hourpass.core.policy import HOUR, MINUTE, SECOND, backoff
 from hourpass.secret_file import write_atomically
 
 LOOK_EVERY = MINUTE
-"""Somebody else may replace the file: then its time says anew when the key is due."""
+"""Somebody else may replace the file. Its new time then says when the key is due."""
 
 EARLY = 0.05
 """The share of the interval by which a rotation may come early, so that many hosts do not ask together."""

@@ -101,7 +101,7 @@ def rotate_by_holder(
     random: Callable[[int], bytes],
     prefix: str = PREFIX,
 ) -> str:
-    """The text of the next secret of a key, for whoever has the secret of it that was proven.
+    """The text of the next secret of a key, for the holder of a secret of it that was proven.
 
     Raises:
         InvalidCredentials: if the secret proves the key no more; SelfRotationOff: if the key may not rotate itself.
