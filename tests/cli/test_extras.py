@@ -23,3 +23,22 @@ def test_a_command_whose_libraries_are_missing_names_one_and_how_to_get_it(libra
     assert done.returncode == 1
     assert f"{library} is missing: pip install 'hourpass[all]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_import_of_hashes_whose_library_is_missing_says_how_to_get_it(tmp_path):
+    hashed = "$2b$04$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy"
+    rows = f"hash,algorithm,lookup,name\n{hashed},bcrypt,sk_live_Zk3v,a\n"
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, "bcrypt", "keys", "import", "-", "--data", str(tmp_path / "data")],
+        env=clean_environment(),
+        input=rows,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert "bcrypt and Argon2 need an extra: pip install 'hourpass[import]'" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert hashed not in done.stderr
