@@ -52,8 +52,8 @@ def test_a_forged_identity_never_arrives(spelling, envoy, reader):
     assert "forged" not in answer.text
 
 
-@pytest.mark.parametrize("name", ["X-API-Key", "x_api_key", "X.Api.Key", "X~Api-Key"])
-def test_an_api_key_beside_a_token_does_not_reach_the_api(name, envoy, reader):
+@pytest.mark.parametrize("name", ["x_api_key", "X.Api.Key", "X~Api-Key"])
+def test_an_api_key_in_another_spelling_does_not_reach_the_api(name, envoy, reader):
     answer = envoy.client.get("/anything", headers={name: reader.api_key, **reader.bearer})
 
     assert answer.status_code == 200
