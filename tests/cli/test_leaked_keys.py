@@ -117,10 +117,24 @@ def test_a_person_is_told_that_imported_keys_are_not_found(hourpass):
     assert "Imported keys" in hourpass("keys", "leaked", "-", input="").stderr
 
 
-def test_a_file_that_is_not_there_is_an_error_in_words(hourpass, tmp_path):
-    result = hourpass("keys", "leaked", str(tmp_path / "no"), code=1)
+def test_a_file_that_is_not_there_is_an_error_that_does_not_repeat_its_name(hourpass):
+    """It may be an imported key, which has no shape by which it could be told from a name."""
+    result = hourpass("keys", "leaked", "sk_live_4242424242424242", code=1)
 
-    assert "cannot read" in result.stderr
+    assert "cannot read the file: No such file" in result.stderr
+    assert "sk_live" not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("arguments", [("leaked", "-", "--revoke"), ("show", "-"), ("revoke", "-")], ids=" ".join)
+def test_a_pipe_that_takes_its_time_holds_up_no_server(hourpass, keys, arguments):
+    command = [HOURPASS, "keys", *arguments, "--data", str(hourpass.data)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, text=True, env=hourpass.environment) as waiting:
+        time.sleep(1)
+        assert waiting.poll() is None
+        hourpass.create_key()  # a write, which would wait for a transaction that is open
+        waiting.communicate(keys["good"]["api_key"])
+
+    assert waiting.returncode == (1 if "leaked" in arguments else 0)
 
 
 def test_the_rules_find_the_keys_that_are_made_with_the_prefix(hourpass):

@@ -107,6 +107,19 @@ async def test_a_report_that_comes_again_changes_nothing(start, github, mode):
     assert [event for event, *_ in await told(server)].count("key_leaked") == 1
 
 
+async def test_a_key_that_was_only_told_of_is_ended_by_the_next_report_if_that_is_set_by_then(start, github, tmp_path):
+    settings = {"github_leak_keys": str(github.file), "data": str(tmp_path / "data"), "database_url": None}
+    server = await start(github_leaks="notify", **settings)
+    key = await server.create_key()
+    await github.report(server.client(), key)
+    await server.app.stop()
+
+    server = await start(github_leaks="revoke", **settings)
+    await github.report(server.client(), key)
+
+    assert [event for event, *_ in await told(server)] == ["key_leaked", "key_revoked"]
+
+
 async def test_a_line_of_the_log_names_the_key_and_the_place_and_no_key_is_anywhere(server, http, github, caplog):
     caplog.set_level(logging.WARNING, "hourpass")
     key = await server.create_key()

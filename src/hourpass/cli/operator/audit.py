@@ -25,7 +25,7 @@ EVERYTHING = (1 << 31) - 1
 def _event(ctx: click.Context, param: click.Parameter, value: str) -> str:
     known = {event_name(kind._make(kind._fields)) for kind in get_args(Event)}
     if value and value not in known:
-        raise click.BadParameter(f"{value} is not an event{did_you_mean(value, known)}")
+        raise click.BadParameter(f"this is not an event{did_you_mean(value, known)}")
     return value
 
 

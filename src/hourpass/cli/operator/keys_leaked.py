@@ -54,7 +54,8 @@ def _open(file: str, opened: ExitStack) -> BinaryIO:
     try:
         return opened.enter_context(Path(file).open("rb"))
     except OSError as error:
-        raise HourpassError(f"cannot read {file}: {error.strerror}") from None
+        # Without its name, which may be an imported key that somebody took for the argument.
+        raise HourpassError(f"cannot read the file: {error.strerror}") from None
 
 
 def _blocks(source: BinaryIO, file: str) -> Iterator[str]:
@@ -62,7 +63,8 @@ def _blocks(source: BinaryIO, file: str) -> Iterator[str]:
         while block := source.read(BLOCK):
             yield block.decode("latin-1")  # a key is ASCII, whatever is around it
     except OSError as error:
-        raise HourpassError(f"cannot read {file}: {error.strerror}") from None
+        # Without its name, which may be an imported key that somebody took for the argument.
+        raise HourpassError(f"cannot read the file: {error.strerror}") from None
 
 
 def _facts(leak: Leak, revoked: set[str]) -> dict[str, object]:

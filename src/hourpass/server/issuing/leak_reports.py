@@ -93,14 +93,16 @@ class LeakReports:
             key, secret = found
             if why_unusable(key, now, secret) not in MAY_COME_BACK:
                 continue
-            if not store.note_leak(secret.digest, key.key_id, now):
-                continue
             event = audit.KeyLeaked(key.key_id, "github", _shown(finding.url or ""))
-            store.append_audit(now, [event])
+            new = store.note_leak(secret.digest, key.key_id, now)
+            if new:
+                store.append_audit(now, [event])
             revocation = None
             if self._ends:
+                # Also if it was told of before: it may have been while the setting was `notify`.
                 revocation = revoke_key(store, key.key_id, now, self._policy, "github", why="leaked")
-            done.append((event, revocation))
+            if new or revocation is not None:
+                done.append((event, revocation))
         return done
 
 
