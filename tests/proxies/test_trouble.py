@@ -16,10 +16,11 @@ class Troubled(BaseHTTPRequestHandler):
         """Nothing is logged."""
 
     def answer(self):
-        status = int(self.headers.get("Authorization", "Bearer 401").split()[1])
-        self.send_response(status)
+        status, _, bare = self.headers.get("Authorization", "Bearer 401").split()[1].partition("-")
+        self.send_response(int(status))
         self.send_header("Content-Length", "0")
-        self.send_header("Retry-After" if status == 503 else "WWW-Authenticate", "1")
+        if not bare:
+            self.send_header("Retry-After" if status == "503" else "WWW-Authenticate", "1")
         self.end_headers()
 
     do_GET = do_POST = answer  # noqa: N815 - http.server's names
@@ -51,6 +52,21 @@ def test_only_a_yes_lets_a_request_in(kind, start, troubled):
     assert told[503] == 503
     assert told[500] >= 500
     assert all(status >= 300 and status != 401 for status in told.values())
+
+
+@pytest.mark.parametrize("kind", ALL.values(), ids=ALL)
+def test_a_no_without_the_headers_of_ours_lets_nobody_in(kind, start, troubled):
+    """A load balancer in between may say no in its own way. HAProxy goes on if its program fails on that."""
+    proxy = start(kind, troubled)
+    try:
+        told = [
+            proxy.client.get("/videos", headers={"Authorization": f"Bearer {status}-bare"}).status_code
+            for status in (401, 403, 503)
+        ]
+    finally:
+        proxy.stop()
+
+    assert all(status >= 400 for status in told)
 
 
 @pytest.fixture

@@ -18,6 +18,10 @@ local function refuse(txn, status, headers)
     txn:done(reply)
 end
 
+local function first(values)
+    return values and values[0] or ""
+end
+
 core.register_action("hourpass", {"http-req"}, function(txn)
     local received = txn.http:req_get_headers()
     local scope = txn:get_var("txn.hourpass_scope")
@@ -44,11 +48,13 @@ core.register_action("hourpass", {"http-req"}, function(txn)
                 txn.http:req_set_header(name, answer.headers[name][0])
             end
         end
-        txn:set_var("txn.hourpass_sunset", answer.headers["hourpass-api-key-sunset"][0])
-        txn:set_var("txn.hourpass_deprecation", answer.headers["hourpass-api-key-deprecation"][0])
+        txn:set_var("txn.hourpass_sunset", first(answer.headers["hourpass-api-key-sunset"]))
+        txn:set_var("txn.hourpass_deprecation", first(answer.headers["hourpass-api-key-deprecation"]))
+        -- HAProxy goes on with a request if this program fails, so haproxy.cfg refuses every request without this.
+        txn:set_var("txn.hourpass_yes", true)
     elseif answer.status == 401 or answer.status == 403 then
         refuse(txn, answer.status, {
-            ["www-authenticate"] = answer.headers["www-authenticate"][0],
+            ["www-authenticate"] = first(answer.headers["www-authenticate"]),
             ["cache-control"] = "no-store",
         })
     else

@@ -32,7 +32,8 @@ _PREFIX_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
 
 def published_pattern(prefix: str) -> str:
     """The regular expression that finds the keys of one prefix. Every scanner's engine understands it."""
-    return rf"\b{prefix}_(?:production|sandbox)_[0-9A-Za-z]{{12}}_[0-9A-Za-z]{{32}}\b"
+    # Without word boundaries: keys leak as `\\nhp_…` in JSON and as `key%3Dhp_…` in forms.
+    return rf"{prefix}_(?:production|sandbox)_[0-9A-Za-z]{{12}}_[0-9A-Za-z]{{32}}"
 
 
 def candidates(text: str) -> list[str]:

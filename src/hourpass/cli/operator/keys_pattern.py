@@ -39,7 +39,6 @@ def scanner_rules(prefix: str) -> dict[str, str]:
     """The regular expression for keys with this prefix, and a rule for each scanner, by name."""
     regex = published_pattern(prefix)
     keywords = [f"{prefix}_production_", f"{prefix}_sandbox_"]
-    bare = regex.removeprefix(r"\b").removesuffix(r"\b")
     gitleaks = f"""\
 [extend]
 useDefault = true
@@ -47,7 +46,7 @@ useDefault = true
 [[rules]]
 id = "{prefix}-api-key"
 description = "{prefix} API key"
-regex = '''\\b({bare})\\b'''
+regex = '''({regex})'''
 keywords = {json.dumps(keywords)}"""
     trufflehog = f"""\
 detectors:
@@ -56,10 +55,10 @@ detectors:
       - {keywords[0]}
       - {keywords[1]}
     regex:
-      key: '\\b({bare})\\b'"""
+      key: '({regex})'"""
     github = f"""\
 Pattern name: {prefix} API key
-Secret format: {bare}
-Before secret: \\A|[^0-9A-Za-z]
-After secret: \\z|[^0-9A-Za-z]"""
+Secret format: {regex}
+Before secret: \\A|.
+After secret: \\z|."""
     return {"prefix": prefix, "regex": regex, "gitleaks": gitleaks, "trufflehog": trufflehog, "github": github}

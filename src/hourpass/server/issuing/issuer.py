@@ -116,7 +116,6 @@ class Issuer:
         scope = request.narrowed(key.scope)
         request.require_lifetime()
         request.audience_of(key.audiences(self.audience))
-        await self.answers(proven, now)
         opened = opened_at(key, now)
         grant = open_grant(
             grant_id=new_grant_id(opened, self._entropy.draw(GRANT_ID_ENTROPY)),
@@ -131,6 +130,8 @@ class Issuer:
         closed, pair = await self.ledger.open(
             grant, now, lambda opened: (opened.closed, self._pair(grant, opened.key, request, now)), proven
         )
+        # Last: only a good answer is a first use, and it is noted before the client has the answer.
+        await self.answers(proven, now)
         self.counts["exchange"] += 1
         self.counts["grants_closed"] += closed
         return pair
