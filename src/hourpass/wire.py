@@ -184,10 +184,8 @@ class OAuthError(msgspec.Struct, frozen=True, omit_defaults=True):
 encode = msgspec.json.Encoder().encode
 
 
-def write_answer(answer: msgspec.Struct) -> bytes:
-    """An answer as JSON."""
-    if not isinstance(answer, Introspection):
-        return encode(answer)
+def write_introspection(answer: Introspection) -> bytes:
+    """An introspection as JSON, in which the claims of a key's own are members of their own."""
     told = encode(msgspec.structs.replace(answer, custom=None))
     return told[:-1] + b"," + encode(dict(answer.custom))[1:] if answer.custom else told
 

@@ -122,7 +122,7 @@ async def test_the_claims_and_the_introspection_example_are_the_real_ones(table,
         pair = await server.exchange(await server.create_key(scope="introspect"))
         key, _ = await server.app.issuer.prove(await server.create_key(scope="introspect"), None, server.clock())
         answer = await introspect(server.app.issuer, pair.access_token.decode(), key, server.clock())
-        told = json.loads(wire.write_answer(answer))
+        told = json.loads(wire.write_introspection(answer))
 
     example = next(json.loads(text) for text in re.findall(r"```json\n(.*?)```", pages[PAGE], re.DOTALL))
     assert list(example) == list(told)

@@ -12,7 +12,7 @@ from hourpass.server.endpoints.app import VERIFY
 from hourpass.server.endpoints.openapi import answer_of
 from hourpass.server.issuing.revoke_introspect import introspect
 from hourpass.server.transport.request import Reply, Request
-from hourpass.wire import FORM, write_answer
+from hourpass.wire import FORM, write_introspection
 
 pytestmark = pytest.mark.anyio
 
@@ -78,7 +78,8 @@ async def test_an_introspection_has_the_members_that_are_described(document, ser
     told = await introspect(server.app.issuer, pair.access_token.decode(), caller, server.clock())
 
     assert (
-        json.loads(write_answer(told)).keys() == document["components"]["schemas"]["Introspection"]["properties"].keys()
+        json.loads(write_introspection(told)).keys()
+        == document["components"]["schemas"]["Introspection"]["properties"].keys()
     )
 
 

@@ -187,12 +187,11 @@ def why_unusable(key: ApiKey, now: int, secret: KeySecret | None = None) -> KeyT
 
     At exactly `expires_at`, and at exactly a secret's `ends_at`, it is refused.
     """
+    if is_usable(key, now):
+        ended = secret is not None and secret.ends_at is not None and now >= secret.ends_at
+        return "rotated" if ended else None
     state = key_state(key, now)
-    if state != "active":
-        return state
-    if secret is not None and secret.ends_at is not None and now >= secret.ends_at:
-        return "rotated"
-    return None
+    return None if state == "active" else state
 
 
 def still_proves(key: ApiKey, secret: KeySecret, now: int) -> bool:

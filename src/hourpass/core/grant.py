@@ -274,8 +274,8 @@ def open_grant(
     """
     expires_at = now + policy.absolute_lifetime
     idle_expires_at = min(now + policy.idle_lifetime, expires_at)
-    opened = Grant(grant_id, key_id, 0, seed, (), scope, now, idle_expires_at, expires_at)
-    return opened._replace(opened_from=opened_from, audience=audience)
+    end = (None, None, None, opened_from, audience)  # by position: names cost each exchange a microsecond
+    return Grant(grant_id, key_id, 0, seed, (), scope, now, idle_expires_at, expires_at, *end)
 
 
 def revoke(grant: Grant, now: int, why: RevokedWhy) -> Grant:

@@ -6,7 +6,7 @@ Handlers turn bytes into use cases and answers into bytes. All decisions are mad
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
@@ -58,6 +58,8 @@ class Route(NamedTuple):
     while this process stood still."""
     room: int = 1
     """How many times the usual body limit is allowed."""
+    write: Callable[[Any], bytes] = wire.encode
+    """Writes the shape that a handler answers."""
 
 
 class App:
@@ -91,7 +93,13 @@ class App:
             "/oauth/token": Route({"POST": oauth.token}, oauth_error, True, wire.OAuthTokenRequest, True, FORM_ROOM),
             "/oauth/revoke": Route({"POST": oauth.revoke}, oauth_error, True, wire.TokenReference, True, FORM_ROOM),
             "/oauth/introspect": Route(
-                {"POST": oauth.introspect}, oauth_error, False, wire.TokenReference, False, FORM_ROOM
+                {"POST": oauth.introspect},
+                oauth_error,
+                False,
+                wire.TokenReference,
+                False,
+                FORM_ROOM,
+                wire.write_introspection,
             ),
             "/.well-known/jwks.json": _reading(_jwks, cors=True),
             METADATA: _reading(_metadata, cors=True),
@@ -142,7 +150,7 @@ class App:
                 if route.changes:
                     self.time.require_awake()
                 answer = await handler(issuer, request)
-                reply = answer if isinstance(answer, Reply) else Reply(200, JSON_HEADERS, wire.write_answer(answer))
+                reply = answer if isinstance(answer, Reply) else Reply(200, JSON_HEADERS, route.write(answer))
             else:
                 reply = self._other_method(request, route)
         except Exception as error:  # noqa: BLE001 - the outermost net: no error ever leaks

@@ -92,7 +92,13 @@ class Authentication:
             StorageUnavailable: if the key cannot be looked up.
             Unavailable: if a slow hash must be checked, and others are checked for too long.
         """
-        proven = await self.identify(text, address, throttled=throttled)
+        # Most keys are remembered, and proven without another coroutine.
+        remembered = self._ledger.cached_key(unverified_key_id(text))
+        known = None if remembered is None else secret_of(text, remembered, self._pepper)
+        if remembered is None or known is None:
+            proven = await self.identify(text, address, throttled=throttled)
+        else:
+            proven = Proven(remembered, known)
         key, secret = proven
         if trouble := why_unusable(key, now, secret):
             if trouble == "rotated":

@@ -32,6 +32,7 @@ from hourpass.core.grant import (
     new_grant_id,
     open_grant,
 )
+from hourpass.core.key_rotation import may_be_pending
 from hourpass.core.policy import SECOND
 from hourpass.core.requirement import Address, Requirement, judge_key, judge_proven, judge_token, require_raw_use
 from hourpass.core.token_request import PLAIN_REQUEST, TokenRequest
@@ -106,17 +107,18 @@ class Issuer:
             InvalidScope, InvalidRequest, InvalidTarget: if the request goes beyond the key.
             StorageUnavailable: if nothing was kept.
         """
-        proven = await self.prove(api_key, address, now, kind="exchanged", throttled=True)
+        proven = await self.authentication.prove(api_key, address, now, kind="exchanged", throttled=True)
         return await self.open(proven, request, address, now)
 
     async def open(self, proven: Proven, request: TokenRequest, address: str | None, now: int) -> TokenPair:
         """Open a grant for a key that is proven, and return its first pair. Raises what `exchange` raises."""
         key = proven.key
-        self.admit(key)
+        self._exchanges.admit(key.key_id, self._timer())
         scope = request.narrowed(key.scope)
         request.require_lifetime()
-        request.audience_of(key.audiences(self.audience))
-        opened = opened_at(key, now)
+        if request.audience is not None:
+            request.audience_of(key.audiences(self.audience))
+        opened = now if key.valid_from is None else opened_at(key, now)
         grant = open_grant(
             grant_id=new_grant_id(opened, self._entropy.draw(GRANT_ID_ENTROPY)),
             seed=self._entropy.draw(16),
@@ -131,7 +133,8 @@ class Issuer:
             grant, now, lambda opened: (opened.closed, self._pair(grant, opened.key, request, now)), proven
         )
         # Last: only a good answer is a first use, and it is noted before the client has the answer.
-        await self.answers(proven, now)
+        if may_be_pending(proven.secret):
+            await self.answers(proven, now)
         self.counts["exchange"] += 1
         self.counts["grants_closed"] += closed
         return pair

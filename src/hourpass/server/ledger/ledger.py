@@ -293,7 +293,10 @@ class Ledger:
     def _answer(self, batch: list[_Entry], outcomes: list[Any]) -> None:
         """Answer. A caller whose grant is held comes again in a later batch, and nobody else waits for that."""
         for entry, outcome in zip(batch, outcomes, strict=True):
-            if isinstance(outcome, GrantHeld) and entry.tries < len(HELD_PAUSES):
+            if not isinstance(outcome, Exception):
+                if not entry.future.done():  # not through `_tell`: each exchange and refresh pays for the call
+                    entry.future.set_result(outcome)
+            elif isinstance(outcome, GrantHeld) and entry.tries < len(HELD_PAUSES):
                 self._coming_again += 1
                 later = msgspec.structs.replace(entry, tries=entry.tries + 1)
                 self._loop.call_later(HELD_PAUSES[entry.tries], self._come_again, later)
