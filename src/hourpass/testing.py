@@ -57,7 +57,11 @@ class InMemoryServer:
 
     async def __aenter__(self) -> Self:
         """Start it."""
-        await self.app.start()
+        try:
+            await self.app.start()
+        except BaseException:
+            self._folder.cleanup()
+            raise
         return self
 
     async def __aexit__(

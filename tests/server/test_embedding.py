@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import re
+import threading
 
 import hypercorn.asyncio
 import hypercorn.config
 import pytest
 import uvicorn
 
+from hourpass.core.errors import ConfigurationError
 from hourpass.server.transport.listener import bind
 from hourpass.testing import InMemoryServer
 
@@ -110,3 +112,11 @@ async def test_a_trailer_never_becomes_a_header(embedded, cut):
 async def test_a_header_that_may_be_a_trailer_is_refused_and_not_passed_over(embedded):
     """A passed over X-Forwarded-For would make the proxy's own address the client's."""
     assert await embedded.told(CHUNKED, FORWARDED, body=embedded.chunks()) == 411
+
+
+async def test_a_start_that_fails_leaves_no_thread_behind(tmp_path):
+    with pytest.raises(ConfigurationError):
+        async with InMemoryServer(github_leaks="revoke", github_leak_keys=str(tmp_path / "missing.json")):
+            pass
+
+    assert not [thread for thread in threading.enumerate() if thread.name == "hourpass-ledger"]

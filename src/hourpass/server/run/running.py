@@ -93,8 +93,12 @@ class Running:
             verification = Verification(
                 settings, self._ledger, signing_keys, master, now, time=self.time, numbered_since=numbered_since
             )
-            await verification.observe(now)
-            issuer = Issuer(settings, self._ledger, secrets, verification, self.counts, self.time.timer)
+            try:
+                await verification.observe(now)
+                issuer = Issuer(settings, self._ledger, secrets, verification, self.counts, self.time.timer)
+            except BaseException:
+                await self._ledger.close()
+                raise
         except BaseException:
             self._let_go()
             raise
