@@ -118,3 +118,10 @@ def test_a_shortage_of_the_machine_is_trouble_of_the_storage(error, detail):
 @pytest.mark.parametrize("error", [RuntimeError("a bug"), KeyError("a bug"), errors.InvalidGrant("expired")])
 def test_any_other_error_stays_as_it_is(error):
     assert errors.as_trouble(error) is error
+
+
+@pytest.mark.parametrize(("ends_at", "retry_after"), [(10_000, 10), (9_001, 10), (1, 1), (0, 1), (-5, 1)])
+def test_a_rotation_that_is_under_way_says_in_how_many_whole_seconds_it_is_over(ends_at, retry_after):
+    error = errors.RotationUnderWay(ends_at, 0)
+
+    assert (error.ends_at, error.retry_after) == (ends_at, retry_after)

@@ -94,3 +94,22 @@ def test_a_grant_from_before_its_key_became_valid_is_dead(valid_from, dead):
     decision = judged(grant, stored_key(valid_from=grant.created_at + valid_from), "192.0.2.1")
 
     assert (decision == Dead("revoked")) == dead
+
+
+@pytest.mark.parametrize(
+    ("of_grant", "of_key", "more", "dead"),
+    [
+        (None, "a", (), False),
+        ("a", "a", (), False),
+        ("b", "a", ("b",), False),
+        ("b", "a", (), True),
+        ("b", None, (), False),
+    ],
+)
+def test_a_grant_for_an_audience_that_its_key_has_lost_gets_nothing_and_is_not_moved(of_grant, of_key, more, dead):
+    """RFC 8707 §2.2. A key that names none is for the server's audience, which is judged when the token is made."""
+    grant = new_grant()._replace(audience=of_grant)
+
+    decision = judged(grant, stored_key(audience=of_key, more_audiences=more))
+
+    assert (decision == Dead("invalid_target")) == dead

@@ -31,6 +31,7 @@ GOOD = [
     ({"raw_until": None}, {"raw_until": None}),
     ({"self_rotation": True}, {"self_rotation": True}),
     ({"claims": {"tenant": "acme", "roles": "a", "seats": 5, "share": 0.5, "on": True, "none": None}},) * 2,
+    ({"claims": {"a": "x" * (MAX_CLAIMS - 8)}},) * 2,
     ({"tags": {"team": "billing", "empty": ""}},) * 2,
 ]
 
@@ -75,6 +76,7 @@ def test_a_good_member_becomes_fields(members, found):
         ("claims", {"a": float("nan")}),
         ("claims", {"a": float("inf")}),
         ("claims", {"a": ["x"]}),
+        ("claims", {"a": "x" * (MAX_CLAIMS - 7)}),
         ("claims", {"a": {"b": "c"}}),
         ("tags", {"": "x"}),
         ("tags", {"a": "x" * 201}),
