@@ -129,7 +129,7 @@ def test_code_20_if_the_listener_is_not_an_agent(guest, tmp_path):
         server.shutdown()
         thread.join()
 
-    assert "no agent" in result.stderr
+    assert "not an agent" in result.stderr
 
 
 def test_a_command_runs_with_the_agents_token(guest):

@@ -70,7 +70,7 @@ def test_a_time_out_of_three_seconds_ends_the_process_within_three_and_a_half(us
             done = subprocess.run([HOURPASS, "token", "--timeout", "3"], env=to(server, user), capture_output=True)
             taken = time.monotonic() - began
         assert done.returncode == 20
-        assert taken > 3
+        assert taken > 2.5  # it gives up a little before, if there is no time left for another attempt
         return taken
 
     assert best(3.5, run) < 3.5
