@@ -88,3 +88,16 @@ def test_a_leak_leaves_no_overlap(hourpass):
     refused = hourpass("keys", "rotate", "3fK9mZ8qLx2P", "--now", "--overlap", "1h", code=2)
 
     assert "give --now or --overlap" in refused.stderr
+
+
+def test_a_secret_that_has_ended_does_not_end_the_key(hourpass):
+    """Its owner has another one by now. Over HTTP it ends nothing either."""
+    made = hourpass.create_key()
+    hourpass("keys", "rotate", made["key_id"], "--now")
+
+    result = hourpass("keys", "revoke", "-", input=made["api_key"], code=1)
+
+    assert made["key_id"] in result.stderr
+    assert made["api_key"] not in result.stderr
+    assert hourpass.json("keys", "show", made["key_id"])["state"] == "active"
+    assert hourpass.json("keys", "show", "-", input=made["api_key"])["key_id"] == made["key_id"]

@@ -562,3 +562,15 @@ async def test_an_imported_key_rotates_into_one_of_our_own_with_the_same_id(serv
     await server.later(DAY / SECOND)
     assert (await http.post("/auth/api-key", json={"apiKey": TEXT})).json()["reason"] == "rotated"
     assert (await http.post("/auth/api-key", json={"apiKey": new})).status_code == 200
+
+
+async def test_a_node_that_still_remembers_an_ended_secret_says_why_it_is_refused(installation):
+    """The proof is judged by what is remembered, the grant by what is so."""
+    old = await installation.create_key()
+    await installation.exchange(old)
+    await installation.exchange(await installation.rotate(old, overlap=0))
+
+    with pytest.raises(InvalidCredentials) as refused:
+        await installation.exchange(old)
+
+    assert refused.value.reason == "rotated"

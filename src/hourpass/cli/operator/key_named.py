@@ -32,8 +32,9 @@ def read_named(key_id: str) -> NamedKey:
     return NamedKey(key_id, from_standard_input() if key_id == "-" else None)
 
 
-def find_named(db: Database, named: NamedKey) -> ApiKey:
-    """The key that the argument names. Raises NotFound."""
+def find_named(db: Database, named: NamedKey, *, alive: bool = False) -> ApiKey:
+    """The key that the argument names, with `alive` not by a secret that has ended. Raises NotFound."""
     if named.unverified_key is not None:
-        return find_key(db.store, db.secrets.pepper, db.master, named.unverified_key)
+        at = db.now if alive else None
+        return find_key(db.store, db.secrets.pepper, db.master, named.unverified_key, alive_at=at)
     return get_key(db.store, named.key_id)

@@ -149,7 +149,7 @@ def revoke(flags: dict[str, object], key_id: str, as_json: bool) -> None:
     """Revoke an API key, its grants and their access tokens. `-` reads a whole key from standard input."""
     named = read_named(key_id)
     with database(flags) as db:
-        key_id = find_named(db, named).key_id
+        key_id = find_named(db, named, alive=True).key_id
         done = revoke_key(db.store, key_id, db.now, db.policy, actor()) is not None
     if as_json:
         print_json({"key_id": key_id, "revoked": done})

@@ -19,6 +19,7 @@ from hourpass.core.api_key import (
     new_api_key,
     secret_of,
     unverified_key_id,
+    why_unusable,
 )
 from hourpass.core.claims import Claims
 from hourpass.core.errors import InvalidRequest, NotFound
@@ -102,13 +103,17 @@ def get_key(store: Store, key_id: str) -> ApiKey:
     return key
 
 
-def find_key(store: Store, pepper: bytes, master: MasterKey, text: str) -> ApiKey:
+def find_key(store: Store, pepper: bytes, master: MasterKey, text: str, *, alive_at: int | None = None) -> ApiKey:
     """One API key, by its full text. A real key id with a made-up secret finds nothing.
+
+    With `alive_at` (epoch milliseconds), a secret that has ended by then finds nothing either.
 
     Raises:
         NotFound: if the text is not an API key of this server.
     """
     found = identify_key(store, pepper, master, text)
+    if found is not None and alive_at is not None and why_unusable(found[0], alive_at, found[1]) == "rotated":
+        raise NotFound(f"this secret has ended already; to end the key that had it, name {found[0].key_id}")
     key = _find_slowly(store, master, text) if found is None else found[0]
     if key is None:
         raise NotFound("this is not an API key of this server")

@@ -13,7 +13,7 @@ import msgspec
 
 from hourpass.core import audit
 from hourpass.core.address import unpack_address
-from hourpass.core.api_key import ApiKey, Proven, is_usable, still_proves
+from hourpass.core.api_key import ApiKey, Proven, is_usable, still_proves, why_unusable
 from hourpass.core.errors import InvalidCredentials
 from hourpass.core.grant import (
     Ahead,
@@ -174,7 +174,8 @@ class Settling:
         for asked in openings:
             key = keys.read(store, asked.grant.key_id)
             if key is None or not _may_open(key, asked):
-                answers.append(InvalidCredentials("the key ended while the exchange was under way"))
+                trouble = None if key is None else why_unusable(key, asked.now) or "rotated"
+                answers.append(InvalidCredentials("the key ended while the exchange was under way", reason=trouble))
             else:
                 latest[key.key_id] = len(answers)
                 grants.append(asked.grant)
