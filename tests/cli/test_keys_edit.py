@@ -53,7 +53,12 @@ def test_update_takes_back_what_was_set(hourpass):
 
 
 @pytest.mark.parametrize(
-    ("given", "at"), [("2027-01-31", "2027-01-31T00:00:00Z"), ("2027-01-31T12:00:00+02:00", "2027-01-31T10:00:00Z")]
+    ("given", "at"),
+    [
+        ("2027-01-31", "2027-01-31T00:00:00Z"),
+        ("20270131", "2027-01-31T00:00:00Z"),
+        ("2027-01-31T12:00:00+02:00", "2027-01-31T10:00:00Z"),
+    ],
 )
 def test_the_end_of_raw_use_is_an_instant_or_a_time_from_now(hourpass, given, at):
     assert hourpass.create_key("--raw-until", given)["raw_until"] == at
@@ -91,6 +96,7 @@ def test_list_takes_the_keys_that_fulfil_every_condition(hourpass):
         (("update", "KEY"), 2),
         (("update", "KEY", "--expires-in", "soon"), 2),
         (("update", "KEY", "--raw-until", "soon"), 2),
+        (("update", "KEY", "--raw-until", "9999-12-31T23:59:59-23:00"), 1),
         (("update", "KEY", "--claim", "tenant"), 2),
         (("update", "KEY", "--claim-json", "tenant={}"), 2),
         (("update", "KEY", "--claim-json", "tenant=x"), 2),

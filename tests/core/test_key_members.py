@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hourpass.core.errors import InvalidRequest, InvalidScope
-from hourpass.core.key_members import EDITABLE, MAX_CLAIMS, MAX_TAGS, RESERVED_CLAIMS, fields
+from hourpass.core.key_members import EDITABLE, END_OF_TIME, MAX_CLAIMS, MAX_TAGS, RESERVED_CLAIMS, fields
 from hourpass.core.policy import DAY, MAX_RETRY_WINDOW, SECOND
 
 GOOD = [
@@ -29,6 +29,7 @@ GOOD = [
     ({"access_token_lifetime": DAY}, {"access_token_lifetime": DAY}),
     ({"expires_at": 1}, {"expires_at": 1}),
     ({"raw_until": None}, {"raw_until": None}),
+    ({"raw_until": END_OF_TIME - 1}, {"raw_until": END_OF_TIME - 1}),
     ({"self_rotation": True}, {"self_rotation": True}),
     ({"claims": {"tenant": "acme", "roles": "a", "seats": 5, "share": 0.5, "on": True, "none": None}},) * 2,
     ({"claims": {"a": "x" * (MAX_CLAIMS - 8)}},) * 2,
@@ -67,6 +68,8 @@ def test_a_good_member_becomes_fields(members, found):
         ("access_token_lifetime", DAY + 1),
         ("expires_at", 0),
         ("raw_until", -1),
+        ("raw_until", END_OF_TIME),
+        ("expires_at", END_OF_TIME),
         ("claims", {"": "x"}),
         ("claims", {"a=b": "x"}),
         ("claims", {"a\nb": "x"}),

@@ -18,6 +18,9 @@ MAX_CLAIMS = 1_024
 
 MAX_TAGS = 32
 
+END_OF_TIME = 253_370_764_800_000
+"""The year 9999, in epoch milliseconds: a later date cannot be written everywhere."""
+
 RESERVED_CLAIMS = frozenset(
     {"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "scope", "cnf", "sid", "env"}
     | {"auth_time", "acr", "amr", "htm", "htu", "ath", "nonce", "active", "token_type", "username"}
@@ -110,8 +113,8 @@ def _flag(name: str) -> Callable[[bool], dict[str, Any]]:
 
 def _instant(name: str) -> Callable[[int | None], dict[str, Any]]:
     def rule(value: int | None) -> dict[str, Any]:
-        if value is not None and value <= 0:
-            raise InvalidRequest(f"{name} is an instant", name=name)
+        if value is not None and not 0 < value < END_OF_TIME:
+            raise InvalidRequest(f"{name} is an instant before the year 9999", name=name)
         return {name: value}
 
     return rule

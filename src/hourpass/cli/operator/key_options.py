@@ -49,7 +49,8 @@ def instant(ctx: click.Context, param: click.Parameter, value: str | None) -> ob
     if value == "never":
         return lambda now: None
     try:
-        milliseconds = seconds(1, LONGEST)(value) * SECOND
+        # A number without a unit is a date, such as 20270131.
+        milliseconds = seconds(1, LONGEST)("" if value.isdecimal() else value) * SECOND
         return lambda now: now + milliseconds
     except ValueError:
         pass
