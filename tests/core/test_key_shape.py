@@ -26,6 +26,12 @@ def test_a_key_of_any_prefix_is_well_formed_and_found_by_the_rule_of_its_prefix_
     assert not re.findall(published_pattern("other"), key)
 
 
+@pytest.mark.parametrize("around", [r"line\n{}\n", r"\t{}", "key%3D{}%26", "KEY_{}_", "a{}b", "{}"])
+def test_the_pattern_finds_a_key_whatever_is_around_it(around):
+    """In JSON and in forms a letter of an escape stands right before it."""
+    assert re.findall(published_pattern(PREFIX), around.format(KEY)) == [KEY]
+
+
 def test_the_prefix_is_under_the_checksum():
     assert not is_well_formed("acme" + KEY.removeprefix(PREFIX))
 

@@ -169,3 +169,13 @@ async def test_tokens_still_need_their_own_client(server, http):
     headers = {"authorization": basic(f"{key_id_of(other)}:{other}")}
 
     assert (await revoke(http, pair.access_token.decode(), headers=headers)).status_code == 400
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", " "])
+async def test_what_a_file_has_after_the_key_does_not_save_it(server, http, end):
+    """The answer would not tell the finder that nothing has ended."""
+    key = await server.create_key()
+
+    assert (await revoke(http, key + end)).status_code == 200
+
+    assert (await why(server, key_id_of(key)))[0] == "exposed"

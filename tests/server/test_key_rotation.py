@@ -17,12 +17,18 @@ from tests.server.conftest import claims_of, key_id_of, other_secret
 from tests.server.test_imported_keys import TEXT, import_key
 
 from hourpass.core.api_key import KeySecret
-from hourpass.core.errors import InvalidCredentials, InvalidGrant, InvalidRequest, InvalidToken, RotationUnderWay
+from hourpass.core.errors import (
+    InvalidCredentials,
+    InvalidGrant,
+    InvalidRequest,
+    InvalidToken,
+    RotationUnderWay,
+)
 from hourpass.core.policy import DAY, HOUR, SECOND
 from hourpass.core.token_request import TokenRequest
 from hourpass.server.keys.api_keys import create_key, revoke_key
 from hourpass.server.keys.rotation import rotate_key, rotate_key_at_once
-from hourpass.testing import Clock
+from hourpass.testing import Clock, InMemoryServer
 
 pytestmark = pytest.mark.anyio
 
@@ -574,3 +580,26 @@ async def test_a_node_that_still_remembers_an_ended_secret_says_why_it_is_refuse
         await installation.exchange(old)
 
     assert refused.value.reason == "rotated"
+
+
+async def test_an_exchange_that_fails_is_not_the_first_use_of_a_secret():
+    """The first use is the first good answer. Until then the old secret goes on."""
+    async with InMemoryServer() as server:
+        issuer, old = server.app.issuer, await server.create_key()
+        now, key_id = server.clock(), key_id_of(old)
+        new = await issuer.ledger.run(
+            lambda store: rotate_key(store, issuer.secrets, key_id, now, overlap=0, random=os.urandom, actor="test")
+        )
+        await issuer.ledger.run(lambda store: store._run_script(FULL))
+
+        with pytest.raises(Exception, match="full"):
+            await server.exchange(new.api_key)
+
+        await issuer.ledger.run(lambda store: store._run_script("drop trigger nothing_is_kept"))
+        await server.exchange(old)
+        await server.exchange(new.api_key)
+        with pytest.raises(InvalidCredentials):
+            await server.exchange(old)
+
+
+FULL = "create trigger nothing_is_kept before insert on grants begin select raise(abort, 'full'); end"
