@@ -200,3 +200,17 @@ def test_the_database_does_not_wait_for_whoever_types_or_pipes(hourpass, api_key
 
         waiting.stdin.close()
         waiting.wait(20)
+
+
+@pytest.mark.parametrize("how", ["expired", "disabled"])
+def test_a_leaked_key_that_could_come_back_is_ended(hourpass, how):
+    made = hourpass.create_key(*(("--expires-in", "1s") if how == "expired" else ()))
+    if how == "disabled":
+        hourpass("keys", "disable", made["key_id"])
+    else:
+        time.sleep(1.1)
+
+    leaked(hourpass, made["api_key"], "--revoke", code=0)
+
+    shown = hourpass.json("keys", "show", made["key_id"])
+    assert (shown["state"], shown["revoked_why"]) == ("revoked", "leaked")

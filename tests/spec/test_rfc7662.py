@@ -180,3 +180,20 @@ async def test_4_a_token_in_the_query_is_not_read(server, http):
 
     assert answer.status_code == 400
     assert (await http.get(f"/oauth/introspect?token={access}")).status_code == 405
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("which", [0, 1], ids=["access", "refresh"])
+async def test_4_a_caller_sees_nothing_of_a_grant_for_another_of_its_keys_audiences(server, http, which):
+    """§4. The key is for both, the grant for one."""
+    pair = await server.exchange(await server.create_key(audiences=[API, "https://b.test"]), audience="https://b.test")
+    token = (pair.access_token, pair.refresh_token)[which].decode()
+
+    told = {}
+    for audience in (API, "https://b.test"):
+        caller = await server.create_key(scope="introspect", audience=audience)
+        headers = {"authorization": basic(f"{caller}:")}
+        told[audience] = (await http.post("/oauth/introspect", data={"token": token}, headers=headers)).json()
+
+    assert told[API] == {"active": False}
+    assert told["https://b.test"]["active"]
