@@ -132,7 +132,7 @@ def test_the_picture_is_made_of_shapes_and_text_for_light_and_dark_pages_and_for
 
 @pytest.mark.parametrize("capacity", newest()["capacity"])
 def test_the_page_says_what_the_newest_results_say(capacity):
-    page = (ROOT / "docs" / "scaling.md").read_text("utf-8")
+    page = (ROOT / "docs" / "explanation" / "scaling.md").read_text("utf-8")
     table = page.split("## After an outage")[1]
     told = re.findall(rf"^\| {int(capacity):,} \| (.+) \| (.+) \| (.+) \| (.+) \| (.+) \|$", table, re.MULTILINE)
 

@@ -22,7 +22,7 @@ def options() -> dict[str, str | None]:
 
 
 def test_every_option_and_its_variable_is_in_the_table():
-    page = (DOCS / "commands.md").read_text()
+    page = (DOCS / "reference" / "commands.md").read_text()
     rows = re.findall(r"^\| `(--[a-z-]+)` \| (?:`(HOURPASS_\w+)` )?\|", page, re.MULTILINE)
 
     assert {option: variable or None for option, variable in rows} == options()

@@ -22,7 +22,7 @@ def pages() -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def table(pages):
-    """The rows of a page's table, found by the title of its first column: `table("docs/contract.md", "Route")`."""
+    """The rows of a table, found by the title of its first column: `table("docs/reference/contract.md", "Route")`."""
 
     def read(page: str, title: str) -> list[list[str]]:
         found: list[list[str]] = []

@@ -1,4 +1,4 @@
-"""docs/contract.md says what the server does: no route, word or error is missing, and none is made up."""
+"""docs/reference/contract.md says what the server does: no route, word or error is missing, and none is made up."""
 
 import ast
 import inspect
@@ -20,7 +20,7 @@ from hourpass.server.transport import render
 from hourpass.server.transport.request import Request
 from hourpass.testing import InMemoryServer
 
-PAGE = "docs/contract.md"
+PAGE = "docs/reference/contract.md"
 
 
 def routes() -> dict[str, str]:

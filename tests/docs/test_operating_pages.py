@@ -14,7 +14,9 @@ from hourpass.server.settings.settings import described
 from hourpass.testing import InMemoryServer
 
 OPERATE = "docs/how-to/operate.md"
-COMMANDS = "docs/commands.md"
+SETTINGS = "docs/reference/settings.md"
+EVENTS = "docs/reference/events.md"
+COMMANDS = "docs/reference/commands.md"
 COMPUTED = {
     "claim_headers",
     "github_leak_keys",
@@ -52,7 +54,7 @@ def command_lines(text: str) -> list[str]:
 
 
 def test_every_setting_is_in_the_table_with_its_flag(table, code):
-    documented = {code(row[0])[0]: code(row[1])[0] for row in table(OPERATE, "Setting")}
+    documented = {code(row[0])[0]: code(row[1])[0] for row in table(SETTINGS, "Setting")}
     flags = {name: "--" + name.replace("_", "-") for name in described()} | {"database_url": "--database"}
 
     assert documented == flags
@@ -63,14 +65,14 @@ def test_every_setting_is_in_the_table_with_its_flag(table, code):
 def test_a_settings_default_is_the_one_in_the_table(name, table, code):
     default = described()[name].default
     shown = " ".join(default) if isinstance(default, tuple) else str(default)
-    documented = next(row[2] for row in table(OPERATE, "Setting") if code(row[0]) == [name])
+    documented = next(row[2] for row in table(SETTINGS, "Setting") if code(row[0]) == [name])
 
     assert code(documented) == [shown.lower() if isinstance(default, bool) else shown]
 
 
 @pytest.mark.parametrize("name", [name for name, field in described().items() if field.metadata["secret"]])
 def test_a_secret_settings_file_variable_is_named(name, pages):
-    assert f"`HOURPASS_{name.upper()}_FILE`" in pages[OPERATE]
+    assert f"`HOURPASS_{name.upper()}_FILE`" in pages[SETTINGS]
 
 
 def test_every_command_is_in_the_table(table, code):
@@ -95,7 +97,7 @@ def test_every_command_line_is_one_that_the_command_understands(pages):
 
 
 def test_every_audit_event_is_in_the_table_with_its_members(table, code):
-    documented = {code(row[0])[0]: code(row[1]) for row in table(COMMANDS, "Event")}
+    documented = {code(row[0])[0]: code(row[1]) for row in table(EVENTS, "Event")}
 
     assert documented == {event_name(kind._make(kind._fields)): list(kind._fields) for kind in get_args(Event)}
 

@@ -3,7 +3,7 @@
 import ast
 import re
 
-GLOSSARY = "docs/glossary.md"
+GLOSSARY = "docs/reference/glossary.md"
 
 DICTATED = {"address_family", "allow_reuse_address", "has_permission"}
 """Names that a framework or the standard library calls us by."""

@@ -1,4 +1,4 @@
-"""Settings: flag > environment > file > default (operate.md, "Settings")."""
+"""Settings: flag > environment > file > default (settings.md, "Settings")."""
 
 import pytest
 
@@ -59,7 +59,7 @@ def file(tmp_path):
     ],
 )
 def test_the_defaults_are_those_of_the_pages(name, value):
-    """operate.md, "Settings", and contract.md, "Limits"."""
+    """settings.md, "Settings", and contract.md, "Limits"."""
     assert getattr(settings(), name) == value
 
 
@@ -110,7 +110,7 @@ def test_every_setting_has_a_variable_and_is_described(name):
 
 @pytest.mark.parametrize("name", sorted(name for name, field in described().items() if field.metadata["secret"]))
 def test_every_secret_has_a_file_variant_and_is_not_in_the_repr(tmp_path, name):
-    """operate.md, "Settings"."""
+    """settings.md, "Settings"."""
     secret = "sqlite:/a.db" if name == "database_url" else "c2VjcmV0"
     (tmp_path / "secret").write_text(f"{secret}\n")
 

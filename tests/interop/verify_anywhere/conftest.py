@@ -1,4 +1,4 @@
-"""One running `hourpass serve`, tokens of its own key, and the programs of docs/verify-anywhere.md, ready to run."""
+"""One running `hourpass serve`, tokens of its own key, and the programs of verify-anywhere.md, ready to run."""
 
 import os
 import re
@@ -23,7 +23,7 @@ from hourpass.server.store import transaction
 from hourpass.server.store.sqlite import SqliteStore
 
 ROOT = Path(__file__).parents[3]
-PAGE = ROOT / "docs" / "verify-anywhere.md"
+PAGE = ROOT / "docs" / "how-to" / "verify-anywhere.md"
 NODE_MODULES = Path(sys.prefix) / "interop" / "node" / "node_modules"
 
 ALWAYS = {"verify.sh", "verify.go"}

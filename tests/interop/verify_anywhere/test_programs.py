@@ -1,4 +1,4 @@
-"""The programs of docs/verify-anywhere.md, as they stand there, against a live JWK Set."""
+"""The programs of docs/how-to/verify-anywhere.md, as they stand there, against a live JWK Set."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""docs/how-to/a-key-has-leaked.md: each command of the page does on a running server what the page says."""
+"""docs/runbooks/leaked-key.md: each command of the page does on a running server what the page says."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from tests.conftest import HOURPASS, clean_environment
 
-PAGE = "docs/how-to/a-key-has-leaked.md"
+PAGE = "docs/runbooks/leaked-key.md"
 ELSEWHERE = "curl -sf https://api.github.com/"
 
 EXAMPLE_KEY, EXAMPLE_GRANT, EXAMPLE_URL = "esfgQNdftXvX", "905117abbe9cf174494a0b1ebd50da4a", "http://127.0.0.1:3600"
