@@ -28,6 +28,7 @@ CODES = {
     errors.StorageUnavailable: "temporarily_unavailable",
     errors.LockTimeout: "temporarily_unavailable",
     errors.ConfigurationError: "server_error",
+    errors.ExtraMissing: "server_error",
 }
 
 

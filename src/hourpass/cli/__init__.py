@@ -6,10 +6,12 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from hourpass import __version__
+from hourpass.cli.completion import VARIABLE, offer
 from hourpass.cli.no_secrets import refuse_secrets, struck_out, without_secrets
-from hourpass.core.errors import ConfigurationError, HourpassError
+from hourpass.core.errors import ConfigurationError, ExtraMissing, HourpassError
 
 _SECTIONS = {
     "Everyday commands": {
@@ -18,6 +20,7 @@ _SECTIONS = {
         "tokens": ("hourpass.cli.operator.tokens", "Explain and revoke tokens."),
         "audit": ("hourpass.cli.operator.audit", "Show the audit trail."),
         "demo": ("hourpass.cli.demo.demo", "Start a server with a small protected API and a first key."),
+        "completion": ("hourpass.cli.completion", "Print the script that completes this command in a shell."),
     },
     "Server": {
         "serve": ("hourpass.cli.operator.serve", "Start the server."),
@@ -61,6 +64,8 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except click.UsageError as error:
             raise without_secrets(error) from None
+        except ModuleNotFoundError as error:
+            raise _extra_missing(ctx.invoked_subcommand or "", error) from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_MODULES)
@@ -71,13 +76,18 @@ class _Commands(click.Group):
         try:
             module = import_module(_MODULES[cmd_name])
         except ModuleNotFoundError as error:
-            # The module is in an extra that was not installed.
-            raise ConfigurationError(f"{error.name} is missing: pip install 'hourpass[all]'") from None
+            raise _extra_missing(cmd_name, error) from None
         except ImportError as error:
             # The system lacks something that the command needs.
             raise ConfigurationError(error.msg) from None
         command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        # A group of click's would import every command for its line of help.
+        named = {name: help_text for section in _SECTIONS.values() for name, (_, help_text) in section.items()}
+        offered = [CompletionItem(name, help=text) for name, text in named.items() if name.startswith(incomplete)]
+        return [*offered, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, section in _SECTIONS.items():
@@ -93,6 +103,14 @@ class _Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
+def _extra_missing(command: str, error: ModuleNotFoundError) -> HourpassError:
+    """What to say when a library is not installed that a command needs."""
+    if (error.name or "hourpass").startswith("hourpass"):
+        raise error
+    extra = "client" if ".cli.client." in _MODULES[command] else "server"
+    return ExtraMissing(extra, f"{command} needs an extra ({error.name} is missing)")
+
+
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, message="hourpass %(version)s")
 def command() -> None:
@@ -100,13 +118,18 @@ def command() -> None:
 
 
 def main() -> None:
-    """Run the command. Exit codes: 0 done, 1 failed, 2 wrong usage. `cli.client` has those of its commands."""
+    """Run the command. Exit codes: 0 done, 1 failed, 2 wrong usage or a missing extra. `cli.client` has its own."""
     _open_what_is_closed()
     try:
         try:
+            if VARIABLE in os.environ:
+                offer(command)
+                return
             command(prog_name="hourpass", standalone_mode=True)
         finally:
             sys.stdout.flush()
+    except ExtraMissing as error:
+        _fail(error.detail, code=2)
     except HourpassError as error:
         _fail(struck_out(error.detail or error.code))
     except UnicodeEncodeError:
@@ -131,9 +154,9 @@ def _open_what_is_closed() -> None:
     sys.stderr = sys.stderr or os.fdopen(2, "w")
 
 
-def _fail(words: str) -> NoReturn:
+def _fail(words: str, code: int = 1) -> NoReturn:
     if words:
         print(f"hourpass: {words}", file=sys.stderr)
     # Drop what could not be written: the interpreter would try to write it again on its way out.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(1)
+    sys.exit(code)

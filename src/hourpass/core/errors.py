@@ -19,6 +19,7 @@
     │   ├── StorageUnavailable   the database is locked, full, slow or gone
     │   └── LockTimeout          another process holds the credential's lock for too long
     └── ConfigurationError       the operator must change something
+        └── ExtraMissing         an extra of this package must be installed
 
 `code` is the word of RFC 6749 §5.2 or RFC 6750 §3.1, if they have one.
 """
@@ -215,6 +216,13 @@ class LockTimeout(Unavailable):
 
 class ConfigurationError(HourpassError):
     """The operator must change something. The detail is written for the operator to read."""
+
+
+class ExtraMissing(ConfigurationError):
+    """A library is not installed. The detail names the extra that brings it."""
+
+    def __init__(self, extra: str, what: str) -> None:
+        super().__init__(f"{what}: pip install 'hourpass[{extra}]'")
 
 
 def as_trouble(error: Exception) -> Exception:

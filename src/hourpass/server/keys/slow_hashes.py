@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from hourpass.core.errors import ConfigurationError
+from hourpass.core.errors import ExtraMissing
 from hourpass.core.key_hash import KeyHash
 
 SlowAlgorithm = Literal["bcrypt", "argon2", "django"]
@@ -24,7 +24,7 @@ MOST_ITERATIONS = 10_000_000
 MOST_MEMORY = 1 << 28
 """What a check may cost at most: rounds of bcrypt, iterations of PBKDF2 and Argon2, bytes of Argon2 and scrypt."""
 
-NEEDS_EXTRA = "bcrypt and Argon2 need an extra: pip install 'hourpass[import]'"
+_NEEDS_EXTRA = "bcrypt and Argon2 need an extra"
 
 _BCRYPT = re.compile(r"\$2[abxy]\$(\d\d)\$[./A-Za-z0-9]{53}", re.ASCII)
 _ARGON2 = re.compile(
@@ -58,7 +58,7 @@ def matches(algorithm: SlowAlgorithm, hashed: str, text: str) -> bool:
     """Whether a text has this hash. It takes long.
 
     Raises:
-        ConfigurationError: if the library for it is not installed.
+        ExtraMissing: if the library for it is not installed.
     """
     scheme, plain, _, _ = _read(algorithm, hashed)
     check = _CHECKS.get(scheme or "")
@@ -66,12 +66,12 @@ def matches(algorithm: SlowAlgorithm, hashed: str, text: str) -> bool:
 
 
 def require_libraries() -> None:
-    """Raises ConfigurationError if bcrypt or Argon2 is not installed."""
+    """Raises ExtraMissing if bcrypt or Argon2 is not installed."""
     try:
         import argon2  # noqa: F401, PLC0415 - an extra
         import bcrypt  # noqa: F401, PLC0415 - an extra
     except ImportError:
-        raise ConfigurationError(NEEDS_EXTRA) from None
+        raise ExtraMissing("import", _NEEDS_EXTRA) from None
 
 
 def _read(algorithm: SlowAlgorithm, hashed: str) -> tuple[str | None, str, int, int]:
@@ -100,7 +100,7 @@ def _bcrypt(plain: str, raw: bytes) -> bool:
     try:
         import bcrypt  # noqa: PLC0415 - an extra
     except ImportError:
-        raise ConfigurationError(NEEDS_EXTRA) from None
+        raise ExtraMissing("import", _NEEDS_EXTRA) from None
     try:
         return bcrypt.checkpw(raw[:BCRYPT_BYTES], plain.replace("$2x$", "$2a$", 1).encode())
     except ValueError:
@@ -115,7 +115,7 @@ def _argon2(plain: str, raw: bytes) -> bool:
     try:
         import argon2  # noqa: PLC0415 - an extra
     except ImportError:
-        raise ConfigurationError(NEEDS_EXTRA) from None
+        raise ExtraMissing("import", _NEEDS_EXTRA) from None
     try:
         return argon2.PasswordHasher().verify(plain, raw)
     except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):

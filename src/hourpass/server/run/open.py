@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import cast
 
 from hourpass.clocks import wall_clock
-from hourpass.core.errors import ConfigurationError, StorageUnavailable
+from hourpass.core.errors import ConfigurationError, ExtraMissing, StorageUnavailable
 from hourpass.core.signing_key import Algorithm
 from hourpass.home import folder_for
 from hourpass.server.copy import require_not_moved
@@ -79,7 +79,7 @@ def open_shared_store(settings: Settings, *, create: bool = True) -> SharedStore
     try:
         from hourpass.server.store.postgres import PostgresStore  # an extra
     except ImportError as error:
-        raise ConfigurationError("database_url: PostgreSQL needs an extra: pip install 'hourpass[postgres]'") from error
+        raise ExtraMissing("postgres", "database_url: PostgreSQL needs an extra") from error
     try:
         store = PostgresStore(settings.database_url or "", durability=settings.durability)
         if create:
