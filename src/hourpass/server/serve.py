@@ -177,7 +177,10 @@ async def _serve(
     try:
         await app.start()
         admin = "off"
-        fronts = [_front(wrap(app), listeners, settings, refused)]
+        public = _front(wrap(app), listeners, settings, refused)
+        fronts = [public]
+        running.counts["connections_limit"] = settings.max_connections
+        running.meter.values["connections_open"] = lambda: len(public.connections)
         if settings.admin_listen != "off":
             host, _, port = settings.admin_listen.rpartition(":")
             admin_listener = _listen(host.strip("[]"), int(port))
