@@ -12,6 +12,7 @@ import pytest
 from tests.conftest import free_port, run_command
 from tests.e2e.conftest import PLAIN
 from tests.postgres.test_kills import crowd_on, lost, require_nothing_lost, until_refreshed
+from tests.tracing.collector import Collector
 
 
 def worker_pids(server) -> list[int]:
@@ -125,3 +126,19 @@ async def test_a_worker_that_is_killed_is_replaced_and_nothing_acknowledged_is_l
     require_nothing_lost(nodes, crowd)
     assert lost(crowd) >= 1
     assert server.log.read_text().count('"a worker ended"') == 3
+
+
+def test_each_worker_sends_its_own_spans(nodes):
+    """The SDK starts a thread, so it is set up after the fork."""
+    collector = Collector()
+    server = nodes.start(environment=collector.environment, workers=2, tracing="otlp")
+    until(lambda: server.log.read_text().count('"listening"') == 2)
+
+    def both_were_asked() -> bool:
+        httpx2.get(f"{server.url}/openapi.json", **PLAIN)  # each on a connection of its own, as above
+        return len({span.service["service.instance.id"] for span in collector.spans}) == 2
+
+    try:
+        until(both_were_asked)
+    finally:
+        collector.close()

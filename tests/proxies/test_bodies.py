@@ -37,6 +37,24 @@ def test_hourpass_is_sent_the_credential_and_no_body(kind, start, tap, reader):
     assert secret[:29] not in tap.sent
 
 
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+@pytest.mark.parametrize("kind", ALL.values(), ids=ALL)
+def test_hourpass_is_sent_the_trace_of_the_request(kind, start, tap, reader):
+    """W3C Trace Context §2. A proxy that takes part puts a span of its own in between."""
+    proxy = start(kind, tap.port)
+    sent = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01", "tracestate": "vendor=opaque"}
+    try:
+        assert proxy.client.get("/videos", headers={**reader.bearer, **sent}).status_code == 200
+    finally:
+        proxy.stop()
+
+    lines = bytes(tap.sent).lower().split(b"\r\n")
+    assert [line for line in lines if line.startswith(b"traceparent: 00-" + TRACE.encode())]
+    assert b"tracestate: vendor=opaque" in lines
+
+
 @pytest.mark.parametrize("proxy", ["caddy", "traefik", "haproxy"], indirect=True)
 def test_a_websocket_passes_if_the_proxy_does_that_by_itself(proxy, reader):
     """RFC 6455 §1.3. nginx and Envoy need lines of their own for it."""

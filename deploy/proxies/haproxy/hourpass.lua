@@ -32,6 +32,9 @@ core.register_action("hourpass", {"http-req"}, function(txn)
             ["authorization"] = received["authorization"],
             ["x-api-key"] = received["x-api-key"],
             ["x-forwarded-for"] = received["x-forwarded-for"],
+            -- hourpass continues the trace of the request.
+            ["traceparent"] = received["traceparent"],
+            ["tracestate"] = received["tracestate"],
         },
         timeout = 10000,
     })

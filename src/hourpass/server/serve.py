@@ -34,6 +34,7 @@ from hourpass.server.settings.settings import Settings, load, notes, require_iss
 from hourpass.server.telemetry.limited_log import LimitedLog
 from hourpass.server.telemetry.refusals import Refusals
 from hourpass.server.telemetry.telemetry import configure_logging, log_what_is_printed
+from hourpass.server.tracing import Traced, start_tracing
 from hourpass.server.transport.listener import Front, bind, bind_unix, inherited, remove_unix
 from hourpass.server.transport.request import Application
 from hourpass.server.transport.workers import Worker, ending_signals, run_workers
@@ -174,13 +175,12 @@ async def _serve(
         loop.add_signal_handler(number, told_to_stop.set)
     if parent is not None:
         loop.add_reader(parent, told_to_stop.set)
+    stop_tracing = start_tracing(environ) if settings.tracing == "otlp" else None
     try:
         await app.start()
         admin = "off"
-        public = _front(wrap(app), listeners, settings, refused)
-        fronts = [public]
-        running.counts["connections_limit"] = settings.max_connections
-        running.meter.values["connections_open"] = lambda: len(public.connections)
+        public = wrap(app) if stop_tracing is None else Traced(wrap(app), app.route)
+        fronts = [_front(public, listeners, settings, refused)]
         if settings.admin_listen != "off":
             host, _, port = settings.admin_listen.rpartition(":")
             admin_listener = _listen(host.strip("[]"), int(port))
@@ -211,6 +211,8 @@ async def _serve(
         await asyncio.gather(*(front.drain() for front in fronts))
     finally:
         await app.stop()
+        if stop_tracing is not None:
+            stop_tracing()
     log.info("stopped")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from hourpass.core.authorization import KeySources, read_authorization, read_credential
 from hourpass.core.errors import HourpassError
+from hourpass.tracing import traced
 from hourpass.verifier.guard import (
     Guard,
     Identity,
@@ -94,6 +95,7 @@ class HourpassMiddleware:
         await self._app(scope, receive, send)
 
 
+@traced("hourpass.verify")
 async def identify(
     verifier: Verifier,
     api_keys: ApiKeyPolicy | None,

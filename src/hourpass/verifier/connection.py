@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
+from hourpass import tracing
 from hourpass.core.policy import SECOND
 from hourpass.urls import ServerAddress
 
@@ -96,15 +97,17 @@ class IssuerConnection:
         try:
             if self._http is None:
                 self._http = open_client(self._address)
-            async with asyncio.timeout(within / SECOND), self._http.stream("GET", url, headers=headers) as response:
-                if response.headers.get("content-encoding", "identity") != "identity":
-                    return self._failed("the body is encoded")
-                body = b""
-                async for chunk in response.aiter_raw():
-                    body += chunk
-                    if len(body) > request.limit:
-                        return self._failed("the body is too long")
-                return Answer(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
+            with tracing.request("GET", url, headers, root=True) as answered:
+                async with asyncio.timeout(within / SECOND), self._http.stream("GET", url, headers=headers) as response:
+                    answered(response.status_code)
+                    if response.headers.get("content-encoding", "identity") != "identity":
+                        return self._failed("the body is encoded")
+                    body = b""
+                    async for chunk in response.aiter_raw():
+                        body += chunk
+                        if len(body) > request.limit:
+                            return self._failed("the body is too long")
+                    return Answer(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
         except Exception as error:  # noqa: BLE001 - for any error of a library: there is no answer, and the thread goes on
             return self._failed(reason(error))
 

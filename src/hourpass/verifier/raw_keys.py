@@ -14,6 +14,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple, get_args
 from urllib.parse import urlencode
 
+from hourpass import tracing
 from hourpass.core.authorization import Basic, RawKey
 from hourpass.core.claims import Claims
 from hourpass.core.errors import InvalidToken, TokenProblem, Unavailable
@@ -132,7 +133,7 @@ class RawKeys:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="hourpass-raw-keys")
             try:
-                asking = self._pool.submit(self._find_out, digest, key, peer)
+                asking = self._pool.submit(tracing.carried(self._find_out), digest, key, peer)
             except RuntimeError as error:  # no thread to be had
                 raise Unavailable(str(error)) from error
             self._asking[digest] = asking
@@ -202,8 +203,12 @@ class RawKeys:
         if peer:
             headers["x-forwarded-for"] = peer
         try:
-            with self._client().stream("GET", self._url, headers=headers, timeout=self.patience) as answer:
+            with (
+                tracing.request("GET", self._url, headers) as answered,
+                self._client().stream("GET", self._url, headers=headers, timeout=self.patience) as answer,
+            ):
                 status, said = answer.status_code, answer.headers
+                answered(status)
         except Exception as error:  # noqa: BLE001 - whatever a library makes of it, no answer came
             raise Unavailable(f"API keys cannot be judged: {reason(error)}") from None
         if status == 204 and said.get("hourpass-auth") == "api-key":

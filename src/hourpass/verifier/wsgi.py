@@ -8,6 +8,7 @@ from typing import Any
 
 from hourpass.core.authorization import KeySources, read_authorization, read_credential
 from hourpass.core.errors import HourpassError
+from hourpass.tracing import traced
 from hourpass.verifier.guard import (
     Guard,
     Identity,
@@ -92,6 +93,7 @@ class HourpassMiddleware:
         return self._app(environ, start_response)
 
 
+@traced("hourpass.verify")
 def identify(
     verifier: Verifier, api_keys: ApiKeyPolicy | None, sources: KeySources, environ: Mapping[str, Any]
 ) -> Identity | None:

@@ -15,6 +15,7 @@ from copy import copy
 from typing import assert_never
 from weakref import WeakSet
 
+from hourpass import tracing
 from hourpass.client.credential import Credential
 from hourpass.client.refresh.fetcher import Fetcher, RefreshEvent
 from hourpass.client.refresh.setting import Setting
@@ -76,7 +77,7 @@ class Flights:
                 try:
                     # A daemon, because an exchange that hangs must not stop a process from ending. See `_land_all`.
                     thread = threading.Thread(
-                        target=self._fly, args=(flight, rejected), name="hourpass-refresh", daemon=True
+                        target=tracing.carried(self._fly), args=(flight, rejected), name="hourpass-refresh", daemon=True
                     )
                     thread.start()
                 except RuntimeError as error:
@@ -136,7 +137,10 @@ class Flights:
 
     def _fly(self, flight: Future[None], rejected: int | None) -> None:
         try:
-            self._land(self._fetcher.fetch(rejected=rejected, current=self.current, failures=self._failures))
+            with tracing.around("hourpass.refresh") as span:
+                self._land(self._fetcher.fetch(rejected=rejected, current=self.current, failures=self._failures))
+                if span and self.error:
+                    tracing.note(span, self.error)
         except HourpassError as error:
             self._fail(error, self._now() + SECOND)
         except Exception as error:  # noqa: BLE001 callers wait, and must be told
@@ -177,6 +181,7 @@ class Flights:
 
     def _emit(self, event: RefreshEvent) -> None:
         self.counts[event] += 1
+        tracing.event(event)
         if self._observe is not None:
             # An observer that fails must not cost the token.
             with suppress(Exception):

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import httpx2
 import msgspec
 
+from hourpass import tracing
 from hourpass.client.refresh.challenge import retry_after_of
 from hourpass.client.refresh.setting import Setting
 from hourpass.client.refresh.transaction import Granted, NotAccepted, Outcome, Transient, Unknown
@@ -110,9 +111,11 @@ class TokenEndpoint:
             self._tls = _trust(is_https=self._address.is_https)
         total = min(self._total, within)
         deadline = _Deadline(total)
+        headers = {**self._headers, "Content-Type": "application/json"}
         try:
             # A connection that is used once an hour is not worth keeping, and a forked child must not share one.
             with (
+                tracing.request("POST", self._address.url + path, headers) as answered,
                 httpx2.Client(
                     transport=self._setting.transport,
                     trust_env=self._trusts_environment,
@@ -125,11 +128,12 @@ class TokenEndpoint:
                     "POST",
                     self._address.url + path,
                     content=encode(members),
-                    headers={**self._headers, "Content-Type": "application/json"},
+                    headers=headers,
                     timeout=httpx2.Timeout(total, connect=min(total, CONNECT)),
                     extensions={"trace": deadline.trace},
                 ) as response,
             ):
+                answered(response.status_code)
                 if response.headers.get("content-encoding", "identity") != "identity":
                     return _Failed(Transient("the token endpoint compresses its answer, though it was not asked to"))
                 body = b""

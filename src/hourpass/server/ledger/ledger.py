@@ -7,11 +7,10 @@ network: the whole batch runs in the thread, and each further connection carries
 """
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -24,12 +23,14 @@ from hourpass.server.ledger.batch import Opened, Opening, Refreshed, Refreshing,
 from hourpass.server.ledger.jobs import Job, JobKind, do_all
 from hourpass.server.ledger.key_lookup import KeyLookUp
 from hourpass.server.ledger.lane import Lane
-from hourpass.server.ledger.measures import Measures
 from hourpass.server.ledger.remembered import Keys
 from hourpass.server.ledger.stall import Stalled, Stalls
 from hourpass.server.ledger.writability import Writability
 from hourpass.server.store import Control, GrantHeld, Store, Unreachable, persist
-from hourpass.server.telemetry.counts import Counts
+from hourpass.tracing import is_used, lasting
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
 
 __all__ = ["BATCH_LIMIT", "Ledger", "Opened", "Refreshed", "Refreshing"]
 
@@ -58,6 +59,7 @@ class _Entry(msgspec.Struct, frozen=True):
     future: "asyncio.Future[Any]"
     at: int
     tries: int = 0
+    span: "Span | None" = None
 
 
 class Ledger:
@@ -65,7 +67,7 @@ class Ledger:
 
     `remote` says that the store waits for a network. `others` are further connections of the same kind. With `stalls`
     nothing is carried out that has waited while this process stood still. `absences` is told when the database was
-    seen. `counts` gets what is measured.
+    seen.
     """
 
     def __init__(
@@ -79,13 +81,11 @@ class Ledger:
         patience: float = PATIENCE,
         stalls: Stalls | None = None,
         absences: Absences | None = None,
-        counts: Counts | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._settling = Settling(policy, absences, stalls)
         self._stalls = stalls or Stalls(lambda: 0, MAX_RETRY_WINDOW)  # of a timer that stands still
         self._absences = absences
-        self._measures = Measures(counts or Counts())
         self._look_up = KeyLookUp(self.read, self._settling.look_up)
         self._look_up_fresh = KeyLookUp(self.read, self._settling.look_up_fresh)
         self._writability = Writability(self.run, self._loop.time)
@@ -166,16 +166,6 @@ class Ledger:
         """Forget how many grants each key has; called after pruning."""
         self._settling.recount()
 
-    @property
-    def is_good(self) -> bool:
-        """Whether the last write was kept."""
-        return self._writability.is_good
-
-    @property
-    def waiting(self) -> int:
-        """How many requests and jobs wait for their transaction."""
-        return len(self._entries) + len(self._jobs)
-
     async def require_writable(self) -> None:
         """Raises StorageUnavailable if the last write was not kept, or was long ago and another one is not kept now."""
         await self._writability.require()
@@ -194,6 +184,7 @@ class Ledger:
             future.set_exception(StorageUnavailable("the ledger is closing or full"))
             return future
         self._jobs.append(Job(work, kind, future))
+        lasting(f"hourpass.ledger.{kind}", future)
         self._arrived.set()
         return future
 
@@ -205,7 +196,9 @@ class Ledger:
         if self._stalls.is_closed():
             future.set_exception(Stalled("this process stood still"))
             return future
-        self._entries.append(_Entry(asked, finish, future, self._stalls.timer()))
+        self._entries.append(
+            _Entry(asked, finish, future, self._stalls.timer(), span=lasting("hourpass.ledger", future))
+        )
         self._arrived.set()
         return future
 
@@ -218,10 +211,7 @@ class Ledger:
                 jobs = self._next_jobs()
                 batch = [] if jobs else self._next_batch()
             if jobs:
-                outcomes = await lane.do(partial(do_all, jobs))
-                for outcome in outcomes:
-                    self._measures.failed(outcome)
-                _resolve(jobs, outcomes)
+                _resolve(jobs, await lane.do(partial(do_all, jobs)))
             elif batch:
                 await self._settle(lane, batch)
             await asyncio.sleep(0)  # the callers that were just told go first: some of them ask again
@@ -259,18 +249,19 @@ class Ledger:
     async def _settle(self, lane: Lane, batch: list[_Entry]) -> None:
         """One batch, from its transaction to its answers."""
         began = self._stalls.timer()
-        self._measures.begins(len(batch), began - batch[0].at)
+        if is_used():
+            for entry in batch:
+                if entry.span:
+                    entry.span.add_event("transaction", {"callers": len(batch)})
         try:
             if self._remote:
-                answers, took = await lane.do(lambda store: self._settle_there(store, batch, began))
+                answers = await lane.do(lambda store: self._settle_there(store, batch, began))
                 outcomes = _finished(batch, answers)
             else:
-                outcomes, took = await self._settle_here(lane, batch, began)
-            self._measures.committed(took)
+                outcomes = await self._settle_here(lane, batch, began)
         except Exception as error:
             self._settling.distrust()
             self._writability.note(error)
-            self._measures.failed(error)
             if isinstance(error, Unreachable):
                 # The callers behind these would wait for the same in vain.
                 batch = [*batch, *self._entries]
@@ -280,7 +271,7 @@ class Ledger:
             self._writability.note(None)
             self._answer(batch, outcomes)
 
-    async def _settle_here(self, lane: Lane, batch: list[_Entry], began: int) -> tuple[list[Any], float]:
+    async def _settle_here(self, lane: Lane, batch: list[_Entry], began: int) -> list[Any]:
         """A local store: its statements in the loop, and all waiting in the thread."""
         if not lane.store.begin(wait=False):
             await lane.do(lambda store: store.begin(wait=True))
@@ -289,29 +280,27 @@ class Ledger:
             committing = lane.do(lambda store: self._commit(store, began))
             # While the disk is at work: by the time it is done, most or all of the answers are made.
             outcomes = _finished(batch, answers)
-            took = await committing
+            await committing
         except Exception:
             lane.store.rollback()
             raise
-        return outcomes, took
+        return outcomes
 
-    def _settle_there(self, store: Store, batch: list[_Entry], began: int) -> tuple[list[Any], float]:
+    def _settle_there(self, store: Store, batch: list[_Entry], began: int) -> list[Any]:
         """A remote store: all of it in the thread, and again if another transaction was in the way."""
 
-        def attempt() -> tuple[list[Any], float]:
+        def attempt() -> list[Any]:
             store.begin(wait=False)
             answers = self._settling.settle(store, [entry.asked for entry in batch])
-            return answers, self._commit(store, began)
+            self._commit(store, began)
+            return answers
 
         return persist(attempt, store.rollback)
 
-    def _commit(self, store: Store, began: int) -> float:
-        """Commit. Returns how many seconds that took."""
+    def _commit(self, store: Store, began: int) -> None:
         # What a stalled transaction decided is too old to be kept.
         self._stalls.require_prompt(began, allowance=WAITS)
-        asked = time.perf_counter()
         store.commit()
-        return time.perf_counter() - asked
 
     def _answer(self, batch: list[_Entry], outcomes: list[Any]) -> None:
         """Answer. A caller whose grant is held comes again in a later batch, and nobody else waits for that."""

@@ -172,6 +172,10 @@ class Settings:
         "auto", parsers.one_of("auto", "console", "json"), "auto is console on a terminal, else json"
     )
 
+    tracing: Literal["off", "otlp"] = _setting(
+        "off", parsers.one_of("off", "otlp"), "otlp sends traces to a collector, which the OTEL_… variables name"
+    )
+
     @property
     def shares_database(self) -> bool:
         """Whether the database is a server, which other nodes can use, too."""
