@@ -11,7 +11,7 @@ MAKEFLAGS += --no-print-directory
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test test-slow check fix bench drill proof pins clean
+.PHONY: help setup setup-test run test test-slow check fix bench drill proof pins dist clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -72,6 +72,9 @@ pins: ## regenerate requirements/*.txt from pyproject.toml (needs uv); UPGRADE=1
 	echo 'patroni[raft,psycopg3]>=4.1' | $(COMPILE) - -o requirements/drill.txt
 	echo 'atheris==3.0.0' | $(COMPILE) - -o requirements/proof.txt
 	echo 'api.video==0.0.1' | $(COMPILE) - -o requirements/interop-apivideo-old.txt
+
+dist: setup-test ## a release in dist/: wheel, source archive and SBOM
+	$(BIN)/python tools/dist.py
 
 clean: ## remove .venv and everything the checks left
 	rm -rf .venv build dist htmlcov .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -6,14 +6,18 @@ from typing import get_args
 
 import click
 import pytest
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
 
 from hourpass.cli import command
 from hourpass.core.audit import Event, event_name
-from hourpass.server.endpoints.admin_listener import AdminApp
 from hourpass.server.settings.settings import described
+from hourpass.server.telemetry.counts import METRICS as METRICS_TABLE
+from hourpass.server.telemetry.counts import Counter, Gauge, Requests
 from hourpass.testing import InMemoryServer
 
 OPERATE = "docs/how-to/operate.md"
+METRICS = "docs/reference/metrics.md"
 SETTINGS = "docs/reference/settings.md"
 EVENTS = "docs/reference/events.md"
 COMMANDS = "docs/reference/commands.md"
@@ -102,21 +106,46 @@ def test_every_audit_event_is_in_the_table_with_its_members(table, code):
     assert documented == {event_name(kind._make(kind._fields)): list(kind._fields) for kind in get_args(Event)}
 
 
-@pytest.mark.anyio
-async def test_every_metric_is_in_the_table_and_every_outcome_is_named(table, code, pages):
+def metric_rows(page: str) -> list[list[str]]:
+    """The rows of the tables of metrics: name, labels, rule for workers, meaning, when to look."""
+    lines = [line for line in page.splitlines() if re.match(r"\| `(?:hourpass|process)_", line)]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+async def exposition() -> list[Metric]:
     async with InMemoryServer() as server:
-        sent = []
+        return list(text_string_to_metric_families(server.app.metrics().decode()))
 
-        async def send(message):
-            sent.append(message)
 
-        await AdminApp(server.app)({"type": "http", "path": "/metrics"}, None, send)
-    text = sent[1]["body"].decode()
+@pytest.mark.anyio
+async def test_every_metric_is_in_the_table_with_its_labels(pages, code):
+    families = await exposition()
+    names = [{label for sample in family.samples for label in sample.labels} - {"le"} for family in families]
+    exported = {
+        family.name + "_total" * (family.type == "counter"): labels
+        for family, labels in zip(families, names, strict=True)
+    }
 
-    assert {code(row[0])[0] for row in table(OPERATE, "Metric")} == set(
-        re.findall(r"^# TYPE (\S+)", text, re.MULTILINE)
-    )
-    assert set(re.findall(r'outcome="(\w+)"', text)) <= set(code(pages[OPERATE]))
+    rows = metric_rows(pages[METRICS])
+    assert {code(name)[0]: set(code(labels)) for name, labels, *_ in rows} == exported
+
+
+@pytest.mark.anyio
+async def test_every_value_of_a_label_of_a_metric_is_named(pages, code):
+    told = [sample.labels for family in await exposition() for sample in family.samples]
+    values = {
+        value for labels in told for name, value in labels.items() if name not in ("le", "version", "python", "route")
+    }
+
+    assert values - set(code(pages[METRICS])) <= {"sqlite"}
+
+
+@pytest.mark.parametrize("metric", METRICS_TABLE, ids=lambda metric: metric.name)
+def test_the_rule_for_workers_in_the_table_is_the_metrics(metric, pages):
+    name = metric.name + "_total" * isinstance(metric, (Counter, Requests))
+    [told] = [rule for row_of, _, rule, *_ in metric_rows(pages[METRICS]) if row_of == f"`{name}`"]
+
+    assert told == (metric.rule if isinstance(metric, Gauge) else "add up")
 
 
 @pytest.mark.anyio

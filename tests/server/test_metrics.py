@@ -6,15 +6,29 @@ from typing import get_args
 
 import httpx2
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from tests.server.conftest import nobodys_key
+from tests.server.test_github_leaks import Github
 
 from hourpass.core.errors import RefusalReason
 from hourpass.core.grant import Ahead, Dead, Decision, Replay
 from hourpass.server.endpoints.admin_listener import AdminApp
-from hourpass.server.telemetry.counts import GRANTED, REFUSED, Counts
+from hourpass.server.endpoints.app import App
+from hourpass.server.run.running import Running
+from hourpass.server.settings.settings import Settings
+from hourpass.server.telemetry.counts import CELL, GRANTED, METRICS, REFUSED, ROUTES, Counter, Counts, Gauge, outcome_of
+from hourpass.server.telemetry.exposition import exposition
 from hourpass.server.telemetry.limited_log import LimitedLog
 from hourpass.server.telemetry.refusals import ConnectionFault, Refusals
-from hourpass.server.telemetry.telemetry import render_metrics
+from hourpass.server.transport.request import Request
+from hourpass.testing import Clock
+
+WATCHED = {
+    "hourpass_exchanges",
+    "hourpass_credentials_refused",
+    "hourpass_refreshes",
+    "hourpass_revocations_in_force",
+}
 
 
 def admin(server):
@@ -38,51 +52,50 @@ async def test_metrics_are_prometheus_text(server):
 
 
 @pytest.mark.anyio
-async def test_every_series_is_there_from_the_start(server):
+async def test_the_parser_of_prometheus_reads_every_series(server):
+    families = list(text_string_to_metric_families((await admin(server).get("/metrics")).text))
+
+    assert all(family.documentation and family.type != "unknown" and family.samples for family in families)
+    series = [(sample.name, *sorted(sample.labels.items())) for family in families for sample in family.samples]
+    assert len(series) == len(set(series))
+    for family in families:
+        if family.type == "histogram":
+            buckets = [sample for sample in family.samples if sample.name.endswith("_bucket")]
+            assert buckets[-1].labels["le"] == "+Inf"
+
+
+@pytest.mark.anyio
+async def test_every_counter_is_there_from_the_start(server):
     """A rate over a counter that appears with its first event misses that event."""
-    assert await samples(server) == {
-        "hourpass_exchanges_total": "0.0",
-        **{
-            f'hourpass_refreshes_total{{outcome="{outcome}"}}': "0.0"
-            for outcome in (
-                *("rotate", "burst", "retry"),
-                *("malformed", "expired", "replayed", "revoked", "key_disabled", "ahead", "unknown"),
-                *("address_not_allowed", "access_token_given", "invalid_target"),
-            )
-        },
-        "hourpass_retries_from_elsewhere_total": "0.0",
-        'hourpass_credentials_accepted_total{kind="bearer"}': "0.0",
-        'hourpass_credentials_accepted_total{kind="api_key"}': "0.0",
-        "hourpass_credentials_refused_total": "0.0",
-        "hourpass_grants_closed_total": "0.0",
-        "hourpass_grants_pruned_total": "0.0",
-        **{
-            f'hourpass_connections_refused_total{{kind="{kind}"}}': "0.0"
-            for kind in ("malformed", "headers_too_large", "body_too_large", "slow", "unread", "too_many")
-        },
-        "hourpass_unavailable_total": "0.0",
-        "hourpass_failures_total": "0.0",
-        "hourpass_log_lines_dropped_total": "0.0",
-        "hourpass_stalls_total": "0.0",
-        "hourpass_revocations_in_force": "0.0",
-        "hourpass_clock_offset_seconds": "0.0",
+    counted = {name: value for name, value in (await samples(server)).items() if "_total" in name and "cpu" not in name}
+
+    assert set(counted.values()) == {"0"}
+    assert {name for name in counted if name.startswith("hourpass_refreshes")} == {
+        f'hourpass_refreshes_total{{outcome="{outcome}"}}'
+        for outcome in (
+            *("rotate", "burst", "retry"),
+            *("malformed", "expired", "replayed", "revoked", "key_disabled", "ahead", "unknown"),
+            *("address_not_allowed", "access_token_given", "invalid_target"),
+        )
     }
+    assert len([name for name in counted if name.startswith("hourpass_requests_total")]) == 5 * len(ROUTES)
 
 
-def test_every_counter_of_the_server_is_exported_once():
+def test_every_count_is_exported_once():
     counts = Counts()
-    counts.update({name: number for number, name in enumerate(counts, start=1_000)})
-    del counts["log_lines_dropped"]  # the log's writer is asked for it
+    names = [name for metric in METRICS if isinstance(metric, (Counter, Gauge)) for name in metric.counts]
+    for number, name in enumerate(names, start=1_000):
+        counts[name] = number
 
-    lines = render_metrics(counts, {}).decode().splitlines()
-    exported = [float(line.rsplit(" ", 1)[1]) for line in lines if re.match(r"hourpass_\w+_total", line)]
+    lines = exposition([counts.cells], [counts.cells], {}).decode().splitlines()
+    exported = [float(value) for line in lines if not line.startswith("#") and (value := line.rsplit(" ", 1)[1])]
 
-    assert sorted(exported) == sorted([0, *counts.values()])
+    assert sorted(value for value in exported if value >= 1_000) == [float(n) for n in range(1_000, 1_000 + len(names))]
 
 
-def test_an_outcome_that_is_not_exported_cannot_be_counted():
+def test_what_is_not_in_the_table_cannot_be_counted():
     with pytest.raises(KeyError):
-        Counts()["made_up"] += 1
+        Counts().add("made_up")
 
 
 @pytest.mark.parametrize("kind", get_args(ConnectionFault))
@@ -91,7 +104,7 @@ def test_each_kind_of_refused_connection_can_be_counted(kind):
 
     Refusals(counts, LimitedLog(logging.getLogger("test"), lambda: 0.0))(kind, None)
 
-    assert sum(counts.values()) == 1
+    assert sum(counts.cells) == counts[f"connections_refused_{kind}"] == 1
 
 
 def test_a_decision_is_counted_as_granted_or_by_the_reason_of_its_refusal():
@@ -99,7 +112,7 @@ def test_a_decision_is_counted_as_granted_or_by_the_reason_of_its_refusal():
 
     assert {*GRANTED, *refused, Dead} == set(get_args(Decision))
     assert {*refused.values()} <= {*REFUSED} == {*get_args(RefusalReason)}
-    assert {*GRANTED.values(), *REFUSED.values()} <= Counts().keys()
+    assert {*GRANTED.values(), *REFUSED.values()} <= CELL.keys()
 
 
 @pytest.mark.anyio
@@ -115,7 +128,7 @@ async def test_requests_are_counted_by_outcome(server, http):
 
     now = await samples(server)
 
-    moved = {name for name, value in now.items() if value == "1.0"}
+    moved = {name for name, value in now.items() if value == "1" and name.split("_total")[0] in WATCHED}
     assert moved == {
         "hourpass_exchanges_total",
         "hourpass_credentials_refused_total",
@@ -132,7 +145,7 @@ async def test_a_503_is_counted_once(server, http):
     await server.app.issuer.ledger.close()
     await http.post("/auth/api-key", json={"apiKey": nobodys_key()})
 
-    assert (await samples(server))["hourpass_unavailable_total"] == "1.0"
+    assert (await samples(server))["hourpass_unavailable_total"] == "1"
 
 
 @pytest.mark.anyio
@@ -162,8 +175,11 @@ async def test_metrics_are_not_public(http):
     assert (await http.get("/metrics")).status_code == 404
 
 
-def test_a_gauge_is_rendered_by_its_name():
-    assert b"hourpass_revocations_in_force 3.0\n" in render_metrics(Counts(), {"revocations_in_force": 3})
+def test_a_gauge_is_written_by_its_name():
+    counts = Counts()
+    counts["in_force"] = 3
+
+    assert b"hourpass_revocations_in_force 3\n" in exposition([counts.cells], [counts.cells], {})
 
 
 @pytest.mark.anyio
@@ -179,5 +195,72 @@ async def test_accepted_credentials_are_counted_by_their_kind(server):
     await client.get("/auth/verify", headers={"authorization": "Bearer x"})
 
     counted = await samples(server)
-    assert counted['hourpass_credentials_accepted_total{kind="bearer"}'] == "2.0"
-    assert counted['hourpass_credentials_accepted_total{kind="api_key"}'] == "1.0"
+    assert counted['hourpass_credentials_accepted_total{kind="bearer"}'] == "2"
+    assert counted['hourpass_credentials_accepted_total{kind="api_key"}'] == "1"
+
+
+def requests(server) -> dict[tuple[str, str], float]:
+    """How many requests were counted, by route and outcome."""
+    families = text_string_to_metric_families(server.app.metrics().decode())
+    [family] = [family for family in families if family.name == "hourpass_requests"]
+    return {(each.labels["route"], each.labels["outcome"]): each.value for each in family.samples}
+
+
+@pytest.fixture
+async def leaks_server(start, tmp_path):
+    """A server with every route."""
+    return await start(github_leaks="notify", github_leak_keys=str(Github(tmp_path / "github.json").file))
+
+
+@pytest.mark.anyio
+async def test_each_request_adds_one_to_one_series_of_requests(leaks_server):
+    server = leaks_server
+    key = await server.create_key()
+    bearer = {"authorization": f"Bearer {(await server.exchange(key)).access_token.decode()}"}
+    http = server.client()
+    paths = [*ROUTES[:-1], "/", "/auth/verify/", "/auth/verify?scope=a", "/made/up", "/metrics"]
+
+    for method in ("GET", "POST", "HEAD", "OPTIONS", "PUT"):
+        for path in paths:
+            for headers in ({}, bearer):
+                before = requests(server)
+                status = (await http.request(method, path, headers=headers)).status_code
+                moved = {series: number - before[series] for series, number in requests(server).items()}
+                route = path.partition("?")[0]
+                one = (route if route in ROUTES else "other", outcome_of(status))
+                assert {series: number for series, number in moved.items() if number} == {one: 1}
+
+
+@pytest.mark.anyio
+async def test_the_routes_that_are_told_apart_are_all_routes(leaks_server):
+    assert set(ROUTES) == {*leaks_server.app.routes, "/auth/verify", "other"}
+
+
+@pytest.mark.anyio
+async def test_how_long_an_answer_took_is_in_the_bucket_above_it(tmp_path):
+    times = iter((10.0, 10.02))
+    settings = Settings(data=str(tmp_path), database_url="sqlite::memory:", issuer="http://hourpass.test")
+    app = App(settings, Running(settings, {}, Clock()), stopwatch=lambda: next(times))
+    await app.start()
+    await app.answer(Request("GET", "/health/live", b"", (), None))
+    text = app.metrics().decode()
+    await app.stop()
+
+    told = dict(re.findall(r'duration_seconds_bucket{route="/health/live",le="([^"]+)"} (\d)', text))
+    assert (told["0.01"], told["0.025"], told["+Inf"]) == ("0", "1", "1")
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        (200, "ok"),
+        (204, "ok"),
+        (304, "ok"),
+        (401, "refused"),
+        (429, "throttled"),
+        (500, "failed"),
+        (503, "unavailable"),
+    ],
+)
+def test_a_status_is_one_outcome(status, outcome):
+    assert outcome_of(status) == outcome

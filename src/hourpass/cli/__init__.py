@@ -13,7 +13,7 @@ from hourpass.cli.completion import VARIABLE, offer
 from hourpass.cli.no_secrets import refuse_secrets, struck_out, without_secrets
 from hourpass.core.errors import ConfigurationError, ExtraMissing, HourpassError
 
-_SECTIONS = {
+SECTIONS = {
     "Everyday commands": {
         "keys": ("hourpass.cli.operator.keys", "Create, list and revoke API keys."),
         "grants": ("hourpass.cli.operator.grants", "List, show and revoke grants."),
@@ -44,7 +44,7 @@ _SECTIONS = {
 }
 """Section of the help -> command -> its module and its line of help."""
 
-_MODULES = {name: module for section in _SECTIONS.values() for name, (module, _) in section.items()}
+_MODULES = {name: module for section in SECTIONS.values() for name, (module, _) in section.items()}
 
 
 class _Commands(click.Group):
@@ -85,12 +85,12 @@ class _Commands(click.Group):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
         # A group of click's would import every command for its line of help.
-        named = {name: help_text for section in _SECTIONS.values() for name, (_, help_text) in section.items()}
+        named = {name: help_text for section in SECTIONS.values() for name, (_, help_text) in section.items()}
         offered = [CompletionItem(name, help=text) for name, text in named.items() if name.startswith(incomplete)]
         return [*offered, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        for title, section in _SECTIONS.items():
+        for title, section in SECTIONS.items():
             with formatter.section(title):
                 formatter.write_dl([(name, help_text) for name, (_, help_text) in section.items()])
 

@@ -47,6 +47,14 @@ def key_that_signs(keys: Iterable[SigningKey], now: int, policy: Policy) -> Sign
     return max(signing, key=lambda key: key.signs_from, default=first_waiting)
 
 
+def signs_until(keys: Iterable[SigningKey], now: int, policy: Policy) -> int | None:
+    """The instant from which no key signs any more. None if nobody has planned that."""
+    able = [key for key in keys if signing_key_state(key, now, policy) in ("published", "signing")]
+    if any(key.retired_at is None for key in able):
+        return None
+    return max((key.retired_at or now for key in able), default=now)
+
+
 def schedule(kid: str, algorithm: Algorithm, existing: Iterable[SigningKey], now: int, policy: Policy) -> SigningKey:
     """A new key. It signs at once if no other key can, and otherwise after it was published for long enough."""
     signs_from = now if key_that_signs(existing, now, policy) is None else now + policy.publish_ahead

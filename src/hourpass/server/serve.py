@@ -179,8 +179,11 @@ async def _serve(
     try:
         await app.start()
         admin = "off"
-        public = wrap(app) if stop_tracing is None else Traced(wrap(app), app.route)
-        fronts = [_front(public, listeners, settings, refused)]
+        traced = wrap(app) if stop_tracing is None else Traced(wrap(app), app.route)
+        public = _front(traced, listeners, settings, refused)
+        fronts = [public]
+        running.counts["connections_limit"] = settings.max_connections
+        running.meter.values["connections_open"] = lambda: len(public.connections)
         if settings.admin_listen != "off":
             host, _, port = settings.admin_listen.rpartition(":")
             admin_listener = _listen(host.strip("[]"), int(port))

@@ -1,8 +1,7 @@
 """The admin listener's application: health and metrics, away from the public port."""
 
-from hourpass.core.policy import SECOND
 from hourpass.server.endpoints.app import App
-from hourpass.server.telemetry.telemetry import render_metrics
+from hourpass.server.telemetry.exposition import MEDIA_TYPE
 from hourpass.server.transport.asgi import Receive, Scope, Send, respond
 from hourpass.server.transport.request import Reply, Request
 
@@ -27,13 +26,7 @@ class AdminApp:
     async def answer(self, request: Request) -> Reply:
         """The metrics, or the public application's answer for everything under /health/."""
         if request.path == "/metrics":
-            gauges = {
-                "revocations_in_force": self._app.issuer.verification.in_force,
-                "clock_offset_seconds": self._app.time.offset / SECOND,
-            }
-            self._app.counts["stalls"] = self._app.time.stalled
-            body = render_metrics(self._app.counts, gauges)
-            return Reply(200, [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")], body)
+            return Reply(200, [(b"content-type", MEDIA_TYPE)], self._app.metrics())
         if not request.path.startswith("/health/"):
             request.path = "/admin"
         return await self._app.answer(request)

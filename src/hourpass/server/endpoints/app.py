@@ -4,6 +4,7 @@ Handlers turn bytes into use cases and answers into bytes. All decisions are mad
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from hourpass.server.endpoints.openapi import describe
 from hourpass.server.issuing.issuer import Issuer
 from hourpass.server.run.running import Running
 from hourpass.server.settings.settings import Settings
+from hourpass.server.telemetry.counts import FIRST_BUCKET
 from hourpass.server.transport.asgi import Receive, Scope, Send, respond
 from hourpass.server.transport.render import JSON_HEADERS, MethodNotAllowed, NoSuchRoute, oauth_error, problem
 from hourpass.server.transport.request import Headers, Reply, Request, TooLarge
@@ -27,6 +29,8 @@ METADATA = "/.well-known/oauth-authorization-server"
 
 JWKS_MAX_AGE = 300
 """Seconds. It is half of the time for which a key is published before it signs."""
+
+_AT_ONCE = FIRST_BUCKET[VERIFY]
 
 MAX_ORIGIN = 512
 """Bytes: a scheme, the longest host and a port. The headers of an answer are remembered, so they must stay short."""
@@ -66,18 +70,18 @@ class App:
     """The ASGI application. `running` is started before the first request, and stopped at the lifespan's end."""
 
     def __init__(
-        self,
-        settings: Settings,
-        running: Running,
+        self, settings: Settings, running: Running, *, stopwatch: Callable[[], float] = time.perf_counter
     ) -> None:
         self.settings = settings
         self.time = running.time
         self.clock = running.time.clock
         self.counts = running.counts
+        self._stopwatch = stopwatch
         self._body_limit = settings.body_limit
         self._trusted_proxies = settings.trusted_proxies
         self.draining = False
         self._running = running
+        running.meter.values["check_accepting"] = lambda: float(not self.draining)
         self._issuer: Issuer | None = None
         self._starting = asyncio.Lock()
         self._prefix = settings.path_prefix
@@ -138,6 +142,7 @@ class App:
             path = self._path(path)
             route = self.routes.get(path)
         request.now, request.trusted_proxies = self.clock(), self._trusted_proxies
+        began = self._stopwatch()
         try:
             issuer = self._issuer or await self.start()
             if path == VERIFY:
@@ -155,6 +160,7 @@ class App:
                 reply = self._other_method(request, route)
         except Exception as error:  # noqa: BLE001 - the outermost net: no error ever leaks
             reply = self._failed(path, error, problem if route is None else route.tell)
+        self.counts.request(path, reply.status, self._stopwatch() - began)
         if self._origins and route is not None and route.cors:
             return reply._replace(headers=[*reply.headers, *self._cors(request)])
         return reply
@@ -165,9 +171,13 @@ class App:
             return None
         request.now, request.trusted_proxies = self.clock(), self._trusted_proxies
         try:
-            return forward_auth.verify_at_once(self._issuer, request, self._realm)
+            reply = forward_auth.verify_at_once(self._issuer, request, self._realm)
         except Exception as error:  # noqa: BLE001 - as in `answer`
-            return self._failed(VERIFY, error, problem)
+            reply = self._failed(VERIFY, error, problem)
+        if reply is not None:
+            # Two looks at a clock would cost a tenth of such an answer. It is always in the first bucket.
+            self.counts.cells[_AT_ONCE[reply.status]] += 1
+        return reply
 
     async def authorize(self, request: Request, wanted: str) -> Reply:
         """What forward auth answers about a request: 204 with the identity headers, or the refusal to send.
@@ -187,6 +197,10 @@ class App:
         error = as_trouble(error)
         self._running.report(path, error)
         return tell(error, self._realm)
+
+    def metrics(self) -> bytes:
+        """The metrics of all workers, with those of this one as they are now."""
+        return self._running.metrics()
 
     async def readiness(self, now: int) -> dict[str, str]:
         """The checks by name, each with `ok` or with what is wrong."""

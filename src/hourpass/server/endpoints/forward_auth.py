@@ -10,6 +10,7 @@ from hourpass.core.claims import Claims
 from hourpass.core.errors import InsufficientScope, InvalidCredentials, InvalidRequest, InvalidToken, TokenProblem
 from hourpass.core.requirement import Requirement
 from hourpass.server.issuing.issuer import Issuer
+from hourpass.server.telemetry.counts import CELL
 from hourpass.server.transport.render import NO_STORE
 from hourpass.server.transport.request import Reply, Request
 
@@ -21,6 +22,9 @@ _KEY_PROBLEMS: dict[str | None, TokenProblem] = {
     "address_not_allowed": "address_not_allowed",
 }
 """The problem to report for a refused API key. For every other reason it is `malformed`."""
+
+
+_BEARER, _API_KEY = CELL["accepted_bearer"], CELL["accepted_api_key"]
 
 
 async def verify(issuer: Issuer, request: Request, realm: str) -> Reply:
@@ -38,17 +42,17 @@ async def verify(issuer: Issuer, request: Request, realm: str) -> Reply:
         credential = issuer.read_credential(request.headers)
         if isinstance(credential, bytes):
             claims = await issuer.verify_token(credential, needed, request.address, request.now)
-            issuer.counts["accepted_bearer"] += 1
+            issuer.counts.cells[_BEARER] += 1
             return _token_identity(issuer, claims)
         if credential is not None:
             key = await issuer.verify_api_key(credential, needed, request.address, request.now)
-            issuer.counts["accepted_api_key"] += 1
+            issuer.counts.cells[_API_KEY] += 1
             return _key_identity(issuer, key)
     except InvalidCredentials as error:
-        return _refusal(InvalidToken(_KEY_PROBLEMS.get(error.reason, "malformed")), realm)
+        return _refusal(issuer, InvalidToken(_KEY_PROBLEMS.get(error.reason, "malformed")), realm)
     except (InvalidToken, InsufficientScope) as error:
-        return _refusal(error, realm)
-    return _refusal(None, realm)
+        return _refusal(issuer, error, realm)
+    return _refusal(issuer, None, realm)
 
 
 def verify_at_once(issuer: Issuer, request: Request, realm: str) -> Reply | None:
@@ -60,22 +64,30 @@ def verify_at_once(issuer: Issuer, request: Request, realm: str) -> Reply | None
     try:
         credential = issuer.read_credential(request.headers)
         if not isinstance(credential, bytes):
-            return _refusal(None, realm) if credential is None else None
+            return _refusal(issuer, None, realm) if credential is None else None
         claims = issuer.verify_token_at_once(credential, needed, request.address, request.now)
         if claims is None:
             return None
-        issuer.counts["accepted_bearer"] += 1
+        issuer.counts.cells[_BEARER] += 1
         return _token_identity(issuer, claims)
     except (InvalidRequest, InvalidToken, InsufficientScope) as error:
-        return _refusal(error, realm)
+        return _refusal(issuer, error, realm)
 
 
-def _refusal(error: wire.Challenged | None, realm: str) -> Reply:
+def _refusal(issuer: Issuer, error: wire.Challenged | None, realm: str) -> Reply:
     """The challenge. It has no body, because the proxy needs none."""
+    issuer.counts.add(f"verify_{_reason(error)}")
     status, challenge = wire.challenge(error, realm)
     if status == 400:
         status = 401  # nginx's auth_request passes on only 401 and 403, and would turn the 400 of RFC 6750 into a 500
     return Reply(status, [(b"www-authenticate", challenge.encode()), *NO_STORE])
+
+
+def _reason(error: wire.Challenged | None) -> str:
+    """Why a request is refused, as it is counted."""
+    if error is None:
+        return "no_credential"
+    return error.problem if isinstance(error, InvalidToken) else error.code
 
 
 @lru_cache(maxsize=4096)

@@ -103,8 +103,10 @@ class Authentication:
         if trouble := why_unusable(key, now, secret):
             if trouble == "rotated":
                 await self.uses.ended(key.key_id, secret, address, now)
+            self._counts.add(f"key_{(trouble == 'revoked' and key.revoked_why) or trouble}")
             raise InvalidCredentials(reason=trouble)
         if key.allowed_ips and not allows_ip(key, address):
+            self._counts.add("key_address_not_allowed")
             raise InvalidCredentials(reason="address_not_allowed")
         self.used(key, secret, kind, address, now)
         return proven
@@ -199,7 +201,7 @@ class Authentication:
         return None
 
     def _refuse(self, address: str | None, *, throttled: bool) -> None:
-        self._counts["credentials_refused"] += 1
+        self._counts.add("credentials_refused")
         self.wrong_keys.note(address)
         try:
             self._failures.admit(bucket(address), self._timer())

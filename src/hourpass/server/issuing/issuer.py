@@ -49,7 +49,10 @@ from hourpass.server.keys.signing_keys import Secrets
 from hourpass.server.ledger.ledger import Ledger, Refreshed, Refreshing
 from hourpass.server.settings.settings import Settings
 from hourpass.server.store import Store
-from hourpass.server.telemetry.counts import GRANTED, REFUSED, Counts
+from hourpass.server.telemetry.counts import CELL, GRANTED, REFUSED, Counts
+
+_EXCHANGES = CELL["exchange"]
+_GRANTED = {decision: CELL[name] for decision, name in GRANTED.items()}
 
 PRUNE_PAGE = 500
 """How many grants one transaction of pruning reads. They take well under a millisecond of the ledger's time."""
@@ -77,6 +80,7 @@ class Issuer:
         self.secrets = secrets
         self.verification = verification
         self.counts = counts
+        self._cells = counts.cells  # not through `counts` where each request pays for the call
         self.audience = settings.audience or self.url
         pairs = (each.partition("=") for each in settings.claim_headers)
         self.claim_headers = tuple((claim, header) for claim, _, header in pairs)
@@ -91,7 +95,7 @@ class Issuer:
         self.authentication = Authentication(
             ledger, secrets, settings.exchange_limit, counts, timer, self.last_uses.used
         )
-        self.leak_reports = LeakReports(settings, ledger, secrets, verification, timer)
+        self.leak_reports = LeakReports(settings, ledger, secrets, verification, timer, counts)
         self.client_revocations = ClientRevocations(ledger, verification, self.policy, settings.exchange_limit, timer)
         self._refresh_tokens = secrets.refresh_tokens(self.url)
         self._checks_of_storage = Together(self._check_storage)
@@ -135,8 +139,9 @@ class Issuer:
         # Last: only a good answer is a first use, and it is noted before the client has the answer.
         if may_be_pending(proven.secret):
             await self.answers(proven, now)
-        self.counts["exchange"] += 1
-        self.counts["grants_closed"] += closed
+        self._cells[_EXCHANGES] += 1
+        if closed:
+            self.counts.add("grants_closed", closed)
         return pair
 
     async def refresh(
@@ -158,13 +163,14 @@ class Issuer:
                 lambda answer: (answer, self._refreshed(answer, request, now)),
             )
         except InvalidGrant as error:
-            self.counts[REFUSED[error.reason]] += 1
+            self.counts.add(REFUSED[error.reason])
             raise
         outcome = answer.decision
         if pair is not None:
-            self.counts[GRANTED[type(outcome)]] += 1
+            self._cells[_GRANTED[type(outcome)]] += 1
             self.last_uses.refreshed[opened.ref.key_id] = now, address
-            self.counts["retry_from_elsewhere"] += isinstance(outcome, Retry) and outcome.elsewhere
+            if isinstance(outcome, Retry) and outcome.elsewhere:
+                self.counts.add("retry_from_elsewhere")
             return pair
         self.verification.revoked(answer.revocation, now)
         reason: RefusalReason = "replayed"
@@ -175,7 +181,7 @@ class Issuer:
                 reason = "ahead"
             case _:
                 pass
-        self.counts[REFUSED[reason]] += 1
+        self.counts.add(REFUSED[reason])
         if reason == "invalid_target":
             raise InvalidTarget("the key has lost the audience that the grant is for")
         raise InvalidGrant(reason)
@@ -287,7 +293,7 @@ class Issuer:
             return page[-1].ref if len(page) == PRUNE_PAGE else None, len(over)
 
         last, pruned = await self.ledger.run(work)
-        self.counts["grants_pruned"] += pruned
+        self.counts.add("grants_pruned", pruned)
         if last is None:
             await self.ledger.run(lambda store: store.prune_revocations(now))
             self.forget_expired(now)

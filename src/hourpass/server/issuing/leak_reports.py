@@ -24,6 +24,7 @@ from hourpass.server.keys.signing_keys import Secrets
 from hourpass.server.ledger.ledger import Ledger
 from hourpass.server.settings.settings import Settings
 from hourpass.server.store import Store
+from hourpass.server.telemetry.counts import Counts
 
 MAX_URL = 500
 
@@ -46,7 +47,9 @@ class LeakReports:
         secrets: Secrets,
         verification: Verification,
         timer: Callable[[], int],
+        counts: Counts,
     ) -> None:
+        self._counts = counts
         self._ends = settings.github_leaks == "revoke"
         self._keys = GithubKeys(Path(settings.github_leak_keys)) if settings.github_leak_keys else None
         self._policy = settings.policy()
@@ -70,6 +73,7 @@ class LeakReports:
             raise InvalidCredentials("the report has no signature of GitHub's")
         findings = wire.read_leak_report(body)
         done = await self._ledger.run(lambda store: self._settle(store, findings, now))
+        self._counts.add("leak", len(done))
         for event, revocation in done:
             facts = {"key_id": event.key_id, "url": event.url, "revoked": revocation is not None}
             log.warning("an API key has leaked", extra=facts)

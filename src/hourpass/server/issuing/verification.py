@@ -127,6 +127,16 @@ class Verification:
         self._revocations.prune(now)
 
     @property
+    def age(self) -> int:
+        """How many milliseconds ago revocations were looked up."""
+        return self._timer() - self._observed_at
+
+    @property
+    def polls(self) -> int:
+        """How many polls of the feed wait for news."""
+        return self._feed.waiting
+
+    @property
     def in_force(self) -> int:
         """How many revocations are in force."""
         return len(self._revocations)

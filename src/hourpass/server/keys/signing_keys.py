@@ -13,10 +13,12 @@ from hourpass.core.policy import SECOND, Policy
 from hourpass.core.signing_key import (
     Algorithm,
     SigningKey,
+    SigningKeyState,
     key_that_signs,
     retire,
     schedule,
     signing_key_state,
+    signs_until,
     stand_in,
 )
 from hourpass.jose import Jwk, RefreshTokens, SigningKeyPair, VerificationKey
@@ -194,6 +196,19 @@ class SigningKeys:
             yield key.signs_from
             if key.retired_at is not None:
                 yield key.retired_at
+
+    def in_state(self, state: SigningKeyState, now: int) -> int:
+        """How many keys are in a state."""
+        return sum(signing_key_state(key, now, self._policy) == state for key in self._keys)
+
+    def signs_since(self, now: int) -> int | None:
+        """When the key that signs now began to. None if none signs."""
+        key = key_that_signs(self._keys, now, self._policy)
+        return None if key is None else key.signs_from
+
+    def signs_until(self, now: int) -> int | None:
+        """The instant from which no key signs any more. None if nobody has planned that."""
+        return signs_until(self._keys, now, self._policy)
 
     def verification_keys(self, now: int) -> dict[bytes, VerificationKey]:
         """The keys that may verify now, by the header segment of their tokens."""

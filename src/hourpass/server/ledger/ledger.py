@@ -7,6 +7,7 @@ network: the whole batch runs in the thread, and each further connection carries
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -23,10 +24,12 @@ from hourpass.server.ledger.batch import Opened, Opening, Refreshed, Refreshing,
 from hourpass.server.ledger.jobs import Job, JobKind, do_all
 from hourpass.server.ledger.key_lookup import KeyLookUp
 from hourpass.server.ledger.lane import Lane
+from hourpass.server.ledger.measures import Measures
 from hourpass.server.ledger.remembered import Keys
 from hourpass.server.ledger.stall import Stalled, Stalls
 from hourpass.server.ledger.writability import Writability
 from hourpass.server.store import Control, GrantHeld, Store, Unreachable, persist
+from hourpass.server.telemetry.counts import Counts
 from hourpass.tracing import is_used, lasting
 
 if TYPE_CHECKING:
@@ -67,7 +70,7 @@ class Ledger:
 
     `remote` says that the store waits for a network. `others` are further connections of the same kind. With `stalls`
     nothing is carried out that has waited while this process stood still. `absences` is told when the database was
-    seen.
+    seen. `counts` gets what is measured.
     """
 
     def __init__(
@@ -81,11 +84,13 @@ class Ledger:
         patience: float = PATIENCE,
         stalls: Stalls | None = None,
         absences: Absences | None = None,
+        counts: Counts | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._settling = Settling(policy, absences, stalls)
         self._stalls = stalls or Stalls(lambda: 0, MAX_RETRY_WINDOW)  # of a timer that stands still
         self._absences = absences
+        self._measures = Measures(counts or Counts())
         self._look_up = KeyLookUp(self.read, self._settling.look_up)
         self._look_up_fresh = KeyLookUp(self.read, self._settling.look_up_fresh)
         self._writability = Writability(self.run, self._loop.time)
@@ -166,6 +171,16 @@ class Ledger:
         """Forget how many grants each key has; called after pruning."""
         self._settling.recount()
 
+    @property
+    def is_good(self) -> bool:
+        """Whether the last write was kept."""
+        return self._writability.is_good
+
+    @property
+    def waiting(self) -> int:
+        """How many requests and jobs wait for their transaction."""
+        return len(self._entries) + len(self._jobs)
+
     async def require_writable(self) -> None:
         """Raises StorageUnavailable if the last write was not kept, or was long ago and another one is not kept now."""
         await self._writability.require()
@@ -211,7 +226,10 @@ class Ledger:
                 jobs = self._next_jobs()
                 batch = [] if jobs else self._next_batch()
             if jobs:
-                _resolve(jobs, await lane.do(partial(do_all, jobs)))
+                outcomes = await lane.do(partial(do_all, jobs))
+                for outcome in outcomes:
+                    self._measures.failed(outcome)
+                _resolve(jobs, outcomes)
             elif batch:
                 await self._settle(lane, batch)
             await asyncio.sleep(0)  # the callers that were just told go first: some of them ask again
@@ -249,19 +267,22 @@ class Ledger:
     async def _settle(self, lane: Lane, batch: list[_Entry]) -> None:
         """One batch, from its transaction to its answers."""
         began = self._stalls.timer()
+        self._measures.begins(len(batch), began - batch[0].at)
         if is_used():
             for entry in batch:
                 if entry.span:
                     entry.span.add_event("transaction", {"callers": len(batch)})
         try:
             if self._remote:
-                answers = await lane.do(lambda store: self._settle_there(store, batch, began))
+                answers, took = await lane.do(lambda store: self._settle_there(store, batch, began))
                 outcomes = _finished(batch, answers)
             else:
-                outcomes = await self._settle_here(lane, batch, began)
+                outcomes, took = await self._settle_here(lane, batch, began)
+            self._measures.committed(took)
         except Exception as error:
             self._settling.distrust()
             self._writability.note(error)
+            self._measures.failed(error)
             if isinstance(error, Unreachable):
                 # The callers behind these would wait for the same in vain.
                 batch = [*batch, *self._entries]
@@ -271,7 +292,7 @@ class Ledger:
             self._writability.note(None)
             self._answer(batch, outcomes)
 
-    async def _settle_here(self, lane: Lane, batch: list[_Entry], began: int) -> list[Any]:
+    async def _settle_here(self, lane: Lane, batch: list[_Entry], began: int) -> tuple[list[Any], float]:
         """A local store: its statements in the loop, and all waiting in the thread."""
         if not lane.store.begin(wait=False):
             await lane.do(lambda store: store.begin(wait=True))
@@ -280,27 +301,29 @@ class Ledger:
             committing = lane.do(lambda store: self._commit(store, began))
             # While the disk is at work: by the time it is done, most or all of the answers are made.
             outcomes = _finished(batch, answers)
-            await committing
+            took = await committing
         except Exception:
             lane.store.rollback()
             raise
-        return outcomes
+        return outcomes, took
 
-    def _settle_there(self, store: Store, batch: list[_Entry], began: int) -> list[Any]:
+    def _settle_there(self, store: Store, batch: list[_Entry], began: int) -> tuple[list[Any], float]:
         """A remote store: all of it in the thread, and again if another transaction was in the way."""
 
-        def attempt() -> list[Any]:
+        def attempt() -> tuple[list[Any], float]:
             store.begin(wait=False)
             answers = self._settling.settle(store, [entry.asked for entry in batch])
-            self._commit(store, began)
-            return answers
+            return answers, self._commit(store, began)
 
         return persist(attempt, store.rollback)
 
-    def _commit(self, store: Store, began: int) -> None:
+    def _commit(self, store: Store, began: int) -> float:
+        """Commit. Returns how many seconds that took."""
         # What a stalled transaction decided is too old to be kept.
         self._stalls.require_prompt(began, allowance=WAITS)
+        asked = time.perf_counter()
         store.commit()
+        return time.perf_counter() - asked
 
     def _answer(self, batch: list[_Entry], outcomes: list[Any]) -> None:
         """Answer. A caller whose grant is held comes again in a later batch, and nobody else waits for that."""

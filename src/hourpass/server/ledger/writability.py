@@ -27,6 +27,11 @@ class Writability:
         self._refused: StorageUnavailable | None = None
         self._proof: asyncio.Future[None] | None = None
 
+    @property
+    def is_good(self) -> bool:
+        """Whether the last write was kept."""
+        return self._refused is None
+
     async def require(self) -> None:
         """Raises StorageUnavailable if the last write was not kept, or was long ago and another one is not kept now."""
         now = self._timer()

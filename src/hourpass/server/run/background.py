@@ -14,6 +14,7 @@ from hourpass.server.issuing.issuer import Issuer
 from hourpass.server.ledger.ledger import Ledger
 from hourpass.server.store import SharedStore, Store
 from hourpass.server.telemetry.limited_log import LimitedLog
+from hourpass.server.telemetry.tally import Meter
 
 OBSERVE_EVERY = 0.25
 """Seconds between looks at what other processes changed. A revocation must be in force within one second."""
@@ -23,6 +24,9 @@ MAINTAIN_EVERY = 0.5
 
 TELL_EVERY = 1.0
 """Seconds between looks at whether a minute of wrong keys is over."""
+
+MEASURE_EVERY = 1.0
+"""Seconds between putting down what this process shows of itself. The metrics of other workers are as old as that."""
 
 PRUNE_EVERY = 300.0
 """Seconds between two walks over the grants, give or take a fifth, so that nodes do not walk in step."""
@@ -51,6 +55,7 @@ class Background:
         store: Store | None,
         time: Timekeeper,
         limited: LimitedLog,
+        meter: Meter,
     ) -> None:
         self._issuer = issuer
         self._ledger = ledger
@@ -58,6 +63,7 @@ class Background:
         self._time = time
         self._clock = time.clock
         self._limited = limited
+        self._meter = meter
         self._node = os.urandom(8).hex()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -69,6 +75,7 @@ class Background:
             self._repeat(self.keep_uses, KEEP_USES_EVERY),
             self._repeat(self.prune, PRUNE_EVERY),
             self._repeat(self._tell_wrong_keys, TELL_EVERY),
+            self._repeat(self._measure, MEASURE_EVERY),
         ]
         if self._store is not None:
             jobs.append(self._repeat(self._maintain, MAINTAIN_EVERY))
@@ -109,6 +116,9 @@ class Background:
 
     async def _tell_wrong_keys(self) -> None:
         self._issuer.authentication.wrong_keys.look()
+
+    async def _measure(self) -> None:
+        self._meter.measure()
 
     async def _maintain(self) -> None:
         if self._store is not None:

@@ -4,10 +4,12 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from platform import python_version
 from typing import cast
 
 from filelock import FileLock, Timeout
 
+from hourpass import __version__
 from hourpass.core.errors import ConfigurationError, Refused, Unavailable
 from hourpass.server.clock.timekeeping import Timekeeper
 from hourpass.server.issuing.issuer import Issuer
@@ -15,11 +17,12 @@ from hourpass.server.issuing.verification import Verification
 from hourpass.server.keys.signing_keys import SigningKeys
 from hourpass.server.ledger.ledger import Ledger
 from hourpass.server.run.background import UNAVAILABLE, Background
+from hourpass.server.run.gauges import gauges
 from hourpass.server.run.open import make_data_folder, open_secrets, open_store
 from hourpass.server.settings.settings import Settings
 from hourpass.server.store import SharedStore
-from hourpass.server.telemetry.counts import Counts
 from hourpass.server.telemetry.limited_log import LimitedLog
+from hourpass.server.telemetry.tally import Meter, Tally
 
 CONNECTIONS = 2
 """How many connections to open to a shared database. Two batches at a time keep its disk and this process busy."""
@@ -39,11 +42,15 @@ class Running:
         environ: Mapping[str, str],
         clock: Callable[[], int],
         limited: LimitedLog | None = None,
+        tally: Tally | None = None,
+        number: int = 0,
     ) -> None:
         self._settings = settings
         self._environ = environ
         self._clock = clock
-        self.counts = Counts()
+        self._tally = tally or Tally()
+        self.counts = self._tally.counts(number)
+        self.meter = Meter(self.counts)
         self._limited = limited or LimitedLog(log, time.monotonic)
         window, shared = settings.policy().retry_window, settings.shares_database
         self.time = Timekeeper(clock, window, self._limited, shared=shared)
@@ -89,6 +96,7 @@ class Running:
                 others=self._stores[1:],
                 stalls=self.time.stalls,
                 absences=self.time.absences,
+                counts=self.counts,
             )
             verification = Verification(
                 settings, self._ledger, signing_keys, master, now, time=self.time, numbered_since=numbered_since
@@ -103,9 +111,17 @@ class Running:
             self._let_go()
             raise
         own = None if settings.shares_database else store
-        self.background = Background(issuer, self._ledger, own, self.time, self._limited)
+        self.meter.values |= gauges(settings, self.time, self._ledger, verification)
+        self.meter.totals["stalls"] = lambda: self.time.stalled
+        self.background = Background(issuer, self._ledger, own, self.time, self._limited, self.meter)
         self.background.start()
         return issuer
+
+    def metrics(self) -> bytes:
+        """The metrics of all workers, with those of this one as they are now."""
+        self.meter.measure()
+        kind = "postgresql" if self._settings.shares_database else "sqlite"
+        return self._tally.render({"version": __version__, "python": python_version(), "database": kind})
 
     async def stop(self) -> None:
         """Finish the work under way, and close the database."""
@@ -122,8 +138,8 @@ class Running:
     def report(self, path: str, error: Exception) -> None:
         """Log an error that the operator must see. A refusal is the caller's business, so it is not logged."""
         if isinstance(error, Unavailable):
-            self.counts["unavailable"] += 1
+            self.counts.add("unavailable")
             self._limited.trouble(UNAVAILABLE, path=path, detail=error.detail)
         elif not isinstance(error, Refused):
-            self.counts["failure"] += 1
+            self.counts.add("failure")
             self._limited.trouble("failed", level=logging.ERROR, error=error, path=path)

@@ -37,6 +37,10 @@ class GrantHeld(StorageUnavailable):
     """Another transaction holds the grant at this moment. Nothing was decided, and the next try may find it free."""
 
 
+class DiskFull(StorageUnavailable):
+    """The database has no space left to write."""
+
+
 class Unreachable(StorageUnavailable):
     """The database cannot be connected to."""
 

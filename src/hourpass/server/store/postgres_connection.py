@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 
 from hourpass.core.errors import ConfigurationError, StorageUnavailable
-from hourpass.server.store import Row, TransactionConflict, Unreachable
+from hourpass.server.store import DiskFull, Row, TransactionConflict, Unreachable
 from hourpass.server.store.statements import load_queries
 
 DEFAULTS = {
@@ -248,6 +248,8 @@ def _storage_errors() -> Iterator[None]:
         raise TransactionConflict(_words(error)) from error
     except psycopg.IntegrityError:
         raise
+    except errors.DiskFull as error:
+        raise DiskFull(_words(error)) from error
     except (psycopg.Error, OSError) as error:
         raise StorageUnavailable(_words(error)) from error
 

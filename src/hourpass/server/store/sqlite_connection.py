@@ -14,7 +14,7 @@ from typing import Literal
 import apsw
 
 from hourpass.core.errors import StorageUnavailable
-from hourpass.server.store import Row
+from hourpass.server.store import DiskFull, Row
 from hourpass.server.store.statements import load_queries
 
 LOG_WORTH_COPYING = 1_024
@@ -221,6 +221,8 @@ def storage_errors() -> Iterator[None]:
         yield
     except apsw.ConstraintError:
         raise
+    except apsw.FullError as error:
+        raise DiskFull(_words(error)) from error
     except apsw.Error as error:
         raise StorageUnavailable(_words(error)) from error
 

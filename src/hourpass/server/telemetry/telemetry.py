@@ -1,4 +1,4 @@
-"""What the operator sees: logs and metrics. Nothing here runs for a request that succeeds.
+"""The log. Nothing here runs for a request that succeeds.
 
 Secrets are hidden by type: a type that holds one does not show it in its repr. As a second fence, everything that looks
 like a key or a token is removed from every line before it is written.
@@ -8,16 +8,12 @@ import logging
 import re
 import sys
 import threading
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from hourpass.core.key_shape import BEGINNING
-from hourpass.server.telemetry.counts import METRICS
 from hourpass.server.telemetry.limited_log import LimitedLog
 from hourpass.server.telemetry.line_writer import LineWriter
 
@@ -131,29 +127,3 @@ def _redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapp
         else value
         for name, value in event.items()
     }
-
-
-class _Counts(Collector):
-    """The counts as metrics. They are made when somebody asks for them."""
-
-    def __init__(self, counts: Mapping[str, int], gauges: Mapping[str, float]) -> None:
-        self._counts = counts
-        self._gauges = gauges
-
-    def collect(self) -> Iterator[Metric]:
-        for metric in METRICS:
-            counter = CounterMetricFamily(
-                f"hourpass_{metric.name}", metric.documentation, labels=[metric.label] if metric.label else []
-            )
-            for count, label in metric.counts.items():
-                counter.add_metric([label] if metric.label else [], self._counts[count])
-            yield counter
-        for name, value in self._gauges.items():
-            yield GaugeMetricFamily(f"hourpass_{name}", name.replace("_", " "), value=value)
-
-
-def render_metrics(counts: Mapping[str, int], gauges: Mapping[str, float]) -> bytes:
-    """The metrics in Prometheus' text format."""
-    registry = CollectorRegistry()
-    registry.register(_Counts({**counts, "log_lines_dropped": lines_dropped()}, gauges))
-    return generate_latest(registry)
