@@ -30,7 +30,7 @@ API_KEY = make_key(
     raw_until_set_at=NOW + 6,
     valid_from=NOW + 7,
     tokens_from=NOW + 8,
-    secrets=(KeySecret(bytes(32), 3, NOW + 9, NOW + 10, NOW + 11, bytes(16)),),
+    secrets=(KeySecret(bytes(32), 3, NOW + 9, NOW + 10, NOW + 11, bytes(16), 7, "2"),),
 )
 GRANT = make_grant(
     generation=2,
@@ -45,7 +45,7 @@ GRANT = make_grant(
     opened_from=b"\x7f\0\0\2",
     audience="https://b.example.com",
 )
-SIGNING_KEY = StoredSigningKey(SigningKey("kid1", "ES256", NOW, NOW + 1, NOW + 2), b"sealed")
+SIGNING_KEY = StoredSigningKey(SigningKey("kid1", "ES256", NOW, NOW + 1, NOW + 2), b"sealed", "0123456789ab")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ SIGNING_KEY = StoredSigningKey(SigningKey("kid1", "ES256", NOW, NOW + 1, NOW + 2
         (
             "signing_keys",
             lambda store: store.add_signing_key(SIGNING_KEY),
-            {**SIGNING_KEY.key._asdict(), "sealed": SIGNING_KEY.sealed},
+            {**SIGNING_KEY.key._asdict(), "sealed": SIGNING_KEY.sealed, "sealed_by": SIGNING_KEY.sealed_by},
         ),
         (
             "audit",

@@ -75,7 +75,7 @@ def test_a_schema_that_is_ahead_needs_a_newer_program(pair, which, oldest):
 def test_secrets_that_the_master_key_does_not_open_are_not_copied(pair):
     source = fill(pair.source)
 
-    with pytest.raises(ConfigurationError, match="the master key does not open this database's pepper"):
+    with pytest.raises(ConfigurationError, match="the master key does not open this database's import_hmac k1"):
         copy(source, pair.target.open(), NOW, master=MasterKey(bytes(32)))
 
     assert is_empty(pair)

@@ -28,6 +28,7 @@ NAMES = {
     audit.RefreshRetriedElsewhere: "refresh_retried_elsewhere",
     audit.SigningKeyPublished: "signing_key_published",
     audit.SigningKeyWithdrawn: "signing_key_withdrawn",
+    audit.MasterKeyRotated: "master_key_rotated",
 }
 
 

@@ -26,6 +26,7 @@ SECTIONS = {
         "serve": ("hourpass.cli.operator.serve", "Start the server."),
         "config": ("hourpass.cli.operator.config", "Show and check the settings."),
         "signing-keys": ("hourpass.cli.operator.signing_keys", "List, rotate and withdraw the keys that sign."),
+        "master-key": ("hourpass.cli.operator.master_key", "Show and replace the key that seals the secrets."),
         "migrate": ("hourpass.cli.operator.migrate", "Bring the database's schema up to date."),
         "copy": ("hourpass.cli.operator.copy", "Copy everything into another, empty database."),
         "backup": ("hourpass.cli.operator.backup", "Write everything but the master key into a file."),

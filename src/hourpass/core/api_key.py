@@ -54,6 +54,7 @@ class KeySecret(NamedTuple):
 
     It proves the key until `ends_at`. The text of a derived secret is derived from `seed` and a secret of the server.
     `seed` is None if the text was random. `overlap` is for how long the one before it goes on after its first use.
+    `pepper` is the kid of the pepper that the digest is made with, None for the first one.
     """
 
     digest: bytes
@@ -63,6 +64,7 @@ class KeySecret(NamedTuple):
     ends_at: int | None = None
     seed: bytes | None = None
     overlap: int | None = None
+    pepper: str | None = None
 
     def __repr__(self) -> str:
         """Without the digest and the seed."""

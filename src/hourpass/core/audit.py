@@ -200,6 +200,18 @@ class SigningKeyWithdrawn(NamedTuple):
     actor: str
 
 
+class MasterKeyRotated(NamedTuple):
+    """Everything that is sealed was sealed again, by another master key. They are named by their ids.
+
+    `values` is how many values were sealed. Nodes may need the old key until all of them have the new one.
+    """
+
+    master_key: str
+    before: str
+    values: int
+    actor: str
+
+
 Event = (
     KeyCreated
     | KeyImported
@@ -221,6 +233,7 @@ Event = (
     | Restored
     | SigningKeyPublished
     | SigningKeyWithdrawn
+    | MasterKeyRotated
 )
 
 

@@ -13,8 +13,8 @@ import msgspec
 
 from hourpass.core.errors import ConfigurationError, HourpassError
 from hourpass.core.policy import SECOND
-from hourpass.server.keys.key_hashes import HMAC_SECRET
 from hourpass.server.keys.master_key import MasterKey
+from hourpass.server.keys.sealed import require_opens
 from hourpass.server.store import Moved, Numbers, Row, Store
 from hourpass.server.store.tables import TABLES, Table
 
@@ -69,7 +69,7 @@ def copy(
             found = ", ".join(f"{name} {rows}" for name, rows in held.items())
             raise ConfigurationError(f"the target is not empty (rows: {found}): only an empty one takes a copy")
         if master is not None:
-            _require_opens(master, source)
+            require_opens(source, master)
         copied = [_send(source, target, table, progress) for table in TABLES]
         target.go_on_from(_begun_anew(source.numbers(), now))
         # The proof takes long. The source must not keep an old moment for us meanwhile.
@@ -123,18 +123,6 @@ def _require_schemas(source: Store, target: Store, now: int) -> None:
         if ahead := store.newer_migrations():
             # This program can work with them. But it does not know what they added, and a copy would lack that.
             raise ConfigurationError(f"the {name} is newer than this program: it has migration {ahead[-1]}")
-
-
-def _require_opens(master: MasterKey, store: Store) -> None:
-    for name in ("pepper", "rotation"):
-        for _, sealed in store.secrets(name):
-            master.open(name, sealed)
-    for kid, sealed in store.secrets(HMAC_SECRET):
-        master.open(f"{HMAC_SECRET} {kid}", sealed)
-    for kid, sealed in store.secrets("refresh"):
-        master.open(f"refresh secret {kid}", sealed)
-    for key, sealed in store.signing_keys():
-        master.open(f"signing key {key.kid}", sealed)
 
 
 def _begun_anew(numbers: Numbers, now: int) -> Numbers:

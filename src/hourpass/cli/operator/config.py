@@ -11,6 +11,7 @@ from hourpass.core.errors import ConfigurationError
 from hourpass.server.copy import require_not_moved
 from hourpass.server.keys.github_keys import GithubKeys
 from hourpass.server.keys.master_key import load_master_key
+from hourpass.server.keys.sealed import require_opens
 from hourpass.server.run.open import open_store
 from hourpass.server.settings.settings import described, require_issuer
 
@@ -59,11 +60,10 @@ def check(flags: dict[str, object]) -> None:
         pending = store.pending_migrations()
         if not pending:
             store.begin_reading()
-            sealed = store.secrets("pepper")
-            store.rollback()
-            if sealed:
+            if store.sealed_secrets():
                 master = load_master_key(settings.master_key, Path(settings.data), os.environ, create=False)
-                master.open("pepper", sealed[0][1])
+                require_opens(store, master)
+            store.rollback()
     finally:
         store.close()
     say("The settings are good." + (f" The next start applies {', '.join(pending)}." if pending else ""))

@@ -2,10 +2,8 @@
 
 from hourpass.core.key_hash import PLAIN, KeyHash, KeyHashes, imported_digest
 from hourpass.server.keys.master_key import MasterKey
+from hourpass.server.keys.sealed import HMAC_SECRET, add_secret, open_secrets_of
 from hourpass.server.store import Store
-
-HMAC_SECRET = "import_hmac"
-"""What the providers' HMAC secrets are called among the sealed secrets."""
 
 
 def hashes_in_use(store: Store, master: MasterKey) -> KeyHashes:
@@ -15,7 +13,8 @@ def hashes_in_use(store: Store, master: MasterKey) -> KeyHashes:
         ConfigurationError: if the master key is not the one that sealed a provider's secret.
     """
     names = store.key_hashes()
-    secrets = dict(store.secrets(HMAC_SECRET)) if any(name.startswith("hmac-sha256:") for name in names) else {}
+    with_secrets = any(name.startswith("hmac-sha256:") for name in names)
+    secrets = {each.kid: each.secret for each in open_secrets_of(store, master, HMAC_SECRET)} if with_secrets else {}
     fast: list[KeyHash] = []
     lookups: list[int] = []
     for name in names:
@@ -24,7 +23,7 @@ def hashes_in_use(store: Store, master: MasterKey) -> KeyHashes:
             case "lookup":
                 lookups.append(int(rest))
             case "hmac-sha256":
-                fast.append(KeyHash(algorithm, rest, master.open(f"{HMAC_SECRET} {rest}", secrets[rest])))
+                fast.append(KeyHash(algorithm, rest, secrets[rest]))
             case "plain" | "sha256" | "sha512":
                 fast.append(KeyHash(algorithm))
             case _:
@@ -36,7 +35,7 @@ def hashes_in_use(store: Store, master: MasterKey) -> KeyHashes:
 def note_hash(store: Store, master: MasterKey, used: KeyHash, now: int) -> None:
     """Note that keys are imported by a hash, and keep its secret sealed, if it has one."""
     if used.kid and used.kid not in dict(store.secrets(HMAC_SECRET)):
-        store.add_secret(HMAC_SECRET, used.kid, master.seal(f"{HMAC_SECRET} {used.kid}", used.secret), now)
+        add_secret(store, master, HMAC_SECRET, used.kid, used.secret, now)
     store.add_key_hash(used.name, now)
 
 

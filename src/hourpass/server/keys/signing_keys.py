@@ -23,6 +23,15 @@ from hourpass.core.signing_key import (
 )
 from hourpass.jose import Jwk, RefreshTokens, SigningKeyPair, VerificationKey
 from hourpass.server.keys.master_key import MasterKey
+from hourpass.server.keys.sealed import (
+    PEPPER,
+    REFRESH,
+    ROTATION,
+    add_secret,
+    add_signing_key,
+    open_secrets_of,
+    open_signing_key,
+)
 from hourpass.server.store import Store, StoredSigningKey
 
 Random = Callable[[int], bytes]
@@ -66,21 +75,17 @@ def prepare(
     Raises:
         ConfigurationError: if another master key sealed the secrets that are there.
     """
-    if not store.secrets("pepper"):
-        store.add_secret("pepper", "1", master.seal("pepper", random(32)), now)
-    if not store.secrets("rotation"):
-        store.add_secret("rotation", "1", master.seal("rotation", random(32)), now)
-    if not store.secrets("refresh"):
-        kid = random(6).hex()
-        store.add_secret("refresh", kid, master.seal(f"refresh secret {kid}", random(32)), now)
+    for name in (PEPPER, ROTATION, REFRESH):
+        if not store.secrets(name):
+            add_secret(store, master, name, random(6).hex() if name == REFRESH else "1", random(32), now)
     keys = [stored.key for stored in store.signing_keys() if signing_key_state(stored.key, now, policy) != "gone"]
     wanted = [key for key in keys if key.algorithm == algorithm and key.retired_at is None] if serving else keys
     if not wanted:
         _publish(store, master, algorithm, keys, now, policy, random, actor="server")
     return Secrets(
-        pepper=master.open("pepper", store.secrets("pepper")[0][1]),
-        refresh_ring=[(kid, master.open(f"refresh secret {kid}", sealed)) for kid, sealed in store.secrets("refresh")],
-        rotation=master.open("rotation", store.secrets("rotation")[0][1]),
+        pepper=open_secrets_of(store, master, PEPPER)[0].secret,
+        refresh_ring=[(kid, secret) for kid, secret, _ in open_secrets_of(store, master, REFRESH)],
+        rotation=open_secrets_of(store, master, ROTATION)[0].secret,
         master=master,
     )
 
@@ -106,7 +111,7 @@ def _publish(
 
 def _make(store: Store, master: MasterKey, key: SigningKey, now: int, actor: str) -> None:
     pair = SigningKeyPair.generate(key.kid, key.algorithm)
-    store.add_signing_key(StoredSigningKey(key, master.seal(f"signing key {key.kid}", pair.private_bytes())))
+    add_signing_key(store, master, key, pair.private_bytes())
     if key.retired_at is not None:
         store.retire_signing_key(key.kid, key.retired_at)
     store.append_audit(now, [audit.SigningKeyPublished(key.kid, key.algorithm, key.signs_from, actor)])
@@ -168,11 +173,11 @@ class SigningKeys:
         # A pair that is known already stays the same object, so tokens that were verified with it stay remembered.
         pairs = known.pairs if known else {}
         self.pairs: dict[str, SigningKeyPair] = {
-            key.kid: pairs.get(key.kid)
-            or SigningKeyPair.from_private_bytes(key.kid, key.algorithm, master.open(f"signing key {key.kid}", sealed))
-            for key, sealed in stored
+            each.key.kid: pairs.get(each.key.kid)
+            or SigningKeyPair.from_private_bytes(each.key.kid, each.key.algorithm, open_signing_key(master, each))
+            for each in stored
         }
-        self._keys = [key for key, _ in stored]
+        self._keys = [each.key for each in stored]
         self._until = -1
         self._pair: SigningKeyPair | None = None
 

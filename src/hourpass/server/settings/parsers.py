@@ -21,6 +21,14 @@ def text(value: object) -> str:
     return value
 
 
+def words_of_text(value: object) -> str:
+    """Printable words, as a list or separated by white space. They are kept with one space between them."""
+    items = value.split() if isinstance(value, str) else value
+    if not isinstance(items, list | tuple) or not items:
+        raise ValueError("must be printable text, or a list of it")
+    return " ".join(text(item) for item in items)
+
+
 def whole(low: int, high: int) -> Callable[[object], int]:
     """A parser of whole numbers from `low` to `high`."""
 

@@ -164,7 +164,7 @@ class Settings:
     )
     master_key: str | None = _setting(
         None,
-        parsers.text,
+        parsers.words_of_text,
         "base64 of 32 bytes that seal the secrets; master.key in the data folder by default",
         secret=True,
     )

@@ -92,11 +92,22 @@ class SlowHash(NamedTuple):
         return f"SlowHash({self.key_id!r})"
 
 
+class StoredSecret(NamedTuple):
+    """A secret of the server, sealed. `sealed_by` is the id of the master key that did it, None if it was not noted."""
+
+    name: str
+    kid: str
+    sealed: bytes
+    created_at: int
+    sealed_by: str | None = None
+
+
 class StoredSigningKey(NamedTuple):
-    """A signing key with its private half, sealed under the master key."""
+    """A signing key with its private half, sealed under the master key of this id, as in `StoredSecret`."""
 
     key: SigningKey
     sealed: bytes
+    sealed_by: str | None = None
 
 
 class AuditRecord(NamedTuple):
@@ -314,17 +325,29 @@ class Store(Protocol):
     def look(self) -> Control:
         """What every process polls, several times a second. It is one statement outside of any transaction."""
 
-    def add_secret(self, name: str, kid: str, sealed: bytes, at: int) -> None:
+    def add_secret(self, name: str, kid: str, sealed: bytes, at: int, sealed_by: str | None = None) -> None:
         """Store a sealed secret."""
 
     def secrets(self, name: str) -> list[tuple[str, bytes]]:
         """The sealed secrets of a name with their key ids, newest first."""
+
+    def sealed_secrets(self) -> list[StoredSecret]:
+        """All sealed secrets, those of a name newest first."""
+
+    def seal_secret(self, old: StoredSecret, new: StoredSecret) -> bool:
+        """Put another sealing of a secret in the place of one. False if that is not there any more."""
+
+    def delete_secret(self, name: str, kid: str) -> None:
+        """Forget a secret."""
 
     def add_signing_key(self, stored: StoredSigningKey) -> None:
         """Store a signing key."""
 
     def signing_keys(self) -> list[StoredSigningKey]:
         """All signing keys."""
+
+    def seal_signing_key(self, old: StoredSigningKey, new: StoredSigningKey) -> bool:
+        """Put another sealing of a signing key in the place of one. False if that is not there any more."""
 
     def retire_signing_key(self, kid: str, at: int) -> None:
         """Set the instant at which a successor takes over."""

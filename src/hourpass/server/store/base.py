@@ -12,7 +12,17 @@ from hourpass.core.grant import Grant, GrantAge, GrantRef
 from hourpass.core.last_use import LastUse
 from hourpass.core.revocation import Kind, Revocation
 from hourpass.core.signing_key import SigningKey
-from hourpass.server.store import AuditRecord, Control, Expiry, Moved, Numbers, Row, SlowHash, StoredSigningKey
+from hourpass.server.store import (
+    AuditRecord,
+    Control,
+    Expiry,
+    Moved,
+    Numbers,
+    Row,
+    SlowHash,
+    StoredSecret,
+    StoredSigningKey,
+)
 from hourpass.server.store.rows import editable_row, key_row, read_audit, read_grant, read_key, table_row
 from hourpass.server.store.statements import Compared, Migration, checksum
 from hourpass.server.store.tables import API_KEYS, KEY_SECRETS, SLOW_HASHES, Table
@@ -281,21 +291,38 @@ class BaseStore(ABC):
         """What every process polls."""
         return self.control()
 
-    def add_secret(self, name: str, kid: str, sealed: bytes, at: int) -> None:
+    def add_secret(self, name: str, kid: str, sealed: bytes, at: int, sealed_by: str | None = None) -> None:
         """Store a sealed secret."""
-        self._change_keys("add_secret", name, kid, sealed, at)
+        self._change_keys("add_secret", name, kid, sealed, at, sealed_by)
 
     def secrets(self, name: str) -> list[tuple[str, bytes]]:
         """The sealed secrets of a name, newest first."""
         return [(kid, sealed) for kid, sealed in self._rows("secrets", name)]
 
+    def sealed_secrets(self) -> list[StoredSecret]:
+        """All sealed secrets."""
+        return [StoredSecret._make(row) for row in self._rows("sealed_secrets")]
+
+    def seal_secret(self, old: StoredSecret, new: StoredSecret) -> bool:
+        """Put another sealing of a secret in the place of one."""
+        return self._change_keys("seal_secret", new.sealed, new.sealed_by, old.name, old.kid, old.sealed)
+
+    def delete_secret(self, name: str, kid: str) -> None:
+        """Forget a secret."""
+        self._change_keys("delete_secret", name, kid)
+
     def add_signing_key(self, stored: StoredSigningKey) -> None:
         """Store a signing key."""
-        self._change_keys("add_signing_key", *stored.key, stored.sealed)
+        self._change_keys("add_signing_key", *stored.key, stored.sealed, stored.sealed_by)
 
     def signing_keys(self) -> list[StoredSigningKey]:
         """All signing keys."""
-        return [StoredSigningKey(SigningKey._make(key), sealed) for *key, sealed in self._rows("signing_keys")]
+        rows = self._rows("signing_keys")
+        return [StoredSigningKey(SigningKey._make(key), sealed, sealed_by) for *key, sealed, sealed_by in rows]
+
+    def seal_signing_key(self, old: StoredSigningKey, new: StoredSigningKey) -> bool:
+        """Put another sealing of a signing key in the place of one."""
+        return self._change_keys("seal_signing_key", new.sealed, new.sealed_by, old.key.kid, old.sealed)
 
     def retire_signing_key(self, kid: str, at: int) -> None:
         """Set the instant at which a successor takes over."""

@@ -15,7 +15,7 @@ from hourpass.core.audit import Event, event_name
 from hourpass.core.grant import Grant, GrantAge, GrantRef
 from hourpass.core.revocation import Revocation
 from hourpass.core.signing_key import SigningKey
-from hourpass.server.store import AuditRecord, Control, KeyUse, Moved, Numbers, Row, SlowHash
+from hourpass.server.store import AuditRecord, Control, KeyUse, Moved, Numbers, Row, SlowHash, StoredSecret
 from hourpass.server.store.tables import Table
 
 
@@ -51,6 +51,7 @@ COLUMNS = {
         Revocation,
         SigningKey,
         SlowHash,
+        StoredSecret,
     )
 } | {"ApiKeyRow": (*RECORD, "digest"), "EditableKey": EDITABLE}
 """The columns that the named SQL writes as the name of a type, such as `{Grant}`."""

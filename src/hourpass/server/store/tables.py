@@ -53,13 +53,15 @@ API_KEYS = Table(
     ("",),
 )
 
-KEY_SECRETS = Table("key_secrets", "digest", "key_id, n, created_at, first_used_at, ends_at, seed, overlap", (b"",))
+KEY_SECRETS = Table(
+    "key_secrets", "digest", "key_id, n, created_at, first_used_at, ends_at, seed, overlap, pepper", (b"",)
+)
 
 SLOW_HASHES = Table("slow_hashes", "lookup, key_id", "algorithm, hash, created_at", ("", ""))
 
 TABLES = (
-    Table("secrets", "name, kid", "sealed, created_at", ("", "")),
-    Table("signing_keys", "kid", "algorithm, published_at, signs_from, retired_at, sealed", ("",)),
+    Table("secrets", "name, kid", "sealed, created_at, sealed_by", ("", "")),
+    Table("signing_keys", "kid", "algorithm, published_at, signs_from, retired_at, sealed, sealed_by", ("",)),
     API_KEYS,
     KEY_SECRETS,
     SLOW_HASHES,

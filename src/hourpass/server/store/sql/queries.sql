@@ -185,19 +185,35 @@ update control set version = version - 1
 
 -- name: add_secret
 -- Store a sealed secret.
-insert into secrets (name, kid, sealed, created_at) values (?, ?, ?, ?)
+insert into secrets ({StoredSecret}) values ({?StoredSecret})
 
 -- name: secrets
 -- The sealed secrets of a name, newest first.
 select kid, sealed from secrets where name = ? order by created_at desc, kid
 
+-- name: sealed_secrets
+-- All sealed secrets, those of a name newest first.
+select {StoredSecret} from secrets order by name, created_at desc, kid
+
+-- name: seal_secret
+-- Put another sealing in the place of one, unless somebody else did.
+update secrets set sealed = ?, sealed_by = ? where name = ? and kid = ? and sealed = ?
+
+-- name: delete_secret
+-- Forget a secret.
+delete from secrets where name = ? and kid = ?
+
 -- name: add_signing_key
 -- Store a signing key with its sealed private half.
-insert into signing_keys ({SigningKey}, sealed) values ({?SigningKey}, ?)
+insert into signing_keys ({SigningKey}, sealed, sealed_by) values ({?SigningKey}, ?, ?)
 
 -- name: signing_keys
 -- All signing keys with their sealed private halves.
-select {SigningKey}, sealed from signing_keys order by signs_from, kid
+select {SigningKey}, sealed, sealed_by from signing_keys order by signs_from, kid
+
+-- name: seal_signing_key
+-- Put another sealing in the place of one, unless somebody else did.
+update signing_keys set sealed = ?, sealed_by = ? where kid = ? and sealed = ?
 
 -- name: retire_signing_key
 -- Set the instant at which a successor takes over.

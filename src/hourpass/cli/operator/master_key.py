@@ -1,0 +1,126 @@
+"""`hourpass master-key`: which master key sealed what, and how another one takes its place."""
+
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import click
+from filelock import FileLock, Timeout
+
+from hourpass.cli.operator.database import actor, database_options, read_settings
+from hourpass.cli.terminal import confirm, json_option, print_json, print_table, say
+from hourpass.core.errors import ConfigurationError
+from hourpass.server.keys.master_key import (
+    BACK_IT_UP,
+    MASTER_KEY_BYTES,
+    key_file,
+    load_master_key,
+    read_key_file,
+    write_key_file,
+)
+from hourpass.server.keys.sealed import Resealed, Sealing, require_opens, reseal, sealings
+from hourpass.server.run.open import current_time, open_secrets, open_store
+from hourpass.server.settings.settings import Settings
+from hourpass.server.store import reading, transaction
+
+
+@click.group()
+def master_key() -> None:
+    """Show and replace the master key. No command prints a key: an id names it and tells nothing about it."""
+
+
+@master_key.command()
+@database_options
+@json_option
+def status(flags: dict[str, object], as_json: bool) -> None:
+    """Show the ids of the master keys that are given, and how many values each one seals in the database."""
+    settings = read_settings(flags)
+    master = load_master_key(settings.master_key, Path(settings.data), os.environ, create=False)
+    with closing(open_store(settings, create=False)) as store, reading(store):
+        found = sealings(store, master)
+    if as_json:
+        print_json([each._asdict() for each in found])
+        return
+    print_table(
+        ("key", "given", "seals"), [(each.key_id, "yes" if each.given else "no", each.values) for each in found]
+    )
+    for each in found:
+        say(_advice(each, first=each is found[0]))
+
+
+def _advice(sealing: Sealing, *, first: bool) -> str:
+    if not sealing.given:
+        return f"{sealing.key_id} is needed and not given: give it beside the others."
+    if sealing.values:
+        return f"{sealing.key_id} is needed."
+    return f"{sealing.key_id} seals nothing yet: rotate." if first else f"{sealing.key_id} is not needed here any more."
+
+
+@master_key.command()
+@click.option("--yes", is_flag=True, help="do not ask; needed if nobody can answer")
+@database_options
+@json_option
+def rotate(flags: dict[str, object], yes: bool, as_json: bool) -> None:
+    """Seal everything by a new master key. Servers can keep running.
+
+    If the key is the file master.key beside a SQLite database, this makes the new one and drops the old one.
+    Otherwise give every node both keys first, the new one before the old one, and drop the old one at the end.
+    """
+    settings = read_settings(flags)
+    path = None if settings.shares_database else key_file(settings.master_key, Path(settings.data), os.environ)
+    if path is None:
+        done = _reseal(settings)
+    else:
+        if not yes:
+            confirm(f"Backups made until now need the key that is in {path} now. Do you have a copy, and rotate?")
+        with _alone(path):
+            keys = read_key_file(path)
+            if len(keys) == 1:
+                # Both are in the file before anything is sealed, so a command that was killed is just run again.
+                keys = [os.urandom(MASTER_KEY_BYTES), *keys]
+                _require_opens(settings)
+                write_key_file(path, keys)
+            done = _reseal(settings)
+            write_key_file(path, keys[:1])
+    if as_json:
+        print_json(done._asdict())
+        return
+    say(f"{done.key_id} seals everything: {done.values} values were sealed again.")
+    if path is not None:
+        say(f"It is in {path}: {BACK_IT_UP}.")
+    for other in done.others:
+        say(
+            f"{other} is gone from there. Backups made until now need it."
+            if path
+            else f"{other} is not needed any more, except for backups made until now: take it from every node."
+        )
+
+
+def _require_opens(settings: Settings) -> None:
+    with closing(open_store(settings, create=False)) as store:
+        master, _ = open_secrets(store, settings, os.environ, current_time(store, settings))
+        with reading(store):
+            require_opens(store, master)
+
+
+def _reseal(settings: Settings) -> Resealed:
+    with closing(open_store(settings, create=False)) as store:
+        now = current_time(store, settings)
+        master, _ = open_secrets(store, settings, os.environ, now)
+        with transaction(store):
+            return reseal(store, master, now, actor=actor())
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Two commands at once would each make a key, and one would overwrite the other's."""
+    lock = FileLock(path.with_name(f"{path.name}.lock"))
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise ConfigurationError(f"another command replaces {path} at this moment") from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,183 @@
+"""`hourpass master-key`: the ids of the keys, and how another one takes its place. No command prints a key."""
+
+import base64
+import os
+import stat
+
+import pytest
+
+from hourpass.server.keys.master_key import id_of_key
+
+
+def new_key() -> str:
+    return base64.b64encode(os.urandom(32)).decode()
+
+
+def id_of(key: str) -> str:
+    return id_of_key(base64.b64decode(key))
+
+
+def file_of(hourpass) -> list[str]:
+    return (hourpass.data / "master.key").read_text().split()
+
+
+@pytest.fixture
+def installed(hourpass):
+    """An installation with one API key."""
+    hourpass.create_key()
+    return hourpass
+
+
+def test_status_names_the_key_by_an_id_and_never_shows_it(installed):
+    [key] = file_of(installed)
+
+    shown = installed("master-key", "status")
+
+    assert id_of(key) in shown.stdout
+    assert key not in shown.stdout + shown.stderr
+    assert installed.json("master-key", "status") == [{"key_id": id_of(key), "given": True, "values": 4}]
+
+
+def test_one_command_replaces_the_file_beside_a_sqlite_database(installed):
+    [old] = file_of(installed)
+
+    done = installed("master-key", "rotate", "--yes")
+
+    [new] = file_of(installed)
+    assert new != old
+    assert stat.S_IMODE((installed.data / "master.key").stat().st_mode) == 0o600
+    assert old not in done.stdout + done.stderr
+    assert new not in done.stdout + done.stderr
+    assert installed.json("master-key", "status") == [{"key_id": id_of(new), "given": True, "values": 4}]
+    assert installed.json("audit", "--last", "1")[0]["event"] == "master_key_rotated"
+
+
+def test_it_asks_first_because_backups_need_the_old_key(installed):
+    [old] = file_of(installed)
+
+    refused = installed("master-key", "rotate", code=2)
+
+    assert "--yes" in refused.stderr
+    assert file_of(installed) == [old]
+
+
+def test_tokens_and_keys_from_before_are_good_afterwards(hourpass, api_key):
+    pair = hourpass.exchange(api_key, seconds_ago=600)
+
+    hourpass("master-key", "rotate", "--yes")
+
+    assert hourpass.refresh(pair.refresh_token).access_token
+    assert hourpass.exchange(api_key).access_token
+
+
+def test_a_backup_from_before_needs_the_old_key(installed, tmp_path):
+    [old] = file_of(installed)
+    installed("backup", str(tmp_path / "backup.db"))
+    installed("master-key", "rotate", "--yes")
+    [new] = file_of(installed)
+    elsewhere = tmp_path / "restored"
+    elsewhere.mkdir(mode=0o700)
+
+    def restore(keys: str, code: int = 0):
+        return installed(
+            "restore",
+            str(tmp_path / "backup.db"),
+            "--data",
+            str(elsewhere),
+            env={"HOURPASS_MASTER_KEY": keys},
+            code=code,
+        )
+
+    assert f"needs the key {id_of(old)}, and has {id_of(new)}" in restore(new, code=1).stderr
+    restore(f"{new} {old}")
+    keys = {"HOURPASS_MASTER_KEY": f"{new} {old}", "HOURPASS_DATA": str(elsewhere)}
+    assert [each["values"] for each in installed.json("master-key", "status", env=keys)] == [0, 4]
+    installed("master-key", "rotate", env=keys)
+    assert installed.json("keys", "list", env={**keys, "HOURPASS_MASTER_KEY": new})
+
+
+def test_a_backup_from_afterwards_needs_the_new_key(installed, tmp_path):
+    [old] = file_of(installed)
+    installed("master-key", "rotate", "--yes")
+    installed("backup", str(tmp_path / "backup.db"))
+
+    with_old = {"HOURPASS_MASTER_KEY": old, "HOURPASS_DATABASE_URL": f"sqlite:{tmp_path}/backup.db"}
+    assert installed.json("master-key", "status", env=with_old)[1]["given"] is False
+    assert "needs the key" in installed("backup", str(tmp_path / "again.db"), env=with_old, code=1).stderr
+
+
+class Elsewhere:
+    """An installation whose master key comes from the environment or from a credential."""
+
+    def __init__(self, hourpass, place: str) -> None:
+        self._hourpass = hourpass
+        self._place = place
+        self._folder = hourpass.data.parent / "credentials"
+        self._folder.mkdir(mode=0o700)
+
+    def __call__(self, keys: list[str], *arguments: str, code: int = 0):
+        return self._hourpass(*arguments, env=self._environment(keys), code=code)
+
+    def status(self, keys: list[str]) -> list[tuple]:
+        found = self._hourpass.json("master-key", "status", env=self._environment(keys))
+        return [(each["key_id"], each["given"], each["values"]) for each in found]
+
+    def _environment(self, keys: list[str]) -> dict[str, str]:
+        file = self._folder / "hourpass-master-key"
+        match self._place:
+            case "variable":
+                return {"HOURPASS_MASTER_KEY": " ".join(keys)}
+            case "named file":
+                file.write_text("\n".join(keys) + "\n")
+                return {"HOURPASS_MASTER_KEY_FILE": str(file)}
+            case _:
+                file.write_text("\n".join(keys) + "\n")
+                return {"CREDENTIALS_DIRECTORY": str(self._folder)}
+
+
+@pytest.mark.parametrize("place", ["variable", "named file", "credential"])
+def test_elsewhere_both_keys_are_given_then_rotate_then_the_old_one_is_dropped(hourpass, place):
+    old, new = new_key(), new_key()
+    there = Elsewhere(hourpass, place)
+    there([old], "keys", "create", "--name", "x")
+    assert there.status([new, old]) == [(id_of(new), True, 0), (id_of(old), True, 4)]
+    there([new, old], "keys", "create", "--name", "before it is done")
+    there([old], "keys", "list")
+
+    said = there([new, old], "master-key", "rotate").stderr
+
+    assert f"{id_of(old)} is not needed any more" in said
+    assert there.status([new]) == [(id_of(new), True, 4)]
+    there([new], "keys", "list")
+    assert id_of(new) in there([old], "keys", "list", code=1).stderr
+    assert not (hourpass.data / "master.key").exists()
+
+
+def test_with_one_key_from_elsewhere_it_says_what_to_do_first(hourpass):
+    key = new_key()
+    there = Elsewhere(hourpass, "variable")
+    there([key], "keys", "create", "--name", "x")
+
+    assert "give the new one before it" in there([key], "master-key", "rotate", code=1).stderr
+
+
+def test_the_old_key_before_the_new_one_changes_nothing(hourpass):
+    """The first key is the one to go over to: a second run never goes back to the old one."""
+    old, new = new_key(), new_key()
+    there = Elsewhere(hourpass, "variable")
+    there([old], "keys", "create", "--name", "x")
+
+    there([old, new], "master-key", "rotate")
+
+    assert there.status([old]) == [(id_of(old), True, 4)]
+
+
+def test_a_word_that_is_not_a_key_is_refused_without_being_repeated(installed):
+    [key] = file_of(installed)
+    (installed.data / "master.key").write_text(f"{key}\nnot-base64!\n")
+
+    refused = installed("keys", "list", code=1).stderr
+
+    assert "not base64" in refused
+    assert "not-base64!" not in refused
+    assert key not in refused
