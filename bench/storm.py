@@ -11,10 +11,11 @@ import random
 import sys
 from collections import Counter, deque
 from heapq import heapify, heapreplace
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.storm_plot import plot
+from bench.storm_plot import STEP, plot
 from hourpass.client.credential import new_credential
 from hourpass.client.refresh.token_endpoint import CONNECT, classify
 from hourpass.client.refresh.transaction import BACKOFF_END, BACKOFF_START, Granted, Transaction, Transient
@@ -182,8 +183,8 @@ class Report(NamedTuple):
     asked: int
     wasted: int
     """Requests that brought no token, of all that were `asked`."""
-    rates: list[int]
-    """The highest rate within each 10 seconds."""
+    lacking: list[int]
+    """How many clients lack a token after a failed refresh, each `STEP`."""
 
 
 def simulate(kind, clients, capacity, seed):
@@ -194,8 +195,14 @@ def simulate(kind, clients, capacity, seed):
     waiting = [(person.start(), number) for number, person in enumerate(people)]
     heapify(waiting)
     failing, troubles = {}, []
-    rates = Counter()
+    rates, lacking = Counter(), Counter()
     wasted = without = 0
+
+    def lacked(person, until):
+        lacking[-(-person.useless_from // STEP)] += 1
+        lacking[-(-until // STEP)] -= 1
+        return until - person.useless_from
+
     while waiting[0][0] < END:
         sent, number = waiting[0]
         person = people[number]
@@ -204,7 +211,8 @@ def simulate(kind, clients, capacity, seed):
         if outcome is GRANTED:
             if number in failing:
                 troubles.append((failing.pop(number), at))
-                without += max(0, at - person.useless_from)
+                if at > person.useless_from:
+                    without += lacked(person, at)
             again = person.granted(sent)
         else:
             wasted += 1
@@ -213,7 +221,8 @@ def simulate(kind, clients, capacity, seed):
         heapreplace(waiting, (again, number))
     for number, since in failing.items():
         troubles.append((since, END))
-        without += max(0, END - people[number].useless_from)
+        if people[number].useless_from < END:
+            without += lacked(people[number], END)
     fresh_at = end_of_trouble(troubles)
     outage, echo = OUTAGE.start // SECOND, ECHO_FROM // SECOND
     return Report(
@@ -227,7 +236,7 @@ def simulate(kind, clients, capacity, seed):
         failed_calls=without // CALL_EVERY,
         asked=rates.total(),
         wasted=wasted,
-        rates=[max(rates[s] for s in range(start, start + 10)) for start in range(0, END // SECOND, 10)],
+        lacking=list(accumulate(lacking[step] for step in range(END // STEP))),
     )
 
 
@@ -270,9 +279,8 @@ def main():
         result = {"date": today, "clients": options.clients, "seed": options.seed, "capacity": found}
         path.write_text(json.dumps(result, separators=(",", ":")) + "\n")
         tight = min(runs)
-        for picture in (path.with_suffix(".svg"), PICTURE):
-            picture.write_text(plot(runs[tight], clients=options.clients, capacity=tight, outage=OUTAGE))
-        print(f"\nwritten: bench/results/{path.name} and .svg, docs/{PICTURE.name}")
+        PICTURE.write_text(plot(runs[tight], clients=options.clients, capacity=tight, outage=OUTAGE))
+        print(f"\nwritten: bench/results/{path.name}, docs/{PICTURE.name}")
     return 0
 
 

@@ -2,17 +2,14 @@
 
 import re
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
 import click
-import pytest
 
 from hourpass.cli.client.client import LOCK_TIMEOUT, LOGIN_REQUIRED, NO_TOKEN, STILL_VALID, USAGE
 from hourpass.cli.client.token import token
 from hourpass.server.settings.settings import CLIENT_VARIABLES, is_clients
 
 DOCS = Path(__file__).parents[2] / "docs"
-SVG = "{http://www.w3.org/2000/svg}"
 
 
 def options() -> dict[str, str | None]:
@@ -39,27 +36,6 @@ def test_every_exit_code_is_explained():
     rows = re.findall(r"^\| (\d+) \|", (DOCS / "how-to" / "stay-authenticated.md").read_text(), re.MULTILINE)
 
     assert [int(row) for row in rows] == [0, STILL_VALID, NO_TOKEN, LOGIN_REQUIRED, LOCK_TIMEOUT, USAGE]
-
-
-@pytest.fixture
-def picture():
-    return ET.parse(DOCS / "strategies.svg").getroot()
-
-
-def test_the_picture_is_made_of_shapes_and_text_alone(picture):
-    tags = {element.tag.removeprefix(SVG) for element in picture.iter()}
-    values = [value for element in picture.iter() for value in element.attrib.values()]
-
-    assert tags <= {"svg", "title", "desc", "style", "defs", "marker", "rect", "path", "text"}
-    assert not any("url(" in value.replace("url(#", "") or value.startswith("javascript:") for value in values)
-
-
-def test_the_picture_is_for_light_and_dark_pages_and_for_screen_readers(picture):
-    named = {element.get("id"): element.text for element in picture.iter() if element.get("id")}
-
-    assert picture.get("viewBox").split()[2] == "800"
-    assert "prefers-color-scheme: dark" in picture.find(f"{SVG}style").text
-    assert all(len(named[name]) > 40 for name in picture.get("aria-labelledby").split())
 
 
 def test_the_operators_commands_pass_over_the_clients_variables():
