@@ -85,7 +85,7 @@ class Recorder:
     """The house and its application: answers everything with 200, and remembers what it was asked."""
 
     header_limit = HEADER_LIMIT
-    draining = False
+    keep_alive = True
     date = b""
 
     def __init__(self) -> None:

@@ -33,6 +33,7 @@ from hourpass.server.run.running import Running
 from hourpass.server.settings.settings import Settings, load, notes, require_issuer
 from hourpass.server.telemetry.limited_log import LimitedLog
 from hourpass.server.telemetry.refusals import Refusals
+from hourpass.server.telemetry.tally import Tally
 from hourpass.server.telemetry.telemetry import configure_logging, log_what_is_printed
 from hourpass.server.tracing import Traced, start_tracing
 from hourpass.server.transport.listener import Front, bind, bind_unix, inherited, remove_unix
@@ -98,21 +99,24 @@ def serve(
         settings = dataclasses.replace(settings, port=own[0].getsockname()[1])
     if settings.unix_socket != "off":
         shared.append(_listening(settings.unix_socket, lambda: bind_unix(settings.unix_socket)))
+    admin = _open_admin(settings)
     settings = _within_descriptors(settings)
+    tally = Tally(settings.workers)
 
     def work(
-        settings: Settings,
         ready: Callable[[], None],
         limited: LimitedLog,
         listeners: list[socket.socket],
-        parent: int | None = None,
+        worker: Worker | None = None,
     ) -> None:
+        number, parent = worker or (0, None)
+        running = Running(settings, environ, NodeClock(wall), limited, tally, number)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(settings, listeners, environ, wrap, ready, limited, parent, wall))
+            runner.run(_serve(settings, listeners, admin, environ, running, wrap, ready, limited, parent))
 
     def be_worker(worker: Worker, listens: Callable[[], None]) -> None:
         listeners = [*shared, *(_listen(settings.host, settings.port, shared=True) for _ in own)]
-        work(settings.of_worker(worker.number), listens, _start_logging(settings, environ), listeners, worker.parent)
+        work(listens, _start_logging(settings, environ), listeners, worker)
 
     def begin() -> None:
         for note in notes(settings, environ):
@@ -124,11 +128,11 @@ def serve(
             with _ended_by_term():
                 wait_for_database(settings)
         if settings.workers == 1:
-            work(settings, begin, limited, [*shared, *own])
+            work(begin, limited, [*shared, *own])
         else:
-            run_workers(settings.workers, be_worker, begin)
+            run_workers(settings.workers, be_worker, begin, tally.ended)
     finally:
-        for listener in (*shared, *own):
+        for listener in (*shared, *own, *([admin] if admin else ())):
             listener.close()
         if settings.unix_socket != "off":
             remove_unix(settings.unix_socket)
@@ -159,14 +163,14 @@ def _start_logging(settings: Settings, environ: Mapping[str, str]) -> LimitedLog
 async def _serve(
     settings: Settings,
     listeners: list[socket.socket],
+    admin: socket.socket | None,
     environ: Mapping[str, str],
+    running: Running,
     wrap: Callable[[App], Application],
     ready: Callable[[], None],
     limited: LimitedLog,
     parent: int | None,
-    wall: Callable[[], int],
 ) -> None:
-    running = Running(settings, environ, NodeClock(wall), limited)
     app = App(settings, running)
     refused = Refusals(app.counts, limited)
     told_to_stop = asyncio.Event()
@@ -178,18 +182,15 @@ async def _serve(
     stop_tracing = start_tracing(environ) if settings.tracing == "otlp" else None
     try:
         await app.start()
-        admin = "off"
         traced = wrap(app) if stop_tracing is None else Traced(wrap(app), app.route)
         public = _front(traced, listeners, settings, refused)
         fronts = [public]
         running.counts["connections_limit"] = settings.max_connections
         running.meter.values["connections_open"] = lambda: len(public.connections)
-        if settings.admin_listen != "off":
-            host, _, port = settings.admin_listen.rpartition(":")
-            admin_listener = _listen(host.strip("[]"), int(port))
-            admin = f"{host}:{admin_listener.getsockname()[1]}"
+        if admin:
             few = dataclasses.replace(settings, max_connections=ADMIN_CONNECTIONS)
-            fronts.append(_front(AdminApp(app), [admin_listener], few, refused))
+            # Each answer ends its connection, so that nobody keeps one to a worker that hangs.
+            fronts.append(_front(AdminApp(app), [admin], few, refused, keep_alive=False))
         for front in fronts:
             await front.start()
         # Everything loaded by now stays loaded, so the garbage collector need not walk it again and again.
@@ -199,7 +200,7 @@ async def _serve(
         facts = {
             "host": settings.host,
             "port": settings.port,
-            "admin": admin,
+            "admin": _address(admin) if admin else "off",
             "issuer": app.issuer.url,
             "database": running.database,
             "version": __version__,
@@ -219,7 +220,22 @@ async def _serve(
     log.info("stopped")
 
 
-def _front(app: Application, listeners: list[socket.socket], settings: Settings, refused: Refusals) -> Front:
+def _open_admin(settings: Settings) -> socket.socket | None:
+    """The admin listener. All workers share it, and any of them answers for all."""
+    if settings.admin_listen == "off":
+        return None
+    host, _, port = settings.admin_listen.rpartition(":")
+    return _listen(host.strip("[]"), int(port))
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _front(
+    app: Application, listeners: list[socket.socket], settings: Settings, refused: Refusals, *, keep_alive: bool = True
+) -> Front:
     return Front(
         app,
         listeners,
@@ -228,6 +244,7 @@ def _front(app: Application, listeners: list[socket.socket], settings: Settings,
         request_timeout=settings.request_timeout,
         drain_timeout=settings.drain_timeout,
         max_connections=settings.max_connections,
+        keep_alive=keep_alive,
         refused=refused,
     )
 

@@ -113,6 +113,7 @@ class Running:
         own = None if settings.shares_database else store
         self.meter.values |= gauges(settings, self.time, self._ledger, verification)
         self.meter.totals["stalls"] = lambda: self.time.stalled
+        self.meter.measure()
         self.background = Background(issuer, self._ledger, own, self.time, self._limited, self.meter)
         self.background.start()
         return issuer

@@ -181,13 +181,6 @@ class Settings:
         """Whether the database is a server, which other nodes can use, too."""
         return self.database_url is not None and self.database_url.startswith(POSTGRESQL)
 
-    def of_worker(self, number: int) -> "Settings":
-        """The settings of one worker. Its admin listener reports on this worker alone, so it has a port of its own."""
-        host, _, port = self.admin_listen.rpartition(":")
-        if self.admin_listen == "off" or port == "0":
-            return self
-        return dataclasses.replace(self, admin_listen=f"{host}:{int(port) + number}")
-
     def policy(self) -> Policy:
         """The policy for the rules in `core`, with durations in milliseconds."""
         return Policy(
@@ -347,11 +340,8 @@ def _environment(environ: Mapping[str, str], known: Mapping[str, dataclasses.Fie
 def _check(settings: Settings) -> None:
     if settings.database_url and not settings.database_url.startswith(("sqlite:", *POSTGRESQL)):
         raise ConfigurationError("database_url: must be sqlite:PATH or postgresql://USER@HOST/NAME")
-    if settings.workers > 1:
-        if not settings.shares_database:
-            raise ConfigurationError("workers: more than one needs a PostgreSQL database: SQLite has only one writer")
-        if settings.admin_listen != "off" and int(settings.admin_listen.rpartition(":")[2]) + settings.workers > 65_536:
-            raise ConfigurationError("admin_listen: each worker needs a port of its own, but there are not so many")
+    if settings.workers > 1 and not settings.shares_database:
+        raise ConfigurationError("workers: more than one needs a PostgreSQL database: SQLite has only one writer")
     if settings.github_leaks != "off" and not settings.github_leak_keys:
         raise ConfigurationError("github_leak_keys: name the file with GitHub's public keys, as github_leaks is on")
     if settings.absolute_lifetime < settings.access_token_lifetime:

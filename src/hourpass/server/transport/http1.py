@@ -21,7 +21,7 @@ class House(Protocol):
     app: Application
     loop: asyncio.AbstractEventLoop
     header_limit: int
-    draining: bool
+    keep_alive: bool
     date: bytes
 
     def arrived(self, connection: "Connection") -> bool:
@@ -233,7 +233,7 @@ class Connection(asyncio.Protocol):
         if request is None or self._gone():
             return
         house = self._house
-        close = not self._keep or house.draining or self._left
+        close = not self._keep or not house.keep_alive or self._left
         try:
             raw = answer(reply, house.date, head_only=request.method == "HEAD", close=close)
         except ValueError as error:

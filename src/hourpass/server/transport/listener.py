@@ -51,11 +51,12 @@ class Front:
         request_timeout: float = 10,
         drain_timeout: float = 20,
         max_connections: int = 10_000,
+        keep_alive: bool = True,
         refused: Callable[[ConnectionFault, str | None], None] = lambda kind, address: None,
     ) -> None:
         self.app = app
         self.header_limit = header_limit
-        self.draining = False
+        self.keep_alive = keep_alive
         self.refused = refused
         self.connections: set[Connection] = set()
         self._listeners = listeners
@@ -83,7 +84,7 @@ class Front:
         for server in self._servers:
             server.close()
         await asyncio.sleep(0)  # a request that has arrived already is one that has begun
-        self.draining = True
+        self.keep_alive = False
         deadline = self.loop.time() + self._drain_timeout
         while self.connections:
             over = self.loop.time() >= deadline

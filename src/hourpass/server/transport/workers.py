@@ -42,8 +42,10 @@ def ending_signals() -> list[signal.Signals]:
     return [signal.SIGTERM, signal.SIGINT, *hup]
 
 
-def run_workers(count: int, work: Work, ready: Callable[[], None]) -> None:
+def run_workers(count: int, work: Work, ready: Callable[[], None], ended: Callable[[int], None]) -> None:
     """Run `work` in `count` processes until TERM, INT or HUP, and return when all of them have ended.
+
+    `ended` is called with the number of a worker that has ended and was not told to.
 
     Call it before this process starts any thread, because the process is forked.
 
@@ -58,7 +60,7 @@ def run_workers(count: int, work: Work, ready: Callable[[], None]) -> None:
         ready()
         signal.setitimer(signal.ITIMER_REAL, LOOK_EVERY, LOOK_EVERY)  # macOS does not have sigtimedwait
         while signal.sigwait(awaited) in (signal.SIGCHLD, signal.SIGALRM):
-            workers.replace_ended(time.monotonic())
+            workers.replace_ended(time.monotonic(), ended)
         workers.stop()
     else:
         workers.stop()
@@ -95,7 +97,7 @@ class _Workers:
         finally:
             os.close(told)
 
-    def replace_ended(self, now: float) -> None:
+    def replace_ended(self, now: float, ended: Callable[[int], None]) -> None:
         """Note the workers that have ended, and start those again whose pause is over. `now` never steps back."""
         while self._numbers:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -103,6 +105,7 @@ class _Workers:
                 break
             number = self._numbers.pop(pid)
             log.error("a worker ended", extra={"worker": number, "status": os.waitstatus_to_exitcode(status)})
+            ended(number)
             died_young = now - self._started.get(number, float("-inf")) < LONGEST_PAUSE
             pause = min(2 * self._pauses[number], LONGEST_PAUSE) if died_young else RESTART_PAUSE
             self._pauses[number], self._due[number] = pause, now + pause
