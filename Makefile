@@ -11,7 +11,7 @@ MAKEFLAGS += --no-print-directory
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test test-slow check fix bench drill proof pins dist clean
+.PHONY: help setup setup-test run test test-slow check fix docs bench drill proof pins dist clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -48,6 +48,10 @@ check: setup-test ## format, lint, types, layers, tests, core coverage: the same
 fix: setup-test ## format, and repair what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: setup-test ## build the documentation site into build/docs
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env --conf-dir docs -d build/doctrees . build/docs
+	@echo "build/docs/index.html"
 
 bench: setup-test ## the figures of the performance page
 	$(BIN)/python -m bench $(ARGS)
