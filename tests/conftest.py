@@ -81,6 +81,7 @@ class ServerProcess:
         self._command = command
         self._awaited = awaited
         self._flags = {"data": data, "port": self.port, "admin-listen": "off", **flags}
+        self.admin = str(self._flags["admin-listen"])
 
     def start(self) -> "ServerProcess":
         flags = [part for name, value in self._flags.items() for part in (f"--{name}", str(value))]

@@ -1,77 +1,15 @@
-"""A disk that is really full: a file system of a few megabytes, in a namespace that needs no rights."""
+"""A disk that is really full."""
 
-import contextlib
-import json
-import shutil
-import subprocess
 import time
-from pathlib import Path
 
-import httpx2
 import pytest
-from tests.conftest import HOURPASS, ServerProcess, clean_environment
 from tests.e2e.conftest import exchange, generation, refresh, verify
-
-NAMESPACE = ["unshare", "--user", "--map-root-user", "--mount"]
-
-RUN = """
-set -e
-mount -t tmpfs -o size=3m,mode=0700 tmpfs "$1"
-"$2" keys create --name test --json --data "$1" > "$3"
-exec "$2" serve --data "$1" --port "$4" --admin-listen off
-"""
-
-
-class ServerOnASmallDisk(ServerProcess):
-    """A server whose data folder is a file system of its own, which only it can see by that name."""
-
-    def start(self) -> "ServerOnASmallDisk":
-        self.data.mkdir()
-        made = self.data.with_name("key.json")
-        command = [*NAMESPACE, "sh", "-c", RUN, "sh", self.data, HOURPASS, made, str(self.port)]
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=clean_environment())
-        deadline = time.monotonic() + 30
-        while not self._is_ready():
-            assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < deadline, self.log.read_text()
-            time.sleep(0.05)
-        self.api_key = json.loads(made.read_text())["api_key"]
-        return self
-
-    def _is_ready(self) -> bool:
-        with contextlib.suppress(httpx2.TransportError):
-            return self.ready()[0] == 200
-        return False
-
-    def ready(self) -> tuple[int, str]:
-        """The status, and what is said of the database."""
-        answer = httpx2.get(f"{self.url}/health/ready", timeout=5, trust_env=False)
-        return answer.status_code, answer.json()["checks"]["database"]
-
-    def fill(self) -> None:
-        """Take all the space that is left."""
-        with self._filler.open("wb", buffering=0) as filler, contextlib.suppress(OSError):
-            while filler.write(bytes(4096)):
-                pass
-
-    def make_room(self) -> None:
-        self._filler.unlink()
-
-    @property
-    def _filler(self) -> Path:
-        return Path(f"/proc/{self.process.pid}/root{self.data}/filler")
+from tests.e2e.small_disk import ServerOnASmallDisk, require_small_disks
 
 
 @pytest.fixture
 def server(tmp_path):
-    if not shutil.which("unshare"):
-        pytest.skip("needs unshare, of util-linux; the limit on the log's size is tested all the same")
-    tried = subprocess.run(
-        [*NAMESPACE, "mount", "-t", "tmpfs", "tmpfs", tmp_path], capture_output=True, text=True, check=False
-    )
-    if tried.returncode:
-        pytest.skip(f"no user namespaces here ({tried.stderr.strip()}); the log's limit is tested all the same")
+    require_small_disks(tmp_path)
     server = ServerOnASmallDisk(tmp_path / "disk", tmp_path / "server.log", {}, {})
     yield server.start()
     if server.process.poll() is None:

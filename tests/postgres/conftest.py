@@ -128,18 +128,18 @@ class Nodes:
         self._data = data
         self._database = database
         self._url = url or database.url
-        self._environment = {"HOURPASS_MASTER_KEY": b64encode(os.urandom(32)).decode()}
+        self.environment = {"HOURPASS_MASTER_KEY": b64encode(os.urandom(32)).decode()}
         self.running: list = []
 
     def start(self, output: int | None = None, environment: dict[str, str] | None = None, **flags: object):
         flags = {"database": self._url, "issuer": "https://auth.example.com", "exchange_limit": 0, **flags}
-        environment = {**self._environment, **(environment or {})}
+        environment = {**self.environment, **(environment or {})}
         self.running.append(self._serve(environment=environment, output=output, **flags))
         return self.running[-1]
 
     def command(self, *arguments: str) -> str:
         where = ("--data", str(self._data), "--database", self._url)
-        return run_command(*arguments, *where, env=clean_environment(**self._environment)).stdout
+        return run_command(*arguments, *where, env=clean_environment(**self.environment)).stdout
 
     def create_key(self) -> dict[str, str]:
         return json.loads(self.command("keys", "create", "--name", "test", "--json"))

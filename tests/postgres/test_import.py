@@ -20,7 +20,7 @@ def test_an_import_that_is_killed_again_and_again_ends_with_each_key_once_on_eve
     both = nodes.start(), nodes.start()
     keys = keys_file(tmp_path / "keys.csv", ROWS)
     file = str(tmp_path / "keys.csv")
-    environment = clean_environment(**nodes._environment)
+    environment = clean_environment(**nodes.environment)
 
     interrupt(command_of(nodes, "keys", "import", file), environment)
     counts = json.loads(nodes.command("keys", "import", file, "--json"))
@@ -38,7 +38,7 @@ def test_two_imports_of_one_file_at_once_make_each_key_once(nodes, own_database,
     nodes.start()
     keys_file(tmp_path / "keys.csv", 3_000)
     command = command_of(nodes, "keys", "import", str(tmp_path / "keys.csv"), "--json")
-    environment = clean_environment(**nodes._environment)
+    environment = clean_environment(**nodes.environment)
 
     def load(_):
         done = subprocess.run(command, env=environment, capture_output=True, check=True, timeout=60)

@@ -1,29 +1,32 @@
 """docs/runbooks/leaked-key.md: each command of the page does on a running server what the page says."""
 
 import json
-import os
 import re
-import subprocess
 import time
 
 import httpx2
 import pytest
-from tests.conftest import HOURPASS, clean_environment
+from tests.e2e.conftest import PLAIN
+from tests.runbooks.runbook import FOLDER
+from tests.server.test_github_leaks import ROUTE, URL, Github
 
-PAGE = "docs/runbooks/leaked-key.md"
-ELSEWHERE = "curl -sf https://api.github.com/"
-
-EXAMPLE_KEY, EXAMPLE_GRANT, EXAMPLE_URL = "esfgQNdftXvX", "905117abbe9cf174494a0b1ebd50da4a", "http://127.0.0.1:3600"
+PAGE = "leaked-key"
+EXAMPLE_KEY, EXAMPLE_GRANT = "esfgQNdftXvX", "905117abbe9cf174494a0b1ebd50da4a"
 
 
 @pytest.fixture
-def leak(serve, tmp_path):
+def github(tmp_path):
+    return Github(tmp_path / "github.json")
+
+
+@pytest.fixture
+def leak(serve, github, prometheus, tmp_path):
     """A server with a key that has leaked: its owner uses it from one address, and a thief from another."""
-    server = serve()
+    server = serve(admin_listen=prometheus.target(), github_leaks="notify", github_leak_keys=github.file)
     key = server.create_key("--scope", "videos.read")
     (tmp_path / "leaked-key.txt").write_text(key["api_key"])
     (tmp_path / "findings.txt").write_text(f"config.py:3: KEY = '{key['api_key']}'\n")
-    with httpx2.Client(base_url=server.url) as http:
+    with httpx2.Client(base_url=server.url, **PLAIN) as http:
         for address in ("192.0.2.1", "203.0.113.66"):
             headers = {"x-forwarded-for": address}
             pair = http.post("/auth/api-key", json={"apiKey": key["api_key"]}, headers=headers).json()
@@ -31,36 +34,30 @@ def leak(serve, tmp_path):
     return server, key
 
 
-def test_the_pages_commands_end_a_leaked_key_and_say_who_used_it(leak, pages, tmp_path):
+def test_the_pages_commands_end_a_leaked_key_and_say_who_used_it(leak, github, prometheus, open_runbook, await_symptom):
     server, key = leak
+    prometheus.await_scraped(server.admin)
+    report = json.dumps([{"token": key["api_key"], "type": "hp", "url": URL, "source": "content"}]).encode()
+    told = httpx2.post(server.url + ROUTE, content=report, headers=github.signed(report), **PLAIN)
+    assert told.status_code == 200
     grants = json.loads(server.command("grants", "list", "--key", key["key_id"], "--json").stdout)
     thiefs = next(grant["grant_id"] for grant in grants if grant["opened_from"] == "203.0.113.66")
-    environment = clean_environment(
-        HOURPASS_DATA=str(server.data), PATH=f"{HOURPASS.parent}:{os.environ['PATH']}", NO_COLOR="1"
-    )
-    said: dict[str, str] = {}
-    for block in re.findall(r"```sh\n(.*?)```", pages[PAGE], re.DOTALL):
-        for line in block.splitlines():
-            if line.startswith(ELSEWHERE):
-                continue
-            real = line.replace(EXAMPLE_KEY, key["key_id"]).replace(EXAMPLE_GRANT, thiefs)
-            command = ["bash", "-c", real.replace(EXAMPLE_URL, server.url)]
-            result = subprocess.run(
-                command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=60, check=False
-            )
-            # The first report has a key that is still good, and that is what the exit code says.
-            good = line == "hourpass keys leaked findings.txt"
-            assert result.returncode == (1 if good else 0), f"{line}: {result.stdout}{result.stderr}"
-            assert key["api_key"] not in result.stdout + result.stderr
-            said[line] = result.stdout + result.stderr
-            time.sleep(1.1 if "rotate" in line or "revoke" in line else 0)
+    book = open_runbook(PAGE, server, {EXAMPLE_KEY: key["key_id"], EXAMPLE_GRANT: thiefs})
+    await_symptom(book, server)
+
+    # The first report has a key that is still good, and that is what the exit code says.
+    said = book.run(fails={"hourpass keys leaked findings.txt": 1}, pause=1.1)
+    said |= book.run("Find the next leak sooner")
+    assert prometheus.has_fired(server.admin, "HourpassEndedKeyUsed")
+    book.await_over()
+
+    assert key["api_key"] not in "".join(said.values())
 
     def answer(beginning: str) -> str:
         return next(text for line, text in said.items() if line.startswith(beginning))
 
     assert key["key_id"] in answer("hourpass keys show -")
     assert re.search(rf"{key['key_id']} .* active ", answer("hourpass keys leaked findings.txt"))
-    assert "revoked" in answer(f"hourpass keys show {EXAMPLE_KEY}")
     assert '"reason":"revoked"' in answer("printf")
     assert "203.0.113.66" in answer("hourpass grants list")
     assert "192.0.2.1" in answer("hourpass grants list")
@@ -70,10 +67,10 @@ def test_the_pages_commands_end_a_leaked_key_and_say_who_used_it(leak, pages, tm
 
 
 @pytest.mark.parametrize("command", ["keys rotate {} --now", "keys revoke {}", "keys disable {} --now"])
-def test_each_way_to_end_it_refuses_the_key_and_its_tokens(leak, command, pages):
+def test_each_way_to_end_it_refuses_the_key_and_its_tokens(leak, command):
     server, key = leak
-    assert f"`hourpass {command.format('ID')}`" in pages[PAGE]
-    with httpx2.Client(base_url=server.url) as http:
+    assert f"`hourpass {command.format('ID')}`" in (FOLDER / f"{PAGE}.md").read_text("utf-8")
+    with httpx2.Client(base_url=server.url, **PLAIN) as http:
         body = {"apiKey": key["api_key"]}
         bearer = {"authorization": f"Bearer {http.post('/auth/api-key', json=body).json()['access_token']}"}
         assert http.get("/auth/verify", headers=bearer).status_code == 204
