@@ -114,15 +114,16 @@ async def test_no_database_is_asked_about_foreign_texts_if_nothing_was_imported(
         server.exchange(TEXT).send(None)  # it is refused without waiting for anything
 
 
-async def test_each_proof_is_told_with_the_secret_and_the_kind_of_use(server, http):
-    told = []
-    server.app.issuer.authentication.used = lambda key, secret, kind, address, now: told.append(
-        (key.key_id, secret.n, kind, address)
-    )
+async def test_its_uses_are_noted_under_its_id(server, http):
     await import_key(server)
 
     await http.post(EXCHANGE, json={"apiKey": TEXT})
     await verify(server, basic(f"{TEXT}:"))
     await http.post("/oauth/revoke", data={"token": "eyJ0.e30.x"}, auth=(TEXT, ""))
 
-    assert told == [("imported0001", 0, kind, "127.0.0.1") for kind in ("exchanged", "raw", None)]
+    seen = server.app.issuer.last_uses.seen
+    assert {kind: list(keys) for kind, keys in seen.items()} == {
+        "exchanged": ["imported0001"],
+        "refreshed": [],
+        "raw": ["imported0001"],
+    }

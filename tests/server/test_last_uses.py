@@ -6,7 +6,6 @@ from base64 import b64encode
 from contextlib import closing
 
 import pytest
-from tests.core.test_api_key import stored_key
 from tests.server.conftest import key_id_of
 
 from hourpass.core.errors import StorageUnavailable
@@ -90,23 +89,19 @@ class Flaky:
         return await self.ledger.run(work)
 
 
-def note(seen, key_id, kind, address, now):
-    seen.used(stored_key(key_id=key_id), stored_key().secrets[0], kind, address, now)
-
-
 @pytest.mark.anyio
 async def test_what_could_not_be_written_is_written_the_next_time_unless_a_later_use_came(server):
     ledger = Flaky(server.app.issuer.ledger, failures=1)
-    seen = UseKeeper(ledger)
-    seen.refreshed["k" * 12] = 1, "192.0.2.1"
-    note(seen, "k" * 12, "raw", "192.0.2.1", 1)
+    keeper = UseKeeper(ledger)
+    keeper.seen["refreshed"]["k" * 12] = 1, "192.0.2.1"
+    keeper.seen["raw"]["k" * 12] = 1, "192.0.2.1"
 
-    writing = asyncio.ensure_future(seen.keep())
+    writing = asyncio.ensure_future(keeper.keep())
     await asyncio.sleep(0)
     with pytest.raises(StorageUnavailable):
         await writing
-    note(seen, "k" * 12, "raw", "192.0.2.2", 2)
-    await seen.keep()
+    keeper.seen["raw"]["k" * 12] = 2, "192.0.2.2"
+    await keeper.keep()
 
     assert await ledger.ledger.read(lambda store: last_uses_of(store, "k" * 12)) == {
         "refreshed": LastUse(1, "192.0.2.1"),
@@ -118,10 +113,10 @@ async def test_what_could_not_be_written_is_written_the_next_time_unless_a_later
 async def test_many_uses_are_written_in_several_transactions(server):
     """A batch holds up refreshes, so it is short."""
     ledger = Flaky(server.app.issuer.ledger)
-    seen = UseKeeper(ledger, together=2)
+    keeper = UseKeeper(ledger, together=2)
     for number in range(5):
-        seen.refreshed[f"key{number:09}"] = number, None
-    await seen.keep()
+        keeper.seen["refreshed"][f"key{number:09}"] = number, None
+    await keeper.keep()
 
     kept = await ledger.ledger.read(lambda store: store.last_uses("key", "key9"))
     assert ledger.transactions == 3
@@ -129,13 +124,11 @@ async def test_many_uses_are_written_in_several_transactions(server):
 
 
 @pytest.mark.anyio
-async def test_a_question_about_a_credential_is_not_a_use(server):
+async def test_a_question_about_a_credential_is_not_a_use(server, http, key):
     """A client of the OAuth endpoints that only proves who it is."""
-    seen = UseKeeper(server.app.issuer.ledger)
-    note(seen, "k" * 12, None, "192.0.2.1", 1)
-    await seen.keep()
+    await http.post("/oauth/revoke", data={"token": "eyJ0.e30.x"}, auth=(key, ""))
 
-    assert await server.app.issuer.ledger.read(lambda store: last_uses_of(store, "k" * 12)) == {}
+    assert await uses(server, key) == {}
 
 
 @pytest.mark.anyio

@@ -18,6 +18,7 @@ from hourpass.core.errors import RefusalReason
 from hourpass.core.policy import DAY, MAX_RETRY_WINDOW, RING_SIZE, Policy
 
 GRANT_ID_ENTROPY = 10
+SEED_BYTES = 16
 """Random bytes in a grant's id. 80 bits keep grants apart that are opened within the same millisecond."""
 
 RevokedWhy = Literal["replayed", "revoked", "token_revoked", "restored"]

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from hourpass.core.api_key import (
     ApiKey,
-    KeySecret,
     Proven,
     UseKind,
     allows_ip,
+    is_usable,
     is_well_formed,
     secret_of,
     unverified_key_id,
@@ -22,6 +22,7 @@ from hourpass.core.api_key import (
 from hourpass.core.caller import bucket
 from hourpass.core.errors import InvalidCredentials, Throttled
 from hourpass.core.key_hash import KeyHashes, may_be_imported
+from hourpass.server.issuing.last_uses import UseKeeper
 from hourpass.server.issuing.secret_use import SecretUse
 from hourpass.server.issuing.slow_proofs import SlowProofs
 from hourpass.server.issuing.throttle import Throttle
@@ -33,9 +34,6 @@ from hourpass.server.ledger.remembered import Keys
 from hourpass.server.store import SlowHash, Store
 from hourpass.server.telemetry.counts import Counts
 from hourpass.server.telemetry.wrong_keys import WrongKeys
-
-Used = Callable[[ApiKey, KeySecret, UseKind | None, str | None, int], None]
-"""Called for each proof, with the key, the secret that was sent, the kind of use, the address and the instant."""
 
 
 class Candidates(NamedTuple):
@@ -49,10 +47,6 @@ class Candidates(NamedTuple):
         return "Candidates(…)"
 
 
-def _nothing(key: ApiKey, secret: KeySecret, kind: UseKind | None, address: str | None, now: int) -> None:
-    """Nobody keeps uses."""
-
-
 class Authentication:
     """Proves keys on one ledger. `timer` returns milliseconds that nobody can set, and measures limits."""
 
@@ -63,14 +57,13 @@ class Authentication:
         limit: int,
         counts: Counts,
         timer: Callable[[], int],
-        used: Used = _nothing,
     ) -> None:
         self._ledger = ledger
         self._pepper = secrets.pepper
         self._master = secrets.master
         self._counts = counts
         self._timer = timer
-        self.used = used
+        self.last_uses = UseKeeper(ledger)
         self.uses = SecretUse(ledger)
         self._failures = Throttle(limit)
         self.wrong_keys = WrongKeys(timer)
@@ -100,7 +93,8 @@ class Authentication:
         else:
             proven = Proven(remembered, known)
         key, secret = proven
-        if trouble := why_unusable(key, now, secret):
+        # The rule is asked for its reason only if there may be one: each exchange pays for a call.
+        if (secret.ends_at is not None or not is_usable(key, now)) and (trouble := why_unusable(key, now, secret)):
             if trouble == "rotated":
                 await self.uses.ended(key.key_id, secret, address, now)
             self._counts.add(f"key_{(trouble == 'revoked' and key.revoked_why) or trouble}")
@@ -108,7 +102,8 @@ class Authentication:
         if key.allowed_ips and not allows_ip(key, address):
             self._counts.add("key_address_not_allowed")
             raise InvalidCredentials(reason="address_not_allowed")
-        self.used(key, secret, kind, address, now)
+        if kind is not None:  # a question about a credential, by a client of ours, is not a use
+            self.last_uses.seen[kind][key.key_id] = now, address
         return proven
 
     async def identify(self, text: str, address: str | None, *, throttled: bool = False) -> Proven:

@@ -20,6 +20,7 @@ from hourpass.core.errors import (
 )
 from hourpass.core.grant import (
     GRANT_ID_ENTROPY,
+    SEED_BYTES,
     Ahead,
     Burst,
     Dead,
@@ -39,7 +40,6 @@ from hourpass.core.token_request import PLAIN_REQUEST, TokenRequest
 from hourpass.jose import OpenedRefreshToken
 from hourpass.server.issuing.authentication import Authentication
 from hourpass.server.issuing.client_revocations import ClientRevocations
-from hourpass.server.issuing.last_uses import UseKeeper
 from hourpass.server.issuing.leak_reports import LeakReports
 from hourpass.server.issuing.minting import Entropy, Mint, TokenPair
 from hourpass.server.issuing.throttle import Throttle
@@ -91,10 +91,8 @@ class Issuer:
         self.rotation_overlap = settings.rotation_overlap * SECOND
         self.key_prefix = settings.key_prefix
         self._exchanges = Throttle(settings.exchange_limit)
-        self.last_uses = UseKeeper(ledger)
-        self.authentication = Authentication(
-            ledger, secrets, settings.exchange_limit, counts, timer, self.last_uses.used
-        )
+        self.authentication = Authentication(ledger, secrets, settings.exchange_limit, counts, timer)
+        self.last_uses = self.authentication.last_uses
         self.leak_reports = LeakReports(settings, ledger, secrets, verification, timer, counts)
         self.client_revocations = ClientRevocations(ledger, verification, self.policy, settings.exchange_limit, timer)
         self._refresh_tokens = secrets.refresh_tokens(self.url)
@@ -118,16 +116,17 @@ class Issuer:
         """Open a grant for a key that is proven, and return its first pair. Raises what `exchange` raises."""
         key = proven.key
         self._exchanges.admit(key.key_id, self._timer())
-        scope = request.narrowed(key.scope)
+        scope = None if request.scope is None else request.narrowed(key.scope)
         request.require_lifetime()
         if request.audience is not None:
             request.audience_of(key.audiences(self.audience))
         opened = now if key.valid_from is None else opened_at(key, now)
+        entropy = self._entropy.draw(GRANT_ID_ENTROPY + SEED_BYTES)
         grant = open_grant(
-            grant_id=new_grant_id(opened, self._entropy.draw(GRANT_ID_ENTROPY)),
-            seed=self._entropy.draw(16),
+            grant_id=new_grant_id(opened, entropy[:GRANT_ID_ENTROPY]),
+            seed=entropy[GRANT_ID_ENTROPY:],
             key_id=key.key_id,
-            scope=None if request.scope is None else scope,
+            scope=scope,
             now=opened,
             policy=self.policy,
             opened_from=pack_address(address),
@@ -168,7 +167,7 @@ class Issuer:
         outcome = answer.decision
         if pair is not None:
             self._cells[_GRANTED[type(outcome)]] += 1
-            self.last_uses.refreshed[opened.ref.key_id] = now, address
+            self.last_uses.seen["refreshed"][opened.ref.key_id] = now, address
             if isinstance(outcome, Retry) and outcome.elsewhere:
                 self.counts.add("retry_from_elsewhere")
             return pair

@@ -7,7 +7,7 @@ this, and nothing else.
 import asyncio
 
 from hourpass.core.address import pack_address
-from hourpass.core.api_key import ApiKey, KeySecret, UseKind
+from hourpass.core.api_key import UseKind
 from hourpass.server.ledger.ledger import Ledger
 from hourpass.server.store import KeyUse
 
@@ -18,19 +18,14 @@ TOGETHER = 1_000
 class UseKeeper:
     """What one node has seen and not kept yet: for each kind and key the last instant and address.
 
-    There are never more of them than keys. `refreshed` is open, because a refresh pays for every call.
+    There are never more of them than keys. `seen` is open, because each exchange and refresh pays for every call: for
+    each kind of use, the instant and the address of the last one, by the key's id.
     """
 
     def __init__(self, ledger: Ledger, *, together: int = TOGETHER) -> None:
         self._ledger = ledger
         self._together = together
-        self._seen = _nothing_seen()
-        self.refreshed = self._seen["refreshed"]
-
-    def used(self, key: ApiKey, secret: KeySecret, kind: UseKind | None, address: str | None, now: int) -> None:
-        """A key was proven. What is asked about a credential by a client of ours (`kind` is None) is not a use."""
-        if kind is not None:
-            self._seen[kind][key.key_id] = now, address
+        self.seen = _nothing_seen()
 
     async def keep(self) -> None:
         """Write what was seen since the last time. What could not be written is written the next time.
@@ -38,8 +33,7 @@ class UseKeeper:
         Raises:
             StorageUnavailable.
         """
-        seen, self._seen = self._seen, _nothing_seen()
-        self.refreshed = self._seen["refreshed"]
+        seen, self.seen = self.seen, _nothing_seen()
         uses = [
             KeyUse(key_id, kind, at, pack_address(address))
             for kind, keys in seen.items()
@@ -53,7 +47,7 @@ class UseKeeper:
         except BaseException:
             for kind, keys in seen.items():
                 for key_id, use in keys.items():
-                    self._seen[kind].setdefault(key_id, use)
+                    self.seen[kind].setdefault(key_id, use)
             raise
 
 

@@ -79,7 +79,7 @@ class Mint:
         Raises:
             InvalidScope, InvalidTarget: if the request goes beyond the grant, or the grant beyond its key.
         """
-        second = issued_at(key, now)
+        second = now // SECOND if key.valid_from is None and key.tokens_from is None else issued_at(key, now)
         scope = request.narrowed(grant.owned_scope(key.scope))
         lifetime = request.lifetime(key, self._policy, now)
         audience = key.audience or self._audience

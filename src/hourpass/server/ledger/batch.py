@@ -295,9 +295,9 @@ class Settling:
 
 def _may_open(key: ApiKey, asked: Opening) -> bool:
     """Whether a key, as it is now, opens the grant. The secret that proved it may have ended since it was read."""
-    if asked.proven is None or asked.proven.key is key:
+    if asked.proven is None:
         return is_usable(key, asked.now)
-    return still_proves(key, asked.proven.secret, asked.now)
+    return asked.proven.key is key or still_proves(key, asked.proven.secret, asked.now)
 
 
 def _event(

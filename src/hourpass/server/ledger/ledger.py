@@ -208,13 +208,14 @@ class Ledger:
         if self._closing or len(self._entries) >= self._queue_limit:
             future.set_exception(StorageUnavailable("the ledger is closing or full"))
             return future
-        if self._stalls.is_closed():
-            future.set_exception(Stalled("this process stood still"))
+        try:
+            now = self._stalls.require_awake()
+        except Stalled as error:
+            future.set_exception(error)
             return future
-        self._entries.append(
-            _Entry(asked, finish, future, self._stalls.timer(), span=lasting("hourpass.ledger", future))
-        )
-        self._arrived.set()
+        if not self._entries:  # otherwise the one before it has said so
+            self._arrived.set()
+        self._entries.append(_Entry(asked, finish, future, now, span=lasting("hourpass.ledger", future)))
         return future
 
     async def _serve(self, lane: Lane) -> None:

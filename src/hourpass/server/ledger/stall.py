@@ -62,20 +62,20 @@ class Stalls:
         self._look(now)
         return self.count
 
-    def is_closed(self) -> bool:
-        """Whether requests may have waited. It notices a stall even if it is asked before the loop's timers run."""
-        now = self.timer()
-        self._look(now)
-        return now < self._closed_until
+    def require_awake(self) -> int:
+        """Require that no request can have waited through a stall. Returns the instant of the timer.
 
-    def require_awake(self) -> None:
-        """Require that no request can have waited through a stall.
+        It notices a stall even if it is asked before the loop's timers run.
 
         Raises:
             Stalled: if requests may have waited.
         """
-        if self.is_closed():
+        now = self.timer()
+        if now - self._beat_at > LATE:  # each exchange and refresh pays for a call here
+            self._look(now)
+        if now < self._closed_until:
             raise Stalled("this process stood still: what may have waited is not carried out")
+        return now
 
     def require_prompt(self, began: int, *, allowance: int = 0) -> None:
         """Require that something is not too old. `began` is an instant of the timer. Any thread may ask.

@@ -30,8 +30,7 @@ class SqliteStore(SqliteConnection, BaseStore):
     def add_grants(self, grants: Sequence[Grant]) -> None:
         """Store new grants."""
         with storage_errors():
-            for grant in grants:
-                self._execute(_ADD_GRANT, grant_row(grant))
+            self._db.executemany(_ADD_GRANT, map(grant_row, grants))
 
     def grants(self, refs: Sequence[GrantRef]) -> dict[GrantRef, Grant]:
         """Those of these grants that exist."""
