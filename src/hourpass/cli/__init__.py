@@ -24,6 +24,7 @@ SECTIONS = {
     },
     "Server": {
         "serve": ("hourpass.cli.operator.serve", "Start the server."),
+        "health": ("hourpass.cli.operator.health", "Ask the running server whether it is ready."),
         "config": ("hourpass.cli.operator.config", "Show and check the settings."),
         "signing-keys": ("hourpass.cli.operator.signing_keys", "List, rotate and withdraw the keys that sign."),
         "master-key": ("hourpass.cli.operator.master_key", "Show and replace the key that seals the secrets."),
