@@ -25,6 +25,7 @@ WANTED = [
     "requirements/build.txt",
     "requirements/container.txt",
     "src/hourpass/cli/__init__.py",
+    "tools/index_page.py",
 ]
 MADE = ["src/hourpass/__pycache__/cli.cpython-311.pyc", "src/hourpass/cli/__pycache__/serve.cpython-311.pyc"]
 
