@@ -16,9 +16,8 @@ from pathlib import Path
 
 import pytest
 from tests.debian import program
+from tests.deploy.files import CONTAINERFILE, ROOT
 
-ROOT = Path(__file__).parents[2]
-CONTAINERFILE = ROOT / "deploy" / "container" / "Containerfile"
 BASE = "localhost/debian:trixie-slim"
 
 # What Debian leaves out of its slim images.
@@ -97,14 +96,28 @@ def index_of_this_machine() -> str:
 class Container:
     """A running container without any network but its own loopback, with a root that nobody can write."""
 
-    def __init__(self, engine: Engine, image: str, user: str, volume: str, *arguments: str, **environment: str) -> None:
+    def __init__(
+        self, engine: Engine, image: str, user: str, volumes: dict[str, str], environment: dict[str, str]
+    ) -> None:
         self._engine = engine
         # The engine's own limits may be above those that the root of this machine may set.
         ulimits = [f"--ulimit={name}={LIMIT}:{LIMIT}" for name in ("nofile", "nproc")]
         strict = ["--read-only", "--read-only-tmpfs=false", "--cap-drop", "all", "--security-opt", "no-new-privileges"]
         variables = [f"--env={name}={value}" for name, value in environment.items()]
-        where = ["--network", "none", "--user", user, "--volume", f"{volume}:/var/lib/hourpass"]
-        command = ["run", "--detach", *strict, *ulimits, *variables, *where, image, *arguments]
+        mounted = [f"--volume={source}:{target}" for source, target in volumes.items()]
+        command = [
+            "run",
+            "--detach",
+            "--network",
+            "none",
+            "--user",
+            user,
+            *strict,
+            *ulimits,
+            *variables,
+            *mounted,
+            image,
+        ]
         self.id = engine.podman(*command).stdout.strip()
 
     def exec(self, *command: str, check: bool = True, **options) -> subprocess.CompletedProcess[str]:

@@ -4,7 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.deploy.engine import CONTAINERFILE, ROOT, Engine
+from tests.deploy.engine import Engine
+from tests.deploy.files import CONTAINERFILE, ROOT
 
 HADOLINT = Path(sys.executable).with_name("hadolint")
 

@@ -1,19 +1,21 @@
 """deploy/container: the image is built step by step, and serves as anybody with a root that nobody can write."""
 
 import json
+import os
 import re
 import time
+from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx2
 import pytest
 from tests.conftest import LOOKS_SECRET
-from tests.deploy.engine import ROOT, Container, Engine
+from tests.deploy.engine import Container, Engine
+from tests.deploy.files import IMAGE, ROOT, composed
 
 from hourpass import __version__
 
-IMAGE = f"localhost/hourpass:{__version__}"
 URL = "http://127.0.0.1:3600"
 SOMEBODY = "1000660000:0"
 """A user that no image knows, with the group 0: what OpenShift gives to a container."""
@@ -39,7 +41,7 @@ def test_the_image_is_built_and_serves_as_anybody_with_a_read_only_root(engine):
     assert described["Config"]["StopSignal"] == "SIGTERM"
     assert described["Config"]["Volumes"] == {"/var/lib/hourpass": {}}
     assert described["Size"] < 260_000_000, "MB: " + str(described["Size"] // 1_000_000)
-    server = Container(engine, IMAGE, SOMEBODY, "data", HOURPASS_ISSUER="https://auth.example.com")
+    server = started(engine, SOMEBODY)
     becomes_healthy(server)
     has_every_extra(server)
     has_a_bill_of_its_materials(server, described["Config"]["Labels"]["hourpass.sbom"])
@@ -52,6 +54,21 @@ def test_the_image_is_built_and_serves_as_anybody_with_a_read_only_root(engine):
     assert server.inside(lambda: verify(refreshed.json()["access_token"])) == 204
     assert not LOOKS_SECRET.search(server.log().encode())
     runs_as_its_own_user_too(engine)
+
+
+def started(engine, user) -> Container:
+    """A container with the environment, the volume and the secret of deploy/compose/server.yaml."""
+    service = composed("server.yaml")["services"]["hourpass"]
+    (data,) = service["volumes"]
+    (secret,) = service["secrets"]
+    key = engine.folder / "master-key"
+    key.write_bytes(b64encode(os.urandom(32)))
+    key.chmod(0o440)
+    volumes = {
+        f"{data['source']}-{user.partition(':')[0]}": data["target"],
+        f"{key}": f"/run/secrets/{secret['source']}:ro",
+    }
+    return Container(engine, IMAGE, user, volumes, service["environment"])
 
 
 def becomes_healthy(server):
@@ -126,7 +143,7 @@ def open_connections() -> int:
 
 
 def runs_as_its_own_user_too(engine):
-    server = Container(engine, IMAGE, "10001", "other", HOURPASS_ISSUER="https://auth.example.com")
+    server = started(engine, "10001")
     becomes_healthy(server)
     assert server.exec("id", "-u").stdout.strip() == "10001"
     assert server.stop() == 0

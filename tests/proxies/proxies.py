@@ -146,7 +146,7 @@ class Caddy(Proxy):
 
     def command(self):
         config = self.file(
-            "Caddyfile", **self.upstreams(), site=("api.example.com {", f"{self.url} {{\n\tbind 127.0.0.1")
+            "Caddyfile", **self.upstreams(), site=("{$ADDRESS:api.example.com} {", f"{self.url} {{\n\tbind 127.0.0.1")
         )
         return [binary("caddy", in_bin("caddy")), "run", "--adapter", "caddyfile", "--config", config]
 
