@@ -20,7 +20,7 @@ from hourpass.client.credential import Credential
 from hourpass.client.refresh.fetcher import Fetcher, RefreshEvent
 from hourpass.client.refresh.setting import Setting
 from hourpass.client.refresh.transaction import GiveUp, KeepGood, Wait
-from hourpass.core.errors import HourpassError, LoginRequired, Unavailable
+from hourpass.core.errors import ExtraMissing, HourpassError, LoginRequired, Unavailable
 from hourpass.core.policy import SECOND
 
 REST = 30 * SECOND
@@ -143,6 +143,9 @@ class Flights:
                     tracing.note(span, self.error)
         except HourpassError as error:
             self._fail(error, self._now() + SECOND)
+        except ModuleNotFoundError as error:
+            missing = ExtraMissing("client", f"a refresh needs an extra ({error.name} is missing)")
+            self._fail(missing, self._now() + SECOND)
         except Exception as error:  # noqa: BLE001 callers wait, and must be told
             self._fail(Unavailable(f"the refresh broke off ({type(error).__name__})"), self._now() + SECOND)
         finally:
