@@ -56,12 +56,16 @@ def released(dist: Path) -> Release:
     return Release(*(next(dist.glob(f"*{ending}")) for ending in (".whl", ".tar.gz", ".cdx.json")))
 
 
+def shared_folder(tmp_path_factory) -> Path:
+    """A folder that all test processes of a run share."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if os.environ.get("PYTEST_XDIST_WORKER") else folder
+
+
 @pytest.fixture(scope="session")
 def release(tmp_path_factory) -> Release:
-    """The release. All test processes of a run share it."""
-    shared = tmp_path_factory.getbasetemp()
-    if os.environ.get("PYTEST_XDIST_WORKER"):
-        shared = shared.parent
+    """The release. The first process that needs it builds it."""
+    shared = shared_folder(tmp_path_factory)
     with FileLock(shared / "release.lock"):
         folder = shared / "release"
         return released(folder / "dist") if list(folder.glob("dist/*.json")) else build(folder)

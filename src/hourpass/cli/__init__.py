@@ -110,7 +110,7 @@ def _extra_missing(command: str, error: ModuleNotFoundError) -> HourpassError:
     if (error.name or "hourpass").startswith("hourpass"):
         raise error
     extra = "client" if ".cli.client." in _MODULES[command] else "server"
-    return ExtraMissing(extra, f"{command} needs an extra ({error.name} is missing)")
+    return ExtraMissing.of(extra, f"{command} needs an extra ({error.name} is missing)")
 
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

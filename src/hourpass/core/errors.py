@@ -219,10 +219,12 @@ class ConfigurationError(HourpassError):
 
 
 class ExtraMissing(ConfigurationError):
-    """A library is not installed. The detail names the extra that brings it."""
+    """A library is not installed. The detail says which extra of this package brings it."""
 
-    def __init__(self, extra: str, what: str) -> None:
-        super().__init__(f"{what}: pip install 'hourpass[{extra}]'")
+    @classmethod
+    def of(cls, extra: str, need: str) -> "ExtraMissing":
+        """The error for a need, such as `serve needs an extra (apsw is missing)`."""
+        return cls(f"{need}: pip install 'hourpass[{extra}]'")
 
 
 def as_trouble(error: Exception) -> Exception:

@@ -144,7 +144,7 @@ class Flights:
         except HourpassError as error:
             self._fail(error, self._now() + SECOND)
         except ModuleNotFoundError as error:
-            missing = ExtraMissing("client", f"a refresh needs an extra ({error.name} is missing)")
+            missing = ExtraMissing.of("client", f"a refresh needs an extra ({error.name} is missing)")
             self._fail(missing, self._now() + SECOND)
         except Exception as error:  # noqa: BLE001 callers wait, and must be told
             self._fail(Unavailable(f"the refresh broke off ({type(error).__name__})"), self._now() + SECOND)

@@ -71,7 +71,7 @@ def require_libraries() -> None:
         import argon2  # noqa: F401, PLC0415 - an extra
         import bcrypt  # noqa: F401, PLC0415 - an extra
     except ImportError:
-        raise ExtraMissing("import", _NEEDS_EXTRA) from None
+        raise ExtraMissing.of("import", _NEEDS_EXTRA) from None
 
 
 def _read(algorithm: SlowAlgorithm, hashed: str) -> tuple[str | None, str, int, int]:
@@ -100,7 +100,7 @@ def _bcrypt(plain: str, raw: bytes) -> bool:
     try:
         import bcrypt  # noqa: PLC0415 - an extra
     except ImportError:
-        raise ExtraMissing("import", _NEEDS_EXTRA) from None
+        raise ExtraMissing.of("import", _NEEDS_EXTRA) from None
     try:
         return bcrypt.checkpw(raw[:BCRYPT_BYTES], plain.replace("$2x$", "$2a$", 1).encode())
     except ValueError:
@@ -115,7 +115,7 @@ def _argon2(plain: str, raw: bytes) -> bool:
     try:
         import argon2  # noqa: PLC0415 - an extra
     except ImportError:
-        raise ExtraMissing("import", _NEEDS_EXTRA) from None
+        raise ExtraMissing.of("import", _NEEDS_EXTRA) from None
     try:
         return argon2.PasswordHasher().verify(plain, raw)
     except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):

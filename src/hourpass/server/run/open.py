@@ -79,7 +79,7 @@ def open_shared_store(settings: Settings, *, create: bool = True) -> SharedStore
     try:
         from hourpass.server.store.postgres import PostgresStore  # an extra
     except ImportError as error:
-        raise ExtraMissing("postgres", "database_url: PostgreSQL needs an extra") from error
+        raise ExtraMissing.of("postgres", "database_url: PostgreSQL needs an extra") from error
     try:
         store = PostgresStore(settings.database_url or "", durability=settings.durability)
         if create:
