@@ -15,6 +15,7 @@ from tests.e2e.conftest import PLAIN, exchange, verify
 from tests.packaging.conftest import ROOT, shared_folder
 from tests.packaging.environments import Environment, furnish
 from tests.postgres.cluster import clusters_of
+from tests.tracing.collector import Collector
 
 from hourpass import __version__
 from hourpass.cli import SECTIONS
@@ -267,10 +268,22 @@ def test_hashed_keys_are_imported_and_accepted(installed, serve):
     assert verify(server, exchange(server, key).json()["access_token"]) == 204
 
 
-def test_opentelemetry_finds_its_exporter(installed):
-    name = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
+def test_the_server_sends_traces(installed, serve):
+    """`tests/tracing` has what is in them."""
+    environment, collector = installed("server,otel"), Collector()
+    try:
+        server = serve(program=run_by(environment), tracing="otlp", environment=collector.environment)
+        exchange(server, key_made_by(environment, server))
+        collector.wait(lambda span: "/auth/api-key" in span.name)
+    finally:
+        collector.close()
 
-    assert installed("otel").program(f"import {name}; import opentelemetry.sdk.trace; print('ok')") == "ok"
+
+def test_the_server_without_that_extra_says_which_one_tracing_needs(installed, tmp_path):
+    done = installed("server").command("serve", "--port", "0", "--data", str(tmp_path), "--tracing", "otlp")
+
+    assert done.returncode == 2
+    assert re.fullmatch(r"hourpass: [^\n]+: pip install 'hourpass\[otel\]'\n", done.stderr), done.stderr
 
 
 def test_all_of_them_together_do_both(installed, serve, key_file):

@@ -11,7 +11,7 @@ from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hourpass import __version__
-from hourpass.core.errors import ConfigurationError
+from hourpass.core.errors import ConfigurationError, ExtraMissing
 from hourpass.server.transport.request import Application, Reply, Request
 from hourpass.tracing import note_status, tracer
 
@@ -47,7 +47,7 @@ def start_tracing(environ: Mapping[str, str]) -> Callable[[], None]:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError as error:
-        raise ConfigurationError("tracing: OpenTelemetry needs an extra: pip install 'hourpass[otel]'") from error
+        raise ExtraMissing.of("otel", "tracing: OpenTelemetry needs an extra") from error
     for name in ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
         if environ.get(name, PROTOCOL) != PROTOCOL:
             raise ConfigurationError(f"{name}: only {PROTOCOL} is supported")
