@@ -1,5 +1,6 @@
 """The README's three requests, sent as they stand there to what `make run` starts."""
 
+import json
 import re
 import shlex
 
@@ -49,6 +50,37 @@ def test_the_readme_has_a_place_for_measured_figures_and_a_status(pages):
 
     assert re.search(r"<!-- bench -->\n.*make bench.*<!-- /bench -->", readme, re.DOTALL)
     assert "*Status:" in readme
+
+
+def figures(root, results: str) -> dict[str, str]:
+    """What a file of results says: each row's value, and the rate in its note."""
+    rows = json.loads((root / "bench" / "results" / results).read_text("utf-8"))["rows"]
+    return {row["name"]: row for row in rows}
+
+
+def test_the_rates_are_those_of_the_results(pages, root):
+    rows = figures(root, "2026-11-27.json")
+    told = dict(re.findall(r"^\| ([\w ]+) \| ([\d,]+) \|", pages["README.md"], re.MULTILINE))
+
+    for name, row in (
+        ("Exchange", "exchange: limit / exchange (uvicorn, 64 connections)"),
+        ("Refresh", "refresh: limit / refresh (uvicorn, 64 connections)"),
+        ("Cached verification", "forward auth, cached: trivial GET / verify (uvicorn, 64 connections)"),
+    ):
+        [rate] = re.findall(r", (\d+)/s", rows[row]["note"])
+        assert told[name] == f"{round(int(rate), -2):,}"
+
+
+@pytest.mark.parametrize("operation", ["exchange", "refresh"])
+def test_the_ratios_are_those_of_the_results_with_few_and_with_many_connections(operation, pages, root):
+    rows = figures(root, "peers-2026-11-27.json")
+    [told] = re.findall(rf"^\| {operation.capitalize()} \| [\d,]+ \| (.+) \|$", pages["README.md"], re.MULTILINE)
+
+    for said, peer in zip(
+        re.findall(r"([\d.]+ to [\d.]+) times", told), ("simplejwt", "glewlwyd", "oidc-provider"), strict=True
+    ):
+        values = [rows[f"{operation}: {peer} / hourpass ({many} connections)"]["value"] for many in (16, 64)]
+        assert said == " to ".join(f"{value:.{0 if values[0] > 9 else 1}f}" for value in values)
 
 
 def test_the_changelog_begins_with_what_is_unreleased(pages):
