@@ -79,14 +79,16 @@ class Runbook:
     def run(
         self, section: str = "Commands", *, fails: Mapping[str, int] | None = None, pause: float = 0
     ) -> dict[str, str]:
-        """Type all commands of a section. Returns what each said. `fails` has exit codes that are not 0.
+        """Type all commands of a section. Returns what each said. `fails` has the exit codes of those that first fail.
 
         `pause` is in seconds, after each command that ends something: a server notices within one.
         """
-        said = {}
+        said: dict[str, str] = {}
+        expected = dict(fails or {})
         for line in self._lines(section):
-            code, said[line] = self._type(line)
-            assert code == (fails or {}).get(line, 0), f"{line} ended with {code}: {said[line]}"
+            code, answer = self._type(line)
+            assert code == expected.pop(line, 0), f"{line} ended with {code}: {answer}"
+            said[line] = said.get(line, "") + answer
             time.sleep(pause if re.search(r"hourpass .*(?:revoke|rotate)", line) else 0)
         return said
 
