@@ -11,7 +11,8 @@ import time
 
 import uvloop
 
-from hourpass.server.transport.listener import Front, bind
+from hourpass.server.sockets import bind
+from hourpass.server.transport.listener import Front
 from hourpass.server.transport.request import Reply
 
 BODY = b'{"token_type":"Bearer","expires_in":3600,"access_token":"%b","refresh_token":"%b"}' % (b"a" * 520, b"r" * 400)

@@ -82,6 +82,8 @@ class ServerProcess:
         self._awaited = awaited
         self._flags = {"data": data, "port": self.port, "admin-listen": "off", **flags}
         self.admin = str(self._flags["admin-listen"])
+        if "listen" in flags:  # beside the port that the tests ask
+            self._flags["listen"] = f"127.0.0.1:{self.port} {flags['listen']}"
 
     def start(self) -> "ServerProcess":
         flags = [part for name, value in self._flags.items() for part in (f"--{name}", str(value))]

@@ -6,7 +6,8 @@ import socket
 import pytest
 from tests.agent.conftest import eventually
 
-from hourpass.client.agent.notify import AgentStatus, Notifier, watchdog_interval
+from hourpass.client.agent.notify import AgentStatus
+from hourpass.service_manager import Notifier, watchdog_interval
 
 
 @pytest.fixture

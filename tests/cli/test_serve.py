@@ -20,7 +20,7 @@ from tests.conftest import HOURPASS
         (("--workers", "2"), "workers: more than one needs a PostgreSQL database"),
         (("--signing-algorithm", "none"), "signing_algorithm (from flag)"),
         (("--issuer", "ftp://x"), "issuer (from flag)"),
-        (("--admin-listen", "3601"), "admin_listen (from flag): must be HOST:PORT, or off"),
+        (("--admin-listen", "3601"), "admin_listen (from flag): must be HOST:PORT, [::1]:PORT or unix:/PATH, or off"),
         (("--host", "256.1.1.1"), "cannot listen on 256.1.1.1:"),
         (("--trusted-proxies", "everyone"), "trusted_proxies (from flag)"),
         (("--path-prefix", "no-slash"), "path_prefix (from flag)"),

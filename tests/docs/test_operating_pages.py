@@ -24,6 +24,7 @@ COMMANDS = "docs/reference/commands.md"
 COMPUTED = {
     "claim_headers",
     "github_leak_keys",
+    "listen",
     "data",
     "database_url",
     "issuer",

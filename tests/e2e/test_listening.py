@@ -18,7 +18,7 @@ def events(server, event: str) -> list[dict]:
     return found
 
 
-def test_the_line_says_host_port_admin_issuer_database_and_version(serve):
+def test_the_line_says_addresses_issuer_database_and_version(serve):
     server = serve(issuer="https://auth.example.com", admin_listen="127.0.0.1:0")
 
     (said,) = events(server, "listening")
@@ -26,7 +26,7 @@ def test_the_line_says_host_port_admin_issuer_database_and_version(serve):
     admin_host, _, admin_port = said["admin"].rpartition(":")
     assert admin_host == "127.0.0.1"
     assert int(admin_port) > 0
-    assert (said["host"], said["port"], said["issuer"]) == ("127.0.0.1", server.port, "https://auth.example.com")
+    assert (said["listen"], said["issuer"]) == (f"127.0.0.1:{server.port}", "https://auth.example.com")
     assert said["database"] == f"sqlite:{server.data}/hourpass.db"
     assert said["version"] == version("hourpass")
 

@@ -1,10 +1,16 @@
-"""Sockets that are not of our making, or not of TCP: systemd passes one on, or a path names one."""
+"""Sockets that are not of our making, or not of TCP: systemd passes them on, or a path names one."""
 
+import json
+import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -12,43 +18,171 @@ from tests.conftest import HOURPASS, clean_environment
 
 AS_SYSTEMD = """
 import os, sys
-os.dup2(int(sys.argv[1]), 3)
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
-os.execv(sys.argv[2], sys.argv[2:])
+count = int(sys.argv[1])
+given = [os.dup(int(number)) for number in sys.argv[2:2 + count]]
+for number, descriptor in enumerate(given):
+    os.set_inheritable(os.dup2(descriptor, 3 + number), True)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(count))
+os.execv(sys.argv[2 + count], sys.argv[2 + count:])
 """
 
 
-def test_a_socket_that_systemd_passes_on_is_served(tmp_path):
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        port = listener.getsockname()[1]
-        flags = ["--data", tmp_path / "data", "--admin-listen", "off", "--issuer", "http://hourpass.test"]
-        server = subprocess.Popen(
-            [sys.executable, "-c", AS_SYSTEMD, str(listener.fileno()), HOURPASS, "serve", *flags],
-            pass_fds=[listener.fileno()],
-            env=clean_environment(),
-        )
-        try:
-            assert httpx2.get(f"http://127.0.0.1:{port}/health/ready", timeout=60).status_code == 200
-        finally:
-            server.send_signal(signal.SIGTERM)
-            code = server.wait(30)
+class ActivatedServer:
+    """A server on sockets that outlive it, as under a socket unit of systemd. The last one may be called `admin`."""
 
-    assert code == 0
+    def __init__(self, folder, listeners, names, *flags):
+        self._descriptors = [listener.fileno() for listener in listeners]
+        self._flags = ["--data", folder / "data", "--issuer", "http://hourpass.test", *flags]
+        self._environment = clean_environment(LISTEN_FDNAMES=names, HOURPASS_LOG_FORMAT="json")
+        self.log = folder / "log"
+
+    def start(self):
+        given = [str(number) for number in (len(self._descriptors), *self._descriptors)]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", AS_SYSTEMD, *given, HOURPASS, "serve", *self._flags],
+                pass_fds=self._descriptors,
+                env=self._environment,
+                stderr=log,
+            )
+        return self
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+
+@pytest.fixture
+def activated(tmp_path):
+    """A factory of activated servers, each of which is ended with the test."""
+    servers = []
+
+    def start(listeners, names, *flags):
+        servers.append(ActivatedServer(tmp_path, listeners, names, *flags))
+        return servers[-1].start()
+
+    yield start
+    for server in servers:
+        if server.process.poll() is None:
+            server.process.kill()
+            server.process.wait(10)
+
+
+def over(path):
+    """A client of a unix socket."""
+    return httpx2.Client(transport=httpx2.HTTPTransport(uds=str(path)), base_url="http://x", timeout=60)
+
+
+def test_sockets_that_systemd_passes_on_are_served_by_their_names(activated, tmp_path):
+    """And none of them is inherited by the programs that the server starts."""
+    with socket.create_server(("127.0.0.1", 0)) as public, socket.socket(socket.AF_UNIX) as admin:
+        admin.bind(str(tmp_path / "admin"))
+        admin.listen()
+        port = public.getsockname()[1]
+        server = activated([public, admin], "http:admin")
+
+        assert httpx2.get(f"http://127.0.0.1:{port}/health/ready", timeout=60).status_code == 200
+        assert httpx2.get(f"http://127.0.0.1:{port}/metrics").status_code == 404
+        with over(tmp_path / "admin") as http:
+            assert http.get("/metrics").status_code == 200
+        flags = [Path(f"/proc/{server.process.pid}/fdinfo/{number}").read_text().split()[3] for number in (3, 4)]
+        assert server.stop() == 0
+
+    assert all(int(number, 8) & os.O_CLOEXEC for number in flags)
+    said = next(json.loads(line) for line in server.log.read_text().splitlines() if '"listening"' in line)
+    assert (said["listen"], said["admin"]) == (f"127.0.0.1:{port}", f"unix:{tmp_path}/admin")
+
+
+def test_a_restart_on_a_socket_of_systemds_loses_no_request(activated, tmp_path):
+    """Each request has a connection of its own. While nobody accepts them, they wait in the socket."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "http"))
+        listener.listen(512)
+        server = activated([listener], "http", "--admin-listen", "off")
+        answers, over_now = Counter(), threading.Event()
+
+        def ask():
+            while not over_now.is_set():
+                with socket.socket(socket.AF_UNIX) as client:
+                    client.settimeout(60)
+                    try:
+                        client.connect(str(tmp_path / "http"))
+                        client.sendall(b"GET /health/live HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+                        answer = client.recv(65_536)
+                    except OSError as error:
+                        answer = type(error).__name__.encode()
+                answers[answer.split(b"\r")[0]] += 1
+
+        clients = [threading.Thread(target=ask) for _ in range(8)]
+        for client in clients:
+            client.start()
+        for restart in range(1, 4):
+            enough = answers.total() + 200
+            until(lambda enough=enough: answers.total() > enough)
+            assert server.stop() == 0
+            server.start()
+            until(lambda restart=restart: server.log.read_text().count('"listening"') == restart + 1)
+        over_now.set()
+        for client in clients:
+            client.join(60)
+        assert server.stop() == 0
+
+    assert set(answers) == {b"HTTP/1.1 200 OK"}
 
 
 def test_a_unix_socket_is_served_beside_the_port_and_is_gone_at_the_end(serve, tmp_path):
     path = tmp_path / "socket"
-    server = serve(unix_socket=path)
-    transport = httpx2.HTTPTransport(uds=str(path))
+    server = serve(listen=f"unix:{path}")
 
-    with httpx2.Client(transport=transport, base_url="http://x") as http:
+    with over(path) as http:
         assert http.get("/health/live").status_code == 200
     assert httpx2.get(f"{server.url}/health/live").status_code == 200
+    assert stat.S_IMODE(path.stat().st_mode) == 0o660
 
     assert server.stop() == 0
     assert not path.exists()
+
+
+def test_the_admin_listener_may_be_a_unix_socket_which_is_gone_at_the_end(serve, tmp_path):
+    path = tmp_path / "admin"
+    server = serve(admin_listen=f"unix:{path}", socket_mode="0600")
+
+    with over(path) as http:
+        assert http.get("/metrics").status_code == 200
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+    assert server.stop() == 0
+    assert not path.exists()
+
+
+def test_a_peer_on_a_unix_socket_is_a_trusted_proxy(serve, tmp_path):
+    """operate.md, "Connections": it is taken for 127.0.0.1, so X-Forwarded-For is believed."""
+    server = serve(listen=f"unix:{tmp_path}/socket")
+    key = server.create_key("--allow-ip", "203.0.113.0/24")["api_key"]
+
+    with over(tmp_path / "socket") as http:
+        told = http.post("/auth/api-key", json={"apiKey": key}, headers={"x-forwarded-for": "203.0.113.7"})
+        silent = http.post("/auth/api-key", json={"apiKey": key})
+
+    assert (told.status_code, silent.status_code) == (200, 400)
+
+
+def test_a_server_that_was_killed_leaves_a_socket_that_the_next_one_replaces(serve, tmp_path):
+    server = serve(listen=f"unix:{tmp_path}/socket")
+    server.kill()
+    assert (tmp_path / "socket").is_socket()
+
+    server.restart()
+
+    with over(tmp_path / "socket") as http:
+        assert http.get("/health/live").status_code == 200
+
+
+def until(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

@@ -96,7 +96,7 @@ def process(request, tmp_path_factory):
     flags = {"request-timeout": REQUEST_TIMEOUT, "exchange-limit": 0}
     unix_socket = folder / "socket" if request.param == "unix" else None
     if unix_socket:
-        flags["unix-socket"] = unix_socket
+        flags["listen"] = f"unix:{unix_socket}"
     target = Target(folder / "data", folder / "server.log", flags, {})
     target.unix_socket = unix_socket
     target.start()

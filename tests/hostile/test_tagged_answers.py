@@ -15,7 +15,7 @@ SEED = 20_261_128
 def server(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("tagged")
     unix_socket = folder / "socket" if request.param == "unix" else None
-    flags = {"exchange-limit": 0} | ({"unix-socket": unix_socket} if unix_socket else {})
+    flags = {"exchange-limit": 0} | ({"listen": f"unix:{unix_socket}"} if unix_socket else {})
     server = Target(folder / "data", folder / "server.log", flags, {})
     server.unix_socket = unix_socket
     server.start()

@@ -4,7 +4,7 @@ import pytest
 
 from hourpass.core.authorization import KeySources
 from hourpass.core.errors import ConfigurationError
-from hourpass.server.settings.settings import Settings, described, load, notes, variable
+from hourpass.server.settings.settings import Settings, described, load, notes, require_issuer, variable
 
 DATA = "/var/lib/hourpass"
 
@@ -41,6 +41,8 @@ def file(tmp_path):
         ("database_url", None),
         ("host", "127.0.0.1"),
         ("port", 3600),
+        ("listen", ()),
+        ("socket_mode", "0660"),
         ("admin_listen", "127.0.0.1:3601"),
         ("workers", 1),
         ("access_token_lifetime", 3600),
@@ -74,6 +76,73 @@ def test_the_defaults_are_those_of_the_pages(name, value):
 )
 def test_the_issuer_is_the_listening_address_unless_it_is_set(given, issuer):
     assert settings(given).public_url() == issuer
+
+
+@pytest.mark.parametrize(
+    ("listen", "issuer"),
+    [
+        (["127.0.0.1:3600"], "http://127.0.0.1:3600"),
+        (["unix:/run/http.sock", "[::1]:80"], "http://[::1]:80"),
+        (["127.0.0.1:1", "127.0.0.1:2"], "http://127.0.0.1:1"),
+    ],
+)
+def test_the_first_address_that_is_not_a_unix_socket_makes_the_issuer(listen, issuer):
+    assert settings({"listen": listen, "host": "0.0.0.0"}).public_url() == issuer
+
+
+@pytest.mark.parametrize(
+    ("listen", "words"),
+    [
+        ("unix:/run/http.sock", "no client can reach a unix socket"),
+        ("unix:/run/http.sock 0.0.0.0:80", "0.0.0.0 is every address"),
+        ("[::]:80", ":: is every address"),
+    ],
+)
+def test_without_an_address_for_clients_the_issuer_must_be_set(listen, words):
+    require_issuer(settings({"listen": listen, "issuer": "https://auth.test"}))
+    with pytest.raises(ConfigurationError) as caught:
+        require_issuer(settings({"listen": listen}))
+
+    assert words in caught.value.detail
+    assert "set --issuer" in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("3600", "must be HOST:PORT, [::1]:PORT or unix:/PATH"),
+        ("::1:3600", "must be HOST:PORT, [::1]:PORT or unix:/PATH"),
+        ("127.0.0.1:65536", "its port must be from 0 to 65535"),
+        ("unix:", "begins with a slash"),
+        ("unix:http.sock", "begins with a slash"),
+        ("unix:/run/", "begins with a slash"),
+        ("unix:@hourpass", "an abstract socket has no owner and no mode"),
+        (f"unix:/{'a' * 103}", "at most 103 bytes, and this one 104"),
+        (f"unix:/{'ä' * 52}", "at most 103 bytes, and this one 105"),
+    ],
+)
+def test_an_address_that_cannot_be_listened_on_is_refused_in_words(address, words):
+    assert words in refusal({"listen": address})
+    assert f"{words}, or off" in refusal({"admin_listen": address}) or words in refusal({"admin_listen": address})
+
+
+def test_the_longest_path_of_a_unix_socket_is_accepted():
+    assert settings({"listen": f"unix:/{'a' * 102}"}).listen == (f"unix:/{'a' * 102}",)
+
+
+@pytest.mark.parametrize(("given", "mode"), [("0660", 0o660), ("600", 0o600), ("0666", 0o666)])
+def test_a_sockets_mode_is_octal(given, mode):
+    assert settings({"socket_mode": given}).file_mode() == mode
+
+
+@pytest.mark.parametrize("given", ["660 ", "0o660", "888", "66", "1777", 432])
+def test_a_mode_that_is_not_octal_digits_is_refused(given):
+    assert "octal digits" in refusal({"socket_mode": given}) or "printable" in refusal({"socket_mode": given})
+
+
+def test_the_old_name_of_an_address_is_refused_with_the_new_one(file):
+    for words in (refusal(environ={"HOURPASS_UNIX_SOCKET": "/s"}), refusal(file("unix_socket = '/s'"))):
+        assert words.endswith("this is now an address in the list listen, such as unix:/run/hourpass/http.sock")
 
 
 def test_a_flag_beats_the_environment_beats_the_file_beats_the_default(file):

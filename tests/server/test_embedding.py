@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 
 from hourpass.core.errors import ConfigurationError
-from hourpass.server.transport.listener import bind
+from hourpass.server.sockets import bind
 from hourpass.testing import InMemoryServer
 
 pytestmark = pytest.mark.anyio

@@ -15,28 +15,28 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 
 import uvloop
 
 from hourpass import __version__
-from hourpass.clocks import wall_clock
-from hourpass.core.errors import ConfigurationError
+from hourpass.clocks import boot_clock, wall_clock
 from hourpass.server.clock.clocks import NodeClock
 from hourpass.server.endpoints.admin_listener import AdminApp
 from hourpass.server.endpoints.app import App
 from hourpass.server.keys.master_key import BACK_IT_UP
-from hourpass.server.run.open import (
-    default_data,
-    wait_for_database,
-)
+from hourpass.server.run.background import UNAVAILABLE
+from hourpass.server.run.open import default_data, wait_for_database
 from hourpass.server.run.running import Running
 from hourpass.server.settings.settings import Settings, load, notes, require_issuer
+from hourpass.server.sockets import Sockets, address_of, open_sockets, passed_sockets, sockets_of_worker
+from hourpass.server.supervision import Condition, Supervision
 from hourpass.server.telemetry.limited_log import LimitedLog
 from hourpass.server.telemetry.refusals import Refusals
 from hourpass.server.telemetry.tally import Tally
 from hourpass.server.telemetry.telemetry import configure_logging, log_what_is_printed
 from hourpass.server.tracing import Traced, start_tracing
-from hourpass.server.transport.listener import Front, bind, bind_unix, inherited, remove_unix
+from hourpass.server.transport.listener import Front
 from hourpass.server.transport.request import Application
 from hourpass.server.transport.workers import Worker, ending_signals, run_workers
 
@@ -86,56 +86,78 @@ def serve(
     """Serve until TERM, INT or HUP, then drain. Each worker is a process if there is more than one.
 
     `wrap` may put another application around ours. `ready` is called when the server listens. `wall` is the machine's
-    clock, in epoch milliseconds.
+    clock, in epoch milliseconds. If a service manager waits for it, it is told what it needs to know.
 
     Raises:
         ConfigurationError: if the server cannot start.
     """
     limited = _start_logging(settings, environ)
+    supervision = Supervision(environ, os.getpid())
+    passed = passed_sockets(environ, os.getpid())
+    if passed.public:
+        settings = dataclasses.replace(settings, listen=tuple(map(address_of, passed.public)))
     require_issuer(settings)
-    shared = inherited(environ, os.getpid())
-    own = [] if shared else [_listen(settings.host, settings.port, shared=settings.workers > 1)]
-    if own:
-        settings = dataclasses.replace(settings, port=own[0].getsockname()[1])
-    if settings.unix_socket != "off":
-        shared.append(_listening(settings.unix_socket, lambda: bind_unix(settings.unix_socket)))
-    admin = _open_admin(settings)
-    settings = _within_descriptors(settings)
+    # Requests may wait in a socket that systemd opened, while nobody accepts them.
+    waiting_since = boot_clock() if passed.public else None
+    if settings.shares_database:
+        supervision.tell(Condition.WAITING)
+        with _ended_by_term():
+            wait_for_database(settings)
     tally = Tally(settings.workers)
 
-    def work(
-        ready: Callable[[], None],
-        limited: LimitedLog,
-        listeners: list[socket.socket],
-        worker: Worker | None = None,
-    ) -> None:
-        number, parent = worker or (0, None)
-        running = Running(settings, environ, NodeClock(wall), limited, tally, number)
+    def work(sockets: Sockets, limited: LimitedLog, post: _Post, number: int = 0) -> None:
+        running = Running(settings, environ, NodeClock(wall), limited, tally, number, waiting_since)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(settings, listeners, admin, environ, running, wrap, ready, limited, parent))
+            runner.run(_serve(settings, sockets, environ, running, wrap, limited, post))
 
-    def be_worker(worker: Worker, listens: Callable[[], None]) -> None:
-        listeners = [*shared, *(_listen(settings.host, settings.port, shared=True) for _ in own)]
-        work(listens, _start_logging(settings, environ), listeners, worker)
+    def be_worker(worker: Worker, say: Callable[[bool], None]) -> None:
+        post = _Post(lambda: say(True), lambda now: say(now is not Condition.TROUBLE), supervision.every, worker.parent)
+        limited = _start_logging(settings, environ)
+        work(sockets_of_worker(settings, sockets, passed), limited, post, worker.number)
 
     def begin() -> None:
+        nonlocal waiting_since
+        waiting_since = None  # a worker that is started again is not late
         for note in notes(settings, environ):
             log.warning("settings", extra={"note": note})
         ready(settings)
+        tell(Condition.LISTENING)
 
-    try:
-        if settings.shares_database:
-            with _ended_by_term():
-                wait_for_database(settings)
-        if settings.workers == 1:
-            work(begin, limited, [*shared, *own])
+    def tell(condition: Condition) -> None:
+        supervision.tell(condition, f"on {' '.join(settings.listen)}" if condition is Condition.LISTENING else "")
+
+    def tell_troubled(workers: int) -> None:
+        if workers:
+            supervision.tell(Condition.TROUBLE, f"({workers} of {settings.workers} workers)")
         else:
-            run_workers(settings.workers, be_worker, begin, tally.ended)
-    finally:
-        for listener in (*shared, *own, *([admin] if admin else ())):
-            listener.close()
-        if settings.unix_socket != "off":
-            remove_unix(settings.unix_socket)
+            tell(Condition.LISTENING)
+
+    with open_sockets(settings, passed) as sockets:
+        settings = _within_descriptors(dataclasses.replace(settings, listen=tuple(map(address_of, sockets.public))))
+        if settings.workers == 1:
+            work(sockets, limited, _Post(begin, tell, supervision.every, None))
+        else:
+            run_workers(
+                settings.workers,
+                be_worker,
+                begin,
+                ended=tally.ended,
+                watch=tell_troubled,
+                stopping=lambda: tell(Condition.DRAINING),
+                patience=supervision.patience,
+            )
+
+
+class _Post(NamedTuple):
+    """To whom a process reports: the service manager, or the parent of a worker.
+
+    `ready` is called when it listens, and `tell` every so many seconds. `parent` is a worker's descriptor.
+    """
+
+    ready: Callable[[], None]
+    tell: Callable[[Condition], None]
+    every: float
+    parent: int | None
 
 
 @contextlib.contextmanager
@@ -162,14 +184,12 @@ def _start_logging(settings: Settings, environ: Mapping[str, str]) -> LimitedLog
 
 async def _serve(
     settings: Settings,
-    listeners: list[socket.socket],
-    admin: socket.socket | None,
+    sockets: Sockets,
     environ: Mapping[str, str],
     running: Running,
     wrap: Callable[[App], Application],
-    ready: Callable[[], None],
     limited: LimitedLog,
-    parent: int | None,
+    post: _Post,
 ) -> None:
     app = App(settings, running)
     refused = Refusals(app.counts, limited)
@@ -177,20 +197,20 @@ async def _serve(
     loop = asyncio.get_running_loop()
     for number in ending_signals():
         loop.add_signal_handler(number, told_to_stop.set)
-    if parent is not None:
-        loop.add_reader(parent, told_to_stop.set)
+    if post.parent is not None:
+        loop.add_reader(post.parent, told_to_stop.set)
     stop_tracing = start_tracing(environ) if settings.tracing == "otlp" else None
     try:
         await app.start()
         traced = wrap(app) if stop_tracing is None else Traced(wrap(app), app.route)
-        public = _front(traced, listeners, settings, refused)
+        public = _front(traced, sockets.public, settings, refused)
         fronts = [public]
         running.counts["connections_limit"] = settings.max_connections
         running.meter.values["connections_open"] = lambda: len(public.connections)
-        if admin:
+        if sockets.admin:
             few = dataclasses.replace(settings, max_connections=ADMIN_CONNECTIONS)
             # Each answer ends its connection, so that nobody keeps one to a worker that hangs.
-            fronts.append(_front(AdminApp(app), [admin], few, refused, keep_alive=False))
+            fronts.append(_front(AdminApp(app), [sockets.admin], few, refused, keep_alive=False))
         for front in fronts:
             await front.start()
         # Everything loaded by now stays loaded, so the garbage collector need not walk it again and again.
@@ -198,9 +218,8 @@ async def _serve(
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD)
         facts = {
-            "host": settings.host,
-            "port": settings.port,
-            "admin": _address(admin) if admin else "off",
+            "listen": " ".join(settings.listen),
+            "admin": address_of(sockets.admin) if sockets.admin else "off",
             "issuer": app.issuer.url,
             "database": running.database,
             "version": __version__,
@@ -208,29 +227,20 @@ async def _serve(
         log.info("listening", extra=facts)
         if running.made:
             log.info("master key made", extra={"file": str(running.made), "advice": BACK_IT_UP})
-        ready()
-        await told_to_stop.wait()
+        post.ready()
+        while not told_to_stop.is_set():
+            post.tell(Condition.TROUBLE if limited.is_under_way(UNAVAILABLE) else Condition.LISTENING)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(told_to_stop.wait(), post.every)
         app.drain()
         log.info("draining")
+        post.tell(Condition.DRAINING)
         await asyncio.gather(*(front.drain() for front in fronts))
     finally:
         await app.stop()
         if stop_tracing is not None:
             stop_tracing()
     log.info("stopped")
-
-
-def _open_admin(settings: Settings) -> socket.socket | None:
-    """The admin listener. All workers share it, and any of them answers for all."""
-    if settings.admin_listen == "off":
-        return None
-    host, _, port = settings.admin_listen.rpartition(":")
-    return _listen(host.strip("[]"), int(port))
-
-
-def _address(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _front(
@@ -259,14 +269,3 @@ def _within_descriptors(settings: Settings) -> Settings:
     if soft < needed:
         log.info("fewer connections than max_connections", extra={"descriptors": soft})
     return dataclasses.replace(settings, max_connections=max(1, min(needed, soft) - RESERVED_DESCRIPTORS))
-
-
-def _listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
-    return _listening(f"{host}:{port}", lambda: bind(host, port, shared=shared))
-
-
-def _listening(where: str, bind: Callable[[], socket.socket]) -> socket.socket:
-    try:
-        return bind()
-    except OSError as error:
-        raise ConfigurationError(f"cannot listen on {where}: {error.strerror or error}") from error

@@ -12,8 +12,9 @@ import pytest
 import uvloop
 from tests.conftest import ServerProcess
 
+from hourpass.server.sockets import bind
 from hourpass.server.transport.http1 import ConnectionState
-from hourpass.server.transport.listener import KEEP_ALIVE, UNREAD, Front, bind, bind_unix, inherited, remove_unix
+from hourpass.server.transport.listener import KEEP_ALIVE, UNREAD, Front
 from hourpass.server.transport.request import Reply
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -360,6 +361,18 @@ async def test_a_client_that_left_before_its_answer_disturbs_nobody():
             assert await answered(reader, writer) == 200
 
 
+async def test_draining_awaits_the_first_request_of_a_connection_that_has_just_come():
+    async with fronted(drain_timeout=5) as (front, _, port), client(port) as (reader, writer):
+        await until(lambda: front.connections)
+        draining = asyncio.create_task(front.drain())
+        await until(lambda: not front.keep_alive)
+        writer.write(GET)
+        raw = await asyncio.wait_for(reader.read(), 10)
+        await draining
+
+    assert raw.startswith(b"HTTP/1.1 200 ")
+
+
 async def test_draining_answers_requests_that_have_begun_and_says_that_the_connection_ends():
     async with fronted(drain_timeout=5) as (front, app, port):
         async with client(port) as (reader, writer), client(port) as (idle, _):
@@ -374,31 +387,3 @@ async def test_draining_answers_requests_that_have_begun_and_says_that_the_conne
 
         assert raw.startswith(b"HTTP/1.1 200 ")
         assert b"\r\nconnection: close\r\n" in raw
-
-
-def test_a_unix_socket_that_was_left_behind_is_replaced_and_one_in_use_is_not(tmp_path):
-    path = str(tmp_path / "socket")
-    bind_unix(path).close()
-    with bind_unix(path) as listener:
-        listener.listen()
-        with pytest.raises(OSError, match="in use"):
-            bind_unix(path)
-
-
-def test_a_unix_socket_is_removed_by_its_server_unless_another_has_taken_its_place(tmp_path):
-    """The old one drains for seconds after it has closed its socket: a new one may have started meanwhile."""
-    path = tmp_path / "socket"
-    bind_unix(str(path)).close()
-    with bind_unix(str(path)) as listener:
-        listener.listen()
-        remove_unix(str(path))
-        assert path.is_socket()
-
-    remove_unix(str(path))
-    assert not path.exists()
-    remove_unix(str(path))
-
-
-def test_sockets_are_inherited_by_the_process_that_they_are_meant_for():
-    assert inherited({}, 7) == []
-    assert inherited({"LISTEN_PID": "8", "LISTEN_FDS": "1"}, 7) == []

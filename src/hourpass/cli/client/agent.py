@@ -156,9 +156,9 @@ def agent(context: click.Context, /, client: Client, **flags: Any) -> None:
     from hourpass.cli.status_line import StatusLine
     from hourpass.client.agent.agent import TICK, Agent
     from hourpass.client.agent.mailbox import Mailbox
-    from hourpass.client.agent.notify import Notifier, watchdog_interval
     from hourpass.client.refresh.cache import FileCache
     from hourpass.clocks import wall_clock
+    from hourpass.service_manager import Notifier, watchdog_interval
 
     go_on_in_child()
     environ = os.environ

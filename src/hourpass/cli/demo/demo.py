@@ -24,8 +24,8 @@ from hourpass.server.keys.api_keys import NewKey, create_key
 from hourpass.server.run.open import default_data
 from hourpass.server.serve import serve as run
 from hourpass.server.settings.settings import Settings, load
+from hourpass.server.sockets import bind
 from hourpass.server.telemetry.line_writer import LineWriter
-from hourpass.server.transport.listener import bind
 
 log = logging.getLogger("hourpass")
 

@@ -10,13 +10,14 @@ from contextlib import AbstractContextManager, ExitStack
 from hourpass.client.agent.delivery import Delivery, Plan
 from hourpass.client.agent.handout import handout_of
 from hourpass.client.agent.mailbox import Mailbox
-from hourpass.client.agent.notify import AgentStatus, Notifier, duration
+from hourpass.client.agent.notify import AgentStatus, duration
 from hourpass.client.credential import Credential
 from hourpass.client.refresh.cache import Cache
 from hourpass.client.refresh.fetcher import LOCK_TIMEOUT
 from hourpass.client.source import TokenSource
 from hourpass.core.errors import HourpassError, LockTimeout, LoginRequired, Unavailable
 from hourpass.core.policy import MINUTE, SECOND
+from hourpass.service_manager import Notifier
 
 TICK = 5 * SECOND
 """The loop turns at least this often, to find sinks that were tampered with, and after the machine was suspended."""

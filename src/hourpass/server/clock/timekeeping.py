@@ -20,14 +20,23 @@ class Timekeeper:
 
     A clock that is not a `NodeClock` belongs to a test. It is trusted, it is its own timer, and it is never compared.
     There is nothing to watch then: `stalls` and `absences` are None. `window` is the general retry window in
-    milliseconds. `shared` is true if the store has a clock of its own. Trouble is reported on `limited`.
+    milliseconds. `shared` is true if the store has a clock of its own. Requests may have waited since `waiting_since`,
+    by the timer. Trouble is reported on `limited`.
     """
 
-    def __init__(self, clock: Callable[[], int], window: int, limited: LimitedLog, *, shared: bool) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], int],
+        window: int,
+        limited: LimitedLog,
+        *,
+        shared: bool,
+        waiting_since: int | None = None,
+    ) -> None:
         self.clock = clock
         self._node_clock = clock if isinstance(clock, NodeClock) else None
         self.timer: Callable[[], int] = self._node_clock.timer if self._node_clock else clock
-        self.stalls = Stalls(self.timer, window) if self._node_clock else None
+        self.stalls = Stalls(self.timer, window, waiting_since) if self._node_clock else None
         self.absences = Absences(clock, self.timer) if self._node_clock else None
         self._shared = shared
         self._compared_at = 0

@@ -38,13 +38,14 @@ class Stalls:
     """Notices stalls of one event loop.
 
     `timer` must go on while the process is stopped. `window` is the shortest retry window in use, in milliseconds.
+    Requests may have waited in the sockets since `waiting_since`, by the timer: a late start is a stall, too.
     """
 
-    def __init__(self, timer: Callable[[], int], window: int) -> None:
+    def __init__(self, timer: Callable[[], int], window: int, waiting_since: int | None = None) -> None:
         self.timer = timer
         self.limit = stall_limit(window)
         self.count = 0
-        self._beat_at = timer()
+        self._beat_at = timer() if waiting_since is None else waiting_since
         self._closed_until = self._beat_at
 
     def consider(self, window: int) -> None:

@@ -33,7 +33,8 @@ log = logging.getLogger("hourpass")
 class Running:
     """Everything that lives from the start to the stop of the application, and its counts.
 
-    After the start, `database` is the name of the store, and `made` is the file of the master key if it was made now.
+    Requests may have waited for it since `waiting_since`, by the boot clock. After the start, `database` is the name of
+    the store, and `made` is the file of the master key if it was made now.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Running:
         limited: LimitedLog | None = None,
         tally: Tally | None = None,
         number: int = 0,
+        waiting_since: int | None = None,
     ) -> None:
         self._settings = settings
         self._environ = environ
@@ -53,7 +55,7 @@ class Running:
         self.meter = Meter(self.counts)
         self._limited = limited or LimitedLog(log, time.monotonic)
         window, shared = settings.policy().retry_window, settings.shares_database
-        self.time = Timekeeper(clock, window, self._limited, shared=shared)
+        self.time = Timekeeper(clock, window, self._limited, shared=shared, waiting_since=waiting_since)
         self._lock: FileLock | None = None
 
     async def start(self) -> Issuer:

@@ -3,6 +3,7 @@
 All of them raise ValueError, with a text that says what the value must be.
 """
 
+import os
 import re
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
@@ -169,14 +170,50 @@ def _host(host: str) -> str:
     return str(IPv4Address(host)) if labels[-1].isdecimal() or labels[-1].startswith("0x") else host
 
 
-def listen(value: object) -> str:
-    """HOST:PORT, or `off`."""
-    given = text(value)
-    if given != "off" and not re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\s]+):[0-9]{1,5}", given):
-        raise ValueError("must be HOST:PORT, or off")
-    if given != "off" and int(given.rpartition(":")[2]) > 65_535:
-        raise ValueError("must be HOST:PORT with a port up to 65535, or off")
+UNIX = "unix:"
+"""How the address of a unix socket begins."""
+
+LONGEST_SOCKET_PATH = 103
+"""Bytes that fit into an address of macOS. Linux has room for four more (unix(7))."""
+
+
+def listen_address(given: str) -> str:
+    """HOST:PORT, [IPV6]:PORT or unix:/PATH."""
+    if given.startswith(UNIX):
+        return UNIX + _socket_path(given.removeprefix(UNIX))
+    found = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\s]+):([0-9]{1,5})", given)
+    if found is None:
+        raise ValueError("must be HOST:PORT, [::1]:PORT or unix:/PATH")
+    if int(found[2]) > 65_535:
+        raise ValueError("its port must be from 0 to 65535")
     return given
+
+
+def _socket_path(path: str) -> str:
+    if path.startswith("@"):
+        raise ValueError("an abstract socket has no owner and no mode, so anybody could take it: name a path")
+    if not path.startswith("/") or path.endswith("/"):
+        raise ValueError("the path of a unix socket begins with a slash, such as unix:/run/hourpass/http.sock")
+    if (length := len(os.fsencode(path))) > LONGEST_SOCKET_PATH:
+        raise ValueError(f"the path of a unix socket has at most {LONGEST_SOCKET_PATH} bytes, and this one {length}")
+    return path
+
+
+def admin_address(value: object) -> str:
+    """An address to listen on, or `off`."""
+    given = text(value)
+    try:
+        return given if given == "off" else listen_address(given)
+    except ValueError as error:
+        raise ValueError(f"{error}, or off") from None
+
+
+def socket_mode(value: object) -> str:
+    """The mode of a file, such as 0660."""
+    given = text(value)
+    if not re.fullmatch(r"0?[0-7]{3}", given):
+        raise ValueError("must be the mode of a file in octal digits, such as 0660")
+    return given.rjust(4, "0")
 
 
 def path_prefix(value: object) -> str:

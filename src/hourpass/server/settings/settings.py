@@ -34,6 +34,10 @@ CLIENT_VARIABLES = frozenset(
 """The client's variables. Client and server may run on one machine, so each one ignores the variables of the other."""
 
 
+GONE = {"unix_socket": "this is now an address in the list listen, such as unix:/run/hourpass/http.sock"}
+"""Settings of earlier versions, and what takes their place."""
+
+
 def _setting(default: Any, parse: Callable[[object], Any], help: str, *, secret: bool = False) -> Any:  # noqa: A002
     metadata = {"parse": parse, "help": help, "secret": secret}
     return dataclasses.field(default=default, metadata=metadata, repr=not secret)
@@ -57,11 +61,18 @@ class Settings:
         "127.0.0.1", parsers.text, "address to listen on; loopback, because a proxy with TLS belongs in front"
     )
     port: int = _setting(3600, parsers.whole(0, 65535), "port to listen on; 0 takes a free one")
-    unix_socket: str = _setting(
-        "off", parsers.text, "path of a unix socket to listen on as well; its peers are taken for 127.0.0.1"
+    listen: tuple[str, ...] = _setting(
+        (),
+        parsers.words(parsers.listen_address),
+        "addresses to listen on in place of host and port: HOST:PORT, [::1]:PORT, unix:/PATH",
     )
     admin_listen: str = _setting(
-        "127.0.0.1:3601", parsers.listen, "HOST:PORT for health and metrics, apart from the public port; off for none"
+        "127.0.0.1:3601",
+        parsers.admin_address,
+        "HOST:PORT or unix:/PATH for health and metrics, apart from the public address; off for none",
+    )
+    socket_mode: str = _setting(
+        "0660", parsers.socket_mode, "mode of the files of unix sockets: who may write to one may connect"
     )
     workers: int = _setting(
         1,
@@ -181,6 +192,10 @@ class Settings:
         """Whether the database is a server, which other nodes can use, too."""
         return self.database_url is not None and self.database_url.startswith(POSTGRESQL)
 
+    def file_mode(self) -> int:
+        """The mode of a unix socket's file."""
+        return int(self.socket_mode, 8)
+
     def policy(self) -> Policy:
         """The policy for the rules in `core`, with durations in milliseconds."""
         return Policy(
@@ -197,25 +212,38 @@ class Settings:
             return read_key_sources(self.api_key_sources)
         return BASIC if self.accept_api_keys else KeySources()
 
-    def public_url(self) -> str:
-        """The issuer: as set, or made from host and port."""
-        if self.issuer:
-            return self.issuer
+    def addresses(self) -> tuple[str, ...]:
+        """Where clients find the server: `listen`, or else `host` and `port`."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}{self.path_prefix}"
+        return self.listen or (f"{host}:{self.port}",)
+
+    def web_address(self) -> str:
+        """The first address that is not a unix socket, as HOST:PORT. Empty if there is none."""
+        return next((address for address in self.addresses() if not address.startswith(parsers.UNIX)), "")
+
+    def public_url(self) -> str:
+        """The issuer: as set, or made from the web address."""
+        return self.issuer or f"http://{self.web_address()}{self.path_prefix}"
 
 
 def require_issuer(settings: Settings) -> None:
-    """Refuse to guess the public URL of a server that listens on every address.
+    """Refuse to guess the public URL of a server that listens on every address, or only on unix sockets.
 
     Raises:
-        ConfigurationError: if the issuer is not set, and `host` is not an address that a client can use.
+        ConfigurationError: if the issuer is not set, and the server has no address that a client can use.
     """
-    if not settings.issuer and _is_every_address(settings.host):
-        raise ConfigurationError(
-            f"issuer: {settings.host} is every address of this machine, and none that a client can use; "
-            "set --issuer to the URL that clients see, such as https://auth.example.com"
-        )
+    host = settings.web_address().rpartition(":")[0].strip("[]")
+    if settings.issuer:
+        return
+    if not host:
+        why = "no client can reach a unix socket"
+    elif _is_every_address(host):
+        why = f"{host} is every address of this machine, and none that a client can use"
+    else:
+        return
+    raise ConfigurationError(
+        f"issuer: {why}; set --issuer to the URL that clients see, such as https://auth.example.com"
+    )
 
 
 def _is_every_address(host: str) -> bool:
@@ -282,11 +310,14 @@ def load(
     path = flags.get("config") or environ.get(PREFIX + "CONFIG")
     file = Path(str(path)) if path else Path(data) / "hourpass.toml"
     if path or file.is_file():
-        values = read_settings_file(file, known)
+        values = read_settings_file(file, (*known, *GONE))
         if "data" in values:
             raise ConfigurationError(f"{file}: data cannot be set in the file that is found through it")
         layers.append((values, str(file)))
     layers.append(({"data": data}, "default"))
+    for layer, source in layers:
+        for name in GONE.keys() & layer.keys():
+            raise ConfigurationError(f"{name} (from {source}): {GONE[name]}")
 
     origins: dict[str, Origin] = {}
     for name, field in known.items():
@@ -330,7 +361,7 @@ def _environment(environ: Mapping[str, str], known: Mapping[str, dataclasses.Fie
                 raise ConfigurationError(f"{key}: cannot read {value}: {error}") from None
             except ConfigurationError as error:
                 raise ConfigurationError(f"{key}: {error.detail}") from None
-        elif name in known:
+        elif name in known or name in GONE:
             values[name] = value
         else:
             raise ConfigurationError(f"{key} is not a setting{did_you_mean(name, known)}")

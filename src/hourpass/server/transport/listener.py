@@ -5,12 +5,10 @@ It runs in the caller's event loop and touches no signals. The composition root 
 
 import asyncio
 import contextlib
-import errno
 import logging
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from email.utils import formatdate
-from pathlib import Path
 
 from hourpass.server.telemetry.refusals import ConnectionFault
 from hourpass.server.transport.http1 import Connection, ConnectionState
@@ -30,7 +28,7 @@ LINGER = 2.0
 """Seconds for which a client may still send after a refusal."""
 
 SPARED = 1.0
-"""Seconds for which a new connection may stay silent before it can be closed in favour of another one."""
+"""Seconds for which a new connection may stay silent before it can be closed: its request may be on the way."""
 
 KERNEL_BUFFER = 32_768
 """Bytes, which the kernel doubles. They limit what a client may send ahead, and how many answers wait for it."""
@@ -87,9 +85,11 @@ class Front:
         self.keep_alive = False
         deadline = self.loop.time() + self._drain_timeout
         while self.connections:
-            over = self.loop.time() >= deadline
+            now = self.loop.time()
+            over = now >= deadline
             for connection in list(self.connections):
-                if connection.is_silent():
+                is_new = connection.state is ConnectionState.READING and now - connection.since < SPARED
+                if connection.is_silent() and (over or not is_new):
                     connection.close()
                 elif over and connection.state is ConnectionState.READING:
                     connection.refuse(408, "slow")
@@ -168,55 +168,3 @@ class Front:
         return connection.since < now - SPARED and (
             connection.is_silent() or connection.state is ConnectionState.READING
         )
-
-
-def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
-    """A bound TCP socket. Port 0 takes a free one. With `shared`, other processes of this user can bind it, too.
-
-    Raises:
-        OSError: if it cannot be bound.
-    """
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        if shared:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listener.bind((host, port))
-    except OSError:
-        listener.close()
-        raise
-    return listener
-
-
-def bind_unix(path: str) -> socket.socket:
-    """A bound unix socket. It replaces one that an earlier server has left behind, if nobody listens on it.
-
-    Raises:
-        OSError: if it cannot be bound.
-    """
-    remove_unix(path)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        listener.bind(path)
-    except OSError:
-        listener.close()
-        raise
-    return listener
-
-
-def remove_unix(path: str) -> None:
-    """Remove a unix socket if nobody listens on it. While a server drains, another one may have taken its place.
-
-    Raises:
-        OSError: if it cannot be removed.
-    """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as visitor:
-        if Path(path).is_socket() and visitor.connect_ex(path) == errno.ECONNREFUSED:
-            Path(path).unlink()
-
-
-def inherited(environ: Mapping[str, str], pid: int) -> list[socket.socket]:
-    """The sockets that systemd opened for this process, from descriptor 3 on (sd_listen_fds(3))."""
-    if environ.get("LISTEN_PID") != str(pid):
-        return []
-    return [socket.socket(fileno=number) for number in range(3, 3 + int(environ.get("LISTEN_FDS", "0")))]

@@ -6,6 +6,7 @@ The parent answers no requests. If a worker ends, it starts it again. It tells t
 import contextlib
 import logging
 import os
+import select
 import signal
 import time
 from collections.abc import Callable
@@ -22,6 +23,9 @@ LONGEST_PAUSE = 30.0
 LOOK_EVERY = 0.25
 """Seconds between looks for workers to start again."""
 
+WELL, UNWELL = b".", b"!"
+"""What a worker tells its parent."""
+
 log = logging.getLogger("hourpass")
 
 
@@ -32,8 +36,9 @@ class Worker(NamedTuple):
     parent: int
 
 
-Work = Callable[[Worker, Callable[[], None]], None]
-"""Serves until TERM, INT or HUP, and calls the given function when it listens."""
+Work = Callable[[Worker, Callable[[bool], None]], None]
+"""Serves until TERM, INT or HUP. It calls the given function when it listens, and then again and again while it lives.
+The function takes whether all is well."""
 
 
 def ending_signals() -> list[signal.Signals]:
@@ -42,10 +47,21 @@ def ending_signals() -> list[signal.Signals]:
     return [signal.SIGTERM, signal.SIGINT, *hup]
 
 
-def run_workers(count: int, work: Work, ready: Callable[[], None], ended: Callable[[int], None]) -> None:
+def run_workers(
+    count: int,
+    work: Work,
+    ready: Callable[[], None],
+    *,
+    ended: Callable[[int], None],
+    watch: Callable[[int], None],
+    stopping: Callable[[], None],
+    patience: float | None,
+) -> None:
     """Run `work` in `count` processes until TERM, INT or HUP, and return when all of them have ended.
 
-    `ended` is called with the number of a worker that has ended and was not told to.
+    `ended` is called with the number of a worker that has ended and was not told to. `watch` is called several times a
+    second with the number of workers that are not well, and `stopping` when the signal has come. A worker that is
+    silent for `patience` seconds hangs: it is killed and started again.
 
     Call it before this process starts any thread, because the process is forked.
 
@@ -60,11 +76,24 @@ def run_workers(count: int, work: Work, ready: Callable[[], None], ended: Callab
         ready()
         signal.setitimer(signal.ITIMER_REAL, LOOK_EVERY, LOOK_EVERY)  # macOS does not have sigtimedwait
         while signal.sigwait(awaited) in (signal.SIGCHLD, signal.SIGALRM):
-            workers.replace_ended(time.monotonic(), ended)
+            now = time.monotonic()
+            workers.listen(now, patience)
+            workers.replace_ended(now, ended)
+            watch(workers.troubled())
+        stopping()
         workers.stop()
     else:
         workers.stop()
         raise ConfigurationError("a worker did not start: see the lines above")
+
+
+class _Heard:
+    """What a worker has told. `silent` is for how many seconds it has told nothing, while this process ran."""
+
+    def __init__(self, told: int) -> None:
+        self.told = told
+        self.well = True
+        self.silent: float | None = None
 
 
 class _Workers:
@@ -76,26 +105,49 @@ class _Workers:
         self._started: dict[int, float] = {}
         self._pauses: dict[int, float] = {}
         self._due: dict[int, float] = {}
+        self._heard: dict[int, _Heard] = {}
+        self._listened_at = time.monotonic()
         self._parent, self._held = os.pipe()
 
     def start(self, number: int) -> int:
         """Start a worker. Returns a file descriptor that yields a byte when it listens, and closes when it ends."""
         told, tell = os.pipe()
+        os.set_blocking(tell, False)
         if (pid := os.fork()) == 0:
-            os.close(told)
-            os.close(self._held)
+            for descriptor in (told, self._held, *(heard.told for heard in self._heard.values())):
+                os.close(descriptor)
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
             _be(self._work, Worker(number, self._parent), tell)
         os.close(tell)
         self._numbers[pid] = number
+        self._heard[pid] = _Heard(told)
         return told
 
     def listens(self, told: int) -> bool:
         """Wait until a worker listens or has ended. False if it has ended."""
-        try:
-            return os.read(told, 1) != b""
-        finally:
-            os.close(told)
+        return os.read(told, 1) != b""
+
+    def listen(self, now: float, patience: float | None) -> None:
+        """Take in what the workers have told, and kill those that were silent for too long since they first listened.
+
+        Time in which this process did not run, for example because the machine stood still, is nobody's silence.
+        """
+        passed = min(now - self._listened_at, 2 * LOOK_EVERY)
+        self._listened_at = now
+        for pid, heard in self._heard.items():
+            said = os.read(heard.told, 65_536) if select.select([heard.told], [], [], 0)[0] else b""
+            if said:
+                heard.well, heard.silent = said.endswith(WELL), 0.0
+            elif heard.silent is not None:
+                heard.silent += passed
+            if patience is not None and heard.silent is not None and heard.silent > patience:
+                log.error("a worker hangs", extra={"worker": self._numbers[pid], "seconds": round(heard.silent)})
+                os.kill(pid, signal.SIGKILL)
+                heard.silent = None
+
+    def troubled(self) -> int:
+        """How many workers are not well."""
+        return sum(not heard.well for heard in self._heard.values())
 
     def replace_ended(self, now: float, ended: Callable[[int], None]) -> None:
         """Note the workers that have ended, and start those again whose pause is over. `now` never steps back."""
@@ -104,6 +156,7 @@ class _Workers:
             if pid == 0:
                 break
             number = self._numbers.pop(pid)
+            os.close(self._heard.pop(pid).told)
             log.error("a worker ended", extra={"worker": number, "status": os.waitstatus_to_exitcode(status)})
             ended(number)
             died_young = now - self._started.get(number, float("-inf")) < LONGEST_PAUSE
@@ -112,7 +165,7 @@ class _Workers:
         for number in [number for number, due in self._due.items() if due <= now]:
             del self._due[number]
             self._started[number] = now
-            os.close(self.start(number))
+            self.start(number)
 
     def stop(self) -> None:
         """Let all workers drain, and wait until they have ended."""
@@ -126,7 +179,7 @@ def _be(work: Work, worker: Worker, tell: int) -> NoReturn:
     """Do a worker's work, then end the process, so that a worker never runs the parent's code after the fork."""
     status = 1
     try:
-        work(worker, lambda: _say(tell))
+        work(worker, lambda well: _say(tell, WELL if well else UNWELL))
         status = 0
     except HourpassError as error:
         log.error("the worker cannot serve", extra={"worker": worker.number, "detail": error.detail or error.code})  # noqa: TRY400
@@ -137,7 +190,6 @@ def _be(work: Work, worker: Worker, tell: int) -> NoReturn:
         os._exit(status)
 
 
-def _say(tell: int) -> None:
-    with contextlib.suppress(BrokenPipeError):  # nobody waits for a worker that was started again
-        os.write(tell, b"!")
-    os.close(tell)
+def _say(tell: int, word: bytes) -> None:
+    with contextlib.suppress(OSError):  # the parent has ended, or stands still
+        os.write(tell, word)
