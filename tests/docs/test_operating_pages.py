@@ -95,7 +95,7 @@ def test_every_command_line_is_one_that_the_command_understands(pages):
 
     assert len(lines) > 5
     for line in lines:
-        words = shlex.split(re.split(r" [<|>] ", line)[0])
+        words = shlex.split(re.split(r" (?:2?[<|>]|&)(?: |$)", line)[0])
         named = max((name for name in commands() if line.startswith(name)), key=len)
         arguments = words[len(named.split()) :]
         commands()[named].make_context(named, arguments)
