@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+import time
 from base64 import b64encode
 
 import httpx2
@@ -14,7 +15,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from hourpass.client import TokenSource
 from hourpass.core.errors import HourpassError
 from hourpass.testing import InMemoryServer
-from hourpass.verifier import Verifier, asgi, wsgi
+from hourpass.verifier import Verifier, asgi, fail_closed, wsgi
 
 what, url, key, *kinds = [*sys.argv[1:], "", ""][: max(3, len(sys.argv) - 1)]
 provider = TracerProvider()
@@ -84,8 +85,22 @@ async def mount() -> int:
         return answer.status_code
 
 
+def poll() -> bool:
+    """Wait until the feed was heard a second time: news were awaited, and none came."""
+    token, ages = TokenSource(url, key).token(), [0]
+    with Verifier(issuer=url, audience=url, staleness=fail_closed(budget=2)) as verifier:
+        verifier.verify(token)
+        deadline = time.monotonic() + 10
+        while ages[-1] >= ages[-2:][0] and time.monotonic() < deadline:
+            ages.append(verifier.status().revocations_age)
+            time.sleep(0.02)
+    return ages[-1] < max(ages)
+
+
 if what == "exchange":
     result: object = exchange()
+elif what == "poll":
+    result = poll()
 elif what == "mount":
     result = asyncio.run(mount())
 else:

@@ -94,6 +94,15 @@ def test_a_verification_is_a_span_inside_the_request(surface, run, server, key, 
     assert not LOOKS_SECRET.search(collector.raw)
 
 
+def test_a_wait_for_news_of_revocations_is_not_traced(run, server, key, collector):
+    """A verifier asks for a snapshot, and then waits for what comes after it."""
+    assert run("poll", server.url, key)
+
+    polls = [span for span in collector.spans if span.name == "GET /auth/revocations"]
+    assert [span.kind for span in polls if span.kind == CLIENT] == [CLIENT], "the snapshot alone"
+    assert all(span.parent for span in polls if span.kind == SERVER)
+
+
 def test_what_a_verifier_fetches_is_a_trace_of_its_own_that_the_server_continues(run, server, key, collector):
     run("asgi", server.url, key, "good")
 

@@ -70,7 +70,7 @@ def start_tracing(environ: Mapping[str, str]) -> Callable[[], None]:
 
 
 class Traced:
-    """An application with a span around each request, except probes. `route` names a path's route, if it has one."""
+    """An application with a span around each request that is worth one. `route` names a path's route, if it has one."""
 
     def __init__(self, app: Application, route: Callable[[str], str | None]) -> None:
         from opentelemetry.context import attach  # an extra
@@ -90,7 +90,7 @@ class Traced:
 
     def answer_at_once(self, request: Request) -> Reply | None:
         """The answer to a GET if it needs no waiting, else None."""
-        if request.path.startswith("/health/"):
+        if _is_noise(request):
             return None
         span = self._begin(request)
         reply = self._app.answer_at_once(request)
@@ -101,7 +101,7 @@ class Traced:
 
     async def answer(self, request: Request) -> Reply:
         """The answer. Failures become answers, too."""
-        if request.path.startswith("/health/"):
+        if _is_noise(request):
             return await self._app.answer(request)
         span = self._begin(request)
         if not span.is_recording():
@@ -130,6 +130,14 @@ class Traced:
             name = f"{name} {route}"
             facts |= {"http.route": route, "url.path": request.path}
         return self._tracer.start_span(name, parent, self._kind, facts)
+
+
+def _is_noise(request: Request) -> bool:
+    """Whether a request is a probe, or a verifier's wait for news of revocations."""
+    path = request.path
+    return path.startswith("/health/") or (
+        path.endswith("/auth/revocations") and request.header(b"traceparent") is None
+    )
 
 
 @types.coroutine

@@ -97,7 +97,13 @@ class IssuerConnection:
         try:
             if self._http is None:
                 self._http = open_client(self._address)
-            with tracing.request("GET", url, headers, root=True) as answered:
+            # A wait for news that do not come is not worth a trace, every few seconds in each process.
+            waits = request.patience and url == request.url
+            with (
+                contextlib.nullcontext(_ignore)
+                if waits
+                else tracing.request("GET", url, headers, root=True) as answered
+            ):
                 async with asyncio.timeout(within / SECOND), self._http.stream("GET", url, headers=headers) as response:
                     answered(response.status_code)
                     if response.headers.get("content-encoding", "identity") != "identity":
@@ -120,6 +126,10 @@ class IssuerConnection:
 
 
 _TOO_LATE = "no answer in time"
+
+
+def _ignore(status: int) -> None:
+    """Take the status of an answer that is not traced."""
 
 
 def reason(error: BaseException) -> str:
