@@ -6,6 +6,7 @@ import pytest
 from tests.contract.conftest import NOW, make_grant, make_key, rotated
 
 from hourpass.core.errors import StorageUnavailable
+from hourpass.core.grant import GrantRef
 from hourpass.server.store import transaction
 
 
@@ -212,3 +213,16 @@ def test_the_proof_that_a_database_takes_writes_is_a_write_and_changes_nothing(s
 
     assert shared.written() > written
     assert other.look() == before
+
+
+def test_the_proof_that_there_is_room_changes_nothing(shared):
+    store, other = shared.connect(), shared.connect()
+    before = other.look()
+
+    for _ in range(2):
+        with transaction(store):
+            store.prove_room()
+
+    assert other.look() == before
+    with transaction(other):
+        assert other.grants_page(GrantRef("", b""), 10) == []

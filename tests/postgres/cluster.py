@@ -14,6 +14,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import psycopg
@@ -58,7 +59,7 @@ def as_somebody() -> list[str]:
 class Cluster:
     """One PostgreSQL server with its own folder. It listens on a unix socket, and on loopback if a port is given.
 
-    `files` are put into its folder before it starts.
+    `files` are put into its folder before it starts. `prefix` are the words before its own command.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Cluster:
         *,
         port: int | None = None,
         files: dict[str, str] | None = None,
+        prefix: Sequence[str | Path] | None = None,
         **settings: str,
     ) -> None:
         self.version = version
@@ -78,6 +80,7 @@ class Cluster:
             (self.data / name).write_text(content)
             (self.data / name).chmod(0o600)
         self._port = port
+        self._prefix = as_somebody() if prefix is None else prefix
         self._settings = {**CALM, **settings}
         self._numbers = itertools.count()
         self.kept_database = functools.cache(lambda purpose: self.create_database())
@@ -87,7 +90,7 @@ class Cluster:
         listen = {"listen_addresses": "127.0.0.1" if self._port else "", "port": str(self._port or 5432)}
         settings = {**self._settings, **listen, "unix_socket_directories": str(self.folder)}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        postgres = [*as_somebody(), binaries(self.version) / "postgres", "-D", self.data, *options]
+        postgres = [*self._prefix, binaries(self.version) / "postgres", "-D", self.data, *options]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(postgres, stdout=log, stderr=log, start_new_session=True)
         deadline = time.monotonic() + 30

@@ -168,6 +168,13 @@ class Store(Protocol):
             StorageUnavailable: if nothing can be written.
         """
 
+    def prove_room(self) -> None:
+        """Write as much as a few clients do, and take it back in the same transaction.
+
+        Raises:
+            DiskFull, StorageUnavailable: if it cannot be written.
+        """
+
     def add_grants(self, grants: Sequence[Grant]) -> None:
         """Store new grants."""
 

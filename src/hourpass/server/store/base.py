@@ -27,12 +27,23 @@ from hourpass.server.store.rows import editable_row, key_row, read_audit, read_g
 from hourpass.server.store.statements import Compared, Migration, checksum
 from hourpass.server.store.tables import API_KEYS, KEY_SECRETS, SLOW_HASHES, Table
 
+ROOM = 100
+"""How many rows show that there is room: they take more than a page of 8 KiB."""
+
 NewRevocation = tuple[Kind, str, int, int | None]
 """An entry of the revocation list before it has its number."""
 
 
 class BaseStore(ABC):
     """The part of a store that is the same for every dialect. The port in `store/__init__.py` describes each method."""
+
+    @abstractmethod
+    def add_grants(self, grants: Sequence[Grant]) -> None:
+        """Store new grants."""
+
+    @abstractmethod
+    def delete_grants(self, refs: Sequence[GrantRef]) -> int:
+        """Close or prune grants."""
 
     @abstractmethod
     def _rows(self, name: str, *parameters: Any) -> list[Row]:
@@ -68,6 +79,15 @@ class BaseStore(ABC):
     def prove_writable(self) -> None:
         """Write without changing anything."""
         self._rows("prove_writable")
+
+    def prove_room(self) -> None:
+        """Write as much as a few clients do, and take it back in the same transaction: more than a page, in any state.
+
+        An update may fit into the pages that are there, also on a full disk.
+        """
+        grants = [Grant(number.to_bytes(16), "", 0, bytes(16), (), None, 0, 0, 0) for number in range(ROOM)]
+        self.add_grants(grants)
+        self.delete_grants([grant.ref for grant in grants])
 
     def find_grant(self, grant_id: bytes) -> Grant | None:
         """One grant by its id alone. It reads all of them."""
