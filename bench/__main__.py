@@ -104,6 +104,13 @@ def measure(options, work):
             ("verify", "forward auth, cached: trivial GET / verify", 0.80, 0.92),
         ):
             rows.append(Row(f"{what} ({where})", best[name][2], first, aim, note=told(best, middle, figures, name)))
+        for name, part, first, aim in (
+            ("exchange", "metrics_us", 0.01, 0.007),
+            ("verify", "metrics_at_once_us", 0.02, 0.01),
+        ):
+            cost, whole = least(figures["parts"], part), best[name][1]
+            note = f"{cost:.2f} of {whole:.0f} us"
+            rows.append(Row(f"metrics / {name} ({where})", cost / whole, first, aim, note, at_most=True))
         name = "refresh in any order"
         rows.append(
             Row(f"refresh, grants in any order ({where})", best[name][2], note=told(best, middle, figures, name))

@@ -1,7 +1,8 @@
 """The parts that every implementation needs: `python -m bench.parts FOLDER`, with one batch size on each line of stdin.
 
 Each line is answered with CPU microseconds of one core: for a raw ES256 signature, for one grant inserted or rotated in
-batches of that size on a database that syncs every commit, and for `Verifier.verify` on a token that it has seen.
+batches of that size on a database that syncs every commit, for `Verifier.verify` on a token that it has seen, and for
+the metrics of a request.
 Grants have random ids here and rotate in random order, as in the run by which the budgets were set.
 """
 
@@ -22,7 +23,10 @@ from hourpass.core.grant import decide_refresh, open_grant
 from hourpass.core.policy import Policy
 from hourpass.core.revocation import Revocations
 from hourpass.jose import AccessClaims, SigningKeyPair
+from hourpass.server.ledger.measures import Measures
 from hourpass.server.store.sqlite import SqliteStore
+from hourpass.server.telemetry.counts import FIRST_BUCKET
+from hourpass.server.telemetry.tally import Tally
 from hourpass.verifier.token_verifier import TokenVerifier
 
 PREFILLED = 100_000
@@ -114,6 +118,34 @@ def guard_us():
     return cpu_us(work, 20_000)
 
 
+def metrics_us(batch):
+    """What the metrics of an exchange take, its share of its batch's among them."""
+    counts, stopwatch = Tally().counts(0), time.perf_counter
+    measures = Measures(counts)
+
+    def work():
+        for number in range(20_000):
+            began = stopwatch()
+            counts.request("/auth/api-key", 200, stopwatch() - began)
+            if number % batch == 0:
+                measures.begins(batch, 1)
+                measures.committed(0.0005)
+
+    return cpu_us(work, 20_000)
+
+
+def metrics_at_once_us():
+    """What the metrics of an answer of forward auth take that needs no waiting."""
+    counts = Tally().counts(0)
+    first = FIRST_BUCKET["/auth/verify"]
+
+    def work():
+        for _ in range(20_000):
+            counts.cells[first[204]] += 1
+
+    return cpu_us(work, 20_000)
+
+
 if __name__ == "__main__":
     grouped = Grouped(Path(sys.argv[1]) / "parts.db")
     for line in sys.stdin:
@@ -123,5 +155,7 @@ if __name__ == "__main__":
             "insert_us": grouped.insert_us(size),
             "update_us": grouped.rotate_us(size),
             "guard_us": guard_us(),
+            "metrics_us": metrics_us(size),
+            "metrics_at_once_us": metrics_at_once_us(),
         }
         print(json.dumps(figures), flush=True)

@@ -249,12 +249,12 @@ def outcome_of(status: int) -> RequestOutcome:
 
 
 FIRST_BUCKET: dict[str, dict[int, int]] = {
-    route: {status: CELL[f"{route} {outcome_of(status)} 0"] for status in HTTPStatus} for route in ROUTES
+    route: {int(status): CELL[f"{route} {outcome_of(status)} 0"] for status in HTTPStatus} for route in ROUTES
 }
 """The cell of the first bucket for each route and status."""
 
-_OTHER = FIRST_BUCKET["other"]
-_SUM = {route: CELL[f"{route} sum"] for route in ROUTES}
+_PLACES = {route: (first, CELL[f"{route} sum"]) for route, first in FIRST_BUCKET.items()}
+_OTHER = _PLACES["other"]
 
 
 class Counts:
@@ -280,16 +280,19 @@ class Counts:
 
     def observe(self, histogram: str, value: float) -> None:
         """Count a value in its bucket."""
-        first, bounds = _HISTOGRAMS[histogram]
-        self.cells[first + bisect_left(bounds, value)] += 1
-        self.cells[first + len(bounds) + 1] += value
+        cells, (first, bounds, total) = self.cells, _HISTOGRAMS[histogram]
+        cells[first + bisect_left(bounds, value)] += 1
+        cells[total] += value
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """Count a request by its route and outcome, and by how long the answer took."""
-        self.cells[FIRST_BUCKET.get(route, _OTHER)[status] + bisect_left(TIMES, seconds)] += 1
-        self.cells[_SUM.get(route, _SUM["other"])] += seconds
+        cells, (first, total) = self.cells, _PLACES.get(route, _OTHER)
+        cells[first[status] + bisect_left(TIMES, seconds)] += 1
+        cells[total] += seconds
 
 
 _HISTOGRAMS = {
-    metric.name: (CELL[f"{metric.name} 0"], metric.bounds) for metric in METRICS if isinstance(metric, Histogram)
+    metric.name: (CELL[f"{metric.name} 0"], metric.bounds, CELL[f"{metric.name} {len(metric.bounds) + 1}"])
+    for metric in METRICS
+    if isinstance(metric, Histogram)
 }
