@@ -15,8 +15,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 DIST = ROOT / "dist"
 SHARE = ROOT / "build" / "share"
-PINS = "requirements/run.txt"
-"""What a server and its command run with."""
+PINS = "requirements/container.txt"
+"""The libraries of the image: of the server, the command, and every extra that they can use."""
 
 
 def main():

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import zipfile
+from email import message_from_bytes
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -62,11 +63,13 @@ class Environment:
         )
 
 
-def furnish(house: Path, pins: Path) -> None:
-    """Fill a folder with the wheels of what the extras need, packed again from what is installed here."""
+def furnish(house: Path, release: Path, pins: Path) -> None:
+    """Fill a folder with wheels of what a wheel's extras need, packed again from what is installed here."""
     pinned = {found[1]: found[2] for found in re.finditer(r"^([\w.-]+)==([^ ;]+)", pins.read_text(), re.MULTILINE)}
     house.mkdir()
-    for name in needed("hourpass[all]") - {"hourpass"}:
+    with zipfile.ZipFile(release) as wheel:
+        metadata = next(wheel.read(name) for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+    for name in needed(message_from_bytes(metadata).get_all("Requires-Dist") or []):
         found = distribution(name)
         assert found.version == pinned[name], f"{name} is not the pinned one: make setup-test"
         tag = re.search(r"^Tag: (.+)$", found.read_text("WHEEL") or "", re.MULTILINE)
@@ -77,16 +80,18 @@ def furnish(house: Path, pins: Path) -> None:
                     wheel.write(found.locate_file(path), str(path))
 
 
-def needed(requirement: str) -> set[str]:
-    """The names of all distributions that a requirement needs here, by their own metadata."""
-    waiting, seen = [Requirement(requirement)], set()
-    while waiting:
-        one = waiting.pop()
-        for extra in {"", *one.extras} - {extra for name, extra in seen if name == named(one)}:
-            seen.add((named(one), extra))
-            further = map(Requirement, distribution(one.name).requires or ())
-            waiting += [found for found in further if found.marker is None or found.marker.evaluate({"extra": extra})]
-    return {name for name, _ in seen}
+def needed(requirements: list[str], extra: str = "all", seen: frozenset[tuple[str, str]] = frozenset()) -> set[str]:
+    """The names of what somebody needs who requires this, by the metadata of what is installed here."""
+    names = set()
+    for one in map(Requirement, requirements):
+        if one.marker is None or one.marker.evaluate({"extra": extra}):
+            names.add(named(one))
+            for further in {"", *one.extras}:
+                asked = (named(one), further)
+                if asked not in seen:
+                    seen |= {asked}
+                    names |= needed(distribution(one.name).requires or [], further, seen)
+    return names
 
 
 def named(requirement: Requirement) -> str:

@@ -95,7 +95,7 @@ def installed(release, tmp_path_factory):
         folder = shared / f"environment-{extra or 'none'}"
         with FileLock(f"{house}.lock"):
             if not house.exists():
-                furnish(house, ROOT / "requirements" / "test.txt")
+                furnish(house, release.wheel, ROOT / "requirements" / "test.txt")
         environment = Environment(folder, house)
         with FileLock(f"{folder}.lock"):
             if not folder.exists():

@@ -17,7 +17,7 @@ def test_the_list_is_valid_cyclonedx(release):
 
 def test_the_list_has_every_pin_with_its_hashes_and_the_package_depends_on_each(release):
     listed = json.loads(release.parts.read_text("utf-8"))
-    pins = (ROOT / "requirements" / "run.txt").read_text("utf-8")
+    pins = (ROOT / "requirements" / "container.txt").read_text("utf-8")
     root = listed["metadata"]["component"]
 
     assert (root["name"], root["version"]) == ("hourpass", __version__)
