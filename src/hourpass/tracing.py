@@ -23,10 +23,12 @@ Answered = Callable[[int], None]
 """Takes the status of an answer."""
 Work = TypeVar("Work", bound=Callable[..., Any])
 
+_API = "opentelemetry.trace"
+
 
 def is_used() -> bool:
     """Whether this program has loaded OpenTelemetry. If not, nothing here does anything."""
-    return "opentelemetry.trace" in sys.modules
+    return _API in sys.modules
 
 
 @contextmanager
@@ -82,23 +84,23 @@ def request(method: str, url: str, headers: MutableMapping[str, str], *, root: b
 
 
 def traced(name: str) -> Callable[[Work], Work]:
-    """Puts a span around each call of a function, sync or async."""
+    """Puts a span around each call of a function, sync or async, that is called with positional arguments alone."""
 
     def decorate(work: Work) -> Work:
-        async def wait(*args: Any, **kwargs: Any) -> Any:
+        async def wait(*given: Any) -> Any:
             with around(name):
-                return await work(*args, **kwargs)
+                return await work(*given)
 
         @wraps(work)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            if not is_used():
-                return work(*args, **kwargs)
+        def call(*given: Any) -> Any:
+            if _API not in sys.modules:  # not through `is_used`: each verification pays for the call
+                return work(*given)
             from inspect import iscoroutinefunction  # late, because it takes 3 ms
 
             if iscoroutinefunction(work):
-                return wait(*args, **kwargs)
+                return wait(*given)
             with around(name):
-                return work(*args, **kwargs)
+                return work(*given)
 
         return call  # type: ignore[return-value]
 
