@@ -6,17 +6,28 @@ import os
 import pytest
 from tests.contract.conftest import NOW
 
-from hourpass.core.key_hash import KeyHash, slow_digest
-from hourpass.core.policy import Policy
+from hourpass.core.key_hash import KeyHash, KeyHashes, slow_digest
+from hourpass.core.policy import DAY, Policy
 from hourpass.server.keys.api_keys import revoke_key
 from hourpass.server.keys.import_rows import read_row
 from hourpass.server.keys.importing import KEYS_OF_A_LOOKUP, Imported, import_keys
-from hourpass.server.keys.key_hashes import hashes_in_use, hmac_hash
+from hourpass.server.keys.key_hashes import hashes_in_use
 from hourpass.server.keys.master_key import MasterKey
-from hourpass.server.keys.signing_keys import Secrets
+from hourpass.server.keys.sealed import label_of
+from hourpass.server.keys.server_secrets import Secrets
+from hourpass.server.store import StoredSecret
 
 PEPPER = bytes(range(32))
-SECRETS = Secrets(PEPPER, [], bytes(32), MasterKey(bytes(32)))
+MASTER = MasterKey(bytes(32))
+SECRETS = Secrets(
+    MASTER,
+    [
+        StoredSecret(name, "1", MASTER.seal(label_of(name, "1"), PEPPER if name == "pepper" else bytes(32)), NOW)
+        for name in ("pepper", "rotation", "refresh")
+    ],
+    NOW,
+    Policy(),
+)
 KEY = "sk_live_Zk3vQ8mW1xT6bY9cR4nL"
 OTHER = "sk_live_pL2sD7fG5hJ9kM3nB8vC"
 BCRYPT = "$2b$04$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy"
@@ -185,7 +196,7 @@ def test_a_hash_after_the_key_in_plain_is_a_record_of_its_own(load):
 
 
 def test_the_secret_of_hmac_hashes_is_kept_sealed(store, load):
-    by = hmac_hash(PEPPER, b"the provider's secret")
+    by = SECRETS.hmac_hash(KeyHashes(), b"the provider's secret")
     row = {"hash": by.of(KEY).hex(), "algorithm": "hmac-sha256", "name": "customer 1"}
 
     assert results(load(row, by=by) + load(row, by=by)) == ["created", "unchanged"]
@@ -250,3 +261,62 @@ def test_many_rows_are_many_keys_and_one_new_version(store, load):
     assert store.keys_of_external_ids(["7", "x"]) == {"7": made[7].key_id}
     assert store.keys_of_digests([bytes(32)]) == {}
     assert store.control().version == 2  # one for the keys, one for the hash
+
+
+def with_another_pepper() -> Secrets:
+    """The same secrets a day later, when a second pepper is in use."""
+    names = [("pepper", "1", PEPPER, 0), ("pepper", "2", bytes(range(1, 33)), DAY)]
+    names += [("rotation", "1", bytes(32), 0), ("refresh", "1", bytes(32), 0)]
+    stored = [StoredSecret(n, k, MASTER.seal(label_of(n, k), secret), NOW + at) for n, k, secret, at in names]
+    return Secrets(MASTER, stored, NOW + 2 * DAY, Policy())
+
+
+def peppers_of(store) -> list[str | None]:
+    return [secret.pepper for key in store.keys_page("", 9) for secret in key.secrets]
+
+
+def import_again(store, *rows, by=None) -> list[str]:
+    read = [read_row(row, hmac_hash=by, accept_weak=False) for row in rows]
+    done = import_keys(store, with_another_pepper(), read, NOW + 2 * DAY, random=os.urandom, actor="test")
+    return [each.result for each in done]
+
+
+@pytest.mark.parametrize("row", [plain(), sha256()], ids=["in plain", "hashed"])
+def test_the_same_file_again_moves_its_keys_to_the_pepper_in_use(store, load, row):
+    """So a nightly sync does it for keys that nobody uses."""
+    load(row)
+
+    assert [import_again(store, row) for _ in range(2)] == [["unchanged"], ["unchanged"]]
+
+    assert peppers_of(store) == ["2"]
+    assert [len(key.secrets) for key in store.keys_page("", 9)] == [1]
+
+
+def test_the_same_provider_secret_is_known_under_another_pepper(store, load):
+    by = SECRETS.hmac_hash(KeyHashes(), b"the provider's secret")
+    row = {"hash": by.of(KEY).hex(), "algorithm": "hmac-sha256", "name": "customer 1"}
+    load(row, by=by)
+
+    again = with_another_pepper().hmac_hash(hashes_in_use(store, MASTER), b"the provider's secret")
+
+    assert again == by
+    assert with_another_pepper().hmac_hash(KeyHashes(), b"the provider's secret") != by
+    assert import_again(store, row, by=again) == ["unchanged"]
+    assert len(store.secrets("import_hmac")) == 1
+
+
+def test_a_slow_hash_stands_under_the_pepper_in_use_after_another_import(store, load):
+    row = {"hash": BCRYPT, "algorithm": "bcrypt", "lookup": KEY[:12], "name": "customer 1"}
+    load(row)
+    assert import_again(store, row) == ["unchanged"]
+    assert peppers_of(store) == ["2"]
+
+    [waiting] = store.slow_hashes(KEY[:12])
+    store.use_slow_hash(waiting._replace(algorithm="used", hash=slow_digest(PEPPER, BCRYPT).hex()))
+    for key in store.keys_page("", 9):
+        store.delete_key_secret(key.secrets[0].digest)
+        store.add_key_secret(key.key_id, key.secrets[0]._replace(digest=bytes(32)))
+
+    assert import_again(store, row) == ["unchanged"]
+    [used] = store.slow_hashes(KEY[:12])
+    assert used.hash == slow_digest(bytes(range(1, 33)), BCRYPT).hex()

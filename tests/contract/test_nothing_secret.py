@@ -11,6 +11,7 @@ import pytest
 
 from hourpass.core.errors import ConfigurationError, InvalidGrant, InvalidToken
 from hourpass.core.grant import GrantRef
+from hourpass.core.secret_ring import ServerSecret, ring_of
 from hourpass.jose import RefreshTokens, decode_segment, encode_segment
 from hourpass.server.issuing.revoke_introspect import revoke
 from hourpass.server.issuing.self_rotation import next_secret
@@ -64,10 +65,10 @@ class Loot:
 async def use_everything(server: InMemoryServer) -> Loot:
     """Exchanges, refreshes, retries, a replay, revocations: all that writes to the database."""
     loot, issuer, policy = Loot(), server.app.issuer, server.settings.policy()
-    for secret_name, secret in issuer.secrets.refresh_ring:
-        loot.secret(f"refresh secret {secret_name}", secret)
-    loot.secret("pepper", issuer.secrets.pepper)
-    loot.secret("rotation secret", issuer.secrets.rotation)
+    for each in issuer.secrets.refresh.secrets:
+        loot.secret(f"refresh secret {each.kid}", each.secret)
+    loot.secret("pepper", issuer.secrets.pepper.secret)
+    loot.secret("rotation secret", issuer.secrets.rotation.secret)
     loot.secret("master key", b64decode(Path(server.settings.data, "master.key").read_bytes()))
     for kid, signing_pair in issuer.verification.signing_keys.pairs.items():
         loot.secret(f"signing key {kid}", signing_pair.private_bytes())
@@ -133,7 +134,9 @@ async def test_with_the_database_alone_no_refresh_token_can_be_forged(shared, se
     grant = await issuer.ledger.read(lambda store: store.grants_page(GrantRef("", b""), 1)[0])
     kid, sealed = next((row["kid"], row["sealed"]) for row in shared.dump()["secrets"] if row["name"] == "refresh")
     secret = {"the sealed secret": sealed, "the seed": grant.seed, "zeros": bytes(32), "nothing": b""}[guess]
-    thief = RefreshTokens([(kid, secret)], issuer=issuer.url, audience=f"{issuer.url}/auth/refresh")
+    thief = RefreshTokens(
+        ring_of([ServerSecret(kid, secret)]), issuer=issuer.url, audience=f"{issuer.url}/auth/refresh"
+    )
     now = server.clock() // 1000
     forged = thief.mint(grant, now)
     assert forged.split(b".")[:1] == pair.refresh_token.split(b".")[:1]

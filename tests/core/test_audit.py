@@ -29,6 +29,8 @@ NAMES = {
     audit.SigningKeyPublished: "signing_key_published",
     audit.SigningKeyWithdrawn: "signing_key_withdrawn",
     audit.MasterKeyRotated: "master_key_rotated",
+    audit.SecretRotated: "secret_rotated",
+    audit.SecretRetired: "secret_retired",
 }
 
 

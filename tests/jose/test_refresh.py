@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 
 from hourpass.core.errors import InvalidGrant, InvalidToken
 from hourpass.core.grant import Grant, GrantRef, generation_tag
+from hourpass.core.secret_ring import PUBLISH_AHEAD, ServerSecret, ring_of
 from hourpass.jose import (
     MAX_TOKEN_LENGTH,
     AccessClaims,
     OpenedRefreshToken,
     RefreshTokens,
     SigningKeyPair,
+    UnknownSecret,
     decode_segment,
     encode_segment,
     open_access_token,
@@ -32,7 +34,10 @@ HEADER = {"typ": "rt+jwt", "alg": "HS256", "kid": "r2"}
 
 
 def ring(*secrets, issuer=ISSUER, audience=ENDPOINT) -> RefreshTokens:
-    return RefreshTokens(secrets or [NEW], issuer=issuer, audience=audience)
+    """The newest secret first. It has been in use for as long as these tests look back."""
+    secrets = secrets or (NEW,)
+    made = ring_of(ServerSecret(*each, -number - PUBLISH_AHEAD) for number, each in enumerate(secrets))
+    return RefreshTokens(made, issuer=issuer, audience=audience)
 
 
 def grant(generation: int, seed: bytes, ref: GrantRef = REF) -> Grant:
@@ -285,3 +290,28 @@ def test_a_token_nested_without_end_claims_no_issuer():
     deep = json.dumps(CLAIMS).replace("{", '{"x":' + "[" * 5_000 + "]" * 5_000 + ",", 1)
 
     assert unverified_issuer(HEAD + b"." + encode_segment(deep.encode()) + b"." + SIGNATURE) is None
+
+
+def test_a_generation_is_minted_by_the_secret_that_was_in_use_when_it_began():
+    """So a retry gets the very same token after the change, and from a node that learnt of it late."""
+    old = ServerSecret(*OLD, 0)
+    new = ServerSecret(*NEW, 500_000)
+    before, after = (RefreshTokens(ring_of(each), issuer=ISSUER, audience=ENDPOINT) for each in ([old], [old, new]))
+    used_from = (500_000 + PUBLISH_AHEAD) // 1_000
+
+    assert minted(after, issued_at=used_from - 1) == minted(before, issued_at=used_from - 1)
+    assert minted(after, issued_at=used_from).startswith(HEAD)
+    assert after.open(minted(after, issued_at=used_from), 200).ref == REF
+    before.learn(ring_of([old, new]))
+    assert minted(before, issued_at=used_from) == minted(after, issued_at=used_from)
+    before.learn(ring_of([new]))
+    assert reason(minted(after, issued_at=used_from - 1), tokens=before) == "malformed"
+
+
+def test_a_secret_that_is_not_known_here_is_told_from_what_no_server_made():
+    with pytest.raises(UnknownSecret):
+        ring(OLD).open(GOOD, 200)
+    for odd in (b"e30." + BODY + b"." + SIGNATURE, b"." + BODY + b"." + SIGNATURE, HEAD[:30] + b"." + BODY + b".x"):
+        with pytest.raises(InvalidGrant) as refusal:
+            ring(OLD).open(odd, 200)
+        assert type(refusal.value) is InvalidGrant

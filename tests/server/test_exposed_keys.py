@@ -94,7 +94,7 @@ async def test_the_credentials_of_the_finder_do_not_matter(server, http, who):
 
 async def test_a_secret_that_nobody_has_used_yet_proves_the_key(server, http):
     key = await server.create_key()
-    pepper, now = server.app.issuer.secrets.pepper, server.clock()
+    pepper, now = server.app.issuer.secrets.pepper.secret, server.clock()
     pending = other_secret(key)
     secret = KeySecret(key_digest(pepper, pending), 1, now)
     await server.app.issuer.ledger.run(lambda store: store.add_key_secret(key_id_of(key), secret))

@@ -19,7 +19,7 @@ EXCHANGE = "/auth/api-key"
 
 async def import_key(server, text=TEXT, *, hashed_by=PLAIN, key_id="imported0001", **members):
     """Keep a key as an import does, in another process."""
-    pepper, now = server.app.issuer.secrets.pepper, server.clock()
+    pepper, now = server.app.issuer.secrets.pepper.secret, server.clock()
     plain = ApiKey(
         key_id=key_id,
         name="imported",

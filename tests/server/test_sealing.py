@@ -166,8 +166,8 @@ async def test_no_secret_is_in_the_database_in_the_clear(tmp_path):
         api_key = await server.create_key()
         pair = await server.exchange(api_key)
         secrets = [api_key.encode(), api_key[-32:-6].encode(), pair.access_token, pair.refresh_token]
-        secrets += [pair.refresh_token.rpartition(b".")[2], server.app.issuer.secrets.pepper]
-        secrets += [secret for _, secret in server.app.issuer.secrets.refresh_ring]
+        secrets += [pair.refresh_token.rpartition(b".")[2], server.app.issuer.secrets.pepper.secret]
+        secrets += [each.secret for each in server.app.issuer.secrets.refresh.secrets]
 
     written = b"".join(path.read_bytes() for path in tmp_path.iterdir() if path.name.startswith("x.db"))
 

@@ -28,6 +28,7 @@ SECTIONS = {
         "config": ("hourpass.cli.operator.config", "Show and check the settings."),
         "signing-keys": ("hourpass.cli.operator.signing_keys", "List, rotate and withdraw the keys that sign."),
         "master-key": ("hourpass.cli.operator.master_key", "Show and replace the key that seals the secrets."),
+        "secrets": ("hourpass.cli.operator.secrets", "Show, rotate and retire the server's own secrets."),
         "migrate": ("hourpass.cli.operator.migrate", "Bring the database's schema up to date."),
         "copy": ("hourpass.cli.operator.copy", "Copy everything into another, empty database."),
         "backup": ("hourpass.cli.operator.backup", "Write everything but the master key into a file."),

@@ -197,8 +197,8 @@ def why_unusable(key: ApiKey, now: int, secret: KeySecret | None = None) -> KeyT
 
 
 def still_proves(key: ApiKey, secret: KeySecret, now: int) -> bool:
-    """Whether a secret that proved the key once is one that proves it now."""
-    own = next((each for each in key.secrets if each.digest == secret.digest), None)
+    """Whether a secret that proved the key once is one that proves it now. Its number names it: a digest may move."""
+    own = next((each for each in key.secrets if each.n == secret.n), None)
     return own is not None and why_unusable(key, now, own) is None
 
 

@@ -212,6 +212,23 @@ class MasterKeyRotated(NamedTuple):
     actor: str
 
 
+class SecretRotated(NamedTuple):
+    """A new secret of the server was made: a `refresh`, a `pepper` or a `rotation`. It is used from an instant on."""
+
+    kind: str
+    kid: str
+    used_from: int
+    actor: str
+
+
+class SecretRetired(NamedTuple):
+    """A secret of the server was deleted. Nothing that it made is good any more."""
+
+    kind: str
+    kid: str
+    actor: str
+
+
 Event = (
     KeyCreated
     | KeyImported
@@ -234,6 +251,8 @@ Event = (
     | SigningKeyPublished
     | SigningKeyWithdrawn
     | MasterKeyRotated
+    | SecretRotated
+    | SecretRetired
 )
 
 

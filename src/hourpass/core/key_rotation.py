@@ -103,7 +103,7 @@ def first_use(key: ApiKey, secret: KeySecret, now: int) -> tuple[KeySecret, ...]
     None if the secret is not the next one, or not any more: then nothing changes.
     """
     waiting = pending_secret(key)
-    if waiting is None or waiting.digest != secret.digest:
+    if waiting is None or waiting.n != secret.n:
         return None
     ends_at = now + (waiting.overlap or 0)
     return tuple(

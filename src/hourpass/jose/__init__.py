@@ -15,7 +15,7 @@ from hourpass.jose.access import (
     unique_members,
 )
 from hourpass.jose.keys import Jwk, VerificationKey, verification_key
-from hourpass.jose.refresh import OpenedRefreshToken, RefreshTokens, unverified_issuer
+from hourpass.jose.refresh import OpenedRefreshToken, RefreshTokens, UnknownSecret, unverified_issuer
 from hourpass.jose.segments import MAX_TOKEN_LENGTH, decode_segment, encode_segment
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "RefreshTokens",
     "SigningKeyPair",
     "UnknownKey",
+    "UnknownSecret",
     "VerificationKey",
     "decode_segment",
     "encode_segment",

@@ -1,7 +1,7 @@
 """Refresh tokens: HS256 under a secret that only the server has. They are derived from the grant, and never stored."""
 
 import hmac
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import msgspec
 from cryptography.hazmat.primitives import hashes
@@ -10,11 +10,15 @@ from cryptography.hazmat.primitives.hmac import HMAC
 from hourpass.core.errors import InvalidGrant
 from hourpass.core.grant import Grant, GrantRef, generation_tag
 from hourpass.core.policy import SECOND
+from hourpass.core.secret_ring import SecretRing, ServerSecret
 from hourpass.jose.segments import MAX_TOKEN_LENGTH, decode_own, decode_segment, encode_segment
 
 _ACCESS_TOKEN = encode_segment(b'{"typ":"at+jwt","a')
 """How every access token of ours begins. It proves nothing. It encodes 18 bytes, so the next bytes change no character
 of it."""
+
+_OURS = encode_segment(b'{"typ":"rt+jwt","alg":"HS256",')
+"""How every refresh token of ours begins, in whole characters: 30 bytes."""
 
 _encode_json = msgspec.json.Encoder().encode
 
@@ -33,6 +37,10 @@ class _RefreshClaims(msgspec.Struct, frozen=True):
 _decode_refresh = msgspec.json.Decoder(_RefreshClaims).decode
 
 
+class UnknownSecret(InvalidGrant):
+    """The token names a refresh secret that is not known here. Another node may have made the secret a moment ago."""
+
+
 class OpenedRefreshToken(msgspec.Struct, frozen=True):
     """A refresh token whose signature is proven.
 
@@ -47,25 +55,36 @@ class OpenedRefreshToken(msgspec.Struct, frozen=True):
 class RefreshTokens:
     """Mints and opens refresh tokens: HS256 under a secret that only the server has, and no JWK Set shows.
 
-    `secrets` is a ring of (kid, secret), newest first. The first one mints, all of them open. `issuer` and `audience`
-    become `iss` and `aud`, which bind a token to this issuer's own refresh endpoint.
+    The secrets of `ring` all open. The one that was in use when a generation began mints the token of that generation,
+    so every node makes the same one at any time. `issuer` and `audience` become `iss` and `aud`, which bind a token to
+    this issuer's own refresh endpoint.
     """
 
-    def __init__(self, secrets: Iterable[tuple[str, bytes]], *, issuer: str, audience: str) -> None:
-        self._ring = {
-            encode_segment(b'{"typ":"rt+jwt","alg":"HS256","kid":"%b"}' % kid.encode()): _hs256(secret)
-            for kid, secret in secrets
-        }
-        header, self._mac = next(iter(self._ring.items()))
-        self._prefix = header + b"."
+    def __init__(self, ring: SecretRing, *, issuer: str, audience: str) -> None:
         self._issuer = issuer
         self._audience = audience
+        self._ring: dict[bytes, Callable[[bytes], bytes]] = {}
+        self.learn(ring)
+
+    def learn(self, ring: SecretRing) -> None:
+        """Work with another ring from now on."""
+        headers = {_header(secret): secret for secret in ring.secrets}
+        self._ring = {header: self._ring.get(header) or _hs256(secret.secret) for header, secret in headers.items()}
+        # Newest first, each with the whole second from which on it is in use.
+        self._minting = [
+            (-(-ring.used_from(secret) // SECOND), header + b".", self._ring[header])
+            for header, secret in headers.items()
+        ]
+        self._newest = self._minting[0]
 
     def mint(self, grant: Grant, issued_at: int) -> bytes:
-        """The refresh token of a grant's current generation. `issued_at` is epoch seconds.
+        """The refresh token of a grant's current generation, which began at `issued_at`, in epoch seconds.
 
-        You can mint a generation again: with the same instant and secret, the token has the same text.
+        You can mint a generation again: with the same instant, the token has the same text.
         """
+        since, prefix, mac = self._newest
+        if issued_at < since:
+            _, prefix, mac = next(each for each in self._minting if issued_at >= each[0])
         claims = _RefreshClaims(
             self._issuer,
             self._audience,
@@ -76,8 +95,8 @@ class RefreshTokens:
             grant.idle_expires_at // SECOND,
             generation_tag(grant.seed, grant.generation).hex(),
         )
-        signed = self._prefix + encode_segment(_encode_json(claims))
-        return signed + b"." + encode_segment(self._mac(signed))
+        signed = prefix + encode_segment(_encode_json(claims))
+        return signed + b"." + encode_segment(mac(signed))
 
     def open(self, token: bytes, now: int) -> OpenedRefreshToken:
         """Prove a refresh token's signature and validate its claims. `now` is epoch seconds.
@@ -85,6 +104,7 @@ class RefreshTokens:
         Raises:
             InvalidGrant: `malformed` if this server never made it, `access_token_given` if it looks like an access
                 token, `expired` if its time has passed.
+            UnknownSecret: if it is `malformed`, unless another node has a secret that is not known here.
         """
         if len(token) > MAX_TOKEN_LENGTH or token.count(b".") != 2:
             raise InvalidGrant("malformed")
@@ -94,7 +114,9 @@ class RefreshTokens:
         if mac is None:
             if header.startswith(_ACCESS_TOKEN):
                 raise InvalidGrant("access_token_given")
-            raise InvalidGrant("malformed", "no secret of ours has this header")
+            if header.startswith(_OURS):
+                raise UnknownSecret("malformed", "no secret of ours has this header")
+            raise InvalidGrant("malformed", "this is not a header of ours")
         # Compared in its encoded form, so only one spelling is accepted. We spelt everything that the MAC covers.
         if not hmac.compare_digest(signature_segment, encode_segment(mac(signed))):
             raise InvalidGrant("malformed", "signature")
@@ -121,6 +143,10 @@ def unverified_issuer(token: bytes) -> str | None:
         return _decode_refresh(decode_segment(token.split(b".")[1])).iss
     except (ValueError, IndexError, RecursionError):
         return None
+
+
+def _header(secret: ServerSecret) -> bytes:
+    return encode_segment(b'{"typ":"rt+jwt","alg":"HS256","kid":"%b"}' % secret.kid.encode())
 
 
 def _hs256(secret: bytes) -> Callable[[bytes], bytes]:

@@ -14,7 +14,8 @@ import msgspec
 from hourpass.core.errors import ConfigurationError, HourpassError
 from hourpass.core.policy import SECOND
 from hourpass.server.keys.master_key import MasterKey
-from hourpass.server.keys.sealed import require_opens
+from hourpass.server.keys.sealed import PEPPER, require_opens
+from hourpass.server.keys.server_secrets import FIRST_PEPPER, NEEDED
 from hourpass.server.store import Moved, Numbers, Row, Store
 from hourpass.server.store.tables import TABLES, Table
 
@@ -70,6 +71,8 @@ def copy(
             raise ConfigurationError(f"the target is not empty (rows: {found}): only an empty one takes a copy")
         if master is not None:
             require_opens(source, master)
+        if any(stored.kid != FIRST_PEPPER for stored in source.sealed_secrets() if stored.name == PEPPER):
+            target.need_program(NEEDED)
         copied = [_send(source, target, table, progress) for table in TABLES]
         target.go_on_from(_begun_anew(source.numbers(), now))
         # The proof takes long. The source must not keep an old moment for us meanwhile.

@@ -100,7 +100,7 @@ def _quoted(value: object) -> str:
     return value if isinstance(value, str) and _WORD.fullmatch(value) else json_line(value)
 
 
-_INSTANTS = {"signs_from": 1, "issued_before": 1_000}
+_INSTANTS = {"signs_from": 1, "used_from": 1, "issued_before": 1_000}
 """Members that are instants, and their unit in milliseconds."""
 
 

@@ -13,7 +13,7 @@ import click
 from hourpass.cli.terminal import moment, say
 from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, SECOND
 from hourpass.server.keys.master_key import BACK_IT_UP, MasterKey
-from hourpass.server.keys.signing_keys import Secrets
+from hourpass.server.keys.server_secrets import Secrets
 from hourpass.server.run.open import current_time, default_data, open_secrets, open_store
 from hourpass.server.settings.settings import Origin, Settings, described, load, notes
 from hourpass.server.store import Store, reading, transaction

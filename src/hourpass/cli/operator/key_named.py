@@ -36,5 +36,5 @@ def find_named(db: Database, named: NamedKey, *, alive: bool = False) -> ApiKey:
     """The key that the argument names, with `alive` not by a secret that has ended. Raises NotFound."""
     if named.unverified_key is not None:
         at = db.now if alive else None
-        return find_key(db.store, db.secrets.pepper, db.master, named.unverified_key, alive_at=at)
+        return find_key(db.store, db.secrets, named.unverified_key, alive_at=at)
     return get_key(db.store, named.key_id)

@@ -20,14 +20,14 @@ from hourpass.core.errors import ConfigurationError, HourpassError, StorageUnava
 from hourpass.core.key_hash import KeyHash
 from hourpass.server.keys.import_rows import ImportRow, InPlain, RowRefused, SlowlyHashed, read_row
 from hourpass.server.keys.importing import TOGETHER, Imported, import_keys
-from hourpass.server.keys.key_hashes import hmac_hash
+from hourpass.server.keys.key_hashes import hashes_in_use
 from hourpass.server.keys.master_key import BACK_IT_UP
-from hourpass.server.keys.signing_keys import Secrets
+from hourpass.server.keys.server_secrets import Secrets
 from hourpass.server.keys.slow_hashes import require_libraries
 from hourpass.server.run.open import current_time, open_secrets, open_store
 from hourpass.server.settings.ownership import read_named_file
 from hourpass.server.settings.settings import Settings
-from hourpass.server.store import Store, persist
+from hourpass.server.store import Store, persist, reading
 
 SAID = 20
 """Failed rows that are named on the screen; the report has all of them."""
@@ -67,7 +67,7 @@ def import_file(
         first = list(islice(rows, 1))  # a wrong header ends it before the database is opened
         store = opened.enter_context(closing(open_store(settings, create=not dry_run, small=True)))
         master, secrets = open_secrets(store, settings, os.environ, current_time(store, settings), look=dry_run)
-        hashed = None if hmac_secret_file is None else _hmac_hash(secrets, hmac_secret_file)
+        hashed = None if hmac_secret_file is None else _hmac_hash(store, secrets, hmac_secret_file)
         report_to = _Report(None if report is None else opened.enter_context(_make(report)))
         importer = _Importer(store, settings, secrets, report_to, dry_run=dry_run)
 
@@ -100,7 +100,7 @@ def _make(report: str) -> TextIO:
         raise HourpassError(f"cannot write the report: {error.strerror}") from None
 
 
-def _hmac_hash(secrets: Secrets, file: str) -> KeyHash:
+def _hmac_hash(store: Store, secrets: Secrets, file: str) -> KeyHash:
     try:
         text = read_named_file(Path(file))
     except (OSError, UnicodeDecodeError) as error:
@@ -108,7 +108,8 @@ def _hmac_hash(secrets: Secrets, file: str) -> KeyHash:
     secret = text.removesuffix("\n").removesuffix("\r")
     if not secret:
         raise ConfigurationError("the file of the HMAC secret is empty")
-    return hmac_hash(secrets.pepper, secret.encode())
+    with reading(store):
+        return secrets.hmac_hash(hashes_in_use(store, secrets.master), secret.encode())
 
 
 def _row(columns: Columns, hashed: KeyHash | None, *, accept_weak: bool) -> ImportRow | str:

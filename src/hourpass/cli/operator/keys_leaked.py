@@ -31,7 +31,7 @@ def leaked(flags: dict[str, object], file: str, end: bool, as_json: bool) -> Non
     with ExitStack() as opened:
         texts = key_texts(_blocks(_open(file, opened), file))
     with look_at_database(flags) as db:
-        found = find_leaks(db.store, db.secrets.pepper, texts, db.now)
+        found = find_leaks(db.store, db.secrets, texts, db.now)
     revoked = set()
     if end and (ending := {leak.key.key_id for leak in found.ours if leak.trouble in MAY_COME_BACK}):
         with database(flags) as db:

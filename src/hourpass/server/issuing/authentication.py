@@ -5,7 +5,7 @@ is known. Wrong keys are limited for each address. The use case that asked decid
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from hourpass.core.api_key import (
@@ -22,12 +22,13 @@ from hourpass.core.api_key import (
 from hourpass.core.caller import bucket
 from hourpass.core.errors import InvalidCredentials, Throttled
 from hourpass.core.key_hash import KeyHashes, may_be_imported
+from hourpass.server.issuing.digest_moves import DigestMoves
 from hourpass.server.issuing.last_uses import UseKeeper
 from hourpass.server.issuing.secret_use import SecretUse
 from hourpass.server.issuing.slow_proofs import SlowProofs
 from hourpass.server.issuing.throttle import Throttle
 from hourpass.server.keys.key_hashes import hashes_in_use
-from hourpass.server.keys.signing_keys import Secrets
+from hourpass.server.keys.server_secrets import DigestMatch, Secrets
 from hourpass.server.ledger.key_lookup import KeyLookUp
 from hourpass.server.ledger.ledger import Ledger
 from hourpass.server.ledger.remembered import Keys
@@ -48,7 +49,10 @@ class Candidates(NamedTuple):
 
 
 class Authentication:
-    """Proves keys on one ledger. `timer` returns milliseconds that nobody can set, and measures limits."""
+    """Proves keys on one ledger. `timer` returns milliseconds that nobody can set, and measures limits.
+
+    `look_again` takes in what other processes changed, the server's secrets among it.
+    """
 
     def __init__(
         self,
@@ -57,10 +61,12 @@ class Authentication:
         limit: int,
         counts: Counts,
         timer: Callable[[], int],
+        look_again: Callable[[int], Awaitable[None]],
     ) -> None:
         self._ledger = ledger
-        self._pepper = secrets.pepper
-        self._master = secrets.master
+        self._secrets = secrets
+        self._look_again = look_again
+        self.moves = DigestMoves(ledger, secrets)
         self._counts = counts
         self._timer = timer
         self.last_uses = UseKeeper(ledger)
@@ -68,7 +74,7 @@ class Authentication:
         self._failures = Throttle(limit)
         self.wrong_keys = WrongKeys(timer)
         self._imported = KeyLookUp[Proven | Candidates](ledger.read, self._find)
-        self._slow = SlowProofs(ledger, secrets.pepper)
+        self._slow = SlowProofs(ledger, secrets)
         self._checking: set[asyncio.Task[Proven | None]] = set()
 
     async def prove(
@@ -87,9 +93,9 @@ class Authentication:
         """
         # Most keys are remembered, and proven without another coroutine.
         remembered = self._ledger.cached_key(unverified_key_id(text))
-        known = None if remembered is None else secret_of(text, remembered, self._pepper)
+        known = None if remembered is None else secret_of(text, remembered, self._secrets.pepper.secret)
         if remembered is None or known is None:
-            proven = await self.identify(text, address, throttled=throttled)
+            proven = await self.identify(text, address, now, throttled=throttled)
         else:
             proven = Proven(remembered, known)
         key, secret = proven
@@ -106,7 +112,7 @@ class Authentication:
             self.last_uses.seen[kind][key.key_id] = now, address
         return proven
 
-    async def identify(self, text: str, address: str | None, *, throttled: bool = False) -> Proven:
+    async def identify(self, text: str, address: str | None, now: int, *, throttled: bool = False) -> Proven:
         """Which key, and which of its secrets, a text is, whether or not it is still accepted.
 
         Raises:
@@ -116,13 +122,17 @@ class Authentication:
         key = self._ledger.cached_key(key_id)
         if key is None and is_well_formed(text):
             key = await self._ledger.key(key_id)
-        secret = None if key is None else secret_of(text, key, self._pepper)
+        secret = None if key is None else self._secrets.secret_in(key, text)
         if key is not None and secret is None and is_well_formed(text):
             # What is remembered may be older than the secret, which was made a moment ago.
             key = await self._ledger.fresh_key(key_id)
-            secret = None if key is None else secret_of(text, key, self._pepper)
+            if key is not None and not self._secrets.knows_peppers_of(key):
+                await self._look_again(now)
+            secret = None if key is None else self._secrets.secret_in(key, text)
         if key is None or secret is None:
             return await self._prove_imported(text, address, throttled=throttled)
+        if not self._secrets.is_current(secret):
+            self.moves.note(key, secret, self._secrets.new_digest(text))
         return Proven(key, secret)
 
     async def _prove_imported(self, text: str, address: str | None, *, throttled: bool) -> Proven:
@@ -167,10 +177,10 @@ class Authentication:
         return None if isinstance(found, Candidates) else found
 
     def _remembered(self, keys: Keys, text: str) -> Proven | None:
-        for digest in keys.hashes.digests(self._pepper, text) if keys.hashes else ():
-            key = keys.get(digest)
+        for match in self._secrets.digests(keys.hashes, text) if keys.hashes else ():
+            key = keys.get(match.digest)
             if key is not None:
-                return _proof(key, digest)
+                return self._proof(key, match)
         return None
 
     def _find(self, store: Store, texts: list[str]) -> list[Proven | Candidates | None]:
@@ -178,22 +188,30 @@ class Authentication:
         keys = self._ledger.keys
         hashes = keys.hashes
         if hashes is None:
-            hashes = keys.hashes = hashes_in_use(store, self._master)
+            hashes = keys.hashes = hashes_in_use(store, self._secrets.master)
         return [
             self._remembered(keys, text) or self._read(store, keys, hashes, text) or _slow(store, hashes, text)
             for text in texts
         ]
 
     def _read(self, store: Store, keys: Keys, hashes: KeyHashes, text: str) -> Proven | None:
-        for digest in hashes.digests(self._pepper, text):
-            key_id = store.key_of_digest(digest)
+        for match in self._secrets.digests(hashes, text):
+            key_id = store.key_of_digest(match.digest)
             # Not as it is remembered: that may be from before it had this secret.
             key = None if key_id is None else store.key(key_id)
             if key is not None:
                 keys.remember(key.key_id, key)
-                keys.remember(digest, key)
-                return _proof(key, digest)
+                keys.remember(match.digest, key)
+                return self._proof(key, match)
         return None
+
+    def _proof(self, key: ApiKey, match: DigestMatch) -> Proven | None:
+        """The proof. None if the secret was taken from its key during the look-up: it proves nothing any more."""
+        secret = next((each for each in key.secrets if each.digest == match.digest), None)
+        if secret is None:
+            return None
+        self.moves.note(key, secret, match.current)
+        return Proven(key, secret)
 
     def _refuse(self, address: str | None, *, throttled: bool) -> None:
         self._counts.add("credentials_refused")
@@ -210,8 +228,3 @@ def _slow(store: Store, hashes: KeyHashes, text: str) -> Candidates | None:
         if waiting := [each for each in store.slow_hashes(text[:length]) if each.algorithm != "used"]:
             return Candidates(text[:length], waiting)
     return None
-
-
-def _proof(key: ApiKey, digest: bytes) -> Proven | None:
-    """The proof. None if the secret was taken from its key during the look-up: it proves nothing any more."""
-    return next((Proven(key, secret) for secret in key.secrets if secret.digest == digest), None)

@@ -25,13 +25,13 @@ async def end_exposed_key(issuer: Issuer, text: str, address: str | None, now: i
     """
     try:
         # A file often ends in a line feed, and the answer would not tell its finder that nothing has ended.
-        known, found = await issuer.authentication.identify(text.strip(), address)
+        known, found = await issuer.authentication.identify(text.strip(), address, now)
     except InvalidCredentials:
         return
 
     def end(store: Store) -> Revocation | None:
         key = store.key(known.key_id)
-        secret = next((each for each in key.secrets if each.digest == found.digest), None) if key else None
+        secret = next((each for each in key.secrets if each.n == found.n), None) if key else None
         if key is None or secret is None or why_unusable(key, now, secret):
             return None
         return revoke_key(store, key.key_id, now, issuer.policy, "client", why="exposed", address=address)

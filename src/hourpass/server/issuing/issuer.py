@@ -17,6 +17,7 @@ from hourpass.core.errors import (
     InvalidToken,
     RefusalReason,
     StorageUnavailable,
+    Unavailable,
 )
 from hourpass.core.grant import (
     GRANT_ID_ENTROPY,
@@ -37,7 +38,7 @@ from hourpass.core.key_rotation import may_be_pending
 from hourpass.core.policy import SECOND
 from hourpass.core.requirement import Address, Requirement, judge_key, judge_proven, judge_token, require_raw_use
 from hourpass.core.token_request import PLAIN_REQUEST, TokenRequest
-from hourpass.jose import OpenedRefreshToken
+from hourpass.jose import OpenedRefreshToken, UnknownSecret
 from hourpass.server.issuing.authentication import Authentication
 from hourpass.server.issuing.client_revocations import ClientRevocations
 from hourpass.server.issuing.leak_reports import LeakReports
@@ -45,7 +46,7 @@ from hourpass.server.issuing.minting import Entropy, Mint, TokenPair
 from hourpass.server.issuing.throttle import Throttle
 from hourpass.server.issuing.together import Together
 from hourpass.server.issuing.verification import Verification
-from hourpass.server.keys.signing_keys import Secrets
+from hourpass.server.keys.server_secrets import Secrets
 from hourpass.server.ledger.ledger import Ledger, Refreshed, Refreshing
 from hourpass.server.settings.settings import Settings
 from hourpass.server.store import Store
@@ -91,7 +92,8 @@ class Issuer:
         self.rotation_overlap = settings.rotation_overlap * SECOND
         self.key_prefix = settings.key_prefix
         self._exchanges = Throttle(settings.exchange_limit)
-        self.authentication = Authentication(ledger, secrets, settings.exchange_limit, counts, timer)
+        self._looks = Together(self._observe)
+        self.authentication = Authentication(ledger, secrets, settings.exchange_limit, counts, timer, self._looks)
         self.last_uses = self.authentication.last_uses
         self.leak_reports = LeakReports(settings, ledger, secrets, verification, timer, counts)
         self.client_revocations = ClientRevocations(ledger, verification, self.policy, settings.exchange_limit, timer)
@@ -154,7 +156,10 @@ class Issuer:
             StorageUnavailable: if nothing was kept.
         """
         try:
-            opened = self._open_refresh_token(token, now)
+            try:
+                opened = self._open_refresh_token(token, now)
+            except UnknownSecret:
+                opened = await self._open_after_a_look(token, now)
             if client_id is not None or request != PLAIN_REQUEST:
                 await self._require_refreshable(opened, request, client_id)
             answer, pair = await self.ledger.refresh(
@@ -263,7 +268,10 @@ class Issuer:
             InvalidGrant: if the token is not genuine, or its grant does not exist.
             StorageUnavailable: if the grant cannot be read.
         """
-        opened = self._open_refresh_token(token, now)
+        try:
+            opened = self._open_refresh_token(token, now)
+        except UnknownSecret:
+            opened = await self._open_after_a_look(token, now)
         return opened, await self._genuine_grant(opened)
 
     async def readiness(self, now: int) -> dict[str, str]:
@@ -308,6 +316,18 @@ class Issuer:
         if not token.isascii():
             raise InvalidGrant("malformed")
         return self._refresh_tokens.open(token.encode(), now // SECOND)
+
+    async def _open_after_a_look(self, token: str, now: int) -> OpenedRefreshToken:
+        """Open a token whose secret is not known here. Another node may have made the secret a moment ago."""
+        await self._looks(now)
+        return self._open_refresh_token(token, now)
+
+    async def _observe(self, now: int) -> None:
+        try:
+            await self.verification.observe(now)
+        except ConfigurationError as error:
+            # A secret that this node cannot open is no fault of the caller's.
+            raise Unavailable(error.detail) from error
 
     async def _genuine_grant(self, opened: OpenedRefreshToken) -> Grant:
         grant = (await self.ledger.read(lambda store: store.grants([opened.ref]))).get(opened.ref)

@@ -20,7 +20,7 @@ from hourpass.server.issuing.verification import Verification
 from hourpass.server.keys.api_keys import identify_key, revoke_key
 from hourpass.server.keys.github_keys import GithubKeys
 from hourpass.server.keys.leaks import MAY_COME_BACK
-from hourpass.server.keys.signing_keys import Secrets
+from hourpass.server.keys.server_secrets import Secrets
 from hourpass.server.ledger.ledger import Ledger
 from hourpass.server.settings.settings import Settings
 from hourpass.server.store import Store
@@ -91,7 +91,7 @@ class LeakReports:
     def _settle(self, store: Store, findings: Sequence[wire.LeakFinding], now: int) -> list[_Done]:
         done: list[_Done] = []
         for finding in findings:
-            found = identify_key(store, self._secrets.pepper, self._secrets.master, finding.token)
+            found = identify_key(store, self._secrets, finding.token)
             if found is None:
                 continue
             key, secret = found

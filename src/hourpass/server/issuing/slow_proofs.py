@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import cast
 
-from hourpass.core.api_key import key_digest
 from hourpass.core.errors import ConfigurationError, Unavailable
 from hourpass.core.key_hash import slow_digest
+from hourpass.server.keys.server_secrets import Secrets
 from hourpass.server.keys.slow_hashes import SlowAlgorithm, first_match
 from hourpass.server.ledger.ledger import Ledger
 from hourpass.server.store import SlowHash, Store
@@ -30,9 +30,9 @@ WAITING = 100
 class SlowProofs:
     """Checks the slow hashes of imported keys on one ledger. Belongs to one event loop."""
 
-    def __init__(self, ledger: Ledger, pepper: bytes) -> None:
+    def __init__(self, ledger: Ledger, secrets: Secrets) -> None:
         self._ledger = ledger
-        self._pepper = pepper
+        self._secrets = secrets
         self._busy: set[str] = set()
         self._waiting = 0
         self._changed = asyncio.Condition()
@@ -81,10 +81,13 @@ class SlowProofs:
 
     def _replace(self, store: Store, text: str, slow: SlowHash) -> None:
         key = store.key(slow.key_id)
-        standing = slow_digest(self._pepper, slow.hash)
-        secret = next((each for each in key.secrets if each.digest == standing), None) if key else None
+        standing = {slow_digest(pepper.secret, slow.hash) for pepper in self._secrets.peppers}
+        secret = next((each for each in key.secrets if each.digest in standing), None) if key else None
         if secret is None:
             return  # another node was first, or the secret was taken from the key
-        store.delete_key_secret(standing)
-        store.add_key_secret(slow.key_id, secret._replace(digest=key_digest(self._pepper, text)))
-        store.use_slow_hash(slow._replace(algorithm="used", hash=standing.hex()))
+        digest, pepper = self._secrets.new_digest(text), self._secrets.pepper.kid
+        store.delete_key_secret(secret.digest)
+        store.add_key_secret(slow.key_id, secret._replace(digest=digest, pepper=pepper))
+        store.use_slow_hash(
+            slow._replace(algorithm="used", hash=slow_digest(self._secrets.pepper.secret, slow.hash).hex())
+        )

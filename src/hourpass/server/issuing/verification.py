@@ -11,7 +11,7 @@ from hourpass.jose import Jwk, SigningKeyPair
 from hourpass.server.clock.timekeeping import Timekeeper
 from hourpass.server.issuing.feed import FeedAnswer, RevocationFeed
 from hourpass.server.issuing.together import Together
-from hourpass.server.keys.master_key import MasterKey
+from hourpass.server.keys.server_secrets import Secrets
 from hourpass.server.keys.signing_keys import SigningKeys
 from hourpass.server.ledger.ledger import Ledger
 from hourpass.server.settings.settings import Settings
@@ -30,7 +30,7 @@ class Verification:
         settings: Settings,
         ledger: Ledger,
         signing_keys: SigningKeys,
-        master: MasterKey,
+        secrets: Secrets,
         now: int,
         *,
         time: Timekeeper,
@@ -38,7 +38,7 @@ class Verification:
     ) -> None:
         self._policy = settings.policy()
         self._ledger = ledger
-        self._master = master
+        self._secrets = secrets
         self._staleness = settings.revocation_staleness * SECOND
         self._timer = time.timer
         self._stalls = time.stalls
@@ -108,9 +108,11 @@ class Verification:
         if control.last_revocation > self._feed.last:
             await self._feed.look_up(now, given=control.last_revocation)
         if control.version != self._version:
-            stored = await self._ledger.read(lambda store: store.signing_keys())
-            self.signing_keys = SigningKeys(stored, self._master, self._policy, known=self.signing_keys)
+            stored, sealed = await self._ledger.read(lambda store: (store.signing_keys(), store.sealed_secrets()))
+            self._secrets.learn(sealed, now)
+            self.signing_keys = SigningKeys(stored, self._secrets.master, self._policy, known=self.signing_keys)
             self._version = control.version
+        self._secrets.turn(now)
         self._tokens.keys = self.signing_keys.verification_keys(now)
         self._observed_at, self._observed_stalls = asked_at, stalls
 

@@ -17,7 +17,6 @@ from hourpass.core.api_key import (
     is_well_formed,
     key_digest,
     new_api_key,
-    secret_of,
     unverified_key_id,
     why_unusable,
 )
@@ -30,8 +29,10 @@ from hourpass.core.key_shape import PREFIX
 from hourpass.core.last_use import LastUses
 from hourpass.core.policy import LEEWAY, SECOND, Policy
 from hourpass.core.revocation import Revocation, token_until
+from hourpass.core.secret_ring import ServerSecret
 from hourpass.server.keys.key_hashes import hashes_in_use
 from hourpass.server.keys.master_key import MasterKey
+from hourpass.server.keys.server_secrets import Secrets
 from hourpass.server.keys.slow_hashes import SlowAlgorithm, first_match
 from hourpass.server.store import Store
 
@@ -51,7 +52,7 @@ class NewKey(NamedTuple):
 
 def create_key(
     store: Store,
-    pepper: bytes,
+    pepper: ServerSecret,
     *,
     name: str,
     now: int,
@@ -83,7 +84,8 @@ def create_key(
     given = {"name": name, "environment": environment, **members}
     if subject:
         given["subject"] = subject
-    key = plain._replace(**fields(given), secrets=(KeySecret(key_digest(pepper, text), 0, now),))
+    secret = KeySecret(key_digest(pepper.secret, text), 0, now, pepper=pepper.kid)
+    key = plain._replace(**fields(given), secrets=(secret,))
     if key.raw_until is not None:
         key = key._replace(raw_until_set_at=now)
     store.add_key(key)
@@ -103,7 +105,7 @@ def get_key(store: Store, key_id: str) -> ApiKey:
     return key
 
 
-def find_key(store: Store, pepper: bytes, master: MasterKey, text: str, *, alive_at: int | None = None) -> ApiKey:
+def find_key(store: Store, secrets: Secrets, text: str, *, alive_at: int | None = None) -> ApiKey:
     """One API key, by its full text. A real key id with a made-up secret finds nothing.
 
     With `alive_at` (epoch milliseconds), a secret that has ended by then finds nothing either.
@@ -111,10 +113,10 @@ def find_key(store: Store, pepper: bytes, master: MasterKey, text: str, *, alive
     Raises:
         NotFound: if the text is not an API key of this server.
     """
-    found = identify_key(store, pepper, master, text)
+    found = identify_key(store, secrets, text)
     if found is not None and alive_at is not None and why_unusable(found[0], alive_at, found[1]) == "rotated":
         raise NotFound(f"this secret has ended already; to end the key that had it, name {found[0].key_id}")
-    key = _find_slowly(store, master, text) if found is None else found[0]
+    key = _find_slowly(store, secrets.master, text) if found is None else found[0]
     if key is None:
         raise NotFound("this is not an API key of this server")
     return key
@@ -131,18 +133,18 @@ def _find_slowly(store: Store, master: MasterKey, text: str) -> ApiKey | None:
     return None
 
 
-def identify_key(store: Store, pepper: bytes, master: MasterKey, text: str) -> tuple[ApiKey, KeySecret] | None:
+def identify_key(store: Store, secrets: Secrets, text: str) -> tuple[ApiKey, KeySecret] | None:
     """The API key that a text is, with the secret of it that the text is. None if it is not one of this server.
 
     An imported key is found by its digest, as when it is proven. So one that came with a slow hash is found from its
     first use on.
     """
     key = store.key(unverified_key_id(text)) if is_well_formed(text) else None
-    secret = None if key is None else secret_of(text, key, pepper)
+    secret = None if key is None else secrets.secret_in(key, text)
     if key is not None and secret is not None:
         return key, secret
-    hashes = hashes_in_use(store, master) if may_be_imported(text) else KeyHashes()
-    for digest in hashes.digests(pepper, text):
+    hashes = hashes_in_use(store, secrets.master) if may_be_imported(text) else KeyHashes()
+    for digest, _ in secrets.digests(hashes, text):
         key_id = store.key_of_digest(digest)
         key = None if key_id is None else store.key(key_id)
         if key is not None:

@@ -9,11 +9,11 @@ from typing import Any, Literal, NamedTuple, assert_never
 
 from hourpass.core import audit
 from hourpass.core.api_key import ENTROPY_BYTES, ApiKey, KeySecret, new_api_key
-from hourpass.core.key_hash import PLAIN, KeyHash, KeyHashes, imported_digest, slow_digest
+from hourpass.core.key_hash import PLAIN, KeyHash, KeyHashes, slow_digest
 from hourpass.server.keys.editing import change_of
 from hourpass.server.keys.import_rows import Hashed, ImportRow, InPlain, RowRefused, SlowlyHashed
 from hourpass.server.keys.key_hashes import hashes_in_use, note_hash
-from hourpass.server.keys.signing_keys import Secrets
+from hourpass.server.keys.server_secrets import DigestMatch, DigestMove, Secrets, move_digests
 from hourpass.server.store import SlowHash, Store
 
 TOGETHER = 1_000
@@ -73,51 +73,61 @@ class _Batch:
         actor: str,
     ) -> None:
         self._store = store
-        self._pepper = secrets.pepper
+        self._secrets = secrets
         self._master = secrets.master
         hashes = hashes_in_use(store, secrets.master)
         self._hashes = KeyHashes((PLAIN, *(each for each in hashes.fast if each != PLAIN)), hashes.lookups)
         self._now = now
         self._random = random
         self._actor = actor
-        self._known = store.keys_of_digests([digest for row in rows for digest in self._digests(row)])
+        self._known = store.keys_of_digests([digest for row in rows for digest, _ in self._digests(row)])
+        self._moves: list[DigestMove] = []
         named = [row.fields["external_id"] for row in rows if row.fields.get("external_id")]
         self._external = store.keys_of_external_ids(named)
         self._keys = store.keys_of_ids(sorted({*self._known.values(), *self._external.values()}))
         self._new: dict[str, ApiKey] = {}
         self._changed: dict[str, ApiKey] = {}
         self._slow: list[SlowHash] = []
+        self._restood: list[SlowHash] = []
         self._used: dict[KeyHash, None] = {}
         self._lookups: set[int] = set()
         self._events: list[audit.Event] = []
 
-    def _digests(self, row: ImportRow) -> Iterable[bytes]:
+    def _digests(self, row: ImportRow) -> Iterable[DigestMatch]:
         """What the store may keep of the row's key, the likeliest first; the first is what a new key gets."""
         match row.secret:
             case InPlain(text):
-                return self._hashes.digests(self._pepper, text)
+                return self._secrets.digests(self._hashes, text)
             case Hashed(_, hashed):
-                return [imported_digest(self._pepper, hashed)]
+                return self._secrets.digests_of([hashed])
             case SlowlyHashed() as slow:
-                return [slow_digest(self._pepper, slow.hashed)]
+                standing = [slow_digest(pepper.secret, slow.hashed) for pepper in self._secrets.peppers]
+                return [DigestMatch(each, standing[0]) for each in standing]
             case _:  # pragma: no cover - the type checker proves it unreachable
                 assert_never(row.secret)
 
     def take(self, row: ImportRow) -> Imported:
         """Decide what a row does; those before it in the batch are known already."""
-        digests = list(self._digests(row))
-        key_id = next((self._known[digest] for digest in digests if digest in self._known), None)
+        matches = list(self._digests(row))
+        found = next((match for match in matches if match.digest in self._known), None)
+        key_id = None if found is None else self._known[found.digest]
         if key_id is None and isinstance(row.secret, SlowlyHashed):
-            key_id = self._once_slow(row.secret, digests[0])
+            key_id = self._once_slow(row.secret, matches)
         self._require_own_external_id(row, key_id)
         if key_id is None:
-            return self._create(row, digests[0])
+            return self._create(row, matches[0].digest)
+        if found is not None and found.digest != found.current:
+            # The row has what the key's owner has: no use is needed to move the digest to the pepper in use.
+            self._moves.append(DigestMove(key_id, *found, self._secrets.pepper.kid))
         return self._update(row, self._new.get(key_id) or self._changed.get(key_id) or self._keys[key_id])
 
-    def _once_slow(self, slow: SlowlyHashed, digest: bytes) -> str | None:
+    def _once_slow(self, slow: SlowlyHashed, matches: Sequence[DigestMatch]) -> str | None:
         """The key whose slow hash gave way to a fast digest."""
+        standing = {digest.hex(): current.hex() for digest, current in matches}
         for each in self._store.slow_hashes(slow.lookup):
-            if each.algorithm == "used" and each.hash == digest.hex():
+            if each.algorithm == "used" and each.hash in standing:
+                if each.hash != standing[each.hash]:
+                    self._restood.append(each._replace(hash=standing[each.hash]))
                 if each.key_id not in self._keys:
                     self._keys |= self._store.keys_of_ids([each.key_id])
                 return each.key_id
@@ -141,7 +151,7 @@ class _Batch:
             self._add_slow(row.secret, key_id)
         # After its first use, a key with a slow hash is found as one in plain.
         self._used[row.secret.by if isinstance(row.secret, Hashed) else PLAIN] = None
-        secret = KeySecret(digest, 0, self._now)
+        secret = KeySecret(digest, 0, self._now, pepper=self._secrets.pepper.kid)
         plain = ApiKey(key_id, "", key_id, "", "production", None, None, (), self._now, secrets=(secret,))
         key = plain._replace(**_fields(row, key_id))
         self._new[key_id] = key
@@ -179,6 +189,9 @@ class _Batch:
         self._store.add_keys(list(self._new.values()))
         self._store.add_slow_hashes(self._slow)
         self._store.update_keys(list(self._changed.values()))
+        move_digests(self._store, self._moves)
+        for slow in self._restood:
+            self._store.use_slow_hash(slow)
         self._store.append_audit(self._now, self._events)
 
 

@@ -1,6 +1,6 @@
 """Which hashes the digests of imported keys are made of, as the database keeps it."""
 
-from hourpass.core.key_hash import PLAIN, KeyHash, KeyHashes, imported_digest
+from hourpass.core.key_hash import PLAIN, KeyHash, KeyHashes
 from hourpass.server.keys.master_key import MasterKey
 from hourpass.server.keys.sealed import HMAC_SECRET, add_secret, open_secrets_of
 from hourpass.server.store import Store
@@ -37,8 +37,3 @@ def note_hash(store: Store, master: MasterKey, used: KeyHash, now: int) -> None:
     if used.kid and used.kid not in dict(store.secrets(HMAC_SECRET)):
         add_secret(store, master, HMAC_SECRET, used.kid, used.secret, now)
     store.add_key_hash(used.name, now)
-
-
-def hmac_hash(pepper: bytes, secret: bytes) -> KeyHash:
-    """The hash that a provider's HMAC secret makes."""
-    return KeyHash("hmac-sha256", imported_digest(pepper, secret).hex()[:12], secret)

@@ -12,13 +12,13 @@ from hourpass.core.api_key import (
     KeyTrouble,
     UseKind,
     keys_in,
-    secret_of,
     unverified_key_id,
     why_unusable,
 )
 from hourpass.core.errors import InvalidRequest
 from hourpass.core.last_use import LastUse, latest
 from hourpass.server.keys.api_keys import last_uses_of
+from hourpass.server.keys.server_secrets import Secrets
 from hourpass.server.store import Store
 
 OVERLAP = 128
@@ -67,12 +67,12 @@ def key_texts(blocks: Iterable[str]) -> list[str]:
     return list(found)
 
 
-def find_leaks(store: Store, pepper: bytes, texts: Iterable[str], now: int) -> Leaks:
+def find_leaks(store: Store, secrets: Secrets, texts: Iterable[str], now: int) -> Leaks:
     """The keys of this server among texts that look like keys."""
     ours: dict[bytes, Leak] = {}
     strangers = 0
     for text in texts:
-        leak = _identify(store, pepper, text, now)
+        leak = _identify(store, secrets, text, now)
         if leak is None:
             strangers += 1
         else:
@@ -80,9 +80,9 @@ def find_leaks(store: Store, pepper: bytes, texts: Iterable[str], now: int) -> L
     return Leaks(list(ours.values()), strangers)
 
 
-def _identify(store: Store, pepper: bytes, text: str, now: int) -> Leak | None:
+def _identify(store: Store, secrets: Secrets, text: str, now: int) -> Leak | None:
     key = store.key(unverified_key_id(text))
-    secret = None if key is None else secret_of(text, key, pepper)
+    secret = None if key is None else secrets.secret_in(key, text)
     if key is None or secret is None:
         return None
     return Leak(key, secret, why_unusable(key, now, secret), latest(last_uses_of(store, key.key_id)))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import assert_never
 
 from hourpass.core import audit
-from hourpass.core.api_key import ApiKey, KeySecret, key_digest, still_proves
+from hourpass.core.api_key import ApiKey, KeySecret, still_proves
 from hourpass.core.errors import InvalidCredentials, InvalidRequest, RotationUnderWay, SelfRotationOff
 from hourpass.core.key_rotation import (
     MAX_OVERLAP,
@@ -21,13 +21,12 @@ from hourpass.core.key_rotation import (
     decide_rotation_at_once,
     first_use,
     may_be_pending,
-    next_key_text,
 )
 from hourpass.core.key_shape import PREFIX
 from hourpass.core.policy import DAY, MAX_RETRY_WINDOW, SECOND, Policy
 from hourpass.core.revocation import Kind
 from hourpass.server.keys.api_keys import NewKey, all_grants, get_key
-from hourpass.server.keys.signing_keys import Secrets
+from hourpass.server.keys.server_secrets import Secrets
 from hourpass.server.store import Store
 
 
@@ -76,9 +75,10 @@ def _keep(
     prefix: str,
 ) -> NewKey:
     seed = random(SEED_BYTES)
-    text = next_key_text(secrets.rotation, key, made.n, seed, prefix)
+    text = secrets.next_key_text(key, made.n, seed, prefix)
     first_used_at = now if made.at_once else None
-    fresh = KeySecret(key_digest(secrets.pepper, text), made.n, now, first_used_at, seed=seed, overlap=overlap)
+    digest, pepper = secrets.new_digest(text), secrets.pepper.kid
+    fresh = KeySecret(digest, made.n, now, first_used_at, seed=seed, overlap=overlap, pepper=pepper)
     for secret in made.drop:
         store.delete_key_secret(secret.digest)
     for secret in made.keep:
@@ -108,15 +108,17 @@ def rotate_by_holder(
         RotationUnderWay: if two secrets are alive.
     """
     key = store.key(key_id)
-    presented = None if key is None else next((own for own in key.secrets if own.digest == secret.digest), None)
+    presented = None if key is None else next((own for own in key.secrets if own.n == secret.n), None)
     if key is None or presented is None:
         raise InvalidCredentials("another secret took its place")
     if not key.self_rotation:
         raise SelfRotationOff
-    known = tuple(_as_derivable(secrets, key, each, prefix) for each in key.secrets)
+    texts = {each.n: secrets.text_again(key, each, prefix) for each in key.secrets}
+    # One that cannot be derived any more counts as one that never could: it has no seed.
+    known = tuple(each if texts[each.n] else each._replace(seed=None) for each in key.secrets)
     match decide_rotation(key._replace(secrets=known), now, presented):
         case SameAgain(again):
-            return next_key_text(secrets.rotation, key, again.n, again.seed or b"", prefix)
+            return texts[again.n] or ""
         case MakeNext() as made:
             if may_be_pending(presented):
                 store.show_key_secret(key_id, presented)
@@ -127,14 +129,6 @@ def rotate_by_holder(
             raise InvalidCredentials(reason=why)
         case decision:  # pragma: no cover - the type checker proves it unreachable
             assert_never(decision)
-
-
-def _as_derivable(secrets: Secrets, key: ApiKey, secret: KeySecret, prefix: str) -> KeySecret:
-    """The secret, without its seed if no answer can be derived from it: keys have another prefix by now."""
-    if secret.seed is None:
-        return secret
-    text = next_key_text(secrets.rotation, key, secret.n, secret.seed, prefix)
-    return secret if key_digest(secrets.pepper, text) == secret.digest else secret._replace(seed=None)
 
 
 def rotate_key_at_once(
@@ -185,5 +179,5 @@ def note_first_use(store: Store, key_id: str, secret: KeySecret, now: int) -> bo
     if used is not None:
         for each in set(used).difference(key.secrets):
             store.save_key_secret(key_id, each)
-        store.show_key_secret(key_id, secret)
+        store.show_key_secret(key_id, next(each for each in used if each.n == secret.n))
     return True

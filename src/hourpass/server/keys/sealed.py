@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from hourpass.core import audit
 from hourpass.core.errors import ConfigurationError, InvalidRequest
+from hourpass.core.secret_ring import ServerSecret
 from hourpass.core.signing_key import SigningKey
 from hourpass.server.keys.master_key import MasterKey
 from hourpass.server.store import Store, StoredSecret, StoredSigningKey
@@ -22,18 +23,6 @@ HMAC_SECRET = "import_hmac"
 """What the secrets are called in their table: the last one is the providers' HMAC secrets."""
 
 _FIRST_LABELS = {(PEPPER, "1"): PEPPER, (ROTATION, "1"): ROTATION}
-
-
-class OpenedSecret(NamedTuple):
-    """A secret of the server. The repr does not show it."""
-
-    kid: str
-    secret: bytes
-    created_at: int
-
-    def __repr__(self) -> str:
-        """Without the secret."""
-        return f"OpenedSecret({self.kid!r})"
 
 
 def label_of(name: str, kid: str) -> str:
@@ -55,13 +44,13 @@ def add_signing_key(store: Store, master: MasterKey, key: SigningKey, private: b
     store.add_signing_key(StoredSigningKey(key, master.seal(_label_of_signing_key(key), private, by), by))
 
 
-def open_secret(master: MasterKey, stored: StoredSecret) -> OpenedSecret:
+def open_secret(master: MasterKey, stored: StoredSecret) -> ServerSecret:
     """Open a secret. Raises ConfigurationError if the master key did not seal it."""
     secret = master.open(label_of(stored.name, stored.kid), stored.sealed, stored.sealed_by)
-    return OpenedSecret(stored.kid, secret, stored.created_at)
+    return ServerSecret(stored.kid, secret, stored.created_at)
 
 
-def open_secrets_of(store: Store, master: MasterKey, name: str) -> list[OpenedSecret]:
+def open_secrets_of(store: Store, master: MasterKey, name: str) -> list[ServerSecret]:
     """The secrets of a name, newest first. Raises ConfigurationError if the master key did not seal them."""
     return [open_secret(master, stored) for stored in store.sealed_secrets() if stored.name == name]
 

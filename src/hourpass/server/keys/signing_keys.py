@@ -1,11 +1,10 @@
-"""The signing keys, and the other secrets that the server cannot work without.
+"""The signing keys: made, published, retired, withdrawn.
 
 `prepare`, `rotate_signing_key` and `withdraw_signing_key` each work inside one transaction of a store, so the command
 and the server can share them. `core/signing_key.py` decides when a key signs and verifies.
 """
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 from hourpass.core import audit
 from hourpass.core.errors import InvalidRequest, NotFound, Unavailable
@@ -21,40 +20,13 @@ from hourpass.core.signing_key import (
     signs_until,
     stand_in,
 )
-from hourpass.jose import Jwk, RefreshTokens, SigningKeyPair, VerificationKey
+from hourpass.jose import Jwk, SigningKeyPair, VerificationKey
 from hourpass.server.keys.master_key import MasterKey
-from hourpass.server.keys.sealed import (
-    PEPPER,
-    REFRESH,
-    ROTATION,
-    add_secret,
-    add_signing_key,
-    open_secrets_of,
-    open_signing_key,
-)
+from hourpass.server.keys.sealed import add_signing_key, open_signing_key
+from hourpass.server.keys.server_secrets import Secrets, make_missing_secrets
 from hourpass.server.store import Store, StoredSigningKey
 
 Random = Callable[[int], bytes]
-
-
-class Secrets(NamedTuple):
-    """The secrets that the server cannot work without: the pepper, and the refresh secrets with their key ids.
-
-    The repr shows none of them.
-    """
-
-    pepper: bytes
-    refresh_ring: list[tuple[str, bytes]]
-    rotation: bytes
-    master: MasterKey
-
-    def __repr__(self) -> str:
-        """Without the secrets."""
-        return "Secrets(…)"
-
-    def refresh_tokens(self, issuer: str) -> RefreshTokens:
-        """What mints and opens refresh tokens, bound to this issuer's own refresh endpoint."""
-        return RefreshTokens(self.refresh_ring, issuer=issuer, audience=f"{issuer}/auth/refresh")
 
 
 def prepare(
@@ -75,19 +47,12 @@ def prepare(
     Raises:
         ConfigurationError: if another master key sealed the secrets that are there.
     """
-    for name in (PEPPER, ROTATION, REFRESH):
-        if not store.secrets(name):
-            add_secret(store, master, name, random(6).hex() if name == REFRESH else "1", random(32), now)
+    make_missing_secrets(store, master, now, random)
     keys = [stored.key for stored in store.signing_keys() if signing_key_state(stored.key, now, policy) != "gone"]
     wanted = [key for key in keys if key.algorithm == algorithm and key.retired_at is None] if serving else keys
     if not wanted:
         _publish(store, master, algorithm, keys, now, policy, random, actor="server")
-    return Secrets(
-        pepper=open_secrets_of(store, master, PEPPER)[0].secret,
-        refresh_ring=[(kid, secret) for kid, secret, _ in open_secrets_of(store, master, REFRESH)],
-        rotation=open_secrets_of(store, master, ROTATION)[0].secret,
-        master=master,
-    )
+    return Secrets(master, store.sealed_secrets(), now, policy)
 
 
 def _publish(

@@ -154,6 +154,11 @@ class Ledger:
         """A key as it is now, whatever is remembered: it may have a secret that was made a moment ago."""
         return await self._look_up_fresh.key(key_id)
 
+    def forget_key(self, key_id: str, digest: bytes) -> None:
+        """Read a key again when it is needed next: its digest is another one by now."""
+        for name in (key_id, digest):
+            self._settling.keys.pop(name, None)
+
     def policy_at(self, now: int) -> Policy:
         """The policy by which a refresh is judged at an instant."""
         return self._settling.policy_at(now)

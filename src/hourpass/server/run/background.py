@@ -99,6 +99,7 @@ class Background:
         if self._limited.is_under_way(UNAVAILABLE):
             await self._ledger.require_writable()  # reading alone proves nothing: it works without a writable database
             self._limited.over(UNAVAILABLE, "storage recovered")
+        await self._issuer.authentication.moves.keep()
 
     async def keep_uses(self) -> None:
         """Write down which keys were used since the last time."""

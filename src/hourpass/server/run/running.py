@@ -101,7 +101,7 @@ class Running:
                 counts=self.counts,
             )
             verification = Verification(
-                settings, self._ledger, signing_keys, master, now, time=self.time, numbered_since=numbered_since
+                settings, self._ledger, signing_keys, secrets, now, time=self.time, numbered_since=numbered_since
             )
             try:
                 await verification.observe(now)

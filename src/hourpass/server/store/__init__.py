@@ -272,6 +272,9 @@ class Store(Protocol):
     def delete_key_secret(self, digest: bytes) -> None:
         """Take a secret from its key."""
 
+    def move_digest(self, key_id: str, old: bytes, secret: KeySecret) -> None:
+        """Put a secret in the place of the one with the old digest. No other process is told."""
+
     def key_hashes(self) -> list[str]:
         """The names of the hashes that the digests of imported keys are made of."""
 
@@ -398,6 +401,9 @@ class Store(Protocol):
 
     def pending_migrations(self) -> list[str]:
         """The names of the migrations that `migrate` would apply. Raises what `migrate` raises."""
+
+    def need_program(self, number: int) -> None:
+        """Note that no older program can live with the migration of this number any more."""
 
     def newer_migrations(self) -> list[str]:
         """The names of a newer program's migrations that this program can work with. Raises what `migrate` raises."""

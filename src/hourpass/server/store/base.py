@@ -204,6 +204,13 @@ class BaseStore(ABC):
         """Take a secret from its key."""
         self._change_keys("delete_key_secret", digest)
 
+    def move_digest(self, key_id: str, old: bytes, secret: KeySecret) -> None:
+        """Put a secret in the place of the one with the old digest."""
+        self._run("delete_key_secret", old)
+        self._run("add_key_secret", key_id, *secret)
+        self._run("move_shown_digest", secret.digest, key_id, old)
+        self._run("move_leak", secret.digest, old)
+
     def key_hashes(self) -> list[str]:
         """The hashes that the digests of imported keys are made of."""
         return [name for (name,) in self._rows("key_hashes")]
@@ -359,6 +366,10 @@ class BaseStore(ABC):
     def pending_migrations(self) -> list[str]:
         """The names of the migrations that `migrate` would apply."""
         return [name for name, _ in self._compare().pending]
+
+    def need_program(self, number: int) -> None:
+        """Note that no older program can live with a migration."""
+        self._run("need_program", number, f"{number:04}%")
 
     def newer_migrations(self) -> list[str]:
         """The names of the migrations that a newer program applied."""

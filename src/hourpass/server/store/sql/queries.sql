@@ -103,6 +103,14 @@ on conflict (digest) do update set first_used_at = excluded.first_used_at, ends_
 -- Let programs that know one secret know this one.
 update api_keys set digest = ? where key_id = ?
 
+-- name: move_shown_digest
+-- Let programs that know one secret know it by its new digest, if it is the one that they know.
+update api_keys set digest = ? where key_id = ? and digest = ?
+
+-- name: move_leak
+-- What was reported as leaked is known by its new digest.
+update key_leaks set digest = ? where digest = ?
+
 -- name: delete_key_secret
 -- Take a secret from its key.
 delete from key_secrets where digest = ?
@@ -256,6 +264,10 @@ on conflict (the_row) do update set at = excluded.at, target = excluded.target r
 -- name: unmark_moved
 -- Forget that the installation was moved.
 delete from moved returning at
+
+-- name: need_program
+-- Note the oldest program that can live with a migration from now on.
+update migrations set oldest = ? where name like ?
 
 -- name: note_migration
 -- Remember a migration that was applied.

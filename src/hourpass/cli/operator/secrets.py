@@ -1,0 +1,120 @@
+"""`hourpass secrets`: the secrets of the server that the master key seals, and how new ones take their place."""
+
+import os
+
+import click
+
+from hourpass.cli.operator.database import Database, actor, database, database_options, look_at_database
+from hourpass.cli.terminal import confirm, json_option, moment, print_json, print_table, say
+from hourpass.core.api_key import ApiKey, key_state
+from hourpass.core.key_rotation import is_alive
+from hourpass.server.keys.api_keys import keys_with_uses
+from hourpass.server.keys.server_secrets import FIRST_PEPPER, SecretKind, retire_secrets, rotate_secret
+
+KINDS: tuple[SecretKind, ...] = ("refresh", "pepper", "rotation")
+
+kind_argument = click.argument("kind", type=click.Choice(KINDS))
+
+
+@click.group()
+def secrets() -> None:
+    """Show, rotate and retire the server's own secrets: refresh, pepper, rotation. No command prints one."""
+
+
+@secrets.command()
+@click.option("--keys", "with_keys", is_flag=True, help="also name the API keys under a pepper that is not in use")
+@database_options
+@json_option
+def status(flags: dict[str, object], with_keys: bool, as_json: bool) -> None:
+    """Show each secret and its state: published, in use, kept or gone. For a pepper also how many keys need it."""
+    with look_at_database(flags) as db:
+        needs = _needs(db)
+        facts = [fact for kind in KINDS for fact in _facts(db, kind, needs)]
+        waiting = sorted({key_id for kid, keys in needs.items() if kid != db.secrets.pepper.kid for key_id in keys})
+    if as_json:
+        print_json({"secrets": facts, "keys": waiting} if with_keys else {"secrets": facts})
+        return
+    columns = ("kind", "kid", "state", "created_at", "used_from", "keys")
+    print_table(columns, [[fact[column] for column in columns] for fact in facts])
+    if with_keys:
+        for key_id in waiting:
+            print(key_id)
+
+
+def _facts(db: Database, kind: SecretKind, needs: dict[str, set[str]]) -> list[dict[str, object]]:
+    ring = db.secrets.ring(kind)
+    return [
+        {
+            "kind": kind,
+            "kid": secret.kid,
+            "state": db.secrets.state(kind, secret, db.now),
+            "created_at": moment(secret.created_at),
+            "used_from": moment(ring.used_from(secret) or secret.created_at),
+            "keys": len(needs.get(secret.kid, ())) if kind == "pepper" else None,
+        }
+        for secret in ring.secrets
+    ]
+
+
+def _needs(db: Database) -> dict[str, set[str]]:
+    """The ids of the API keys that can be proven only by a pepper, by its kid."""
+    needs: dict[str, set[str]] = {}
+    for key, _ in keys_with_uses(db.store):
+        for pepper in _peppers_of(key, db.now):
+            needs.setdefault(pepper, set()).add(key.key_id)
+    return needs
+
+
+def _peppers_of(key: ApiKey, now: int) -> set[str]:
+    if key_state(key, now) in {"revoked", "expired"}:
+        return set()
+    return {secret.pepper or FIRST_PEPPER for secret in key.secrets if is_alive(secret, now)}
+
+
+@secrets.command()
+@kind_argument
+@database_options
+@json_option
+def rotate(flags: dict[str, object], kind: SecretKind, as_json: bool) -> None:
+    """Publish a new secret. A minute later every server knows it and uses it. What earlier ones made stays good.
+
+    Only if every server runs this version: one of before refuses what the new secret makes.
+    """
+    with database(flags) as db:
+        new = rotate_secret(db.store, db.secrets, kind, db.now, os.urandom, actor=actor())
+        fact = _facts(db, kind, {})[0]
+    if as_json:
+        print_json(fact)
+        return
+    say(f"{new.kid} is published, and used from {fact['used_from']}. What earlier ones made stays good.")
+    if kind == "pepper":
+        say("Each API key goes over to it at its next use. See how many have not: hourpass secrets status.")
+
+
+@secrets.command()
+@kind_argument
+@click.option("--yes", is_flag=True, help="do not ask; needed if nobody can answer")
+@database_options
+@json_option
+def retire(flags: dict[str, object], kind: SecretKind, yes: bool, as_json: bool) -> None:
+    """End the secrets from before the one in use, with all that they made: after a leak of database and master key."""
+    if not yes:
+        with look_at_database(flags) as db:
+            confirm(f"{_price(db, kind)} Retire the earlier ones?")
+    with database(flags) as db:
+        retired = retire_secrets(db.store, db.secrets, kind, db.now, actor=actor())
+    if as_json:
+        print_json({"kind": kind, "retired": retired})
+    else:
+        say(f"Retired: {', '.join(retired)}.")
+
+
+def _price(db: Database, kind: SecretKind) -> str:
+    match kind:
+        case "refresh":
+            return "Every refresh token from before is refused, and its client exchanges its API key."
+        case "pepper":
+            keys = {key_id for kid, ids in _needs(db).items() if kid != db.secrets.pepper.kid for key_id in ids}
+            return f"{len(keys)} API keys have not been used since and are refused from now on."
+        case _:
+            return "A key's holder who asks for the next secret once more gets another one than before."
