@@ -11,7 +11,7 @@ def test_rotate_shows_the_new_secret_of_the_same_key_once(hourpass):
 
     rotated = hourpass.json("keys", "rotate", created["key_id"])
 
-    assert rotated.keys() == {"api_key", "key_id", "overlap", "expires_at"}
+    assert rotated.keys() == {"api_key", "key_id", "external_id", "overlap", "expires_at"}
     assert is_well_formed(rotated["api_key"])
     assert rotated["api_key"].startswith(f"hp_production_{created['key_id']}_")
     assert (rotated["overlap"], rotated["expires_at"]) == (86_400, created["expires_at"])

@@ -13,7 +13,7 @@ from hourpass.server.keys.signing_keys import rotate_signing_key
 ACCESS_FACTS = {
     "claims",
     "kind",
-    "counts",
+    "valid",
     "subject",
     "key_id",
     "key_name",
@@ -29,7 +29,7 @@ ACCESS_FACTS = {
 }
 REFRESH_FACTS = {
     "kind",
-    "counts",
+    "valid",
     "subject",
     "key_id",
     "key_name",
@@ -52,20 +52,20 @@ def test_a_good_access_token_is_explained(hourpass, api_key):
 
     assert facts.keys() == ACCESS_FACTS
     assert facts["kind"] == "access token"
-    assert facts["counts"].startswith("yes, for another 59 min")
+    assert facts["valid"].startswith("yes, for another 59 min")
     assert (facts["key_id"], facts["key_name"]) == (api_key.split("_")[2], "test")
     assert facts["scope"] == "videos.read"
 
 
 @pytest.mark.parametrize(
-    ("age", "code", "counts"),
+    ("age", "code", "valid"),
     [(3590, 0, "yes, for another"), (3700, 1, "no: it expired 1 min")],
     ids=["in its hour", "after its hour"],
 )
-def test_an_access_token_is_valid_for_its_hour_and_the_exit_code_says_so(hourpass, api_key, age, code, counts):
+def test_an_access_token_is_valid_for_its_hour_and_the_exit_code_says_so(hourpass, api_key, age, code, valid):
     token = hourpass.exchange(api_key, seconds_ago=age).access_token
 
-    assert inspect(hourpass, token, code)["counts"].startswith(counts)
+    assert inspect(hourpass, token, code)["valid"].startswith(valid)
 
 
 def test_a_good_refresh_token_is_explained_and_not_used(hourpass, api_key):
@@ -75,23 +75,23 @@ def test_a_good_refresh_token_is_explained_and_not_used(hourpass, api_key):
 
     assert first.keys() == REFRESH_FACTS
     assert first["kind"] == "refresh token"
-    assert first["counts"].startswith("yes, until it is used")
+    assert first["valid"].startswith("yes, until it is used")
     assert second["generation"] == second["current_generation"] == 0
 
 
 @pytest.mark.parametrize(
-    ("age", "code", "counts"),
+    ("age", "code", "valid"),
     [(30, 0, "yes, for another 2"), (90, 1, "no: it was used before, and using it again would revoke its grant")],
     ids=["within the retry window", "after it"],
 )
-def test_a_superseded_refresh_token_is_valid_within_its_window(hourpass, api_key, age, code, counts):
+def test_a_superseded_refresh_token_is_valid_within_its_window(hourpass, api_key, age, code, valid):
     token = hourpass.exchange(api_key, seconds_ago=age).refresh_token
     hourpass.refresh(token, seconds_ago=age)
 
     facts = inspect(hourpass, token, code)
 
-    assert facts["counts"].startswith(counts)
-    assert facts["counts"].endswith(("s ago and may be retried", "because it may be stolen"))
+    assert facts["valid"].startswith(valid)
+    assert facts["valid"].endswith(("s ago and may be retried", "because it may be stolen"))
     assert (facts["generation"], facts["current_generation"]) == (0, 1)
 
 
@@ -101,14 +101,14 @@ def test_inspecting_a_replay_does_not_revoke_the_grant(hourpass, api_key):
 
     inspect(hourpass, old, code=1)
 
-    assert inspect(hourpass, current)["counts"].startswith("yes")
+    assert inspect(hourpass, current)["valid"].startswith("yes")
 
 
 @pytest.mark.parametrize("token", ["", "nonsense", "a.b.c", "é", "\u001b[31m.W10.x"])
 def test_a_token_that_this_server_did_not_make_is_unknown(hourpass, token):
     facts = hourpass.json("tokens", "inspect", "-", input=token, code=1)
 
-    assert facts == {"kind": "unknown", "counts": "no: this server did not make it"}
+    assert facts == {"kind": "unknown", "valid": "no: this server did not make it"}
 
 
 def test_of_a_token_of_another_server_the_claimed_issuer_is_shown(hourpass, api_key, tmp_path):
@@ -121,12 +121,12 @@ def test_of_a_token_of_another_server_the_claimed_issuer_is_shown(hourpass, api_
 
     assert access == {
         "kind": "access token",
-        "counts": "no: it comes from another server, or its signing key was withdrawn",
+        "valid": "no: it comes from another server, or its signing key was withdrawn",
         "unverified_issuer": ISSUER,
     }
     assert refresh == {
         "kind": "unknown",
-        "counts": "no: this server did not make it",
+        "valid": "no: this server did not make it",
         "unverified_issuer": ISSUER,
     }
 
@@ -137,13 +137,13 @@ def test_a_forged_access_token_names_the_key_that_did_not_sign_it(hourpass, api_
 
     facts = inspect(hourpass, token[:-8] + b"AAAAAAAA", code=1)
 
-    assert (facts["kind"], facts["counts"]) == ("access token", f"no: forged or damaged: {key['kid']} did not sign it")
+    assert (facts["kind"], facts["valid"]) == ("access token", f"no: forged or damaged: {key['kid']} did not sign it")
 
 
 def test_an_api_key_is_told_from_a_token(hourpass, api_key):
     facts = hourpass.json("tokens", "inspect", "-", input=api_key, code=1)
 
-    assert facts == {"kind": "API key", "counts": "no: it is not a token, but it can be exchanged for one"}
+    assert facts == {"kind": "API key", "valid": "no: it is not a token, but it can be exchanged for one"}
 
 
 def test_a_token_whose_signing_key_is_gone_is_still_explained(hourpass, api_key):
@@ -158,15 +158,15 @@ def test_a_token_whose_signing_key_is_gone_is_still_explained(hourpass, api_key)
     hourpass.with_server(rotate, seconds_ago=29 * 86_400)
 
     assert hourpass.json("signing-keys", "list")[0]["state"] == "gone"
-    assert inspect(hourpass, token, code=1)["counts"].startswith("no: it expired 29 d")
+    assert inspect(hourpass, token, code=1)["valid"].startswith("no: it expired 29 d")
 
 
 def test_a_token_from_the_future_is_called_that(hourpass, api_key):
     token = hourpass.exchange(api_key, seconds_ago=-600).access_token
 
-    counts = inspect(hourpass, token, code=1)["counts"]
+    valid = inspect(hourpass, token, code=1)["valid"]
 
-    assert re.match(r"no: it was issued 9 min 5\d s in the future", counts)
+    assert re.match(r"no: it was issued 9 min 5\d s in the future", valid)
 
 
 def test_the_refresh_token_of_a_theft_says_so(hourpass, api_key):
@@ -175,7 +175,7 @@ def test_the_refresh_token_of_a_theft_says_so(hourpass, api_key):
     with pytest.raises(InvalidGrant):
         hourpass.refresh(stolen)
 
-    assert "used twice: it may be stolen" in inspect(hourpass, current, code=1)["counts"]
+    assert "used twice: it may be stolen" in inspect(hourpass, current, code=1)["valid"]
 
 
 def test_a_token_can_come_on_stdin_out_of_sight_of_the_process_list(hourpass, api_key):
@@ -190,8 +190,8 @@ def test_revoking_an_access_token_ends_that_token_alone(hourpass, api_key):
 
     assert hourpass.json("tokens", "revoke", "-", input=pair.access_token.decode()) == {"revoked": "access"}
 
-    assert inspect(hourpass, pair.access_token, code=1)["counts"] == "no: it was revoked"
-    assert inspect(hourpass, pair.refresh_token)["counts"].startswith("yes")
+    assert inspect(hourpass, pair.access_token, code=1)["valid"] == "no: it was revoked"
+    assert inspect(hourpass, pair.refresh_token)["valid"].startswith("yes")
 
 
 def test_revoking_a_refresh_token_ends_the_grant_and_its_access_tokens(hourpass, api_key):
@@ -203,16 +203,16 @@ def test_revoking_a_refresh_token_ends_the_grant_and_its_access_tokens(hourpass,
         "",
         f"Database: {hourpass.name}\nThe grant and its access tokens are revoked.\n",
     )
-    assert inspect(hourpass, pair.access_token, code=1)["counts"] == "no: its grant was revoked"
-    assert inspect(hourpass, pair.refresh_token, code=1)["counts"] == "no: its grant was revoked"
+    assert inspect(hourpass, pair.access_token, code=1)["valid"] == "no: its grant was revoked"
+    assert inspect(hourpass, pair.refresh_token, code=1)["valid"] == "no: its grant was revoked"
 
 
 def test_a_token_of_a_revoked_key_is_refused(hourpass, api_key):
     pair = hourpass.exchange(api_key)
     hourpass("keys", "revoke", api_key.split("_")[2])
 
-    assert inspect(hourpass, pair.access_token, code=1)["counts"] == "no: its API key was revoked"
-    assert inspect(hourpass, pair.refresh_token, code=1)["counts"] == "no: its API key was revoked or has expired"
+    assert inspect(hourpass, pair.access_token, code=1)["valid"] == "no: its API key was revoked"
+    assert inspect(hourpass, pair.refresh_token, code=1)["valid"] == "no: its API key was revoked or has expired"
 
 
 def test_an_expired_access_token_needs_no_revoking(hourpass, api_key):

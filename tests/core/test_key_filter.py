@@ -3,7 +3,7 @@
 import pytest
 from tests.core.test_api_key import START, stored_key
 
-from hourpass.core.api_key import key_state
+from hourpass.core.api_key import KeySecret, key_state
 from hourpass.core.key_filter import KeyFilter
 from hourpass.core.last_use import LastUse
 
@@ -44,6 +44,19 @@ def test_a_key_has_one_state():
 
     assert states["plain"] == "active"
     assert (states["disabled"], states["expired"], states["revoked"]) == ("disabled", "expired", "revoked")
+
+
+@pytest.mark.parametrize(
+    ("ended", "taken"),
+    [({}, True), ({"revoked_at": START}, False), ({"expires_at": START}, False), ({"disabled_at": START}, True)],
+)
+def test_a_key_waits_for_its_holder_until_the_next_secret_is_used_or_the_key_has_ended(ended, taken):
+    first, second = KeySecret(b"1", 0, START), KeySecret(b"2", 1, START, seed=b"s")
+    filter_ = KeyFilter(next_secret_waits=True)
+
+    assert filter_.takes(stored_key(secrets=(first, second), **ended), START, {}) is taken
+    assert not filter_.takes(stored_key(secrets=(first._replace(ends_at=START), second), **ended), START, {})
+    assert not filter_.takes(stored_key(secrets=(first,), **ended), START, {})
 
 
 USES = {

@@ -1,8 +1,8 @@
 """The whole way of a provider who has customers already: in with their keys, off the wire, and on to keys of ours.
 
 Ten thousand keys that another system hashed come in behind nginx. Some of their owners send requests all the time, with
-the key in `X-API-Key`, as they did before. They move to tokens one by one, then raw use ends for each, then their keys
-are rotated. No request fails on the way.
+the key in `X-API-Key`, as they did before. They move to tokens one by one, then raw use ends for each key, then all
+keys are rotated. No request fails on the way.
 """
 
 import csv
@@ -102,6 +102,10 @@ def later(customers: list[Customer], more: int = 5) -> None:
         time.sleep(0.05)
 
 
+def pages(ids: list[str], size: int = 1_000) -> list[list[str]]:
+    return [ids[start : start + size] for start in range(0, len(ids), size)]
+
+
 def test_a_provider_moves_in_and_no_request_of_its_customers_fails(start, own, tmp_path):
     keys = [f"sk_live_{CHANCE.getrandbits(160):040x}" for _ in range(KEYS)]
     with (tmp_path / "keys.csv").open("w", newline="") as file:
@@ -134,16 +138,22 @@ def test_a_provider_moves_in_and_no_request_of_its_customers_fails(start, own, t
         listed = json.loads(run_command("keys", "list", "--json", *data).stdout)
         ids = {key["subject"]: key["key_id"] for key in listed}
         assert len(ids) == KEYS
-        for customer in customers:
-            run_command("keys", "update", ids[f"account-{customer.number}"], "--raw-until", "2020-01-01", *data)
+        for page in pages(list(ids.values())):
+            run_command("keys", "update", *page, "--raw-until", "2020-01-01", *data)
         later(customers)
         time.sleep(1)
         refused = httpx2.get(f"{nginx.url}/videos/1", headers={"X-API-Key": customers[0].api_key}, verify=False)
         assert (refused.status_code, "exchange_required" in refused.headers["www-authenticate"]) == (401, True)
 
+        rotated: dict[str, str] = {}
+        for page in pages(list(ids.values())):
+            told = run_command("keys", "rotate", *page, "--json", *data).stdout.splitlines()
+            rotated |= {fact["key_id"]: fact["api_key"] for fact in map(json.loads, told)}
+        assert len(rotated) == KEYS
         for customer in customers:
-            rotated = run_command("keys", "rotate", ids[f"account-{customer.number}"], "--json", *data)
-            customer.move_to_tokens(json.loads(rotated.stdout)["api_key"])
+            customer.move_to_tokens(rotated[ids[f"account-{customer.number}"]])
+        waiting = json.loads(run_command("keys", "list", "--next-waits", "--json", *data).stdout)
+        assert len(waiting) == KEYS - BUSY
         later(customers)
     finally:
         for customer in customers:

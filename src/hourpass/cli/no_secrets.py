@@ -37,6 +37,12 @@ def id_of_ours(ctx: click.Context, param: click.Parameter, value: str | None) ->
     return value
 
 
+def ids_of_ours(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """The same for several ids."""
+    refuse_secrets(value)
+    return value
+
+
 def struck_out(text: str) -> str:
     """The text with `[redacted]` in place of each key and token."""
     return _EITHER.sub("[redacted]", text)

@@ -36,6 +36,19 @@ def print_json(data: object) -> None:
     print(json_line(data, indent=2))
 
 
+def print_each(facts: Iterable[dict[str, object]], *, as_json: bool, several: bool) -> None:
+    """Print the facts on each of several things, as they come: with JSON one line for each."""
+    for number, each in enumerate(facts):
+        if not as_json:
+            if number:
+                print()
+            print_facts(each.items())
+        elif several:
+            print(json_line(each), flush=True)
+        else:
+            print_json(each)
+
+
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print aligned columns on stdout, with a header line. They are folded on a terminal that is too narrow."""
     texts = [list(columns), *([("" if cell is None else plain(str(cell))) for cell in row] for row in rows)]

@@ -4,7 +4,7 @@ import functools
 import os
 import pwd
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -19,6 +19,8 @@ from hourpass.server.settings.settings import Origin, Settings, described, load,
 from hourpass.server.store import Store, reading, transaction
 
 F = TypeVar("F", bound=Callable[..., Any])
+N = TypeVar("N")
+T = TypeVar("T")
 
 _SHORT = {"database_url": "database"}
 """Flags that are shorter than the setting's name."""
@@ -108,6 +110,23 @@ def database(flags: dict[str, object], *, create: bool = False) -> Iterator[Data
     if create and db.master.made:
         say(f"{db.master.made} was made: {BACK_IT_UP}.")
     say(f"Database: {db.store.name}")
+
+
+TOGETHER = 100
+"""Keys that one transaction changes: a few milliseconds, for which a server on the same SQLite file waits."""
+
+
+def change_each(flags: dict[str, object], names: Sequence[N], change: Callable[[Database, N], T]) -> Iterator[T]:
+    """Change several keys, and yield what became of each after its commit. Prints the name of the database.
+
+    If one cannot be changed, nothing is changed of those in the same transaction. The ones before were yielded.
+    """
+    for start in range(0, len(names), TOGETHER):
+        with open_database(flags) as db:
+            done = [change(db, name) for name in names[start : start + TOGETHER]]
+        if not start:
+            say(f"Database: {db.store.name}")
+        yield from done
 
 
 @contextmanager

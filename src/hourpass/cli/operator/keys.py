@@ -6,9 +6,24 @@ from typing import Any, get_args
 
 import click
 
-from hourpass.cli.operator.database import actor, database, database_options, look_at_database
+from hourpass.cli.operator.database import (
+    Database,
+    actor,
+    change_each,
+    database,
+    database_options,
+    look_at_database,
+)
 from hourpass.cli.operator.key_facts import key_facts, use_facts, use_in_words
-from hourpass.cli.operator.key_named import find_named, key_argument, read_named
+from hourpass.cli.operator.key_named import (
+    NamedKey,
+    find_named,
+    key_argument,
+    keys_argument,
+    read_all_named,
+    read_named,
+    tell_each,
+)
 from hourpass.cli.operator.key_options import LONGEST, UNSET, member_options, milliseconds_of, pairs
 from hourpass.cli.operator.keys_edit import disable, enable, update
 from hourpass.cli.operator.keys_import import import_file
@@ -92,6 +107,7 @@ def create(
     help="only those that were not used in any way for this long, or never since they were made",
 )
 @click.option("--external-id", help="only the one with this id of yours")
+@click.option("--next-waits", is_flag=True, help="only those whose next secret was not used yet")
 @database_options
 @json_option
 def list_keys(
@@ -103,13 +119,14 @@ def list_keys(
     raw_since: Any,
     unused_for: Any,
     external_id: str | None,
+    next_waits: bool,
     as_json: bool,
 ) -> None:
     """List the API keys. Several conditions combine with AND."""
     with look_at_database(flags) as db:
         before = None if expires_within is UNSET else db.now + expires_within
         raw, unused = (None if each is UNSET else db.now - each for each in (raw_since, unused_for))
-        wanted = KeyFilter(state, subject, tuple(tags.items()), before, raw, unused, external_id)
+        wanted = KeyFilter(state, subject, tuple(tags.items()), before, raw, unused, external_id, next_waits)
         found = [each for each in keys_with_uses(db.store) if wanted.takes(each[0], db.now, each[1])]
         facts = [{**key_facts(key, db.now), "last_used": use_facts(uses)} for key, uses in found]
     if as_json:
@@ -142,19 +159,18 @@ def show(flags: dict[str, object], key_id: str, as_json: bool) -> None:
 
 
 @keys.command()
-@key_argument
+@keys_argument
 @database_options
 @json_option
-def revoke(flags: dict[str, object], key_id: str, as_json: bool) -> None:
-    """Revoke an API key, its grants and their access tokens. `-` reads a whole key from standard input."""
-    named = read_named(key_id)
-    with database(flags) as db:
+def revoke(flags: dict[str, object], key_ids: tuple[str, ...], as_json: bool) -> None:
+    """Revoke API keys, their grants and their access tokens. `-` reads a whole key from standard input."""
+
+    def end(db: Database, named: NamedKey) -> tuple[str, bool]:
         key_id = find_named(db, named, alive=True).key_id
-        done = revoke_key(db.store, key_id, db.now, db.policy, actor()) is not None
-    if as_json:
-        print_json({"key_id": key_id, "revoked": done})
-    else:
-        say(f"{key_id} is revoked." if done else f"{key_id} was revoked before.")
+        return key_id, revoke_key(db.store, key_id, db.now, db.policy, actor()) is not None
+
+    done = change_each(flags, read_all_named(key_ids), end)
+    tell_each(done, "revoked", as_json=as_json, several=len(key_ids) > 1)
 
 
 for _command in (update, disable, enable, rotate, import_file, leaked, pattern):

@@ -5,20 +5,22 @@ from typing import Any
 
 import click
 
-from hourpass.cli.no_secrets import id_of_ours
-from hourpass.cli.operator.database import actor, database, database_options, early_in_a_second
+from hourpass.cli.no_secrets import ids_of_ours
+from hourpass.cli.operator.database import Database, actor, change_each, database_options, early_in_a_second
 from hourpass.cli.operator.key_facts import key_facts
+from hourpass.cli.operator.key_named import tell_each
 from hourpass.cli.operator.key_options import member_options
-from hourpass.cli.terminal import json_option, print_facts, print_json, say
+from hourpass.cli.terminal import json_option, print_each
+from hourpass.core.policy import Policy
 from hourpass.server.keys.api_keys import get_key
 from hourpass.server.keys.editing import disable_key, enable_key, update_key
 
 _now_option = click.option("--now", "ends_tokens", is_flag=True, help="end the access tokens that are out as well")
-_id_argument = click.argument("key_id", metavar="ID", callback=id_of_ours)
+_ids_argument = click.argument("key_ids", metavar="ID…", nargs=-1, required=True, callback=ids_of_ours)
 
 
 @click.command()
-@_id_argument
+@_ids_argument
 @click.option("--name", help="the purpose of the key, in words")
 @member_options
 @click.option("--remove-claim", "removed_claims", multiple=True, metavar="NAME", help="may be repeated")
@@ -28,7 +30,7 @@ _id_argument = click.argument("key_id", metavar="ID", callback=id_of_ours)
 @json_option
 def update(
     flags: dict[str, object],
-    key_id: str,
+    key_ids: tuple[str, ...],
     name: str | None,
     members: Callable[[int], dict[str, Any]],
     removed_claims: tuple[str, ...],
@@ -36,12 +38,13 @@ def update(
     ends_tokens: bool,
     as_json: bool,
 ) -> None:
-    """Change an API key. Its clients' next refresh sees the change.
+    """Change API keys. Their clients' next refresh sees the change.
 
     An option that you leave out changes nothing. Claims and tags are added to those that the key has. `never`,
     `default`, `any` and "" take back what was set.
     """
-    with database(flags) as db:
+
+    def change(db: Database, key_id: str) -> dict[str, object]:
         key = get_key(db.store, key_id)
         given = members(db.now)
         if name is not None:
@@ -52,38 +55,40 @@ def update(
                 given[member] = {each: value for each, value in merged.items() if each not in removed}
         if not given and not ends_tokens:
             raise click.UsageError("say what to change: see hourpass keys update --help")
-        now = early_in_a_second(db) if ends_tokens else db.now
-        policy = db.policy if ends_tokens else None
-        facts = key_facts(update_key(db.store, key_id, given, now, actor=actor(), ends_tokens=policy), now)
-    print_json(facts) if as_json else print_facts(facts.items())
+        now, policy = _end_of_tokens(db, ends_tokens=ends_tokens)
+        return key_facts(update_key(db.store, key_id, given, now, actor=actor(), ends_tokens=policy), now)
+
+    print_each(change_each(flags, key_ids, change), as_json=as_json, several=len(key_ids) > 1)
 
 
 @click.command()
-@_id_argument
+@_ids_argument
 @_now_option
 @database_options
 @json_option
-def disable(flags: dict[str, object], key_id: str, ends_tokens: bool, as_json: bool) -> None:
-    """Refuse an API key until you enable it again. Meanwhile its grants cannot refresh."""
-    with database(flags) as db:
-        now = early_in_a_second(db) if ends_tokens else db.now
-        done = disable_key(db.store, key_id, now, actor=actor(), ends_tokens=db.policy if ends_tokens else None)
-    _tell(key_id, "disabled", done, as_json=as_json)
+def disable(flags: dict[str, object], key_ids: tuple[str, ...], ends_tokens: bool, as_json: bool) -> None:
+    """Refuse API keys until you enable them again. Meanwhile their grants cannot refresh."""
+
+    def change(db: Database, key_id: str) -> tuple[str, bool]:
+        now, policy = _end_of_tokens(db, ends_tokens=ends_tokens)
+        return key_id, disable_key(db.store, key_id, now, actor=actor(), ends_tokens=policy)
+
+    tell_each(change_each(flags, key_ids, change), "disabled", as_json=as_json, several=len(key_ids) > 1)
 
 
 @click.command()
-@_id_argument
+@_ids_argument
 @database_options
 @json_option
-def enable(flags: dict[str, object], key_id: str, as_json: bool) -> None:
-    """Let a disabled API key work again."""
-    with database(flags) as db:
-        done = enable_key(db.store, key_id, db.now, actor=actor())
-    _tell(key_id, "enabled", done, as_json=as_json)
+def enable(flags: dict[str, object], key_ids: tuple[str, ...], as_json: bool) -> None:
+    """Let disabled API keys work again."""
+
+    def change(db: Database, key_id: str) -> tuple[str, bool]:
+        return key_id, enable_key(db.store, key_id, db.now, actor=actor())
+
+    tell_each(change_each(flags, key_ids, change), "enabled", as_json=as_json, several=len(key_ids) > 1)
 
 
-def _tell(key_id: str, state: str, done: bool, *, as_json: bool) -> None:
-    if as_json:
-        print_json({"key_id": key_id, state: done})
-    else:
-        say(f"{key_id} is {state}." if done else f"{key_id} was {state} before.")
+def _end_of_tokens(db: Database, *, ends_tokens: bool) -> tuple[int, Policy | None]:
+    """The instant of a change, and the policy by which access tokens of before end, if they are to end."""
+    return (early_in_a_second(db), db.policy) if ends_tokens else (db.now, None)

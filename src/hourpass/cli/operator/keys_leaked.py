@@ -74,7 +74,7 @@ def _facts(leak: Leak, revoked: set[str]) -> dict[str, object]:
         "name": leak.key.name,
         "subject": leak.key.subject,
         "environment": leak.key.environment,
-        "state": leak.trouble or "active",
+        "state": "revoked" if leak.key.key_id in revoked else leak.trouble or "active",
         "created_at": moment(leak.key.created_at),
         "last_used": None if use is None else moment(use.at),
         "last_how": kind,

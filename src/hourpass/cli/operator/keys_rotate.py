@@ -5,10 +5,10 @@ from typing import Any
 
 import click
 
-from hourpass.cli.operator.database import actor, database, database_options, early_in_a_second
-from hourpass.cli.operator.key_named import find_named, key_argument, read_named
+from hourpass.cli.operator.database import Database, actor, change_each, database_options, early_in_a_second
+from hourpass.cli.operator.key_named import NamedKey, find_named, keys_argument, read_all_named
 from hourpass.cli.operator.key_options import UNSET, milliseconds_of
-from hourpass.cli.terminal import json_option, moment, print_facts, print_json, say
+from hourpass.cli.terminal import json_option, moment, print_each, say
 from hourpass.core.errors import InvalidRequest, RotationUnderWay
 from hourpass.core.key_rotation import MAX_OVERLAP
 from hourpass.core.policy import DAY, SECOND
@@ -16,7 +16,7 @@ from hourpass.server.keys.rotation import rotate_key, rotate_key_at_once
 
 
 @click.command()
-@key_argument
+@keys_argument
 @click.option(
     "--overlap",
     metavar="24h",
@@ -28,17 +28,17 @@ from hourpass.server.keys.rotation import rotate_key, rotate_key_at_once
 )
 @database_options
 @json_option
-def rotate(flags: dict[str, object], key_id: str, overlap: Any, at_once: bool, as_json: bool) -> None:
-    """Make the next secret of an API key. It is shown this once, and the old one goes on until the new one is in use.
+def rotate(flags: dict[str, object], key_ids: tuple[str, ...], overlap: Any, at_once: bool, as_json: bool) -> None:
+    """Make the next secrets of API keys. They are shown this once. An old one goes on until the new one is in use.
 
-    Run it again if the new secret was lost before it was used. With --now the old one ends at once, and so do the key's
+    Run it again if a new secret was lost before it was used. With --now the old one ends at once, and so do the key's
     grants and their access tokens. `-` reads a whole key from standard input.
     """
     if at_once and overlap is not UNSET:
         raise click.UsageError("after a leak there is no overlap: give --now or --overlap")
     chosen = 0 if at_once else DAY if overlap is UNSET else overlap
-    named = read_named(key_id)
-    with database(flags) as db:
+
+    def change(db: Database, named: NamedKey) -> dict[str, object]:
         key_id = find_named(db, named).key_id
         by: dict[str, Any] = {"random": os.urandom, "actor": actor(), "prefix": db.settings.key_prefix}
         try:
@@ -49,16 +49,18 @@ def rotate(flags: dict[str, object], key_id: str, overlap: Any, at_once: bool, a
         except RotationUnderWay as error:
             until = moment(error.ends_at)
             raise InvalidRequest(f"two secrets of {key_id} are alive: the old one ends at {until}") from None
-    facts: dict[str, object] = {
-        "key_id": key_id,
-        "overlap": chosen // SECOND,
-        "expires_at": moment(new.key.expires_at),
-    }
+        return {
+            "api_key" if as_json else "api key": new.api_key,
+            "key_id": key_id,
+            "external_id": new.key.external_id,
+            "overlap": chosen // SECOND,
+            "expires_at": moment(new.key.expires_at),
+        }
+
+    print_each(change_each(flags, read_all_named(key_ids), change), as_json=as_json, several=len(key_ids) > 1)
     if as_json:
-        print_json({"api_key": new.api_key, **facts})
         return
-    print_facts({"api key": new.api_key, **facts}.items())
     if at_once:
-        say("The new secret is shown this once. The old one, its grants and their access tokens have ended.")
+        say("A new secret is shown this once. The old one, its grants and their access tokens have ended.")
     else:
-        say("The new secret is shown this once. The old one ends when the new one has been in use for the overlap.")
+        say("A new secret is shown this once. The old one ends when the new one has been in use for the overlap.")

@@ -86,7 +86,7 @@ def inspect(flags: dict[str, object], token: str, as_json: bool) -> None:
     with look_at_database(flags) as db:
         facts = _access_facts(db, token) or _refresh_facts(db, token) or _strange_facts(db, token)
     print_json(facts) if as_json else print_facts(facts.items())
-    sys.exit(0 if str(facts["counts"]).startswith("yes") else 1)
+    sys.exit(0 if str(facts["valid"]).startswith("yes") else 1)
 
 
 @tokens.command()
@@ -183,12 +183,12 @@ def _access_facts(db: Database, token: str) -> dict[str, object] | None:
     except InvalidToken:
         return None
     try:
-        counts = _revoked(db, validate_claims(claims, db.now, _expected(db, claims)))
+        valid = _revoked(db, validate_claims(claims, db.now, _expected(db, claims)))
         if key.header not in signing_keys.verification_keys(db.now):
-            counts = "no: its signing key is gone"
-        counts = counts or f"yes, for another {span(claims.exp * SECOND - db.now)}"
+            valid = "no: its signing key is gone"
+        valid = valid or f"yes, for another {span(claims.exp * SECOND - db.now)}"
     except InvalidToken as error:
-        counts = _invalid(error, claims, db.now)
+        valid = _invalid(error, claims, db.now)
     api_key = db.store.key(claims.client_id)
     told: dict[str, object] = {
         **{claim: value for claim, value in claims._asdict().items() if claim != "custom"},
@@ -198,7 +198,7 @@ def _access_facts(db: Database, token: str) -> dict[str, object] | None:
         "exp": moment(claims.exp * SECOND),
     }
     named = {word: told.pop(claim) for claim, word in WORDS.items()}
-    return {"kind": "access token", "counts": counts, **named, **told, "signed_with": key.kid}
+    return {"kind": "access token", "valid": valid, **named, **told, "signed_with": key.kid}
 
 
 def _revoked(db: Database, claims: Claims) -> str:
@@ -223,14 +223,14 @@ def _refresh_facts(db: Database, token: str) -> dict[str, object] | None:
         opened = _open_refresh(db, token)
     except InvalidGrant as error:
         why = DEAD.get(error.reason)
-        return None if why is None else {"kind": "refresh token", "counts": f"no: {why}"}
+        return None if why is None else {"kind": "refresh token", "valid": f"no: {why}"}
     grant = db.store.grants([opened.ref])[opened.ref]
     key = db.store.key(grant.key_id)
     policy = db.policy.with_retry_window(key.retry_window if key else None)
     decision = judge(grant, key and from_anywhere(key), opened.generation, opened.tag, db.now, db.policy, None)
     return {
         "kind": "refresh token",
-        "counts": _counts(decision, grant, opened.generation, policy, db.now),
+        "valid": _valid(decision, grant, opened.generation, policy, db.now),
         "subject": key.subject if key else None,
         "key_id": grant.key_id,
         "key_name": key.name if key else None,
@@ -244,7 +244,7 @@ def _refresh_facts(db: Database, token: str) -> dict[str, object] | None:
     }
 
 
-def _counts(decision: Decision, grant: Grant, generation: int, policy: Policy, now: int) -> str:
+def _valid(decision: Decision, grant: Grant, generation: int, policy: Policy, now: int) -> str:
     match decision:
         case Rotate() | Burst():
             return f"yes, until it is used, or for another {span(min(grant.idle_expires_at, grant.expires_at) - now)}"
@@ -268,14 +268,14 @@ def _strange_facts(db: Database, token: str) -> dict[str, object]:
     header = token.partition(".")[0].encode()
     kid = next((pair.kid for pair in _signing_keys(db).pairs.values() if pair.header == header), None)
     if kid is not None:
-        facts: dict[str, object] = {"kind": "access token", "counts": f"no: forged or damaged: {kid} did not sign it"}
+        facts: dict[str, object] = {"kind": "access token", "valid": f"no: forged or damaged: {kid} did not sign it"}
     elif is_plausible(header):
         why = "no: it comes from another server, or its signing key was withdrawn"
-        facts = {"kind": "access token", "counts": why}
+        facts = {"kind": "access token", "valid": why}
     elif re.match(BEGINNING, token):
-        facts = {"kind": "API key", "counts": "no: it is not a token, but it can be exchanged for one"}
+        facts = {"kind": "API key", "valid": "no: it is not a token, but it can be exchanged for one"}
     else:
-        facts = {"kind": "unknown", "counts": "no: this server did not make it"}
+        facts = {"kind": "unknown", "valid": "no: this server did not make it"}
     issuer = _claimed_issuer(token)
     return {**facts, "unverified_issuer": issuer} if issuer else facts
 

@@ -177,14 +177,9 @@ class Issuer:
                 self.counts.add("retry_from_elsewhere")
             return pair
         self.verification.revoked(answer.revocation, now)
-        reason: RefusalReason = "replayed"
-        match outcome:
-            case Dead():
-                reason = outcome.reason
-            case Ahead():
-                reason = "ahead"
-            case _:
-                pass
+        reason: RefusalReason = outcome.reason if isinstance(outcome, Dead) else "replayed"
+        if isinstance(outcome, Ahead):
+            reason = "ahead"
         self.counts.add(REFUSED[reason])
         if reason == "invalid_target":
             raise InvalidTarget("the key has lost the audience that the grant is for")

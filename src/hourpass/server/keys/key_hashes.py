@@ -22,12 +22,12 @@ def hashes_in_use(store: Store, master: MasterKey) -> KeyHashes:
         match algorithm:
             case "lookup":
                 lookups.append(int(rest))
-            case "hmac-sha256":
+            case "hmac-sha256" if rest in secrets:
                 fast.append(KeyHash(algorithm, rest, secrets[rest]))
             case "plain" | "sha256" | "sha512":
                 fast.append(KeyHash(algorithm))
             case _:
-                pass  # a newer program's
+                pass  # a newer program's, or one whose secret is gone: it proves nothing
     fast.sort(key=lambda each: each != PLAIN)
     return KeyHashes(tuple(fast), tuple(lookups))
 
