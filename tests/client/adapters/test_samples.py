@@ -1,4 +1,4 @@
-"""docs/how-to/stay-authenticated.md: its samples for each HTTP library run as they stand there."""
+"""docs/how-to/call-from-python.md: its samples for each HTTP library run as they stand there."""
 
 import asyncio
 import re
@@ -11,9 +11,15 @@ import pytest
 from aiohttp import web
 from tests.conftest import clean_environment
 
-PAGE = (Path(__file__).parents[3] / "docs" / "how-to" / "stay-authenticated.md").read_text("utf-8")
-SECTION = PAGE.partition("## A Python program that holds the key")[2].partition("## Notebooks")[0]
-FIRST, *SAMPLES = re.findall(r"^```python\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL)
+PAGES = Path(__file__).parents[3] / "docs"
+PAGE = (PAGES / "how-to" / "call-from-python.md").read_text("utf-8")
+FIRST, *SAMPLES = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+LONG_RUNNING = re.findall(
+    r"^```python\n(.*?)^```$", (PAGES / "how-to" / "stay-authenticated.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
+)
+README = re.findall(
+    r"^```python\n(.*?)^```$", (PAGES.parent / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
+)
 (NIQUESTS,) = [sample for sample in SAMPLES if "import niquests" in sample]
 SAMPLES.remove(NIQUESTS)
 
@@ -127,3 +133,29 @@ def test_each_sample_runs_as_it_stands(number, here, other, site):
     names["source"].close()
     if "session" in names:
         names["session"].close()
+
+
+def test_the_samples_for_a_long_running_program_run_as_they_stand(here, other, tmp_path, monkeypatch):
+    file_token, refresher = LONG_RUNNING
+    (tmp_path / "token").write_text("opaque-7\n")
+    monkeypatch.setenv("HOURPASS_TOKEN_FILE", str(tmp_path / "token"))
+    names: dict[str, object] = {}
+
+    exec(file_token, names)
+    exec(here(refresher), names)
+
+    assert names["headers"] == {"Authorization": "Bearer opaque-7"}
+    assert names["source"].token() == "opaque-1"
+    names["source"].close()
+
+
+def test_the_readmes_sample_runs_as_it_stands(here, other, site):
+    """There the tokens and the API have one origin."""
+    (sample,) = README
+    names: dict[str, object] = {"api_key": "KEY"}
+
+    exec(sample.replace("https://api.example.com", other.url), names)
+
+    assert other.bodies == [{"apiKey": "KEY"}]
+    names["client"].close()
+    names["source"].close()
