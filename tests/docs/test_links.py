@@ -45,6 +45,15 @@ def test_every_link_between_pages_resolves(pages, root):
             assert anchor in anchors(pages[path]), f"{page} links to {link}"
 
 
+def test_every_file_to_deploy_with_has_its_row(root):
+    """What it is, how it is run or checked, and what was not. A file without a row was forgotten."""
+    deploy = root / "deploy"
+    linked = {link for link in links((deploy / "README.md").read_text("utf-8")) if not link.startswith(("../", *HTTP))}
+    files = {path.relative_to(deploy).as_posix() for path in deploy.rglob("*") if path.is_file()} - {"README.md"}
+
+    assert linked == files
+
+
 def test_links_to_elsewhere_are_encrypted(pages):
     elsewhere = [link for text in pages.values() for link in links(text) if link.startswith(HTTP)]
 
