@@ -46,6 +46,16 @@ def test_the_list_is_of_live_grants_unless_all_are_asked_for(hourpass, api_key):
     assert sorted(grant["state"] for grant in everything) == ["expired", "live"]
 
 
+def test_a_grant_has_the_scope_that_its_next_token_will_have(hourpass):
+    key = hourpass.create_key("--scope", "a b")
+    hourpass.exchange(key["api_key"])
+    hourpass("keys", "update", key["key_id"], "--scope", "b c")
+
+    [grant] = hourpass.json("grants", "list")
+
+    assert grant["scope"] == hourpass.json("grants", "show", grant["grant_id"])["scope"] == "b c"
+
+
 def test_the_list_can_be_of_one_key(hourpass):
     mine, other = hourpass.create_key(), hourpass.create_key()
     hourpass.exchange(mine["api_key"])

@@ -103,8 +103,10 @@ def test_an_empty_list_is_an_empty_list(hourpass):
     assert hourpass.json("keys", "list") == []
 
 
-def test_show_adds_how_many_grants_the_key_has(hourpass):
+def test_show_adds_how_many_live_grants_the_key_has(hourpass):
+    """A grant that nobody refreshed for 30 days has ended."""
     created = hourpass.create_key()
+    hourpass.exchange(created["api_key"], seconds_ago=31 * 86_400)
     hourpass.exchange(created["api_key"])
     hourpass.exchange(created["api_key"])
 

@@ -32,8 +32,9 @@ from hourpass.cli.operator.keys_pattern import pattern
 from hourpass.cli.operator.keys_rotate import rotate
 from hourpass.cli.terminal import json_option, print_facts, print_json, print_table, say
 from hourpass.core.api_key import KeyState
+from hourpass.core.grant import state_of
 from hourpass.core.key_filter import KeyFilter
-from hourpass.server.keys.api_keys import create_key, keys_with_uses, last_uses_of, revoke_key
+from hourpass.server.keys.api_keys import all_grants, create_key, keys_with_uses, last_uses_of, revoke_key
 
 
 @click.group()
@@ -145,12 +146,13 @@ def list_keys(
 @database_options
 @json_option
 def show(flags: dict[str, object], key_id: str, as_json: bool) -> None:
-    """Show one API key, and how many grants it has. `-` reads a whole key from standard input."""
+    """Show one API key, and how many live grants it has. `-` reads a whole key from standard input."""
     named = read_named(key_id)
     with look_at_database(flags) as db:
         key = find_named(db, named)
         uses = last_uses_of(db.store, key.key_id)
-        facts = {**key_facts(key, db.now), "grants": db.store.count_grants(key.key_id), "last_used": use_facts(uses)}
+        live = sum(state_of(grant, key, db.now) == "live" for grant in all_grants(db.store, key.key_id))
+        facts = {**key_facts(key, db.now), "grants": live, "last_used": use_facts(uses)}
     if as_json:
         print_json(facts)
     else:
