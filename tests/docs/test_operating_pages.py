@@ -30,6 +30,7 @@ COMPUTED = {
     "issuer",
     "audience",
     "master_key",
+    "master_key_command",
     "path_prefix",
     "cors_origins",
     "accept_api_keys",

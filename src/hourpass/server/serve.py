@@ -26,7 +26,7 @@ from hourpass.server.endpoints.admin_listener import AdminApp
 from hourpass.server.endpoints.app import App
 from hourpass.server.keys.master_key import BACK_IT_UP
 from hourpass.server.run.background import UNAVAILABLE
-from hourpass.server.run.open import default_data, wait_for_database
+from hourpass.server.run.open import default_data, wait_for_database, with_master_key
 from hourpass.server.run.running import Running
 from hourpass.server.settings.settings import Settings, load, notes, require_issuer
 from hourpass.server.sockets import Sockets, address_of, open_sockets, passed_sockets, sockets_of_worker
@@ -103,6 +103,9 @@ def serve(
         supervision.tell(Condition.WAITING)
         with _ended_by_term():
             wait_for_database(settings)
+    with _ended_by_term():
+        # Here, and not in each worker: they get the key by the fork.
+        settings = with_master_key(settings, environ)
     tally = Tally(settings.workers)
 
     def work(sockets: Sockets, limited: LimitedLog, post: _Post, number: int = 0) -> None:

@@ -12,7 +12,7 @@ from hourpass.server.copy import require_not_moved
 from hourpass.server.keys.github_keys import GithubKeys
 from hourpass.server.keys.master_key import load_master_key
 from hourpass.server.keys.sealed import require_opens
-from hourpass.server.run.open import open_store
+from hourpass.server.run.open import open_store, with_master_key
 from hourpass.server.settings.settings import described, require_issuer
 
 
@@ -43,7 +43,7 @@ def show(flags: dict[str, object], origin: bool, as_json: bool) -> None:
 @settings_options()
 def check(flags: dict[str, object]) -> None:
     """Check the settings, data folder, database and master key. Changes nothing."""
-    settings = read_settings(flags)
+    settings = with_master_key(read_settings(flags), os.environ)
     require_issuer(settings)
     if settings.github_leak_keys:
         GithubKeys(Path(settings.github_leak_keys))

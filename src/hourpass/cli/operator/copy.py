@@ -18,7 +18,7 @@ from hourpass.core.errors import ConfigurationError, HourpassError, StorageUnava
 from hourpass.server.copy import Copied, moved_to
 from hourpass.server.copy import copy as copy_all
 from hourpass.server.keys.master_key import MasterKey, load_master_key
-from hourpass.server.run.open import open_shared_store, open_store
+from hourpass.server.run.open import open_shared_store, open_store, with_master_key
 from hourpass.server.settings.settings import POSTGRESQL, Settings
 from hourpass.server.store import Moved, Store, transaction
 from hourpass.server.store.sqlite import SqliteStore
@@ -145,6 +145,7 @@ def carry_out(
 def _master_key(settings: Settings) -> MasterKey | None:
     """The master key, if this command can read it. You can move a database without it."""
     try:
+        settings = with_master_key(settings, os.environ)
         return load_master_key(settings.master_key, Path(settings.data), os.environ, create=False)
     except ConfigurationError as error:
         say(f"Whether the master key opens the secrets was not checked: {error.detail}.")

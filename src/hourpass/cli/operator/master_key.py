@@ -20,7 +20,7 @@ from hourpass.server.keys.master_key import (
     write_key_file,
 )
 from hourpass.server.keys.sealed import Resealed, Sealing, require_opens, reseal, sealings
-from hourpass.server.run.open import current_time, open_secrets, open_store
+from hourpass.server.run.open import current_time, open_secrets, open_store, with_master_key
 from hourpass.server.settings.settings import Settings
 from hourpass.server.store import reading, transaction
 
@@ -35,7 +35,7 @@ def master_key() -> None:
 @json_option
 def status(flags: dict[str, object], as_json: bool) -> None:
     """Show the ids of the master keys that are given, and how many values each one seals in the database."""
-    settings = read_settings(flags)
+    settings = with_master_key(read_settings(flags), os.environ)
     master = load_master_key(settings.master_key, Path(settings.data), os.environ, create=False)
     with closing(open_store(settings, create=False)) as store, reading(store):
         found = sealings(store, master)
@@ -67,7 +67,7 @@ def rotate(flags: dict[str, object], yes: bool, as_json: bool) -> None:
     If the key is the file master.key beside a SQLite database, this makes the new one and drops the old one.
     Otherwise give every node both keys first, the new one before the old one, and drop the old one at the end.
     """
-    settings = read_settings(flags)
+    settings = with_master_key(read_settings(flags), os.environ)
     path = None if settings.shares_database else key_file(settings.master_key, Path(settings.data), os.environ)
     if path is None:
         done = _reseal(settings)

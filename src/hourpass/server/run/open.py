@@ -3,6 +3,7 @@
 This is the only place that names a concrete store.
 """
 
+import dataclasses
 import logging
 import os
 import sys
@@ -16,6 +17,7 @@ from hourpass.core.errors import ConfigurationError, ExtraMissing, StorageUnavai
 from hourpass.core.signing_key import Algorithm
 from hourpass.home import folder_for
 from hourpass.server.copy import require_not_moved
+from hourpass.server.keys.key_command import key_from_command
 from hourpass.server.keys.master_key import MasterKey, load_master_key
 from hourpass.server.keys.server_secrets import Secrets
 from hourpass.server.keys.signing_keys import prepare
@@ -130,6 +132,20 @@ def make_data_folder(settings: Settings) -> None:
     require_own_folder(Path(settings.data))
 
 
+def with_master_key(settings: Settings, environ: Mapping[str, str]) -> Settings:
+    """The settings with the master key that `master_key_command` prints, if it is set.
+
+    Call it once for each start, outside of any transaction: the program may take its time.
+
+    Raises:
+        ConfigurationError: if the program fails.
+    """
+    if not settings.master_key_command:
+        return settings
+    key = key_from_command(settings.master_key_command, environ)
+    return dataclasses.replace(settings, master_key=key, master_key_command=())
+
+
 def open_secrets(
     store: Store, settings: Settings, environ: Mapping[str, str], now: int, *, serving: bool = False, look: bool = False
 ) -> tuple[MasterKey, Secrets]:
@@ -141,6 +157,7 @@ def open_secrets(
     """
     if not look:
         require_not_moved(store)
+    settings = with_master_key(settings, environ)
     store.migrate(now)
     with transaction(store):
         fresh = not store.secrets("pepper")

@@ -5,6 +5,7 @@ All of them raise ValueError, with a text that says what the value must be.
 
 import os
 import re
+import shlex
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 
@@ -28,6 +29,17 @@ def words_of_text(value: object) -> str:
     if not isinstance(items, list | tuple) or not items:
         raise ValueError("must be printable text, or a list of it")
     return " ".join(text(item) for item in items)
+
+
+def command(value: object) -> tuple[str, ...]:
+    """A program and its arguments: a list, or text with quotes as a shell has them. Nothing else of a shell works."""
+    try:
+        items = shlex.split(value) if isinstance(value, str) else value
+    except ValueError as error:
+        raise ValueError(f"must be a program and its arguments: {error}") from None
+    if not isinstance(items, list | tuple) or not items:
+        raise ValueError("must be a program and its arguments")
+    return tuple(map(text, items))
 
 
 def whole(low: int, high: int) -> Callable[[object], int]:

@@ -179,6 +179,9 @@ class Settings:
         "base64 of 32 bytes that seal the secrets; master.key in the data folder by default",
         secret=True,
     )
+    master_key_command: tuple[str, ...] = _setting(
+        (), parsers.command, "a program that prints the master key, such as a client of a KMS; run without a shell"
+    )
     log_format: str = _setting(
         "auto", parsers.one_of("auto", "console", "json"), "auto is console on a terminal, else json"
     )
@@ -375,6 +378,8 @@ def _check(settings: Settings) -> None:
         raise ConfigurationError("workers: more than one needs a PostgreSQL database: SQLite has only one writer")
     if settings.github_leaks != "off" and not settings.github_leak_keys:
         raise ConfigurationError("github_leak_keys: name the file with GitHub's public keys, as github_leaks is on")
+    if settings.master_key is not None and settings.master_key_command:
+        raise ConfigurationError("master_key_command: master_key is set, too; set only one of them")
     if settings.absolute_lifetime < settings.access_token_lifetime:
         raise ConfigurationError("absolute_lifetime: a grant cannot end before its first access token does")
     if not all("\x21" <= letter <= "\x7e" for letter in settings.audience or ""):
