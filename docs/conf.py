@@ -46,6 +46,7 @@ html_additional_pages = {"index": "front.html"}
 templates_path = ["_templates"]
 html_copy_source = False
 html_show_sphinx = False
+html_show_copyright = False
 
 
 def setup(app: Sphinx) -> None:
