@@ -119,23 +119,19 @@ class Prometheus:
         alerts = [each for each in self.ask("alerts")["alerts"] if each["labels"].get("instance") == target]
         return {each["labels"]["alertname"] for each in alerts if each["state"] == "firing"}
 
-    def has_fired(self, target: str, alert: str) -> bool:
-        """Whether an alert fires for a node, or did before."""
-        fired = f'ALERTS{{alertname="{alert}", instance="{target}", alertstate="firing"}}'
-        return bool(self.query(f"count_over_time({fired}[1h])"))
+    def fired(self, target: str) -> set[str]:
+        """The names of the alerts that fire for a node, or did before."""
+        series = f'ALERTS{{instance="{target}", alertstate="firing"}}'
+        return {each["metric"]["alertname"] for each in self.query(f"count_over_time({series}[1h])")}
 
     def await_scraped(self, target: str) -> None:
         """Wait until a node was asked twice: a rate needs two values."""
         seen = f'count_over_time(up{{instance="{target}"}}[1h]) > 1 and up{{instance="{target}"}} == 1'
         self.wait(lambda: bool(self.query(seen)), f"{target} was not scraped", 30)
 
-    def await_firing(self, target: str, *alerts: str, within: float = 20) -> None:
-        """Wait until all of these alerts fire for a node."""
-        self.wait(lambda: set(alerts) <= self.firing(target), f"{alerts} do not fire", within)
-
-    def await_clear(self, target: str, *alerts: str, within: float = 30) -> None:
-        """Wait until none of these alerts fires for a node."""
-        self.wait(lambda: not set(alerts) & self.firing(target), f"{alerts} still fire", within)
+    def await_fired(self, target: str, *alerts: str, within: float = 45) -> None:
+        """Wait until each of these alerts has fired for a node."""
+        self.wait(lambda: set(alerts) <= self.fired(target), f"{alerts} do not fire", within)
 
     def wait(self, condition: Callable[[], bool], complaint: object, within: float) -> None:
         deadline = time.monotonic() + within

@@ -52,15 +52,32 @@ def slow(name: str, bound: str, labels: str = "") -> dict[str, str]:
     }
 
 
-REQUESTS = {
-    f'hourpass_requests_total{{{NODE}, route="/auth/refresh", outcome="ok"}}': "0+150x120",
-    f'hourpass_requests_total{{{NODE}, route="/auth/refresh", outcome="unavailable"}}': "0x20 0+5x40 200x60",
+def unavailable(route: str, step: int) -> dict[str, str]:
+    """Ten requests a second, and for ten minutes `step` in 15 s that get 503."""
+    series = f'hourpass_requests_total{{{NODE}, route="{route}"'
+    return {
+        f'{series}, outcome="ok"}}': "0+150x120",
+        f'{series}, outcome="unavailable"}}': f"0x20 0+{step}x40 {40 * step}x60",
+    }
+
+
+ONE_OF_TWO = {
+    f'hourpass_requests_total{{{NODE}, route="/auth/refresh", outcome="ok"}}': "0x20 1x100",
+    f'hourpass_requests_total{{{NODE}, route="/auth/refresh", outcome="unavailable"}}': "0x20 1x100",
 }
+
 
 CASES = [
     Case("HourpassDown", level("up", "1", "0"), 5.5, 7, 16),
     Case("HourpassNotReady", level("hourpass_check_ok", "1", "0", ', check="clock"'), 6.5, 8, 16),
     Case("HourpassWorkerEnded", counted("hourpass_worker_ends_total"), 5, 6, 16),
+    Case(
+        "HourpassWorkerMissing",
+        level("hourpass_workers_answering", "4", "3") | level("hourpass_workers", "4", "4"),
+        5.5,
+        7,
+        16,
+    ),
     Case("HourpassClockWrong", level("hourpass_clock_offset_seconds", "0.5", "-30"), 5.5, 7, 16),
     Case("HourpassClockWrong", level("hourpass_clock_offset_seconds", "-1.9", "2.1"), 5.5, 7, 16),
     Case("HourpassStalled", counted("hourpass_stalls_total"), 5, 6, 11),
@@ -71,6 +88,8 @@ CASES = [
         7,
         16,
     ),
+    Case("HourpassConnectionsFull", counted("hourpass_connections_refused_total", ', kind="too_many"'), 5, 6, 11),
+    Case("HourpassConnectionsFull", counted("hourpass_connections_refused_total", ', kind="slow"'), 5, NEVER, 11),
     Case("HourpassLogLinesDropped", counted("hourpass_log_lines_dropped_total"), 5, 6, 11),
     Case("HourpassDiskFull", failing("full"), 5, 6, 16),
     Case("HourpassDiskFull", failing("unreachable"), 5, NEVER, 16),
@@ -93,7 +112,10 @@ CASES = [
         NEVER,
         26,
     ),
-    Case("HourpassUnavailable", REQUESTS, 6, 10, 26),
+    Case("HourpassUnavailable", unavailable("/auth/refresh", 5), 6, 10, 26),
+    Case("HourpassUnavailable", unavailable("/auth/refresh", 1), 6, NEVER, 26),
+    Case("HourpassUnavailable", unavailable("/health/ready", 5), 6, NEVER, 26),
+    Case("HourpassUnavailable", ONE_OF_TWO, 6, NEVER, 26),
     Case("HourpassFailed", counted("hourpass_failures_total"), 5, 6, 11),
     Case("HourpassReplay", counted("hourpass_refreshes_total", ', outcome="replayed"'), 5, 6, 16),
     Case("HourpassReplay", counted("hourpass_refreshes_total", ', outcome="retry"'), 5, NEVER, 16),

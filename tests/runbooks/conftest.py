@@ -47,7 +47,7 @@ def await_symptom(prometheus):
     """Waits for what the page says that leads to it: its alerts fire, its lines are in the log and the trail."""
 
     def wait(book: Runbook, server: ServerProcess) -> None:
-        prometheus.await_firing(server.admin, *book.page.alerts)
+        prometheus.await_fired(server.admin, *book.page.alerts)
         log = server.log.read_text()
         assert not [said for said in book.page.symptom("Log line") if said not in log], log
         for event in book.page.symptom("Audit trail"):

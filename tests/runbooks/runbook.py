@@ -100,7 +100,7 @@ class Runbook:
                 return f"{line} ended with {code}: {said}"
         return ""
 
-    def await_over(self, within: float = 30) -> None:
+    def await_over(self, within: float = 45) -> None:
         """Type the last commands until they show that it is over."""
         deadline = time.monotonic() + within
         while still := self.is_over():

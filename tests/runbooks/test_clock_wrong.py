@@ -15,7 +15,9 @@ def test_a_wrong_clock_raises_the_alarm_and_a_right_one_is_all_that_it_takes(
     node = nodes.start(**way, admin_listen=prometheus.target())
     prometheus.await_scraped(node.admin)
     book = open_runbook("clock-wrong", node, hands={"systemctl restart chrony": lambda: offset.write_text("+0")})
+    prometheus.wait(lambda: "HourpassClockWrong" in prometheus.firing(node.admin), "the alert does not fire", 20)
     await_symptom(book, node)
 
     book.run()
     book.await_over()
+    assert "HourpassClockWrong" not in prometheus.firing(node.admin)

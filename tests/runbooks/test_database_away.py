@@ -24,10 +24,12 @@ def test_a_database_that_is_away_raises_the_alarm_and_the_node_finds_it_again_by
         {"systemctl start postgresql": cluster.start},
     )
     book.environment |= {"HOURPASS_DATABASE_URL": own_database.url, **nodes.environment}
+    prometheus.wait(lambda: "HourpassDatabaseAway" in prometheus.firing(node.admin), "the alert does not fire", 20)
     await_symptom(book, node)
 
     said = book.run(fails={"hourpass config check": 1, "pg_isready -h db.example.com": 2})
     book.await_over()
+    assert "HourpassDatabaseAway" not in prometheus.firing(node.admin)
 
     assert "no response" in said["pg_isready -h db.example.com"]
     assert "connection to server" in said["hourpass config check"]

@@ -23,10 +23,12 @@ def test_a_full_disk_raises_the_alarm_and_room_is_all_that_it_takes(server, prom
     assert verify(server, pair["access_token"]) == 204
     book = open_runbook("full-disk", server, {"-l 200M": "-l 64K"})
     book.shell = [*server.inside(), *book.shell]
+    prometheus.wait(lambda: "HourpassDiskFull" in prometheus.firing(server.admin), "the alert does not fire", 20)
     await_symptom(book, server)
 
     said = book.run()
     book.await_over()
+    assert "HourpassDiskFull" not in prometheus.firing(server.admin)
 
     assert "100%" in said[f"df -h {DATA}"]
     assert "ballast" in said[f"du -xah {DATA} | sort -h | tail"]

@@ -48,7 +48,7 @@ def test_the_pages_commands_end_a_leaked_key_and_say_who_used_it(leak, github, p
     # The first report has a key that is still good, and that is what the exit code says.
     said = book.run(fails={"hourpass keys leaked findings.txt": 1}, pause=1.1)
     said |= book.run("Find the next leak sooner")
-    assert prometheus.has_fired(server.admin, "HourpassEndedKeyUsed")
+    assert "HourpassEndedKeyUsed" in prometheus.fired(server.admin)
     book.await_over()
 
     assert key["api_key"] not in "".join(said.values())

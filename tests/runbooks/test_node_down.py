@@ -13,7 +13,7 @@ def test_a_killed_server_raises_the_alarm_and_starts_again_with_all_that_it_had(
     prometheus.await_scraped(server.admin)
     server.kill()
     book = open_runbook("node-down", server, hands={"systemctl start hourpass": server.restart})
-    prometheus.await_firing(server.admin, "HourpassDown")
+    prometheus.await_fired(server.admin, "HourpassDown")
     assert book.is_over() != ""
 
     said = book.run(fails={STATUS: 7})

@@ -10,19 +10,22 @@ import apsw
 import httpx2
 from tests.e2e.conftest import PLAIN, allow_descriptors
 
+CONNECTIONS = 6
 HELD, FREE = 0.6, 0.05
 """Seconds for which another process holds the database, again and again, and leaves it alone in between."""
 
 
 @contextlib.contextmanager
-def held_again_and_again(server, api_key: str, clients: int = 4) -> Iterator[None]:
+def held_again_and_again(server, api_key: str, clients: int) -> Iterator[None]:
     """Clients exchange their key all the time, and somebody holds the database most of the time."""
     over = threading.Event()
 
     def ask() -> None:
         with httpx2.Client(base_url=server.url, **PLAIN) as http:
             while not over.is_set():
-                http.post("/auth/api-key", json={"apiKey": api_key})
+                with contextlib.suppress(httpx2.TransportError):  # turned away, as one too many
+                    http.post("/auth/api-key", json={"apiKey": api_key})
+                over.wait(FREE)
 
     def hold() -> None:
         other = apsw.Connection(str(server.data / "hourpass.db"))
@@ -48,12 +51,12 @@ def held_again_and_again(server, api_key: str, clients: int = 4) -> Iterator[Non
 def test_a_slow_a_stalled_and_a_crowded_server_raise_the_alarm_until_it_is_well_again(
     serve, prometheus, open_runbook, await_symptom
 ):
-    server = serve(admin_listen=prometheus.target(), retry_window=4, exchange_limit=0)
+    server = serve(admin_listen=prometheus.target(), retry_window=4, exchange_limit=0, max_connections=CONNECTIONS)
     api_key = server.create_key()["api_key"]
     prometheus.await_scraped(server.admin)
     book = open_runbook("overload", server)
-    with held_again_and_again(server, api_key):
-        prometheus.await_firing(server.admin, "HourpassSlow", "HourpassQueueGrows")
+    with held_again_and_again(server, api_key, CONNECTIONS + 2):
+        prometheus.await_fired(server.admin, "HourpassSlow", "HourpassQueueGrows", "HourpassConnectionsFull")
         allow_descriptors(server, 3)
         server.process.send_signal(signal.SIGSTOP)
         time.sleep(2)  # longer than a quarter of the retry window: a stall

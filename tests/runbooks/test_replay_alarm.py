@@ -12,8 +12,8 @@ EXAMPLE_KEY, EXAMPLE_GRANT = "esfgQNdftXvX", "905117abbe9cf174494a0b1ebd50da4a"
 def test_a_stolen_refresh_token_raises_the_alarm_and_the_page_ends_what_the_thief_has(
     serve, prometheus, open_runbook, await_symptom
 ):
-    server = serve(admin_listen=prometheus.target(), retry_window=0)
-    key = server.create_key("--scope", "videos.read")
+    server = serve(admin_listen=prometheus.target())
+    key = server.create_key("--retry-window", "0")
     prometheus.await_scraped(server.admin)
     with httpx2.Client(base_url=server.url, **PLAIN) as http:
 
@@ -28,10 +28,12 @@ def test_a_stolen_refresh_token_raises_the_alarm_and_the_page_ends_what_the_thie
         assert http.get("/auth/verify", headers=bearer).status_code == 401
     (grant,) = json.loads(server.command("grants", "list", "--key", key["key_id"], "--all", "--json").stdout)
     book = open_runbook("replay-alarm", server, {EXAMPLE_KEY: key["key_id"], EXAMPLE_GRANT: grant["grant_id"]})
+    prometheus.wait(lambda: "HourpassReplay" in prometheus.firing(server.admin), "the alert does not fire", 20)
     await_symptom(book, server)
 
     said = book.run()
     book.await_over()
+    assert "HourpassReplay" not in prometheus.firing(server.admin)
 
     assert THIEF["x-forwarded-for"] in said["hourpass audit --event refresh_replayed --since 1d"]
     assert OWNER["x-forwarded-for"] in said[f"hourpass grants show {EXAMPLE_GRANT}"]

@@ -23,7 +23,7 @@ def test_a_500_raises_the_alarm_and_its_line_in_the_log_says_where_it_came_from(
     allow("not a network")
     book = open_runbook("server-errors", server)
     prometheus.wait(
-        lambda: fails() and book.page.alerts <= prometheus.firing(server.admin), "the alerts do not fire", 15
+        lambda: fails() and book.page.alerts <= prometheus.fired(server.admin), "the alerts do not fire", 15
     )
     await_symptom(book, server)
 

@@ -21,9 +21,11 @@ def test_a_key_without_a_successor_raises_the_alarm_and_a_rotation_ends_it(
     rows.execute("update control set version = version + 1")
     rows.close()
     book = open_runbook("signing-key", server)
+    prometheus.wait(lambda: "HourpassSigningKeyEnds" in prometheus.firing(server.admin), "the alert does not fire", 20)
     await_symptom(book, server)
 
     book.run()
     book.await_over()
+    assert "HourpassSigningKeyEnds" not in prometheus.firing(server.admin)
 
     assert verify(server, exchange(server, api_key).json()["access_token"]) == 204
