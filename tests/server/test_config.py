@@ -365,3 +365,13 @@ def test_the_old_name_is_worth_a_note(value, instead):
 
     assert note == f"accept_api_keys is an old name that still works: set api_key_sources to {instead}"
     assert notes(settings({}), {}) == []
+
+
+def test_a_data_folder_that_cannot_be_looked_into_is_named():
+    """As in a container whose user may not enter the volume. This one cannot be looked into by root either."""
+    name = "x" * 300
+
+    with pytest.raises(ConfigurationError) as refused:
+        load({"data": f"/{name}"}, {}, None)
+
+    assert refused.value.detail == f"cannot look into /{name}: File name too long"

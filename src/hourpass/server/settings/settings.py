@@ -312,7 +312,7 @@ def load(
         raise ConfigurationError("data: this user has no home folder; name a folder with --data or HOURPASS_DATA")
     path = flags.get("config") or environ.get(PREFIX + "CONFIG")
     file = Path(str(path)) if path else Path(data) / "hourpass.toml"
-    if path or file.is_file():
+    if path or _is_there(file):
         values = read_settings_file(file, (*known, *GONE))
         if "data" in values:
             raise ConfigurationError(f"{file}: data cannot be set in the file that is found through it")
@@ -339,6 +339,13 @@ def load(
     settings = Settings(**chosen)
     _check(settings)
     return settings, origins
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError as error:
+        raise ConfigurationError(f"cannot look into {file.parent}: {error.strerror}") from error
 
 
 def is_clients(key: str) -> bool:
