@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import clean_environment, free_port
-from tests.docs.conftest import ROOT
 
+ROOT = Path(__file__).parents[2]
 PAGE = "docs/start/five-minutes.md"
 REPOSITORY = "https://git.example.com/hourpass.git"
 MARK = "--- end of block"
@@ -69,8 +69,8 @@ def run(script: str, folder: Path) -> tuple[str, str]:
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs a checkout to clone")
-def test_every_line_works_from_an_empty_folder_to_a_refused_token(pages, ports, tmp_path, capsys):
-    steps = blocks(pages[PAGE])
+def test_every_line_works_from_an_empty_folder_to_a_refused_token(ports, tmp_path, capsys):
+    steps = blocks((ROOT / PAGE).read_text("utf-8"))
     began = time.monotonic()
 
     printed, errors = run(moved("".join(block + REPORT for block, _ in steps), ports), tmp_path)
