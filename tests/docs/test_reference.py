@@ -90,7 +90,7 @@ def test_every_exception_that_python_programs_meet_is_in_the_table_with_its_code
 
 
 def test_the_drawing_of_the_exceptions_is_the_tree(pages):
-    drawn = re.search(r"```\n(HourpassError\n.*?)```", pages[ERRORS], re.DOTALL)[1]
+    drawn = re.search(r"```\w*\n(HourpassError\n.*?)```", pages[ERRORS], re.DOTALL)[1]
     path: list[str] = []
     for line in drawn.splitlines():
         name = re.search(r"[A-Za-z…]+", line)

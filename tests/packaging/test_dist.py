@@ -89,7 +89,7 @@ def test_the_source_archive_holds_the_whole_repository(unpacked):
 
 def test_tests_run_in_the_source_archive(unpacked):
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "tests/core/test_policy.py", "tests/docs/test_links.py"],
+        [sys.executable, "-m", "pytest", "-q", "tests/core/test_policy.py", "tests/docs/test_repository.py"],
         cwd=unpacked,
         env=clean_environment(),
         capture_output=True,
@@ -143,7 +143,10 @@ def test_the_metadata_says_who_may_use_it_and_with_what(metadata):
     assert metadata["Version"] == __version__
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Requires-Python"] == ">=3.11"
-    assert {"Typing :: Typed", "Operating System :: POSIX"} <= set(metadata.get_all("Classifier"))
+    told = set(metadata.get_all("Classifier"))
+    assert {"Typing :: Typed", "Operating System :: POSIX"} <= told
+    tested = {f"Programming Language :: Python :: {(ROOT / '.python-version').read_text().strip()}"}
+    assert {line for line in told if re.search(r":: 3\.\d+$", line)} == tested
 
 
 def links(html: str) -> list[str]:
