@@ -31,6 +31,7 @@ def test_a_database_that_is_away_raises_the_alarm_and_the_node_finds_it_again_by
     book.await_over()
     assert "HourpassDatabaseAway" not in prometheus.firing(node.admin)
 
+    assert "HourpassNotReady" in prometheus.fired(node.admin)
     assert "no response" in said["pg_isready -h db.example.com"]
     assert "connection to server" in said["hourpass config check"]
     assert generation(refresh(node, pair["refresh_token"]).json()["refresh_token"]) == 1

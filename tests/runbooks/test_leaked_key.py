@@ -66,9 +66,19 @@ def test_the_pages_commands_end_a_leaked_key_and_say_who_used_it(leak, github, p
     assert "[[rules]]" in answer("hourpass keys pattern --for gitleaks")
 
 
-@pytest.mark.parametrize("command", ["keys rotate {} --now", "keys revoke {}", "keys disable {} --now"])
-def test_each_way_to_end_it_refuses_the_key_and_its_tokens(leak, command):
+@pytest.mark.parametrize(
+    ("command", "alert"),
+    [
+        ("keys rotate {} --now", "HourpassLeakedKeyUsed"),
+        ("keys revoke {}", "HourpassEndedKeyUsed"),
+        ("keys disable {} --now", "HourpassEndedKeyUsed"),
+    ],
+)
+def test_each_way_to_end_it_refuses_the_key_and_its_tokens_and_says_so_if_it_comes_again(
+    leak, prometheus, command, alert
+):
     server, key = leak
+    prometheus.await_scraped(server.admin)
     assert f"`hourpass {command.format('ID')}`" in (FOLDER / f"{PAGE}.md").read_text("utf-8")
     with httpx2.Client(base_url=server.url, **PLAIN) as http:
         body = {"apiKey": key["api_key"]}
@@ -82,3 +92,4 @@ def test_each_way_to_end_it_refuses_the_key_and_its_tokens(leak, command):
             time.sleep(0.1)
         assert http.get("/auth/verify", headers=bearer).status_code == 401
         assert http.post("/auth/api-key", json=body).status_code == 400
+    prometheus.await_fired(server.admin, alert)
