@@ -30,6 +30,13 @@ def test_it_asks_a_server_that_listens_everywhere_on_loopback(serve):
     assert asked(f"0.0.0.0:{port}", check=True).stdout.startswith("accepting")
 
 
+def test_it_asks_a_server_that_listens_on_a_unix_socket(serve, tmp_path):
+    address = f"unix:{tmp_path}/admin.sock"
+    serve(admin_listen=address)
+
+    assert asked(address, check=True).stdout.startswith("accepting")
+
+
 def test_a_check_that_fails_is_named_and_is_a_failure(serve):
     address = f"127.0.0.1:{free_port()}"
     server = serve(admin_listen=address)
