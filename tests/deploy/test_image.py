@@ -31,7 +31,7 @@ def engine():
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_the_image_is_built_and_serves_as_anybody_with_a_read_only_root(engine):
     engine.make_base()
     engine.build(IMAGE)
