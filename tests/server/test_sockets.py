@@ -87,6 +87,22 @@ def test_of_servers_that_start_at_once_one_gets_the_socket_and_keeps_it(folder):
     opened[0].close()
 
 
+def test_a_server_waits_for_one_that_opens_a_socket_in_the_same_folder(folder):
+    """Between the look at an old file and its removal, another server could put its own there."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    opened = []
+    thread = threading.Thread(target=lambda: opened.append(listen_at(f"unix:{folder}/socket", 0o660)))
+    thread.start()
+
+    thread.join(0.3)
+    assert opened == []
+    os.close(descriptor)
+
+    thread.join(10)
+    opened[0].close()
+
+
 @pytest.mark.parametrize("kind", ["file", "link to a socket", "link to nothing", "folder"])
 def test_what_is_not_a_socket_is_left_alone(folder, kind):
     path = folder / "socket"

@@ -12,9 +12,9 @@ BEAT = 250
 class Loop:
     """An event loop whose beats come when the test says so."""
 
-    def __init__(self, window: int = 60 * SECOND) -> None:
-        self.timer = Clock(1_000)
-        self.stalls = Stalls(self.timer, window)
+    def __init__(self, window: int = 60 * SECOND, waiting: int | None = None) -> None:
+        self.timer = Clock(1_000_000)
+        self.stalls = Stalls(self.timer, window, None if waiting is None else self.timer() - waiting)
 
     def runs(self, milliseconds: int) -> None:
         for _ in range(milliseconds // BEAT):
@@ -55,6 +55,18 @@ def test_beyond_the_limit_the_first_look_closes_it(beats_first, still, closed):
 
     assert loop.is_closed() is closed
     assert loop.stalls.count == closed
+
+
+@pytest.mark.parametrize(("waited", "closed"), [(5_000, False), (5_001, True)])
+def test_requests_that_waited_through_a_late_start_are_closed_out_as_after_a_stall(waited, closed):
+    """systemd's socket takes them while the server waits for its database."""
+    loop = Loop(waiting=waited)
+    assert loop.is_closed() is closed
+
+    loop.stalls.beat()
+    loop.runs(CLOSED_FOR)
+
+    assert not loop.is_closed()
 
 
 def test_a_stall_that_has_just_ended_is_counted_before_the_loop_beats():

@@ -10,11 +10,10 @@ import click
 from hourpass.cli.operator.database import read_settings, settings_options
 from hourpass.cli.terminal import print_facts
 from hourpass.core.errors import ConfigurationError
+from hourpass.server.settings.parsers import UNIX
 
 WITHIN = 5
 """Seconds within which the server must answer. Readiness may make a write of its own."""
-
-_UNIX = "unix:"
 
 _HERE = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - who listens everywhere is asked on loopback
 """Every address of this machine, and the one of them that we ask."""
@@ -64,7 +63,7 @@ def _checks(address: str) -> dict[str, str]:
 
 
 def _connection(address: str) -> HTTPConnection:
-    if address.startswith(_UNIX):
-        return _UnixConnection(address.removeprefix(_UNIX))
+    if address.startswith(UNIX):
+        return _UnixConnection(address.removeprefix(UNIX))
     host, _, port = address.rpartition(":")
     return HTTPConnection(_HERE.get(host, host).strip("[]"), int(port), timeout=WITHIN)
