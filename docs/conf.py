@@ -29,6 +29,7 @@ root_doc = "docs/index"
 suppress_warnings = ["misc.highlighting_failure"]
 """An example may leave something out."""
 
+highlight_language = "text"
 myst_heading_anchors = 4
 default_role = "code"
 add_module_names = False
