@@ -12,6 +12,7 @@ from tests.debian import program
 from tests.proxies.proxies import in_package, make_certificate
 from tests.systemd.manager import ROOT, Machine
 
+ROOT_INSIDE = "/opt/hourpass/repository"
 PYTHON = "/opt/hourpass/python/bin/python3"
 
 PAGE = ROOT / "docs" / "how-to" / "deploy-systemd.md"
@@ -88,7 +89,7 @@ def said(machine):
     for section in sections:
         heading = section.splitlines()[0]
         scripts = [] if heading == "Install" else re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
-        found[heading] = [machine.run(f"cd /opt/hourpass/repository\n{script}").stdout for script in scripts]
+        found[heading] = [machine.run(f"cd {ROOT_INSIDE}\n{script}").stdout for script in scripts]
         if heading == "Start it":
             found["after the start"] = [machine.run("systemctl show hourpass --property=StatusText").stdout]
     return found
@@ -165,3 +166,27 @@ def test_a_log_in_a_file_is_rotated_and_the_server_writes_on(said, machine):
     assert machine.run("cat /var/log/hourpass/hourpass.log.1").stdout == before
     lines = machine.run("cat /var/log/hourpass/hourpass.log").stdout.splitlines()
     assert [json.loads(line)["event"] for line in lines] == ["draining", "stopped"]
+
+
+def test_the_agents_unit_keeps_a_token_fresh(said, machine):
+    """The server listens on TCP then, as for an agent on another machine."""
+    machine.write(
+        "/etc/systemd/system/hourpass.socket.d/tcp.conf", "[Socket]\nListenStream=\nListenStream=127.0.0.1:3600\n"
+    )
+    machine.write(
+        "/etc/systemd/system/hourpass-agent.service.d/here.conf",
+        "[Service]\nEnvironment=HOURPASS_URL=http://127.0.0.1:3600\n",
+    )
+    machine.run(
+        "umask 077; cat > /etc/hourpass/api-key", given=re.search(r"hp_production_\w+", said["Make a key"][0])[0]
+    )
+    machine.run(f"cp {ROOT_INSIDE}/deploy/systemd/hourpass-agent.service /etc/systemd/system/; systemctl daemon-reload")
+
+    machine.run("systemctl stop hourpass.service hourpass.socket; systemctl start hourpass.socket hourpass-agent")
+
+    assert machine.run("cat /run/hourpass/token").stdout.startswith("eyJ")
+    assert machine.run("stat --format '%a %U' /run/hourpass").stdout == "700 hourpass\n"
+    status = machine.run("systemctl show hourpass-agent --property=StatusText").stdout
+    assert re.match(r"StatusText=token valid for \d+ min \d\d s · refreshed \d+ s ago · next refresh in", status), (
+        status
+    )
