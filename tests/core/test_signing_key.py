@@ -3,7 +3,15 @@
 import pytest
 
 from hourpass.core.policy import HOUR, LEEWAY, MINUTE, Policy
-from hourpass.core.signing_key import SigningKey, key_that_signs, retire, schedule, signing_key_state, stand_in
+from hourpass.core.signing_key import (
+    SigningKey,
+    key_that_signs,
+    retire,
+    schedule,
+    signing_key_state,
+    signs_until,
+    stand_in,
+)
 
 START = 1_800_000_000_000
 POLICY = Policy(access_token_lifetime=HOUR, publish_ahead=10 * MINUTE)
@@ -50,6 +58,21 @@ def test_a_key_signs_at_once_if_all_others_have_stopped():
 def test_nothing_signs_if_every_key_has_stopped():
     assert key_that_signs([], START, POLICY) is None
     assert key_that_signs([KEY], RETIRED, POLICY) is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "until"),
+    [
+        ([KEY], RETIRED),
+        ([KEY, KEY._replace(kid="next", signs_from=RETIRED, retired_at=None)], None),
+        ([KEY, KEY._replace(kid="next", signs_from=RETIRED, retired_at=GONE)], GONE),
+        ([], START),
+        ([KEY._replace(signs_from=START - 2, retired_at=START - 1)], START),
+    ],
+    ids=["no successor", "a successor", "the successor ends", "no key", "every key has stopped"],
+)
+def test_signing_ends_with_the_last_key_unless_one_has_no_end(keys, until):
+    assert signs_until(keys, START, POLICY) == until
 
 
 def test_a_key_that_waits_signs_if_no_other_does():

@@ -5,7 +5,9 @@ import os
 import signal
 
 import httpx2
+from tests.conftest import free_port
 from tests.e2e.conftest import exchange, live, refresh
+from tests.postgres.test_full_disk import metric
 from tests.postgres.test_workers import until, worker_pids
 
 WORKERS = 2
@@ -29,6 +31,20 @@ def test_an_outage_has_one_line_at_its_beginning_and_one_at_its_end_for_each_wor
 
     assert answers == [503] * 40
     assert sorted(about_trouble(server)) == ["storage recovered"] * WORKERS + ["unavailable"] * WORKERS
+
+
+def test_an_outage_shows_in_the_metrics_although_nobody_asks_for_anything(nodes, own_database):
+    admin = f"127.0.0.1:{free_port()}"
+    nodes.start(admin_listen=admin)
+    assert metric(admin, "hourpass_check_ok", check="database") == 1
+
+    own_database.cluster.stop()
+    until(lambda: metric(admin, "hourpass_check_ok", check="database") == 0)
+    assert metric(admin, "hourpass_revocations_age_seconds") > 0
+    assert metric(admin, "hourpass_store_errors_total", kind="unreachable") > 0
+
+    own_database.cluster.start()
+    until(lambda: metric(admin, "hourpass_check_ok", check="database") == 1)
 
 
 def status(server, token: str) -> int | None:

@@ -7,13 +7,15 @@ from typing import get_args
 import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from tests.server.conftest import nobodys_key
+from tests.server.conftest import key_id_of, nobodys_key
 from tests.server.test_github_leaks import Github
 
+from hourpass.core.api_key import KeyRevokedWhy
 from hourpass.core.errors import RefusalReason
 from hourpass.core.grant import Ahead, Dead, Decision, Replay
 from hourpass.server.endpoints.admin_listener import AdminApp
 from hourpass.server.endpoints.app import App
+from hourpass.server.keys.api_keys import revoke_key
 from hourpass.server.run.running import Running
 from hourpass.server.settings.settings import Settings
 from hourpass.server.telemetry.counts import CELL, GRANTED, METRICS, REFUSED, ROUTES, Counter, Counts, Gauge, outcome_of
@@ -201,9 +203,9 @@ async def test_accepted_credentials_are_counted_by_their_kind(server):
 
 def requests(server) -> dict[tuple[str, str], float]:
     """How many requests were counted, by route and outcome."""
-    families = text_string_to_metric_families(server.app.metrics().decode())
-    [family] = [family for family in families if family.name == "hourpass_requests"]
-    return {(each.labels["route"], each.labels["outcome"]): each.value for each in family.samples}
+    line = r'^hourpass_requests_total{route="([^"]+)",outcome="(\w+)"} (\d+)$'
+    found = re.findall(line, server.app.metrics().decode(), re.MULTILINE)
+    return {(route, outcome): int(number) for route, outcome, number in found}
 
 
 @pytest.fixture
@@ -214,20 +216,19 @@ async def leaks_server(start, tmp_path):
 
 @pytest.mark.anyio
 async def test_each_request_adds_one_to_one_series_of_requests(leaks_server):
-    server = leaks_server
-    key = await server.create_key()
-    bearer = {"authorization": f"Bearer {(await server.exchange(key)).access_token.decode()}"}
-    http = server.client()
-    paths = [*ROUTES[:-1], "/", "/auth/verify/", "/auth/verify?scope=a", "/made/up", "/metrics"]
+    app, key = leaks_server.app, await leaks_server.create_key()
+    token = (await leaks_server.exchange(key)).access_token
+    paths = [*ROUTES[:-1], "/", "/auth/verify/", "/made/up", "/metrics"]
 
     for method in ("GET", "POST", "HEAD", "OPTIONS", "PUT"):
         for path in paths:
-            for headers in ({}, bearer):
-                before = requests(server)
-                status = (await http.request(method, path, headers=headers)).status_code
-                moved = {series: number - before[series] for series, number in requests(server).items()}
-                route = path.partition("?")[0]
-                one = (route if route in ROUTES else "other", outcome_of(status))
+            for headers in ((), ((b"authorization", b"Bearer " + token),)):
+                before = requests(leaks_server)
+                request = Request(method, path, b"", headers, "127.0.0.1")
+                at_once = app.answer_at_once(request) if method == "GET" else None  # as the front does
+                reply = at_once or await app.answer(request)
+                moved = {series: number - before[series] for series, number in requests(leaks_server).items()}
+                one = (path if path in ROUTES else "other", outcome_of(reply.status))
                 assert {series: number for series, number in moved.items() if number} == {one: 1}
 
 
@@ -264,3 +265,65 @@ async def test_how_long_an_answer_took_is_in_the_bucket_above_it(tmp_path):
 )
 def test_a_status_is_one_outcome(status, outcome):
     assert outcome_of(status) == outcome
+
+
+def counted(server, name: str) -> set[str]:
+    """The values of the one label of a counter whose count is above 0."""
+    return {
+        label
+        for label, value in re.findall(rf'^{name}{{\w+="(\w+)"}} (\d+)$', server.app.metrics().decode(), re.MULTILINE)
+        if value != "0"
+    }
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("why", get_args(KeyRevokedWhy))
+async def test_a_key_that_was_ended_and_is_still_sent_is_counted_by_why_it_was_ended(server, http, why):
+    """The operator must see that a key which leaked is in use."""
+    key = await server.create_key()
+    how = (server.clock(), server.settings.policy(), "test", why)
+    await server.app.issuer.ledger.run(lambda store: revoke_key(store, key_id_of(key), *how))
+    await server.later(0)
+
+    assert (await http.post("/auth/api-key", json={"apiKey": key})).status_code == 400
+
+    assert counted(server, "hourpass_keys_refused_total") == {why}
+
+
+@pytest.mark.anyio
+async def test_other_genuine_keys_that_are_refused_are_counted_by_reason(server, http):
+    expired = await server.create_key(expires_at=server.clock() + 1_000)
+    elsewhere = await server.create_key(allowed_ips=("192.0.2.0/24",))
+    server.clock.advance(2)
+
+    for key in (expired, elsewhere):
+        assert (await http.post("/auth/api-key", json={"apiKey": key})).status_code == 400
+
+    assert counted(server, "hourpass_keys_refused_total") == {"expired", "address_not_allowed"}
+
+
+@pytest.mark.anyio
+async def test_what_forward_auth_refuses_is_counted_by_reason(server, http):
+    token, _ = await server.tokens()
+    bearer = {"authorization": f"Bearer {token}"}
+    await http.get("/auth/verify")
+    await http.get("/auth/verify", headers={"authorization": "Bearer x"})
+    await http.get("/auth/verify?scope=made.up", headers=bearer)
+    await http.get("/auth/verify", headers=[*bearer.items(), *bearer.items()])
+    await server.later(4_000)
+    await http.get("/auth/verify", headers=bearer)
+
+    reasons = counted(server, "hourpass_forward_auth_refused_total")
+    assert reasons == {"no_credential", "malformed", "insufficient_scope", "invalid_request", "expired"}
+
+
+@pytest.mark.anyio
+async def test_a_signing_key_without_a_successor_shows_when_it_ends(server):
+    assert b"\nhourpass_signing_key_until_timestamp_seconds +Inf\n" in server.app.metrics()
+    assert b'\nhourpass_signing_keys{state="signing"} 1\n' in server.app.metrics()
+
+    end = server.clock() + 600_000
+    await server.app.issuer.ledger.run(lambda store: store.retire_signing_key(store.signing_keys()[0].key.kid, end))
+    await server.later(0)
+
+    assert f"\nhourpass_signing_key_until_timestamp_seconds {end // 1000}\n".encode() in server.app.metrics()

@@ -206,14 +206,14 @@ async def _serve(
     try:
         await app.start()
         traced = wrap(app) if stop_tracing is None else Traced(wrap(app), app.route)
-        public = _front(traced, sockets.public, settings, refused)
+        public = _front(traced, sockets.public, settings, running, refused)
         fronts = [public]
         running.counts["connections_limit"] = settings.max_connections
         running.meter.values["connections_open"] = lambda: len(public.connections)
         if sockets.admin:
             few = dataclasses.replace(settings, max_connections=ADMIN_CONNECTIONS)
             # Each answer ends its connection, so that nobody keeps one to a worker that hangs.
-            fronts.append(_front(AdminApp(app), [sockets.admin], few, refused, keep_alive=False))
+            fronts.append(_front(AdminApp(app), [sockets.admin], few, running, refused, keep_alive=False))
         for front in fronts:
             await front.start()
         # Everything loaded by now stays loaded, so the garbage collector need not walk it again and again.
@@ -247,7 +247,13 @@ async def _serve(
 
 
 def _front(
-    app: Application, listeners: list[socket.socket], settings: Settings, refused: Refusals, *, keep_alive: bool = True
+    app: Application,
+    listeners: list[socket.socket],
+    settings: Settings,
+    running: Running,
+    refused: Refusals,
+    *,
+    keep_alive: bool = True,
 ) -> Front:
     return Front(
         app,
@@ -259,6 +265,7 @@ def _front(
         max_connections=settings.max_connections,
         keep_alive=keep_alive,
         refused=refused,
+        report=lambda error: running.report("", error),
     )
 
 

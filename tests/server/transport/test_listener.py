@@ -98,6 +98,13 @@ async def answered(reader, writer, path=b"/"):
     return int(head[9:12])
 
 
+async def test_each_answer_ends_its_connection_if_none_is_kept():
+    async with fronted(keep_alive=False) as (_, _, port), client(port) as (reader, writer):
+        writer.write(GET)
+
+        assert b"\r\nconnection: close\r\n" in await asyncio.wait_for(reader.read(), 10)
+
+
 async def test_an_idle_connection_is_kept_for_its_time_and_then_closed():
     async with fronted() as (front, _, port), client(port) as (reader, writer):
         await answered(reader, writer)
@@ -320,8 +327,9 @@ def test_ten_thousand_idle_connections_cost_less_than_4_kib_each(server):
     assert each < 4_096, f"{each:.0f} bytes for each of {batches * AT_ONCE}; it is {MANY} if the machine lets us"
 
 
-async def test_a_header_that_would_be_two_and_a_failure_are_500_and_say_nothing():
-    async with fronted() as (_, _, port):
+async def test_a_header_that_would_be_two_and_a_failure_are_500_say_nothing_and_are_reported():
+    reported = []
+    async with fronted(report=reported.append) as (_, _, port):
         for path in (b"/split", b"/broken"):
             async with client(port) as (reader, writer):
                 writer.write(GET.replace(b"/ ", path + b" ", 1).replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"))
@@ -329,6 +337,7 @@ async def test_a_header_that_would_be_two_and_a_failure_are_500_and_say_nothing(
             assert raw.startswith(b"HTTP/1.1 500 ")
             assert b"forged" not in raw
             assert b"hush" not in raw
+    assert [type(error) for error in reported] == [ValueError, RuntimeError]
 
 
 async def test_head_and_body_leave_together():

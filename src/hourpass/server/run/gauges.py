@@ -7,6 +7,7 @@ from collections.abc import Callable
 from hourpass.core.policy import SECOND
 from hourpass.server.clock.timekeeping import Timekeeper
 from hourpass.server.issuing.verification import Verification
+from hourpass.server.ledger.absences import UNSEEN
 from hourpass.server.ledger.ledger import Ledger
 from hourpass.server.settings.settings import Settings
 
@@ -18,7 +19,7 @@ def gauges(
     clock = time.clock
     return {
         "check_clock": lambda: time.readiness() == "ok",
-        "check_database": lambda: ledger.is_good,
+        "check_database": lambda: ledger.is_good and verification.age <= UNSEEN,
         "check_signing_key": lambda: verification.readiness(clock())["signing_key"] == "ok",
         "check_revocations": lambda: verification.readiness(clock())["revocations"] == "ok",
         "clock_offset": lambda: time.offset / SECOND,

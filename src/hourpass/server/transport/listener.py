@@ -5,7 +5,6 @@ It runs in the caller's event loop and touches no signals. The composition root 
 
 import asyncio
 import contextlib
-import logging
 import socket
 from collections.abc import Callable, Sequence
 from email.utils import formatdate
@@ -33,11 +32,12 @@ SPARED = 1.0
 KERNEL_BUFFER = 32_768
 """Bytes, which the kernel doubles. They limit what a client may send ahead, and how many answers wait for it."""
 
-log = logging.getLogger("hourpass")
-
 
 class Front:
-    """An HTTP server on sockets that are bound already. Timeouts are in seconds, sizes in bytes."""
+    """An HTTP server on sockets that are bound already. Timeouts are in seconds, sizes in bytes.
+
+    `report` is called with an error that the application raised, or with that of an answer that cannot be sent.
+    """
 
     def __init__(
         self,
@@ -51,11 +51,13 @@ class Front:
         max_connections: int = 10_000,
         keep_alive: bool = True,
         refused: Callable[[ConnectionFault, str | None], None] = lambda kind, address: None,
+        report: Callable[[Exception], None] = lambda error: None,
     ) -> None:
         self.app = app
         self.header_limit = header_limit
         self.keep_alive = keep_alive
         self.refused = refused
+        self._report = report
         self.connections: set[Connection] = set()
         self._listeners = listeners
         self._servers: list[asyncio.Server] = []
@@ -114,7 +116,7 @@ class Front:
 
     def failed(self, error: Exception) -> Reply:
         """The answer if the application raised an error."""
-        log.error("failed", exc_info=error)
+        self._report(error)
         return problem(error)
 
     async def _sweep(self) -> None:
