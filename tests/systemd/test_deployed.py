@@ -156,6 +156,25 @@ def test_a_server_that_hangs_is_replaced(said, machine):
     assert machine.run("systemctl show hourpass --property=NRestarts --value").stdout == "1\n"
 
 
+def test_the_master_key_may_be_sealed_for_this_machine(said, machine):
+    """The comment in the unit: only systemd on this machine opens it."""
+    unit = machine.run("cat /etc/systemd/system/hourpass.service").stdout
+    command = re.search(r"systemd-creds encrypt --name=hourpass-master-key", unit)[0]
+    machine.run(
+        f"{command} /etc/hourpass/master.key /etc/hourpass/master.key.sealed; mv /etc/hourpass/master.key /run/kept"
+    )
+    sealed = re.sub(r"^LoadCredential=.*\n", "", unit, flags=re.MULTILINE).replace(
+        "#LoadCredentialEncrypted", "LoadCredentialEncrypted"
+    )
+    machine.write("/etc/systemd/system/hourpass.service", sealed)
+
+    machine.run("systemctl daemon-reload; systemctl restart hourpass")
+
+    assert '"status":"ok"' in machine.run("curl --silent http://127.0.0.1:3601/health/ready").stdout
+    machine.write("/etc/systemd/system/hourpass.service", unit)
+    machine.run("mv /run/kept /etc/hourpass/master.key; systemctl daemon-reload")
+
+
 def test_a_log_in_a_file_is_rotated_and_the_server_writes_on(said, machine):
     program("logrotate")
     before = machine.run("cat /var/log/hourpass/hourpass.log").stdout
