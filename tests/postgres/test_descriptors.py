@@ -11,7 +11,9 @@ def test_connections_that_are_cut_while_no_descriptor_is_free_are_503_and_heal(n
     with httpx2.Client(base_url=server.url, **PLAIN) as client:
         pair = client.post("/auth/api-key", json={"apiKey": api_key}).raise_for_status().json()
         allow_descriptors(server, 0)
-        own_database.run("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'hourpass'")
+        own_database.run(
+            "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'hourpass%'"
+        )
 
         refused = [
             client.post("/auth/refresh", json={"refreshToken": pair["refresh_token"]}),

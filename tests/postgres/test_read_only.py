@@ -26,7 +26,7 @@ def read_only(database, setting: str) -> None:
 
 
 def connections(database) -> set[int]:
-    rows = database.cluster.run("select pid from pg_stat_activity where application_name = 'hourpass'")
+    rows = database.cluster.run("select pid from pg_stat_activity where application_name like 'hourpass%'")
     return {pid for (pid,) in rows}
 
 

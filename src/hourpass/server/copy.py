@@ -14,8 +14,8 @@ import msgspec
 from hourpass.core.errors import ConfigurationError, HourpassError
 from hourpass.core.policy import SECOND
 from hourpass.server.keys.master_key import MasterKey
-from hourpass.server.keys.sealed import PEPPER, require_opens
-from hourpass.server.keys.server_secrets import FIRST_PEPPER, NEEDED
+from hourpass.server.keys.sealed import NEEDED, PEPPER, require_opens
+from hourpass.server.keys.server_secrets import FIRST_PEPPER
 from hourpass.server.store import Moved, Numbers, Row, Store
 from hourpass.server.store.tables import TABLES, Table
 

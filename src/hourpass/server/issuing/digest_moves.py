@@ -8,7 +8,7 @@ from hourpass.core.api_key import ApiKey, KeySecret
 from hourpass.server.keys.server_secrets import DigestMove, Secrets, move_digests
 from hourpass.server.ledger.ledger import Ledger
 
-TOGETHER = 50
+TOGETHER = 20
 """Moves in one transaction: each is a handful of statements."""
 
 WAITING = 10_000

@@ -22,6 +22,10 @@ REFRESH = "refresh"
 HMAC_SECRET = "import_hmac"
 """What the secrets are called in their table: the last one is the providers' HMAC secrets."""
 
+NEEDED = 9
+"""The program, as the number of its newest migration, that learns of new secrets while it runs. An older one would
+refuse what they make, and does not open what a second master key seals."""
+
 _FIRST_LABELS = {(PEPPER, "1"): PEPPER, (ROTATION, "1"): ROTATION}
 
 
@@ -117,16 +121,27 @@ def reseal(store: Store, master: MasterKey, now: int, *, actor: str) -> Resealed
     It works inside one transaction of a store that waits for the others of its kind: all of it is done, or nothing.
 
     Raises:
-        InvalidRequest: if only one key is given.
+        InvalidRequest: if only one key is given, or nodes of an older version run.
         ConfigurationError: if a value is sealed by a key that is not given.
     """
     if len(master.ids) == 1:
         raise InvalidRequest(f"only one master key is given, {master.ids[0]}: give the new one before it, and both")
+    require_no_older_node(store)
     first, old = master.ids[0], key_that_seals(store, master)
     done = sum(_reseal(store, master, value, first) for value in list(_everything(store)))
     if done:
         store.append_audit(now, [audit.MasterKeyRotated(first, old, done, actor)])
     return Resealed(first, done, master.ids[1:])
+
+
+def require_no_older_node(store: Store) -> None:
+    """Refuse to replace anything while a node runs that would not learn of it.
+
+    Raises:
+        InvalidRequest: if there is one, as far as the database can tell.
+    """
+    if older := store.older_programs(NEEDED):
+        raise InvalidRequest(f"a node of an older version runs ({older} connections): bring every node to this version")
 
 
 class _Value(NamedTuple):

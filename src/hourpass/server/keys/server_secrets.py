@@ -17,7 +17,15 @@ from hourpass.core.policy import SECOND, Policy
 from hourpass.core.secret_ring import SecretRing, SecretState, ServerSecret, decide_new_secret, ring_of
 from hourpass.jose import RefreshTokens
 from hourpass.server.keys.master_key import MasterKey
-from hourpass.server.keys.sealed import PEPPER, REFRESH, ROTATION, add_secret, open_secret
+from hourpass.server.keys.sealed import (
+    NEEDED,
+    PEPPER,
+    REFRESH,
+    ROTATION,
+    add_secret,
+    open_secret,
+    require_no_older_node,
+)
 from hourpass.server.store import Store, StoredSecret
 
 SecretKind = Literal["refresh", "pepper", "rotation"]
@@ -27,10 +35,6 @@ FIRST_PEPPER = "1"
 
 ENDLESS = 2**62
 """Milliseconds for which an earlier pepper is accepted: until an operator retires it."""
-
-NEEDED = 9
-"""The program, as the number of its newest migration, that can live with a second pepper. An older one proves no key
-then."""
 
 
 class DigestMove(NamedTuple):
@@ -189,8 +193,9 @@ def rotate_secret(
     """Publish a new secret of a kind. It is used a minute later, when every node knows it.
 
     Raises:
-        InvalidRequest: if a new one waits already.
+        InvalidRequest: if a new one waits already, or nodes of an older version run.
     """
+    require_no_older_node(store)
     if waiting := decide_new_secret(secrets.ring(kind), now):
         seconds = -(-(waiting.used_from - now) // SECOND)
         raise InvalidRequest(f"a new {kind} secret is waiting already: it is used in {seconds} s")

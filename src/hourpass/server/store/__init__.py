@@ -405,6 +405,9 @@ class Store(Protocol):
     def need_program(self, number: int) -> None:
         """Note that no older program can live with the migration of this number any more."""
 
+    def older_programs(self, number: int) -> int:
+        """How many connections programs have that do not know the migration of this number, as far as that shows."""
+
     def newer_migrations(self) -> list[str]:
         """The names of a newer program's migrations that this program can work with. Raises what `migrate` raises."""
 

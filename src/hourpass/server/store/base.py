@@ -371,6 +371,10 @@ class BaseStore(ABC):
         """Note that no older program can live with a migration."""
         self._run("need_program", number, f"{number:04}%")
 
+    def older_programs(self, number: int) -> int:
+        """None that shows, unless a dialect knows."""
+        return 0
+
     def newer_migrations(self) -> list[str]:
         """The names of the migrations that a newer program applied."""
         return self._compare().newer

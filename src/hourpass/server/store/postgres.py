@@ -127,6 +127,10 @@ class PostgresStore(PostgresConnection, BaseStore):
         """When the numbering of revocations began without a break."""
         return int(self._rows("numbered_since")[0][0])
 
+    def older_programs(self, number: int) -> int:
+        """How many connections of older programs there are. A pooler's connections tell nothing."""
+        return 0 if self._begins_with else int(self._rows("older_programs", f"hourpass/{number:04}")[0][0])
+
     def take_lease(self, name: str, holder: str, now: int, until: int) -> bool:
         """Take or renew a lease."""
         return self._run("take_lease", name, holder, until, now) > 0

@@ -16,7 +16,7 @@ from psycopg.pq import TransactionStatus
 
 from hourpass.core.errors import ConfigurationError, StorageUnavailable
 from hourpass.server.store import DiskFull, Row, TransactionConflict, Unreachable
-from hourpass.server.store.statements import load_queries
+from hourpass.server.store.statements import load_migrations, load_queries, number
 
 DEFAULTS = {
     # Seconds for each host before it is given up and the next one is tried.
@@ -28,7 +28,8 @@ DEFAULTS = {
     "tcp_user_timeout": "5000",
     # Of several hosts, use the one that takes writes. So the new primary is found after a failover.
     "target_session_attrs": "read-write",
-    "application_name": "hourpass",
+    # With the number of the newest migration that this program knows: others see which nodes are older than they are.
+    "application_name": f"hourpass/{number(load_migrations('postgres')[-1].name):04}",
 }
 """libpq's parameters for everything that the URL does not set."""
 

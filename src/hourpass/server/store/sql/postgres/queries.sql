@@ -120,6 +120,12 @@ from numbered, unnest(:at::bigint[], :event::text[], :key_id::text[], :grant_id:
 -- The newest number of the audit trail.
 select last_audit from control
 
+-- name: older_programs
+-- How many connections there are of programs that are older than one. Those of before had no number.
+select count(*) from pg_stat_activity
+where datname = current_database() and pid <> pg_backend_pid() and (application_name = 'hourpass'
+    or (application_name ~ '^hourpass/[0-9][0-9][0-9][0-9]$' and application_name collate "C" < ?))
+
 -- name: take_lease
 -- Take or renew a lease that nobody else holds at this moment.
 insert into leases (name, holder, until) values (?, ?, ?)
