@@ -77,19 +77,27 @@ class Runbook:
         self.environment = clean_environment(PATH=f"{HOURPASS.parent}:{os.environ['PATH']}:/usr/sbin", NO_COLOR="1")
 
     def run(
-        self, section: str = "Commands", *, fails: Mapping[str, int] | None = None, pause: float = 0
+        self,
+        section: str = "Commands",
+        *,
+        fails: Mapping[str, int] | None = None,
+        until: Mapping[str, str] | None = None,
     ) -> dict[str, str]:
-        """Type all commands of a section. Returns what each said. `fails` has the exit codes of those that first fail.
+        """Type all commands of a section. Returns what each said.
 
-        `pause` is in seconds, after each command that ends something: a server notices within one.
+        `fails` has the exit codes of those that first fail, and `until` what one says once the server has noticed what
+        a command before it did: it is typed again until then.
         """
         said: dict[str, str] = {}
         expected = dict(fails or {})
         for line in self._lines(section):
             code, answer = self._type(line)
+            deadline = time.monotonic() + 10
+            while until and until.get(line, "") not in answer:
+                assert time.monotonic() < deadline, f"{line} said {answer}"
+                code, answer = self._type(line)
             assert code == expected.pop(line, 0), f"{line} ended with {code}: {answer}"
             said[line] = said.get(line, "") + answer
-            time.sleep(pause if re.search(r"hourpass .*(?:revoke|rotate)", line) else 0)
         return said
 
     def is_over(self) -> str:

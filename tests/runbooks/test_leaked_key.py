@@ -12,6 +12,7 @@ from tests.server.test_github_leaks import ROUTE, URL, Github
 
 PAGE = "leaked-key"
 EXAMPLE_KEY, EXAMPLE_GRANT = "esfgQNdftXvX", "905117abbe9cf174494a0b1ebd50da4a"
+LEAKED = """printf '{"apiKey":"%s"}' "$(cat leaked-key.txt)" | curl -s -d @- http://127.0.0.1:3600/auth/api-key"""
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_the_pages_commands_end_a_leaked_key_and_say_who_used_it(leak, github, p
     await_symptom(book, server)
 
     # The first report has a key that is still good, and that is what the exit code says.
-    said = book.run(fails={"hourpass keys leaked findings.txt": 1}, pause=1.1)
+    said = book.run(fails={"hourpass keys leaked findings.txt": 1}, until={LEAKED: '"reason":"revoked"'})
     said |= book.run("Find the next leak sooner")
     assert "HourpassEndedKeyUsed" in prometheus.fired(server.admin)
     book.await_over()
@@ -56,9 +57,9 @@ def test_the_pages_commands_end_a_leaked_key_and_say_who_used_it(leak, github, p
     def answer(beginning: str) -> str:
         return next(text for line, text in said.items() if line.startswith(beginning))
 
+    assert LEAKED in said
     assert key["key_id"] in answer("hourpass keys show -")
     assert re.search(rf"{key['key_id']} .* active ", answer("hourpass keys leaked findings.txt"))
-    assert '"reason":"revoked"' in answer("printf")
     assert "203.0.113.66" in answer("hourpass grants list")
     assert "192.0.2.1" in answer("hourpass grants list")
     assert "203.0.113.66" in answer("hourpass grants show")
