@@ -2,7 +2,9 @@
 
 import base64
 import os
+import sqlite3
 import stat
+from contextlib import closing
 
 import pytest
 
@@ -94,6 +96,25 @@ def test_a_backup_from_before_needs_the_old_key(installed, tmp_path):
     assert [each["values"] for each in installed.json("master-key", "status", env=keys)] == [0, 4]
     installed("master-key", "rotate", env=keys)
     assert installed.json("keys", "list", env={**keys, "HOURPASS_MASTER_KEY": new})
+
+
+def test_status_of_a_backup_leaves_it_as_it_is(installed, tmp_path):
+    backup = tmp_path / "backup.db"
+    installed("backup", str(backup))
+    before = backup.read_bytes()
+
+    there = {"HOURPASS_DATABASE_URL": f"sqlite:{backup}"}
+    assert installed.json("master-key", "status", env=there)[0]["values"] == 4
+
+    assert backup.read_bytes() == before
+    assert [path.name for path in tmp_path.glob("backup*")] == ["backup.db"]
+
+
+def test_status_of_a_database_from_before_says_that_it_is_behind(installed):
+    with closing(sqlite3.connect(installed.data / "hourpass.db")) as db, db:
+        db.execute("delete from migrations where name like '0009%'")
+
+    assert "0009_replaceable_secrets): migrate it first" in installed("master-key", "status", code=1).stderr
 
 
 def test_a_backup_from_afterwards_needs_the_new_key(installed, tmp_path):

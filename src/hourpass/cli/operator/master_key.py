@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 from filelock import FileLock, Timeout
 
+from hourpass.cli.operator.copy import open_source
 from hourpass.cli.operator.database import actor, database_options, read_settings
 from hourpass.cli.terminal import confirm, json_option, print_json, print_table, say
 from hourpass.core.errors import ConfigurationError
@@ -37,8 +38,11 @@ def status(flags: dict[str, object], as_json: bool) -> None:
     """Show the ids of the master keys that are given, and how many values each one seals in the database."""
     settings = with_master_key(read_settings(flags), os.environ)
     master = load_master_key(settings.master_key, Path(settings.data), os.environ, create=False)
-    with closing(open_store(settings, create=False)) as store, reading(store):
-        found = sealings(store, master)
+    with closing(open_source(settings)) as store:
+        if behind := store.pending_migrations():
+            raise ConfigurationError(f"{store.name} is behind this program ({', '.join(behind)}): migrate it first")
+        with reading(store):
+            found = sealings(store, master)
     if as_json:
         print_json([each._asdict() for each in found])
         return
