@@ -38,9 +38,9 @@ def id_of_ours(ctx: click.Context, param: click.Parameter, value: str | None) ->
 
 
 def ids_of_ours(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
-    """The same for several ids."""
+    """The same for several ids. One that comes twice is one: it must not get two new secrets."""
     refuse_secrets(value)
-    return value
+    return tuple(dict.fromkeys(value))
 
 
 def struck_out(text: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from hourpass.cli.terminal import moment, say
+from hourpass.core.errors import StorageUnavailable
 from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, SECOND
 from hourpass.server.keys.master_key import BACK_IT_UP, MasterKey
 from hourpass.server.keys.server_secrets import Secrets
@@ -116,17 +117,47 @@ TOGETHER = 100
 """Keys that one transaction changes: a few milliseconds, for which a server on the same SQLite file waits."""
 
 
-def change_each(flags: dict[str, object], names: Sequence[N], change: Callable[[Database, N], T]) -> Iterator[T]:
+def change_each(
+    flags: dict[str, object], names: Sequence[N], change: Callable[[Database, N], T], *, at_once: bool = False
+) -> Iterator[T]:
     """Change several keys, and yield what became of each after its commit. Prints the name of the database.
 
-    If one cannot be changed, nothing is changed of those in the same transaction. The ones before were yielded.
+    If one cannot be changed, nothing is changed of those in the same transaction. The ones before were yielded. With
+    `at_once` a change ends what was issued until now. Then each key has a transaction of its own, and a change is made
+    again if its commit came too late.
+
+    Raises:
+        StorageUnavailable: if the commits keep coming too late.
     """
-    for start in range(0, len(names), TOGETHER):
-        with open_database(flags) as db:
-            done = [change(db, name) for name in names[start : start + TOGETHER]]
+    together = 1 if at_once else TOGETHER
+    for start in range(0, len(names), together):
+        page = names[start : start + together]
+        done, name, in_time = _change(flags, page, change, at_once=at_once)
+        for _ in range(REPEATS):
+            if in_time:
+                break
+            done, name, in_time = _change(flags, page, change, at_once=at_once)
         if not start:
-            say(f"Database: {db.store.name}")
+            say(f"Database: {name}")
         yield from done
+        if not in_time:
+            raise StorageUnavailable("the database is slow: what was issued during the change may go on. Run it again")
+
+
+def _change(
+    flags: dict[str, object], names: Sequence[N], change: Callable[[Database, N], T], *, at_once: bool
+) -> tuple[list[T], str, bool]:
+    """What became of each, the name of the database, and whether the commit came in time.
+
+    From the next whole second on what is issued is good, also at a server that has not seen the change yet.
+    """
+    with open_database(flags) as db:
+        if at_once:
+            db.now = _early_in_a_second(db)
+        began = time.monotonic()
+        done = [change(db, name) for name in names]
+    took = (time.monotonic() - began) * SECOND
+    return done, db.store.name, not at_once or db.now % SECOND + took < SECOND
 
 
 @contextmanager
@@ -138,11 +169,14 @@ def look_at_database(flags: dict[str, object]) -> Iterator[Database]:
         yield db
 
 
+REPEATS = 4
+"""How often a change that must be quick is made again, if its commit came too late."""
+
 LATE_IN_A_SECOND = 800
 """Milliseconds into a second from which on a commit may come after its end."""
 
 
-def early_in_a_second(db: Database) -> int:
+def _early_in_a_second(db: Database) -> int:
     """An instant that leaves time to commit before the next whole second: from then on tokens are good again."""
     now = current_time(db.store, db.settings)
     if now % SECOND > LATE_IN_A_SECOND:

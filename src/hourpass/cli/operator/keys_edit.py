@@ -6,12 +6,11 @@ from typing import Any
 import click
 
 from hourpass.cli.no_secrets import ids_of_ours
-from hourpass.cli.operator.database import Database, actor, change_each, database_options, early_in_a_second
+from hourpass.cli.operator.database import Database, actor, change_each, database_options
 from hourpass.cli.operator.key_facts import key_facts
 from hourpass.cli.operator.key_named import tell_each
 from hourpass.cli.operator.key_options import member_options
 from hourpass.cli.terminal import json_option, print_each
-from hourpass.core.policy import Policy
 from hourpass.server.keys.api_keys import get_key
 from hourpass.server.keys.editing import disable_key, enable_key, update_key
 
@@ -55,10 +54,11 @@ def update(
                 given[member] = {each: value for each, value in merged.items() if each not in removed}
         if not given and not ends_tokens:
             raise click.UsageError("say what to change: see hourpass keys update --help")
-        now, policy = _end_of_tokens(db, ends_tokens=ends_tokens)
-        return key_facts(update_key(db.store, key_id, given, now, actor=actor(), ends_tokens=policy), now)
+        policy = db.policy if ends_tokens else None
+        return key_facts(update_key(db.store, key_id, given, db.now, actor=actor(), ends_tokens=policy), db.now)
 
-    print_each(change_each(flags, key_ids, change), as_json=as_json, several=len(key_ids) > 1)
+    changed = change_each(flags, key_ids, change, at_once=ends_tokens)
+    print_each(changed, as_json=as_json, several=len(key_ids) > 1)
 
 
 @click.command()
@@ -68,12 +68,17 @@ def update(
 @json_option
 def disable(flags: dict[str, object], key_ids: tuple[str, ...], ends_tokens: bool, as_json: bool) -> None:
     """Refuse API keys until you enable them again. Meanwhile their grants cannot refresh."""
+    disabled = set()
 
     def change(db: Database, key_id: str) -> tuple[str, bool]:
-        now, policy = _end_of_tokens(db, ends_tokens=ends_tokens)
-        return key_id, disable_key(db.store, key_id, now, actor=actor(), ends_tokens=policy)
+        policy = db.policy if ends_tokens else None
+        if disable_key(db.store, key_id, db.now, actor=actor(), ends_tokens=policy):
+            disabled.add(key_id)
+        return key_id, key_id in disabled
 
-    tell_each(change_each(flags, key_ids, change), "disabled", as_json=as_json, several=len(key_ids) > 1)
+    tell_each(
+        change_each(flags, key_ids, change, at_once=ends_tokens), "disabled", as_json=as_json, several=len(key_ids) > 1
+    )
 
 
 @click.command()
@@ -87,8 +92,3 @@ def enable(flags: dict[str, object], key_ids: tuple[str, ...], as_json: bool) ->
         return key_id, enable_key(db.store, key_id, db.now, actor=actor())
 
     tell_each(change_each(flags, key_ids, change), "enabled", as_json=as_json, several=len(key_ids) > 1)
-
-
-def _end_of_tokens(db: Database, *, ends_tokens: bool) -> tuple[int, Policy | None]:
-    """The instant of a change, and the policy by which access tokens of before end, if they are to end."""
-    return (early_in_a_second(db), db.policy) if ends_tokens else (db.now, None)

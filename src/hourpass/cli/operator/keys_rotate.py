@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from hourpass.cli.operator.database import Database, actor, change_each, database_options, early_in_a_second
+from hourpass.cli.operator.database import Database, actor, change_each, database_options
 from hourpass.cli.operator.key_named import NamedKey, find_named, keys_argument, read_all_named
 from hourpass.cli.operator.key_options import UNSET, milliseconds_of
 from hourpass.cli.terminal import json_option, moment, print_each, say
@@ -43,7 +43,7 @@ def rotate(flags: dict[str, object], key_ids: tuple[str, ...], overlap: Any, at_
         by: dict[str, Any] = {"random": os.urandom, "actor": actor(), "prefix": db.settings.key_prefix}
         try:
             if at_once:
-                new = rotate_key_at_once(db.store, db.secrets, key_id, early_in_a_second(db), db.policy, **by)
+                new = rotate_key_at_once(db.store, db.secrets, key_id, db.now, db.policy, **by)
             else:
                 new = rotate_key(db.store, db.secrets, key_id, db.now, overlap=chosen, **by)
         except RotationUnderWay as error:
@@ -57,7 +57,8 @@ def rotate(flags: dict[str, object], key_ids: tuple[str, ...], overlap: Any, at_
             "expires_at": moment(new.key.expires_at),
         }
 
-    print_each(change_each(flags, read_all_named(key_ids), change), as_json=as_json, several=len(key_ids) > 1)
+    made = change_each(flags, read_all_named(key_ids), change, at_once=at_once)
+    print_each(made, as_json=as_json, several=len(key_ids) > 1)
     if as_json:
         return
     if at_once:
