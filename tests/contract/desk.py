@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from hourpass.core.grant import Grant, generation_tag, open_grant
 from hourpass.core.policy import Policy
+from hourpass.core.secret_ring import ServerSecret
 from hourpass.server.keys.api_keys import create_key
 from hourpass.server.ledger.ledger import Ledger, Refreshing
 from hourpass.server.store import Store, transaction
@@ -58,7 +59,12 @@ class Desk:
         self.other = database.connect()
         with transaction(self.other):
             self.key = create_key(
-                self.other, bytes(32), name="test", now=NOW, random=lambda size: b"\x07" * size, actor="test"
+                self.other,
+                ServerSecret("1", bytes(32)),
+                name="test",
+                now=NOW,
+                random=lambda size: b"\x07" * size,
+                actor="test",
             ).key
         self.store = Witness(database.connect())
         self.ledger = Ledger(self.store, POLICY, remote=database.remote, queue_limit=queue_limit)
