@@ -42,7 +42,9 @@ def test_a_new_secret_is_published_then_used_then_the_earlier_ones_are_retired(i
 
     a_minute_later(installed)
     assert states(installed, kind) == ["in use", "kept"]
-    assert len(installed.json("secrets", "retire", kind, "--yes")["retired"]) == 1
+    retired = installed.json("secrets", "retire", kind, "--yes")
+    # Retiring a refresh secret replaces the one in use as well.
+    assert (len(retired["retired"]), retired["fresh"] is not None) == ((2, True) if kind == "refresh" else (1, False))
     assert states(installed, kind) == ["in use"]
 
 
@@ -53,6 +55,18 @@ def test_retiring_asks_first(installed, kind):
 
     assert "--yes" in installed("secrets", "retire", kind, code=2).stderr
     assert states(installed, kind) == ["in use", "kept"]
+
+
+def test_retiring_a_refresh_secret_says_how_many_grants_end_and_they_are_not_live_afterwards(installed, api_key):
+    installed.exchange(api_key), installed.exchange(api_key)
+    installed("secrets", "rotate", "refresh")
+    a_minute_later(installed)
+    assert len(installed.json("grants", "list")) == 2
+
+    assert "All grants end (2), with their access tokens" in installed("secrets", "retire", "refresh", "--yes").stderr
+
+    assert installed.json("grants", "list") == []
+    assert {each["state"] for each in installed.json("grants", "list", "--all")} == {"ended"}
 
 
 def test_status_counts_and_names_the_keys_that_still_need_a_pepper(installed, api_key):

@@ -12,13 +12,14 @@ from tests.server.test_imported_keys import TEXT, import_key
 from tests.server.test_key_rotation import Installation, installation
 
 from hourpass.core.api_key import key_digest
-from hourpass.core.errors import InvalidCredentials, InvalidGrant, InvalidRequest
+from hourpass.core.errors import InvalidCredentials, InvalidGrant, InvalidRequest, InvalidToken
+from hourpass.core.grant import state_of
 from hourpass.core.key_hash import KeyHash
 from hourpass.core.key_rotation import MAX_OVERLAP
 from hourpass.core.policy import SECOND
 from hourpass.core.secret_ring import PUBLISH_AHEAD
 from hourpass.core.token_request import TokenRequest
-from hourpass.jose import decode_segment
+from hourpass.jose import RefreshTokens, decode_segment
 from hourpass.server.issuing.revoke_introspect import revoke
 from hourpass.server.issuing.self_rotation import next_secret
 from hourpass.server.keys.server_secrets import Secrets, retire_secrets, rotate_secret
@@ -52,9 +53,10 @@ async def in_use(there: Installation, kind: str) -> str:
 
 async def retire(there: Installation, kind: str) -> list[str]:
     secrets = there.first.issuer.secrets
-    done = await there.run(lambda store: retire_secrets(store, secrets, kind, there.clock(), actor="test"))
+    policy, now = there.first.issuer.policy, there.clock()
+    done = await there.run(lambda store: retire_secrets(store, secrets, kind, now, policy, os.urandom, actor="test"))
     await there.observe()
-    return done
+    return done.kids
 
 
 async def refresh(app, token: bytes, clock):
@@ -140,20 +142,99 @@ async def test_after_the_longest_life_of_a_grant_the_old_secret_proves_nothing(i
     assert refused.value.reason == "malformed"
 
 
-async def test_retiring_ends_the_tokens_of_the_old_secret_at_once(installation):
+def thief_of(there: Installation) -> RefreshTokens:
+    """What somebody can do who copied the database and the master key at this moment."""
+    issuer = there.first.issuer
+    return RefreshTokens(issuer.secrets.refresh, issuer=issuer.url, audience=f"{issuer.url}/auth/refresh")
+
+
+async def refused(there: Installation, token: bytes) -> str:
+    with pytest.raises(InvalidGrant) as refused:
+        await refresh(there.last, token, there.clock)
+    return refused.value.reason
+
+
+async def test_a_thief_who_refreshed_between_the_new_secret_and_the_retirement_keeps_nothing(installation):
+    api_key = await installation.create_key()
+    owned = await installation.exchange(api_key)
+    stolen = await installation.exchange(api_key)
+    _, grant = await installation.last.issuer.look_up(owned.refresh_token.decode(), installation.clock())
+    thief = thief_of(installation)
+    new = await in_use(installation, "refresh")
+
+    forged = thief.mint(grant, grant.generation_at // SECOND)
+    loot = [await refresh(installation.last, token, installation.clock) for token in (forged, stolen.refresh_token)]
+    installation.clock.advance(1)
+    loot = [await refresh(installation.last, each.refresh_token, installation.clock) for each in loot]
+    assert {kid_of(each.refresh_token) for each in loot} == {new}
+    assert len(await retire(installation, "refresh")) == 2
+
+    for token in (forged, stolen.refresh_token, owned.refresh_token, *(each.refresh_token for each in loot)):
+        assert await refused(installation, token) == "malformed"
+    for each in (owned, *loot):
+        with pytest.raises(InvalidToken, match="revoked"):
+            installation.last.issuer.verification.verify(each.access_token, installation.clock())
+
+
+async def test_an_access_token_of_a_node_that_learned_of_the_retirement_a_second_late_is_refused(installation):
+    pair = await installation.exchange(await installation.create_key())
+    await in_use(installation, "refresh")
+    issuer, clock = installation.first.issuer, installation.clock
+    policy, now = issuer.policy, clock()
+    await installation.run(
+        lambda store: retire_secrets(store, issuer.secrets, "refresh", now, policy, os.urandom, actor="test")
+    )
+    clock.advance(0.999)
+    late = await refresh(installation.last, pair.refresh_token, clock)
+    await installation.observe()
+
+    with pytest.raises(InvalidToken, match="revoked"):
+        installation.last.issuer.verification.verify(late.access_token, clock())
+    assert await refused(installation, late.refresh_token) == "malformed"
+
+
+async def test_after_the_retirement_clients_exchange_their_keys_and_go_on(installation):
+    api_key = await installation.create_key()
+    await installation.exchange(api_key)
+    await in_use(installation, "refresh")
+    await retire(installation, "refresh")
+    installation.clock.advance(2)
+
+    pair = await installation.exchange(api_key)
+    pair = await refresh(installation.last, pair.refresh_token, installation.clock)
+
+    installation.last.issuer.verification.verify(pair.access_token, installation.clock())
+    [first, second] = await installation.trail("secret_retired")
+    assert first["issued_before"] == second["issued_before"] == installation.clock() // SECOND
+    assert [event["kind"] for event in await installation.trail("secret_rotated")] == ["refresh", "refresh"]
+
+
+async def test_a_grant_from_before_the_retirement_is_shown_as_ended_and_not_counted_as_live(installation):
     api_key = await installation.create_key()
     before = await installation.exchange(api_key)
     await in_use(installation, "refresh")
-    installation.clock.advance(1)
+    _, old = await installation.last.issuer.look_up(before.refresh_token.decode(), installation.clock())
+    assert await installation.run(lambda store: store.count_live_grants(installation.clock())) == 1
+    await retire(installation, "refresh")
     after = await installation.exchange(api_key)
+    _, new = await installation.last.issuer.look_up(after.refresh_token.decode(), installation.clock())
+
+    key = await installation.run(lambda store: store.key(key_id_of(api_key)))
+    since = installation.last.issuer.secrets.refresh_since
+    assert [state_of(each, key, installation.clock(), since) for each in (old, new)] == ["ended", "live"]
+
+
+async def test_once_all_tokens_of_the_old_secret_have_expired_retiring_it_ends_nothing(installation):
+    api_key = await installation.create_key()
+    await in_use(installation, "refresh")
+    installation.clock.advance(90 * 86_400)
+    await installation.observe()
+    pair = await installation.exchange(api_key)
 
     assert len(await retire(installation, "refresh")) == 1
 
-    with pytest.raises(InvalidGrant) as refused:
-        await refresh(installation.last, before.refresh_token, installation.clock)
-    assert refused.value.reason == "malformed"
-    await refresh(installation.last, after.refresh_token, installation.clock)
-    assert [event["kind"] for event in await installation.trail("secret_retired")] == ["refresh"]
+    pair = await refresh(installation.last, pair.refresh_token, installation.clock)
+    installation.last.issuer.verification.verify(pair.access_token, installation.clock())
 
 
 async def test_a_token_of_an_invented_secret_is_malformed(installation):

@@ -222,10 +222,14 @@ class SecretRotated(NamedTuple):
 
 
 class SecretRetired(NamedTuple):
-    """A secret of the server was deleted. Nothing that it made is good any more."""
+    """A secret of the server was deleted. Nothing that it made is good any more.
+
+    With `issued_before`, in epoch seconds, all grants ended with it, and all access tokens issued before that.
+    """
 
     kind: str
     kid: str
+    issued_before: int | None
     actor: str
 
 

@@ -304,16 +304,19 @@ def is_live(grant: Grant, now: int) -> bool:
     return grant.revoked_at is None and now < grant.idle_expires_at and now < grant.expires_at
 
 
-def state_of(grant: Grant, key: ApiKey | None, now: int) -> str:
-    """The state in one word: why it was revoked, `expired`, `ended` (with its key), `disabled` (as its key) or `live`.
+def state_of(grant: Grant, key: ApiKey | None, now: int, refresh_since: int = 0) -> str:
+    """The state in one word: why it was revoked, `expired`, `ended`, `disabled` (as its key) or `live`.
 
-    The grants of a disabled key go on once the key is enabled again.
+    It ended with its key, or with the secret of its refresh token: `refresh_since` is when the oldest one was made. The
+    grants of a disabled key go on once the key is enabled again.
     """
     if grant.revoked_why is not None:
         return grant.revoked_why
     if not is_live(grant, now):
         return "expired"
     if key is None or (key.valid_from is not None and grant.created_at < key.valid_from):
+        return "ended"
+    if grant.generation_at < refresh_since:
         return "ended"
     trouble = why_unusable(key, now)
     if trouble is None:

@@ -5,7 +5,7 @@ import functools
 import click
 
 from hourpass.cli.no_secrets import id_of_ours
-from hourpass.cli.operator.database import actor, database, database_options, look_at_database
+from hourpass.cli.operator.database import Database, actor, database, database_options, look_at_database
 from hourpass.cli.terminal import json_option, moment, print_facts, print_json, print_table, say
 from hourpass.core.address import unpack_address
 from hourpass.core.api_key import ApiKey
@@ -29,9 +29,8 @@ def grants() -> None:
 def list_grants(flags: dict[str, object], key_id: str | None, everything: bool, as_json: bool) -> None:
     """List the live grants."""
     with look_at_database(flags) as db:
-        now = db.now
         key_of = functools.cache(db.store.key)
-        facts = [_facts(grant, key_of(grant.key_id), now) for grant in all_grants(db.store, key_id)]
+        facts = [_facts(db, grant, key_of(grant.key_id)) for grant in all_grants(db.store, key_id)]
     facts = [fact for fact in facts if everything or fact["state"] == "live"]
     if as_json:
         print_json(facts)
@@ -50,7 +49,7 @@ def show(flags: dict[str, object], grant_id: str, as_json: bool) -> None:
         grant = get_grant(db.store, grant_id)
         key = db.store.key(grant.key_id)
         of_key = {"key_name": key.name if key else None, "subject": key.subject if key else None}
-        facts = {**_facts(grant, key, db.now), **of_key}
+        facts = {**_facts(db, grant, key), **of_key}
     print_json(facts) if as_json else print_facts(facts.items())
 
 
@@ -68,13 +67,13 @@ def revoke(flags: dict[str, object], grant_id: str, as_json: bool) -> None:
         say(f"{grant_id} is revoked." if done else f"{grant_id} was revoked before.")
 
 
-def _facts(grant: Grant, key: ApiKey | None, now: int) -> dict[str, object]:
+def _facts(db: Database, grant: Grant, key: ApiKey | None) -> dict[str, object]:
     return {
         "grant_id": grant.grant_id.hex(),
         "key_id": grant.key_id,
         "generation": grant.generation,
         "scope": grant.scope if key is None else grant.owned_scope(key.scope),
-        "state": state_of(grant, key, now),
+        "state": state_of(grant, key, db.now, db.secrets.refresh_since),
         "created_at": moment(grant.created_at),
         "opened_from": _address(grant.opened_from),
         "refreshed_at": moment(grant.superseded[0]) if grant.superseded else None,

@@ -151,7 +151,10 @@ def show(flags: dict[str, object], key_id: str, as_json: bool) -> None:
     with look_at_database(flags) as db:
         key = find_named(db, named)
         uses = last_uses_of(db.store, key.key_id)
-        live = sum(state_of(grant, key, db.now) == "live" for grant in all_grants(db.store, key.key_id))
+        live = sum(
+            state_of(grant, key, db.now, db.secrets.refresh_since) == "live"
+            for grant in all_grants(db.store, key.key_id)
+        )
         facts = {**key_facts(key, db.now), "grants": live, "last_used": use_facts(uses)}
     if as_json:
         print_json(facts)

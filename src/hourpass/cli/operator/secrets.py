@@ -9,7 +9,7 @@ from hourpass.cli.terminal import confirm, json_option, moment, print_json, prin
 from hourpass.core.api_key import ApiKey, key_state
 from hourpass.core.key_rotation import is_alive
 from hourpass.server.keys.api_keys import keys_with_uses
-from hourpass.server.keys.server_secrets import FIRST_PEPPER, SecretKind, retire_secrets, rotate_secret
+from hourpass.server.keys.server_secrets import FIRST_PEPPER, SecretKind, ends_grants, retire_secrets, rotate_secret
 
 KINDS: tuple[SecretKind, ...] = ("refresh", "pepper", "rotation")
 
@@ -97,22 +97,31 @@ def rotate(flags: dict[str, object], kind: SecretKind, as_json: bool) -> None:
 @database_options
 @json_option
 def retire(flags: dict[str, object], kind: SecretKind, yes: bool, as_json: bool) -> None:
-    """End the secrets from before the one in use, with all that they made: after a leak of database and master key."""
+    """End the secrets from before the one in use, with all that they made: after a leak of database and master key.
+
+    For `refresh` all grants end, with their access tokens, and clients exchange their API keys again.
+    """
+    with look_at_database(flags) as db:
+        price = _price(db, kind)
     if not yes:
-        with look_at_database(flags) as db:
-            confirm(f"{_price(db, kind)} Retire the earlier ones?")
+        confirm(f"{price} Retire the earlier ones?")
     with database(flags) as db:
-        retired = retire_secrets(db.store, db.secrets, kind, db.now, actor=actor())
+        retired = retire_secrets(db.store, db.secrets, kind, db.now, db.policy, os.urandom, actor=actor())
     if as_json:
-        print_json({"kind": kind, "retired": retired})
-    else:
-        say(f"Retired: {', '.join(retired)}.")
+        print_json({"kind": kind, "retired": retired.kids, "fresh": retired.fresh})
+        return
+    say(f"{price if yes else ''} Retired: {', '.join(retired.kids)}.".lstrip())
+    if retired.fresh:
+        say(f"{retired.fresh} takes their place at once. Access tokens of the next two seconds are refused, too.")
 
 
 def _price(db: Database, kind: SecretKind) -> str:
     match kind:
+        case "refresh" if ends_grants(db.secrets, kind, db.now):
+            live = db.store.count_live_grants(db.now)
+            return f"All grants end ({live:,}), with their access tokens. Their clients exchange their API keys again."
         case "refresh":
-            return "Every refresh token from before is refused, and its client exchanges its API key."
+            return "Every refresh token of the earlier ones has expired, so no grant ends."
         case "pepper":
             keys = {key_id for kid, ids in _needs(db).items() if kid != db.secrets.pepper.kid for key_id in ids}
             return f"{len(keys)} API keys have not been used since and are refused from now on."

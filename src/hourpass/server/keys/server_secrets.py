@@ -107,6 +107,11 @@ class Secrets:
 
     # Refresh tokens.
 
+    @property
+    def refresh_since(self) -> int:
+        """When the oldest refresh secret was made. No token of a generation from before that is good."""
+        return self.ring(REFRESH).secrets[-1].created_at
+
     def refresh_tokens(self, issuer: str) -> RefreshTokens:
         """What mints and opens refresh tokens, bound to this issuer's own endpoint. It learns what this learns."""
         tokens = RefreshTokens(self.refresh, issuer=issuer, audience=f"{issuer}/auth/refresh")
@@ -209,17 +214,75 @@ def rotate_secret(
     return new
 
 
-def retire_secrets(store: Store, secrets: Secrets, kind: SecretKind, now: int, *, actor: str) -> list[str]:
+class Retired(NamedTuple):
+    """The kids of the secrets that were deleted.
+
+    If that ended all grants, `fresh` is the kid of the secret in their place. Every access token issued before
+    `issued_before`, in epoch seconds, was revoked.
+    """
+
+    kids: list[str]
+    fresh: str | None = None
+    issued_before: int | None = None
+
+
+def retirable(secrets: Secrets, kind: SecretKind, now: int) -> tuple[ServerSecret, ...]:
+    """The secrets of a kind from before the one in use, newest first."""
+    ring = secrets.ring(kind)
+    return ring.secrets[ring.secrets.index(ring.used_at(now)) + 1 :]
+
+
+def ends_grants(secrets: Secrets, kind: SecretKind, now: int) -> bool:
+    """Whether retiring ends all grants: if a refresh token of an earlier secret can still be good.
+
+    Somebody who can forge one may have refreshed with it, and holds a token of the secret in use.
+    """
+    return kind == REFRESH and any(secrets.state(kind, each, now) != "gone" for each in retirable(secrets, kind, now))
+
+
+def retire_secrets(
+    store: Store,
+    secrets: Secrets,
+    kind: SecretKind,
+    now: int,
+    policy: Policy,
+    random: Callable[[int], bytes],
+    *,
+    actor: str,
+) -> Retired:
     """Delete the secrets of a kind from before the one in use: nothing that they made is good any more.
+
+    If that `ends_grants`, the secret in use is deleted too, and a fresh one is used at once. So every refresh token
+    from before is dead, however many there are, and no row of a grant is touched.
 
     Raises:
         InvalidRequest: if there is none.
     """
-    ring = secrets.ring(kind)
-    old = ring.secrets[ring.secrets.index(ring.used_at(now)) + 1 :]
+    old = retirable(secrets, kind, now)
     if not old:
         raise InvalidRequest(f"there is no {kind} secret from before the one in use: rotate first, and wait a minute")
-    for secret in old:
-        store.delete_secret(kind, secret.kid)
-        store.append_audit(now, [audit.SecretRetired(kind, secret.kid, actor)])
-    return [secret.kid for secret in old]
+    if not ends_grants(secrets, kind, now):
+        return Retired(_delete(store, kind, old, now, actor))
+    # By then every node has learned of the fresh secret: until then one may still sign for an old refresh token.
+    issued_before = now // SECOND + 2
+    kids = _delete(store, kind, secrets.ring(kind).secrets, now, actor, issued_before)
+    fresh = random(6).hex()
+    add_secret(store, secrets.master, kind, fresh, random(32), now)
+    store.append_audit(now, [audit.SecretRotated(kind, fresh, now, actor)])
+    store.add_revocation("issued_before", str(issued_before), now + policy.revocation_lifetime)
+    return Retired(kids, fresh, issued_before)
+
+
+def _delete(
+    store: Store,
+    kind: str,
+    old: Iterable[ServerSecret],
+    now: int,
+    actor: str,
+    issued_before: int | None = None,
+) -> list[str]:
+    kids = [secret.kid for secret in old]
+    for kid in kids:
+        store.delete_secret(kind, kid)
+    store.append_audit(now, [audit.SecretRetired(kind, kid, issued_before, actor) for kid in kids])
+    return kids

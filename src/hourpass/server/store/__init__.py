@@ -206,6 +206,9 @@ class Store(Protocol):
     def count_grants(self, key_id: str) -> int:
         """How many grants of a key are not revoked."""
 
+    def count_live_grants(self, now: int) -> int:
+        """How many grants of all keys are neither revoked nor expired. It reads all of them."""
+
     def grant_ages(self, key_id: str) -> list[GrantAge]:
         """What decides which grants of a key are closed first."""
 

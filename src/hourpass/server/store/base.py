@@ -98,6 +98,10 @@ class BaseStore(ABC):
         """How many grants of a key are not revoked."""
         return int(self._rows("count_grants", key_id)[0][0])
 
+    def count_live_grants(self, now: int) -> int:
+        """How many grants of all keys are neither revoked nor expired."""
+        return int(self._rows("count_live_grants", now, now)[0][0])
+
     def grant_ages(self, key_id: str) -> list[GrantAge]:
         """What decides which grants of a key are closed first."""
         return [GrantAge._make(row) for row in self._rows("grant_ages", key_id)]

@@ -28,6 +28,10 @@ delete from grants where key_id = ? and grant_id = ?
 -- How many grants a key has that are not revoked.
 select count(*) from grants where key_id = ? and revoked_at is null
 
+-- name: count_live_grants
+-- How many grants of all keys can still refresh, if their keys are valid.
+select count(*) from grants where revoked_at is null and idle_expires_at > ? and expires_at > ?
+
 -- name: grant_ages
 -- What decides which grants of a key are closed first.
 select {GrantAge} from grants where key_id = ? and revoked_at is null
