@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from hourpass.core.errors import ConfigurationError
+from hourpass.ownership import read_named_file
 
 
 def read_settings_file(path: Path, known: Iterable[str]) -> dict[str, Any]:
-    """The values in the file, by name.
+    """The values in the file, by name. They may name programs to run, so nobody else may be able to write it.
 
     Raises:
-        ConfigurationError: if the file cannot be read, is not TOML, or has a name that is not `known`.
+        ConfigurationError: if the file cannot be read or is not ours, is not TOML, or has a name that is not `known`.
     """
     try:
-        values = tomllib.loads(path.read_text("utf-8"))
+        values = tomllib.loads(read_named_file(path))
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

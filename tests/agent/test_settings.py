@@ -46,6 +46,18 @@ def test_a_mistake_in_the_file_is_named(folder, config, words):
     assert words in run(folder, "--url", URL, config=config)
 
 
+def test_a_file_that_others_can_write_is_refused_because_it_names_programs(folder):
+    (folder / "agent.toml").touch()
+    (folder / "agent.toml").chmod(0o664)
+
+    told = run(
+        folder, "--url", URL, config=f'hooks = [["touch", "{folder}/ran"]]\napi_key_command = "touch {folder}/ran"'
+    )
+
+    assert f"others can write {folder}/agent.toml (mode 0664): chmod go-w {folder}/agent.toml" in told
+    assert not (folder / "ran").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -41,6 +41,12 @@ SERVER_SIDE = [
     ("copy", "--to", "sqlite:x.db"),
     ("backup", "x.backup"),
     ("restore", "x.backup"),
+    ("master-key", "status"),
+    ("master-key", "rotate", "--yes"),
+    ("secrets", "status"),
+    ("secrets", "rotate", "refresh"),
+    ("secrets", "retire", "refresh", "--yes"),
+    ("health",),
 ]
 CLIENT_SIDE = [
     ("refresh", *AWAY),
@@ -57,8 +63,8 @@ UNCACHED = [
     ("credential", "docker", "get"),
     ("credential", "kubectl"),
 ]
-ANYWHERE = [("demo",)]
-"""In a temporary folder unless told otherwise."""
+ANYWHERE = [("demo",), ("completion", "bash")]
+"""In a temporary folder unless told otherwise, or without any."""
 
 each_of = lambda table: pytest.mark.parametrize("arguments", table, ids=" ".join)
 
@@ -128,6 +134,10 @@ def test_a_command_that_hands_a_token_on_works_without_a_cache_and_says_so_once(
 def test_an_agent_needs_no_home_of_those_who_ask_it(homeless, tmp_path):
     """It holds the token, and nothing is cached twice."""
     assert "agent" in homeless("token", "--agent", str(tmp_path / "none"), code=20).stderr
+
+
+def test_completion_needs_no_home(homeless):
+    assert "_hourpass_completion" in homeless("completion", "bash").stdout
 
 
 @pytest.mark.parametrize("home", ["", "relative"])

@@ -5,6 +5,8 @@ from base64 import b64encode
 
 import pytest
 
+from hourpass.ownership import AS_SERVER
+
 OPENING = [
     ("serve", "--port", "0", "--admin-listen", "off"),
     ("keys", "create", "--name", "x"),
@@ -83,7 +85,57 @@ def test_a_file_of_another_user_is_refused(installed, name):
 
     told = refusal(installed, "serve", "--port", "0")
 
-    assert "belongs to 54321: run this as 54321, or chown " in told
+    assert "belongs to 54321: run this as 54321 (sudo -u '#54321'" in told
+
+
+NAMING = [*OPENING, ("master-key", "status"), ("master-key", "rotate", "--yes"), ("backup", "x.db"), ("config", "show")]
+"""Every way to a settings file, which may name a program that prints the master key."""
+
+
+@pytest.fixture
+def trap(installed, tmp_path):
+    """The settings file, with a program that leaves a mark. At the end there must be no mark."""
+    program, mark = tmp_path / "kms", tmp_path / "ran"
+    key = (installed.data / "master.key").read_text()
+    program.write_text(f"#!/bin/sh\ntouch {mark}\necho {key}\n")
+    program.chmod(0o755)
+    file = installed.data / "hourpass.toml"
+    file.write_text(f'master_key_command = ["{program}"]\n')
+    installed("keys", "list")
+    mark.unlink()  # it runs, if all is well
+    yield file
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("fault", ["all can write the file", "folder and file", "folder", "file"])
+def test_no_command_runs_a_program_that_somebody_else_may_have_named(installed, trap, fault):
+    if fault == "all can write the file":
+        trap.chmod(0o666)
+        expected = f"hourpass: others can write {trap} (mode 0666): chmod go-w {trap}\n"
+    else:
+        if os.geteuid() != 0:
+            (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("needs root")
+        for path in [installed.data] * ("folder" in fault) + [trap] * ("file" in fault):
+            os.chown(path, 54_321, -1)
+        path, also = (installed.data, AS_SERVER) if "folder" in fault else (trap, "")
+        expected = (
+            f"hourpass: {path} belongs to 54321: run this as 54321 (sudo -u '#54321'{also}), or chown root {path}\n"
+        )
+
+    assert {arguments: refusal(installed, *arguments) for arguments in NAMING} == dict.fromkeys(NAMING, expected)
+
+
+@pytest.mark.parametrize("way", ["--config", "HOURPASS_CONFIG"])
+@pytest.mark.parametrize("fault", ["file", "data folder"])
+def test_a_settings_file_elsewhere_is_judged_by_the_same_rule(installed, trap, tmp_path, way, fault):
+    elsewhere = tmp_path / "elsewhere.toml"
+    trap.rename(elsewhere)
+    (elsewhere if fault == "file" else installed.data).chmod(0o777)
+    flag, environment = (["--config", str(elsewhere)], {}) if way == "--config" else ([], {way: str(elsewhere)})
+
+    told = refusal(installed, "config", "check", *flag, env=environment)
+
+    assert f"chmod go-w {elsewhere if fault == 'file' else installed.data}" in told
 
 
 def test_a_data_folder_may_be_a_link(installed, tmp_path):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hourpass.core.errors import ConfigurationError
-from hourpass.server.settings.ownership import require_own_folder
+from hourpass.ownership import require_own_folder
 from hourpass.server.settings.parsers import UNIX
 from hourpass.server.settings.settings import Settings
 from hourpass.server.transport.listener import BACKLOG

@@ -18,6 +18,7 @@ from hourpass.cli.operator.import_file import Columns, Format, format_of, rows_o
 from hourpass.cli.terminal import json_line, json_option, print_json, say
 from hourpass.core.errors import ConfigurationError, HourpassError, StorageUnavailable
 from hourpass.core.key_hash import KeyHash
+from hourpass.ownership import read_named_file
 from hourpass.server.keys.import_rows import ImportRow, InPlain, RowRefused, SlowlyHashed, read_row
 from hourpass.server.keys.importing import TOGETHER, Imported, import_keys
 from hourpass.server.keys.key_hashes import hashes_in_use
@@ -25,7 +26,6 @@ from hourpass.server.keys.master_key import BACK_IT_UP
 from hourpass.server.keys.server_secrets import Secrets
 from hourpass.server.keys.slow_hashes import require_libraries
 from hourpass.server.run.open import current_time, open_secrets, open_store
-from hourpass.server.settings.ownership import read_named_file
 from hourpass.server.settings.settings import Settings
 from hourpass.server.store import Store, persist, reading
 

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from hourpass.core.errors import ConfigurationError
-from hourpass.server.settings.ownership import read_named_file
+from hourpass.ownership import read_named_file
 
 DOCUMENT = "https://api.github.com/meta/public_keys/secret_scanning"
 """Where GitHub publishes them."""

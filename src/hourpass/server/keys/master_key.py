@@ -16,8 +16,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from hourpass.core.errors import ConfigurationError
+from hourpass.ownership import read_named_file, read_own_file, require_own_folder
 from hourpass.secret_file import new_file, write_atomically
-from hourpass.server.settings.ownership import read_named_file, read_own_file, require_own_folder
 
 MASTER_KEY_BYTES = 32
 CREDENTIAL_NAME = "hourpass-master-key"

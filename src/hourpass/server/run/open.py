@@ -16,12 +16,12 @@ from hourpass.clocks import wall_clock
 from hourpass.core.errors import ConfigurationError, ExtraMissing, StorageUnavailable
 from hourpass.core.signing_key import Algorithm
 from hourpass.home import folder_for
+from hourpass.ownership import require_own_database, require_own_folder
 from hourpass.server.copy import require_not_moved
 from hourpass.server.keys.key_command import key_from_command
 from hourpass.server.keys.master_key import MasterKey, load_master_key
 from hourpass.server.keys.server_secrets import Secrets
 from hourpass.server.keys.signing_keys import prepare
-from hourpass.server.settings.ownership import require_own_database, require_own_folder
 from hourpass.server.settings.settings import Settings
 from hourpass.server.store import SharedStore, Store, Unreachable, transaction
 from hourpass.server.store.sqlite import SqliteStore

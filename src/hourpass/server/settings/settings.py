@@ -17,8 +17,8 @@ from hourpass.core.key_rotation import MAX_OVERLAP
 from hourpass.core.key_shape import PREFIX as KEY_PREFIX
 from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, MAX_RETRY_WINDOW, SECOND, Policy
 from hourpass.core.signing_key import Algorithm
+from hourpass.ownership import note_on_readers, read_named_file, require_own_folder
 from hourpass.server.settings import parsers
-from hourpass.server.settings.ownership import note_on_readers, read_named_file
 from hourpass.service_links import is_service_link, note_on_service_links
 from hourpass.settings_file import did_you_mean, read_settings_file
 
@@ -302,7 +302,7 @@ def load(
 
     Raises:
         ConfigurationError: if a setting is wrong or unknown. It names the setting, its source, and the nearest known
-            one.
+            one. Also if the data folder or the file is not ours.
     """
     known = described()
     layers: list[tuple[dict[str, object], str]] = [({k: v for k, v in flags.items() if k != "config"}, "flag")]
@@ -312,7 +312,8 @@ def load(
         raise ConfigurationError("data: this user has no home folder; name a folder with --data or HOURPASS_DATA")
     path = flags.get("config") or environ.get(PREFIX + "CONFIG")
     file = Path(str(path)) if path else Path(data) / "hourpass.toml"
-    if path or _is_there(file):
+    # The folder first: what lies in it may name programs to run.
+    if _is_there_and_ours(Path(data), file) or path:
         values = read_settings_file(file, (*known, *GONE))
         if "data" in values:
             raise ConfigurationError(f"{file}: data cannot be set in the file that is found through it")
@@ -341,11 +342,14 @@ def load(
     return settings, origins
 
 
-def _is_there(file: Path) -> bool:
+def _is_there_and_ours(data: Path, file: Path) -> bool:
+    """Whether there is a settings file. The data folder must be ours, if there is one."""
     try:
+        if data.is_dir():
+            require_own_folder(data)
         return file.is_file()
     except OSError as error:
-        raise ConfigurationError(f"cannot look into {file.parent}: {error.strerror}") from error
+        raise ConfigurationError(f"cannot look into {data}: {error.strerror}") from error
 
 
 def is_clients(key: str) -> bool:

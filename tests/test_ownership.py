@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hourpass.core.errors import ConfigurationError
-from hourpass.server.settings.ownership import (
+from hourpass.ownership import (
     BESIDE_A_DATABASE,
     note_on_readers,
     read_named_file,
@@ -83,7 +83,8 @@ def test_a_folder_of_another_user_is_refused_with_the_command(folder, give_away)
     give_away(folder)
 
     assert refusal(require_own_folder, folder) == (
-        f"{folder} belongs to {STRANGER}: run this as {STRANGER}, or chown {US} {folder}"
+        f"{folder} belongs to {STRANGER}: run this as {STRANGER} "
+        f"(sudo -u '#{STRANGER}', or hourpass-as-server if systemd runs the server), or chown {US} {folder}"
     )
 
 
@@ -194,6 +195,14 @@ def test_a_named_file_of_another_user_is_refused(file, give_away):
     give_away(file)
 
     assert f"belongs to {STRANGER}" in refusal(read_named_file, file)
+
+
+def test_a_user_with_a_name_is_named_for_sudo(file):
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    os.chown(file, pwd.getpwnam("nobody").pw_uid, -1)
+
+    assert "belongs to nobody: run this as nobody (sudo -u nobody), or chown root" in refusal(read_named_file, file)
 
 
 def test_a_named_file_may_be_a_pipe():

@@ -1,4 +1,4 @@
-"""Checks who owns files. The server trusts only files that nobody else can write and secrets that nobody else can read.
+"""Checks who owns files. hourpass trusts only files that nobody else can write and secrets that nobody else can read.
 
 Root can do everything anyway, so a file of root is as good as our own. Each refusal names the command that fixes it.
 """
@@ -15,6 +15,10 @@ BESIDE_A_DATABASE = ("", "-wal", "-shm", "-journal")
 """The endings of the files that SQLite keeps beside a database and reads when it opens it. The first is its own."""
 
 
+AS_SERVER = ", or hourpass-as-server if systemd runs the server"
+"""How else to become the user of the server's folders: with its master key."""
+
+
 def require_own_folder(folder: Path) -> None:
     """Require a folder into which nobody else can put files. It may be reached through a link.
 
@@ -26,7 +30,7 @@ def require_own_folder(folder: Path) -> None:
     found = _look(folder)
     if not stat.S_ISDIR(found.st_mode):
         raise ConfigurationError(f"{folder} is not a folder")
-    _require_owner(folder, found)
+    _require_owner(folder, found, AS_SERVER)
     if found.st_mode & 0o022:
         raise ConfigurationError(
             f"others can write into {folder} (mode {stat.S_IMODE(found.st_mode):04o}): "
@@ -74,10 +78,10 @@ def read_own_file(path: Path) -> str:
 
 
 def read_named_file(path: Path) -> str:
-    """The text of a file that the operator named, such as a systemd credential or a mounted Kubernetes secret.
+    """The text of a file that the operator named: settings, a systemd credential, a mounted Kubernetes secret.
 
     Such a file may be a link, belong to root, or be readable for a group of ours: the operator chooses who may read it.
-    But others must not be able to write it, because then they would know the secret.
+    But others must not be able to write it: they would know the secret, or choose the programs that settings name.
 
     Raises:
         ConfigurationError: if it belongs to a user other than root and us, or others can write it.
@@ -120,10 +124,13 @@ def _require_private(path: Path, found: os.stat_result) -> None:
         )
 
 
-def _require_owner(path: Path, found: os.stat_result) -> None:
+def _require_owner(path: Path, found: os.stat_result, also: str = "") -> None:
     if found.st_uid not in (os.geteuid(), 0):
         ours, theirs = _user(os.geteuid()), _user(found.st_uid)
-        raise ConfigurationError(f"{path} belongs to {theirs}: run this as {theirs}, or chown {ours} {_quoted(path)}")
+        login = f"'#{theirs}'" if theirs.isdecimal() else theirs
+        raise ConfigurationError(
+            f"{path} belongs to {theirs}: run this as {theirs} (sudo -u {login}{also}), or chown {ours} {_quoted(path)}"
+        )
 
 
 def _user(uid: int) -> str:
