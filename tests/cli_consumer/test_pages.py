@@ -1,9 +1,11 @@
 """The client's commands do what the pages say."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import click
+from tests.conftest import HOURPASS
 
 from hourpass.cli.client.client import LOCK_TIMEOUT, LOGIN_REQUIRED, NO_TOKEN, STILL_VALID, USAGE
 from hourpass.cli.client.token import token
@@ -42,3 +44,20 @@ def test_the_operators_commands_pass_over_the_clients_variables():
     assert all(map(is_clients, CLIENT_VARIABLES))
     assert is_clients("HOURPASS_AGENT_SINK")
     assert not is_clients("HOURPASS_PORT")
+
+
+def test_the_page_and_its_picture_name_the_minutes_of_the_entries_that_are_made():
+    arguments = ["--url", "https://auth.example.com", "--api-key-file", "/etc/hourpass/api-key"]
+    made = {
+        kind: subprocess.run([HOURPASS, "install", kind, *arguments], capture_output=True, text=True, check=True).stdout
+        for kind in ("crontab", "systemd")
+    }
+    minutes = {*re.findall(r"^\*/(\d+) ", made["crontab"], re.MULTILINE), *re.findall(r"=\*:0/(\d+)", made["systemd"])}
+    page = (DOCS / "how-to" / "stay-authenticated.md").read_text()
+    picture = (DOCS / "strategies.svg").read_text()
+
+    assert set(re.findall(r"runs every (\d+) min", page)) == minutes
+    assert re.findall(r"every (\d+) min", picture) == [*minutes] * 2
+    [looks] = re.findall(r'class="idle" d="([^"]+)"', picture)
+    first, second = (int(x) for x in re.findall(r"M(\d+) ", looks)[:2])
+    assert second - first == 680 * int(*minutes) * 60 / 3600, "680 pixels are 3600 seconds"

@@ -127,28 +127,19 @@ class _Demonstration:
 
 
 def _invitation(url: str, api_key: str, pair: TokenPair, retry_window: int) -> str:
-    """The source's three curl commands, ready to paste. Each works alone, and the lines between them are comments."""
+    """The README's three requests, ready to paste. Each works alone, and the lines between them are comments."""
     again = f"within {retry_window} s it is a retry, later a theft" if retry_window else "it is a theft"
     return f"""\
 {bold(f"# hourpass demo on {url}")}
 
 {bold("# Exchange the API key for a token")}
-curl --request POST \\
-     --url {url}/auth/api-key \\
-     --header 'accept: application/json' \\
-     --header 'content-type: application/json' \\
-     --data '{{"apiKey":"{api_key}"}}'
+curl {url}/auth/api-key -d '{{"apiKey":"{api_key}"}}'
 
 {bold("# Call the API with a token")}
-curl --location '{url}/videos' \\
---header 'Authorization: Bearer {pair.access_token.decode()}'
+curl {url}/videos -H 'Authorization: Bearer {pair.access_token.decode()}'
 
 {bold("# Refresh")}
-curl --request POST \\
-     --url {url}/auth/refresh \\
-     --header 'accept: application/json' \\
-     --header 'content-type: application/json' \\
-     --data '{{"refreshToken": "{pair.refresh_token.decode()}"}}'
+curl {url}/auth/refresh -d '{{"refreshToken":"{pair.refresh_token.decode()}"}}'
 
 # Refresh again with the same token: {again}.
 # Ctrl-C stops it."""
