@@ -77,10 +77,10 @@ def test_status_counts_and_names_the_keys_that_still_need_a_pepper(installed, ap
     a_minute_later(installed)
 
     def needs() -> dict[str, int]:
-        return {each["state"]: each["keys"] for each in status(installed)["secrets"] if each["kind"] == "pepper"}
+        return {each["state"]: each["api_keys"] for each in status(installed)["secrets"] if each["kind"] == "pepper"}
 
     assert needs() == {"in use": 0, "kept": 2}
-    assert status(installed, "--keys")["keys"] == sorted([key_id, unused])
+    assert status(installed, "--keys")["api_keys"] == sorted([key_id, unused])
     assert set(installed("secrets", "status", "--keys").stdout.split()) >= {key_id, unused}
 
     async def use(server):
@@ -89,7 +89,7 @@ def test_status_counts_and_names_the_keys_that_still_need_a_pepper(installed, ap
 
     installed.with_server(use)
     assert needs() == {"in use": 1, "kept": 1}
-    assert status(installed, "--keys")["keys"] == [unused]
+    assert status(installed, "--keys")["api_keys"] == [unused]
 
 
 def test_an_older_program_does_not_start_on_a_database_with_a_second_pepper(installed):

@@ -7,7 +7,8 @@ import pytest
 OF_THE_DEMO = "README.md"
 """Its three requests are those of `make run`, whose key ends with the demo."""
 
-ELSEWHERE = ("bench/README.md", "deploy/README.md", "examples/README.md")
+ELSEWHERE = ("bench", "deploy", "examples")
+"""Folders with a README.md of their own."""
 
 BUILT_IN = re.compile(r"""\b(?:printf|echo) ('[^']*'|"[^"]*"|%s)(?: "[^"|]*")*""")
 """Commands of the shell itself: their arguments are in no list of processes."""
@@ -53,7 +54,7 @@ def test_a_credential_in_an_argument_is_found(line, found):
 
 @pytest.fixture(scope="module")
 def shown(pages, root) -> dict[str, list[str]]:
-    texts = pages | {name: (root / name).read_text("utf-8") for name in ELSEWHERE}
+    texts = pages | {folder: (root / folder / "README.md").read_text("utf-8") for folder in ELSEWHERE}
     return {page: commands(text) for page, text in texts.items()}
 
 

@@ -3,9 +3,13 @@
 import re
 import tomllib
 
+import pytest
+
 from hourpass import __version__
 
 PAGE = "RELEASING.md"
+
+INSTALL_FROM_AN_INDEX = r"pip install (?:-\S+ )*['\"]?hourpass(?!\[[a-z,]+\] @ git\+)"
 
 
 def project(root) -> dict:
@@ -22,11 +26,31 @@ def test_the_version_is_the_same_wherever_it_is_written(root):
     assert project(root)["version"] == __version__
 
 
-def test_pages_install_from_a_checkout_as_long_as_no_index_has_hourpass(pages):
+def test_pages_install_from_the_repository_as_long_as_no_index_has_hourpass(pages):
     """What a command says is another matter: it is installed, and pip takes an extra from there."""
     assert "A release on a package index" in pages["README.md"], "now the pages may say pip install hourpass"
     for name in pages.keys() - {PAGE, "CHANGELOG.md"}:
-        assert not re.search(r"pip install '?hourpass", pages[name]), name
+        assert not re.search(INSTALL_FROM_AN_INDEX, pages[name]), name
+
+
+@pytest.mark.parametrize(
+    ("line", "index"),
+    [
+        ("pip install hourpass", True),
+        ("pip install 'hourpass[client]'", True),
+        ('pip install --quiet "hourpass[client]"', True),
+        ("pip install 'hourpass[client] @ git+https://git.example.com/hourpass.git'", False),
+        ("pip install '.[server]'", False),
+    ],
+)
+def test_an_installation_from_an_index_is_told_from_one_of_the_repository(line, index):
+    assert bool(re.search(INSTALL_FROM_AN_INDEX, line)) == index
+
+
+@pytest.mark.parametrize("page", ["stay-authenticated", "call-from-python", "agent"])
+def test_a_page_for_callers_says_how_to_install_the_client(page, pages):
+    """They have no checkout."""
+    assert "pip install 'hourpass[client] @ git+<" in pages[f"docs/how-to/{page}.md"]
 
 
 def test_every_extra_that_a_page_names_is_declared(pages, root):

@@ -122,7 +122,7 @@ class TokenSource(Reopens):
         return self._flights.not_before
 
     def token(self, *, min_valid: float = 0, within: float | None = None) -> str:
-        """An access token that is not past hard. Arguments and errors as for `credential`."""
+        """An access token that may still be sent. Arguments and errors as for `credential`."""
         return self.credential(min_valid=min_valid, within=within).access_token
 
     async def token_async(self, *, min_valid: float = 0, within: float | None = None) -> str:
@@ -130,7 +130,9 @@ class TokenSource(Reopens):
         return (await self.credential_async(min_valid=min_valid, within=within)).access_token
 
     def credential(self, *, min_valid: float = 0, within: float | None = None) -> Credential:
-        """The credential to use now. Past soft it starts a refresh and does not wait for it. Past hard it waits.
+        """The credential to use now. Once a refresh is due, this starts one, and waits only if the token is unusable.
+
+        A refresh is due after 65 to 75 % of the lifetime. In its last 10 s or 2 % a token is unusable: it is not sent.
 
         `min_valid` (seconds, at most half the lifetime) asks for a refresh first if less is left. If that refresh
         fails, you get the credential that is still valid. `within` is in seconds.
@@ -150,7 +152,7 @@ class TokenSource(Reopens):
         return await drive_async(self._credential(min_valid), self._seconds(within)) if good is None else good
 
     def refresh(self, *, rejected: int | None = None, retry: bool = True, within: float | None = None) -> Credential:
-        """A credential newer than number `rejected`, from any process. Without a number, one that is not past soft.
+        """A credential newer than number `rejected`, from any process. Without a number, one whose refresh is not due.
 
         Without `retry` the first failure is final, even if some of `within` (seconds) is left.
 

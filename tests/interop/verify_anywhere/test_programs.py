@@ -131,7 +131,7 @@ def test_every_program_of_the_page_is_known_here_and_listed_there():
 
 def test_the_lock_file_names_packages_and_no_registry():
     """Each package by its hash. The registry is the reader's own configuration."""
-    lock = json.loads((PAGE.parents[1] / "tests/interop/verify_anywhere/package-lock.json").read_text("utf-8"))
+    lock = json.loads((PAGE.parents[2] / "tests/interop/verify_anywhere/package-lock.json").read_text("utf-8"))
     packages = {name: package for name, package in lock["packages"].items() if name}
 
     assert packages

@@ -32,9 +32,9 @@ def status(flags: dict[str, object], with_keys: bool, as_json: bool) -> None:
         facts = [fact for kind in KINDS for fact in _facts(db, kind, needs)]
         waiting = sorted({key_id for kid, keys in needs.items() if kid != db.secrets.pepper.kid for key_id in keys})
     if as_json:
-        print_json({"secrets": facts, "keys": waiting} if with_keys else {"secrets": facts})
+        print_json({"secrets": facts, "api_keys": waiting} if with_keys else {"secrets": facts})
         return
-    columns = ("kind", "kid", "state", "created_at", "used_from", "keys")
+    columns = ("kind", "kid", "state", "created_at", "used_from", "api_keys")
     print_table(columns, [[fact[column] for column in columns] for fact in facts])
     if with_keys:
         for key_id in waiting:
@@ -50,7 +50,7 @@ def _facts(db: Database, kind: SecretKind, needs: dict[str, set[str]]) -> list[d
             "state": db.secrets.state(kind, secret, db.now),
             "created_at": moment(secret.created_at),
             "used_from": moment(ring.used_from(secret) or secret.created_at),
-            "keys": len(needs.get(secret.kid, ())) if kind == "pepper" else None,
+            "api_keys": len(needs.get(secret.kid, ())) if kind == "pepper" else None,
         }
         for secret in ring.secrets
     ]
