@@ -79,12 +79,12 @@ def test_only_a_folder_is_accepted(file):
     assert "No such file" in refusal(require_own_folder, file.parent / "missing")
 
 
-def test_a_folder_of_another_user_is_refused_with_the_command(folder, give_away):
+def test_a_folder_of_another_user_is_refused_and_nobody_is_told_to_take_it_from_its_server(folder, give_away):
     give_away(folder)
 
     assert refusal(require_own_folder, folder) == (
         f"{folder} belongs to {STRANGER}: run this as {STRANGER} "
-        f"(sudo -u '#{STRANGER}', or hourpass-as-server if systemd runs the server), or chown {US} {folder}"
+        f"(sudo -u '#{STRANGER}', or hourpass-as-server if systemd runs the server)"
     )
 
 

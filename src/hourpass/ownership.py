@@ -1,6 +1,6 @@
 """Checks who owns files. hourpass trusts only files that nobody else can write and secrets that nobody else can read.
 
-Root can do everything anyway, so a file of root is as good as our own. Each refusal names the command that fixes it.
+Root can do everything anyway, so a file of root is as good as our own. Each refusal names what fixes it.
 """
 
 import os
@@ -126,11 +126,11 @@ def _require_private(path: Path, found: os.stat_result) -> None:
 
 def _require_owner(path: Path, found: os.stat_result, also: str = "") -> None:
     if found.st_uid not in (os.geteuid(), 0):
-        ours, theirs = _user(os.geteuid()), _user(found.st_uid)
+        theirs = _user(found.st_uid)
         login = f"'#{theirs}'" if theirs.isdecimal() else theirs
-        raise ConfigurationError(
-            f"{path} belongs to {theirs}: run this as {theirs} (sudo -u {login}{also}), or chown {ours} {_quoted(path)}"
-        )
+        # A folder that becomes ours is lost to the server whose folder it is.
+        take = "" if stat.S_ISDIR(found.st_mode) else f", or chown {_user(os.geteuid())} {_quoted(path)}"
+        raise ConfigurationError(f"{path} belongs to {theirs}: run this as {theirs} (sudo -u {login}{also}){take}")
 
 
 def _user(uid: int) -> str:

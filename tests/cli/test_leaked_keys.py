@@ -67,6 +67,12 @@ def test_revoke_ends_what_was_found_and_says_why(hourpass, keys):
     assert (event["event"], event["key_id"], event["reason"]) == ("key_revoked", keys["good"]["key_id"], "leaked")
 
 
+def test_one_is_counted_in_the_singular(hourpass, keys):
+    told = hourpass("keys", "leaked", "-", input=f"{keys['good']['api_key']} {nobodys_key()}", code=1).stderr
+
+    assert "1 key of this server, and 1 text that only looks like one." in told
+
+
 def test_a_key_that_came_twice_is_told_once(hourpass, keys):
     text = f"{keys['good']['api_key']}\n" * 3 + nobodys_key() * 2
 

@@ -110,6 +110,37 @@ def test_status_of_a_backup_leaves_it_as_it_is(installed, tmp_path):
     assert [path.name for path in tmp_path.glob("backup*")] == ["backup.db"]
 
 
+def test_without_a_database_the_commands_ask_for_one_and_not_for_its_key(hourpass, tmp_path):
+    nowhere = {"HOURPASS_DATA": str(tmp_path / "nowhere")}
+    for arguments in (("status",), ("rotate", "--yes")):
+        told = hourpass("master-key", *arguments, env=nowhere, code=1).stderr
+        assert told.endswith("nowhere/hourpass.db: start the server, or name its data folder with --data\n")
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_missing_key_is_told_with_how_the_server_may_get_it(installed):
+    (installed.data / "master.key").unlink()
+
+    for arguments in (("status",), ("rotate", "--yes")):
+        told = installed("master-key", *arguments, code=1).stderr
+        assert "master.key is missing, and this database's secrets are sealed with it: put it back, or give" in told
+    assert not (installed.data / "master.key").exists()
+
+
+def test_of_a_backup_from_before_status_says_only_which_key_is_needed(installed, tmp_path):
+    [old] = file_of(installed)
+    installed("backup", str(tmp_path / "backup.db"))
+    installed("master-key", "rotate", "--yes")
+    [new] = file_of(installed)
+
+    told = installed("master-key", "status", "--database", f"sqlite:{tmp_path}/backup.db").stderr
+
+    assert told.splitlines() == [
+        f"{id_of(new)} seals nothing here.",
+        f"{id_of(old)} is needed and not given: give it, alone or after the others.",
+    ]
+
+
 def test_status_of_a_database_from_before_says_that_it_is_behind(installed):
     with closing(sqlite3.connect(installed.data / "hourpass.db")) as db, db:
         db.execute("delete from migrations where name like '0009%'")

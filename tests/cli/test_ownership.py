@@ -118,9 +118,8 @@ def test_no_command_runs_a_program_that_somebody_else_may_have_named(installed, 
         for path in [installed.data] * ("folder" in fault) + [trap] * ("file" in fault):
             os.chown(path, 54_321, -1)
         path, also = (installed.data, AS_SERVER) if "folder" in fault else (trap, "")
-        expected = (
-            f"hourpass: {path} belongs to 54321: run this as 54321 (sudo -u '#54321'{also}), or chown root {path}\n"
-        )
+        take = "" if path is installed.data else f", or chown root {path}"
+        expected = f"hourpass: {path} belongs to 54321: run this as 54321 (sudo -u '#54321'{also}){take}\n"
 
     assert {arguments: refusal(installed, *arguments) for arguments in NAMING} == dict.fromkeys(NAMING, expected)
 

@@ -48,6 +48,40 @@ def test_a_new_secret_is_published_then_used_then_the_earlier_ones_are_retired(i
     assert states(installed, kind) == ["in use"]
 
 
+def test_retiring_a_pepper_says_how_many_keys_are_refused(installed):
+    installed("secrets", "rotate", "pepper")
+    a_minute_later(installed)
+
+    told = installed("secrets", "retire", "pepper", "--yes").stderr
+
+    assert "Pepper 1 is retired. 1 API key that needed it is refused from now on.\n" in told
+
+
+def test_retiring_a_rotation_secret_says_what_is_different(installed):
+    installed("secrets", "rotate", "rotation")
+    a_minute_later(installed)
+
+    told = installed("secrets", "retire", "rotation", "--yes").stderr
+
+    assert "Rotation secret 1 is retired. A key's holder who asks for the next secret once more gets another" in told
+
+
+def test_status_says_from_when_a_secret_is_used_if_that_is_known(installed):
+    installed("secrets", "rotate", "pepper")
+    a_minute_later(installed)
+
+    def used_from() -> list:
+        return [each["used_from"] for each in status(installed)["secrets"] if each["kind"] == "pepper"]
+
+    [new, first] = used_from()
+    assert new
+    assert first is None
+
+    installed("secrets", "retire", "pepper", "--yes")
+
+    assert used_from() == [None]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_retiring_asks_first(installed, kind):
     installed("secrets", "rotate", kind)

@@ -168,7 +168,8 @@ def open_source(settings: Settings) -> Store:
     url = settings.database_url
     path = Path(url.removeprefix("sqlite:")) if url else Path(settings.data) / "hourpass.db"
     if not path.is_file():
-        raise ConfigurationError(f"no database at {path}")
+        advice = "" if url else ": start the server, or name its data folder with --data"
+        raise ConfigurationError(f"no database at {path}{advice}")
     try:
         return SqliteStore(path, read_only=True)
     except StorageUnavailable as error:

@@ -43,7 +43,8 @@ def leaked(flags: dict[str, object], file: str, end: bool, as_json: bool) -> Non
     else:
         columns = ("key_id", "name", "subject", "environment", "state", "last_used", "last_from", "revoked")
         print_table(columns, [[fact[column] for column in columns] for fact in facts])
-        say(f"{len(facts)} keys of this server, and {found.strangers} texts that only look like one.")
+        look = "text that only looks" if found.strangers == 1 else "texts that only look"
+        say(f"{len(facts)} key{'s' * (len(facts) != 1)} of this server, and {found.strangers} {look} like one.")
         say("Imported keys have no shape of ours, so this cannot find them.")
     sys.exit(1 if any(leak.trouble is None for leak in found.ours) else 0)
 

@@ -37,8 +37,8 @@ def master_key() -> None:
 def status(flags: dict[str, object], as_json: bool) -> None:
     """Show the ids of the master keys that are given, and how many values each one seals in the database."""
     settings = with_master_key(read_settings(flags), os.environ)
-    master = load_master_key(settings.master_key, Path(settings.data), os.environ, create=False)
     with closing(open_source(settings)) as store:
+        master = load_master_key(settings.master_key, Path(settings.data), os.environ, create=False)
         if behind := store.pending_migrations():
             raise ConfigurationError(f"{store.name} is behind this program ({', '.join(behind)}): migrate it first")
         with reading(store):
@@ -49,15 +49,19 @@ def status(flags: dict[str, object], as_json: bool) -> None:
     print_table(
         ("key", "given", "seals"), [(each.key_id, "yes" if each.given else "no", each.values) for each in found]
     )
+    complete = all(each.given for each in found)
     for each in found:
-        say(_advice(each, first=each is found[0]))
+        say(_advice(each, first=each is found[0], complete=complete))
 
 
-def _advice(sealing: Sealing, *, first: bool) -> str:
+def _advice(sealing: Sealing, *, first: bool, complete: bool) -> str:
+    """What to do about a key. `complete` says whether all that are needed are given."""
     if not sealing.given:
-        return f"{sealing.key_id} is needed and not given: give it beside the others."
+        return f"{sealing.key_id} is needed and not given: give it, alone or after the others."
     if sealing.values:
         return f"{sealing.key_id} is needed."
+    if not complete:
+        return f"{sealing.key_id} seals nothing here."
     return f"{sealing.key_id} seals nothing yet: rotate." if first else f"{sealing.key_id} is not needed here any more."
 
 
@@ -76,6 +80,7 @@ def rotate(flags: dict[str, object], yes: bool, as_json: bool) -> None:
     if path is None:
         done = _reseal(settings)
     else:
+        _require_opens(settings)
         if not yes:
             confirm(f"Backups made until now need the key that is in {path} now. Do you have a copy, and rotate?")
         with _alone(path):
@@ -83,7 +88,6 @@ def rotate(flags: dict[str, object], yes: bool, as_json: bool) -> None:
             if len(keys) == 1:
                 # Both are in the file before anything is sealed, so a command that was killed is just run again.
                 keys = [os.urandom(MASTER_KEY_BYTES), *keys]
-                _require_opens(settings)
                 write_key_file(path, keys)
             done = _reseal(settings)
             write_key_file(path, keys[:1])

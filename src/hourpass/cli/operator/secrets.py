@@ -49,7 +49,7 @@ def _facts(db: Database, kind: SecretKind, needs: dict[str, set[str]]) -> list[d
             "kid": secret.kid,
             "state": db.secrets.state(kind, secret, db.now),
             "created_at": moment(secret.created_at),
-            "used_from": moment(ring.used_from(secret) or secret.created_at),
+            "used_from": moment(ring.used_from(secret) or None),
             "api_keys": len(needs.get(secret.kid, ())) if kind == "pepper" else None,
         }
         for secret in ring.secrets
@@ -110,7 +110,9 @@ def retire(flags: dict[str, object], kind: SecretKind, yes: bool, as_json: bool)
     if as_json:
         print_json({"kind": kind, "retired": retired.kids, "fresh": retired.fresh})
         return
-    say(f"{price if yes else ''} Retired: {', '.join(retired.kids)}.".lstrip())
+    several = len(retired.kids) > 1
+    what = f"{'Pepper' if kind == 'pepper' else f'{kind.capitalize()} secret'}{'s' * several} {', '.join(retired.kids)}"
+    say(f"{what} {'are' if several else 'is'} retired. {price}")
     if retired.fresh:
         say(f"{retired.fresh} takes their place at once. Access tokens of the next two seconds are refused, too.")
 
@@ -124,6 +126,10 @@ def _price(db: Database, kind: SecretKind) -> str:
             return "Every refresh token of the earlier ones has expired, so no grant ends."
         case "pepper":
             keys = {key_id for kid, ids in _needs(db).items() if kid != db.secrets.pepper.kid for key_id in ids}
-            return f"{len(keys)} API keys have not been used since and are refused from now on."
+            return (
+                "1 API key that needed it is refused from now on."
+                if len(keys) == 1
+                else f"{len(keys):,} API keys that needed it are refused from now on."
+            )
         case _:
             return "A key's holder who asks for the next secret once more gets another one than before."

@@ -78,7 +78,8 @@ class MasterKey:
                     continue
         needed = "" if by is None or by in self._ciphers else f" (it needs the key {by}, and has {', '.join(self.ids)})"
         raise ConfigurationError(
-            f"the master key does not open this database's {name}: it belongs to another data folder{needed}"
+            f"the master key does not open this database's {name}: it belongs to another data folder, or the key was "
+            f"replaced since{needed}"
         )
 
 
@@ -118,7 +119,10 @@ def load_master_key(
     made = None
     if not os.path.lexists(path):
         if not create:
-            raise ConfigurationError(f"{path} is missing, and this database's secrets are sealed with it")
+            raise ConfigurationError(
+                f"{path} is missing, and this database's secrets are sealed with it: put it back, or give the key as "
+                "the server gets it (with hourpass-as-server if systemd runs the server)"
+            )
         made = _make_file(path)
     return MasterKey(*read_key_file(path), made=made, reread=lambda: read_key_file(path))
 
