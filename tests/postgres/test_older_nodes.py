@@ -10,8 +10,8 @@ from hourpass.core.errors import InvalidRequest
 from hourpass.core.policy import Policy
 from hourpass.core.secret_ring import PUBLISH_AHEAD
 from hourpass.server.keys.master_key import MasterKey
+from hourpass.server.keys.replacing import rotate_secret
 from hourpass.server.keys.sealed import reseal
-from hourpass.server.keys.server_secrets import rotate_secret
 from hourpass.server.keys.signing_keys import prepare
 from hourpass.server.store import transaction
 

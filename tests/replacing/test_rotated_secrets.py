@@ -22,7 +22,8 @@ from hourpass.core.token_request import TokenRequest
 from hourpass.jose import RefreshTokens, decode_segment
 from hourpass.server.issuing.revoke_introspect import revoke
 from hourpass.server.issuing.self_rotation import next_secret
-from hourpass.server.keys.server_secrets import Secrets, retire_secrets, rotate_secret
+from hourpass.server.keys.replacing import retire_secrets, rotate_secret
+from hourpass.server.keys.server_secrets import Secrets
 
 pytestmark = pytest.mark.anyio
 

@@ -7,7 +7,7 @@ import msgspec
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.hmac import HMAC
 
-from hourpass.core.errors import InvalidGrant
+from hourpass.core.errors import InvalidGrant, Unavailable
 from hourpass.core.grant import Grant, GrantRef, generation_tag
 from hourpass.core.policy import SECOND
 from hourpass.core.secret_ring import SecretRing, ServerSecret
@@ -75,16 +75,22 @@ class RefreshTokens:
             (-(-ring.used_from(secret) // SECOND), header + b".", self._ring[header])
             for header, secret in headers.items()
         ]
-        self._newest = self._minting[0]
+        self._newest = self._minting[0] if self._minting else _NO_SECRET
 
     def mint(self, grant: Grant, issued_at: int) -> bytes:
         """The refresh token of a grant's current generation, which began at `issued_at`, in epoch seconds.
 
         You can mint a generation again: with the same instant, the token has the same text.
+
+        Raises:
+            Unavailable: if the ring is empty, because nothing that is in use could be opened.
         """
         since, prefix, mac = self._newest
         if issued_at < since:
-            _, prefix, mac = next(each for each in self._minting if issued_at >= each[0])
+            found = next((each for each in self._minting if issued_at >= each[0]), None)
+            if found is None:
+                raise Unavailable("no refresh secret is known here")
+            _, prefix, mac = found
         claims = _RefreshClaims(
             self._issuer,
             self._audience,
@@ -159,3 +165,7 @@ def _hs256(secret: bytes) -> Callable[[bytes], bytes]:
         return state.finalize()
 
     return mac
+
+
+_NO_SECRET = (2**62, b"", _hs256(b""))
+"""What mints never."""

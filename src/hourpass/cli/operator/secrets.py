@@ -9,7 +9,8 @@ from hourpass.cli.terminal import confirm, json_option, moment, print_json, prin
 from hourpass.core.api_key import ApiKey, key_state
 from hourpass.core.key_rotation import is_alive
 from hourpass.server.keys.api_keys import keys_with_uses
-from hourpass.server.keys.server_secrets import FIRST_PEPPER, SecretKind, ends_grants, retire_secrets, rotate_secret
+from hourpass.server.keys.replacing import SecretKind, ends_grants, retire_secrets, rotate_secret
+from hourpass.server.keys.server_secrets import FIRST_PEPPER
 
 KINDS: tuple[SecretKind, ...] = ("refresh", "pepper", "rotation")
 

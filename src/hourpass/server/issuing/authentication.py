@@ -66,7 +66,7 @@ class Authentication:
         self._ledger = ledger
         self._secrets = secrets
         self._look_again = look_again
-        self.moves = DigestMoves(ledger, secrets)
+        self.moves = DigestMoves(ledger)
         self._counts = counts
         self._timer = timer
         self.last_uses = UseKeeper(ledger)
@@ -93,7 +93,7 @@ class Authentication:
         """
         # Most keys are remembered, and proven without another coroutine.
         remembered = self._ledger.cached_key(unverified_key_id(text))
-        known = None if remembered is None else secret_of(text, remembered, self._secrets.pepper.secret)
+        known = None if remembered is None else secret_of(text, remembered, self._secrets.peppers[0].secret)
         if remembered is None or known is None:
             proven = await self.identify(text, address, now, throttled=throttled)
         else:
@@ -132,7 +132,7 @@ class Authentication:
         if key is None or secret is None:
             return await self._prove_imported(text, address, throttled=throttled)
         if not self._secrets.is_current(secret):
-            self.moves.note(key, secret, self._secrets.new_digest(text))
+            self.moves.note(key, secret, *self._secrets.new_digest(text))
         return Proven(key, secret)
 
     async def _prove_imported(self, text: str, address: str | None, *, throttled: bool) -> Proven:
@@ -210,7 +210,7 @@ class Authentication:
         secret = next((each for each in key.secrets if each.digest == match.digest), None)
         if secret is None:
             return None
-        self.moves.note(key, secret, match.current)
+        self.moves.note(key, secret, match.current, match.pepper)
         return Proven(key, secret)
 
     def _refuse(self, address: str | None, *, throttled: bool) -> None:

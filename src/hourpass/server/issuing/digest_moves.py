@@ -5,7 +5,7 @@ lost in a crash, the next use notes it again.
 """
 
 from hourpass.core.api_key import ApiKey, KeySecret
-from hourpass.server.keys.server_secrets import DigestMove, Secrets, move_digests
+from hourpass.server.keys.server_secrets import DigestMove, move_digests
 from hourpass.server.ledger.ledger import Ledger
 
 TOGETHER = 20
@@ -18,15 +18,14 @@ WAITING = 10_000
 class DigestMoves:
     """What one node has noted and not written yet. Belongs to one event loop."""
 
-    def __init__(self, ledger: Ledger, secrets: Secrets) -> None:
+    def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._secrets = secrets
         self._noted: dict[bytes, DigestMove] = {}
 
-    def note(self, key: ApiKey, secret: KeySecret, digest: bytes) -> None:
-        """A secret was proven, and `digest` is what is stored of it from now on."""
+    def note(self, key: ApiKey, secret: KeySecret, digest: bytes, pepper: str) -> None:
+        """A secret was proven, and `digest` is what is stored of it from now on, under the pepper of this kid."""
         if secret.digest != digest and len(self._noted) < WAITING:
-            self._noted[secret.digest] = DigestMove(key.key_id, secret.digest, digest, self._secrets.pepper.kid)
+            self._noted[secret.digest] = DigestMove(key.key_id, secret.digest, digest, pepper)
 
     async def keep(self) -> None:
         """Write what was noted since the last time. What could not be written stays noted.

@@ -55,6 +55,9 @@ from hourpass.server.telemetry.counts import CELL, GRANTED, REFUSED, Counts
 _EXCHANGES = CELL["exchange"]
 _GRANTED = {decision: CELL[name] for decision, name in GRANTED.items()}
 
+BEHIND = "what other processes changed has not been learned for too long"
+"""This node may still use keys and secrets that were retired. That is no fault of the caller's."""
+
 PRUNE_PAGE = 500
 """How many grants one transaction of pruning reads. They take well under a millisecond of the ledger's time."""
 
@@ -110,7 +113,10 @@ class Issuer:
             Throttled: if the key is used too often, or too many wrong keys came from this address.
             InvalidScope, InvalidRequest, InvalidTarget: if the request goes beyond the key.
             StorageUnavailable: if nothing was kept.
+            Unavailable: if this node has not learned of changes for too long.
         """
+        if self.verification.is_behind:
+            raise Unavailable(BEHIND)
         proven = await self.authentication.prove(api_key, address, now, kind="exchanged", throttled=True)
         return await self.open(proven, request, address, now)
 
@@ -154,7 +160,10 @@ class Issuer:
             InvalidGrant: if the refresh token is not accepted, with the reason.
             InvalidScope, InvalidRequest, InvalidTarget: if the request goes beyond the grant.
             StorageUnavailable: if nothing was kept.
+            Unavailable: if this node has not learned of changes for too long.
         """
+        if self.verification.is_behind:
+            raise Unavailable(BEHIND)
         try:
             try:
                 opened = self._open_refresh_token(token, now)
@@ -246,6 +255,8 @@ class Issuer:
         self, api_key: str, address: str | None, now: int, *, kind: UseKind | None = None, throttled: bool = False
     ) -> Proven:
         """Prove an API key, as `Authentication.prove` does. A use case that answers well says so to `answers`."""
+        if self.verification.is_behind:
+            raise Unavailable(BEHIND)
         return await self.authentication.prove(api_key, address, now, kind=kind, throttled=throttled)
 
     def admit(self, key: ApiKey) -> None:
@@ -263,6 +274,8 @@ class Issuer:
             InvalidGrant: if the token is not genuine, or its grant does not exist.
             StorageUnavailable: if the grant cannot be read.
         """
+        if self.verification.is_behind:
+            raise Unavailable(BEHIND)
         try:
             opened = self._open_refresh_token(token, now)
         except UnknownSecret:

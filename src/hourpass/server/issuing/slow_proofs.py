@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import cast
 
+from hourpass.core.api_key import key_digest
 from hourpass.core.errors import ConfigurationError, Unavailable
 from hourpass.core.key_hash import slow_digest
 from hourpass.server.keys.server_secrets import Secrets
@@ -81,13 +82,12 @@ class SlowProofs:
 
     def _replace(self, store: Store, text: str, slow: SlowHash) -> None:
         key = store.key(slow.key_id)
-        standing = {slow_digest(pepper.secret, slow.hash) for pepper in self._secrets.peppers}
+        peppers = self._secrets.peppers  # read once: the event loop may replace them meanwhile
+        standing = {slow_digest(pepper.secret, slow.hash) for pepper in peppers}
         secret = next((each for each in key.secrets if each.digest in standing), None) if key else None
         if secret is None:
             return  # another node was first, or the secret was taken from the key
-        digest, pepper = self._secrets.new_digest(text), self._secrets.pepper.kid
+        digest, pepper = key_digest(peppers[0].secret, text), peppers[0].kid
         store.delete_key_secret(secret.digest)
         store.add_key_secret(slow.key_id, secret._replace(digest=digest, pepper=pepper))
-        store.use_slow_hash(
-            slow._replace(algorithm="used", hash=slow_digest(self._secrets.pepper.secret, slow.hash).hex())
-        )
+        store.use_slow_hash(slow._replace(algorithm="used", hash=slow_digest(peppers[0].secret, slow.hash).hex()))

@@ -21,8 +21,10 @@ from hourpass.verifier.token_verifier import TokenVerifier
 class Verification:
     """Verifies this issuer's access tokens by what was observed last.
 
-    `time` measures how old the last look is. `numbered_since` is when the numbering of revocations began without a
-    break, in epoch milliseconds. All nodes on one database must agree on it. By default it is `now`, the start.
+    `is_behind` says that looking has failed for too long: this node may use secrets that were retired, so it issues
+    nothing. `time` measures how old the last look is. `numbered_since` is when the numbering of revocations began
+    without a break, in epoch milliseconds. All nodes on one database must agree on it. By default it is `now`, the
+    start.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Verification:
         self._observed_at = self._timer()
         self._observed_stalls = 0
         self._version = -1
+        self.is_behind = False
         self.signing_keys = signing_keys
         self._revocations = Revocations()
         url = settings.public_url()
@@ -101,16 +104,28 @@ class Verification:
         """Take in what other processes changed. Called several times a second.
 
         Raises:
-            StorageUnavailable: if the database cannot be read. Verifying goes on until the last look is too old.
+            StorageUnavailable: if the database cannot be read. Work goes on until the last look is too old.
+            ConfigurationError: if a new key or secret does not open. What is gone is forgotten nevertheless.
         """
+        try:
+            await self._observe(now)
+        except Exception:
+            self.is_behind = self._is_stale() or not self._secrets.is_whole
+            raise
+        self.is_behind = False
+
+    async def _observe(self, now: int) -> None:
         asked_at, stalls = self._timer(), self._stalls.count if self._stalls else 0
         control = await self._ledger.observe()
         if control.last_revocation > self._feed.last:
             await self._feed.look_up(now, given=control.last_revocation)
         if control.version != self._version:
             stored, sealed = await self._ledger.read(lambda store: (store.signing_keys(), store.sealed_secrets()))
-            self._secrets.learn(sealed, now)
             self.signing_keys = SigningKeys(stored, self._secrets.master, self._policy, known=self.signing_keys)
+            self._tokens.keys = self.signing_keys.verification_keys(now)
+            self._secrets.learn(sealed, now)
+            if self.signing_keys.trouble:
+                raise self.signing_keys.trouble
             self._version = control.version
         self._secrets.turn(now)
         self._tokens.keys = self.signing_keys.verification_keys(now)

@@ -144,7 +144,7 @@ def identify_key(store: Store, secrets: Secrets, text: str) -> tuple[ApiKey, Key
     if key is not None and secret is not None:
         return key, secret
     hashes = hashes_in_use(store, secrets.master) if may_be_imported(text) else KeyHashes()
-    for digest, _ in secrets.digests(hashes, text):
+    for digest, *_ in secrets.digests(hashes, text):
         key_id = store.key_of_digest(digest)
         key = None if key_id is None else store.key(key_id)
         if key is not None:

@@ -80,7 +80,7 @@ class _Batch:
         self._now = now
         self._random = random
         self._actor = actor
-        self._known = store.keys_of_digests([digest for row in rows for digest, _ in self._digests(row)])
+        self._known = store.keys_of_digests([match.digest for row in rows for match in self._digests(row)])
         self._moves: list[DigestMove] = []
         named = [row.fields["external_id"] for row in rows if row.fields.get("external_id")]
         self._external = store.keys_of_external_ids(named)
@@ -101,8 +101,9 @@ class _Batch:
             case Hashed(_, hashed):
                 return self._secrets.digests_of([hashed])
             case SlowlyHashed() as slow:
-                standing = [slow_digest(pepper.secret, slow.hashed) for pepper in self._secrets.peppers]
-                return [DigestMatch(each, standing[0]) for each in standing]
+                peppers = self._secrets.peppers
+                standing = [slow_digest(pepper.secret, slow.hashed) for pepper in peppers]
+                return [DigestMatch(each, standing[0], peppers[0].kid) for each in standing]
             case _:  # pragma: no cover - the type checker proves it unreachable
                 assert_never(row.secret)
 
@@ -118,12 +119,12 @@ class _Batch:
             return self._create(row, matches[0].digest)
         if found is not None and found.digest != found.current:
             # The row has what the key's owner has: no use is needed to move the digest to the pepper in use.
-            self._moves.append(DigestMove(key_id, *found, self._secrets.pepper.kid))
+            self._moves.append(DigestMove(key_id, *found))
         return self._update(row, self._new.get(key_id) or self._changed.get(key_id) or self._keys[key_id])
 
     def _once_slow(self, slow: SlowlyHashed, matches: Sequence[DigestMatch]) -> str | None:
         """The key whose slow hash gave way to a fast digest."""
-        standing = {digest.hex(): current.hex() for digest, current in matches}
+        standing = {digest.hex(): current.hex() for digest, current, _ in matches}
         for each in self._store.slow_hashes(slow.lookup):
             if each.algorithm == "used" and each.hash in standing:
                 if each.hash != standing[each.hash]:

@@ -77,7 +77,7 @@ def _keep(
     seed = random(SEED_BYTES)
     text = secrets.next_key_text(key, made.n, seed, prefix)
     first_used_at = now if made.at_once else None
-    digest, pepper = secrets.new_digest(text), secrets.pepper.kid
+    digest, pepper = secrets.new_digest(text)
     fresh = KeySecret(digest, made.n, now, first_used_at, seed=seed, overlap=overlap, pepper=pepper)
     for secret in made.drop:
         store.delete_key_secret(secret.digest)

@@ -5,30 +5,25 @@ decides which secret is used when. The functions each work inside one transactio
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from hourpass.core import audit
 from hourpass.core.api_key import ApiKey, KeySecret, key_digest, secret_of
-from hourpass.core.errors import InvalidRequest
+from hourpass.core.errors import ConfigurationError
 from hourpass.core.key_hash import KeyHash, KeyHashes, imported_digest
 from hourpass.core.key_rotation import MAX_OVERLAP, next_key_text
 from hourpass.core.key_shape import PREFIX
-from hourpass.core.policy import SECOND, Policy
-from hourpass.core.secret_ring import SecretRing, SecretState, ServerSecret, decide_new_secret, ring_of
+from hourpass.core.policy import Policy
+from hourpass.core.secret_ring import SecretRing, SecretState, ServerSecret, ring_of
 from hourpass.jose import RefreshTokens
 from hourpass.server.keys.master_key import MasterKey
 from hourpass.server.keys.sealed import (
-    NEEDED,
     PEPPER,
     REFRESH,
     ROTATION,
     add_secret,
     open_secret,
-    require_no_older_node,
 )
 from hourpass.server.store import Store, StoredSecret
-
-SecretKind = Literal["refresh", "pepper", "rotation"]
 
 FIRST_PEPPER = "1"
 """The kid of the first pepper. A digest whose pepper is not noted is under this one."""
@@ -51,20 +46,29 @@ class DigestMove(NamedTuple):
 
 
 class DigestMatch(NamedTuple):
-    """What may be stored of a text that may be an imported key, and what is stored of it from now on."""
+    """What may be stored of a text that may be an imported key, and what is stored of it from now on.
+
+    `pepper` is the kid of the pepper that `current` is under.
+    """
 
     digest: bytes
     current: bytes
+    pepper: str
 
 
 class Secrets:
-    """The secrets as one process knows them. `pepper` and `rotation` are those in use. The repr shows none of them."""
+    """The secrets as one process knows them. The repr shows none of them.
+
+    `peppers` are those that are accepted, the one in use first. Work in another thread reads them once.
+    """
 
     def __init__(self, master: MasterKey, stored: Iterable[StoredSecret], now: int, policy: Policy) -> None:
         self.master = master
         self._kept = {PEPPER: ENDLESS, ROTATION: MAX_OVERLAP, REFRESH: policy.absolute_lifetime}
         self._opened: dict[tuple[str, str], ServerSecret] = {}
         self._refresh_tokens: list[RefreshTokens] = []
+        self.peppers: tuple[ServerSecret, ...] = ()
+        self._rotations: tuple[ServerSecret, ...] = ()
         self.learn(stored, now)
 
     def __repr__(self) -> str:
@@ -75,24 +79,45 @@ class Secrets:
         """Take in the secrets as the database has them. One that is known already is not opened again.
 
         Raises:
-            ConfigurationError: if the master key did not seal one of them. Then nothing has changed.
+            ConfigurationError: if the master key did not seal one of them. What is gone is forgotten nevertheless, and
+                what can be opened is known.
         """
-        self._opened = {
-            (each.name, each.kid): self._opened.get((each.name, each.kid)) or open_secret(self.master, each)
-            for each in stored
-            if each.name in self._kept
-        }
+        found = {(each.name, each.kid): each for each in stored if each.name in self._kept}
+        opened = {named: secret for named, secret in self._opened.items() if named in found}
+        trouble = None
+        for named in found.keys() - opened.keys():
+            try:
+                opened[named] = open_secret(self.master, found[named])
+            except ConfigurationError as error:
+                trouble = error
+        self._opened = opened
         self.turn(now)
+        if trouble:
+            raise trouble
 
     def turn(self, now: int) -> None:
         """Go over to what is in use at an instant, and forget what can be of no use any more."""
-        self.pepper, *old_peppers = self._accepted(PEPPER, now)
-        self.peppers = (self.pepper, *old_peppers)
-        self.rotation, *old_rotations = self._accepted(ROTATION, now)
-        self._rotations = (self.rotation, *old_rotations)
+        # Each is replaced as a whole, because another thread may read it meanwhile.
+        self.peppers = self._accepted(PEPPER, now) or self.peppers
+        self._rotations = self._accepted(ROTATION, now) or self._rotations
         self.refresh = ring_of(self._accepted(REFRESH, now))
         for tokens in self._refresh_tokens:
             tokens.learn(self.refresh)
+
+    @property
+    def pepper(self) -> ServerSecret:
+        """The pepper in use."""
+        return self.peppers[0]
+
+    @property
+    def rotation(self) -> ServerSecret:
+        """The rotation secret in use."""
+        return self._rotations[0]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether a secret of each kind is known. If not, they were retired, and those in their place do not open."""
+        return len({name for name, _ in self._opened}) == len(self._kept)
 
     def ring(self, kind: str) -> SecretRing:
         """All secrets of a kind."""
@@ -103,7 +128,8 @@ class Secrets:
         return self.ring(kind).state(secret, now, self._kept[kind])
 
     def _accepted(self, kind: str, now: int) -> tuple[ServerSecret, ...]:
-        return self.ring(kind).accepted(now, self._kept[kind])
+        ring = self.ring(kind)
+        return ring.accepted(now, self._kept[kind]) if ring.secrets else ()
 
     # Refresh tokens.
 
@@ -120,9 +146,10 @@ class Secrets:
 
     # Digests of API keys.
 
-    def new_digest(self, text: str) -> bytes:
-        """What is stored of a key of our own."""
-        return key_digest(self.pepper.secret, text)
+    def new_digest(self, text: str) -> tuple[bytes, str]:
+        """What is stored of a key of our own, and the kid of the pepper that it is under."""
+        pepper = self.pepper
+        return key_digest(pepper.secret, text), pepper.kid
 
     def secret_in(self, key: ApiKey, text: str) -> KeySecret | None:
         """Which of the key's secrets a text is, under whichever pepper."""
@@ -146,11 +173,12 @@ class Secrets:
 
     def digests_of(self, hashed: list[bytes]) -> Iterator[DigestMatch]:
         """What may be stored of what a provider kept of a key, likeliest first."""
-        current = [imported_digest(self.pepper.secret, each) for each in hashed]
-        yield from (DigestMatch(digest, digest) for digest in current)
-        for pepper in self.peppers[1:]:
+        in_use, *others = self.peppers
+        current = [imported_digest(in_use.secret, each) for each in hashed]
+        yield from (DigestMatch(digest, digest, in_use.kid) for digest in current)
+        for pepper in others:
             for each, now in zip(hashed, current, strict=True):
-                yield DigestMatch(imported_digest(pepper.secret, each), now)
+                yield DigestMatch(imported_digest(pepper.secret, each), now, in_use.kid)
 
     def hmac_hash(self, known: KeyHashes, secret: bytes) -> KeyHash:
         """The hash that a provider's HMAC secret makes: the known one, whatever pepper named it, or a new one."""
@@ -190,99 +218,3 @@ def make_missing_secrets(store: Store, master: MasterKey, now: int, random: Call
     for name in (PEPPER, ROTATION, REFRESH):
         if not store.secrets(name):
             add_secret(store, master, name, random(6).hex() if name == REFRESH else FIRST_PEPPER, random(32), now)
-
-
-def rotate_secret(
-    store: Store, secrets: Secrets, kind: SecretKind, now: int, random: Callable[[int], bytes], *, actor: str
-) -> ServerSecret:
-    """Publish a new secret of a kind. It is used a minute later, when every node knows it.
-
-    Raises:
-        InvalidRequest: if a new one waits already, or nodes of an older version run.
-    """
-    require_no_older_node(store)
-    if waiting := decide_new_secret(secrets.ring(kind), now):
-        seconds = -(-(waiting.used_from - now) // SECOND)
-        raise InvalidRequest(f"a new {kind} secret is waiting already: it is used in {seconds} s")
-    kid = random(6).hex()
-    add_secret(store, secrets.master, kind, kid, random(32), now)
-    secrets.learn(store.sealed_secrets(), now)
-    new = secrets.ring(kind).secrets[0]
-    if kind == PEPPER:
-        store.need_program(NEEDED)
-    store.append_audit(now, [audit.SecretRotated(kind, kid, secrets.ring(kind).used_from(new), actor)])
-    return new
-
-
-class Retired(NamedTuple):
-    """The kids of the secrets that were deleted.
-
-    If that ended all grants, `fresh` is the kid of the secret in their place. Every access token issued before
-    `issued_before`, in epoch seconds, was revoked.
-    """
-
-    kids: list[str]
-    fresh: str | None = None
-    issued_before: int | None = None
-
-
-def retirable(secrets: Secrets, kind: SecretKind, now: int) -> tuple[ServerSecret, ...]:
-    """The secrets of a kind from before the one in use, newest first."""
-    ring = secrets.ring(kind)
-    return ring.secrets[ring.secrets.index(ring.used_at(now)) + 1 :]
-
-
-def ends_grants(secrets: Secrets, kind: SecretKind, now: int) -> bool:
-    """Whether retiring ends all grants: if a refresh token of an earlier secret can still be good.
-
-    Somebody who can forge one may have refreshed with it, and holds a token of the secret in use.
-    """
-    return kind == REFRESH and any(secrets.state(kind, each, now) != "gone" for each in retirable(secrets, kind, now))
-
-
-def retire_secrets(
-    store: Store,
-    secrets: Secrets,
-    kind: SecretKind,
-    now: int,
-    policy: Policy,
-    random: Callable[[int], bytes],
-    *,
-    actor: str,
-) -> Retired:
-    """Delete the secrets of a kind from before the one in use: nothing that they made is good any more.
-
-    If that `ends_grants`, the secret in use is deleted too, and a fresh one is used at once. So every refresh token
-    from before is dead, however many there are, and no row of a grant is touched.
-
-    Raises:
-        InvalidRequest: if there is none.
-    """
-    old = retirable(secrets, kind, now)
-    if not old:
-        raise InvalidRequest(f"there is no {kind} secret from before the one in use: rotate first, and wait a minute")
-    if not ends_grants(secrets, kind, now):
-        return Retired(_delete(store, kind, old, now, actor))
-    # By then every node has learned of the fresh secret: until then one may still sign for an old refresh token.
-    issued_before = now // SECOND + 2
-    kids = _delete(store, kind, secrets.ring(kind).secrets, now, actor, issued_before)
-    fresh = random(6).hex()
-    add_secret(store, secrets.master, kind, fresh, random(32), now)
-    store.append_audit(now, [audit.SecretRotated(kind, fresh, now, actor)])
-    store.add_revocation("issued_before", str(issued_before), now + policy.revocation_lifetime)
-    return Retired(kids, fresh, issued_before)
-
-
-def _delete(
-    store: Store,
-    kind: str,
-    old: Iterable[ServerSecret],
-    now: int,
-    actor: str,
-    issued_before: int | None = None,
-) -> list[str]:
-    kids = [secret.kid for secret in old]
-    for kid in kids:
-        store.delete_secret(kind, kid)
-    store.append_audit(now, [audit.SecretRetired(kind, kid, issued_before, actor) for kid in kids])
-    return kids

@@ -7,7 +7,7 @@ and the server can share them. `core/signing_key.py` decides when a key signs an
 from collections.abc import Callable, Iterator
 
 from hourpass.core import audit
-from hourpass.core.errors import InvalidRequest, NotFound, Unavailable
+from hourpass.core.errors import ConfigurationError, InvalidRequest, NotFound, Unavailable
 from hourpass.core.policy import SECOND, Policy
 from hourpass.core.signing_key import (
     Algorithm,
@@ -124,7 +124,11 @@ def withdraw_signing_key(
 
 
 class SigningKeys:
-    """The signing keys in memory: the one that signs now, and all that verify."""
+    """The signing keys in memory: the one that signs now, and all that verify.
+
+    Without `known`, it raises a ConfigurationError if one does not open. With it, one that does not is left out, and
+    `trouble` says why.
+    """
 
     def __init__(
         self,
@@ -137,12 +141,19 @@ class SigningKeys:
         self._policy = policy
         # A pair that is known already stays the same object, so tokens that were verified with it stay remembered.
         pairs = known.pairs if known else {}
-        self.pairs: dict[str, SigningKeyPair] = {
-            each.key.kid: pairs.get(each.key.kid)
-            or SigningKeyPair.from_private_bytes(each.key.kid, each.key.algorithm, open_signing_key(master, each))
-            for each in stored
-        }
-        self._keys = [each.key for each in stored]
+        self.pairs: dict[str, SigningKeyPair] = {}
+        self.trouble: ConfigurationError | None = None
+        for each in stored:
+            kid = each.key.kid
+            try:
+                self.pairs[kid] = pairs.get(kid) or SigningKeyPair.from_private_bytes(
+                    kid, each.key.algorithm, open_signing_key(master, each)
+                )
+            except ConfigurationError as error:
+                if known is None:
+                    raise
+                self.trouble = error
+        self._keys = [each.key for each in stored if each.key.kid in self.pairs]
         self._until = -1
         self._pair: SigningKeyPair | None = None
 
