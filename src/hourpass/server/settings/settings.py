@@ -168,7 +168,7 @@ class Settings:
     request_timeout: int = _setting(10, parsers.seconds(1, 600), "a whole request must arrive within this")
     drain_timeout: int = _setting(20, parsers.seconds(1, 600), "on TERM, requests in flight get this long to finish")
     revocation_staleness: int = _setting(
-        10, parsers.seconds(1, 3600), "verifying stops (503) if revocations were not looked up for this long"
+        10, parsers.seconds(1, 3600), "verifying and issuing stop (503) if changes were not looked up for this long"
     )
     durability: Literal["full", "normal"] = _setting(
         "full", parsers.one_of("full", "normal"), "normal may lose the last commits in a power cut; full never does"
