@@ -7,9 +7,14 @@ import os
 import pwd
 import shlex
 import stat
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hourpass.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 BESIDE_A_DATABASE = ("", "-wal", "-shm", "-journal")
 """The endings of the files that SQLite keeps beside a database and reads when it opens it. The first is its own."""
@@ -95,6 +100,18 @@ def read_named_file(path: Path) -> str:
                 f"others can write {path} (mode {stat.S_IMODE(found.st_mode):04o}): chmod go-w {_quoted(path)}"
             )
         return file.read()
+
+
+def own_lock(path: Path) -> "FileLock":
+    """A lock that nobody else can hold, because its file is for us alone. It lies in a folder of ours, and stays there.
+
+    Whoever may read a file can lock it, so the lock must never be the folder or a file that others can read.
+    """
+    from filelock import FileLock  # noqa: PLC0415 - an extra
+
+    with suppress(OSError):
+        path.chmod(0o600)  # an earlier version made it readable for all
+    return FileLock(path, mode=0o600)
 
 
 def note_on_readers(path: Path) -> str:

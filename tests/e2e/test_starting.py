@@ -1,5 +1,7 @@
 """The data folder: made on the first start for its owner alone, found again by the next one, and one server's only."""
 
+import stat
+
 import httpx2
 import pytest
 from tests.conftest import run_command
@@ -90,6 +92,18 @@ def test_term_ends_a_server_with_exit_code_0_and_the_database_in_one_file(serve)
 
     assert server.stop() == 0
     assert {file.name for file in server.data.iterdir()} == {"hourpass.db", "master.key", "serve.lock"}
+
+
+def test_every_file_of_the_data_folder_is_for_its_owner_alone(serve):
+    """Also the locks: others could hold one that they can read, and no server would start again."""
+    server = serve()
+    new_pair(server)
+    server.command("master-key", "rotate", "--yes")
+
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in server.data.iterdir()}
+
+    assert {"serve.lock", "master.key.lock", "hourpass.db-wal"} <= modes.keys()
+    assert modes == dict.fromkeys(modes, 0o600)
 
 
 def test_a_server_whose_master_key_is_gone_says_so_and_makes_no_other(serve):

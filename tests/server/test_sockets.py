@@ -10,6 +10,7 @@ import threading
 import pytest
 
 from hourpass.core.errors import ConfigurationError
+from hourpass.server import sockets
 from hourpass.server.sockets import address_of, listen_at, passed_sockets, remove_unix
 
 
@@ -87,20 +88,75 @@ def test_of_servers_that_start_at_once_one_gets_the_socket_and_keeps_it(folder):
     opened[0].close()
 
 
-def test_a_server_waits_for_one_that_opens_a_socket_in_the_same_folder(folder):
-    """Between the look at an old file and its removal, another server could put its own there."""
-    descriptor = os.open(folder, os.O_RDONLY)
+@contextlib.contextmanager
+def locked(path):
+    """Hold a lock on a file or folder, as anyone can who may read it."""
+    descriptor = os.open(path, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
-    opened = []
-    thread = threading.Thread(target=lambda: opened.append(listen_at(f"unix:{folder}/socket", 0o660)))
-    thread.start()
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
-    thread.join(0.3)
-    assert opened == []
-    os.close(descriptor)
+
+def test_a_server_waits_for_one_that_opens_the_same_socket(folder):
+    """Between the look at an old file and its removal, another server could put its own there."""
+    address = f"unix:{folder}/socket"
+    listen_at(address, 0o660).close()
+    opened = []
+    thread = threading.Thread(target=lambda: opened.append(listen_at(address, 0o660)))
+    with locked(folder / "socket.lock"):
+        thread.start()
+        thread.join(0.3)
+        assert opened == []
 
     thread.join(10)
     opened[0].close()
+
+
+def test_a_server_does_not_wait_for_ever(folder, monkeypatch):
+    address = f"unix:{folder}/socket"
+    listen_at(address, 0o660).close()
+    monkeypatch.setattr(sockets, "PATIENCE", 0.1)
+
+    with locked(folder / "socket.lock"):
+        told = refusal(address)
+        remove_unix(address)
+
+    assert told == f"another server opens {folder}/socket at this moment: it holds {folder}/socket.lock"
+    assert (folder / "socket").is_socket()
+
+
+def test_nobody_else_can_hold_a_server_up(folder, monkeypatch):
+    """Another user who may read the folder can lock it, and every file in it that is open to others."""
+    address = f"unix:{folder}/socket"
+    monkeypatch.setattr(sockets, "PATIENCE", 0.1)
+    before = os.umask(0)
+    try:
+        with locked(folder):
+            listen_at(address, 0o660).close()
+            remove_unix(address)
+    finally:
+        os.umask(before)
+
+    assert not (folder / "socket").exists()
+    assert stat.S_IMODE((folder / "socket.lock").stat().st_mode) == 0o600
+
+
+def test_a_lock_that_an_earlier_version_left_open_to_others_is_closed(folder):
+    (folder / "socket.lock").touch()
+    (folder / "socket.lock").chmod(0o644)
+
+    listen_at(f"unix:{folder}/socket", 0o660).close()
+
+    assert stat.S_IMODE((folder / "socket.lock").stat().st_mode) == 0o600
+
+
+def test_a_lock_that_is_a_link_is_refused_by_name(folder):
+    (folder / "socket.lock").symlink_to(folder / "elsewhere")
+
+    assert f"cannot lock {folder}/socket.lock: " in refusal(f"unix:{folder}/socket")
+    assert not (folder / "elsewhere").exists()
 
 
 @pytest.mark.parametrize("kind", ["file", "link to a socket", "link to nothing", "folder"])
@@ -128,7 +184,8 @@ def test_a_folder_into_which_others_can_write_is_refused(folder, mode):
     folder.chmod(mode)
 
     assert f"others can write into {folder}" in refusal(f"unix:{folder}/socket")
-    assert not (folder / "socket").exists()
+    remove_unix(f"unix:{folder}/socket")
+    assert list(folder.iterdir()) == []
 
 
 def test_a_folder_that_is_missing_is_named(folder):

@@ -4,7 +4,6 @@ Owns how a socket is opened and how its file is removed. It accepts no connectio
 """
 
 import contextlib
-import fcntl
 import os
 import socket
 import stat
@@ -12,8 +11,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from filelock import Timeout
+
 from hourpass.core.errors import ConfigurationError
-from hourpass.ownership import require_own_folder
+from hourpass.ownership import own_lock, require_own_folder
 from hourpass.server.settings.parsers import UNIX
 from hourpass.server.settings.settings import Settings
 from hourpass.server.transport.listener import BACKLOG
@@ -23,6 +24,10 @@ FIRST_DESCRIPTOR = 3
 
 ADMIN = "admin"
 """The name of a passed socket that becomes the admin listener. Any other name is for clients."""
+
+
+PATIENCE = 5.0
+"""Seconds to wait for another server that opens the same socket. It needs a millisecond."""
 
 
 class Sockets(NamedTuple):
@@ -159,11 +164,11 @@ def bind_unix(path: Path, mode: int) -> socket.socket:
     It listens at once, because a file on which nobody listens looks like one that was left behind.
 
     Raises:
-        ConfigurationError: if others can write into the folder. They could put their own socket in its place.
+        ConfigurationError: if others can write into the folder. They could put their own socket in its place. Also if
+            another server opens a socket there and does not end.
         OSError: if it cannot be bound, for example because a server listens on it.
     """
-    require_own_folder(path.parent)
-    with _alone_in(path.parent):
+    with _alone_at(path, PATIENCE):
         _remove_dead(path)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -183,27 +188,39 @@ def remove_unix(address: str) -> None:
     if not address.startswith(UNIX):
         return
     path = Path(address.removeprefix(UNIX))
-    with contextlib.suppress(OSError), _alone_in(path.parent):
-        _remove_dead(path)
+    # Whoever has the lock opens a socket there, and replaces ours.
+    with contextlib.suppress(OSError, ConfigurationError):
+        if _is_socket(path):
+            with _alone_at(path, 0):
+                _remove_dead(path)
 
 
 @contextlib.contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Keep other servers from opening or removing sockets in a folder."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _alone_at(path: Path, patience: float) -> Iterator[None]:
+    """Keep other servers from opening or removing the socket at a path. Waits for them `patience` seconds."""
+    require_own_folder(path.parent)
+    lock = own_lock(path.with_name(f"{path.name}.lock"))
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        lock.acquire(timeout=patience)
+    except Timeout:
+        raise ConfigurationError(f"another server opens {path} at this moment: it holds {lock.lock_file}") from None
+    except OSError as error:
+        raise ConfigurationError(f"cannot lock {lock.lock_file}: {error.strerror}") from error
+    try:
         yield
     finally:
-        os.close(descriptor)
+        lock.release()
+
+
+def _is_socket(path: Path) -> bool:
+    try:
+        return stat.S_ISSOCK(path.lstat().st_mode)
+    except FileNotFoundError:
+        return False
 
 
 def _remove_dead(path: Path) -> None:
-    try:
-        is_socket = stat.S_ISSOCK(path.lstat().st_mode)
-    except FileNotFoundError:
-        return
-    if not is_socket:
+    if not _is_socket(path):
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as visitor:
         visitor.setblocking(False)  # a server that accepts nothing is alive, too

@@ -6,12 +6,13 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import click
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from hourpass.cli.operator.copy import open_source
 from hourpass.cli.operator.database import actor, database_options, read_settings
 from hourpass.cli.terminal import confirm, json_option, print_json, print_table, say
 from hourpass.core.errors import ConfigurationError
+from hourpass.ownership import own_lock
 from hourpass.server.keys.master_key import (
     BACK_IT_UP,
     MASTER_KEY_BYTES,
@@ -123,7 +124,7 @@ def _reseal(settings: Settings) -> Resealed:
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """Two commands at once would each make a key, and one would overwrite the other's."""
-    lock = FileLock(path.with_name(f"{path.name}.lock"))
+    lock = own_lock(path.with_name(f"{path.name}.lock"))
     try:
         lock.acquire(blocking=False)
     except Timeout:

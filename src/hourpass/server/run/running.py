@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 
 from hourpass import __version__
 from hourpass.core.errors import ConfigurationError, Refused, Unavailable
+from hourpass.ownership import own_lock
 from hourpass.server.clock.timekeeping import Timekeeper
 from hourpass.server.issuing.issuer import Issuer
 from hourpass.server.issuing.verification import Verification
@@ -68,7 +69,7 @@ class Running:
         settings = self._settings
         make_data_folder(settings)
         if not settings.shares_database:
-            self._lock = FileLock(Path(settings.data) / "serve.lock")
+            self._lock = own_lock(Path(settings.data) / "serve.lock")
             try:
                 self._lock.acquire(blocking=False)
             except Timeout:
