@@ -179,11 +179,9 @@ def test_a_log_in_a_file_is_rotated_and_the_server_writes_on(said, machine):
     assert [json.loads(line)["event"] for line in lines] == ["draining", "stopped"]
 
 
-def test_the_agents_unit_keeps_a_token_fresh(said, machine):
-    """The server listens on TCP then, as for an agent on another machine."""
-    machine.write(
-        "/etc/systemd/system/hourpass.socket.d/tcp.conf", "[Socket]\nListenStream=\nListenStream=127.0.0.1:3600\n"
-    )
+def test_the_agents_unit_keeps_a_token_fresh_and_leaves_the_servers_socket_alone(said, machine):
+    """The server listens on TCP, too, as for an agent on another machine."""
+    machine.write("/etc/systemd/system/hourpass.socket.d/tcp.conf", "[Socket]\nListenStream=127.0.0.1:3600\n")
     machine.write(
         "/etc/systemd/system/hourpass-agent.service.d/here.conf",
         "[Service]\nEnvironment=HOURPASS_URL=http://127.0.0.1:3600\n",
@@ -193,11 +191,19 @@ def test_the_agents_unit_keeps_a_token_fresh(said, machine):
     )
     machine.run(f"cp {ROOT_INSIDE}/deploy/systemd/hourpass-agent.service /etc/systemd/system/; systemctl daemon-reload")
 
-    machine.run("systemctl stop hourpass.service hourpass.socket; systemctl start hourpass.socket hourpass-agent")
+    sockets = "stat --format '%n %a %U %G' /run/hourpass /run/hourpass/http.sock"
+    before = machine.run(f"systemctl stop hourpass.service hourpass.socket; systemctl start hourpass.socket; {sockets}")
 
-    assert machine.run("cat /run/hourpass/token").stdout.startswith("eyJ")
-    assert machine.run("stat --format '%a %U' /run/hourpass").stdout == "700 hourpass\n"
+    machine.run("systemctl start hourpass-agent")
+
+    assert machine.run("cat /run/hourpass-agent/token").stdout.startswith("eyJ")
+    assert machine.run("stat --format '%a %U' /run/hourpass-agent").stdout == "700 hourpass\n"
     status = machine.run("systemctl show hourpass-agent --property=StatusText").stdout
     assert re.match(r"StatusText=token valid for \d+ min \d\d s · refreshed \d+ s ago · next refresh in", status), (
         status
     )
+    during = machine.run(sockets)
+    machine.run("systemctl stop hourpass-agent; test ! -e /run/hourpass-agent")
+    assert before.stdout == during.stdout == machine.run(sockets).stdout
+    ask = "curl --silent --unix-socket /run/hourpass/http.sock http://localhost/health/live"
+    assert machine.run(f"setpriv --reuid=www-data --regid=www-data --clear-groups {ask}").stdout
