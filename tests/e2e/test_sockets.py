@@ -144,15 +144,31 @@ def test_a_unix_socket_is_served_beside_the_port_and_is_gone_at_the_end(serve, t
 
 
 def test_the_admin_listener_may_be_a_unix_socket_which_is_gone_at_the_end(serve, tmp_path):
+    """It is the server's user's alone, whatever the mode of the others, whose group is the proxy's."""
     path = tmp_path / "admin"
-    server = serve(admin_listen=f"unix:{path}", socket_mode="0600")
+    server = serve(admin_listen=f"unix:{path}", listen=f"unix:{tmp_path}/socket", socket_mode="0666")
 
     with over(path) as http:
         assert http.get("/metrics").status_code == 200
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "socket").stat().st_mode) == 0o666
 
     assert server.stop() == 0
     assert not path.exists()
+
+
+def test_the_admin_socket_may_be_opened_to_a_group(serve, tmp_path):
+    """operate.md: a folder with the setgid bit gives the socket its group."""
+    folder = tmp_path / "metrics"
+    folder.mkdir()
+    if os.geteuid() == 0:
+        os.chown(folder, -1, 54_321)
+    folder.chmod(0o2750)
+
+    serve(admin_listen=f"unix:{folder}/admin", admin_socket_mode="0660")
+
+    found = (folder / "admin").stat()
+    assert (stat.S_IMODE(found.st_mode), found.st_gid) == (0o660, folder.stat().st_gid)
 
 
 def test_a_peer_on_a_unix_socket_is_a_trusted_proxy(serve, tmp_path):

@@ -85,7 +85,7 @@ def open_sockets(settings: Settings, passed: Sockets) -> Iterator[Sockets]:
     Raises:
         ConfigurationError: if an address cannot be listened on.
     """
-    mode, shared = settings.file_mode(), settings.workers > 1
+    mode, shared = int(settings.socket_mode, 8), settings.workers > 1
     addresses = [] if passed.public else settings.addresses()
     admin_address = "off" if passed.admin else settings.admin_listen
     with contextlib.ExitStack() as ours:
@@ -94,7 +94,7 @@ def open_sockets(settings: Settings, passed: Sockets) -> Iterator[Sockets]:
         public = [ours.enter_context(listen_at(address, mode, shared=shared)) for address in addresses]
         admin = passed.admin
         if admin_address != "off":
-            admin = ours.enter_context(listen_at(admin_address, mode))
+            admin = ours.enter_context(listen_at(admin_address, int(settings.admin_socket_mode, 8)))
         yield Sockets(passed.public or public, admin)
 
 
@@ -106,7 +106,7 @@ def sockets_of_worker(settings: Settings, sockets: Sockets, passed: Sockets) -> 
     public = [
         listener
         if passed.public or listener.family == socket.AF_UNIX
-        else listen_at(address_of(listener), settings.file_mode(), shared=True)
+        else listen_at(address_of(listener), int(settings.socket_mode, 8), shared=True)
         for listener in sockets.public
     ]
     return Sockets(public, sockets.admin)

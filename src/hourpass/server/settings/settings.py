@@ -74,6 +74,7 @@ class Settings:
     socket_mode: str = _setting(
         "0660", parsers.socket_mode, "mode of the files of unix sockets: who may write to one may connect"
     )
+    admin_socket_mode: str = _setting("0600", parsers.socket_mode, "the same for admin_listen, if it is a unix socket")
     workers: int = _setting(
         1,
         parsers.whole(1, 256),
@@ -194,10 +195,6 @@ class Settings:
     def shares_database(self) -> bool:
         """Whether the database is a server, which other nodes can use, too."""
         return self.database_url is not None and self.database_url.startswith(POSTGRESQL)
-
-    def file_mode(self) -> int:
-        """The mode of a unix socket's file."""
-        return int(self.socket_mode, 8)
 
     def policy(self) -> Policy:
         """The policy for the rules in `core`, with durations in milliseconds."""
