@@ -10,6 +10,7 @@ import re
 import textwrap
 from collections.abc import Iterator
 from importlib.metadata import version as version_of
+from pathlib import Path
 from typing import Any
 
 import click
@@ -43,6 +44,7 @@ html_title = f"hourpass {version}"
 html_static_path = ["_static"]
 html_css_files = ["hourpass.css"]
 html_js_files = ["hourpass.js"]
+html_search_scorer = str(Path(__file__).with_name("search_scorer.js"))
 html_additional_pages = {"index": "front.html"}
 templates_path = ["_templates"]
 html_copy_source = False

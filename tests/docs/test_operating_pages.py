@@ -56,7 +56,8 @@ def flags_of(named: str) -> set[str]:
 def command_lines(text: str) -> list[str]:
     """The lines of a page's shell blocks that call the command."""
     blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-    return [line for block in blocks for line in block.splitlines() if line.startswith("hourpass ")]
+    lines = [line for block in blocks for line in re.sub(r"\\\n\s*", "", block).splitlines()]
+    return [line for line in lines if line.startswith("hourpass ")]
 
 
 def test_every_setting_is_in_the_table_with_its_flag(table, code):

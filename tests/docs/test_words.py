@@ -51,6 +51,13 @@ def test_no_word_is_both_used_and_forbidden(table):
     assert all(len(row) == 4 and row[1].endswith(".") for row in rows)
 
 
+def test_code_of_the_first_pages_is_as_wide_as_the_site(pages):
+    """88 characters are what a window of 1280 pixels shows without scrolling."""
+    for page in (page for page in pages if page.startswith("docs/start/")):
+        blocks = re.findall(r"```.*?```", pages[page], re.DOTALL)
+        assert [line for block in blocks for line in block.splitlines() if len(line) > 88] == []
+
+
 def test_prose_has_one_sentence_on_a_line(pages):
     for page, text in pages.items():
         for line in re.sub(r"```.*?```", "", text, flags=re.DOTALL).splitlines():
