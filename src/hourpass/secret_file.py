@@ -48,7 +48,8 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o600, group: in
             temporary.unlink()
         raise
     _sync_folder(path.parent)
-    _sweep(path, written_at)
+    # Only old ones: another writer may be writing one at this moment.
+    sweep(path, older_than=written_at - STALE)
 
 
 @contextmanager
@@ -73,6 +74,18 @@ def new_file(path: Path) -> Iterator[Path]:
     finally:
         draft.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+def sweep(path: Path, *, older_than: float | None = None) -> None:
+    """Delete the file's temporary files, which writers left that were killed.
+
+    `older_than` is an instant of the file system's clock. Without it, nobody else may be writing the file: hold a lock.
+    """
+    for neighbour in path.parent.iterdir():
+        if neighbour.name.startswith(f".{path.name}.") and neighbour.suffix == ".tmp":
+            with suppress(OSError):
+                if older_than is None or neighbour.lstat().st_mtime < older_than:
+                    neighbour.unlink()
 
 
 def _draft(path: Path) -> tuple[Path, int]:
@@ -101,12 +114,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _sweep(path: Path, now: float) -> None:
-    # Only this file's own temporary files, and only old ones: another writer may be writing one at this moment.
-    for neighbour in path.parent.iterdir():
-        if neighbour.name.startswith(f".{path.name}.") and neighbour.suffix == ".tmp":
-            with suppress(OSError):
-                if neighbour.lstat().st_mtime < now - STALE:
-                    neighbour.unlink()

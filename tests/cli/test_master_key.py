@@ -233,3 +233,58 @@ def test_a_word_that_is_not_a_key_is_refused_without_being_repeated(installed):
     assert "not base64" in refused
     assert "not-base64!" not in refused
     assert key not in refused
+
+
+def test_what_a_killed_rotation_left_is_gone_after_the_next_one_at_once(installed):
+    left = installed.data / ".master.key.0123456789abcdef.tmp"
+    left.write_text(f"{new_key()}\n{new_key()}\n")
+
+    installed("master-key", "rotate", "--yes")
+
+    assert not left.exists()
+
+
+@pytest.mark.parametrize("open_to_others", ["", "master.key"])
+def test_nothing_is_made_in_a_folder_or_beside_a_key_that_is_not_ours_alone(installed, open_to_others):
+    (installed.data / open_to_others).chmod(0o777 if not open_to_others else 0o644)
+    before = sorted(installed.data.iterdir())
+
+    assert "chmod" in installed("master-key", "rotate", "--yes", code=1).stderr
+
+    assert sorted(installed.data.iterdir()) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
+def test_root_leaves_nothing_in_the_folder_of_another_user(installed):
+    os.chown(installed.data, 65534, 65534)
+    before = sorted(installed.data.iterdir())
+
+    assert "run this as" in installed("master-key", "rotate", "--yes", code=1).stderr
+
+    assert sorted(installed.data.iterdir()) == before
+
+
+def test_only_its_owner_can_read_the_lock(installed):
+    installed("master-key", "rotate", "--yes")
+
+    for lock in installed.data.glob("*.lock"):
+        assert stat.S_IMODE(lock.stat().st_mode) == 0o600
+    assert (installed.data / "master.key.lock").exists()
+
+
+def test_a_second_database_in_the_data_folder_does_not_lose_its_key(installed, tmp_path):
+    other = f"sqlite:{tmp_path / 'other.db'}"
+    (tmp_path / "other.db").touch(mode=0o600)
+    tmp_path.chmod(0o700)
+    installed("keys", "create", "--name", "x", "--database", other)
+    [key] = file_of(installed)
+
+    refused = installed("master-key", "rotate", "--yes", "--database", other, code=1)
+
+    assert "give each database a data folder of its own" in refused.stderr
+    assert file_of(installed) == [key]
+    # The folder's own database by another name is not another one.
+    installed(
+        "master-key", "rotate", "--yes", "--database", f"sqlite:{installed.data}/../{installed.data.name}/hourpass.db"
+    )
+    assert file_of(installed) != [key]

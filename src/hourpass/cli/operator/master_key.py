@@ -12,7 +12,8 @@ from hourpass.cli.operator.copy import open_source
 from hourpass.cli.operator.database import actor, database_options, read_settings
 from hourpass.cli.terminal import confirm, json_option, print_json, print_table, say
 from hourpass.core.errors import ConfigurationError
-from hourpass.ownership import own_lock
+from hourpass.ownership import own_lock, require_own_folder
+from hourpass.secret_file import sweep
 from hourpass.server.keys.master_key import (
     BACK_IT_UP,
     MASTER_KEY_BYTES,
@@ -22,7 +23,7 @@ from hourpass.server.keys.master_key import (
     write_key_file,
 )
 from hourpass.server.keys.sealed import Resealed, Sealing, require_opens, reseal, sealings
-from hourpass.server.run.open import current_time, open_secrets, open_store, with_master_key
+from hourpass.server.run.open import DATABASE_NAME, current_time, open_secrets, open_store, with_master_key
 from hourpass.server.settings.settings import Settings
 from hourpass.server.store import reading, transaction
 
@@ -84,7 +85,9 @@ def rotate(flags: dict[str, object], yes: bool, as_json: bool) -> None:
         _require_opens(settings)
         if not yes:
             confirm(f"Backups made until now need the key that is in {path} now. Do you have a copy, and rotate?")
+        _require_alone_in_folder(settings, path)
         with _alone(path):
+            sweep(path)  # a command that was killed may have left both keys there
             keys = read_key_file(path)
             if len(keys) == 1:
                 # Both are in the file before anything is sealed, so a command that was killed is just run again.
@@ -121,9 +124,24 @@ def _reseal(settings: Settings) -> Resealed:
             return reseal(store, master, now, actor=actor())
 
 
+def _require_alone_in_folder(settings: Settings, path: Path) -> None:
+    """Require that the data folder's own database is the one that is named: another one would lose its key."""
+    own = path.with_name(DATABASE_NAME)
+    named = Path((settings.database_url or f"sqlite:{own}").removeprefix("sqlite:"))
+    if own.exists() and not (named.exists() and own.samefile(named)):
+        raise ConfigurationError(
+            f"{own} needs the key in {path}, too, and would lose it: give each database a data folder of its own"
+        )
+
+
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Two commands at once would each make a key, and one would overwrite the other's."""
+    """Two commands at once would each make a key, and one would overwrite the other's.
+
+    Nothing is left in a folder or beside a file that is not ours.
+    """
+    require_own_folder(path.parent)
+    read_key_file(path)
     lock = own_lock(path.with_name(f"{path.name}.lock"))
     try:
         lock.acquire(blocking=False)

@@ -30,6 +30,9 @@ from hourpass.server.store.sqlite_connection import CACHE, SMALL_CACHE
 STATE_BELOW_HOME = "Library/Application Support" if sys.platform == "darwin" else ".local/state"
 """The folder below the home in which programs keep data that must last."""
 
+DATABASE_NAME = "hourpass.db"
+"""The database in the data folder, if the settings name no other one."""
+
 log = logging.getLogger("hourpass")
 
 LOOK_AGAIN = 0.2
@@ -47,7 +50,7 @@ def open_store(settings: Settings, *, create: bool = True, small: bool = False) 
     if settings.shares_database:
         return open_shared_store(settings, create=create)
     url = settings.database_url
-    path = Path(url.removeprefix("sqlite:")) if url else Path(settings.data) / "hourpass.db"
+    path = Path(url.removeprefix("sqlite:")) if url else Path(settings.data) / DATABASE_NAME
     if not create and not path.exists():
         raise ConfigurationError(f"no database at {path}: start the server, or name its data folder with --data")
     make_data_folder(settings)
