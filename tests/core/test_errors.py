@@ -126,3 +126,10 @@ def test_a_rotation_that_is_under_way_says_in_how_many_whole_seconds_it_is_over(
     error = errors.RotationUnderWay(ends_at, 0)
 
     assert (error.ends_at, error.retry_after) == (ends_at, retry_after)
+
+
+def test_a_missing_extra_is_an_error_that_says_how_to_install_it():
+    error = errors.ExtraMissing.of("otel", "tracing needs an extra")
+
+    assert isinstance(error, errors.ConfigurationError)
+    assert str(error) == "tracing needs an extra: pip install 'hourpass[otel]'"

@@ -164,3 +164,8 @@ def test_a_grant_ends_with_its_key_or_expires_by_itself(grant, key, after, state
 @pytest.mark.parametrize("why", ["replayed", "revoked", "token_revoked", "restored"])
 def test_a_revoked_grant_says_why_even_if_its_key_ends(grant, why):
     assert state_of(revoke(grant, START, why), None, START + 90 * DAY) == why
+
+
+@pytest.mark.parametrize(("since", "state"), [(START, "live"), (START + 1, "ended")])
+def test_a_grant_ends_with_the_secret_of_its_refresh_token(grant, since, state):
+    assert state_of(grant, stored_key(), START, refresh_since=since) == state
