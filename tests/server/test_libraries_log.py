@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from hourpass.server.telemetry.limited_log import EVERY, LimitedLog
-from hourpass.server.telemetry.telemetry import configure_logging, lines_dropped
+from hourpass.server.telemetry.telemetry import LONGEST_TEXT, configure_logging, lines_dropped
 
 
 class Log:
@@ -46,6 +46,21 @@ def test_a_library_that_repeats_itself_has_a_line_a_minute_with_the_latest_words
     first, second = log.lines()
     assert (first["logger"], first["detail"], first["level"]) == ("some.library", "no luck with 0", "warning")
     assert (second["detail"], second["times"]) == ("no luck with 99", 99)
+
+
+@pytest.mark.parametrize("broken", [False, True], ids=["a text", "a text that cannot be formatted"])
+def test_a_long_text_is_cut(log, broken):
+    """A library may repeat what a stranger sent, and a request's headers have 16 KB."""
+    text = "x" * 8_000
+    if broken:
+        record = logging.LogRecord("some.library", logging.INFO, "", 0, f"%d{text}", ("no number",), None)
+        logging.getLogger().handlers[0].handle(record)  # pytest has handlers, too, and does not forgive it
+    else:
+        a_library_complains(text)
+
+    [line] = log.lines()
+    cut = line["about"] if broken else line["detail"]
+    assert (cut[-2:], len(cut)) == ("x…", LONGEST_TEXT + 1)
 
 
 def test_words_that_differ_each_time_are_one_kind(log):

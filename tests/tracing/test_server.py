@@ -104,9 +104,10 @@ def test_a_name_never_holds_what_a_client_made_up(server, collector):
         [("traceparent", CONTINUED["traceparent"]), ("traceparent", CONTINUED["traceparent"])],
         [("traceparent", "00-" + "0" * 32 + f"-{CALLER}-01")],
         [("traceparent", "x" * 8_000)],
+        [("traceparent", "01" + CONTINUED["traceparent"][2:] + "-0123456789")],
         [("tracestate", "vendor=opaque")],
     ],
-    ids=["malformed", "no version", "twice", "nothing", "long", "state alone"],
+    ids=["malformed", "no version", "twice", "nothing", "long", "longer than 64 bytes", "state alone"],
 )
 def test_a_broken_trace_context_begins_a_new_trace(sent, server, collector):
     """W3C Trace Context §3.2.2."""
@@ -116,6 +117,26 @@ def test_a_broken_trace_context_begins_a_new_trace(sent, server, collector):
     assert span.parent == ""
     assert span.trace != TRACE
     assert span.state == ""
+
+
+@pytest.mark.parametrize(
+    ("states", "kept"),
+    [
+        (["a=" + "x" * 254 + ",b=" + "y" * 253], True),
+        (["a=" + "x" * 254 + ",b=" + "y" * 254], False),
+        (["a=" + "x" * 255, "b=" + "y" * 255], False),
+    ],
+    ids=["512 bytes", "one more", "in two headers"],
+)
+def test_a_state_that_is_too_long_to_read_is_dropped_and_the_trace_goes_on(states, kept, server, collector):
+    """W3C Trace Context §3.3.1.5. A library split 15 KB of spaces for a tenth of a second."""
+    sent = [("traceparent", CONTINUED["traceparent"]), *(("tracestate", state) for state in states)]
+
+    assert httpx2.get(f"{server.url}/openapi.json", headers=sent).status_code == 200
+
+    [span] = collector.wait(requests)
+    assert (span.trace, span.parent) == (TRACE, CALLER)
+    assert span.state == (",".join(states) if kept else "")
 
 
 def test_a_request_whose_caller_keeps_no_trace_is_not_traced(server, collector):

@@ -26,6 +26,12 @@ PROTOCOL = "http/protobuf"
 FAILURE = 500
 """The least status that makes the span of a request an error. A refusal is the caller's fault."""
 
+LONGEST = {b"traceparent": 64, b"tracestate": 512}
+"""The most bytes of each header that we read. A longer one is ignored, so a stranger's text costs nothing.
+
+A traceparent of today has 55. W3C Trace Context §3.3.1.5 asks for 512 bytes of tracestate.
+"""
+
 METHODS = frozenset(("GET", "HEAD", "POST", "OPTIONS"))
 """The methods of our routes. All others are one, because a client can make them up."""
 
@@ -117,11 +123,12 @@ class Traced:
 
     def _begin(self, request: Request) -> "Span":
         """A span for a request. It continues the caller's trace, but not if the caller names two (W3C §3.2)."""
-        sent: dict[str, list[str]] = {"traceparent": [], "tracestate": []}
+        sent: dict[bytes, list[str]] = {header: [] for header in LONGEST}
         for header, value in request.headers:
-            if header in (b"traceparent", b"tracestate"):
-                sent[header.decode()].append(value.decode("latin-1"))
-        parent = self._extract(sent) if len(sent["traceparent"]) == 1 else None
+            if header in LONGEST:
+                sent[header].append(value.decode("latin-1"))
+        short = {header.decode(): values for header, values in sent.items() if sum(map(len, values)) <= LONGEST[header]}
+        parent = self._extract(short) if len(short.get("traceparent", ())) == 1 else None
         method = request.method if request.method in METHODS else "_OTHER"
         facts = {"http.request.method": method, "url.scheme": "http"}
         name = "HTTP" if method == "_OTHER" else method

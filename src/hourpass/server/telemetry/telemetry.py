@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 _SECRET = re.compile(BEGINNING + r"[0-9A-Za-z]{12}_[0-9A-Za-z]+|eyJ[0-9A-Za-z_-]{10,}(?:\.[0-9A-Za-z_-]*)*")
 
 
+LONGEST_TEXT = 500
+"""Characters of a library's text in one line. It may hold whatever a client sent."""
+
+
 class _Handler(logging.Handler):
     """Hands finished lines to a writer. Warnings and errors of libraries go through `limited` first, if it is given."""
 
@@ -46,7 +50,12 @@ class _Handler(logging.Handler):
         try:
             line = self.format(record)
         except Exception as error:  # noqa: BLE001 - no record of a library is worth a crash
-            line = self._line("a line could not be made", logger=record.name, about=str(record.msg), detail=repr(error))
+            line = self._line(
+                "a line could not be made",
+                logger=record.name,
+                about=_short(str(record.msg)),
+                detail=_short(repr(error)),
+            )
         self.writer.write(line)
 
     def flush(self) -> None:
@@ -63,9 +72,13 @@ class _Handler(logging.Handler):
 
 def _said(record: logging.LogRecord) -> str:
     try:
-        return record.getMessage()
+        return _short(record.getMessage())
     except Exception as error:  # noqa: BLE001 - as in `emit`
-        return repr(error)
+        return _short(repr(error))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
 
 
 def configure_logging(
