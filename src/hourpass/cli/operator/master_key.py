@@ -12,7 +12,7 @@ from hourpass.cli.operator.copy import open_source
 from hourpass.cli.operator.database import actor, database_options, read_settings
 from hourpass.cli.terminal import confirm, json_option, print_json, print_table, say
 from hourpass.core.errors import ConfigurationError
-from hourpass.ownership import own_lock, require_own_folder
+from hourpass.ownership import own_lock
 from hourpass.secret_file import sweep
 from hourpass.server.keys.master_key import (
     BACK_IT_UP,
@@ -82,10 +82,11 @@ def rotate(flags: dict[str, object], yes: bool, as_json: bool) -> None:
     if path is None:
         done = _reseal(settings)
     else:
+        # First: it also refuses a folder or a file that is not ours, before anything is made there.
         _require_opens(settings)
+        _require_alone_in_folder(settings, path)
         if not yes:
             confirm(f"Backups made until now need the key that is in {path} now. Do you have a copy, and rotate?")
-        _require_alone_in_folder(settings, path)
         with _alone(path):
             sweep(path)  # a command that was killed may have left both keys there
             keys = read_key_file(path)
@@ -136,12 +137,7 @@ def _require_alone_in_folder(settings: Settings, path: Path) -> None:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Two commands at once would each make a key, and one would overwrite the other's.
-
-    Nothing is left in a folder or beside a file that is not ours.
-    """
-    require_own_folder(path.parent)
-    read_key_file(path)
+    """Two commands at once would each make a key, and one would overwrite the other's."""
     lock = own_lock(path.with_name(f"{path.name}.lock"))
     try:
         lock.acquire(blocking=False)
