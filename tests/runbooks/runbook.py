@@ -6,7 +6,9 @@ A page has the same sections everywhere, and this is what they mean to a test:
   "Audit trail" the events.
 - "Commands" and what is below it: each line of an `sh` block is typed, from the top to the bottom.
 - "How to know it is over": the same, and it is over if each command succeeds and each `promtool query` prints nothing.
-- "What the tests do not run": the commands, in backquotes, that are left out or done by the test's own hands.
+
+The section "What the tests do not run" of the index has, for each page, the commands in backquotes that are left out or
+done by the test's own hands. A page elsewhere has such a section of its own.
 
 What is different here than on the operator's machine (addresses, folders, ids) is replaced in each line before it runs.
 """
@@ -32,6 +34,12 @@ DATA = "/var/lib/hourpass"
 LOG = "journalctl --unit hourpass --since -1h"
 
 
+def left_out_of_runbooks() -> dict[str, str]:
+    """What the index says that the tests do not run, by the page's file."""
+    section = (FOLDER / "index.md").read_text("utf-8").split(f"## {LEFT_OUT}\n")[1]
+    return dict(re.findall(r"^\| \[.*?\]\((.*?)\) \|((?:[^|]|\\\|)*?) \|", section, re.MULTILINE))
+
+
 class Page:
     """A runbook as it is written."""
 
@@ -52,7 +60,8 @@ class Page:
 
     @property
     def left_out(self) -> set[str]:
-        return set(re.findall(r"`([^`]+)`", self.sections.get(LEFT_OUT, "")))
+        told = self.sections.get(LEFT_OUT, "") + left_out_of_runbooks().get(self.path.name, "")
+        return set(re.findall(r"`([^`]+)`", told.replace("\\|", "|")))
 
     def lines(self, section: str) -> list[str]:
         """The commands of a section."""
@@ -73,8 +82,13 @@ class Runbook:
         self._folder = folder
         self._real = real
         self._hands = hands or {}
+        self._elsewhere: tuple[str, ...] = ()
         self.shell = ["bash", "-c"]
         self.environment = clean_environment(PATH=f"{HOURPASS.parent}:{os.environ['PATH']}:/usr/sbin", NO_COLOR="1")
+
+    def leave_out(self, *parts: str) -> None:
+        """Do not type the lines with one of these: another test does."""
+        self._elsewhere = parts
 
     def run(
         self,
@@ -117,7 +131,8 @@ class Runbook:
 
     def _lines(self, section: str) -> list[str]:
         left_out = self.page.left_out - self._hands.keys()
-        return [line for line in self.page.lines(section) if line not in left_out]
+        lines = [line for line in self.page.lines(section) if line not in left_out]
+        return [line for line in lines if not any(part in line for part in self._elsewhere)]
 
     def _type(self, line: str) -> tuple[int, str]:
         if hand := self._hands.get(line):

@@ -1,4 +1,6 @@
-"""docs/runbooks/master-key.md, on a server whose master key was deleted, and had leaked."""
+"""docs/runbooks/master-key.md: the key was deleted, and had leaked. tests/systemd has the part about a credential."""
+
+import os
 
 import pytest
 from tests.e2e.conftest import exchange, generation, refresh, verify
@@ -21,7 +23,13 @@ def test_a_copy_of_the_key_brings_the_server_back_and_a_new_key_takes_its_place(
     server.stop()
     with pytest.raises(RuntimeError, match="is missing"):
         server.restart()
-    book = open_runbook("master-key", server, {COPY: str(copy)}, {"systemctl start hourpass": server.restart})
+    book = open_runbook(
+        "master-key",
+        server,
+        {COPY: str(copy), "-o hourpass -g hourpass": f"-o {os.getuid()} -g {os.getgid()}"},
+        {"systemctl start hourpass": server.restart},
+    )
+    book.leave_out("hourpass-as-server", "/etc/hourpass/", "systemctl restart hourpass")
     await_symptom(book, server)
 
     book.run(fails={STATUS: 1})

@@ -148,6 +148,45 @@ def test_a_server_that_hangs_is_replaced(said, machine):
     assert machine.run("systemctl show hourpass --property=NRestarts --value").stdout == "1\n"
 
 
+def part_of_runbook(heading: str) -> str:
+    """The commands of a part of the runbook about the master key."""
+    text = (ROOT / "docs" / "runbooks" / "master-key.md").read_text().split(f"### {heading}\n")[1].split("\n### ")[0]
+    [script] = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    return script.replace("/media/safe", "/run/safe")
+
+
+def given_keys(machine) -> list[dict]:
+    return json.loads(machine.run("hourpass-as-server master-key status --json").stdout)
+
+
+def test_a_lost_credential_is_put_back_as_the_runbook_says(said, machine):
+    machine.run("mkdir -p /run/safe; mv /etc/hourpass/master.key /run/safe/master.key")
+    assert machine.run("hourpass-as-server master-key status", check=False).returncode == 243
+    machine.run("systemctl restart hourpass", check=False)
+    assert "status=243/CREDENTIALS" in machine.run("systemctl status hourpass", check=False).stdout
+
+    machine.run(part_of_runbook("It is lost, and was a systemd credential"))
+
+    assert [(key["given"], key["values"] > 0) for key in given_keys(machine)] == [(True, True)]
+    assert '"status":"ok"' in machine.run("curl --silent http://127.0.0.1:3601/health/ready").stdout
+    assert machine.run("stat --format '%a %U' /etc/hourpass/master.key").stdout == "600 root\n"
+
+
+def test_a_credential_that_leaked_is_replaced_as_the_runbook_says(said, machine):
+    [old] = given_keys(machine)
+    assert (
+        "only one master key is given" in machine.run("hourpass-as-server master-key rotate --yes", check=False).stderr
+    )
+
+    machine.run(part_of_runbook("It has leaked, and is a systemd credential"))
+
+    [new] = given_keys(machine)
+    assert new["key_id"] != old["key_id"]
+    assert new["values"] == old["values"]
+    assert '"status":"ok"' in machine.run("curl --silent http://127.0.0.1:3601/health/ready").stdout
+    assert machine.run("stat --format '%a %U' /etc/hourpass/master.key").stdout == "600 root\n"
+
+
 def test_the_master_key_may_be_sealed_for_this_machine(said, machine):
     """The comment in the unit: only systemd on this machine opens it."""
     unit = machine.run("cat /etc/systemd/system/hourpass.service").stdout
