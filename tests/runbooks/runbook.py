@@ -37,7 +37,7 @@ LOG = "journalctl --unit hourpass --since -1h"
 def left_out_of_runbooks() -> dict[str, str]:
     """What the index says that the tests do not run, by the page's file."""
     section = (FOLDER / "index.md").read_text("utf-8").split(f"## {LEFT_OUT}\n")[1]
-    return dict(re.findall(r"^\| \[.*?\]\((.*?)\) \|((?:[^|]|\\\|)*?) \|", section, re.MULTILINE))
+    return dict(re.findall(r"^\| `([\w-]+\.md)` \|((?:[^|]|\\\|)*?) \|", section, re.MULTILINE))
 
 
 class Page:
