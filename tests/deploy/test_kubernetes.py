@@ -151,6 +151,15 @@ def test_every_selector_finds_the_nodes_and_nothing_else(built):
     assert both <= job.items()
 
 
+def test_nobody_is_a_trusted_proxy_until_you_say_who(built):
+    """Any pod of a network that is named could claim any client's address."""
+    (container,) = pods(built)["Deployment"]["containers"]
+
+    assert {each["name"] for each in container["env"]} == {
+        "HOURPASS_ISSUER", "HOURPASS_DATABASE_URL_FILE", "HOURPASS_MASTER_KEY_FILE"
+    }  # fmt: skip
+
+
 def test_a_node_has_time_for_the_pause_and_the_drain(built):
     pod = pods(built)["Deployment"]
     pause = int(pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][1])

@@ -109,5 +109,5 @@ def check_server(things: list[dict]) -> None:
 
     assert container["image"] == IMAGE.replace("localhost/hourpass", REGISTRY)
     assert variables["HOURPASS_ISSUER"] == "https://auth.example.com"
-    assert variables["HOURPASS_TRUSTED_PROXIES"] == "10.244.0.0/16"
+    assert variables["HOURPASS_TRUSTED_PROXIES"] == "10.244.7.0/28"
     assert variables["HOURPASS_MASTER_KEY_FILE"] == "/run/secrets/hourpass/master-key"

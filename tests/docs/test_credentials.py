@@ -19,8 +19,9 @@ AS_ARGUMENT = re.compile(
 )
 KEPT = re.compile(
     r"(?:\bhourpass (?:token|auth-header)|\bhourpass keys (?:create|rotate)|access_token).*(?<!2)> ?[\w\"$]"
+    r"|(?<!2)> ?[\w./~\"$-]*(?:key|keys|token|secret|header|password|url|dump)(?:\.(?:txt|jsonl|key))?\"?(?:[\s)]|$)"
 )
-"""A redirection of what holds a key or a token."""
+"""A redirection of what holds a key or a token, or into a file that is called so."""
 
 
 def commands(page: str) -> list[str]:
@@ -52,6 +53,21 @@ def test_a_credential_in_an_argument_is_found(line, found):
     assert argument(line) == found
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "head -c 32 /dev/urandom | base64 > master-key",
+        "cat > key.txt        # paste the key",
+        "pg_dump hourpass > hourpass.dump",
+        "cat > database-url",
+        "(true; cat > /etc/hourpass/master.key)",
+    ],
+)
+def test_a_file_that_is_called_like_a_secret_is_found(line):
+    assert KEPT.search(line)
+    assert not KEPT.search(line.replace(">", "2>"))
+
+
 @pytest.fixture(scope="module")
 def shown(pages, root) -> dict[str, list[str]]:
     texts = pages | {folder: (root / folder / "README.md").read_text("utf-8") for folder in ELSEWHERE}
@@ -70,7 +86,9 @@ def test_a_file_that_gets_a_key_or_a_token_is_made_for_its_user_alone(shown):
 
     assert len(keeping) >= 5
     for page, lines, line in keeping:
-        assert "umask 077" in "\n".join(lines[: lines.index(line)]), f"{page}: {line}"
+        before = "\n".join([*lines[: lines.index(line)], line.partition(">")[0]])
+        name = line.rpartition("> ")[2].split()[0]
+        assert "umask 077" in before or f"install -m 600 /dev/null {name}" in before, f"{page}: {line}"
 
 
 def test_no_sentence_shows_one_either(pages):

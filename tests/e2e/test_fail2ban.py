@@ -2,7 +2,9 @@
 
 import configparser
 import json
+import re
 import subprocess
+from fnmatch import fnmatch
 from pathlib import Path
 
 import httpx2
@@ -10,7 +12,8 @@ import pytest
 from tests.debian import program
 from tests.server.conftest import nobodys_key
 
-FOLDER = Path(__file__).parents[2] / "deploy" / "fail2ban"
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "deploy" / "fail2ban"
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +79,15 @@ def test_the_jail_bans_at_the_first_line():
 
     assert jail["hourpass"]["maxretry"] == "1"
     assert jail["hourpass"]["filter"] == "hourpass"
+
+
+def test_the_jail_reads_the_file_that_systemd_writes_and_logrotate_rotates():
+    jail = configparser.ConfigParser()
+    jail.read(FOLDER / "jail.d" / "hourpass.conf")
+    page = (ROOT / "docs" / "how-to" / "deploy-systemd.md").read_text("utf-8")
+    (rotated,) = re.findall(
+        r"^(/\S+) \{", (ROOT / "deploy" / "logrotate" / "hourpass").read_text("utf-8"), re.MULTILINE
+    )
+
+    assert set(re.findall(r"append:(/[\w./]+)", page)) == {jail["hourpass"]["logpath"]}
+    assert fnmatch(jail["hourpass"]["logpath"], rotated)
