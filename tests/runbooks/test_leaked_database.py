@@ -17,7 +17,8 @@ def test_nothing_that_a_thief_can_make_of_the_copy_is_good_any_more_and_the_owne
     server = serve(admin_listen=prometheus.target(), issuer=ISSUER)
     owner, rotated = server.create_key(), server.create_key()
     derived = json.loads(server.command("keys", "rotate", rotated["key_id"], "--now", "--json").stdout)["api_key"]
-    pair = exchange(server, owner["api_key"]).json()
+    pair, stolen = (exchange(server, owner["api_key"]).json() for _ in range(2))
+    loot = {}
     shutil.copytree(server.data, tmp_path / "data-1", ignore=shutil.ignore_patterns("*.lock"))
     copy = serve(issuer=ISSUER)
     # He needs no key for that: his copy has what signs.
@@ -31,6 +32,8 @@ def test_nothing_that_a_thief_can_make_of_the_copy_is_good_any_more_and_the_owne
         rows.execute("update secrets set created_at = created_at - ?", (MINUTE,))
         rows.close()
         server.restart()
+        # He refreshes once more before the old secret ends, and has tokens of the new one.
+        loot.update(refresh(server, stolen["refresh_token"]).json())
         prometheus.wait(goes_over, "the key does not go over to the new pepper", 20)
 
     def goes_over() -> bool:
@@ -50,6 +53,8 @@ def test_nothing_that_a_thief_can_make_of_the_copy_is_good_any_more_and_the_owne
 
     assert rotated["key_id"] in said["hourpass audit --event key_rotated --since 3650d"]
     assert verify(server, forged) == verify(server, pair["access_token"]) == 401
-    assert refresh(server, pair["refresh_token"]).status_code == 400
+    assert verify(server, loot["access_token"]) == 401
+    for token in (pair["refresh_token"], stolen["refresh_token"], loot["refresh_token"]):
+        assert refresh(server, token).status_code == 400
     assert exchange(server, derived).status_code == 400
     assert verify(server, exchange(server, owner["api_key"]).json()["access_token"]) == 204
