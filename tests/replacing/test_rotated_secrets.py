@@ -225,6 +225,23 @@ async def test_a_grant_from_before_the_retirement_is_shown_as_ended_and_not_coun
     assert [state_of(each, key, installation.clock(), since) for each in (old, new)] == ["ended", "live"]
 
 
+async def test_it_ends_them_although_the_command_does_not_know_how_long_a_grant_lives(installation):
+    pair = await installation.exchange(await installation.create_key())
+    await in_use(installation, "refresh")
+    pair = await refresh(installation.last, pair.refresh_token, installation.clock)
+    issuer, now = installation.first.issuer, installation.clock()
+    policy = issuer.policy._replace(absolute_lifetime=1)
+
+    def work(store):
+        own = Secrets(issuer.secrets.master, store.sealed_secrets(), now, policy)
+        return retire_secrets(store, own, "refresh", now, policy, os.urandom, actor="test")
+
+    await installation.run(work)
+    await installation.observe()
+
+    assert await refused(installation, pair.refresh_token) == "malformed"
+
+
 async def test_once_all_tokens_of_the_old_secret_have_expired_retiring_it_ends_nothing(installation):
     api_key = await installation.create_key()
     await in_use(installation, "refresh")

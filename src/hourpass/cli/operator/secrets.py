@@ -120,11 +120,11 @@ def retire(flags: dict[str, object], kind: SecretKind, yes: bool, as_json: bool)
 
 def _price(db: Database, kind: SecretKind) -> str:
     match kind:
-        case "refresh" if ends_grants(db.secrets, kind, db.now):
+        case "refresh" if ends_grants(db.store, db.secrets, kind, db.now):
             live = db.store.count_live_grants(db.now)
             return f"All grants end ({live:,}), with their access tokens. Their clients exchange their API keys again."
         case "refresh":
-            return "Every refresh token of the earlier ones has expired, so no grant ends."
+            return "All grants from before have ended already, so no other one ends."
         case "pepper":
             keys = {key_id for kid, ids in _needs(db).items() if kid != db.secrets.pepper.kid for key_id in ids}
             return (

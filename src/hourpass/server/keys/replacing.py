@@ -57,12 +57,16 @@ def retirable(secrets: Secrets, kind: SecretKind, now: int) -> tuple[ServerSecre
     return ring.secrets[ring.secrets.index(ring.used_at(now)) + 1 :]
 
 
-def ends_grants(secrets: Secrets, kind: SecretKind, now: int) -> bool:
-    """Whether retiring ends all grants: if a refresh token of an earlier secret can still be good.
+def ends_grants(store: Store, secrets: Secrets, kind: SecretKind, now: int) -> bool:
+    """Whether retiring ends all grants: if one lives that was opened before the refresh secret in use was used.
 
-    Somebody who can forge one may have refreshed with it, and holds a token of the secret in use.
+    Somebody who can forge a token of an earlier secret may have refreshed such a grant, and holds a token of the one in
+    use. The database tells, because the command may not know the server's lifetime of a grant.
     """
-    return kind == REFRESH and any(secrets.state(kind, each, now) != "gone" for each in retirable(secrets, kind, now))
+    if kind != REFRESH or not retirable(secrets, kind, now):
+        return False
+    ring = secrets.ring(kind)
+    return store.count_live_grants(now, ring.used_from(ring.used_at(now))) > 0
 
 
 def retire_secrets(
@@ -86,7 +90,7 @@ def retire_secrets(
     old = retirable(secrets, kind, now)
     if not old:
         raise InvalidRequest(f"there is no {kind} secret from before the one in use: rotate first, and wait a minute")
-    if not ends_grants(secrets, kind, now):
+    if not ends_grants(store, secrets, kind, now):
         return Retired(_delete(store, kind, old, now, actor))
     # By then every node has learned of the fresh secret: until then one may still sign for an old refresh token.
     issued_before = now // SECOND + 2

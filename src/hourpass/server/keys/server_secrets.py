@@ -23,13 +23,10 @@ from hourpass.server.keys.sealed import (
     add_secret,
     open_secret,
 )
-from hourpass.server.store import Store, StoredSecret
+from hourpass.server.store import ENDLESS, Store, StoredSecret
 
 FIRST_PEPPER = "1"
 """The kid of the first pepper. A digest whose pepper is not noted is under this one."""
-
-ENDLESS = 2**62
-"""Milliseconds for which an earlier pepper is accepted: until an operator retires it."""
 
 
 class DigestMove(NamedTuple):

@@ -24,6 +24,9 @@ from hourpass.server.store.tables import Table
 PAUSES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 """The longest pause, in seconds, before each further attempt at a transaction that conflicted with another one."""
 
+ENDLESS = 2**62
+"""An instant that never comes, or as many milliseconds."""
+
 T = TypeVar("T")
 
 Row = tuple[Any, ...]
@@ -206,7 +209,7 @@ class Store(Protocol):
     def count_grants(self, key_id: str) -> int:
         """How many grants of a key are not revoked."""
 
-    def count_live_grants(self, now: int) -> int:
+    def count_live_grants(self, now: int, opened_before: int = ENDLESS) -> int:
         """How many grants of all keys are neither revoked nor expired. It reads all of them."""
 
     def grant_ages(self, key_id: str) -> list[GrantAge]:

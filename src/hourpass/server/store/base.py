@@ -13,6 +13,7 @@ from hourpass.core.last_use import LastUse
 from hourpass.core.revocation import Kind, Revocation
 from hourpass.core.signing_key import SigningKey
 from hourpass.server.store import (
+    ENDLESS,
     AuditRecord,
     Control,
     Expiry,
@@ -98,9 +99,9 @@ class BaseStore(ABC):
         """How many grants of a key are not revoked."""
         return int(self._rows("count_grants", key_id)[0][0])
 
-    def count_live_grants(self, now: int) -> int:
+    def count_live_grants(self, now: int, opened_before: int = ENDLESS) -> int:
         """How many grants of all keys are neither revoked nor expired."""
-        return int(self._rows("count_live_grants", now, now)[0][0])
+        return int(self._rows("count_live_grants", now, now, opened_before)[0][0])
 
     def grant_ages(self, key_id: str) -> list[GrantAge]:
         """What decides which grants of a key are closed first."""

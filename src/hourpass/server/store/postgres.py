@@ -13,6 +13,7 @@ from hourpass.core.audit import Event
 from hourpass.core.grant import Grant, GrantRef
 from hourpass.core.revocation import Revocation
 from hourpass.server.store import (
+    ENDLESS,
     Control,
     KeyUse,
     Numbers,
@@ -140,10 +141,10 @@ class PostgresStore(PostgresConnection, BaseStore):
         self._run("take_time")
         return int(self._fetch(table.count_sql)[0][0])
 
-    def count_live_grants(self, now: int) -> int:
+    def count_live_grants(self, now: int, opened_before: int = ENDLESS) -> int:
         """How many grants are neither revoked nor expired, however long it takes to count them."""
         self._run("take_time")
-        return super().count_live_grants(now)
+        return super().count_live_grants(now, opened_before)
 
     def rows_page(self, table: Table, after: Row, limit: int) -> list[Row]:
         """A table's rows after a primary key."""

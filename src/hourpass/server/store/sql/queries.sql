@@ -29,8 +29,8 @@ delete from grants where key_id = ? and grant_id = ?
 select count(*) from grants where key_id = ? and revoked_at is null
 
 -- name: count_live_grants
--- How many grants of all keys can still refresh, if their keys are valid.
-select count(*) from grants where revoked_at is null and idle_expires_at > ? and expires_at > ?
+-- How many grants of all keys, opened before an instant, can still refresh if their keys are valid.
+select count(*) from grants where revoked_at is null and idle_expires_at > ? and expires_at > ? and created_at < ?
 
 -- name: grant_ages
 -- What decides which grants of a key are closed first.
