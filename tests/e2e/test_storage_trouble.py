@@ -3,10 +3,12 @@
 import asyncio
 import resource
 import time
+from collections.abc import Callable
 
 import apsw
 import httpx2
 import pytest
+from tests.conftest import free_port
 from tests.e2e.conftest import PLAIN, allow_descriptors, exchange, generation, new_pair, refresh, verify
 
 from hourpass.server.telemetry.limited_log import SETTLED
@@ -87,6 +89,50 @@ def test_a_database_that_only_reads_has_not_recovered(serve):
 
     assert meanwhile.count('"unavailable"') == 1
     assert "storage recovered" not in meanwhile
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_full_disk_that_only_a_check_of_readiness_met_is_in_the_log_with_its_end(serve):
+    server = serve(program={"awaited": "/health/live"})
+    size = (server.data / "hourpass.db-wal").stat().st_size
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+    assert httpx2.get(f"{server.url}/health/ready", **PLAIN).status_code == 503
+    until(lambda: '"unavailable"' in server.log.read_text())
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    until(lambda: '"storage recovered"' in server.log.read_text())
+
+    assert server.log.read_text().count('"unavailable"') == 1
+
+
+def test_a_database_that_lacks_a_migration_shows_in_the_metrics_although_nobody_asks(serve):
+    """As after the restore of an older one under a server that runs."""
+    admin = f"127.0.0.1:{free_port()}"
+    server = serve(admin_listen=admin)
+
+    def shown() -> str:
+        lines = httpx2.get(f"http://{admin}/metrics", **PLAIN).text.splitlines()
+        [line] = [line for line in lines if line.startswith('hourpass_check_ok{check="migrations"}')]
+        return line.split()[1]
+
+    assert shown() == "1"
+    with apsw.Connection(str(server.data / "hourpass.db")) as db:
+        [row] = db.execute("delete from migrations where name = (select max(name) from migrations) returning *")
+    until(lambda: shown() == "0")
+
+    checks = httpx2.get(f"{server.url}/health/ready", **PLAIN).json()["checks"]
+    assert checks["migrations"] == "1 pending"
+
+    with apsw.Connection(str(server.data / "hourpass.db")) as db:
+        db.execute(f"insert into migrations values ({', '.join('?' * len(row))})", row)
+    assert httpx2.get(f"{server.url}/health/ready", **PLAIN).status_code == 200
+    assert shown() == "1"
 
 
 def test_a_server_that_is_killed_on_a_full_disk_comes_back_with_all_that_was_acknowledged(serve):

@@ -16,7 +16,6 @@ from hourpass.core.errors import (
     InvalidTarget,
     InvalidToken,
     RefusalReason,
-    StorageUnavailable,
     Unavailable,
 )
 from hourpass.core.grant import (
@@ -43,6 +42,7 @@ from hourpass.server.issuing.authentication import Authentication
 from hourpass.server.issuing.client_revocations import ClientRevocations
 from hourpass.server.issuing.leak_reports import LeakReports
 from hourpass.server.issuing.minting import Entropy, Mint, TokenPair
+from hourpass.server.issuing.storage_checks import StorageChecks
 from hourpass.server.issuing.throttle import Throttle
 from hourpass.server.issuing.together import Together
 from hourpass.server.issuing.verification import Verification
@@ -101,7 +101,7 @@ class Issuer:
         self.leak_reports = LeakReports(settings, ledger, secrets, verification, timer, counts)
         self.client_revocations = ClientRevocations(ledger, verification, self.policy, settings.exchange_limit, timer)
         self._refresh_tokens = secrets.refresh_tokens(self.url)
-        self._checks_of_storage = Together(self._check_storage)
+        self.storage_checks = StorageChecks(ledger)
         self._entropy = Entropy()
         self._mint = Mint(self.url, self.audience, self.policy, self._refresh_tokens)
 
@@ -284,19 +284,7 @@ class Issuer:
 
     async def readiness(self, now: int) -> dict[str, str]:
         """The checks by name, each with `ok` or with what is wrong."""
-        return {**await self._checks_of_storage(now), **self.verification.readiness(now)}
-
-    async def _check_storage(self, now: int) -> dict[str, str]:
-        checks = {"database": "ok", "migrations": "ok"}
-        try:
-            if pending := await self.ledger.read(lambda store: store.pending_migrations()):
-                checks["migrations"] = f"{len(pending)} pending"
-            await self.ledger.require_writable()
-        except ConfigurationError:
-            pass  # a newer program has migrated: this one runs on until it is replaced, but could not start again
-        except StorageUnavailable:
-            checks["database"] = "unavailable"
-        return checks
+        return {**await self.storage_checks(now), **self.verification.readiness(now)}
 
     async def prune(self, after: GrantRef, now: int) -> GrantRef | None:
         """Delete the prunable ones among the next grants. Returns where to go on, None at the end."""

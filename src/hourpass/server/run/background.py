@@ -28,6 +28,9 @@ TELL_EVERY = 1.0
 MEASURE_EVERY = 1.0
 """Seconds between putting down what this process shows of itself. The metrics of other workers are as old as that."""
 
+CHECK_SCHEMA_EVERY = 5.0
+"""Seconds between looks at which migrations the database has: somebody may have put an older one in its place."""
+
 PRUNE_EVERY = 300.0
 """Seconds between two walks over the grants, give or take a fifth, so that nodes do not walk in step."""
 
@@ -72,6 +75,7 @@ class Background:
         jobs = [
             self._time.beat(),
             self._repeat(self.observe, OBSERVE_EVERY),
+            self._repeat(self._issuer.storage_checks.look, CHECK_SCHEMA_EVERY),
             self._repeat(self.keep_uses, KEEP_USES_EVERY),
             self._repeat(self.prune, PRUNE_EVERY),
             self._repeat(self._tell_wrong_keys, TELL_EVERY),
@@ -96,7 +100,8 @@ class Background:
         """Take in what other processes changed, and check whether trouble is over."""
         await self._issuer.verification.observe(self._clock())
         await self._time.keep(self._ledger)
-        if self._limited.is_under_way(UNAVAILABLE):
+        # A write may have failed for nobody's request: that of a check of readiness.
+        if self._limited.is_under_way(UNAVAILABLE) or not self._ledger.is_good:
             await self._ledger.require_writable()  # reading alone proves nothing: it works without a writable database
             self._limited.over(UNAVAILABLE, "storage recovered")
         await self._issuer.authentication.moves.keep()

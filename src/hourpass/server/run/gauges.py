@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from hourpass.core.policy import SECOND
 from hourpass.server.clock.timekeeping import Timekeeper
+from hourpass.server.issuing.storage_checks import StorageChecks
 from hourpass.server.issuing.verification import Verification
 from hourpass.server.ledger.absences import UNSEEN
 from hourpass.server.ledger.ledger import Ledger
@@ -13,13 +14,14 @@ from hourpass.server.settings.settings import Settings
 
 
 def gauges(
-    settings: Settings, time: Timekeeper, ledger: Ledger, verification: Verification
+    settings: Settings, time: Timekeeper, ledger: Ledger, verification: Verification, storage_checks: StorageChecks
 ) -> dict[str, Callable[[], float]]:
     """None of these asks the database, and none waits."""
     clock = time.clock
     return {
         "check_clock": lambda: time.readiness() == "ok",
         "check_database": lambda: ledger.is_good and verification.age <= UNSEEN,
+        "check_migrations": lambda: not storage_checks.pending,
         "check_signing_key": lambda: verification.readiness(clock())["signing_key"] == "ok",
         "check_revocations": lambda: verification.readiness(clock())["revocations"] == "ok",
         "clock_offset": lambda: time.offset / SECOND,

@@ -114,7 +114,7 @@ class Running:
             self._let_go()
             raise
         own = None if settings.shares_database else store
-        self.meter.values |= gauges(settings, self.time, self._ledger, verification)
+        self.meter.values |= gauges(settings, self.time, self._ledger, verification, issuer.storage_checks)
         self.meter.totals["stalls"] = lambda: self.time.stalled
         self.meter.measure()
         self.background = Background(issuer, self._ledger, own, self.time, self._limited, self.meter)

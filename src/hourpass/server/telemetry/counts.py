@@ -47,8 +47,8 @@ ROUTES = (
 )
 """The values of the label `route`. A path that is not a route is `other`."""
 
-CHECKS = ("accepting", "clock", "database", "signing_key", "revocations")
-"""The checks of readiness that are measured without asking the database."""
+CHECKS = ("accepting", "clock", "database", "migrations", "signing_key", "revocations")
+"""The checks of readiness, as the answer of `/health/ready` names them."""
 
 TIMES = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """The upper bounds of the buckets of durations, in seconds."""
