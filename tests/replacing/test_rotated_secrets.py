@@ -229,6 +229,7 @@ async def test_it_ends_them_although_the_command_does_not_know_how_long_a_grant_
     pair = await installation.exchange(await installation.create_key())
     await in_use(installation, "refresh")
     pair = await refresh(installation.last, pair.refresh_token, installation.clock)
+    installation.clock.advance(1)
     issuer, now = installation.first.issuer, installation.clock()
     policy = issuer.policy._replace(absolute_lifetime=1)
 
