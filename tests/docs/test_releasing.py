@@ -47,10 +47,12 @@ def test_an_installation_from_an_index_is_told_from_one_of_the_repository(line, 
     assert bool(re.search(INSTALL_FROM_AN_INDEX, line)) == index
 
 
-@pytest.mark.parametrize("page", ["stay-authenticated", "call-from-python", "agent"])
-def test_a_page_for_callers_says_how_to_install_the_client(page, pages):
-    """They have no checkout."""
-    assert "pip install 'hourpass[client] @ git+<" in pages[f"docs/how-to/{page}.md"]
+@pytest.mark.parametrize(
+    ("page", "extra"),
+    [("stay-authenticated", "client"), ("call-from-python", "client"), ("agent", "client"), ("verify", "verifier")],
+)
+def test_a_page_for_those_without_a_checkout_says_how_to_install_what_it_needs(page, extra, pages):
+    assert f"pip install 'hourpass[{extra}] @ git+<" in pages[f"docs/how-to/{page}.md"]
 
 
 def test_every_extra_that_a_page_names_is_declared(pages, root):
