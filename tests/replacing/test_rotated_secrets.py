@@ -228,8 +228,8 @@ async def test_a_grant_from_before_the_retirement_is_shown_as_ended_and_not_coun
 async def test_it_ends_them_although_the_command_does_not_know_how_long_a_grant_lives(installation):
     pair = await installation.exchange(await installation.create_key())
     await in_use(installation, "refresh")
-    pair = await refresh(installation.last, pair.refresh_token, installation.clock)
     installation.clock.advance(1)
+    pair = await refresh(installation.last, pair.refresh_token, installation.clock)
     issuer, now = installation.first.issuer, installation.clock()
     policy = issuer.policy._replace(absolute_lifetime=1)
 
