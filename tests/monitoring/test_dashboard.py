@@ -64,3 +64,49 @@ def test_every_panel_has_a_title_a_unit_and_a_place_of_its_own():
         assert panel["title"]
         assert panel["type"] == "row" or panel["fieldConfig"]["defaults"]["unit"]
         assert panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24
+
+
+def colour(panel: dict, query: str, value: float) -> str:
+    """The colour in which a panel shows a value of one of its queries."""
+    config = panel["fieldConfig"]
+    thresholds = config["defaults"]["thresholds"]
+    for override in config["overrides"]:
+        if override["matcher"] == {"id": "byFrameRefID", "options": query}:
+            [thresholds] = [each["value"] for each in override["properties"] if each["id"] == "thresholds"]
+    return [step["color"] for step in thresholds["steps"] if step["value"] is None or value >= step["value"]][-1]
+
+
+GREEN_AND_RED = {
+    ("Nodes that answer", "A"): (2, 0),
+    ("Nodes that answer", "B"): (0, 1),
+    ("Checks of readiness", "A"): (1, 0),
+    ("Requests that failed", "A"): (0.0099, 0.01),
+    ("Slowest answer of a hundred", "A"): (0.2, 0.25),
+    ("Alerts that fire", "A"): (0, 1),
+}
+
+
+def test_what_is_not_well_is_red():
+    stats = {panel["title"]: panel for panel in DASHBOARD["panels"] if panel["type"] == "stat"}
+
+    assert {(title, target["refId"]) for title in stats for target in stats[title]["targets"]} == GREEN_AND_RED.keys()
+    shown = {
+        where: tuple(colour(stats[where[0]], where[1], value) for value in values)
+        for where, values in GREEN_AND_RED.items()
+    }
+    assert shown == dict.fromkeys(GREEN_AND_RED, ("green", "red"))
+
+
+def test_the_nodes_that_answer_are_so_many_of_all(prometheus, server):
+    [panel] = [panel for panel in DASHBOARD["panels"] if panel["title"] == "Nodes that answer"]
+    of_all, missing = (target["expr"].replace("$instance", server.admin) for target in panel["targets"])
+
+    [answer] = prometheus.query(of_all)
+    assert (answer["metric"], answer["value"][1]) == ({"all": "1"}, "1")
+    assert _values(prometheus, missing) == ["0"]
+
+    server.kill()
+
+    prometheus.wait(lambda: _values(prometheus, missing) == ["1"], "the node is not missing", 20)
+    [answer] = prometheus.query(of_all)
+    assert (answer["metric"], answer["value"][1]) == ({"all": "1"}, "0")
