@@ -118,6 +118,19 @@ def test_commands_run_with_the_servers_user_and_key_and_the_trail_names_the_call
     assert machine.run("find /var/lib/hourpass ! -user hourpass ! -name hourpass.toml").stdout == ""
 
 
+def test_root_who_types_the_plain_command_is_told_the_right_one(said, machine):
+    """And nothing that would take the data from its server, or send somebody to look for a key that is not lost."""
+    elsewhere = machine.run("HOME=/root hourpass master-key status", check=False).stderr
+    there = machine.run("hourpass master-key status --data /var/lib/hourpass", check=False).stderr
+    as_user = "setpriv --reuid=hourpass --regid=hourpass --clear-groups hourpass master-key status --data"
+    without_credential = machine.run(f"{as_user} /var/lib/hourpass", check=False).stderr
+
+    assert elsewhere.endswith("hourpass.db: start the server, or name its data folder with --data\n")
+    assert "or hourpass-as-server if systemd runs the server" in there
+    assert "chown" not in there
+    assert "with hourpass-as-server if systemd runs the server" in without_credential
+
+
 def test_the_servers_user_cannot_read_the_master_key(said, machine):
     assert machine.run("setpriv --reuid=hourpass --clear-groups cat /etc/hourpass/master.key", check=False).returncode
 
