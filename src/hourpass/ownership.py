@@ -4,7 +4,6 @@ Root can do everything anyway, so a file of root is as good as our own. Each ref
 """
 
 import os
-import pwd
 import shlex
 import stat
 from contextlib import suppress
@@ -151,6 +150,8 @@ def _require_owner(path: Path, found: os.stat_result, also: str = "") -> None:
 
 
 def _user(uid: int) -> str:
+    import pwd  # noqa: PLC0415 - only POSIX systems have it, and the agent's modules say so themselves
+
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

@@ -81,7 +81,8 @@ def test_the_source_archive_makes_the_same_wheel(release, unpacked):
 
 def test_the_source_archive_holds_the_whole_repository(unpacked):
     """Tests, pages and pins are in it, so that the tests run in it."""
-    packed = {path.relative_to(unpacked).as_posix() for path in unpacked.rglob("*") if path.is_file()}
+    files = (path for path in unpacked.rglob("*") if path.is_file() and path.parent.name != "__pycache__")
+    packed = {path.relative_to(unpacked).as_posix() for path in files}
     made = {name for name in packed if name.startswith(("build/share/", "dist/"))} | {"PKG-INFO"}
 
     assert packed - made == set(repository())
