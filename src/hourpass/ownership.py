@@ -104,7 +104,7 @@ def read_named_file(path: Path) -> str:
 def own_lock(path: Path) -> "FileLock":
     """A lock that nobody else can hold, because its file is for us alone. It lies in a folder of ours, and stays there.
 
-    Whoever may read a file can lock it, so the lock must never be the folder or a file that others can read.
+    Every user who may read a file can lock it, so the lock must never be the folder or a file that others can read.
     """
     from filelock import FileLock  # noqa: PLC0415 - an extra
 

@@ -135,7 +135,7 @@ def test_the_first_word_is_completed_without_importing_any_command():
 
 
 def test_completing_opens_no_database_and_reads_no_key(tmp_path, monkeypatch, capsys):
-    """Whoever opens a pipe waits for its other end, until the test's time is over."""
+    """A program that opens a pipe waits for its other end, until the test's time is over."""
     for name in ("hourpass.db", "master.key", "key"):
         os.mkfifo(tmp_path / name)
     monkeypatch.setenv("HOURPASS_DATA", str(tmp_path))

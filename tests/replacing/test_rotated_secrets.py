@@ -126,7 +126,7 @@ async def test_a_token_of_the_old_secret_is_good_until_it_expires(installation):
 
 
 async def test_after_the_longest_life_of_a_grant_the_old_secret_proves_nothing(installation):
-    """Whoever stole it and the seeds could write any expiry into a token."""
+    """A thief who has it and the seeds could write any expiry into a token."""
     secrets = installation.last.issuer.secrets
     thief = secrets.refresh_tokens(installation.last.issuer.url)
     secrets._refresh_tokens.remove(thief)

@@ -37,7 +37,7 @@ def test_a_unix_socket_that_was_left_behind_is_replaced_and_one_in_use_is_not(fo
 
 
 def test_a_server_that_accepts_nothing_keeps_its_socket(folder):
-    """Its queue is full: whoever connects would wait."""
+    """Its queue is full: a client that connects would wait."""
     address = f"unix:{folder}/socket"
     with listen_at(address, 0o660) as hung:
         hung.listen(0)

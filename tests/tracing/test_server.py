@@ -81,7 +81,7 @@ def test_forward_auth_continues_the_trace_of_the_request_that_a_proxy_asks_about
     spans = collector.wait(lambda span: span.name == "GET /auth/verify", 3)
     assert statuses == [span.facts["http.response.status_code"] for span in spans] == [204, 401, 204]
     assert {(span.trace, span.parent) for span in spans} == {(TRACE, CALLER)}
-    assert not any(span.is_error for span in spans), "a refusal is no error of the server"
+    assert not any(span.is_error for span in spans), "a refusal is not an error of the server"
 
 
 def test_a_name_never_holds_what_a_client_made_up(server, collector):

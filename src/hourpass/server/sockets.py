@@ -188,7 +188,7 @@ def remove_unix(address: str) -> None:
     if not address.startswith(UNIX):
         return
     path = Path(address.removeprefix(UNIX))
-    # Whoever has the lock opens a socket there, and replaces ours.
+    # The holder of the lock opens a socket there, and replaces ours.
     with contextlib.suppress(OSError, ConfigurationError):
         if _is_socket(path):
             with _alone_at(path, 0):

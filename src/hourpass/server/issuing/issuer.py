@@ -56,7 +56,7 @@ _EXCHANGES = CELL["exchange"]
 _GRANTED = {decision: CELL[name] for decision, name in GRANTED.items()}
 
 BEHIND = "what other processes changed has not been learned for too long"
-"""This node may still use keys and secrets that were retired. That is no fault of the caller's."""
+"""This node may still use keys and secrets that were retired. The caller is not at fault."""
 
 PRUNE_PAGE = 500
 """How many grants one transaction of pruning reads. They take well under a millisecond of the ledger's time."""
@@ -322,7 +322,7 @@ class Issuer:
         try:
             await self.verification.observe(now)
         except ConfigurationError as error:
-            # A secret that this node cannot open is no fault of the caller's.
+            # If this node cannot open a secret, the caller is not at fault.
             raise Unavailable(error.detail) from error
 
     async def _genuine_grant(self, opened: OpenedRefreshToken) -> Grant:

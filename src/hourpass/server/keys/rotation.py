@@ -114,7 +114,7 @@ def rotate_by_holder(
     if not key.self_rotation:
         raise SelfRotationOff
     texts = {each.n: secrets.text_again(key, each, prefix) for each in key.secrets}
-    # One that cannot be derived any more counts as one that never could: it has no seed.
+    # One that cannot be derived any more is treated like one that never could: it has no seed.
     known = tuple(each if texts[each.n] else each._replace(seed=None) for each in key.secrets)
     match decide_rotation(key._replace(secrets=known), now, presented):
         case SameAgain(again):
