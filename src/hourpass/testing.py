@@ -13,6 +13,7 @@ import tempfile
 from types import TracebackType
 from typing import Any, Self
 
+from hourpass.core.audit import Actor
 from hourpass.core.token_request import TokenRequest
 from hourpass.server.endpoints.app import App
 from hourpass.server.issuing.minting import TokenPair
@@ -77,7 +78,7 @@ class InMemoryServer:
         members = {"prefix": self.settings.key_prefix, **members}
         new = await issuer.ledger.run(
             lambda store: create_key(
-                store, issuer.secrets.pepper, name=name, now=now, random=os.urandom, actor="test", **members
+                store, issuer.secrets.pepper, name=name, now=now, random=os.urandom, actor=Actor("test"), **members
             )
         )
         return new.api_key

@@ -5,6 +5,7 @@ import os
 import pwd
 import re
 import signal
+import socket
 import subprocess
 
 import apsw
@@ -28,11 +29,11 @@ def test_the_trail_is_in_the_order_of_what_happened(hourpass):
 @pytest.mark.parametrize(
     ("told", "shown"),
     [
-        ({}, "cli:{me}"),
-        ({"USER": "{me}"}, "cli:{me}"),
-        ({"USER": "ada"}, "cli:{me} (USER=ada)"),
-        ({"USER": "root", "SUDO_USER": "ada"}, "cli:{me} (USER=ada)"),
-        ({"USER": "x" * 1_000}, "cli:{me} (USER=" + "x" * 64 + ")"),
+        ({}, "cli:{me}@{host}"),
+        ({"USER": "{me}"}, "cli:{me}@{host}"),
+        ({"USER": "ada"}, "cli:{me}@{host} (USER=ada)"),
+        ({"USER": "root", "SUDO_USER": "ada"}, "cli:{me}@{host} (USER=ada)"),
+        ({"USER": "x" * 1_000}, "cli:{me}@{host} (USER=" + "x" * 64 + ")"),
     ],
 )
 def test_the_actor_is_the_systems_user_with_what_the_environment_says_beside_it(hourpass, told, shown):
@@ -42,10 +43,10 @@ def test_the_actor_is_the_systems_user_with_what_the_environment_says_beside_it(
 
     hourpass("keys", "create", "--name", "x", env=told)
 
-    assert hourpass.json("audit")[-1]["actor"] == shown.replace("{me}", me)
+    assert hourpass.json("audit")[-1]["actor"] == shown.format(me=me, host=socket.gethostname())
 
 
-FORGERIES = ["x actor=cli:alice", 'a" actor="cli:bob', "=", "it's", "café au lait", "a\\b"]
+FORGERIES = ["x actor=cli:alice", 'a" actor="cli:bob', ")=", "it's", "café au lait", "a\\b"]
 
 
 def members(line: str) -> list[str]:
@@ -61,7 +62,7 @@ def test_a_name_cannot_look_like_a_further_member(hourpass, name):
 
     quoted = re.sub(r'"(?:[^"\\]|\\.)*"', '""', line)
     assert quoted.count("=") == 3
-    assert members(quoted) == ["key_id", "name", "actor"]
+    assert members(quoted) == ["key_id", "actor", "name"]
     assert f"name={json.dumps(name, ensure_ascii=False)}" in line
 
 

@@ -9,6 +9,7 @@ import httpx2
 import pytest
 from tests.conftest import HOURPASS
 
+from hourpass.core.audit import Actor
 from hourpass.core.errors import InvalidRequest
 from hourpass.core.policy import HOUR, LEEWAY, MINUTE, SECOND, Policy
 from hourpass.core.signing_key import signing_key_state
@@ -34,7 +35,7 @@ class Vault:
 
     def rotate(self, now: int):
         with transaction(self.store):
-            return rotate_signing_key(self.store, self.master, now, POLICY, os.urandom, actor="cli:ada")
+            return rotate_signing_key(self.store, self.master, now, POLICY, os.urandom, actor=Actor("cli:ada"))
 
     def loaded(self) -> SigningKeys:
         with transaction(self.store):
@@ -115,7 +116,7 @@ def test_the_trail_says_who_rotated_and_that_the_first_key_was_nobodys_decision(
     new = vault.rotate(NOW)
 
     records = [record for record in vault.trail() if record.event == "signing_key_published"]
-    assert [record.detail["actor"] for record in records] == ["server", "cli:ada"]
+    assert [record.actor for record in records] == ["server", "cli:ada"]
     assert records[1].detail["kid"] == new.kid
     assert records[1].detail["signs_from"] == NOW + 10 * MINUTE
 
@@ -177,7 +178,9 @@ def test_how_long_a_retired_key_verifies_follows_from_the_tokens_lifetime(hourpa
     async def rotate(server) -> None:
         issuer, now = server.app.issuer, server.clock()
         master = load_master_key(None, hourpass.data, {})
-        await issuer.ledger.run(lambda store: rotate_signing_key(store, master, now, POLICY, os.urandom, actor="test"))
+        await issuer.ledger.run(
+            lambda store: rotate_signing_key(store, master, now, POLICY, os.urandom, actor=Actor("test"))
+        )
 
     hourpass.with_server(rotate, seconds_ago=2 * 3600)
 

@@ -12,6 +12,7 @@ from tests.cli.test_signing_keys import FACTS, NOW, POLICY, Vault
 from tests.conftest import HOURPASS
 from tests.verifier.conftest import refuses, until
 
+from hourpass.core.audit import Actor
 from hourpass.core.errors import NotFound
 from hourpass.core.policy import HOUR, MINUTE, SECOND
 from hourpass.server.keys.signing_keys import withdraw_signing_key
@@ -28,7 +29,7 @@ class Withdrawing(Vault):
 
     def withdraw(self, kid: str, now: int):
         with transaction(self.store):
-            return withdraw_signing_key(self.store, self.master, kid, now, POLICY, os.urandom, actor="cli:ada")
+            return withdraw_signing_key(self.store, self.master, kid, now, POLICY, os.urandom, actor=Actor("cli:ada"))
 
     def verifying(self, now: int) -> set[str]:
         return {key.kid for key in self.loaded().verification_keys(now).values()}
@@ -112,7 +113,7 @@ def test_the_trail_says_who_withdrew_it_and_what_stands_in(vault):
     assert fresh is not None
     assert (published.event, published.detail["kid"]) == ("signing_key_published", fresh.kid)
     assert withdrawn.event == "signing_key_withdrawn"
-    assert withdrawn.detail == {"kid": vault.first, "stand_in": fresh.kid, "actor": "cli:ada"}
+    assert (withdrawn.detail, withdrawn.actor) == ({"kid": vault.first, "stand_in": fresh.kid}, "cli:ada")
 
 
 # --- The command.

@@ -6,6 +6,7 @@ import re
 import pytest
 from tests.cli.conftest import ISSUER
 
+from hourpass.core.audit import Actor
 from hourpass.core.errors import InvalidGrant
 from hourpass.server.keys.master_key import load_master_key
 from hourpass.server.keys.signing_keys import rotate_signing_key
@@ -153,7 +154,9 @@ def test_a_token_whose_signing_key_is_gone_is_still_explained(hourpass, api_key)
         issuer, now = server.app.issuer, server.clock()
         master = load_master_key(None, hourpass.data, {})
         policy = issuer.policy
-        await issuer.ledger.run(lambda store: rotate_signing_key(store, master, now, policy, os.urandom, actor="test"))
+        await issuer.ledger.run(
+            lambda store: rotate_signing_key(store, master, now, policy, os.urandom, actor=Actor("test"))
+        )
 
     hourpass.with_server(rotate, seconds_ago=29 * 86_400)
 

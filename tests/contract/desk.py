@@ -3,6 +3,7 @@
 from collections import Counter
 from contextlib import asynccontextmanager
 
+from hourpass.core.audit import Actor
 from hourpass.core.grant import Grant, generation_tag, open_grant
 from hourpass.core.policy import Policy
 from hourpass.core.secret_ring import ServerSecret
@@ -64,7 +65,7 @@ class Desk:
                 name="test",
                 now=NOW,
                 random=lambda size: b"\x07" * size,
-                actor="test",
+                actor=Actor("test"),
             ).key
         self.store = Witness(database.connect())
         self.ledger = Ledger(self.store, POLICY, remote=database.remote, queue_limit=queue_limit)

@@ -4,14 +4,15 @@ import pytest
 from tests.contract.conftest import NOW
 
 from hourpass.core import audit
+from hourpass.core.audit import Actor
 from hourpass.core.audit_filter import AuditFilter
 
 EVENTS = [
-    audit.KeyCreated("key1", "x", "me"),
-    audit.GrantRevoked("aa", "key1", "revoked", "me"),
-    audit.KeyRevoked("key1", "leaked", "me"),
-    audit.KeyRevoked("key2", "revoked", "me"),
-    audit.SigningKeyWithdrawn("kid", None, "me"),
+    audit.KeyCreated("key1", "x", Actor("me")),
+    audit.GrantRevoked("aa", "key1", "revoked", Actor("me")),
+    audit.KeyRevoked("key1", "leaked", Actor("me")),
+    audit.KeyRevoked("key2", "revoked", Actor("me")),
+    audit.SigningKeyWithdrawn("kid", None, Actor("me")),
 ]
 
 
@@ -32,5 +33,6 @@ def test_the_newest_lines_that_are_wanted_come_oldest_first(store, wanted, limit
     for number, event in enumerate(EVENTS):
         store.append_audit(NOW + number, [event])
 
-    taken = [each for each in store.audit_after(0, 100) if wanted.takes(each.at, *each[2:5])]
+    lines = store.audit_after(0, 100)
+    taken = [each for each in lines if wanted.takes(each.at, each.event, key_id=each.key_id, grant_id=each.grant_id)]
     assert store.newest_audit(wanted, limit) == taken[-limit:]

@@ -4,11 +4,12 @@ import pytest
 from tests.contract.conftest import NOW, make_grant, make_key
 
 from hourpass.core.api_key import KeySecret
-from hourpass.core.audit import GrantsClosed
+from hourpass.core.audit import Actor, GrantsClosed
 from hourpass.core.signing_key import SigningKey
 from hourpass.server.store import StoredSigningKey
 from hourpass.server.store.tables import TABLES
 
+ACTOR = Actor("key:k1", "192.0.2.1", "r1")
 API_KEY = make_key(
     subject="account-7",
     scope="a b",
@@ -81,11 +82,14 @@ SIGNING_KEY = StoredSigningKey(SigningKey("kid1", "ES256", NOW, NOW + 1, NOW + 2
         ),
         (
             "audit",
-            lambda store: store.append_audit(NOW, [GrantsClosed("0aZkey000001", 3)]),
+            lambda store: store.append_audit(NOW, [GrantsClosed("0aZkey000001", 3, ACTOR)]),
             {
                 "n": 1,
                 "at": NOW,
                 "event": "grants_closed",
+                "actor": "key:k1",
+                "address": "192.0.2.1",
+                "request_id": "r1",
                 "key_id": "0aZkey000001",
                 "grant_id": None,
                 "detail": '{"closed":3}',

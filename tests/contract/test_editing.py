@@ -3,6 +3,7 @@
 import pytest
 from tests.contract.conftest import KEY, NOW, make_key
 
+from hourpass.core.audit import Actor
 from hourpass.core.errors import InvalidRequest, InvalidScope, NotFound
 from hourpass.server.keys.editing import disable_key, enable_key, update_key
 
@@ -10,27 +11,27 @@ from hourpass.server.keys.editing import disable_key, enable_key, update_key
 @pytest.fixture
 def trail(store):
     """The events of the audit trail with their members."""
-    return lambda: [(record.event, record.key_id, record.detail) for record in store.audit_after(0, 10)]
+    return lambda: [(record.event, record.key_id, record.detail, record.actor) for record in store.audit_after(0, 10)]
 
 
 def test_only_what_differs_is_in_the_trail_with_its_old_value(store, trail):
     store.add_key(make_key(scope="a", tags=(("team", "x"),)))
 
     members = {"scope": "b a", "audiences": ["p", "q"], "tags": {"team": "y"}, "name": make_key().name}
-    key = update_key(store, KEY, members, NOW, actor="cli:me")
+    key = update_key(store, KEY, members, NOW, actor=Actor("cli:me"))
 
     assert store.key(KEY) == key
     assert (key.scope, key.audience, key.more_audiences) == ("a b", "p", ("q",))
     old = {"scope": "a", "audience": None, "more_audiences": [], "tags": {"team": "x"}}
     new = {"scope": "a b", "audience": "p", "more_audiences": ["q"], "tags": {"team": "y"}}
-    assert trail() == [("key_updated", KEY, {"old": old, "new": new, "actor": "cli:me"})]
+    assert trail() == [("key_updated", KEY, {"old": old, "new": new}, "cli:me")]
 
 
 def test_a_change_that_changes_nothing_leaves_no_line_and_no_new_version(store, trail):
     store.add_key(make_key(scope="a"))
     before = store.control().version
 
-    update_key(store, KEY, {"scope": "a"}, NOW, actor="cli:me")
+    update_key(store, KEY, {"scope": "a"}, NOW, actor=Actor("cli:me"))
 
     assert trail() == []
     assert store.control().version == before
@@ -40,19 +41,19 @@ def test_the_end_of_raw_use_knows_since_when_it_is_set(store):
     """RFC 9745 §2: `Deprecation` says when it was set."""
     store.add_key(make_key())
 
-    assert update_key(store, KEY, {"raw_until": NOW + 9}, NOW + 1, actor="a").raw_until_set_at == NOW + 1
-    assert update_key(store, KEY, {"raw_until": NOW + 9}, NOW + 2, actor="a").raw_until_set_at == NOW + 1
-    assert update_key(store, KEY, {"raw_until": None}, NOW + 3, actor="a").raw_until_set_at is None
+    assert update_key(store, KEY, {"raw_until": NOW + 9}, NOW + 1, actor=Actor("a")).raw_until_set_at == NOW + 1
+    assert update_key(store, KEY, {"raw_until": NOW + 9}, NOW + 2, actor=Actor("a")).raw_until_set_at == NOW + 1
+    assert update_key(store, KEY, {"raw_until": None}, NOW + 3, actor=Actor("a")).raw_until_set_at is None
 
 
 def test_a_key_is_disabled_once_and_enabled_once(store, trail):
     store.add_key(make_key())
 
-    assert disable_key(store, KEY, NOW + 1, actor="a") is True
-    assert disable_key(store, KEY, NOW + 2, actor="a") is False
+    assert disable_key(store, KEY, NOW + 1, actor=Actor("a")) is True
+    assert disable_key(store, KEY, NOW + 2, actor=Actor("a")) is False
     assert store.key(KEY) == make_key(disabled_at=NOW + 1)
-    assert enable_key(store, KEY, NOW + 3, actor="a") is True
-    assert enable_key(store, KEY, NOW + 4, actor="a") is False
+    assert enable_key(store, KEY, NOW + 3, actor=Actor("a")) is True
+    assert enable_key(store, KEY, NOW + 4, actor=Actor("a")) is False
     assert store.key(KEY) == make_key()
     assert [event for event, *_ in trail()] == ["key_disabled", "key_enabled"]
 
@@ -71,7 +72,7 @@ def test_a_change_that_is_refused_changes_nothing(store, trail, members, error):
     store.add_key(make_key())
 
     with pytest.raises(error):
-        update_key(store, KEY, {"name": "new", **members}, NOW, actor="a")
+        update_key(store, KEY, {"name": "new", **members}, NOW, actor=Actor("a"))
 
     assert store.key(KEY) == make_key()
     assert trail() == []
@@ -84,9 +85,9 @@ def test_an_ended_or_unknown_key_changes_no_more(store, change):
     more = ({"name": "new"},) if change is update_key else ()
 
     with pytest.raises(InvalidRequest):
-        change(store, KEY, *more, NOW, actor="a")
+        change(store, KEY, *more, NOW, actor=Actor("a"))
     with pytest.raises(NotFound):
-        change(store, "nosuchkey000", *more, NOW, actor="a")
+        change(store, "nosuchkey000", *more, NOW, actor=Actor("a"))
 
     assert store.key(KEY) == ended
 
@@ -95,7 +96,7 @@ def test_an_ended_or_unknown_key_changes_no_more(store, change):
 def test_values_that_python_takes_for_the_same_are_a_change(store, trail, was, becomes):
     store.add_key(make_key(claims=(("n", was),)))
 
-    update_key(store, KEY, {"claims": {"n": becomes}}, NOW, actor="a")
+    update_key(store, KEY, {"claims": {"n": becomes}}, NOW, actor=Actor("a"))
 
     assert repr(store.key(KEY).claims) == repr((("n", becomes),))
     assert len(trail()) == 1

@@ -6,6 +6,7 @@ import os
 import pytest
 from tests.contract.conftest import NOW
 
+from hourpass.core.audit import Actor
 from hourpass.core.key_hash import KeyHash, KeyHashes, slow_digest
 from hourpass.core.policy import DAY, Policy
 from hourpass.server.keys.api_keys import revoke_key
@@ -51,7 +52,7 @@ def load(store):
 
     def load(*rows: dict[str, object], by: KeyHash | None = None, **options) -> list[Imported]:
         read = [read_row(row, hmac_hash=by) for row in rows]
-        return import_keys(store, SECRETS, read, NOW, random=os.urandom, actor="test", **options)
+        return import_keys(store, SECRETS, read, NOW, random=os.urandom, actor=Actor("test"), **options)
 
     return load
 
@@ -136,7 +137,7 @@ def test_an_import_leaves_alone_what_became_of_a_key_here(store, load):
 
 def test_a_revoked_key_stays_revoked(store, load):
     [made] = load(plain(scope="a"))
-    revoke_key(store, made.key_id, NOW, Policy(), "test")
+    revoke_key(store, made.key_id, NOW, Policy(), Actor("test"))
 
     assert load(plain(scope="b")) == [Imported("unchanged", made.key_id)]
 
@@ -277,7 +278,7 @@ def peppers_of(store) -> list[str | None]:
 
 def import_again(store, *rows, by=None) -> list[str]:
     read = [read_row(row, hmac_hash=by, accept_weak=False) for row in rows]
-    done = import_keys(store, with_another_pepper(), read, NOW + 2 * DAY, random=os.urandom, actor="test")
+    done = import_keys(store, with_another_pepper(), read, NOW + 2 * DAY, random=os.urandom, actor=Actor("test"))
     return [each.result for each in done]
 
 

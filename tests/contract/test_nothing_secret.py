@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hourpass.core.audit import Actor
 from hourpass.core.errors import ConfigurationError, InvalidGrant, InvalidToken
 from hourpass.core.grant import GrantRef
 from hourpass.core.secret_ring import ServerSecret, ring_of
@@ -91,7 +92,7 @@ async def use_everything(server: InMemoryServer) -> Loot:
     own = loot.key("key that rotates itself", await server.create_key(self_rotation=True))
     following = loot.key("its next secret", await next_secret(issuer, own, None, server.clock()))
     loot.pair("fifth", await server.exchange(following))
-    await issuer.ledger.run(lambda store: revoke_key(store, other.split("_")[2], server.clock(), policy, "test"))
+    await issuer.ledger.run(lambda store: revoke_key(store, other.split("_")[2], server.clock(), policy, Actor("test")))
     return loot
 
 

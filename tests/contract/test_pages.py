@@ -3,7 +3,7 @@
 import pytest
 from tests.contract.conftest import NOW, make_grant, make_key
 
-from hourpass.core.audit import KeyRevoked
+from hourpass.core.audit import Actor, KeyRevoked
 from hourpass.core.grant import GrantRef
 
 KEYS = ["0000000000aA", "0000000000aa", "AAAAAAAAAAAA", "ZZZZZZZZZZZZ", "aaaaaaaaaaaa", "zzzzzzzzzzzz"]
@@ -69,7 +69,7 @@ def test_all_keys_come_in_the_order_of_their_ids(store, limit):
 @pytest.mark.parametrize("limit", LIMITS)
 def test_the_whole_audit_trail_comes_in_the_order_it_was_written(store, limit):
     for number in range(6):
-        store.append_audit(NOW - number, [KeyRevoked(f"key{number}", "revoked", "test")])
+        store.append_audit(NOW - number, [KeyRevoked(f"key{number}", "revoked", Actor("test"))])
 
     rows = walk(store.audit_after, 0, lambda record: record.n, limit)
 

@@ -9,6 +9,7 @@ import pytest
 from tests.contract.conftest import NOW, make_key
 from tests.contract.desk import POLICY, nothing, open_desk
 
+from hourpass.core.audit import Actor
 from hourpass.core.errors import InvalidCredentials
 from hourpass.core.grant import Burst, Dead, Replay, Retry, Rotate, decide_refresh, revoke
 from hourpass.core.policy import RING_SIZE
@@ -58,7 +59,7 @@ def test_a_row_read_before_a_key_ended_is_not_remembered_after_it(shared):
             key = reader.key(key_id)
             if key_id == first.key_id:
                 with transaction(writer):
-                    revoke_key(writer, ended.key_id, NOW, POLICY, "test")
+                    revoke_key(writer, ended.key_id, NOW, POLICY, Actor("test"))
                 settling.keys_at(writer.look().version)
             return key
 
@@ -210,7 +211,7 @@ async def test_a_key_revoked_by_another_process_is_refused_in_the_very_next_tran
     await asyncio.gather(desk.refresh(grant), desk.open(desk.new_grant(2)))
     assert desk.ledger.cached_key(desk.key.key_id) == desk.key
     with transaction(desk.other):
-        revoke_key(desk.other, desk.key.key_id, NOW, POLICY, "test")
+        revoke_key(desk.other, desk.key.key_id, NOW, POLICY, Actor("test"))
 
     refreshed, opened = await asyncio.gather(
         desk.refresh(grant, 1), desk.open(desk.new_grant(3)), return_exceptions=True

@@ -8,6 +8,7 @@ import pytest
 from tests.contract.conftest import NOW
 
 import hourpass
+from hourpass.core.audit import Actor
 from hourpass.core.errors import ConfigurationError, InvalidRequest
 from hourpass.core.key_hash import KeyHash
 from hourpass.core.policy import Policy
@@ -61,7 +62,7 @@ def forget_who_sealed(store) -> None:
 def test_after_it_the_new_key_alone_opens_everything_and_the_old_one_nothing(filled):
     before = opened(filled, ONLY_OLD)
 
-    assert reseal(filled, BOTH, NOW, actor="test") == Resealed(NEW, 5, (OLD,))
+    assert reseal(filled, BOTH, NOW, actor=Actor("test")) == Resealed(NEW, 5, (OLD,))
 
     assert opened(filled, ONLY_NEW) == before
     assert hashes_in_use(filled, ONLY_NEW).fast == (BY_HMAC,)
@@ -76,41 +77,42 @@ def test_what_a_program_of_before_sealed_is_tried_with_each_key(filled):
     before = opened(filled, BOTH)
     assert sealings(filled, BOTH) == [Sealing(NEW, True, 0), Sealing(OLD, True, 5)]
 
-    assert reseal(filled, BOTH, NOW, actor="test").values == 5
+    assert reseal(filled, BOTH, NOW, actor=Actor("test")).values == 5
 
     assert opened(filled, ONLY_NEW) == before
 
 
 def test_doing_it_again_changes_nothing_and_tells_nothing(filled):
     """So an operator whose command was killed just runs it again."""
-    reseal(filled, BOTH, NOW, actor="test")
+    reseal(filled, BOTH, NOW, actor=Actor("test"))
     rows, trail = (filled.sealed_secrets(), filled.signing_keys()), filled.last_audit()
 
-    assert reseal(filled, BOTH, NOW, actor="test") == Resealed(NEW, 0, (OLD,))
+    assert reseal(filled, BOTH, NOW, actor=Actor("test")) == Resealed(NEW, 0, (OLD,))
 
     assert (filled.sealed_secrets(), filled.signing_keys()) == rows
     assert filled.last_audit() == trail
 
 
 def test_it_is_a_line_of_the_trail_without_any_key(filled):
-    reseal(filled, BOTH, NOW, actor="test")
+    reseal(filled, BOTH, NOW, actor=Actor("test"))
 
     [record] = filled.audit_after(filled.last_audit() - 1, 9)
     assert record.event == "master_key_rotated"
-    assert record.detail == {"master_key": NEW, "before": OLD, "values": 5, "actor": "test"}
+    assert record.detail == {"master_key": NEW, "before": OLD, "values": 5}
+    assert record.actor == "test"
 
 
 def test_other_processes_learn_of_it(filled):
     before = filled.control().version
 
-    reseal(filled, BOTH, NOW, actor="test")
+    reseal(filled, BOTH, NOW, actor=Actor("test"))
 
     assert filled.control().version > before
 
 
 def test_with_one_key_there_is_nothing_to_go_over_to(filled):
     with pytest.raises(InvalidRequest, match=OLD):
-        reseal(filled, ONLY_OLD, NOW, actor="test")
+        reseal(filled, ONLY_OLD, NOW, actor=Actor("test"))
 
 
 def test_a_value_of_a_third_key_ends_it(filled):
@@ -121,7 +123,7 @@ def test_a_value_of_a_third_key_ends_it(filled):
     filled.seal_secret(later, later._replace(sealed=strange.seal("later k", b"secret"), sealed_by=strange.ids[0]))
 
     with pytest.raises(ConfigurationError, match=f"needs the key {strange.ids[0]}"):
-        reseal(filled, BOTH, NOW, actor="test")
+        reseal(filled, BOTH, NOW, actor=Actor("test"))
     assert sealings(filled, BOTH)[2] == Sealing(strange.ids[0], False, 1)
 
 
@@ -137,16 +139,16 @@ def test_a_value_that_another_process_sealed_meanwhile_is_left_alone(filled):
 def test_until_it_is_done_a_node_with_both_keys_seals_by_the_old_one(filled):
     """Another node may not have the new one yet, and must be able to open what this one makes."""
     assert key_that_seals(filled, BOTH) == OLD
-    rotate_signing_key(filled, BOTH, NOW, Policy(), os.urandom, actor="test")
+    rotate_signing_key(filled, BOTH, NOW, Policy(), os.urandom, actor=Actor("test"))
     add_secret(filled, BOTH, "later", "k", b"secret", NOW)
 
     require_opens(filled, ONLY_OLD)
 
 
 def test_from_then_on_a_node_seals_by_the_new_one_however_its_keys_are_ordered(filled):
-    reseal(filled, BOTH, NOW, actor="test")
+    reseal(filled, BOTH, NOW, actor=Actor("test"))
     late = MasterKey(OLD_KEY, NEW_KEY)
-    rotate_signing_key(filled, late, NOW, Policy(), os.urandom, actor="test")
+    rotate_signing_key(filled, late, NOW, Policy(), os.urandom, actor=Actor("test"))
     add_secret(filled, late, "later", "k", b"secret", NOW)
 
     require_opens(filled, ONLY_NEW)
@@ -176,7 +178,7 @@ def test_every_sealed_column_of_the_schema_is_sealed_again(shared):
     }
 
     store.begin(wait=True)
-    reseal(store, BOTH, NOW, actor="test")
+    reseal(store, BOTH, NOW, actor=Actor("test"))
     store.commit()
 
     for table in ("secrets", "signing_keys"):
@@ -201,7 +203,7 @@ def test_one_module_alone_seals_and_opens():
 
 def test_a_signing_key_keeps_its_instants(filled):
     before = [stored.key for stored in filled.signing_keys()]
-    reseal(filled, BOTH, NOW, actor="test")
+    reseal(filled, BOTH, NOW, actor=Actor("test"))
 
     assert [stored.key for stored in filled.signing_keys()] == before
     assert isinstance(filled.signing_keys()[0], StoredSigningKey)

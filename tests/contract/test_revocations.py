@@ -4,8 +4,10 @@ import pytest
 from tests.contract.conftest import NOW
 
 from hourpass.core import audit
+from hourpass.core.audit import Actor
 from hourpass.core.revocation import Revocation
 from hourpass.server.store import AuditRecord, transaction
+from hourpass.server.store.tables import TABLES
 
 
 @pytest.mark.parametrize("kind", ["grant", "key", "token", "issued_before"])
@@ -91,15 +93,17 @@ def test_another_connection_sees_that_there_is_a_newer_entry(shared):
         assert theirs.revocations_after(0, NOW) == [Revocation(entry.n, "key", "value", NOW + 1)]
 
 
+ADA = Actor("cli:ada@desk")
+
 EVENTS = [
-    audit.KeyCreated("key1", "a name – with a dash", "cli:me"),
-    audit.KeyRevoked("key1", "leaked", "cli:me", "192.0.2.1"),
-    audit.GrantRevoked("aa" * 16, "key1", "revoked", "cli:me"),
-    audit.RefreshReplayed("aa" * 16, "key1", 3, 5, "192.0.2.1"),
-    audit.RefreshAhead("aa" * 16, "key1", 9, 5, ""),
+    audit.KeyCreated("key1", "a name – with a dash", ADA),
+    audit.KeyRevoked("key1", "leaked", Actor("client", "192.0.2.1")),
+    audit.GrantRevoked("aa" * 16, "key1", "revoked", ADA),
+    audit.RefreshReplayed("aa" * 16, "key1", 3, 5, Actor("client", "192.0.2.1")),
+    audit.RefreshAhead("aa" * 16, "key1", 9, 5, Actor("client")),
     audit.GrantsClosed("key1", 100),
-    audit.TokenRevoked("jti", "aa" * 16, "key1", "client"),
-    audit.TokensRevoked(1_800_000_000, "cli:me"),
+    audit.TokenRevoked("jti", "aa" * 16, "key1", Actor("client", "::1", "r1")),
+    audit.TokensRevoked(1_800_000_000, ADA),
     audit.SigningKeyPublished("kid1", "ES256", NOW),
 ]
 
@@ -110,8 +114,33 @@ def test_an_event_comes_back_with_all_its_members(store, event):
 
     (record,) = store.audit_after(0, 10)
     members = {"key_id": record.key_id, "grant_id": record.grant_id, **record.detail}
+    assert Actor(record.actor, record.address, record.request_id) == event.actor
     assert (record.at, record.event) == (NOW, audit.event_name(event))
-    assert {name: value for name, value in members.items() if value is not None} == event._asdict()
+    assert {name: value for name, value in members.items() if value is not None} | {
+        "actor": event.actor
+    } == event._asdict()
+
+
+OLD_LINES = {
+    "with an actor": ('{"reason":"leaked","actor":"cli:me","address":null}', "cli:me", None, {"reason": "leaked"}),
+    "over HTTP": ('{"reason":"x","actor":"client","address":"::1"}', "client", "::1", {"reason": "x"}),
+    "with an address alone": ('{"number":1,"address":"192.0.2.1"}', None, "192.0.2.1", {"number": 1}),
+    "with no address": ('{"number":1,"address":""}', None, None, {"number": 1}),
+    "with two": ('{"rotated_from":"::1","retried_from":"::2"}', None, "::2", {"rotated_from": "::1"}),
+    "with neither": ('{"closed":3}', None, None, {"closed": 3}),
+}
+
+
+@pytest.mark.parametrize("old", OLD_LINES)
+def test_a_line_of_a_program_of_before_is_read_with_its_actor_and_address_in_their_places(store, old):
+    (trail,) = (table for table in TABLES if table.name == "audit")
+    stored, *expected = OLD_LINES[old]
+    line = {"n": 1, "at": NOW, "event": "key_revoked", "key_id": "key1", "detail": stored}
+
+    store.add_rows(trail, [tuple(line.get(name) for name in trail.columns)])
+
+    (record,) = store.audit_after(0, 10)
+    assert [record.actor, record.address, record.detail] == expected
 
 
 def test_events_of_one_call_keep_their_order(store):

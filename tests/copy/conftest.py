@@ -5,7 +5,7 @@ from tests.contract.conftest import NOW, SqliteOnFile, make_grant, make_key, rot
 from tests.postgres.cluster import NEWEST, clusters_of
 from tests.postgres.conftest import Database
 
-from hourpass.core.audit import KeyRevoked
+from hourpass.core.audit import Actor, KeyRevoked
 from hourpass.core.grant import revoke
 from hourpass.core.signing_key import SigningKey
 from hourpass.server.keys.master_key import MasterKey
@@ -112,7 +112,7 @@ def fill(database, *, grants: int = 5) -> Store:
         store.add_grants(live)
         store.save_rotations([(0, rotated(live[0]))])
         store.revoke_grant(revoke(live[1], NOW + 2, "revoked"))
-        store.append_audit(NOW, [KeyRevoked("0aZkey000002", "revoked", "cli:Jürgen")])
+        store.append_audit(NOW, [KeyRevoked("0aZkey000002", "revoked", Actor("cli:Jürgen"))])
         for number, until in enumerate([NOW + 1, NOW + 9_000, NOW + 1]):
             store.add_revocation("token", f"jti-{number}", until)
         store.prune_revocations(NOW + 2)

@@ -7,7 +7,7 @@ import pytest
 from tests.contract.conftest import NOW, make_grant
 from tests.copy.conftest import MASTER, Pair, Sqlite, content, fill, seen
 
-from hourpass.core.audit import KeyRevoked
+from hourpass.core.audit import Actor, KeyRevoked
 from hourpass.server.copy import PAGE, copy
 from hourpass.server.store import Numbers, transaction
 from hourpass.server.store.sqlite import SqliteStore
@@ -69,7 +69,7 @@ def test_it_is_of_one_moment_although_others_write_meanwhile(pair):
             with transaction(beside):
                 beside.add_grants([make_grant(99)])
                 beside.add_revocation("token", "late", NOW + 9)
-                beside.append_audit(NOW, [KeyRevoked("late", "revoked", "test")])
+                beside.append_audit(NOW, [KeyRevoked("late", "revoked", Actor("test"))])
 
     copied = copy(source, pair.target.open(), NOW, progress=write)
 
@@ -86,7 +86,7 @@ def test_numbers_go_on_even_after_those_that_are_gone(pair):
 
     with transaction(target):
         assert target.add_revocation("token", "next", NOW + 9).n == 4
-        target.append_audit(NOW, [KeyRevoked("next", "revoked", "test")])
+        target.append_audit(NOW, [KeyRevoked("next", "revoked", Actor("test"))])
     assert seen(target, lambda store: store.last_audit()) == lines + 1
     ours, theirs = seen(source, lambda store: store.numbers()), seen(target, lambda store: store.numbers())
     assert ours[:3] == (ours.version, 3, lines)

@@ -8,6 +8,7 @@ import pytest
 from tests.copy.conftest import MASTER
 from tests.postgres.conftest import LocalNode
 
+from hourpass.core.audit import Actor
 from hourpass.core.errors import InvalidGrant, InvalidToken
 from hourpass.core.policy import Policy
 from hourpass.core.token_request import TokenRequest
@@ -33,12 +34,14 @@ class Desk:
     async def create_key(self):
         issuer, now = self.issuer, self._clock()
         return await issuer.ledger.run(
-            lambda store: create_key(store, issuer.secrets.pepper, name="x", now=now, random=os.urandom, actor="test")
+            lambda store: create_key(
+                store, issuer.secrets.pepper, name="x", now=now, random=os.urandom, actor=Actor("test")
+            )
         )
 
     async def revoke_key(self, key_id: str) -> None:
         now = self._clock()
-        await self.issuer.ledger.run(lambda store: revoke_key(store, key_id, now, Policy(), "test"))
+        await self.issuer.ledger.run(lambda store: revoke_key(store, key_id, now, Policy(), Actor("test")))
         await self.issuer.verification.observe(now)
 
     async def exchange(self, api_key: str) -> TokenPair:

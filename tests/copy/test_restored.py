@@ -3,11 +3,13 @@
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 from tests.contract.conftest import NOW
 from tests.copy.conftest import MASTER, content, fill
 
+from hourpass.core.audit import Actor
 from hourpass.core.policy import HOUR, SECOND, Policy
 from hourpass.server.copy import copy
 from hourpass.server.keys.api_keys import end_restored_grants
@@ -20,6 +22,7 @@ DIE = """
 import os, signal, sys
 from hourpass.core.policy import Policy
 from hourpass.server.copy import copy
+from hourpass.core.audit import Actor
 from hourpass.server.keys.api_keys import end_restored_grants
 from hourpass.server.store.postgres import PostgresStore
 from hourpass.server.store.sqlite import SqliteStore
@@ -28,7 +31,7 @@ def open_store(url):
     return SqliteStore(url.removeprefix("sqlite:")) if url.startswith("sqlite:") else PostgresStore(url)
 
 def finish(target):
-    end_restored_grants(target, int(sys.argv[3]), Policy(), "test")
+    end_restored_grants(target, int(sys.argv[3]), Policy(), Actor("test"))
     os.kill(os.getpid(), signal.SIGKILL)
 
 copy(open_store(sys.argv[1]), open_store(sys.argv[2]), int(sys.argv[3]), finish=finish)
@@ -36,7 +39,8 @@ copy(open_store(sys.argv[1]), open_store(sys.argv[2]), int(sys.argv[3]), finish=
 
 
 def restore(source, target):
-    copy(source, target, NOW, master=MASTER, finish=lambda store: end_restored_grants(store, NOW + 1, POLICY, "test"))
+    end = partial(end_restored_grants, now=NOW + 1, policy=POLICY, actor=Actor("test"))
+    copy(source, target, NOW, master=MASTER, finish=end)
 
 
 def grants_of(store):
@@ -77,7 +81,8 @@ def test_one_entry_refuses_every_earlier_token_and_the_trail_says_so(pair):
         ("issued_before", str(second), NOW + 1 + POLICY.revocation_lifetime)
     ]
     assert entry[0].until >= NOW + HOUR
-    assert (trail.event, trail.detail) == ("restored", {"grants_ended": live, "issued_before": second, "actor": "test"})
+    members = {"grants_ended": live, "issued_before": second}
+    assert (trail.event, trail.detail, trail.actor) == ("restored", members, "test")
 
 
 def test_a_restore_that_was_killed_is_not_restored_at_all(mixed):
@@ -97,6 +102,6 @@ def test_a_restore_that_was_killed_is_not_restored_at_all(mixed):
 def test_a_token_of_the_second_of_the_restore_is_refused_and_one_of_the_next_is_not(pair, milliseconds):
     store = fill(pair.source)
     with transaction(store):
-        restored = end_restored_grants(store, NOW + milliseconds, POLICY, "test")
+        restored = end_restored_grants(store, NOW + milliseconds, POLICY, Actor("test"))
 
     assert restored.issued_before == NOW // SECOND + 1

@@ -4,7 +4,7 @@ import pytest
 
 from hourpass.core.audit_filter import AuditFilter
 
-LINE = (1_000, "key_revoked", "key1", None)
+LINE = {"at": 1_000, "event": "key_revoked", "key_id": "key1", "grant_id": None}
 
 
 @pytest.mark.parametrize(
@@ -24,4 +24,4 @@ LINE = (1_000, "key_revoked", "key1", None)
     ],
 )
 def test_all_conditions_must_hold_and_the_time_is_half_open(wanted, taken):
-    assert wanted.takes(*LINE) == taken
+    assert wanted.takes(**LINE) == taken

@@ -5,7 +5,7 @@ import threading
 import pytest
 from tests.postgres.cluster import NEWEST, clusters_of
 
-from hourpass.core.audit import KeyRevoked
+from hourpass.core.audit import Actor, KeyRevoked
 from hourpass.core.errors import ConfigurationError, StorageUnavailable
 from hourpass.server.store.postgres import PostgresStore
 from hourpass.server.store.statements import load_migrations, number
@@ -183,6 +183,6 @@ def test_if_nothing_is_pending_a_role_needs_no_right_to_make_tables(database):
     assert store.migrate(NOW) == []
     assert store.begin(wait=True)
     store.add_revocation("token", "jti", NOW)
-    store.append_audit(NOW, [KeyRevoked("key", "revoked", "test")])
+    store.append_audit(NOW, [KeyRevoked("key", "revoked", Actor("test"))])
     store.take_lease("prune", "node", NOW, NOW + 1)
     store.commit()

@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from hourpass.core.audit import Actor
 from hourpass.core.secret_ring import ServerSecret
 from hourpass.jose import decode_segment
 from hourpass.server.keys.api_keys import create_key, revoke_key
@@ -17,9 +18,9 @@ async def revoke_any_key(node, clock) -> None:
 
     def work(store):
         key = create_key(
-            store, ServerSecret("1", bytes(32)), name="x", now=clock(), random=os.urandom, actor="test"
+            store, ServerSecret("1", bytes(32)), name="x", now=clock(), random=os.urandom, actor=Actor("test")
         ).key
-        revoke_key(store, key.key_id, clock(), node.app.settings.policy(), "test")
+        revoke_key(store, key.key_id, clock(), node.app.settings.policy(), Actor("test"))
 
     await node.app.issuer.ledger.run(work)
 

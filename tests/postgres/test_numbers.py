@@ -9,11 +9,11 @@ import pytest
 from tests.contract.conftest import make_key
 from tests.postgres.conftest import NOW
 
-from hourpass.core.audit import KeyRevoked
+from hourpass.core.audit import Actor, KeyRevoked
 
 TAKE = {
     "a revocation": lambda store: store.add_revocation("key", "value", NOW + 1).n,
-    "a line of the audit trail": lambda store: store.append_audit(NOW, [KeyRevoked("key", "revoked", "test")]),
+    "a line of the audit trail": lambda store: store.append_audit(NOW, [KeyRevoked("key", "revoked", Actor("test"))]),
     "a version of the keys": lambda store: store.add_key(make_key(f"{id(store):012}"[:12])),
 }
 

@@ -6,6 +6,7 @@ import time
 import pytest
 from tests.postgres.conftest import NOW
 
+from hourpass.core.audit import Actor
 from hourpass.core.errors import InvalidRequest
 from hourpass.core.policy import Policy
 from hourpass.core.secret_ring import PUBLISH_AHEAD
@@ -26,8 +27,8 @@ def test_a_node_of_an_earlier_version_is_seen_and_nothing_is_replaced(database, 
     older = database.open(application_name=name)
 
     for replace in (
-        lambda: rotate_secret(store, secrets, "refresh", NOW + PUBLISH_AHEAD, os.urandom, actor="test"),
-        lambda: reseal(store, MasterKey(NEW, OLD), NOW, actor="test"),
+        lambda: rotate_secret(store, secrets, "refresh", NOW + PUBLISH_AHEAD, os.urandom, actor=Actor("test")),
+        lambda: reseal(store, MasterKey(NEW, OLD), NOW, actor=Actor("test")),
     ):
         with pytest.raises(InvalidRequest, match="a node of an older version runs"), transaction(store):
             replace()
@@ -38,7 +39,7 @@ def test_a_node_of_an_earlier_version_is_seen_and_nothing_is_replaced(database, 
         assert time.monotonic() < deadline
         time.sleep(0.01)
     with transaction(store):
-        assert reseal(store, MasterKey(NEW, OLD), NOW, actor="test").values
+        assert reseal(store, MasterKey(NEW, OLD), NOW, actor=Actor("test")).values
 
 
 @pytest.mark.parametrize("name", ["hourpass/0009", "hourpass/0010", "hourpass-eu", "psql", "another/0001"])

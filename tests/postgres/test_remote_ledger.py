@@ -9,6 +9,7 @@ from tests.contract.conftest import make_grant
 from tests.contract.desk import POLICY, Desk, Witness, nothing
 from tests.postgres.conftest import NOW
 
+from hourpass.core.audit import Actor
 from hourpass.core.errors import InvalidCredentials, StorageUnavailable
 from hourpass.core.grant import Dead, Retry, Rotate
 from hourpass.server.keys.api_keys import revoke_key
@@ -147,7 +148,7 @@ async def test_a_key_that_another_node_revoked_is_refused_by_every_connection_at
     grant = desk.grant()
     await asyncio.gather(*(desk.refresh(grant) for _ in range(10)))
     with transaction(desk.other):
-        revoke_key(desk.other, desk.key.key_id, NOW, POLICY, "test")
+        revoke_key(desk.other, desk.key.key_id, NOW, POLICY, Actor("test"))
 
     for number in range(2, 12):
         answers = await asyncio.gather(

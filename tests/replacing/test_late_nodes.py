@@ -11,6 +11,7 @@ from tests.postgres.conftest import MASTER_KEY
 from tests.replacing.test_rotated_secrets import AHEAD, refresh
 from tests.server.test_key_rotation import Installation, installation
 
+from hourpass.core.audit import Actor
 from hourpass.core.errors import ConfigurationError, InvalidToken, Unavailable
 from hourpass.server.issuing.self_rotation import next_secret
 from hourpass.server.keys.master_key import MasterKey
@@ -39,18 +40,20 @@ class Command:
         return await self.there.run(lambda store: work(store, now))
 
     async def new_master_key(self) -> None:
-        await self.run(lambda store, now: reseal(store, self.master, now, actor="test"))
+        await self.run(lambda store, now: reseal(store, self.master, now, actor=Actor("test")))
 
     async def secrets(self, change, kind: str, *more) -> None:
         def work(store, now):
             secrets = Secrets(self.master, store.sealed_secrets(), now, self.policy)
-            return change(store, secrets, kind, now, *more, os.urandom, actor="test")
+            return change(store, secrets, kind, now, *more, os.urandom, actor=Actor("test"))
 
         await self.run(work)
 
     async def withdraw(self, kid: str) -> None:
         await self.run(
-            lambda store, now: withdraw_signing_key(store, self.master, kid, now, self.policy, os.urandom, actor="test")
+            lambda store, now: withdraw_signing_key(
+                store, self.master, kid, now, self.policy, os.urandom, actor=Actor("test")
+            )
         )
 
 

@@ -12,6 +12,7 @@ from tests.server.test_imported_keys import TEXT, import_key
 from tests.server.test_key_rotation import Installation, installation
 
 from hourpass.core.api_key import key_digest
+from hourpass.core.audit import Actor
 from hourpass.core.errors import InvalidCredentials, InvalidGrant, InvalidRequest, InvalidToken
 from hourpass.core.grant import state_of
 from hourpass.core.key_hash import KeyHash
@@ -38,7 +39,7 @@ async def rotate(there: Installation, kind: str) -> str:
 
     def work(store):
         own = Secrets(issuer.secrets.master, store.sealed_secrets(), there.clock(), issuer.policy)
-        return rotate_secret(store, own, kind, there.clock(), os.urandom, actor="test")
+        return rotate_secret(store, own, kind, there.clock(), os.urandom, actor=Actor("test"))
 
     return (await there.run(work)).kid
 
@@ -55,7 +56,9 @@ async def in_use(there: Installation, kind: str) -> str:
 async def retire(there: Installation, kind: str) -> list[str]:
     secrets = there.first.issuer.secrets
     policy, now = there.first.issuer.policy, there.clock()
-    done = await there.run(lambda store: retire_secrets(store, secrets, kind, now, policy, os.urandom, actor="test"))
+    done = await there.run(
+        lambda store: retire_secrets(store, secrets, kind, now, policy, os.urandom, actor=Actor("test"))
+    )
     await there.observe()
     return done.kids
 
@@ -183,7 +186,7 @@ async def test_an_access_token_of_a_node_that_learned_of_the_retirement_a_second
     issuer, clock = installation.first.issuer, installation.clock
     policy, now = issuer.policy, clock()
     await installation.run(
-        lambda store: retire_secrets(store, issuer.secrets, "refresh", now, policy, os.urandom, actor="test")
+        lambda store: retire_secrets(store, issuer.secrets, "refresh", now, policy, os.urandom, actor=Actor("test"))
     )
     clock.advance(0.999)
     late = await refresh(installation.last, pair.refresh_token, clock)
@@ -235,7 +238,7 @@ async def test_it_ends_them_although_the_command_does_not_know_how_long_a_grant_
 
     def work(store):
         own = Secrets(issuer.secrets.master, store.sealed_secrets(), now, policy)
-        return retire_secrets(store, own, "refresh", now, policy, os.urandom, actor="test")
+        return retire_secrets(store, own, "refresh", now, policy, os.urandom, actor=Actor("test"))
 
     await installation.run(work)
     await installation.observe()
@@ -499,4 +502,4 @@ async def test_it_is_a_line_of_the_trail(installation, kind):
 
     [event] = await installation.trail("secret_rotated")
     used_from = installation.clock() + PUBLISH_AHEAD
-    assert event == {"kind": kind, "kid": kid, "used_from": used_from, "actor": "test"}
+    assert event == {"kind": kind, "kid": kid, "used_from": used_from, "actor": "test", "address": None}

@@ -7,6 +7,7 @@ import jwt
 import pytest
 
 from hourpass.core.api_key import _checksum, new_api_key
+from hourpass.core.audit import Actor
 from hourpass.server.keys.api_keys import revoke_key
 from hourpass.testing import InMemoryServer
 
@@ -32,7 +33,9 @@ class Server(InMemoryServer):
     async def revoke_key(self, api_key: str) -> None:
         """End a key, as `hourpass keys revoke` does in another process, and have the server take note."""
         policy, now = self.settings.policy(), self.clock()
-        await self.app.issuer.ledger.run(lambda store: revoke_key(store, key_id_of(api_key), now, policy, "test"))
+        await self.app.issuer.ledger.run(
+            lambda store: revoke_key(store, key_id_of(api_key), now, policy, Actor("test"))
+        )
         await self.later(0)
 
 

@@ -7,6 +7,7 @@ from tests.server.conftest import claims_of, key_id_of
 from tests.server.test_api_keys import basic
 from tests.server.test_verify import verify
 
+from hourpass.core.audit import Actor
 from hourpass.server.keys.editing import update_key
 
 pytestmark = pytest.mark.anyio
@@ -37,7 +38,7 @@ async def test_the_next_refresh_says_what_the_key_says_now(server):
     pair = await server.exchange(key)
     now = server.clock()
     await server.app.issuer.ledger.run(
-        lambda store: update_key(store, key_id_of(key), {"claims": {"tenant": "other"}}, now, actor="test")
+        lambda store: update_key(store, key_id_of(key), {"claims": {"tenant": "other"}}, now, actor=Actor("test"))
     )
     await server.later(0)
 

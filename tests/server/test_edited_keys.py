@@ -5,6 +5,7 @@ from tests.server.conftest import key_id_of
 from tests.server.test_api_keys import basic
 from tests.server.test_verify import invalid, verify
 
+from hourpass.core.audit import Actor
 from hourpass.core.errors import InvalidCredentials, InvalidGrant
 from hourpass.server.keys.editing import disable_key, enable_key, update_key
 
@@ -13,7 +14,9 @@ pytestmark = pytest.mark.anyio
 
 async def change(server, work, api_key, *members):
     now = server.clock()
-    await server.app.issuer.ledger.run(lambda store: work(store, key_id_of(api_key), *members, now, actor="test"))
+    await server.app.issuer.ledger.run(
+        lambda store: work(store, key_id_of(api_key), *members, now, actor=Actor("test"))
+    )
     await server.later(0)
 
 
@@ -74,7 +77,7 @@ async def test_the_tokens_that_are_out_may_end_with_the_change_and_the_grants_go
     more = ({"name": "new"},) if work is update_key else ()
 
     await server.app.issuer.ledger.run(
-        lambda store: work(store, key_id_of(api_key), *more, now, actor="test", ends_tokens=policy)
+        lambda store: work(store, key_id_of(api_key), *more, now, actor=Actor("test"), ends_tokens=policy)
     )
     await server.later(1)
     await change(server, enable_key, api_key)
@@ -90,7 +93,7 @@ async def test_a_token_of_the_same_second_as_the_end_of_the_others_is_good(serve
     policy = server.settings.policy()
     now = server.clock()
     await server.app.issuer.ledger.run(
-        lambda store: update_key(store, key_id_of(api_key), {}, now, actor="test", ends_tokens=policy)
+        lambda store: update_key(store, key_id_of(api_key), {}, now, actor=Actor("test"), ends_tokens=policy)
     )
     await server.later(0)
 

@@ -30,7 +30,7 @@ async def test_a_thief_who_refreshes_right_after_the_owner_is_seen(server):
     records = await told(server)
     assert len(records) == 6
     assert server.app.issuer.counts["retry_from_elsewhere"] == 6
-    assert (records[0].detail["rotated_from"], records[0].detail["retried_from"]) == (OWNER, THIEF)
+    assert (records[0].detail["rotated_from"], records[0].address) == (OWNER, THIEF)
     assert (records[0].detail["presented_generation"], records[0].detail["current_generation"]) == (0, 1)
 
 

@@ -21,7 +21,11 @@ async def why(server, key_id):
     """Why the key ended, and the lines of the audit trail about that."""
 
     def look(store):
-        told = [(record.event, record.detail) for record in store.audit_after(0, 1_000) if record.key_id == key_id]
+        told = [
+            (record.event, (record.detail, record.actor, record.address))
+            for record in store.audit_after(0, 1_000)
+            if record.key_id == key_id
+        ]
         return store.key(key_id).revoked_why, [detail for event, detail in told if event == "key_revoked"]
 
     return await server.app.issuer.ledger.read(look)
@@ -40,7 +44,7 @@ async def test_a_key_as_the_token_ends_the_key_its_grants_and_their_tokens_at_on
     answer = await revoke(server.client("203.0.113.5"), key)
 
     assert (answer.status_code, answer.content) == (200, b"")
-    expected = {"reason": "exposed", "actor": "client", "address": "203.0.113.5"}
+    expected = ({"reason": "exposed"}, "client", "203.0.113.5")
     assert await why(server, key_id_of(key)) == ("exposed", [expected])
     assert (await http.post("/auth/api-key", json={"apiKey": key})).json()["reason"] == "revoked"
     refreshed = await http.post("/auth/refresh", json={"refreshToken": pair["refresh_token"]})

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from tests.server.conftest import claims_of, key_id_of
 
+from hourpass.core.audit import Actor
 from hourpass.core.errors import InvalidCredentials, InvalidGrant, InvalidToken, StorageUnavailable
 from hourpass.server.issuing.revoke_introspect import revoke
 from hourpass.server.keys.api_keys import create_key, get_grant, revoke_grant, revoke_key, revoke_token
@@ -83,7 +84,9 @@ async def test_two_servers_on_one_database_share_one_lineage(server, second):
 
 
 async def test_a_key_made_by_a_command_works_at_once(server, command):
-    new = command(create_key, server.app.issuer.secrets.pepper, name="n", now=0, random=bytes_of(9), actor="test")
+    new = command(
+        create_key, server.app.issuer.secrets.pepper, name="n", now=0, random=bytes_of(9), actor=Actor("test")
+    )
 
     assert await server.exchange(new.api_key)
 
@@ -91,7 +94,7 @@ async def test_a_key_made_by_a_command_works_at_once(server, command):
 async def test_a_key_revoked_by_a_command_opens_no_grant_any_more_although_it_is_remembered(server, command):
     api_key = await server.create_key()
     await server.exchange(api_key)
-    command(revoke_key, key_id_of(api_key), server.clock(), server.settings.policy(), "test")
+    command(revoke_key, key_id_of(api_key), server.clock(), server.settings.policy(), Actor("test"))
 
     with pytest.raises(InvalidCredentials):
         await server.exchange(api_key)
@@ -103,7 +106,7 @@ async def test_no_exchange_that_races_with_the_end_of_its_key_succeeds_after_it(
     await server.exchange(api_key)
     racing = [asyncio.ensure_future(server.exchange(api_key)) for _ in range(8)]
     await asyncio.sleep(0)
-    command(revoke_key, key_id_of(api_key), server.clock(), server.settings.policy(), "test")
+    command(revoke_key, key_id_of(api_key), server.clock(), server.settings.policy(), Actor("test"))
 
     outcomes = await asyncio.gather(*racing, return_exceptions=True)
 
@@ -111,11 +114,11 @@ async def test_no_exchange_that_races_with_the_end_of_its_key_succeeds_after_it(
 
 
 ENDS = {
-    "the key": lambda store, claims, now, policy: revoke_key(store, claims.client_id, now, policy, "test"),
+    "the key": lambda store, claims, now, policy: revoke_key(store, claims.client_id, now, policy, Actor("test")),
     "the grant": lambda store, claims, now, policy: revoke_grant(
-        store, get_grant(store, claims.sid), now, policy, actor="test"
+        store, get_grant(store, claims.sid), now, policy, actor=Actor("test")
     ),
-    "the token": lambda store, claims, now, policy: revoke_token(store, claims, now, actor="test"),
+    "the token": lambda store, claims, now, policy: revoke_token(store, claims, now, actor=Actor("test")),
 }
 
 
@@ -138,7 +141,7 @@ async def test_a_revocation_by_a_command_is_not_missed_when_the_server_revokes_s
     await server.refresh(mine.refresh_token)
     await server.later(61)
     claims = server.app.issuer.verification.verify(theirs.encode(), server.clock())
-    command(revoke_key, claims.client_id, server.clock(), server.settings.policy(), "test")
+    command(revoke_key, claims.client_id, server.clock(), server.settings.policy(), Actor("test"))
 
     match own:
         case "revoked token":

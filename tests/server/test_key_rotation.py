@@ -17,6 +17,7 @@ from tests.server.conftest import claims_of, key_id_of, other_secret
 from tests.server.test_imported_keys import TEXT, import_key
 
 from hourpass.core.api_key import KeySecret
+from hourpass.core.audit import Actor
 from hourpass.core.errors import (
     InvalidCredentials,
     InvalidGrant,
@@ -48,7 +49,7 @@ class Installation:
         pepper = self.first.issuer.secrets.pepper
         made = await self.run(
             lambda store: create_key(
-                store, pepper, name="test", now=self.clock(), random=os.urandom, actor="test", **members
+                store, pepper, name="test", now=self.clock(), random=os.urandom, actor=Actor("test"), **members
             )
         )
         return made.api_key
@@ -58,7 +59,7 @@ class Installation:
         secrets, key_id = self.first.issuer.secrets, key_id_of(api_key)
         made = await self.run(
             lambda store: rotate_key(
-                store, secrets, key_id, self.clock(), overlap=overlap, random=os.urandom, actor="test"
+                store, secrets, key_id, self.clock(), overlap=overlap, random=os.urandom, actor=Actor("test")
             )
         )
         return made.api_key
@@ -68,7 +69,7 @@ class Installation:
         issuer, key_id = self.first.issuer, key_id_of(api_key)
         made = await self.run(
             lambda store: rotate_key_at_once(
-                store, issuer.secrets, key_id, self.clock(), issuer.policy, random=os.urandom, actor="test"
+                store, issuer.secrets, key_id, self.clock(), issuer.policy, random=os.urandom, actor=Actor("test")
             )
         )
         await self.observe()
@@ -91,7 +92,11 @@ class Installation:
 
     async def trail(self, event: str) -> list[dict]:
         records = await self.first.issuer.ledger.read(lambda store: store.audit_after(0, 1_000))
-        return [record.detail for record in records if record.event == event]
+        return [
+            record.detail | {"actor": record.actor, "address": record.address}
+            for record in records
+            if record.event == event
+        ]
 
     def http(self, **headers: str) -> httpx2.AsyncClient:
         transport = httpx2.ASGITransport(app=self.last, client=("192.0.2.1", 50_000))
@@ -181,7 +186,7 @@ async def test_an_overlap_is_up_to_thirty_days(installation, overlap):
 async def test_a_key_that_has_ended_does_not_rotate(installation):
     old = await installation.create_key()
     policy = installation.first.settings.policy()
-    await installation.run(lambda store: revoke_key(store, key_id_of(old), installation.clock(), policy, "test"))
+    await installation.run(lambda store: revoke_key(store, key_id_of(old), installation.clock(), policy, Actor("test")))
 
     with pytest.raises(InvalidRequest, match="the key is revoked: it cannot rotate"):
         await installation.rotate(old)
@@ -283,13 +288,13 @@ async def test_a_secret_in_use_after_its_end_is_told_with_its_address_once_an_ho
 
     for _ in range(3):
         assert await installation.refused_as(old, "192.0.2.7") == "rotated"
-    assert await installation.trail("key_rotated_used") == [{"number": 0, "address": "192.0.2.7"}]
+    assert await installation.trail("key_rotated_used") == [{"number": 0, "actor": "client", "address": "192.0.2.7"}]
 
     installation.clock.advance(HOUR / SECOND)
     assert await installation.refused_as(old) == "rotated"
     assert await installation.trail("key_rotated_used") == [
-        {"number": 0, "address": "192.0.2.7"},
-        {"number": 0, "address": ""},
+        {"number": 0, "actor": "client", "address": "192.0.2.7"},
+        {"number": 0, "actor": "client", "address": None},
     ]
 
 
@@ -312,7 +317,7 @@ async def test_a_rotation_is_in_the_trail_and_nothing_secret_is(installation):
     await installation.rotate(old, overlap=HOUR)
 
     assert await installation.trail("key_rotated") == [
-        {"number": 1, "overlap": 3600, "at_once": False, "actor": "test"}
+        {"number": 1, "overlap": 3600, "at_once": False, "actor": "test", "address": None}
     ]
 
 
@@ -588,7 +593,9 @@ async def test_an_exchange_that_fails_is_not_the_first_use_of_a_secret():
         issuer, old = server.app.issuer, await server.create_key()
         now, key_id = server.clock(), key_id_of(old)
         new = await issuer.ledger.run(
-            lambda store: rotate_key(store, issuer.secrets, key_id, now, overlap=0, random=os.urandom, actor="test")
+            lambda store: rotate_key(
+                store, issuer.secrets, key_id, now, overlap=0, random=os.urandom, actor=Actor("test")
+            )
         )
         await issuer.ledger.run(lambda store: store._run_script(FULL))
 

@@ -11,6 +11,7 @@ from tests.server.conftest import key_id_of, nobodys_key
 from tests.server.test_github_leaks import Github
 
 from hourpass.core.api_key import KeyRevokedWhy
+from hourpass.core.audit import Actor
 from hourpass.core.errors import RefusalReason
 from hourpass.core.grant import Ahead, Dead, Decision, Replay
 from hourpass.server.endpoints.admin_listener import AdminApp
@@ -281,7 +282,7 @@ def counted(server, name: str) -> set[str]:
 async def test_a_key_that_was_ended_and_is_still_sent_is_counted_by_why_it_was_ended(server, http, why):
     """The operator must see that a key which leaked is in use."""
     key = await server.create_key()
-    how = (server.clock(), server.settings.policy(), "test", why)
+    how = (server.clock(), server.settings.policy(), Actor("test"), why)
     await server.app.issuer.ledger.run(lambda store: revoke_key(store, key_id_of(key), *how))
     await server.later(0)
 

@@ -4,6 +4,7 @@ import pytest
 from tests.server.conftest import key_id_of
 from tests.server.test_verify import invalid
 
+from hourpass.core.audit import Actor
 from hourpass.core.policy import DAY
 from hourpass.server.keys.api_keys import last_uses_of
 from hourpass.server.keys.editing import update_key
@@ -22,7 +23,7 @@ async def end_raw_use(server, key, after):
     now, until = server.clock(), None if after is None else server.clock() + after
 
     def work(store):
-        update_key(store, key_id_of(key), {"raw_until": until}, now, actor="test")
+        update_key(store, key_id_of(key), {"raw_until": until}, now, actor=Actor("test"))
 
     await server.app.issuer.ledger.run(work)
     await server.later(0)

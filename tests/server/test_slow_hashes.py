@@ -11,6 +11,7 @@ import bcrypt
 import pytest
 from tests.server.conftest import nobodys_key
 
+from hourpass.core.audit import Actor
 from hourpass.core.errors import InvalidCredentials, Throttled, Unavailable
 from hourpass.core.token_request import PLAIN_REQUEST
 from hourpass.server.issuing.slow_proofs import WAITING
@@ -108,7 +109,7 @@ async def load(server, *hashes: tuple[str, str], lookup: str = KEY[:12]) -> list
     ]
     now = server.clock()
     made = await issuer.ledger.run(
-        lambda store: import_keys(store, issuer.secrets, rows, now, random=os.urandom, actor="test")
+        lambda store: import_keys(store, issuer.secrets, rows, now, random=os.urandom, actor=Actor("test"))
     )
     await server.later(0)
     return [each.key_id for each in made]

@@ -5,6 +5,7 @@ from tests.server.conftest import claims_of, key_id_of
 from tests.server.test_api_keys import basic
 from tests.spec.test_rfc6749 import FORM, error
 
+from hourpass.core.audit import Actor
 from hourpass.core.errors import InvalidTarget
 from hourpass.server.keys.editing import update_key
 
@@ -115,7 +116,9 @@ async def test_2_2_a_grant_whose_audience_was_taken_away_gets_no_token(server):
     pair = await server.exchange(key, audience="https://b.test")
     members, now = {"audiences": [API, "https://c.test"]}, server.clock()
 
-    await server.app.issuer.ledger.run(lambda store: update_key(store, key_id_of(key), members, now, actor="test"))
+    await server.app.issuer.ledger.run(
+        lambda store: update_key(store, key_id_of(key), members, now, actor=Actor("test"))
+    )
     await server.later(0)
 
     with pytest.raises(InvalidTarget):
@@ -124,7 +127,7 @@ async def test_2_2_a_grant_whose_audience_was_taken_away_gets_no_token(server):
     back = {"audiences": [API, "https://b.test"]}
     await server.later(3_000)
     now = server.clock()
-    await server.app.issuer.ledger.run(lambda store: update_key(store, key_id_of(key), back, now, actor="test"))
+    await server.app.issuer.ledger.run(lambda store: update_key(store, key_id_of(key), back, now, actor=Actor("test")))
     assert claims_of((await server.refresh(pair.refresh_token)).refresh_token)["gen"] == 1
 
 
@@ -134,6 +137,8 @@ async def test_2_2_a_grant_stays_with_the_only_audience_of_its_key_if_it_asked_f
     pair = await server.exchange(key, audience=API)
     members, now = {"audiences": ["https://b.test", API]}, server.clock()
 
-    await server.app.issuer.ledger.run(lambda store: update_key(store, key_id_of(key), members, now, actor="test"))
+    await server.app.issuer.ledger.run(
+        lambda store: update_key(store, key_id_of(key), members, now, actor=Actor("test"))
+    )
 
     assert claims_of((await server.refresh(pair.refresh_token)).access_token)["aud"] == API

@@ -8,6 +8,7 @@ import json
 
 import pytest
 
+from hourpass.core.audit import Actor
 from hourpass.core.policy import HOUR, LEEWAY, SECOND
 from hourpass.jose import decode_segment
 from hourpass.server.keys.api_keys import revoke_key
@@ -64,7 +65,7 @@ async def revoke_one(server: InMemoryServer) -> None:
     """By a command in another process: the server learns of it by the numbers that it polls."""
     key_id = (await server.create_key()).split("_")[2]
     issuer, now = server.app.issuer, server.clock()
-    await issuer.ledger.run(lambda store: revoke_key(store, key_id, now, issuer.policy, "cli:ada"))
+    await issuer.ledger.run(lambda store: revoke_key(store, key_id, now, issuer.policy, Actor("cli:ada")))
     await issuer.verification.observe(now)
 
 
@@ -120,7 +121,7 @@ async def test_a_revocation_made_while_no_server_ran_is_told_after_the_start(sta
         await prune_all(server)
         key_id = (await server.create_key()).split("_")[2]
         issuer = server.app.issuer
-        await issuer.ledger.run(lambda store: revoke_key(store, key_id, clock(), issuer.policy, "cli:ada"))
+        await issuer.ledger.run(lambda store: revoke_key(store, key_id, clock(), issuer.policy, Actor("cli:ada")))
     clock.advance(1)
 
     async with start() as server:

@@ -7,12 +7,27 @@ No event ever holds a key, a token or a digest.
 from typing import NamedTuple
 
 
+class Actor(NamedTuple):
+    """Who did something: `cli:USER@HOST`, `key:ID`, `client` (a caller over HTTP), `server` (hourpass by itself).
+
+    `address` is the caller's IP address and `request_id` the id of the HTTP request, None if there is none.
+    """
+
+    name: str
+    address: str | None = None
+    request_id: str | None = None
+
+
+SERVER = Actor("server")
+"""What hourpass does by itself."""
+
+
 class KeyCreated(NamedTuple):
     """An API key was made."""
 
     key_id: str
     name: str
-    actor: str
+    actor: Actor
 
 
 class KeyImported(NamedTuple):
@@ -20,20 +35,19 @@ class KeyImported(NamedTuple):
 
     key_id: str
     name: str
-    actor: str
+    actor: Actor
 
 
 class KeyRevoked(NamedTuple):
     """An API key was revoked. Its grants and their access tokens end with it.
 
     `reason` is `revoked` (an operator's decision), `exposed` (somebody who had the key ended it) or `leaked` (it was
-    among what a scanner found). `address` is the caller's if it came over HTTP.
+    among what a scanner found).
     """
 
     key_id: str
     reason: str
-    actor: str
-    address: str | None = None
+    actor: Actor
 
 
 class KeyLeaked(NamedTuple):
@@ -42,6 +56,7 @@ class KeyLeaked(NamedTuple):
     key_id: str
     reported_by: str
     url: str
+    actor: Actor
 
 
 class KeyUpdated(NamedTuple):
@@ -50,7 +65,7 @@ class KeyUpdated(NamedTuple):
     key_id: str
     old: dict[str, object]
     new: dict[str, object]
-    actor: str
+    actor: Actor
 
 
 class KeyTokensEnded(NamedTuple):
@@ -58,21 +73,21 @@ class KeyTokensEnded(NamedTuple):
 
     key_id: str
     issued_before: int
-    actor: str
+    actor: Actor
 
 
 class KeyDisabled(NamedTuple):
     """An API key is refused until it is enabled again."""
 
     key_id: str
-    actor: str
+    actor: Actor
 
 
 class KeyEnabled(NamedTuple):
     """A disabled API key works again."""
 
     key_id: str
-    actor: str
+    actor: Actor
 
 
 class KeyRotated(NamedTuple):
@@ -86,7 +101,7 @@ class KeyRotated(NamedTuple):
     number: int
     overlap: int
     at_once: bool
-    actor: str
+    actor: Actor
 
 
 class KeyRotatedUsed(NamedTuple):
@@ -94,7 +109,7 @@ class KeyRotatedUsed(NamedTuple):
 
     key_id: str
     number: int
-    address: str
+    actor: Actor
 
 
 class GrantRevoked(NamedTuple):
@@ -103,37 +118,31 @@ class GrantRevoked(NamedTuple):
     grant_id: str
     key_id: str
     why: str
-    actor: str
+    actor: Actor
 
 
 class RefreshReplayed(NamedTuple):
-    """A superseded refresh token came back after its window: the theft signal. The grant was revoked.
-
-    `address` is the caller's, empty if it is not known.
-    """
+    """A superseded refresh token came back after its window: the theft signal. The grant was revoked."""
 
     grant_id: str
     key_id: str
     presented_generation: int
     current_generation: int
-    address: str
+    actor: Actor
 
 
 class RefreshAhead(NamedTuple):
-    """A genuine refresh token came from the future: a restored backup or a lossy failover. Nothing was revoked.
-
-    `address` is the caller's, empty if it is not known.
-    """
+    """A genuine refresh token came from the future: a restored backup or a lossy failover. Nothing was revoked."""
 
     grant_id: str
     key_id: str
     presented_generation: int
     current_generation: int
-    address: str
+    actor: Actor
 
 
 class RefreshRetriedElsewhere(NamedTuple):
-    """A retry came from another address than the rotation that it repeats. Nothing was refused.
+    """A retry came from another address than `rotated_from`, that of the rotation that it repeats. Nothing was refused.
 
     Either a client moved between the two, or a thief refreshes shortly after the owner. Reported once an hour.
     """
@@ -143,7 +152,7 @@ class RefreshRetriedElsewhere(NamedTuple):
     presented_generation: int
     current_generation: int
     rotated_from: str
-    retried_from: str
+    actor: Actor
 
 
 class GrantsClosed(NamedTuple):
@@ -151,6 +160,7 @@ class GrantsClosed(NamedTuple):
 
     key_id: str
     closed: int
+    actor: Actor = SERVER
 
 
 class TokenRevoked(NamedTuple):
@@ -159,14 +169,14 @@ class TokenRevoked(NamedTuple):
     jti: str
     grant_id: str
     key_id: str
-    actor: str
+    actor: Actor
 
 
 class TokensRevoked(NamedTuple):
     """Every access token that was issued before `issued_before`, in epoch seconds, was revoked. Grants go on."""
 
     issued_before: int
-    actor: str
+    actor: Actor
 
 
 class Restored(NamedTuple):
@@ -177,7 +187,7 @@ class Restored(NamedTuple):
 
     grants_ended: int
     issued_before: int
-    actor: str
+    actor: Actor
 
 
 class SigningKeyPublished(NamedTuple):
@@ -186,7 +196,7 @@ class SigningKeyPublished(NamedTuple):
     kid: str
     algorithm: str
     signs_from: int
-    actor: str = "server"
+    actor: Actor = SERVER
 
 
 class SigningKeyWithdrawn(NamedTuple):
@@ -197,7 +207,7 @@ class SigningKeyWithdrawn(NamedTuple):
 
     kid: str
     stand_in: str | None
-    actor: str
+    actor: Actor
 
 
 class MasterKeyRotated(NamedTuple):
@@ -209,7 +219,7 @@ class MasterKeyRotated(NamedTuple):
     master_key: str
     before: str
     values: int
-    actor: str
+    actor: Actor
 
 
 class SecretRotated(NamedTuple):
@@ -218,7 +228,7 @@ class SecretRotated(NamedTuple):
     kind: str
     kid: str
     used_from: int
-    actor: str
+    actor: Actor
 
 
 class SecretRetired(NamedTuple):
@@ -230,7 +240,7 @@ class SecretRetired(NamedTuple):
     kind: str
     kid: str
     issued_before: int | None
-    actor: str
+    actor: Actor
 
 
 Event = (

@@ -18,7 +18,7 @@ class AuditFilter(NamedTuple):
     since: int = 0
     until: int = FOREVER
 
-    def takes(self, at: int, event: str, key_id: str | None, grant_id: str | None) -> bool:
+    def takes(self, at: int, event: str, *, key_id: str | None, grant_id: str | None) -> bool:
         """Whether a line is wanted."""
         return (
             self.key_id in ("", key_id)

@@ -70,7 +70,11 @@ def audit(
             time.sleep(0.5)
             records = _after(flags, seen)
             seen = records[-1].n if records else seen
-            _show([each for each in records if wanted.takes(each.at, *each[2:5])], as_json=as_json)
+            _show([each for each in records if _takes(wanted, each)], as_json=as_json)
+
+
+def _takes(wanted: AuditFilter, line: AuditRecord) -> bool:
+    return wanted.takes(line.at, line.event, key_id=line.key_id, grant_id=line.grant_id)
 
 
 def _show(records: list[AuditRecord], *, as_json: bool) -> None:
@@ -109,7 +113,7 @@ def _shown(name: str, value: object) -> object:
 
 
 def _facts(record: AuditRecord) -> dict[str, object]:
-    ids = {"key_id": record.key_id, "grant_id": record.grant_id}
+    ids = {name: getattr(record, name) for name in ("key_id", "grant_id", "actor", "address", "request_id")}
     return {
         "n": record.n,
         "at": moment(record.at),

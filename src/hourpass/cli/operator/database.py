@@ -3,6 +3,7 @@
 import functools
 import os
 import pwd
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from hourpass.cli.terminal import moment, say
+from hourpass.core.audit import Actor
 from hourpass.core.errors import StorageUnavailable
 from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, SECOND
 from hourpass.server.keys.master_key import BACK_IT_UP, MasterKey
@@ -185,14 +187,20 @@ def _early_in_a_second(db: Database) -> int:
     return now
 
 
-def actor() -> str:
+def actor() -> Actor:
     """Who runs the command, for the audit trail: the user that the system knows, and the name in SUDO_USER or USER.
 
     Anybody can set a variable, so that name never replaces the user. It is kept because it tells who called sudo.
     """
     name = _user(os.getuid())
     said = os.environ.get("SUDO_USER") or os.environ.get("USER") or name
-    return f"cli:{name}" if said == name else f"cli:{name} (USER={said[:64]})"
+    who = f"cli:{name}@{_bounded(socket.gethostname()) or 'localhost'}"
+    return Actor(who if said == name else f"{who} (USER={_bounded(said)})")
+
+
+def _bounded(said: str) -> str:
+    """What the system or the environment says, without what does not print, and not longer than a name is."""
+    return "".join(letter if letter.isprintable() else "?" for letter in said)[:64]
 
 
 def _user(number: int) -> str:

@@ -73,7 +73,7 @@ async def revoke(issuer: Issuer, request: Request) -> Reply:
         await end_exposed_key(issuer, asked.token, address, request.now)
         return Reply(200, NO_STORE)
     client = await _client(issuer, request, form, address)
-    await revoke_introspect.revoke(issuer, asked.token, request.now, client_id=client.client_id)
+    await revoke_introspect.revoke(issuer, asked.token, request.now, client_id=client.client_id, address=address)
     return Reply(200, NO_STORE)
 
 

@@ -6,6 +6,7 @@ So they are limited for each key, a grant can have only a few of them, and askin
 import asyncio
 from collections.abc import Callable, Coroutine
 
+from hourpass.core.audit import Actor
 from hourpass.core.claims import Claims
 from hourpass.core.grant import Grant, GrantRef
 from hourpass.core.policy import LEEWAY, Policy
@@ -39,23 +40,24 @@ class ClientRevocations:
         self._tokens = RevokedTokens()
         self._under_way: dict[str, asyncio.Task[None]] = {}
 
-    async def end_token(self, claims: Claims, now: int) -> None:
+    async def end_token(self, claims: Claims, address: str | None, now: int) -> None:
         """Revoke a verified access token, or its grant if too many of the grant's tokens are revoked already.
 
         Raises:
             Throttled: if the key revokes too often.
             StorageUnavailable: if nothing was kept.
         """
+        by = Actor("client", address)
 
         def end_alone(store: Store) -> Revocation | None:
-            return revoke_token(store, claims, now, actor="client")
+            return revoke_token(store, claims, now, actor=by)
 
         def end_all(store: Store) -> Revocation | None:
             ref = GrantRef(claims.client_id, bytes.fromhex(claims.sid))
             grant = store.grants([ref]).get(ref)
             if grant is None:
                 return end_alone(store)  # the grant was closed or pruned, and gives no more tokens
-            return revoke_grant(store, grant, now, self._policy, actor="client", token=True)
+            return revoke_grant(store, grant, now, self._policy, actor=by, token=True)
 
         def begin() -> Coroutine[None, None, None]:
             alone = self._tokens.may_end_alone(claims.sid, claims.jti, token_until(claims.exp, LEEWAY), now)
@@ -63,13 +65,14 @@ class ClientRevocations:
 
         await self._once(claims.jti, claims.client_id, begin)
 
-    async def end_grant(self, grant: Grant, now: int) -> None:
+    async def end_grant(self, grant: Grant, address: str | None, now: int) -> None:
         """Revoke the grant of a proven refresh token. Raises what `end_token` raises."""
         if grant.revoked_at is not None:
             return
+        by = Actor("client", address)
 
         def work(store: Store) -> Revocation | None:
-            return revoke_grant(store, grant, now, self._policy, actor="client", token=True)
+            return revoke_grant(store, grant, now, self._policy, actor=by, token=True)
 
         await self._once(grant.grant_id.hex(), grant.key_id, lambda: self._carry_out(work, now))
 

@@ -5,6 +5,7 @@ the answer never says whether there was a key to end.
 """
 
 from hourpass.core.api_key import why_unusable
+from hourpass.core.audit import Actor
 from hourpass.core.errors import InvalidCredentials
 from hourpass.core.revocation import Revocation
 from hourpass.server.issuing.issuer import Issuer
@@ -34,7 +35,7 @@ async def end_exposed_key(issuer: Issuer, text: str, address: str | None, now: i
         secret = next((each for each in key.secrets if each.n == found.n), None) if key else None
         if key is None or secret is None or why_unusable(key, now, secret):
             return None
-        return revoke_key(store, key.key_id, now, issuer.policy, "client", why="exposed", address=address)
+        return revoke_key(store, key.key_id, now, issuer.policy, Actor("client", address), why="exposed")
 
     if not why_unusable(known, now, found):
         issuer.verification.revoked(await issuer.ledger.run(end), now)

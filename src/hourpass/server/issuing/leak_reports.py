@@ -72,7 +72,8 @@ class LeakReports:
         if not await self._is_githubs(body, identifier, signature):
             raise InvalidCredentials("the report has no signature of GitHub's")
         findings = wire.read_leak_report(body)
-        done = await self._ledger.run(lambda store: self._settle(store, findings, now))
+        by = audit.Actor("github", address)
+        done = await self._ledger.run(lambda store: self._settle(store, findings, by, now))
         self._counts.add("leak", len(done))
         for event, revocation in done:
             facts = {"key_id": event.key_id, "url": event.url, "revoked": revocation is not None}
@@ -88,7 +89,7 @@ class LeakReports:
             await asyncio.to_thread(self._keys.reread)
         return self._keys.verify(identifier, signature, body)
 
-    def _settle(self, store: Store, findings: Sequence[wire.LeakFinding], now: int) -> list[_Done]:
+    def _settle(self, store: Store, findings: Sequence[wire.LeakFinding], by: audit.Actor, now: int) -> list[_Done]:
         done: list[_Done] = []
         for finding in findings:
             found = identify_key(store, self._secrets, finding.token)
@@ -97,14 +98,14 @@ class LeakReports:
             key, secret = found
             if why_unusable(key, now, secret) not in MAY_COME_BACK:
                 continue
-            event = audit.KeyLeaked(key.key_id, "github", _shown(finding.url or ""))
+            event = audit.KeyLeaked(key.key_id, "github", _shown(finding.url or ""), by)
             new = store.note_leak(secret.digest, key.key_id, now)
             if new:
                 store.append_audit(now, [event])
             revocation = None
             if self._ends:
                 # Also if it was told of before: it may have been while the setting was `notify`.
-                revocation = revoke_key(store, key.key_id, now, self._policy, "github", why="leaked")
+                revocation = revoke_key(store, key.key_id, now, self._policy, by, why="leaked")
             if new or revocation is not None:
                 done.append((event, revocation))
         return done

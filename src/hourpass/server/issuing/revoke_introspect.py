@@ -14,7 +14,9 @@ INTROSPECT_SCOPE = "introspect"
 INACTIVE = wire.Introspection(active=False)
 
 
-async def revoke(issuer: Issuer, token: str, now: int, *, client_id: str | None = None) -> None:
+async def revoke(
+    issuer: Issuer, token: str, now: int, *, client_id: str | None = None, address: str | None = None
+) -> None:
     """Revoke a token: an access token alone, or with a refresh token its whole grant (RFC 7009).
 
     A token that is not ours, or that is dead already, is not an error (§2.2).
@@ -27,19 +29,21 @@ async def revoke(issuer: Issuer, token: str, now: int, *, client_id: str | None 
     try:
         claims = issuer.verification.verify(token.encode(), now)
     except InvalidToken:
-        await _revoke_refresh_token(issuer, token, now, client_id)
+        await _revoke_refresh_token(issuer, token, address, now, client_id)
         return
     _require_owner(claims.client_id, client_id)
-    await issuer.client_revocations.end_token(claims, now)
+    await issuer.client_revocations.end_token(claims, address, now)
 
 
-async def _revoke_refresh_token(issuer: Issuer, token: str, now: int, client_id: str | None) -> None:
+async def _revoke_refresh_token(
+    issuer: Issuer, token: str, address: str | None, now: int, client_id: str | None
+) -> None:
     try:
         _, grant = await issuer.look_up(token, now)
     except InvalidGrant:
         return
     _require_owner(grant.key_id, client_id)
-    await issuer.client_revocations.end_grant(grant, now)
+    await issuer.client_revocations.end_grant(grant, address, now)
 
 
 def _require_owner(owner: str, client_id: str | None) -> None:

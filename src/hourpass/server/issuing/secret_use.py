@@ -46,7 +46,7 @@ class SecretUse:
         if len(self._told) >= TOLD_KEPT:
             self._told.clear()
         self._told[key_id] = now
-        event = audit.KeyRotatedUsed(key_id, secret.n, address or "")
+        event = audit.KeyRotatedUsed(key_id, secret.n, audit.Actor("client", address))
         try:
             await self._ledger.run(lambda store: store.append_audit(now, [event]))
         except Unavailable:

@@ -57,7 +57,7 @@ def create_key(
     name: str,
     now: int,
     random: Callable[[int], bytes],
-    actor: str,
+    actor: audit.Actor,
     environment: Environment = "production",
     subject: str | None = None,
     audience: str | None = None,
@@ -176,9 +176,8 @@ def revoke_key(
     key_id: str,
     now: int,
     policy: Policy,
-    actor: str,
+    actor: audit.Actor,
     why: KeyRevokedWhy = "revoked",
-    address: str | None = None,
 ) -> Revocation | None:
     """Revoke an API key, its grants and their access tokens. None if the key was revoked before.
 
@@ -188,7 +187,7 @@ def revoke_key(
     get_key(store, key_id)
     if not store.revoke_key(key_id, now, why):
         return None
-    store.append_audit(now, [audit.KeyRevoked(key_id, why, actor, address)])
+    store.append_audit(now, [audit.KeyRevoked(key_id, why, actor)])
     # The rows of the grants stay as they are: without its key a grant is dead. This entry refuses its access tokens.
     return store.add_revocation("key", key_id, now + policy.revocation_lifetime)
 
@@ -218,7 +217,7 @@ def all_grants(store: Store, key_id: str | None = None) -> Iterator[Grant]:
 
 
 def revoke_grant(
-    store: Store, grant: Grant, now: int, policy: Policy, *, actor: str, token: bool = False
+    store: Store, grant: Grant, now: int, policy: Policy, *, actor: audit.Actor, token: bool = False
 ) -> Revocation | None:
     """Revoke a grant and its access tokens. None if it was revoked before.
 
@@ -232,7 +231,7 @@ def revoke_grant(
     return store.add_revocation("grant", grant_id, now + policy.revocation_lifetime)
 
 
-def end_restored_grants(store: Store, now: int, policy: Policy, actor: str) -> audit.Restored:
+def end_restored_grants(store: Store, now: int, policy: Policy, actor: audit.Actor) -> audit.Restored:
     """Revoke every grant of a restored backup, and every access token that was issued until now.
 
     A backup does not know which refresh tokens were used since it was made. If a thief copied one before the backup, it
@@ -250,7 +249,7 @@ def end_restored_grants(store: Store, now: int, policy: Policy, actor: str) -> a
     return restored
 
 
-def revoke_issued_before(store: Store, at: int, now: int, policy: Policy, actor: str) -> int:
+def revoke_issued_before(store: Store, at: int, now: int, policy: Policy, actor: audit.Actor) -> int:
     """Revoke every access token that was issued before an instant. Returns that instant in epoch seconds.
 
     `iat` has whole seconds. So tokens that are issued later in the second of the instant are revoked as well.
@@ -266,7 +265,7 @@ def revoke_issued_before(store: Store, at: int, now: int, policy: Policy, actor:
     return revoked.issued_before
 
 
-def revoke_token(store: Store, claims: Claims, now: int, *, actor: str) -> Revocation:
+def revoke_token(store: Store, claims: Claims, now: int, *, actor: audit.Actor) -> Revocation:
     """Revoke a single access token, whose claims are verified. `now` is epoch milliseconds."""
     store.append_audit(now, [audit.TokenRevoked(claims.jti, claims.sid, claims.client_id, actor)])
     return store.add_revocation("token", claims.jti, token_until(claims.exp, LEEWAY))

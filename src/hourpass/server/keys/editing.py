@@ -13,7 +13,13 @@ from hourpass.server.store import Store
 
 
 def update_key(
-    store: Store, key_id: str, members: Mapping[str, Any], now: int, *, actor: str, ends_tokens: Policy | None = None
+    store: Store,
+    key_id: str,
+    members: Mapping[str, Any],
+    now: int,
+    *,
+    actor: audit.Actor,
+    ends_tokens: Policy | None = None,
 ) -> ApiKey:
     """Change members of a key, named as in `core/key_members.py`. Returns the changed key.
 
@@ -42,7 +48,7 @@ def update_key(
     return _save(store, new, now, actor, ends_tokens)
 
 
-def disable_key(store: Store, key_id: str, now: int, *, actor: str, ends_tokens: Policy | None = None) -> bool:
+def disable_key(store: Store, key_id: str, now: int, *, actor: audit.Actor, ends_tokens: Policy | None = None) -> bool:
     """Refuse a key, its grants' refreshes included, until it is enabled again. False if it is disabled already.
 
     `ends_tokens` does what it does in `update_key`, and the grants refresh again once the key is enabled.
@@ -61,7 +67,7 @@ def disable_key(store: Store, key_id: str, now: int, *, actor: str, ends_tokens:
     return done
 
 
-def enable_key(store: Store, key_id: str, now: int, *, actor: str) -> bool:
+def enable_key(store: Store, key_id: str, now: int, *, actor: audit.Actor) -> bool:
     """Let a disabled key work again, and its grants refresh. False if it is not disabled.
 
     Raises:
@@ -77,7 +83,7 @@ def enable_key(store: Store, key_id: str, now: int, *, actor: str) -> bool:
     return True
 
 
-def _save(store: Store, new: ApiKey, now: int, actor: str, ends_tokens: Policy | None) -> ApiKey:
+def _save(store: Store, new: ApiKey, now: int, actor: audit.Actor, ends_tokens: Policy | None) -> ApiKey:
     if ends_tokens:
         second = now // SECOND + 1
         new = new._replace(tokens_from=second * SECOND)
@@ -87,7 +93,7 @@ def _save(store: Store, new: ApiKey, now: int, actor: str, ends_tokens: Policy |
     return new
 
 
-def change_of(key: ApiKey, new: ApiKey, actor: str) -> audit.KeyUpdated | None:
+def change_of(key: ApiKey, new: ApiKey, actor: audit.Actor) -> audit.KeyUpdated | None:
     """What the audit trail says of a change; None if nothing differs."""
     # Not the values themselves: 1, 1.0 and true are equal in Python, and differ in a token.
     changed = [name for name in ApiKey._fields if repr(getattr(new, name)) != repr(getattr(key, name))]

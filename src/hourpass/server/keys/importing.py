@@ -38,7 +38,7 @@ def import_keys(
     now: int,
     *,
     random: Callable[[int], bytes],
-    actor: str,
+    actor: audit.Actor,
     dry_run: bool = False,
 ) -> list[Imported]:
     """Import some rows in one transaction of a store; what became of each, in their order.
@@ -70,7 +70,7 @@ class _Batch:
         rows: Sequence[ImportRow],
         now: int,
         random: Callable[[int], bytes],
-        actor: str,
+        actor: audit.Actor,
     ) -> None:
         self._store = store
         self._secrets = secrets

@@ -18,7 +18,7 @@ SecretKind = Literal["refresh", "pepper", "rotation"]
 
 
 def rotate_secret(
-    store: Store, secrets: Secrets, kind: SecretKind, now: int, random: Callable[[int], bytes], *, actor: str
+    store: Store, secrets: Secrets, kind: SecretKind, now: int, random: Callable[[int], bytes], *, actor: audit.Actor
 ) -> ServerSecret:
     """Publish a new secret of a kind. It is used a minute later, when every node knows it.
 
@@ -77,7 +77,7 @@ def retire_secrets(
     policy: Policy,
     random: Callable[[int], bytes],
     *,
-    actor: str,
+    actor: audit.Actor,
 ) -> Retired:
     """Delete the secrets of a kind from before the one in use: nothing that they made is good any more.
 
@@ -107,7 +107,7 @@ def _delete(
     kind: str,
     old: Iterable[ServerSecret],
     now: int,
-    actor: str,
+    actor: audit.Actor,
     issued_before: int | None = None,
 ) -> list[str]:
     kids = [secret.kid for secret in old]

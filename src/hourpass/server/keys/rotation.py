@@ -38,7 +38,7 @@ def rotate_key(
     *,
     overlap: int,
     random: Callable[[int], bytes],
-    actor: str,
+    actor: audit.Actor,
     prefix: str = PREFIX,
 ) -> NewKey:
     """Make the next secret of a key. It becomes the current one on its first use; then the overlap begins.
@@ -71,7 +71,7 @@ def _keep(
     now: int,
     overlap: int,
     random: Callable[[int], bytes],
-    actor: str,
+    actor: audit.Actor,
     prefix: str,
 ) -> NewKey:
     seed = random(SEED_BYTES)
@@ -99,6 +99,7 @@ def rotate_by_holder(
     *,
     overlap: int,
     random: Callable[[int], bytes],
+    address: str | None,
     prefix: str = PREFIX,
 ) -> str:
     """The text of the next secret of a key, for the holder of a secret of it that was proven.
@@ -122,7 +123,8 @@ def rotate_by_holder(
         case MakeNext() as made:
             if may_be_pending(presented):
                 store.show_key_secret(key_id, presented)
-            return _keep(store, secrets, key, made, now, overlap, random, "client", prefix).api_key
+            by = audit.Actor("client", address)
+            return _keep(store, secrets, key, made, now, overlap, random, by, prefix).api_key
         case TwoAlive(ends_at):
             raise RotationUnderWay(ends_at, now)
         case CannotRotate(why):
@@ -139,7 +141,7 @@ def rotate_key_at_once(
     policy: Policy,
     *,
     random: Callable[[int], bytes],
-    actor: str,
+    actor: audit.Actor,
     prefix: str = PREFIX,
 ) -> NewKey:
     """End every secret of a key, its grants and their access tokens, and give it a new secret: after a leak.

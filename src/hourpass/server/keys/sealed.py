@@ -115,7 +115,7 @@ class Resealed(NamedTuple):
     others: tuple[str, ...]
 
 
-def reseal(store: Store, master: MasterKey, now: int, *, actor: str) -> Resealed:
+def reseal(store: Store, master: MasterKey, now: int, *, actor: audit.Actor) -> Resealed:
     """Seal everything by the first key of the master key. Doing it again changes nothing.
 
     It works inside one transaction of a store that waits for the others of its kind: all of it is done, or nothing.

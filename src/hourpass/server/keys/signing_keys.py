@@ -51,7 +51,7 @@ def prepare(
     keys = [stored.key for stored in store.signing_keys() if signing_key_state(stored.key, now, policy) != "gone"]
     wanted = [key for key in keys if key.algorithm == algorithm and key.retired_at is None] if serving else keys
     if not wanted:
-        _publish(store, master, algorithm, keys, now, policy, random, actor="server")
+        _publish(store, master, algorithm, keys, now, policy, random, actor=audit.SERVER)
     return Secrets(master, store.sealed_secrets(), now, policy)
 
 
@@ -64,7 +64,7 @@ def _publish(
     policy: Policy,
     random: Random,
     *,
-    actor: str,
+    actor: audit.Actor,
 ) -> SigningKey:
     key = schedule(random(6).hex(), algorithm, keys, now, policy)
     for old in keys:
@@ -74,7 +74,7 @@ def _publish(
     return key
 
 
-def _make(store: Store, master: MasterKey, key: SigningKey, now: int, actor: str) -> None:
+def _make(store: Store, master: MasterKey, key: SigningKey, now: int, actor: audit.Actor) -> None:
     pair = SigningKeyPair.generate(key.kid, key.algorithm)
     add_signing_key(store, master, key, pair.private_bytes())
     if key.retired_at is not None:
@@ -83,7 +83,7 @@ def _make(store: Store, master: MasterKey, key: SigningKey, now: int, actor: str
 
 
 def rotate_signing_key(
-    store: Store, master: MasterKey, now: int, policy: Policy, random: Random, *, actor: str
+    store: Store, master: MasterKey, now: int, policy: Policy, random: Random, *, actor: audit.Actor
 ) -> SigningKey:
     """Publish a signing key of the newest one's algorithm. It takes over after verifiers had time to learn of it.
 
@@ -101,7 +101,7 @@ def rotate_signing_key(
 
 
 def withdraw_signing_key(
-    store: Store, master: MasterKey, kid: str, now: int, policy: Policy, random: Random, *, actor: str
+    store: Store, master: MasterKey, kid: str, now: int, policy: Policy, random: Random, *, actor: audit.Actor
 ) -> SigningKey | None:
     """Delete a compromised signing key. Every token that it signed is refused from now on.
 

@@ -279,8 +279,8 @@ class Settling:
         if grant.last_from is None or not self._is_news((grant.ref, grant.last_from), asked.now):
             return []
         ids = grant.grant_id.hex(), grant.key_id, asked.generation, grant.generation
-        addresses = unpack_address(grant.last_from), asked.address or ""
-        return [(asked.now, audit.RefreshRetriedElsewhere(*ids, *addresses))]
+        by = unpack_address(grant.last_from), audit.Actor("client", asked.address)
+        return [(asked.now, audit.RefreshRetriedElsewhere(*ids, *by))]
 
     def _is_news(self, about: object, now: int) -> bool:
         """Whether the trail should report a case now. The same request may be settled more than once."""
@@ -304,4 +304,4 @@ def _event(
     kind: type[audit.RefreshAhead | audit.RefreshReplayed], asked: Refreshing, grant: Grant
 ) -> tuple[int, audit.Event]:
     generations = asked.generation, grant.generation
-    return asked.now, kind(grant.grant_id.hex(), grant.key_id, *generations, asked.address or "")
+    return asked.now, kind(grant.grant_id.hex(), grant.key_id, *generations, audit.Actor("client", asked.address))

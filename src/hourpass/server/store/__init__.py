@@ -114,11 +114,17 @@ class StoredSigningKey(NamedTuple):
 
 
 class AuditRecord(NamedTuple):
-    """One line of the audit trail. `at` is epoch milliseconds, `detail` holds the other members of the event."""
+    """One line of the audit trail. `at` is epoch milliseconds, `detail` holds the other members of the event.
+
+    `actor` is None only if a program of before did not note one.
+    """
 
     n: int
     at: int
     event: str
+    actor: str | None
+    address: str | None
+    request_id: str | None
     key_id: str | None
     grant_id: str | None
     detail: dict[str, object]

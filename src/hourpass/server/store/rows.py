@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from hourpass.core.api_key import ApiKey, KeySecret
-from hourpass.core.audit import Event, event_name
+from hourpass.core.audit import Actor, Event, event_name
 from hourpass.core.grant import Grant, GrantAge, GrantRef
 from hourpass.core.revocation import Revocation
 from hourpass.core.signing_key import SigningKey
@@ -24,6 +24,9 @@ class AuditRow(NamedTuple):
 
     at: int
     event: str
+    actor: str
+    address: str | None
+    request_id: str | None
     key_id: str | None
     grant_id: str | None
     detail: str
@@ -58,6 +61,9 @@ COLUMNS = {
 
 _SUPERSEDED = Grant._fields.index("superseded")
 _DETAIL = AuditRecord._fields.index("detail")
+
+_ADDRESSES = ("address", "retried_from")
+"""What programs of before named the address of an event's caller."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -133,12 +139,16 @@ def read_key(row: Row, secrets: Sequence[KeySecret]) -> ApiKey:
 def audit_row(at: int, event: Event) -> AuditRow:
     """A line of the audit trail as its columns."""
     detail = event._asdict()
+    actor: Actor = detail.pop("actor")
     key_id, grant_id = detail.pop("key_id", None), detail.pop("grant_id", None)
-    return AuditRow(at, event_name(event), key_id, grant_id, _encode(detail).decode())
+    return AuditRow(at, event_name(event), *actor, key_id, grant_id, _encode(detail).decode())
 
 
 def read_audit(row: Row) -> AuditRecord:
-    """A line of the audit trail from its columns."""
-    values = list(row)
-    values[_DETAIL] = msgspec.json.decode(values[_DETAIL])
-    return AuditRecord._make(values)
+    """A line of the audit trail from its columns. In a line of a program of before, its detail says who did it."""
+    record = AuditRecord._make(row)
+    detail = msgspec.json.decode(row[_DETAIL])
+    if record.actor is not None:
+        return record._replace(detail=detail)
+    actor, addresses = detail.pop("actor", None), [detail.pop(name, None) for name in _ADDRESSES]
+    return record._replace(actor=actor, address=next(filter(None, addresses), None), detail=detail)

@@ -76,6 +76,6 @@ TABLES = (
         ("", b""),
     ),
     Table("revocations", "n", "kind, value, until, issued_before", (0,)),
-    Table("audit", "n", "at, event, key_id, grant_id, detail", (0,)),
+    Table("audit", "n", "at, event, key_id, grant_id, detail, actor, address, request_id", (0,)),
 )
 """In the order in which they are copied."""

@@ -111,10 +111,10 @@ returning n
 -- name: add_audit
 -- Append lines to the audit trail. Nobody sees their numbers before all lower ones.
 with numbered as (update control set last_audit = last_audit + :count returning last_audit)
-insert into audit (n, at, event, key_id, grant_id, detail)
-select last_audit + line.position - :count, line.at, line.event, line.key_id, line.grant_id, line.detail
-from numbered, unnest(:at::bigint[], :event::text[], :key_id::text[], :grant_id::text[], :detail::text[])
-    with ordinality as line (at, event, key_id, grant_id, detail, position)
+insert into audit (n, {AuditRow})
+select last_audit + line.position - :count, {line.AuditRow}
+from numbered, unnest(:at::bigint[], :event::text[], :actor::text[], :address::text[], :request_id::text[],
+    :key_id::text[], :grant_id::text[], :detail::text[]) with ordinality as line ({AuditRow}, position)
 
 -- name: last_audit
 -- The newest number of the audit trail.
