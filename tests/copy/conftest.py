@@ -86,6 +86,8 @@ RAW = {
     "key_hashes": [("sha256", NOW)],
     "key_leaks": [(b"\x01" * 32, "0aZkey000002", NOW)],
     "key_uses": [("0aZkey000002", "raw", NOW, b"\x7f\0\0\1"), ("0aZkey000002", "refreshed", NOW, None)],
+    "stats": [(NOW // 60_000, node, *range(11)) for node in ("a", "b")],
+    "measured": [("live_grants", 7, NOW)],
 }
 
 

@@ -9,9 +9,12 @@ from typing import cast
 
 from hourpass.core.errors import HourpassError, Unavailable, as_trouble
 from hourpass.core.grant import GrantRef
+from hourpass.core.policy import MINUTE
+from hourpass.core.stats import STATS_KEPT
 from hourpass.server.clock.timekeeping import Timekeeper
 from hourpass.server.issuing.issuer import Issuer
 from hourpass.server.ledger.ledger import Ledger
+from hourpass.server.run.stats import StatsKeeper
 from hourpass.server.store import SharedStore, Store
 from hourpass.server.telemetry.limited_log import LimitedLog
 from hourpass.server.telemetry.tally import Meter
@@ -36,6 +39,9 @@ PRUNE_EVERY = 300.0
 
 KEEP_USES_EVERY = 25.0
 """Seconds between writing down which keys were used, give or take a fifth: at most half a minute."""
+
+KEEP_STATS_EVERY = 5.0
+"""Seconds between looks at the counts. A minute is written down once, after its end."""
 
 PRUNE_LEASE = 600_000
 """Milliseconds for which the node that pruned last stays the one that prunes: twice the time between walks."""
@@ -68,6 +74,7 @@ class Background:
         self._limited = limited
         self._meter = meter
         self._node = os.urandom(8).hex()
+        self.stats = StatsKeeper(issuer.counts, ledger, self._node)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -77,6 +84,7 @@ class Background:
             self._repeat(self.observe, OBSERVE_EVERY),
             self._repeat(self._issuer.storage_checks.look, CHECK_SCHEMA_EVERY),
             self._repeat(self.keep_uses, KEEP_USES_EVERY),
+            self._repeat(self.keep_stats, KEEP_STATS_EVERY),
             self._repeat(self.prune, PRUNE_EVERY),
             self._repeat(self._tell_wrong_keys, TELL_EVERY),
             self._repeat(self._measure, MEASURE_EVERY),
@@ -91,10 +99,11 @@ class Background:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._issuer.authentication.wrong_keys.close()
-        try:
-            await self.keep_uses()
-        except Exception as error:  # noqa: BLE001 - as while it ran: nobody waits for this
-            self._report_work("keep_uses", as_trouble(error))
+        for name, work in (("keep_uses", self.keep_uses()), ("keep_stats", self.keep_stats(leaving=True))):
+            try:
+                await work
+            except Exception as error:  # noqa: BLE001 - as while it ran: nobody waits for this
+                self._report_work(name, as_trouble(error))
 
     async def observe(self) -> None:
         """Take in what other processes changed, and check whether trouble is over."""
@@ -110,8 +119,12 @@ class Background:
         """Write down which keys were used since the last time."""
         await self._issuer.last_uses.keep()
 
+    async def keep_stats(self, *, leaving: bool = False) -> None:
+        """Write down how often things happened in the minutes that are over."""
+        await self.stats.keep(self._clock(), leaving=leaving)
+
     async def prune(self) -> None:
-        """Delete grants and revocations that are over, if this node is the one that prunes."""
+        """Delete grants, revocations and numbers that are over, if this node is the one that prunes."""
         if not await self._leads("prune", PRUNE_LEASE):
             self._issuer.forget_expired(self._clock())
             return
@@ -119,6 +132,8 @@ class Background:
         while after is not None:
             await asyncio.sleep(random.uniform(0.01, 0.05))  # noqa: S311 - jitter, not a secret
             after = await self._issuer.prune(after, self._clock())
+        oldest = (self._clock() - STATS_KEPT) // MINUTE
+        await self._ledger.run(lambda store: store.prune_stats(oldest))
 
     async def _tell_wrong_keys(self) -> None:
         self._issuer.authentication.wrong_keys.look()

@@ -19,6 +19,7 @@ from hourpass.core.grant import Grant, GrantAge, GrantRef
 from hourpass.core.last_use import LastUse
 from hourpass.core.revocation import Kind, Revocation
 from hourpass.core.signing_key import SigningKey
+from hourpass.core.stats import Stats
 from hourpass.server.store.tables import Table
 
 PAUSES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
@@ -137,6 +138,13 @@ class KeyUse(NamedTuple):
     kind: UseKind
     at: int
     address: bytes | None
+
+
+class Measured(NamedTuple):
+    """What takes long to count, as it was at an instant in epoch milliseconds."""
+
+    value: int
+    at: int
 
 
 class Expiry(NamedTuple):
@@ -376,6 +384,24 @@ class Store(Protocol):
 
     def delete_signing_key(self, kid: str) -> None:
         """Delete a signing key with its private half."""
+
+    def add_stats(self, node: str, rows: Sequence[tuple[int, Stats]]) -> None:
+        """Add to what happened on a node in each epoch minute."""
+
+    def stats_since(self, minute: int, width: int) -> dict[int, Stats]:
+        """What happened on all nodes since an epoch minute, added up to multiples of `width` minutes.
+
+        By the minute at which each begins. Those in which nothing happened are missing.
+        """
+
+    def prune_stats(self, minute: int) -> None:
+        """Delete what happened before an epoch minute."""
+
+    def note_measured(self, name: str, measured: Measured) -> None:
+        """Keep what took long to count."""
+
+    def measured(self, name: str) -> Measured | None:
+        """What was counted last under a name."""
 
     def count_rows(self, table: Table) -> int:
         """How many rows a table has, however long it takes to count them."""

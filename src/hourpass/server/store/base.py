@@ -12,11 +12,13 @@ from hourpass.core.grant import Grant, GrantAge, GrantRef
 from hourpass.core.last_use import LastUse
 from hourpass.core.revocation import Kind, Revocation
 from hourpass.core.signing_key import SigningKey
+from hourpass.core.stats import Stats
 from hourpass.server.store import (
     ENDLESS,
     AuditRecord,
     Control,
     Expiry,
+    Measured,
     Moved,
     Numbers,
     Row,
@@ -363,6 +365,27 @@ class BaseStore(ABC):
     def delete_signing_key(self, kid: str) -> None:
         """Delete a signing key."""
         self._change_keys("delete_signing_key", kid)
+
+    def add_stats(self, node: str, rows: Sequence[tuple[int, Stats]]) -> None:
+        """Add to what happened on a node in each minute."""
+        self._run_many("add_stats", [(minute, node, *stats) for minute, stats in rows])
+
+    def stats_since(self, minute: int, width: int) -> dict[int, Stats]:
+        """What happened on all nodes since a minute."""
+        return {begins: Stats._make(row) for begins, *row in self._rows("stats_since", width, width, minute)}
+
+    def prune_stats(self, minute: int) -> None:
+        """Delete what happened before a minute."""
+        self._run("prune_stats", minute)
+
+    def note_measured(self, name: str, measured: Measured) -> None:
+        """Keep what took long to count."""
+        self._run("note_measured", name, *measured)
+
+    def measured(self, name: str) -> Measured | None:
+        """What was counted last under a name."""
+        rows = self._rows("measured", name)
+        return Measured._make(rows[0]) if rows else None
 
     def numbers(self) -> Numbers:
         """The counters of this database."""

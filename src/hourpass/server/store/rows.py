@@ -15,7 +15,8 @@ from hourpass.core.audit import Actor, Event, event_name
 from hourpass.core.grant import Grant, GrantAge, GrantRef
 from hourpass.core.revocation import Revocation
 from hourpass.core.signing_key import SigningKey
-from hourpass.server.store import AuditRecord, Control, KeyUse, Moved, Numbers, Row, SlowHash, StoredSecret
+from hourpass.core.stats import Stats
+from hourpass.server.store import AuditRecord, Control, KeyUse, Measured, Moved, Numbers, Row, SlowHash, StoredSecret
 from hourpass.server.store.tables import Table
 
 
@@ -49,11 +50,13 @@ COLUMNS = {
         GrantRef,
         KeySecret,
         KeyUse,
+        Measured,
         Moved,
         Numbers,
         Revocation,
         SigningKey,
         SlowHash,
+        Stats,
         StoredSecret,
     )
 } | {"ApiKeyRow": (*RECORD, "digest"), "EditableKey": EDITABLE}

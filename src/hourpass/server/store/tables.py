@@ -76,6 +76,14 @@ TABLES = (
         ("", b""),
     ),
     Table("revocations", "n", "kind, value, until, issued_before", (0,)),
+    Table(
+        "stats",
+        "minute, node",
+        "exchanges, refreshes, retries, replays, refusals, raw_accepted, raw_refused, bearer_accepted, verify_refused, "
+        "unavailable, failures",
+        (-1, ""),
+    ),
+    Table("measured", "name", "value, at", ("",)),
     Table("audit", "n", "at, event, key_id, grant_id, detail, actor, address, request_id", (0,)),
 )
 """In the order in which they are copied."""

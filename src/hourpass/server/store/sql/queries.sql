@@ -276,3 +276,48 @@ update migrations set oldest = ? where name like ?
 -- name: note_migration
 -- Remember a migration that was applied.
 insert into migrations (name, checksum, applied_at, oldest) values (?, ?, ?, ?)
+
+-- name: add_stats
+-- Add what happened to the row of a minute and a node.
+insert into stats (minute, node, {Stats}) values (?, ?, {?Stats})
+on conflict (minute, node) do update set
+    exchanges = stats.exchanges + excluded.exchanges,
+    refreshes = stats.refreshes + excluded.refreshes,
+    retries = stats.retries + excluded.retries,
+    replays = stats.replays + excluded.replays,
+    refusals = stats.refusals + excluded.refusals,
+    raw_accepted = stats.raw_accepted + excluded.raw_accepted,
+    raw_refused = stats.raw_refused + excluded.raw_refused,
+    bearer_accepted = stats.bearer_accepted + excluded.bearer_accepted,
+    verify_refused = stats.verify_refused + excluded.verify_refused,
+    unavailable = stats.unavailable + excluded.unavailable,
+    failures = stats.failures + excluded.failures
+
+-- name: stats_since
+-- What happened on all nodes from a minute on, in steps of so many minutes.
+select minute / ? * ?,
+    cast(sum(exchanges) as bigint),
+    cast(sum(refreshes) as bigint),
+    cast(sum(retries) as bigint),
+    cast(sum(replays) as bigint),
+    cast(sum(refusals) as bigint),
+    cast(sum(raw_accepted) as bigint),
+    cast(sum(raw_refused) as bigint),
+    cast(sum(bearer_accepted) as bigint),
+    cast(sum(verify_refused) as bigint),
+    cast(sum(unavailable) as bigint),
+    cast(sum(failures) as bigint)
+from stats where minute >= ? group by 1 order by 1
+
+-- name: prune_stats
+-- Delete what is older than a minute.
+delete from stats where minute < ?
+
+-- name: note_measured
+-- Keep what was counted.
+insert into measured (name, value, at) values (?, ?, ?)
+on conflict (name) do update set value = excluded.value, at = excluded.at
+
+-- name: measured
+-- What was counted last.
+select {Measured} from measured where name = ?

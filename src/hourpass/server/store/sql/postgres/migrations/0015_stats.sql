@@ -1,0 +1,26 @@
+-- oldest: 0001
+-- How often something happened, for the overview: one row for each node and minute (epoch minutes) in which anything did.
+-- A node adds to its own rows alone. Kept for 8 days.
+create table stats (
+    minute bigint not null,
+    node text collate "C" not null,
+    exchanges bigint not null,
+    refreshes bigint not null,
+    retries bigint not null,
+    replays bigint not null,
+    refusals bigint not null,
+    raw_accepted bigint not null,
+    raw_refused bigint not null,
+    bearer_accepted bigint not null,
+    verify_refused bigint not null,
+    unavailable bigint not null,
+    failures bigint not null,
+    primary key (minute, node)
+);
+
+-- What takes long to count, as it was counted last, and when.
+create table measured (
+    name text collate "C" primary key,
+    value bigint not null,
+    at bigint not null
+);
