@@ -184,6 +184,15 @@ class OAuthError(msgspec.Struct, frozen=True, omit_defaults=True):
 encode = msgspec.json.Encoder().encode
 
 
+def write_tokens(access_token: bytes, refresh_token: bytes, expires_in: int) -> bytes:
+    """A `TokenAnswer` as JSON, without its detour over text: nothing in a token needs escaping."""
+    return b'{"token_type":"Bearer","expires_in":%d,"access_token":"%b","refresh_token":"%b"}' % (
+        expires_in,
+        access_token,
+        refresh_token,
+    )
+
+
 def write_introspection(answer: Introspection) -> bytes:
     """An introspection as JSON, in which the claims of a key's own are members of their own."""
     told = encode(msgspec.structs.replace(answer, custom=None))

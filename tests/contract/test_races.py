@@ -69,7 +69,7 @@ def test_a_row_read_before_a_key_ended_is_not_remembered_after_it(shared):
     reader.commit()
 
     assert [key.revoked_at for key in found] == [None, None]
-    assert settling.remembered_key(ended.key_id) is None
+    assert settling.keys.get(ended.key_id) is None
 
 
 # Many callers with one grant, in one transaction.

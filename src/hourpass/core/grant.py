@@ -275,8 +275,23 @@ def open_grant(
     """
     expires_at = now + policy.absolute_lifetime
     idle_expires_at = min(now + policy.idle_lifetime, expires_at)
-    end = (None, None, None, opened_from, audience)  # by position: names cost each exchange a microsecond
-    return Grant(grant_id, key_id, 0, seed, (), scope, now, idle_expires_at, expires_at, *end)
+    # By position: names cost each exchange a microsecond.
+    return Grant(
+        grant_id,
+        key_id,
+        0,
+        seed,
+        (),
+        scope,
+        now,
+        idle_expires_at,
+        expires_at,
+        None,
+        None,
+        None,
+        opened_from,
+        audience,
+    )
 
 
 def revoke(grant: Grant, now: int, why: RevokedWhy) -> Grant:

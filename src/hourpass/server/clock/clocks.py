@@ -49,7 +49,9 @@ class NodeClock:
     def __call__(self) -> int:
         """The current instant."""
         now = self._base + self.timer()
-        return max(now, self._floor)
+        if now < self._floor:  # not by `max`: each request reads this clock
+            return self._floor
+        return now
 
     def compare(self, asked: int, answered: int, theirs: int) -> Comparison:
         """Follow the reference, which was at `theirs` at some instant between `asked` and `answered` of the timer.

@@ -1,18 +1,23 @@
 """The source's two token endpoints, which turn a key or a refresh token into a pair, and the rotation of a key."""
 
+from typing import Annotated
+
 from hourpass import wire
 from hourpass.core.token_request import PLAIN_REQUEST, TokenRequest
 from hourpass.server.issuing import self_rotation
 from hourpass.server.issuing.issuer import Issuer
 from hourpass.server.issuing.minting import TokenPair
-from hourpass.server.transport.request import Request
+from hourpass.server.transport.render import JSON_HEADERS
+from hourpass.server.transport.request import Reply, Request
+
+TokenReply = Annotated[Reply, wire.TokenAnswer]
+"""A reply whose body is of that shape, written without making one: each exchange and refresh would pay for it."""
 
 
-async def exchange(issuer: Issuer, request: Request) -> wire.TokenAnswer:
+async def exchange(issuer: Issuer, request: Request) -> TokenReply:
     """Exchange an API key for its first pair of tokens."""
     asked = wire.read_exchange(request.body)
-    token_request = TokenRequest(asked.scope, asked.expires_in, asked.audience)
-    return _answer(await issuer.exchange(asked.api_key, token_request, request.address(), request.now))
+    return _reply(await issuer.exchange(asked.api_key, _token_request(asked), request.address(), request.now))
 
 
 async def rotate(issuer: Issuer, request: Request) -> wire.RotateAnswer:
@@ -21,13 +26,17 @@ async def rotate(issuer: Issuer, request: Request) -> wire.RotateAnswer:
     return wire.RotateAnswer(await self_rotation.next_secret(issuer, asked.api_key, request.address(), request.now))
 
 
-async def refresh(issuer: Issuer, request: Request) -> wire.TokenAnswer:
+async def refresh(issuer: Issuer, request: Request) -> TokenReply:
     """Refresh: the next pair of tokens."""
     asked = wire.read_refresh(request.body)
-    plain = asked.scope is None and asked.expires_in is None and asked.audience is None
-    token_request = PLAIN_REQUEST if plain else TokenRequest(asked.scope, asked.expires_in, asked.audience)
-    return _answer(await issuer.refresh(asked.refresh_token, token_request, request.address(), request.now))
+    return _reply(await issuer.refresh(asked.refresh_token, _token_request(asked), request.address(), request.now))
 
 
-def _answer(pair: TokenPair) -> wire.TokenAnswer:
-    return wire.TokenAnswer("Bearer", pair.expires_in, pair.access_token.decode(), pair.refresh_token.decode())
+def _token_request(asked: wire.ExchangeRequest | wire.RefreshRequest) -> TokenRequest:
+    if asked.scope is None and asked.expires_in is None and asked.audience is None:
+        return PLAIN_REQUEST
+    return TokenRequest(asked.scope, asked.expires_in, asked.audience)
+
+
+def _reply(pair: TokenPair) -> TokenReply:
+    return Reply(200, JSON_HEADERS, wire.write_tokens(pair.access_token, pair.refresh_token, pair.expires_in))

@@ -131,7 +131,7 @@ class App:
 
     def body_limit(self, path: str) -> int:
         """The largest body for a path, in bytes."""
-        route = self.routes.get(self._path(path))
+        route = self.routes.get(path) or self.routes.get(self._path(path))
         return self._body_limit * (1 if route is None else route.room)
 
     async def answer(self, request: Request) -> Reply:
@@ -162,7 +162,7 @@ class App:
             reply = self._failed(path, error, problem if route is None else route.tell)
         self.counts.request(path, reply.status, self._stopwatch() - began)
         if self._origins and route is not None and route.cors:
-            return reply._replace(headers=[*reply.headers, *self._cors(request)])
+            return Reply(reply.status, [*reply.headers, *self._cors(request)], reply.body)
         return reply
 
     def answer_at_once(self, request: Request) -> Reply | None:

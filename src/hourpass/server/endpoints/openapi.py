@@ -1,12 +1,13 @@
 """The description of the interface (OpenAPI 3.1), made from the route table and the wire's shapes, never by hand."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol, get_type_hints
+from typing import Annotated, Any, Protocol, get_origin, get_type_hints
 
 import msgspec
 
 from hourpass import __version__, wire
 from hourpass.server.transport.render import oauth_error
+from hourpass.server.transport.request import Reply
 
 VERIFY = "/auth/verify"
 
@@ -23,9 +24,14 @@ class Described(Protocol):
 
 
 def answer_of(handler: Any) -> type[msgspec.Struct] | None:
-    """The shape that a handler answers with, by its return type. None if it makes the reply itself."""
-    told = get_type_hints(handler)["return"]
-    return told if issubclass(told, msgspec.Struct) else None
+    """The shape that a handler answers with, by its return type. None if its reply has none.
+
+    A handler that writes the reply itself says its shape as an annotation of `Reply`.
+    """
+    told = get_type_hints(handler, include_extras=True)["return"]
+    if get_origin(told) is Annotated:
+        [told] = told.__metadata__
+    return None if told is Reply else told
 
 
 def describe(routes: Mapping[str, Described], url: str) -> dict[str, Any]:

@@ -80,34 +80,28 @@ class Opened(msgspec.Struct, frozen=True):
 
 
 class Settling:
-    """Does the work inside the transactions of one ledger."""
+    """Does the work inside the transactions of one ledger.
+
+    `keys` is what is remembered of keys. A transaction that adds to it takes it before it reads, as in `look_up`.
+    """
 
     def __init__(self, policy: Policy, absences: Absences | None, stalls: Stalls | None) -> None:
         self._policy = policy
         self._absences = absences
         self._stalls = stalls
         self._version = -1
-        self._keys = Keys()
+        self.keys = Keys()
         self._turning = threading.Lock()
         self._live: dict[str, int] = {}
         self._told: dict[object, int] = {}
 
     # What is remembered between transactions.
 
-    @property
-    def keys(self) -> Keys:
-        """What is remembered of keys. A transaction that adds to it takes it before it reads, as in `look_up`."""
-        return self._keys
-
-    def remembered_key(self, key_id: str) -> ApiKey | None:
-        """A key as the last transaction saw it, None if it did not see it."""
-        return self._keys.get(key_id)
-
     def look_up(self, store: Store, key_ids: Sequence[str]) -> list[ApiKey | None]:
         """The keys of these ids, read if they are not remembered. It must be the first read of its transaction."""
         # The dictionary is taken once, for all of them. Another transaction may notice a change meanwhile and replace
         # it. This transaction may still see the keys before that change, and must not put them into the new one.
-        keys = self._keys
+        keys = self.keys
         return [keys.read(store, key_id) for key_id in key_ids]
 
     def look_up_fresh(self, store: Store, key_ids: Sequence[str]) -> list[ApiKey | None]:
@@ -123,8 +117,8 @@ class Settling:
         """
         with self._turning:
             if version != self._version:
-                self._version, self._keys = version, Keys()
-            return self._keys
+                self._version, self.keys = version, Keys()
+            return self.keys
 
     def distrust(self) -> None:
         """Forget everything, after a transaction failed: what it counted or remembered may be wrong."""

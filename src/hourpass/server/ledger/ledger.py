@@ -144,11 +144,11 @@ class Ledger:
 
     def cached_key(self, key_id: str) -> ApiKey | None:
         """A key as the last transaction saw it, if it did."""
-        return self._settling.remembered_key(key_id)
+        return self._settling.keys.get(key_id)
 
     async def key(self, key_id: str) -> ApiKey | None:
         """A key, from the database if it is not remembered."""
-        return self._settling.remembered_key(key_id) or await self._look_up.key(key_id)
+        return self.cached_key(key_id) or await self._look_up.key(key_id)
 
     async def fresh_key(self, key_id: str) -> ApiKey | None:
         """A key as it is now, whatever is remembered: it may have a secret that was made a moment ago."""

@@ -60,7 +60,8 @@ class Stalls:
 
     def noticed(self, now: int) -> int:
         """How many stalls there were until an instant of the timer, including one that has just ended."""
-        self._look(now)
+        if now - self._beat_at > LATE:  # each request with a token pays for a call here
+            self._look(now)
         return self.count
 
     def require_awake(self) -> int:
@@ -72,7 +73,7 @@ class Stalls:
             Stalled: if requests may have waited.
         """
         now = self.timer()
-        if now - self._beat_at > LATE:  # each exchange and refresh pays for a call here
+        if now - self._beat_at > LATE:  # as above
             self._look(now)
         if now < self._closed_until:
             raise Stalled("this process stood still: what may have waited is not carried out")

@@ -281,7 +281,7 @@ def answer(reply: Reply, date: bytes, *, head_only: bool, close: bool) -> bytes:
     Raises:
         ValueError: if a header is malformed, so that it could be read as two.
     """
-    status, headers, body = reply
+    status, headers, body = reply.status, reply.headers, reply.body
     head = _heads.get((status, *headers)) or _head(status, headers)
     length = b"" if status in UNSIZED else b"content-length: %d\r\n" % len(body)
     end = b"connection: close\r\n\r\n" if close else b"\r\n"

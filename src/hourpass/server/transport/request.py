@@ -1,7 +1,7 @@
 """The request and the reply as our handlers see them, and the interface of the application between the two."""
 
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -20,7 +20,7 @@ LONGEST_REMEMBERED = 512
 """A cache may keep a client's text of up to so many bytes, or what was made of it. A longer one is read every time."""
 
 
-class Reply(NamedTuple):
+class Reply(msgspec.Struct, frozen=True):
     """A complete answer. The content length is added when it is sent."""
 
     status: int
