@@ -15,6 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 DIST = ROOT / "dist"
 SHARE = ROOT / "build" / "share"
+VENDORED = ROOT / "src" / "hourpass" / "server" / "console" / "assets" / "vendored.toml"
 PINS = "requirements/container.txt"
 """The libraries of the image: of the server, the command, and every extra that they can use."""
 
@@ -41,10 +42,27 @@ def parts():
     bill = json.loads(made)
     for component in bill["components"]:
         del component["description"]  # the line of the pins, with every hash once more
+    bill["components"] += vendored()
     root = bill["metadata"]["component"]["bom-ref"]
     needed = [component["bom-ref"] for component in bill["components"]]
     bill["dependencies"] = [{"ref": root, "dependsOn": needed}, *({"ref": one} for one in needed)]
     return json.dumps(bill, indent=2, sort_keys=True) + "\n"
+
+
+def vendored():
+    """The files of others that lie in the package itself."""
+    return [
+        {
+            "bom-ref": name,
+            "type": "library",
+            "name": name,
+            "version": told["version"],
+            "purl": told["purl"],
+            "hashes": [{"alg": "SHA-256", "content": told["sha256"]}],
+            "licenses": [{"license": {"id": told["licence"]}}],
+        }
+        for name, told in tomllib.loads(VENDORED.read_text(encoding="utf-8")).items()
+    ]
 
 
 def output(*command):

@@ -21,6 +21,7 @@ from tests.packaging.conftest import ROOT, VARIABLES, build, repository
 from hourpass import __version__
 
 TOOLS = Path(sys.executable).parent
+HTMX = "src/hourpass/server/console/assets/htmx.LICENSE"
 
 
 def hashes(release) -> dict[str, str]:
@@ -134,7 +135,8 @@ def test_the_wheel_holds_the_package_its_types_its_licence_and_nothing_else(whee
     information = f"hourpass-{__version__}.dist-info"
 
     assert outside == {
-        f"{information}/{name}" for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE")
+        f"{information}/{name}"
+        for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE", f"licenses/{HTMX}")
     }
     assert {"hourpass/py.typed", "hourpass/server/store/sql/queries.sql"} <= set(wheel)
     assert not [name for name in wheel if "test_" in name or name.endswith(".pyc")]
@@ -142,7 +144,7 @@ def test_the_wheel_holds_the_package_its_types_its_licence_and_nothing_else(whee
 
 def test_the_metadata_says_who_may_use_it_and_with_what(metadata):
     assert metadata["Version"] == __version__
-    assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata["License-Expression"] == "Apache-2.0 AND 0BSD"
     assert metadata["Requires-Python"] == ">=3.11"
     told = set(metadata.get_all("Classifier"))
     assert {"Typing :: Typed", "Operating System :: POSIX"} <= told

@@ -1,0 +1,92 @@
+"""How long somebody stays signed in to the console, and what proves that a form is the console's own.
+
+A sign-in is known by a random id in a cookie. Only the hash of the id is stored, and so is that of a one-time link: who
+reads the database can use neither.
+"""
+
+import hmac
+from hashlib import sha256
+from typing import NamedTuple
+
+from hourpass.core.policy import HOUR, MINUTE, SECOND
+
+IDLE = HOUR
+"""A desk that nobody used for so long is an open door."""
+
+ABSOLUTE = 12 * HOUR
+"""No sign-in outlives a working day."""
+
+LINK_LIFETIME = 60 * SECOND
+"""A link is used at once or not at all: it may stay in the history of a terminal or a browser."""
+
+NOTED_EVERY = MINUTE
+"""How exactly the last use is known. Without this, each page would write to the database."""
+
+ID_BYTES = 32
+"""How many random bytes an id has."""
+
+FAILURES = 5
+"""How many attempts to sign in may fail, a minute and address."""
+
+
+class SignIn(NamedTuple):
+    """That somebody is signed in. Instants are epoch milliseconds.
+
+    `who` is the actor of the audit trail: `key:ID`, or `cli:USER@HOST` for a sign-in by a one-time link.
+    `key_id` is the admin key's whose role the person has at each request, None after a one-time link.
+    """
+
+    id_hash: bytes
+    who: str
+    key_id: str | None
+    started_at: int
+    seen_at: int
+
+    def __repr__(self) -> str:
+        """Without the hash."""
+        return f"SignIn({self.who!r})"
+
+
+class OneTimeLink(NamedTuple):
+    """A one-time link: the hash of its id, for whom it was made, and when (epoch milliseconds)."""
+
+    id_hash: bytes
+    who: str
+    made_at: int
+
+    def __repr__(self) -> str:
+        """Without the hash."""
+        return f"OneTimeLink({self.who!r})"
+
+
+def hash_of(id: str) -> bytes:  # noqa: A002
+    """What is stored in place of the id of a sign-in or a link. A random id needs no slow hash."""
+    return sha256(id.encode()).digest()
+
+
+def is_signed_in(one: SignIn, now: int) -> bool:
+    """Whether a sign-in is still good. At exactly the end of its time it is not."""
+    return now < one.seen_at + IDLE and now < one.started_at + ABSOLUTE
+
+
+def is_to_note(one: SignIn, now: int) -> bool:
+    """Whether a use at this instant must be noted."""
+    return now >= one.seen_at + NOTED_EVERY
+
+
+def opens(link: OneTimeLink, now: int) -> bool:
+    """Whether a link still signs in."""
+    return now < link.made_at + LINK_LIFETIME
+
+
+def form_token(id: str) -> str:  # noqa: A002
+    """What each form of a sign-in carries. It follows from the id in the cookie, which no other site can read.
+
+    Nobody can compute the id from it, so it may stand in a page.
+    """
+    return hmac.digest(id.encode(), b"hourpass console form", "sha256").hex()
+
+
+def is_form_of(id: str, token: str) -> bool:  # noqa: A002
+    """Whether a form is one of the sign-in with this id. Compared in constant time."""
+    return bool(id) and hmac.compare_digest(form_token(id).encode(), token.encode("utf-8", "surrogateescape"))

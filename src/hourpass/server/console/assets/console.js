@@ -1,0 +1,25 @@
+// Copies what a button names in `data-copy`, and says so. Without this file, no such button is shown.
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
+  const from = document.getElementById(button.dataset.copy);
+  const text = from.value ?? from.textContent;
+  const words = button.querySelector("span");
+  const before = words.textContent;
+  try {
+    await navigator.clipboard.writeText(text);
+    words.textContent = "Copied";
+  } catch {
+    // Browsers give the clipboard to https and loopback only: the text is selected instead.
+    getSelection().selectAllChildren(from);
+    if (from.select) from.select();
+    words.textContent = "Press Ctrl+C";
+  }
+  document.getElementById("said").textContent = words.textContent;
+  setTimeout(() => (words.textContent = before), 2000);
+});
+
+// On a phone the menu is wider than the screen.
+document.querySelector(".menu [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
+for (const button of document.querySelectorAll("[data-copy]")) button.hidden = false;
