@@ -1,5 +1,6 @@
 """`hourpass audit`."""
 
+import contextlib
 import json
 import os
 import pwd
@@ -19,7 +20,7 @@ def test_the_trail_is_in_the_order_of_what_happened(hourpass):
 
     trail = hourpass.json("audit")
 
-    assert [record["event"] for record in trail] == ["signing_key_published", "key_created", "key_revoked"]
+    assert [record["event"] for record in trail] == ["signing_key.published", "key.created", "key.revoked"]
     assert [record["n"] for record in trail] == [1, 2, 3]
     created = trail[1]
     assert created.keys() == {"n", "at", "event", "key_id", "name", "actor"}
@@ -110,7 +111,7 @@ def test_a_replay_is_in_the_trail_with_its_generations(hourpass, api_key):
 
     last = hourpass.json("audit")[-1]
 
-    assert last["event"] == "refresh_replayed"
+    assert last["event"] == "grant.replayed"
     assert (last["presented_generation"], last["current_generation"]) == (0, 1)
 
 
@@ -127,7 +128,7 @@ def test_the_trail_holds_no_key_and_no_token(hourpass, api_key):
 
     trail = hourpass("audit").stdout
 
-    assert "grant_revoked" in trail
+    assert "grant.revoked" in trail
     for secret in (api_key, pair.access_token.decode(), pair.refresh_token.decode()):
         assert secret.rpartition("_")[2] not in trail
 
@@ -160,7 +161,7 @@ def test_follow_goes_on_with_what_happens_until_ctrl_c(hourpass, as_json):
         following.communicate()
 
     events = [json.loads(line)["event"] if as_json else line.split()[1] for line in lines]
-    assert events == ["signing_key_published", "key_created", "key_created"]
+    assert events == ["signing_key.published", "key.created", "key.created"]
     assert "Traceback" not in complaint
 
 
@@ -202,18 +203,18 @@ def told(hourpass, *arguments) -> list[tuple[str, str | None]]:
 def test_the_trail_of_one_key_or_grant_or_event_is_shown_alone(hourpass, history):
     (first, second), grants = history
 
-    assert told(hourpass, "--key", first) == [("key_created", first), ("key_revoked", first)]
-    assert told(hourpass, "--grant", grants[1]) == [("grant_revoked", second)]
-    assert told(hourpass, "--grant", grants[1].upper()) == [("grant_revoked", second)]
-    assert told(hourpass, "--event", "key_created") == [("key_created", first), ("key_created", second)]
-    assert told(hourpass, "--key", second, "--event", "key_created") == [("key_created", second)]
-    assert told(hourpass, "--key", first, "--event", "grant_revoked") == []
+    assert told(hourpass, "--key", first) == [("key.created", first), ("key.revoked", first)]
+    assert told(hourpass, "--grant", grants[1]) == [("grant.revoked", second)]
+    assert told(hourpass, "--grant", grants[1].upper()) == [("grant.revoked", second)]
+    assert told(hourpass, "--event", "key.created") == [("key.created", first), ("key.created", second)]
+    assert told(hourpass, "--key", second, "--event", "key.created") == [("key.created", second)]
+    assert told(hourpass, "--key", first, "--event", "grant.revoked") == []
 
 
 def test_last_counts_what_is_wanted(hourpass, history):
     (first, second), _ = history
 
-    assert told(hourpass, "--event", "key_created", "--last", "1") == [("key_created", second)]
+    assert told(hourpass, "--event", "key.created", "--last", "1") == [("key.created", second)]
     assert hourpass("audit", "--key", first, "--last", "1").stdout.count("\n") == 1
 
 
@@ -247,10 +248,23 @@ def test_since_shows_more_than_the_newest_hundred(hourpass):
     assert len(hourpass.json("audit", "--since", "1h")) == 121
 
 
+def test_an_old_line_is_shown_with_the_name_of_today_and_found_by_both(hourpass):
+    key_id = hourpass.create_key()["key_id"]
+    with contextlib.closing(apsw.Connection(str(hourpass.data / "hourpass.db"))) as database:
+        old = "key_created", '{"name":"old","actor":"cli:before"}', key_id
+        database.execute("update audit set event = ?, detail = ?, actor = null where key_id = ?", old)
+
+    shown = hourpass.json("audit", "--event", "key_created", "--actor", "cli:before")
+
+    assert shown == hourpass.json("audit", "--event", "key.created", "--actor", "cli:b")
+    assert [(line["event"], line["key_id"], line["actor"]) for line in shown] == [("key.created", key_id, "cli:before")]
+    assert hourpass.json("audit", "--event", "key.created", "--actor", "cli:x") == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--event", "key_revokd"), "key_revoked"),
+        (("--event", "key.revokd"), "key.revoked"),
         (("--since", "yesterday"), "2027-01-31"),
         (("--until", "99999-01-01"), "2027-01-31"),
     ],
@@ -261,11 +275,11 @@ def test_a_condition_that_cannot_hold_is_wrong_usage(hourpass, arguments, said):
 
 def test_following_goes_on_with_what_is_wanted(hourpass):
     key_id = hourpass.create_key()["key_id"]
-    command = [HOURPASS, "audit", "--follow", "--json", "--event", "key_revoked", "--data", str(hourpass.data)]
+    command = [HOURPASS, "audit", "--follow", "--json", "--event", "key.revoked", "--data", str(hourpass.data)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=hourpass.environment) as follower:
         hourpass.create_key()
         hourpass("keys", "revoke", key_id)
         line = json.loads(follower.stdout.readline())
         follower.send_signal(signal.SIGINT)
 
-    assert (line["event"], line["key_id"]) == ("key_revoked", key_id)
+    assert (line["event"], line["key_id"]) == ("key.revoked", key_id)

@@ -64,7 +64,7 @@ def test_revoke_ends_what_was_found_and_says_why(hourpass, keys):
     assert (shown["state"], shown["revoked_why"]) == ("revoked", "leaked")
     assert hourpass.json("keys", "show", keys["ended"]["key_id"])["revoked_why"] == "revoked"
     event = hourpass.json("audit")[-1]
-    assert (event["event"], event["key_id"], event["reason"]) == ("key_revoked", keys["good"]["key_id"], "leaked")
+    assert (event["event"], event["key_id"], event["reason"]) == ("key.revoked", keys["good"]["key_id"], "leaked")
 
 
 def test_one_is_counted_in_the_singular(hourpass, keys):

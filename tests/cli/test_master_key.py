@@ -51,7 +51,7 @@ def test_one_command_replaces_the_file_beside_a_sqlite_database(installed):
     assert old not in done.stdout + done.stderr
     assert new not in done.stdout + done.stderr
     assert installed.json("master-key", "status") == [{"key_id": id_of(new), "given": True, "values": 4}]
-    assert installed.json("audit", "--last", "1")[0]["event"] == "master_key_rotated"
+    assert installed.json("audit", "--last", "1")[0]["event"] == "master_key.rotated"
 
 
 def test_it_asks_first_because_backups_need_the_old_key(installed):

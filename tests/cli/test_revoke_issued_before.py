@@ -32,7 +32,7 @@ def test_what_is_revoked_is_said_and_in_the_trail(hourpass, api_key):
     revoked = hourpass.json("tokens", "revoke", "--issued-before", "now", "--yes")
 
     last = hourpass.json("audit")[-1]
-    assert (last["event"], last["issued_before"]) == ("tokens_revoked", revoked["issued_before"])
+    assert (last["event"], last["issued_before"]) == ("tokens.revoked", revoked["issued_before"])
     shown = hourpass.json("tokens", "inspect", "-", input=access_token.decode(), code=1)
     assert shown["valid"] == "no: all tokens issued before a certain time were revoked"
     assert shown["issued_at"] < revoked["issued_before"]
@@ -52,7 +52,7 @@ def test_a_time_that_is_to_come_is_refused(hourpass):
     result = hourpass("tokens", "revoke", "--issued-before", "2100-01-01", "--yes", code=1)
 
     assert "to come" in result.stderr
-    assert hourpass.json("audit")[-1]["event"] == "key_created"
+    assert hourpass.json("audit")[-1]["event"] == "key.created"
 
 
 @pytest.mark.parametrize(
@@ -63,4 +63,4 @@ def test_wrong_usage_revokes_nothing(hourpass, arguments):
 
     hourpass("tokens", "revoke", *arguments, code=2, input="")
 
-    assert hourpass.json("audit")[-1]["event"] == "key_created"
+    assert hourpass.json("audit")[-1]["event"] == "key.created"

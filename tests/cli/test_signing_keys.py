@@ -115,7 +115,7 @@ def test_the_algorithm_stays_as_it_is(vault, request):
 def test_the_trail_says_who_rotated_and_that_the_first_key_was_nobodys_decision(vault):
     new = vault.rotate(NOW)
 
-    records = [record for record in vault.trail() if record.event == "signing_key_published"]
+    records = [record for record in vault.trail() if record.event == "signing_key.published"]
     assert [record.actor for record in records] == ["server", "cli:ada"]
     assert records[1].detail["kid"] == new.kid
     assert records[1].detail["signs_from"] == NOW + 10 * MINUTE

@@ -111,8 +111,8 @@ def test_the_trail_says_who_withdrew_it_and_what_stands_in(vault):
 
     published, withdrawn = vault.trail()[-2:]
     assert fresh is not None
-    assert (published.event, published.detail["kid"]) == ("signing_key_published", fresh.kid)
-    assert withdrawn.event == "signing_key_withdrawn"
+    assert (published.event, published.detail["kid"]) == ("signing_key.published", fresh.kid)
+    assert withdrawn.event == "signing_key.withdrawn"
     assert (withdrawn.detail, withdrawn.actor) == ({"kid": vault.first, "stand_in": fresh.kid}, "cli:ada")
 
 

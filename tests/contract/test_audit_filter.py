@@ -6,6 +6,7 @@ from tests.contract.conftest import NOW
 from hourpass.core import audit
 from hourpass.core.audit import Actor
 from hourpass.core.audit_filter import AuditFilter
+from hourpass.server.store.tables import TABLES
 
 EVENTS = [
     audit.KeyCreated("key1", "x", Actor("me")),
@@ -16,14 +17,31 @@ EVENTS = [
 ]
 
 
+OLD = [
+    {"event": "key_revoked", "key_id": "key1", "detail": '{"reason":"revoked","actor":"me too"}'},
+    {"event": "refresh_replayed", "key_id": "key1", "grant_id": "aa", "detail": '{"address":"::1"}'},
+]
+
+(TRAIL,) = (table for table in TABLES if table.name == "audit")
+
+
+def _of_a_program_of_before(line, number):
+    return tuple(({"n": number, "at": NOW + number} | line).get(name) for name in TRAIL.columns)
+
+
 @pytest.mark.parametrize(
     "wanted",
     [
         AuditFilter(),
         AuditFilter(key_id="key1"),
         AuditFilter(grant_id="aa"),
+        AuditFilter(event="key.revoked"),
+        AuditFilter(key_id="key1", event="key.revoked"),
         AuditFilter(event="key_revoked"),
-        AuditFilter(key_id="key1", event="key_revoked"),
+        AuditFilter(event="grant.replayed"),
+        AuditFilter(actor="m"),
+        AuditFilter(actor="key:"),
+        AuditFilter(actor="%"),
         AuditFilter(key_id="nobody' or '1'='1"),
         AuditFilter(since=NOW + 1, until=NOW + 3),
     ],
@@ -33,6 +51,23 @@ def test_the_newest_lines_that_are_wanted_come_oldest_first(store, wanted, limit
     for number, event in enumerate(EVENTS):
         store.append_audit(NOW + number, [event])
 
+    store.add_rows(TRAIL, [_of_a_program_of_before(line, number) for number, line in enumerate(OLD, 10)])
+
     lines = store.audit_after(0, 100)
-    taken = [each for each in lines if wanted.takes(each.at, each.event, key_id=each.key_id, grant_id=each.grant_id)]
+    taken = [
+        each
+        for each in lines
+        if wanted.takes(each.at, each.event, key_id=each.key_id, grant_id=each.grant_id, actor=each.actor)
+    ]
+    assert len(lines) == len(EVENTS) + len(OLD)
     assert store.newest_audit(wanted, limit) == taken[-limit:]
+
+
+@pytest.mark.parametrize("name", ["key.revoked", "key_revoked"])
+def test_either_spelling_finds_the_lines_of_both(store, name):
+    store.append_audit(NOW, [audit.KeyRevoked("key1", "leaked", Actor("me"))])
+    store.add_rows(TRAIL, [_of_a_program_of_before(OLD[0], 10)])
+
+    found = store.newest_audit(AuditFilter(event=name), 10)
+
+    assert [(each.n, each.event) for each in found] == [(1, "key.revoked"), (10, "key.revoked")]

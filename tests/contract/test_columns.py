@@ -86,7 +86,7 @@ SIGNING_KEY = StoredSigningKey(SigningKey("kid1", "ES256", NOW, NOW + 1, NOW + 2
             {
                 "n": 1,
                 "at": NOW,
-                "event": "grants_closed",
+                "event": "grants.closed",
                 "actor": "key:k1",
                 "address": "192.0.2.1",
                 "request_id": "r1",

@@ -24,7 +24,7 @@ def test_only_what_differs_is_in_the_trail_with_its_old_value(store, trail):
     assert (key.scope, key.audience, key.more_audiences) == ("a b", "p", ("q",))
     old = {"scope": "a", "audience": None, "more_audiences": [], "tags": {"team": "x"}}
     new = {"scope": "a b", "audience": "p", "more_audiences": ["q"], "tags": {"team": "y"}}
-    assert trail() == [("key_updated", KEY, {"old": old, "new": new}, "cli:me")]
+    assert trail() == [("key.updated", KEY, {"old": old, "new": new}, "cli:me")]
 
 
 def test_a_change_that_changes_nothing_leaves_no_line_and_no_new_version(store, trail):
@@ -55,7 +55,7 @@ def test_a_key_is_disabled_once_and_enabled_once(store, trail):
     assert enable_key(store, KEY, NOW + 3, actor=Actor("a")) is True
     assert enable_key(store, KEY, NOW + 4, actor=Actor("a")) is False
     assert store.key(KEY) == make_key()
-    assert [event for event, *_ in trail()] == ["key_disabled", "key_enabled"]
+    assert [event for event, *_ in trail()] == ["key.disabled", "key.enabled"]
 
 
 @pytest.mark.parametrize(

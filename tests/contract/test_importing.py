@@ -79,7 +79,7 @@ def test_a_row_becomes_a_key_that_is_found_by_its_digest(store, load):
     assert store.key_of_digest(key.secrets[0].digest) == made.key_id
     assert store.key_of_external_id("42") == made.key_id
     assert [each.name for each in hashes_in_use(store, SECRETS.master).fast] == ["plain"]
-    assert trail(store) == ["key_imported"]
+    assert trail(store) == ["key.imported"]
 
 
 def test_the_subject_is_the_key_id_if_the_file_has_none(store, load):
@@ -97,7 +97,7 @@ def test_the_same_rows_again_change_nothing(store, load):
     assert results(again) == ["unchanged", "unchanged"]
     assert [each.key_id for each in again] == [each.key_id for each in first]
     assert store.control().version == version
-    assert trail(store) == ["key_imported"] * 2
+    assert trail(store) == ["key.imported"] * 2
 
 
 def test_the_file_wins_for_the_columns_that_it_has(store, load):
@@ -109,7 +109,7 @@ def test_the_file_wins_for_the_columns_that_it_has(store, load):
     assert again == Imported("updated", made.key_id)
     assert (key.scope, key.name, key.subject, key.external_id) == ("b", "new", "account-7", "42")
     [*_, record] = store.audit_after(0, 100)
-    assert record.event == "key_updated"
+    assert record.event == "key.updated"
     assert record.detail["old"] == {"name": "customer 1", "scope": "a"}
     assert record.detail["new"] == {"name": "new", "scope": "b"}
 

@@ -129,7 +129,7 @@ async def test_a_replay_that_comes_many_times_is_one_revocation_and_one_event(de
     entries = desk.seen_by_others(lambda store: store.revocations_after(0, LATER))
     assert [answer.revocation for answer in answers] == [*entries, None, None, None, None]
     assert [(entry.kind, entry.value) for entry in entries] == [("grant", grant.grant_id.hex())]
-    assert desk.trail() == ["refresh_replayed"]
+    assert desk.trail() == ["grant.replayed"]
 
 
 async def test_grants_of_one_transaction_do_not_mix(desk):
@@ -146,7 +146,7 @@ async def test_grants_of_one_transaction_do_not_mix(desk):
         "Retry",
         "Ahead",
     ]
-    assert desk.trail() == ["refresh_ahead"]
+    assert desk.trail() == ["refresh.ahead"]
 
 
 async def test_a_client_that_repeats_a_token_from_the_future_has_a_line_an_hour(desk):
@@ -154,11 +154,11 @@ async def test_a_client_that_repeats_a_token_from_the_future_has_a_line_an_hour(
     for seconds in (0, 1, 3_599):
         await desk.refresh(grant, 7, NOW + 1_000 * seconds)
     await desk.refresh(another, 7, NOW + 1_000)
-    assert desk.trail() == ["refresh_ahead"] * 2
+    assert desk.trail() == ["refresh.ahead"] * 2
 
     await desk.refresh(grant, 7, NOW + 3_600_000)
 
-    assert desk.trail() == ["refresh_ahead"] * 3
+    assert desk.trail() == ["refresh.ahead"] * 3
 
 
 # Another node that changes a grant between reading and storing.

@@ -97,7 +97,7 @@ def test_it_is_a_line_of_the_trail_without_any_key(filled):
     reseal(filled, BOTH, NOW, actor=Actor("test"))
 
     [record] = filled.audit_after(filled.last_audit() - 1, 9)
-    assert record.event == "master_key_rotated"
+    assert record.event == "master_key.rotated"
     assert record.detail == {"master_key": NEW, "before": OLD, "values": 5}
     assert record.actor == "test"
 

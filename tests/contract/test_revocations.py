@@ -5,6 +5,7 @@ from tests.contract.conftest import NOW
 
 from hourpass.core import audit
 from hourpass.core.audit import Actor
+from hourpass.core.event_names import event_name
 from hourpass.core.revocation import Revocation
 from hourpass.server.store import AuditRecord, transaction
 from hourpass.server.store.tables import TABLES
@@ -99,7 +100,7 @@ EVENTS = [
     audit.KeyCreated("key1", "a name – with a dash", ADA),
     audit.KeyRevoked("key1", "leaked", Actor("client", "192.0.2.1")),
     audit.GrantRevoked("aa" * 16, "key1", "revoked", ADA),
-    audit.RefreshReplayed("aa" * 16, "key1", 3, 5, Actor("client", "192.0.2.1")),
+    audit.GrantReplayed("aa" * 16, "key1", 3, 5, Actor("client", "192.0.2.1")),
     audit.RefreshAhead("aa" * 16, "key1", 9, 5, Actor("client")),
     audit.GrantsClosed("key1", 100),
     audit.TokenRevoked("jti", "aa" * 16, "key1", Actor("client", "::1", "r1")),
@@ -108,14 +109,14 @@ EVENTS = [
 ]
 
 
-@pytest.mark.parametrize("event", EVENTS, ids=audit.event_name)
+@pytest.mark.parametrize("event", EVENTS, ids=event_name)
 def test_an_event_comes_back_with_all_its_members(store, event):
     store.append_audit(NOW, [event])
 
     (record,) = store.audit_after(0, 10)
     members = {"key_id": record.key_id, "grant_id": record.grant_id, **record.detail}
     assert Actor(record.actor, record.address, record.request_id) == event.actor
-    assert (record.at, record.event) == (NOW, audit.event_name(event))
+    assert (record.at, record.event) == (NOW, event_name(event))
     assert {name: value for name, value in members.items() if value is not None} | {
         "actor": event.actor
     } == event._asdict()
@@ -135,7 +136,7 @@ OLD_LINES = {
 def test_a_line_of_a_program_of_before_is_read_with_its_actor_and_address_in_their_places(store, old):
     (trail,) = (table for table in TABLES if table.name == "audit")
     stored, *expected = OLD_LINES[old]
-    line = {"n": 1, "at": NOW, "event": "key_revoked", "key_id": "key1", "detail": stored}
+    line = {"n": 1, "at": NOW, "event": "key.revoked", "key_id": "key1", "detail": stored}
 
     store.add_rows(trail, [tuple(line.get(name) for name in trail.columns)])
 
@@ -146,7 +147,7 @@ def test_a_line_of_a_program_of_before_is_read_with_its_actor_and_address_in_the
 def test_events_of_one_call_keep_their_order(store):
     store.append_audit(NOW, EVENTS)
 
-    assert [record.event for record in store.audit_after(0, 10)] == [audit.event_name(event) for event in EVENTS]
+    assert [record.event for record in store.audit_after(0, 10)] == [event_name(event) for event in EVENTS]
     assert isinstance(store.audit_after(0, 1)[0], AuditRecord)
 
 
@@ -157,7 +158,7 @@ def test_lines_of_several_instants_keep_their_order_and_instants(store):
 
     first, *lines = store.audit_after(0, 100)
     assert [(line.n, line.at, line.event) for line in lines] == [
-        (first.n + n, NOW - n + 1, audit.event_name(event)) for n, event in enumerate(EVENTS, start=1)
+        (first.n + n, NOW - n + 1, event_name(event)) for n, event in enumerate(EVENTS, start=1)
     ]
 
 

@@ -5,45 +5,54 @@ import typing
 import pytest
 
 from hourpass.core import audit
+from hourpass.core.event_names import event_name, name_before, name_now
 
 EVENTS = typing.get_args(audit.Event)
-NAMES = {
-    audit.KeyCreated: "key_created",
-    audit.KeyImported: "key_imported",
-    audit.KeyLeaked: "key_leaked",
-    audit.KeyUpdated: "key_updated",
-    audit.KeyTokensEnded: "key_tokens_ended",
-    audit.KeyDisabled: "key_disabled",
-    audit.KeyEnabled: "key_enabled",
-    audit.KeyRevoked: "key_revoked",
-    audit.KeyRotated: "key_rotated",
-    audit.KeyRotatedUsed: "key_rotated_used",
-    audit.GrantRevoked: "grant_revoked",
-    audit.RefreshReplayed: "refresh_replayed",
-    audit.RefreshAhead: "refresh_ahead",
-    audit.GrantsClosed: "grants_closed",
-    audit.TokenRevoked: "token_revoked",
-    audit.TokensRevoked: "tokens_revoked",
-    audit.Restored: "restored",
-    audit.RefreshRetriedElsewhere: "refresh_retried_elsewhere",
-    audit.SigningKeyPublished: "signing_key_published",
-    audit.SigningKeyWithdrawn: "signing_key_withdrawn",
-    audit.MasterKeyRotated: "master_key_rotated",
-    audit.SecretRotated: "secret_rotated",
-    audit.SecretRetired: "secret_retired",
+SPELLINGS = {
+    audit.KeyCreated: ("key.created", "key_created"),
+    audit.KeyImported: ("key.imported", "key_imported"),
+    audit.KeyLeaked: ("key.leaked", "key_leaked"),
+    audit.KeyUpdated: ("key.updated", "key_updated"),
+    audit.KeyTokensEnded: ("key.tokens_ended", "key_tokens_ended"),
+    audit.KeyDisabled: ("key.disabled", "key_disabled"),
+    audit.KeyEnabled: ("key.enabled", "key_enabled"),
+    audit.KeyRevoked: ("key.revoked", "key_revoked"),
+    audit.KeyRotated: ("key.rotated", "key_rotated"),
+    audit.KeyRotatedUsed: ("key.rotated_used", "key_rotated_used"),
+    audit.GrantRevoked: ("grant.revoked", "grant_revoked"),
+    audit.GrantReplayed: ("grant.replayed", "refresh_replayed"),
+    audit.GrantsClosed: ("grants.closed", "grants_closed"),
+    audit.RefreshAhead: ("refresh.ahead", "refresh_ahead"),
+    audit.RefreshRetriedElsewhere: ("refresh.retried_elsewhere", "refresh_retried_elsewhere"),
+    audit.TokenRevoked: ("token.revoked", "token_revoked"),
+    audit.TokensRevoked: ("tokens.revoked", "tokens_revoked"),
+    audit.Restored: ("restored", "restored"),
+    audit.SigningKeyPublished: ("signing_key.published", "signing_key_published"),
+    audit.SigningKeyWithdrawn: ("signing_key.withdrawn", "signing_key_withdrawn"),
+    audit.MasterKeyRotated: ("master_key.rotated", "master_key_rotated"),
+    audit.SecretRotated: ("secret.rotated", "secret_rotated"),
+    audit.SecretRetired: ("secret.retired", "secret_retired"),
 }
+"""The name of each event, and how it was spelt before the names had dots."""
 
 
 @pytest.mark.parametrize("event", EVENTS)
-def test_an_event_is_named_in_the_trail_as_in_the_code(event):
+def test_the_name_of_an_event_never_changes_and_the_old_spelling_is_known(event):
     """The names are in people's alerts: a renamed type must not rename them unnoticed."""
-    assert audit.event_name(event(*range(len(event._fields)))) == NAMES[event]
+    now, before = SPELLINGS[event]
+
+    assert event_name(event._make(event._fields)) == now
+    assert (name_now(now), name_now(before), name_before(now)) == (now, now, before)
+
+
+def test_an_event_that_only_a_newer_program_knows_keeps_its_name():
+    assert name_now("moon.risen") == name_before("moon.risen") == "moon.risen"
 
 
 def test_every_type_of_the_module_is_an_event():
     types = {member for member in vars(audit).values() if isinstance(member, type) and hasattr(member, "_fields")}
 
-    assert types - {audit.Actor} == set(EVENTS) == set(NAMES)
+    assert types - {audit.Actor} == set(EVENTS) == set(SPELLINGS)
 
 
 @pytest.mark.parametrize("event", EVENTS)

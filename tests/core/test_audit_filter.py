@@ -4,7 +4,7 @@ import pytest
 
 from hourpass.core.audit_filter import AuditFilter
 
-LINE = {"at": 1_000, "event": "key_revoked", "key_id": "key1", "grant_id": None}
+LINE = {"at": 1_000, "event": "key.revoked", "key_id": "key1", "grant_id": None, "actor": "cli:ada@desk"}
 
 
 @pytest.mark.parametrize(
@@ -14,14 +14,26 @@ LINE = {"at": 1_000, "event": "key_revoked", "key_id": "key1", "grant_id": None}
         (AuditFilter(key_id="key1"), True),
         (AuditFilter(key_id="key2"), False),
         (AuditFilter(grant_id="aa"), False),
+        (AuditFilter(event="key.revoked"), True),
+        (AuditFilter(event="key.created"), False),
         (AuditFilter(event="key_revoked"), True),
         (AuditFilter(event="key_created"), False),
+        (AuditFilter(actor="cli:"), True),
+        (AuditFilter(actor="cli:ada@desk"), True),
+        (AuditFilter(actor="ada"), False),
         (AuditFilter(since=1_000), True),
         (AuditFilter(since=1_001), False),
         (AuditFilter(until=1_001), True),
         (AuditFilter(until=1_000), False),
-        (AuditFilter("key1", "", "key_revoked", 1_000, 1_001), True),
+        (AuditFilter("key1", "", "key.revoked", 1_000, 1_001), True),
     ],
 )
 def test_all_conditions_must_hold_and_the_time_is_half_open(wanted, taken):
     assert wanted.takes(**LINE) == taken
+
+
+def test_a_line_without_an_actor_is_nobodys():
+    line = LINE | {"actor": None}
+
+    assert AuditFilter().takes(**line)
+    assert not AuditFilter(actor="c").takes(**line)

@@ -52,4 +52,4 @@ def test_a_replay_after_the_window_ends_the_grant_and_its_access_tokens_and_is_t
     assert refresh(server, newer["refresh_token"]).json()["reason"] == "replayed"
     trail = json.loads(server.command("audit", "--json").stdout)
     told = [(record["event"], record.get("presented_generation"), record.get("current_generation")) for record in trail]
-    assert told[-1] == ("refresh_replayed", 0, 1)
+    assert told[-1] == ("grant.replayed", 0, 1)

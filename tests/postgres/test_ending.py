@@ -36,7 +36,7 @@ def test_a_key_that_is_ended_at_one_node_is_refused_at_the_other(nodes):
 
     until_refused(second, pair["access_token"])
     assert exchange(second, key["api_key"]).json()["reason"] == "revoked"
-    (event,) = json.loads(nodes.command("audit", "--key", key["key_id"], "--event", "key_revoked", "--json"))
+    (event,) = json.loads(nodes.command("audit", "--key", key["key_id"], "--event", "key.revoked", "--json"))
     assert event["reason"] == "exposed"
     assert json.loads(nodes.command("keys", "show", key["key_id"], "--json"))["revoked_why"] == "exposed"
     (grant,) = json.loads(nodes.command("grants", "list", "--key", key["key_id"], "--all", "--json"))
@@ -60,8 +60,8 @@ def test_a_report_of_githubs_to_two_nodes_is_one_event(nodes, tmp_path, mode):
         assert httpx2.post(f"{node.url}/leaks/github", content=body, headers=headers, **PLAIN).status_code == 200
 
     told = json.loads(nodes.command("audit", "--key", key["key_id"], "--json"))
-    revoked = ["key_revoked"] if mode == "revoke" else []
-    assert [event["event"] for event in told] == ["key_created", "key_leaked", *revoked]
+    revoked = ["key.revoked"] if mode == "revoke" else []
+    assert [event["event"] for event in told] == ["key.created", "key.leaked", *revoked]
     if revoked:
         until_refused(both[1], pair["access_token"])
 

@@ -83,7 +83,7 @@ async def test_no_grant_is_lost_to_a_node_that_froze_for_longer_than_the_retry_w
     assert told.startswith(b"HTTP/1.1 503 ")
     assert b"retry-after: 1\r\n" in told
     assert list(nodes.generations().values()) == [4] * grants
-    assert '"event":"refresh_replayed"' not in nodes.command("audit", "--json").replace(" ", "")
+    assert '"event":"grant.replayed"' not in nodes.command("audit", "--json").replace(" ", "")
 
 
 @pytest.mark.parametrize("seconds", [4, 12])

@@ -137,7 +137,7 @@ async def test_a_held_grant_that_would_be_closed_is_left_for_the_next_exchange(d
     assert time.monotonic() - began < 1, "less than a statement waits for a row"
     desk.other.rollback()
     assert (await desk.open(desk.new_grant(5))).closed == 2
-    assert desk.trail() == ["grants_closed"]
+    assert desk.trail() == ["grants.closed"]
 
 
 async def test_closing_waits_for_the_callers_of_held_grants(desk):

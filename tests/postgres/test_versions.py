@@ -39,7 +39,7 @@ def test_a_node_serves_on_every_version(on_version, serve, tmp_path):
     nodes.command("keys", "revoke", key["key_id"])
     assert refresh(node, other["refresh_token"]).json()["reason"] == "key_disabled"
     told = {line["event"] for line in json.loads(nodes.command("audit", "--json"))}
-    assert {"key_created", "refresh_replayed", "key_revoked"} <= told
+    assert {"key.created", "grant.replayed", "key.revoked"} <= told
     nodes.command("backup", str(tmp_path / "backup.db"))
     assert "Citus" not in node.log.read_text()
     assert "not tested" not in node.log.read_text()

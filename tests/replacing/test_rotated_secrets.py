@@ -208,9 +208,9 @@ async def test_after_the_retirement_clients_exchange_their_keys_and_go_on(instal
     pair = await refresh(installation.last, pair.refresh_token, installation.clock)
 
     installation.last.issuer.verification.verify(pair.access_token, installation.clock())
-    [first, second] = await installation.trail("secret_retired")
+    [first, second] = await installation.trail("secret.retired")
     assert first["issued_before"] == second["issued_before"] == installation.clock() // SECOND
-    assert [event["kind"] for event in await installation.trail("secret_rotated")] == ["refresh", "refresh"]
+    assert [event["kind"] for event in await installation.trail("secret.rotated")] == ["refresh", "refresh"]
 
 
 async def test_a_grant_from_before_the_retirement_is_shown_as_ended_and_not_counted_as_live(installation):
@@ -500,6 +500,6 @@ async def test_while_a_new_one_waits_no_other_is_made(installation, kind):
 async def test_it_is_a_line_of_the_trail(installation, kind):
     kid = await rotate(installation, kind)
 
-    [event] = await installation.trail("secret_rotated")
+    [event] = await installation.trail("secret.rotated")
     used_from = installation.clock() + PUBLISH_AHEAD
     assert event == {"kind": kind, "kid": kid, "used_from": used_from, "actor": "test", "address": None}

@@ -55,7 +55,7 @@ def test_nothing_that_a_thief_can_make_of_the_copy_is_good_any_more_and_the_owne
     said = book.run()
     book.await_over()
 
-    assert rotated["key_id"] in said["hourpass audit --event key_rotated --since 3650d"]
+    assert rotated["key_id"] in said["hourpass audit --event key.rotated --since 3650d"]
     assert verify(server, forged) == verify(server, pair["access_token"]) == 401
     assert verify(server, loot["access_token"]) == 401
     for token in (pair["refresh_token"], stolen["refresh_token"], loot["refresh_token"]):

@@ -35,7 +35,7 @@ def test_a_stolen_refresh_token_raises_the_alarm_and_the_page_ends_what_the_thie
     book.await_over()
     assert "HourpassReplay" not in prometheus.firing(server.admin)
 
-    assert THIEF["x-forwarded-for"] in said["hourpass audit --event refresh_replayed --since 1d"]
+    assert THIEF["x-forwarded-for"] in said["hourpass audit --event grant.replayed --since 1d"]
     assert OWNER["x-forwarded-for"] in said[f"hourpass grants show {EXAMPLE_GRANT}"]
     assert "revoked" in said[f"hourpass grants show {EXAMPLE_GRANT}"]
     assert key["key_id"] in said[f"hourpass audit --grant {EXAMPLE_GRANT}"]

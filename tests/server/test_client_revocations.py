@@ -19,7 +19,7 @@ async def written(server):
     def look(store):
         trail = [record.event for record in store.audit_after(0, 10_000)]
         entries = [entry.kind for entry in store.revocations_after(0, server.clock())]
-        return [event for event in trail if event.endswith("_revoked")], entries
+        return [event for event in trail if event.endswith(".revoked")], entries
 
     return await server.app.issuer.ledger.read(look)
 
@@ -42,7 +42,7 @@ async def test_as_many_tokens_of_a_grant_as_the_limit_end_alone(server, http):
     pair = await revoke_each_of(server, http, TOKENS_PER_GRANT)
 
     assert "access_token" in await refreshed(http, pair)
-    assert await written(server) == (["token_revoked"] * TOKENS_PER_GRANT, ["token"] * TOKENS_PER_GRANT)
+    assert await written(server) == (["token.revoked"] * TOKENS_PER_GRANT, ["token"] * TOKENS_PER_GRANT)
 
 
 async def test_one_token_more_ends_the_grant_instead(server, http):
@@ -51,7 +51,7 @@ async def test_one_token_more_ends_the_grant_instead(server, http):
     assert (await revoke(http, pair["access_token"])).status_code == 200
 
     events, entries = await written(server)
-    assert (events[-1], entries[-1]) == ("grant_revoked", "grant")
+    assert (events[-1], entries[-1]) == ("grant.revoked", "grant")
     assert len(events) == len(entries) == TOKENS_PER_GRANT + 1
     assert (await refreshed(http, pair))["reason"] == "revoked"
     verified = await http.get("/auth/verify", headers={"authorization": f"Bearer {pair['access_token']}"})
@@ -65,7 +65,7 @@ async def test_tokens_that_have_expired_meanwhile_are_not_in_the_number(start):
     await revoke_each_of(server, http, 3 * TOKENS_PER_GRANT)
 
     events, _ = await written(server)
-    assert events == ["token_revoked"] * 3 * TOKENS_PER_GRANT
+    assert events == ["token.revoked"] * 3 * TOKENS_PER_GRANT
 
 
 async def test_tokens_of_other_grants_are_not_in_the_number(server, http):
@@ -74,7 +74,7 @@ async def test_tokens_of_other_grants_are_not_in_the_number(server, http):
         await revoke(http, (await server.exchange(key)).access_token.decode())
 
     events, _ = await written(server)
-    assert events == ["token_revoked"] * (TOKENS_PER_GRANT + 1)
+    assert events == ["token.revoked"] * (TOKENS_PER_GRANT + 1)
 
 
 async def test_a_key_may_revoke_a_tenth_as_often_as_it_may_exchange(start):
@@ -86,7 +86,7 @@ async def test_a_key_may_revoke_a_tenth_as_often_as_it_may_exchange(start):
 
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
     assert answers[3].headers["retry-after"] == "20"
-    assert await written(server) == (["grant_revoked"] * 3, ["grant"] * 3)
+    assert await written(server) == (["grant.revoked"] * 3, ["grant"] * 3)
     server.clock.advance(20)
     assert (await revoke(http, tokens[3])).status_code == 200
 

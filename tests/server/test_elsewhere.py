@@ -13,7 +13,7 @@ async def refresh(server, token, address):
 async def told(server):
     """The events of the audit trail that tell of one."""
     records = await server.app.issuer.ledger.read(lambda store: store.audit_after(0, 1_000))
-    return [record for record in records if record.event == "refresh_retried_elsewhere"]
+    return [record for record in records if record.event == "refresh.retried_elsewhere"]
 
 
 @pytest.mark.anyio

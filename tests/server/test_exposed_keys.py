@@ -26,7 +26,7 @@ async def why(server, key_id):
             for record in store.audit_after(0, 1_000)
             if record.key_id == key_id
         ]
-        return store.key(key_id).revoked_why, [detail for event, detail in told if event == "key_revoked"]
+        return store.key(key_id).revoked_why, [detail for event, detail in told if event == "key.revoked"]
 
     return await server.app.issuer.ledger.read(look)
 

@@ -64,7 +64,7 @@ async def server(start, github):
 
 async def told(server) -> list[tuple[str, str, dict]]:
     trail = await server.app.issuer.ledger.read(lambda store: store.audit_after(0, 1_000))
-    return [(each.event, each.key_id, each.detail) for each in trail if each.event in ("key_leaked", "key_revoked")]
+    return [(each.event, each.key_id, each.detail) for each in trail if each.event in ("key.leaked", "key.revoked")]
 
 
 async def state(server, key_id: str):
@@ -79,8 +79,8 @@ async def test_a_reported_key_is_ended_with_its_grants_and_tokens_at_once(server
 
     assert (answer.status_code, answer.content) == (200, b"")
     assert await told(server) == [
-        ("key_leaked", key_id_of(key), {"reported_by": "github", "url": URL}),
-        ("key_revoked", key_id_of(key), {"reason": "leaked"}),
+        ("key.leaked", key_id_of(key), {"reported_by": "github", "url": URL}),
+        ("key.revoked", key_id_of(key), {"reason": "leaked"}),
     ]
     bearer = {"authorization": f"Bearer {pair.access_token.decode()}"}
     assert (await http.get("/auth/verify", headers=bearer)).status_code == 401
@@ -92,7 +92,7 @@ async def test_notify_tells_and_ends_nothing(start, github):
 
     await github.report(server.client(), key)
 
-    assert [event for event, *_ in await told(server)] == ["key_leaked"]
+    assert [event for event, *_ in await told(server)] == ["key.leaked"]
     assert await state(server, key_id_of(key)) is None
 
 
@@ -104,7 +104,7 @@ async def test_a_report_that_comes_again_changes_nothing(start, github, mode):
     for _ in range(3):
         assert (await github.report(server.client(), key, key)).status_code == 200
 
-    assert [event for event, *_ in await told(server)].count("key_leaked") == 1
+    assert [event for event, *_ in await told(server)].count("key.leaked") == 1
 
 
 async def test_a_key_that_was_only_told_of_is_ended_by_the_next_report_if_that_is_set_by_then(start, github, tmp_path):
@@ -117,7 +117,7 @@ async def test_a_key_that_was_only_told_of_is_ended_by_the_next_report_if_that_i
     server = await start(github_leaks="revoke", **settings)
     await github.report(server.client(), key)
 
-    assert [event for event, *_ in await told(server)] == ["key_leaked", "key_revoked"]
+    assert [event for event, *_ in await told(server)] == ["key.leaked", "key.revoked"]
 
 
 async def test_a_line_of_the_log_names_the_key_and_the_place_and_no_key_is_anywhere(server, http, github, caplog):
@@ -160,7 +160,7 @@ async def test_a_disabled_key_is_ended_too_and_an_ended_one_is_not_told_of(serve
     await github.report(http, disabled, ended)
 
     assert await state(server, key_id) == "leaked"
-    assert [key_id for event, key_id, _ in await told(server) if event == "key_leaked"] == [key_id]
+    assert [key_id for event, key_id, _ in await told(server) if event == "key.leaked"] == [key_id]
 
 
 async def test_made_up_keys_end_nothing_and_the_answer_is_the_same(server, http, github):

@@ -278,7 +278,7 @@ async def test_a_guess_at_a_known_key_is_no_news(installation):
     await installation.exchange(old)
 
     assert await installation.refused_as(other_secret(old)) is None
-    assert await installation.trail("key_rotated_used") == []
+    assert await installation.trail("key.rotated_used") == []
 
 
 async def test_a_secret_in_use_after_its_end_is_told_with_its_address_once_an_hour(installation):
@@ -288,11 +288,11 @@ async def test_a_secret_in_use_after_its_end_is_told_with_its_address_once_an_ho
 
     for _ in range(3):
         assert await installation.refused_as(old, "192.0.2.7") == "rotated"
-    assert await installation.trail("key_rotated_used") == [{"number": 0, "actor": "client", "address": "192.0.2.7"}]
+    assert await installation.trail("key.rotated_used") == [{"number": 0, "actor": "client", "address": "192.0.2.7"}]
 
     installation.clock.advance(HOUR / SECOND)
     assert await installation.refused_as(old) == "rotated"
-    assert await installation.trail("key_rotated_used") == [
+    assert await installation.trail("key.rotated_used") == [
         {"number": 0, "actor": "client", "address": "192.0.2.7"},
         {"number": 0, "actor": "client", "address": None},
     ]
@@ -316,7 +316,7 @@ async def test_a_rotation_is_in_the_trail_and_nothing_secret_is(installation):
     old = await installation.create_key()
     await installation.rotate(old, overlap=HOUR)
 
-    assert await installation.trail("key_rotated") == [
+    assert await installation.trail("key.rotated") == [
         {"number": 1, "overlap": 3600, "at_once": False, "actor": "test", "address": None}
     ]
 
@@ -444,7 +444,7 @@ async def test_a_key_that_may_gets_its_next_secret_and_the_same_one_again(instal
 
     assert (await ask(installation, old)).json() == {"apiKey": new}
     assert [secret.n for secret in await installation.secrets(old)] == [0, 1]
-    assert [line["actor"] for line in await installation.trail("key_rotated")] == ["client"]
+    assert [line["actor"] for line in await installation.trail("key.rotated")] == ["client"]
 
 
 async def test_the_new_secret_waits_for_the_overlaps_end_before_it_asks(installation):

@@ -54,5 +54,5 @@ async def test_a_replay_names_the_address_that_presented_the_old_token(server):
 
     trail = await server.app.issuer.ledger.read(lambda store: store.audit_after(0, 100))
 
-    (event,) = [record for record in trail if record.event == "refresh_replayed"]
+    (event,) = [record for record in trail if record.event == "grant.replayed"]
     assert event.address == ELSEWHERE

@@ -105,12 +105,28 @@ async def test_4_14_2_a_replay_is_written_into_the_audit_trail_without_any_token
 
     trail = await server.app.issuer.ledger.read(lambda store: store.audit_after(0, 100))
 
-    (event,) = [record for record in trail if record.event == "refresh_replayed"]
+    (event,) = [record for record in trail if record.event == "grant.replayed"]
     assert event.grant_id == claims_of(access)["sid"]
     assert event.key_id == claims_of(access)["client_id"]
     assert event.detail == {"presented_generation": 0, "current_generation": 1}
     assert (event.actor, event.address) == ("client", "127.0.0.1")
     assert stolen not in str(trail)
+
+
+@pytest.mark.anyio
+async def test_4_14_2_a_replay_is_one_warning_line_in_the_log_without_any_token(server, http, caplog):
+    """Whoever watches only the log sees it as well."""
+    access, stolen = await server.tokens()
+    await refresh(http, stolen)
+    await server.later(61)
+    await refresh(http, stolen)
+    await refresh(http, stolen)
+
+    (line,) = [record for record in caplog.records if record.msg == "a refresh token was replayed"]
+    claims = claims_of(access)
+    assert (line.levelname, line.key_id, line.grant_id) == ("WARNING", claims["client_id"], claims["sid"])
+    assert line.address == "127.0.0.1"
+    assert stolen not in str(vars(line))
 
 
 @pytest.mark.anyio

@@ -121,7 +121,7 @@ class GrantRevoked(NamedTuple):
     actor: Actor
 
 
-class RefreshReplayed(NamedTuple):
+class GrantReplayed(NamedTuple):
     """A superseded refresh token came back after its window: the theft signal. The grant was revoked."""
 
     grant_id: str
@@ -255,7 +255,7 @@ Event = (
     | KeyDisabled
     | KeyEnabled
     | GrantRevoked
-    | RefreshReplayed
+    | GrantReplayed
     | RefreshAhead
     | RefreshRetriedElsewhere
     | GrantsClosed
@@ -268,9 +268,3 @@ Event = (
     | SecretRotated
     | SecretRetired
 )
-
-
-def event_name(event: Event) -> str:
-    """The event's name in the trail: `RefreshReplayed` is `refresh_replayed`."""
-    name = type(event).__name__
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")

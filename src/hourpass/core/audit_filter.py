@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from hourpass.core.event_names import name_now
+
 FOREVER = 1 << 53
 """An instant after every other one."""
 
@@ -9,7 +11,7 @@ FOREVER = 1 << 53
 class AuditFilter(NamedTuple):
     """Conditions that all must hold; an empty text is none. A line at exactly `since` is in, one at `until` is not.
 
-    Instants are epoch milliseconds.
+    Instants are epoch milliseconds. `event` may be spelt as programs of before did, and `actor` is how its name begins.
     """
 
     key_id: str = ""
@@ -17,12 +19,14 @@ class AuditFilter(NamedTuple):
     event: str = ""
     since: int = 0
     until: int = FOREVER
+    actor: str = ""
 
-    def takes(self, at: int, event: str, *, key_id: str | None, grant_id: str | None) -> bool:
+    def takes(self, at: int, event: str, *, key_id: str | None, grant_id: str | None, actor: str | None) -> bool:
         """Whether a line is wanted."""
         return (
             self.key_id in ("", key_id)
             and self.grant_id in ("", grant_id)
-            and self.event in ("", event)
+            and name_now(self.event) in ("", name_now(event))
+            and (actor or "").startswith(self.actor)
             and self.since <= at < self.until
         )

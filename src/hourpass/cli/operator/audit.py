@@ -3,7 +3,6 @@
 import contextlib
 import re
 import time
-from typing import get_args
 
 import click
 
@@ -11,8 +10,8 @@ from hourpass.cli.no_secrets import id_of_ours
 from hourpass.cli.operator.database import database_options, look_at_database, open_database
 from hourpass.cli.operator.past import PastInstant, past_instant
 from hourpass.cli.terminal import json_line, json_option, moment, plain, print_json, print_line
-from hourpass.core.audit import Event, event_name
 from hourpass.core.audit_filter import FOREVER, AuditFilter
+from hourpass.core.event_names import NAMES, name_now
 from hourpass.server.store import AuditRecord
 from hourpass.settings_file import did_you_mean
 
@@ -23,10 +22,10 @@ EVERYTHING = (1 << 31) - 1
 
 
 def _event(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    known = {event_name(kind._make(kind._fields)) for kind in get_args(Event)}
-    if value and value not in known:
+    known = set(NAMES.values())
+    if value and name_now(value) not in known:
         raise click.BadParameter(f"this is not an event{did_you_mean(value, known)}")
-    return value
+    return name_now(value)
 
 
 @click.command()
@@ -39,7 +38,8 @@ def _event(ctx: click.Context, param: click.Parameter, value: str) -> str:
 )
 @click.option("--key", "key_id", metavar="ID", default="", callback=id_of_ours, help="only this API key's events")
 @click.option("--grant", "grant_id", metavar="ID", default="", callback=id_of_ours, help="only this grant's events")
-@click.option("--event", metavar="EVENT", default="", callback=_event, help="only this event, such as key_revoked")
+@click.option("--event", metavar="EVENT", default="", callback=_event, help="only this event, such as key.revoked")
+@click.option("--actor", metavar="ACTOR", default="", help="only by actors whose name begins like this, such as cli:")
 @click.option("--since", metavar="2h|TIME", callback=past_instant, help="only from this time on")
 @click.option("--until", metavar="2h|TIME", callback=past_instant, help="only before this time")
 @database_options
@@ -51,6 +51,7 @@ def audit(
     key_id: str,
     grant_id: str,
     event: str,
+    actor: str,
     since: PastInstant | None,
     until: PastInstant | None,
     as_json: bool,
@@ -58,7 +59,7 @@ def audit(
     """Show the audit trail, oldest first. Several conditions combine with AND."""
     with look_at_database(flags) as db:
         from_, to = since(db.now) if since else 0, until(db.now) if until else FOREVER
-        wanted = AuditFilter(key_id, grant_id.lower(), event, from_, to)
+        wanted = AuditFilter(key_id, grant_id.lower(), event, from_, to, actor)
         records = db.store.newest_audit(wanted, last or (EVERYTHING if since else 100))
         seen = db.store.last_audit()
     if as_json and not follow:
@@ -74,7 +75,7 @@ def audit(
 
 
 def _takes(wanted: AuditFilter, line: AuditRecord) -> bool:
-    return wanted.takes(line.at, line.event, key_id=line.key_id, grant_id=line.grant_id)
+    return wanted.takes(line.at, line.event, key_id=line.key_id, grant_id=line.grant_id, actor=line.actor)
 
 
 def _show(records: list[AuditRecord], *, as_json: bool) -> None:

@@ -3,6 +3,7 @@
 Each one gets the time as an argument. `core` decides what may happen. A caller is answered only after it is durable.
 """
 
+import logging
 from collections.abc import Callable
 
 from hourpass.core.address import pack_address
@@ -54,6 +55,8 @@ from hourpass.server.telemetry.counts import CELL, GRANTED, REFUSED, Counts
 
 _EXCHANGES = CELL["exchange"]
 _GRANTED = {decision: CELL[name] for decision, name in GRANTED.items()}
+
+log = logging.getLogger("hourpass")
 
 BEHIND = "what other processes changed has not been learned for too long"
 """This node may still use keys and secrets that were retired. The caller is not at fault."""
@@ -186,6 +189,9 @@ class Issuer:
                 self.counts.add("retry_from_elsewhere")
             return pair
         self.verification.revoked(answer.revocation, now)
+        if answer.revocation is not None:
+            facts = {"key_id": opened.ref.key_id, "grant_id": opened.ref.grant_id.hex(), "address": address}
+            log.warning("a refresh token was replayed", extra=facts)
         reason: RefusalReason = outcome.reason if isinstance(outcome, Dead) else "replayed"
         if isinstance(outcome, Ahead):
             reason = "ahead"

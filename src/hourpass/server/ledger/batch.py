@@ -267,7 +267,7 @@ class Settling:
         ]
         for (i, answer, grant), revocation in zip(told, store.add_revocations(entries), strict=True):
             answers[i] = Refreshed(answer.decision, answer.key, revocation)
-            events.append(_event(audit.RefreshReplayed, refreshings[i], grant))
+            events.append(_event(audit.GrantReplayed, refreshings[i], grant))
 
     def _retried_elsewhere(self, asked: Refreshing, grant: Grant) -> list[tuple[int, audit.Event]]:
         if grant.last_from is None or not self._is_news((grant.ref, grant.last_from), asked.now):
@@ -295,7 +295,7 @@ def _may_open(key: ApiKey, asked: Opening) -> bool:
 
 
 def _event(
-    kind: type[audit.RefreshAhead | audit.RefreshReplayed], asked: Refreshing, grant: Grant
+    kind: type[audit.RefreshAhead | audit.GrantReplayed], asked: Refreshing, grant: Grant
 ) -> tuple[int, audit.Event]:
     generations = asked.generation, grant.generation
     return asked.now, kind(grant.grant_id.hex(), grant.key_id, *generations, audit.Actor("client", asked.address))

@@ -8,6 +8,7 @@ from hourpass.core.address import unpack_address
 from hourpass.core.api_key import ApiKey, KeySecret, UseKind
 from hourpass.core.audit import Event
 from hourpass.core.audit_filter import AuditFilter
+from hourpass.core.event_names import name_before, name_now
 from hourpass.core.grant import Grant, GrantAge, GrantRef
 from hourpass.core.last_use import LastUse
 from hourpass.core.revocation import Kind, Revocation
@@ -296,8 +297,10 @@ class BaseStore(ABC):
 
     def newest_audit(self, wanted: AuditFilter, limit: int) -> list[AuditRecord]:
         """The newest lines that are wanted."""
-        texts = (text for text in wanted[:3] for _ in range(2))
-        rows = self._rows("newest_audit", *texts, wanted.since, wanted.until, limit)
+        event, actor = name_now(wanted.event), wanted.actor
+        ids = (wanted.key_id, wanted.key_id, wanted.grant_id, wanted.grant_id)
+        others = (event, event, name_before(event), actor, actor, wanted.since, wanted.until)
+        rows = self._rows("newest_audit", *ids, *others, limit)
         return [read_audit(row) for row in reversed(rows)]
 
     def last_audit(self) -> int:

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from hourpass.core.api_key import ApiKey, KeySecret
-from hourpass.core.audit import Actor, Event, event_name
+from hourpass.core.audit import Actor, Event
+from hourpass.core.event_names import event_name, name_now
 from hourpass.core.grant import Grant, GrantAge, GrantRef
 from hourpass.core.revocation import Revocation
 from hourpass.core.signing_key import SigningKey
@@ -150,6 +151,7 @@ def audit_row(at: int, event: Event) -> AuditRow:
 def read_audit(row: Row) -> AuditRecord:
     """A line of the audit trail from its columns. In a line of a program of before, its detail says who did it."""
     record = AuditRecord._make(row)
+    record = record._replace(event=name_now(record.event))
     detail = msgspec.json.decode(row[_DETAIL])
     if record.actor is not None:
         return record._replace(detail=detail)

@@ -169,9 +169,11 @@ insert into audit ({AuditRow}) values ({?AuditRow})
 select {AuditRecord} from audit where n > ? order by n limit ?
 
 -- name: newest_audit
--- The newest lines of the audit trail that are wanted. An empty text is no condition.
+-- The newest lines of the audit trail that are wanted. An empty text is no condition. Of a line of a program of before
+-- the detail has the actor.
 select {AuditRecord} from audit
-where (? = '' or key_id = ?) and (? = '' or grant_id = ?) and (? = '' or event = ?) and at >= ? and at < ?
+where (? = '' or key_id = ?) and (? = '' or grant_id = ?) and (? = '' or event in (?, ?))
+    and (? = '' or instr(coalesce(actor, detail ->> 'actor'), ?) = 1) and at >= ? and at < ?
 order by n desc limit ?
 
 -- name: last_audit

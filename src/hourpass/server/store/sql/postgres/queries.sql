@@ -116,6 +116,14 @@ select last_audit + line.position - :count, {line.AuditRow}
 from numbered, unnest(:at::bigint[], :event::text[], :actor::text[], :address::text[], :request_id::text[],
     :key_id::text[], :grant_id::text[], :detail::text[]) with ordinality as line ({AuditRow}, position)
 
+-- name: newest_audit
+-- The newest lines of the audit trail that are wanted. An empty text is no condition. Of a line of a program of before
+-- the detail has the actor.
+select {AuditRecord} from audit
+where (? = '' or key_id = ?) and (? = '' or grant_id = ?) and (? = '' or event in (?, ?))
+    and (? = '' or starts_with(coalesce(actor, detail::json ->> 'actor'), ?)) and at >= ? and at < ?
+order by n desc limit ?
+
 -- name: last_audit
 -- The newest number of the audit trail.
 select last_audit from control
