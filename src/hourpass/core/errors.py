@@ -13,6 +13,7 @@
     │   ├── Throttled            too many requests, come back after `retry_after` seconds
     │   ├── RotationUnderWay     two secrets of an API key are alive, come back after `retry_after` seconds
     │   ├── SelfRotationOff      the API key may not rotate itself
+    │   ├── PrivateAddress       a URL leads to an address that is not on the public Internet
     │   ├── NotFound             nothing has that id
     │   └── LoginRequired        the refresh token and the key were refused: another API key is needed
     ├── Unavailable              the caller did nothing wrong and comes back after `retry_after` seconds
@@ -175,6 +176,12 @@ class SelfRotationOff(Refused):
     """The API key may not rotate itself: only an operator gives it a new secret."""
 
     code = "self_rotation_off"
+
+
+class PrivateAddress(Refused):
+    """A URL leads to an address that is not on the public Internet. Nothing is sent there."""
+
+    code = "private_address"
 
 
 class NotFound(Refused):

@@ -20,7 +20,9 @@ PEPPER = "pepper"
 ROTATION = "rotation"
 REFRESH = "refresh"
 HMAC_SECRET = "import_hmac"
-"""What the secrets are called in their table: the last one is the providers' HMAC secrets."""
+WEBHOOK = "webhook"
+"""What the secrets are called in their table. The last two are the providers' HMAC secrets, and what the secrets of
+webhooks are made with."""
 
 NEEDED = 9
 """The program, as the number of its newest migration, that learns of new secrets while it runs. An older one would

@@ -25,6 +25,7 @@ from hourpass.server.ledger.jobs import Job, JobKind, do_all
 from hourpass.server.ledger.key_lookup import KeyLookUp
 from hourpass.server.ledger.lane import Lane
 from hourpass.server.ledger.measures import Measures
+from hourpass.server.ledger.news import News
 from hourpass.server.ledger.remembered import Keys
 from hourpass.server.ledger.stall import Stalled, Stalls
 from hourpass.server.ledger.writability import Writability
@@ -70,7 +71,7 @@ class Ledger:
 
     `remote` says that the store waits for a network. `others` are further connections of the same kind. With `stalls`
     nothing is carried out that has waited while this process stood still. `absences` is told when the database was
-    seen. `counts` gets what is measured.
+    seen. `counts` gets what is measured. `news` is for those who wait for the audit trail.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class Ledger:
         self._batch_last = False
         self._coming_again = 0
         self._closing = False
+        self.news = News()
         self._lanes = [Lane(each, self._loop, patience if remote else None) for each in (store, *others)]
         self._serving = [self._loop.create_task(self._serve(lane)) for lane in self._lanes]
 
@@ -170,6 +172,7 @@ class Ledger:
         if self._absences:
             self._absences.seen(asked_at)
         self._settling.keys_at(control.version)
+        self.news.seen(control.last_audit)
         return control
 
     def recount(self) -> None:
@@ -193,6 +196,7 @@ class Ledger:
     async def close(self) -> None:
         """Finish what waits, then stop. Nothing more is taken in."""
         self._closing = True
+        self.news.close()
         self._arrived.set()
         await asyncio.gather(*self._serving)
         while self._lanes:

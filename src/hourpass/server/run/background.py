@@ -18,6 +18,7 @@ from hourpass.server.run.stats import StatsKeeper
 from hourpass.server.store import SharedStore, Store
 from hourpass.server.telemetry.limited_log import LimitedLog
 from hourpass.server.telemetry.tally import Meter
+from hourpass.server.webhooks.deliverer import Deliverer
 
 OBSERVE_EVERY = 0.25
 """Seconds between looks at what other processes changed. A revocation must be in force within one second."""
@@ -30,6 +31,9 @@ TELL_EVERY = 1.0
 
 MEASURE_EVERY = 1.0
 """Seconds between putting down what this process shows of itself. The metrics of other workers are as old as that."""
+
+DELIVER_EVERY = 0.5
+"""Seconds between looks at changed webhooks, and between writing down what was delivered."""
 
 CHECK_SCHEMA_EVERY = 5.0
 """Seconds between looks at which migrations the database has: somebody may have put an older one in its place."""
@@ -65,7 +69,9 @@ class Background:
         time: Timekeeper,
         limited: LimitedLog,
         meter: Meter,
+        webhooks: Deliverer,
     ) -> None:
+        self._webhooks = webhooks
         self._issuer = issuer
         self._ledger = ledger
         self._store = store
@@ -88,6 +94,7 @@ class Background:
             self._repeat(self.prune, PRUNE_EVERY),
             self._repeat(self._tell_wrong_keys, TELL_EVERY),
             self._repeat(self._measure, MEASURE_EVERY),
+            self._repeat(self.deliver, DELIVER_EVERY),
         ]
         if self._store is not None:
             jobs.append(self._repeat(self._maintain, MAINTAIN_EVERY))
@@ -98,6 +105,7 @@ class Background:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._webhooks.stop()
         self._issuer.authentication.wrong_keys.close()
         for name, work in (("keep_uses", self.keep_uses()), ("keep_stats", self.keep_stats(leaving=True))):
             try:
@@ -122,6 +130,10 @@ class Background:
     async def keep_stats(self, *, leaving: bool = False) -> None:
         """Write down how often things happened in the minutes that are over."""
         await self.stats.keep(self._clock(), leaving=leaving)
+
+    async def deliver(self) -> None:
+        """Keep the webhooks at work, if this node is the one that delivers."""
+        await self._webhooks.tick()
 
     async def prune(self) -> None:
         """Delete grants, revocations and numbers that are over, if this node is the one that prunes."""

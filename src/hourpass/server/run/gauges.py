@@ -11,6 +11,7 @@ from hourpass.server.issuing.verification import Verification
 from hourpass.server.ledger.absences import UNSEEN
 from hourpass.server.ledger.ledger import Ledger
 from hourpass.server.settings.settings import Settings
+from hourpass.server.webhooks.deliverer import Deliverer
 
 
 def gauges(
@@ -35,6 +36,16 @@ def gauges(
         "signs_since": lambda: _seconds(verification.signing_keys.signs_since(clock()), math.nan),
         "signs_until": lambda: _seconds(verification.signing_keys.signs_until(clock()), math.inf),
         "waiting": lambda: ledger.waiting,
+    }
+
+
+def webhook_gauges(webhooks: Deliverer) -> dict[str, Callable[[], float]]:
+    """What the node that delivers shows of the webhooks."""
+    return {
+        "webhooks_ok": lambda: webhooks.count("ok"),
+        "webhooks_failing": lambda: webhooks.count("failing"),
+        "webhooks_disabled": lambda: webhooks.count("disabled"),
+        "webhook_lag": lambda: webhooks.lag,
     }
 
 

@@ -18,12 +18,13 @@ from hourpass.server.issuing.verification import Verification
 from hourpass.server.keys.signing_keys import SigningKeys
 from hourpass.server.ledger.ledger import Ledger
 from hourpass.server.run.background import UNAVAILABLE, Background
-from hourpass.server.run.gauges import gauges
+from hourpass.server.run.gauges import gauges, webhook_gauges
 from hourpass.server.run.open import make_data_folder, open_secrets, open_store
 from hourpass.server.settings.settings import Settings
 from hourpass.server.store import SharedStore
 from hourpass.server.telemetry.limited_log import LimitedLog
 from hourpass.server.telemetry.tally import Meter, Tally
+from hourpass.server.webhooks.deliverer import Deliverer
 
 CONNECTIONS = 2
 """How many connections to open to a shared database. Two batches at a time keep its disk and this process busy."""
@@ -117,7 +118,16 @@ class Running:
         self.meter.values |= gauges(settings, self.time, self._ledger, verification, issuer.storage_checks)
         self.meter.totals["stalls"] = lambda: self.time.stalled
         self.meter.measure()
-        self.background = Background(issuer, self._ledger, own, self.time, self._limited, self.meter)
+        webhooks = Deliverer(
+            self._ledger,
+            master,
+            self.time.clock,
+            self.counts,
+            shared=settings.shares_database,
+            allow_private=settings.webhook_allow_private,
+        )
+        self.meter.values |= webhook_gauges(webhooks)
+        self.background = Background(issuer, self._ledger, own, self.time, self._limited, self.meter, webhooks)
         self.background.start()
         return issuer
 

@@ -137,6 +137,11 @@ class Settings:
     github_leak_keys: str | None = _setting(
         None, parsers.text, "file with GitHub's public keys for such reports, as GitHub publishes them"
     )
+    webhook_allow_private: bool = _setting(
+        False,
+        parsers.yes_no,
+        "whether webhooks may lead to private addresses, and be plain http: for receivers in your own network",
+    )
     token_allow_lists: bool = _setting(
         True,
         parsers.yes_no,

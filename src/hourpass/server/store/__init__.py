@@ -20,6 +20,7 @@ from hourpass.core.last_use import LastUse
 from hourpass.core.revocation import Kind, Revocation
 from hourpass.core.signing_key import SigningKey
 from hourpass.core.stats import Stats
+from hourpass.core.webhook import Result, Webhook
 from hourpass.server.store.tables import Table
 
 PAUSES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
@@ -53,11 +54,12 @@ class Control(NamedTuple):
     """What every process polls.
 
     `version` changes with every change to API keys, signing keys and secrets. `last_revocation` is the number of the
-    newest entry in the revocation list.
+    newest entry in the revocation list, `last_audit` that of the newest line of the audit trail.
     """
 
     version: int
     last_revocation: int
+    last_audit: int
 
 
 class Numbers(NamedTuple):
@@ -145,6 +147,30 @@ class Measured(NamedTuple):
 
     value: int
     at: int
+
+
+class Delivery(NamedTuple):
+    """How an attempt to deliver an event went; `at` is epoch milliseconds, `took` milliseconds.
+
+    `number` is that of the event, 0 of a test. `status` is None if there was no answer.
+    """
+
+    webhook_id: str
+    at: int
+    number: int
+    event: str
+    result: Result
+    status: int | None
+    took: int
+
+
+class Progress(NamedTuple):
+    """How far a webhook of this revision is: the number up to which it has everything, and since when it fails."""
+
+    webhook_id: str
+    revision: int
+    delivered: int
+    failing_since: int | None
 
 
 class Expiry(NamedTuple):
@@ -348,6 +374,33 @@ class Store(Protocol):
 
     def last_audit(self) -> int:
         """The newest number of the audit trail, 0 if it is empty."""
+
+    def add_webhook(self, webhook: Webhook) -> None:
+        """Store a new webhook."""
+
+    def webhooks(self) -> list[Webhook]:
+        """All webhooks, oldest first."""
+
+    def webhook(self, webhook_id: str) -> Webhook | None:
+        """One webhook."""
+
+    def update_webhook(self, webhook: Webhook) -> None:
+        """Change everything that may change of a webhook, except how far it is. Its revision grows."""
+
+    def save_progress(self, progress: Progress) -> None:
+        """Note how far a webhook is. It never goes back. Of another revision nothing else is noted."""
+
+    def delete_webhook(self, webhook_id: str) -> bool:
+        """Delete a webhook and what is known of its deliveries. False if it does not exist."""
+
+    def add_deliveries(self, deliveries: Sequence[Delivery]) -> None:
+        """Note how attempts went."""
+
+    def deliveries(self, webhook_id: str, since: int, limit: int) -> list[Delivery]:
+        """How the newest attempts of a webhook went since an instant, newest first."""
+
+    def prune_deliveries(self, webhook_id: str, before: int, keep: int) -> None:
+        """Forget a webhook's attempts before an instant, and all but about `keep` of the newest ones."""
 
     def control(self) -> Control:
         """What every process polls."""

@@ -14,20 +14,33 @@ from hourpass.core.last_use import LastUse
 from hourpass.core.revocation import Kind, Revocation
 from hourpass.core.signing_key import SigningKey
 from hourpass.core.stats import Stats
+from hourpass.core.webhook import Webhook
 from hourpass.server.store import (
     ENDLESS,
     AuditRecord,
     Control,
+    Delivery,
     Expiry,
     Measured,
     Moved,
     Numbers,
+    Progress,
     Row,
     SlowHash,
     StoredSecret,
     StoredSigningKey,
 )
-from hourpass.server.store.rows import editable_row, key_row, read_audit, read_grant, read_key, table_row
+from hourpass.server.store.rows import (
+    EDITABLE_OF_WEBHOOK,
+    editable_row,
+    key_row,
+    read_audit,
+    read_grant,
+    read_key,
+    read_webhook,
+    table_row,
+    webhook_row,
+)
 from hourpass.server.store.statements import Compared, Migration, checksum
 from hourpass.server.store.tables import API_KEYS, KEY_SECRETS, SLOW_HASHES, Table
 
@@ -319,6 +332,46 @@ class BaseStore(ABC):
     def unmark_moved(self) -> bool:
         """Forget that the installation was moved."""
         return bool(self._rows("unmark_moved"))
+
+    def add_webhook(self, webhook: Webhook) -> None:
+        """Store a new webhook."""
+        self._run("add_webhook", *webhook_row(webhook))
+
+    def webhooks(self) -> list[Webhook]:
+        """All webhooks."""
+        return [read_webhook(row) for row in self._rows("webhooks")]
+
+    def webhook(self, webhook_id: str) -> Webhook | None:
+        """One webhook."""
+        rows = self._rows("webhook", webhook_id)
+        return read_webhook(rows[0]) if rows else None
+
+    def update_webhook(self, webhook: Webhook) -> None:
+        """Change what may change of a webhook."""
+        row = webhook_row(webhook)
+        self._run("update_webhook", *(row[place] for place in EDITABLE_OF_WEBHOOK), webhook.webhook_id)
+
+    def save_progress(self, progress: Progress) -> None:
+        """Note how far a webhook is."""
+        webhook_id, revision, delivered, failing_since = progress
+        self._run("save_progress", delivered, revision, failing_since, webhook_id, delivered)
+
+    def delete_webhook(self, webhook_id: str) -> bool:
+        """Delete a webhook and what is known of its deliveries."""
+        self._run("delete_deliveries", webhook_id)
+        return self._run("delete_webhook", webhook_id) > 0
+
+    def add_deliveries(self, deliveries: Sequence[Delivery]) -> None:
+        """Note how attempts went."""
+        self._run_many("add_delivery", deliveries)
+
+    def deliveries(self, webhook_id: str, since: int, limit: int) -> list[Delivery]:
+        """How the newest attempts of a webhook went."""
+        return [Delivery._make(row) for row in self._rows("deliveries", webhook_id, since, limit)]
+
+    def prune_deliveries(self, webhook_id: str, before: int, keep: int) -> None:
+        """Forget a webhook's oldest attempts."""
+        self._run("prune_deliveries", webhook_id, before, webhook_id, keep)
 
     def control(self) -> Control:
         """What every process polls."""

@@ -17,7 +17,19 @@ from hourpass.core.grant import Grant, GrantAge, GrantRef
 from hourpass.core.revocation import Revocation
 from hourpass.core.signing_key import SigningKey
 from hourpass.core.stats import Stats
-from hourpass.server.store import AuditRecord, Control, KeyUse, Measured, Moved, Numbers, Row, SlowHash, StoredSecret
+from hourpass.core.webhook import Seed, Webhook
+from hourpass.server.store import (
+    AuditRecord,
+    Control,
+    Delivery,
+    KeyUse,
+    Measured,
+    Moved,
+    Numbers,
+    Row,
+    SlowHash,
+    StoredSecret,
+)
 from hourpass.server.store.tables import Table
 
 
@@ -46,6 +58,7 @@ COLUMNS = {
         AuditRecord,
         AuditRow,
         Control,
+        Delivery,
         Grant,
         GrantAge,
         GrantRef,
@@ -59,15 +72,24 @@ COLUMNS = {
         SlowHash,
         Stats,
         StoredSecret,
+        Webhook,
     )
 } | {"ApiKeyRow": (*RECORD, "digest"), "EditableKey": EDITABLE}
 """The columns that the named SQL writes as the name of a type, such as `{Grant}`."""
+
+EDITABLE_OF_WEBHOOK = tuple(
+    Webhook._fields.index(name)
+    for name in ("url", "events", "description", "seeds", "failing_since", "disabled_at", "disabled_why")
+)
+"""What may change of a webhook, in the order of the statement that changes it."""
 
 _SUPERSEDED = Grant._fields.index("superseded")
 _DETAIL = AuditRecord._fields.index("detail")
 
 _ADDRESSES = ("address", "retried_from")
 """What programs of before named the address of an event's caller."""
+
+_EVENTS, _SEEDS = Webhook._fields.index("events"), Webhook._fields.index("seeds")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -157,3 +179,24 @@ def read_audit(row: Row) -> AuditRecord:
         return record._replace(detail=detail)
     actor, addresses = detail.pop("actor", None), [detail.pop(name, None) for name in _ADDRESSES]
     return record._replace(actor=actor, address=next(filter(None, addresses), None), detail=detail)
+
+
+def webhook_row(webhook: Webhook) -> list[Any]:
+    """A webhook as its columns."""
+    seeds = " ".join(
+        each.seed.hex() if each.until is None else f"{each.seed.hex()}@{each.until}" for each in webhook.seeds
+    )
+    return list(webhook._replace(events=" ".join(webhook.events), seeds=seeds))  # type: ignore[arg-type]
+
+
+def read_webhook(row: Row) -> Webhook:
+    """A webhook from its columns."""
+    webhook = Webhook._make(row)
+    return webhook._replace(
+        events=tuple(row[_EVENTS].split()), seeds=tuple(_read_seed(each) for each in row[_SEEDS].split())
+    )
+
+
+def _read_seed(text: str) -> Seed:
+    seed, _, until = text.partition("@")
+    return Seed(bytes.fromhex(seed), int(until) if until else None)

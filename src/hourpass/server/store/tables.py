@@ -75,6 +75,13 @@ TABLES = (
         "last_from, opened_from, audience",
         ("", b""),
     ),
+    Table(
+        "webhooks",
+        "webhook_id",
+        "url, events, description, created_at, seeds, delivered, revision, failing_since, disabled_at, disabled_why",
+        ("",),
+    ),
+    Table("webhook_deliveries", "webhook_id, at, number", "event, result, status, took", ("", 0, 0)),
     Table("revocations", "n", "kind, value, until, issued_before", (0,)),
     Table(
         "stats",

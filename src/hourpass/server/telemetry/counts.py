@@ -202,6 +202,22 @@ METRICS: tuple[Counter | Gauge | Histogram | Requests, ...] = (
         "furthest",
         _one("clock_offset"),
     ),
+    Gauge(
+        "hourpass_webhooks",
+        "Webhooks, by state, from the node that delivers",
+        "max",
+        _each("webhooks", "ok", "failing", "disabled"),
+        "state",
+    ),
+    Gauge(
+        "hourpass_webhook_lag_seconds", "Age of the oldest event that a webhook waits for", "max", _one("webhook_lag")
+    ),
+    Counter(
+        "hourpass_webhook_attempts",
+        "Attempts to deliver an event to a webhook, by outcome",
+        _each("webhook", "delivered", "failed"),
+        "outcome",
+    ),
     Counter("hourpass_stalls", "Times that this process stood still for seconds", _one("stalls")),
     Counter("hourpass_log_lines_dropped", "Lines of the log that its reader or disk did not take", _one("dropped")),
     Counter("hourpass_worker_ends", "Workers that ended and were not told to", _one("worker_ended")),

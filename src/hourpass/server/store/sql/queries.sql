@@ -181,9 +181,12 @@ order by n desc limit ?
 select coalesce(max(n), 0) from audit
 
 -- name: control
--- What a process polls: the version of the keys, and the newest revocation.
+-- What a process polls: the version of the keys, the newest revocation, and the newest line of the audit trail.
 select {Control}
-from (select version, (select coalesce(max(n), 0) from revocations) as last_revocation from control)
+from (select version,
+    (select coalesce(max(n), 0) from revocations) as last_revocation,
+    (select coalesce(max(n), 0) from audit) as last_audit
+    from control)
 
 -- name: prove_writable
 -- Write without changing anything.
@@ -236,6 +239,52 @@ update signing_keys set retired_at = ? where kid = ? and retired_at is null
 -- name: delete_signing_key
 -- Delete a signing key.
 delete from signing_keys where kid = ?
+
+-- name: add_webhook
+-- Store a new webhook.
+insert into webhooks ({Webhook}) values ({?Webhook})
+
+-- name: webhooks
+-- All webhooks, oldest first.
+select {Webhook} from webhooks order by created_at, webhook_id
+
+-- name: webhook
+-- One webhook.
+select {Webhook} from webhooks where webhook_id = ?
+
+-- name: update_webhook
+-- Change what an operator may change of a webhook. How far it is stays.
+update webhooks set url = ?, events = ?, description = ?, seeds = ?, failing_since = ?, disabled_at = ?,
+    disabled_why = ?, revision = revision + 1
+where webhook_id = ?
+
+-- name: save_progress
+-- Note how far a webhook is, unless it was changed meanwhile: then the rest is not about the webhook as it is.
+update webhooks set delivered = ?,
+    failing_since = case when revision = ? then ? else failing_since end
+where webhook_id = ? and delivered <= ?
+
+-- name: delete_webhook
+-- Delete a webhook.
+delete from webhooks where webhook_id = ?
+
+-- name: add_delivery
+-- Note how an attempt went.
+insert into webhook_deliveries ({Delivery}) values ({?Delivery}) on conflict (webhook_id, at, number) do nothing
+
+-- name: deliveries
+-- How the newest attempts went since an instant, newest first.
+select {Delivery} from webhook_deliveries where webhook_id = ? and at >= ? order by at desc, number desc limit ?
+
+-- name: prune_deliveries
+-- Forget the attempts before an instant, and all but the newest ones.
+delete from webhook_deliveries where webhook_id = ? and (at < ? or at < (
+    select coalesce(min(at), 0) from (
+        select at from webhook_deliveries where webhook_id = ? order by at desc limit ?) as newest))
+
+-- name: delete_deliveries
+-- Forget all attempts of a webhook.
+delete from webhook_deliveries where webhook_id = ?
 
 -- name: numbers
 -- The counters: the version of the keys, and the last numbers of revocations and audit lines. numbered_since is not kept.

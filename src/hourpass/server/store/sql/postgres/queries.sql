@@ -84,7 +84,7 @@ from unnest(:external_id::text[]) as asked (external_id) join api_keys k on k.ex
 select 1 from control for update
 
 -- name: control
--- What a process polls: the version of the keys, and the newest revocation.
+-- What a process polls: the version of the keys, the newest revocation, and the newest line of the audit trail.
 select {Control} from control
 
 -- name: time

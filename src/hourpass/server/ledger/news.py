@@ -1,0 +1,45 @@
+"""Who waits for the next line of the audit trail: one look at its newest number is for all of a process."""
+
+import asyncio
+
+MAX_WAITERS = 1_000
+"""How many may wait at the same time. Further ones are answered at once, and must pace themselves."""
+
+
+class News:
+    """The newest number of the audit trail as this process saw it last. Belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self.last = 0
+        self.waiting = 0
+        self._closed = False
+        self._changed = asyncio.Event()
+
+    def seen(self, last: int) -> None:
+        """Take in the newest number, and wake those who wait for it. It never goes back."""
+        if last > self.last:
+            self.last = last
+            self._wake()
+
+    async def wait(self, after: int, seconds: float) -> bool:
+        """Wait until the trail is beyond a number, for so many seconds at most. Whether it is."""
+        if after >= self.last and seconds > 0 and not self._closed and self.waiting < MAX_WAITERS:
+            self.waiting += 1
+            try:
+                async with asyncio.timeout(seconds):
+                    while after >= self.last and not self._closed:
+                        await self._changed.wait()
+            except TimeoutError:
+                pass
+            finally:
+                self.waiting -= 1
+        return self.last > after
+
+    def close(self) -> None:
+        """Let nobody wait any more. For draining."""
+        self._closed = True
+        self._wake()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()

@@ -1,0 +1,43 @@
+"""Tries out a webhook: one attempt, at once, whatever waits for it. Call it outside of any transaction: it takes time."""
+
+import asyncio
+
+import httpx2
+
+from hourpass.core.published import TEST
+from hourpass.core.webhook import Outcome, Webhook
+from hourpass.server.store import Delivery
+from hourpass.server.webhooks.destination import LookUp, addresses_of
+from hourpass.server.webhooks.message import outgoing, test_event
+from hourpass.server.webhooks.sending import Sender
+from hourpass.server.webhooks.webhooks import secrets_of
+
+
+def try_out(
+    webhook: Webhook,
+    server_secret: bytes,
+    now: int,
+    *,
+    actor: str,
+    address: str | None = None,
+    allow_private: bool = False,
+    look_up: LookUp = addresses_of,
+) -> Outcome:
+    """Send the test event to a webhook, disabled or not, and say how that went. Not for a thread with an event loop."""
+    message = outgoing(
+        test_event(webhook.webhook_id, actor, address, now), secrets_of(server_secret, webhook, now), now
+    )
+
+    async def send() -> Outcome:
+        sender = Sender(webhook.url, httpx2.create_ssl_context(), allow_private=allow_private, look_up=look_up)
+        try:
+            return await sender.send(message)
+        finally:
+            await sender.close()
+
+    return asyncio.run(send())
+
+
+def as_delivery(webhook: Webhook, outcome: Outcome, now: int) -> Delivery:
+    """How a test went, for the list of deliveries."""
+    return Delivery(webhook.webhook_id, now, 0, TEST, outcome.result, outcome.status, outcome.took)
