@@ -32,6 +32,12 @@ SPELLINGS = {
     audit.MasterKeyRotated: ("master_key.rotated", "master_key_rotated"),
     audit.SecretRotated: ("secret.rotated", "secret_rotated"),
     audit.SecretRetired: ("secret.retired", "secret_retired"),
+    audit.WebhookCreated: ("webhook.created", "webhook_created"),
+    audit.WebhookUpdated: ("webhook.updated", "webhook_updated"),
+    audit.WebhookRotated: ("webhook.rotated", "webhook_rotated"),
+    audit.WebhookDisabled: ("webhook.disabled", "webhook_disabled"),
+    audit.WebhookEnabled: ("webhook.enabled", "webhook_enabled"),
+    audit.WebhookDeleted: ("webhook.deleted", "webhook_deleted"),
 }
 """The name of each event, and how it was spelt before the names had dots."""
 

@@ -6,7 +6,7 @@ There are no redirects, no cookies, no proxy, and nothing of the answer is kept 
 import asyncio
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import httpx2
@@ -96,7 +96,7 @@ class Sender:
         await _finish(response)
         return result_of(response.status_code), response.status_code
 
-    async def _post_to_any(self, to: Destination, addresses: list[str], outgoing: Outgoing) -> httpx2.Response:
+    async def _post_to_any(self, to: Destination, addresses: Sequence[str], outgoing: Outgoing) -> httpx2.Response:
         """Post to the address of the last time, or else to the first one that can be connected to."""
         first = [address for address in addresses if address == self._last]
         tried = list(dict.fromkeys([*first, *addresses]))[:MOST_ADDRESSES]

@@ -1,4 +1,7 @@
-"""Tries out a webhook: one attempt, at once, whatever waits for it. Call it outside of any transaction: it takes time."""
+"""Tries out a webhook: one attempt, at once, whatever waits for it.
+
+Call it outside of any transaction, because it may take as long as an endpoint may.
+"""
 
 import asyncio
 

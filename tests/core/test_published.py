@@ -1,0 +1,27 @@
+"""The list of published events: every name exists in the trail, and a subscription takes what it names."""
+
+import pytest
+
+from hourpass.core.published import PUBLISHED, TEST, takes, unpublished
+
+
+def test_who_subscribed_to_nothing_in_particular_gets_every_published_event():
+    assert all(takes((), event) for event in PUBLISHED)
+    assert not takes((), "token.revoked")
+
+
+def test_who_subscribed_to_some_gets_those():
+    assert takes(("key.created", "key.revoked"), "key.revoked")
+    assert not takes(("key.created",), "key.revoked")
+    assert not takes(("token.revoked",), "token.revoked")
+
+
+def test_names_that_are_not_published_are_found():
+    assert unpublished(("key.created", "token.revoked", TEST, "")) == ("token.revoked", TEST, "")
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_name_has_dots_and_its_description_is_one_line(name):
+    assert "." in name
+    assert PUBLISHED[name].isprintable()
+    assert not PUBLISHED[name].endswith(".")
