@@ -4,7 +4,7 @@ from tests.contract.conftest import NOW
 
 from hourpass.core.audit import GrantsClosed
 from hourpass.core.webhook import Seed, Webhook
-from hourpass.server.store import Delivery, Progress, transaction
+from hourpass.server.store import WebhookDelivery, WebhookProgress, transaction
 
 WEBHOOK = Webhook(
     "wh_1",
@@ -18,7 +18,7 @@ WEBHOOK = Webhook(
 
 
 def delivery(at, number=1, webhook_id="wh_1"):
-    return Delivery(webhook_id, NOW + at, number, "key.created", "status", 503, 12)
+    return WebhookDelivery(webhook_id, NOW + at, number, "key.created", "status", 503, 12)
 
 
 def test_a_webhook_is_kept_as_it_is_and_all_are_listed_oldest_first(store):
@@ -42,8 +42,8 @@ def test_an_update_changes_what_may_change_and_its_revision_grows(store):
 
 def test_progress_never_goes_back(store):
     store.add_webhook(WEBHOOK)
-    store.save_progress(Progress("wh_1", 0, 9, NOW))
-    store.save_progress(Progress("wh_1", 0, 8, None))
+    store.save_progress(WebhookProgress("wh_1", 0, 9, NOW))
+    store.save_progress(WebhookProgress("wh_1", 0, 8, None))
 
     assert store.webhook("wh_1")[6:9] == (9, 0, NOW)
 
@@ -52,7 +52,7 @@ def test_progress_of_a_webhook_that_was_changed_meanwhile_is_only_how_far_it_is(
     """What failed is another URL, say."""
     store.add_webhook(WEBHOOK)
     store.update_webhook(WEBHOOK)
-    store.save_progress(Progress("wh_1", 0, 9, NOW))
+    store.save_progress(WebhookProgress("wh_1", 0, 9, NOW))
 
     assert store.webhook("wh_1")[6:9] == (9, 1, None)
 

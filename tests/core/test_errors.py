@@ -21,6 +21,7 @@ CODES = {
     errors.InsufficientScope: "insufficient_scope",
     errors.Throttled: "too_many_requests",
     errors.NotFound: "not_found",
+    errors.PrivateAddress: "private_address",
     errors.SelfRotationOff: "self_rotation_off",
     errors.RotationUnderWay: "rotation_under_way",
     errors.LoginRequired: "invalid_grant",

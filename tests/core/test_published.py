@@ -2,6 +2,7 @@
 
 import pytest
 
+from hourpass.core.event_names import NAMES
 from hourpass.core.published import PUBLISHED, TEST, takes, unpublished
 
 
@@ -18,6 +19,11 @@ def test_who_subscribed_to_some_gets_those():
 
 def test_names_that_are_not_published_are_found():
     assert unpublished(("key.created", "token.revoked", TEST, "")) == ("token.revoked", TEST, "")
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_every_published_event_is_one_of_the_trail(name):
+    assert name in NAMES.values()
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

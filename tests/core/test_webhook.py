@@ -9,9 +9,9 @@ import pytest
 from hourpass.core.policy import DAY, HOUR, SECOND
 from hourpass.core.webhook import (
     MOST_SECRETS,
+    Attempt,
     Delivered,
-    GiveUp,
-    Outcome,
+    EndWebhook,
     Seed,
     TryAgain,
     decide_delivery,
@@ -25,20 +25,21 @@ from hourpass.core.webhook import (
 )
 
 NOW = 1_800_000_000_000
-FAILED = Outcome("timeout", None, 10_000)
+FAILED = Attempt("timeout", None, 10_000)
 
 
 @pytest.mark.parametrize(
     ("status", "result"),
     [(200, "delivered"), (204, "delivered"), (299, "delivered"), (199, "status"), (300, "status"), (301, "status"),
-     (308, "status"), (400, "status"), (404, "status"), (409, "status"), (410, "gone"), (411, "status"), (500, "status")],
+     (308, "status"), (400, "status"), (404, "status"), (409, "status"), (410, "gone"),
+     (411, "status"), (500, "status")],
 )  # fmt: skip
 def test_only_2xx_is_a_delivery_and_410_is_the_end(status, result):
     assert result_of(status) == result
 
 
 def test_what_arrived_is_delivered_however_long_it_failed_before():
-    assert decide_delivery(NOW - 4 * DAY, Outcome("delivered", 200, 1), NOW, 0.5) == Delivered()
+    assert decide_delivery(NOW - 4 * DAY, Attempt("delivered", 200, 1), NOW, 0.5) == Delivered()
 
 
 @pytest.mark.parametrize(
@@ -56,11 +57,11 @@ def test_the_first_failure_is_noted_and_pauses_differ_by_a_fifth_either_way():
 
 def test_a_webhook_is_given_up_after_exactly_three_days():
     assert isinstance(decide_delivery(NOW - 3 * DAY + 1, FAILED, NOW, 0.5), TryAgain)
-    assert decide_delivery(NOW - 3 * DAY, FAILED, NOW, 0.5) == GiveUp("failing")
+    assert decide_delivery(NOW - 3 * DAY, FAILED, NOW, 0.5) == EndWebhook("failing")
 
 
 def test_a_webhook_whose_endpoint_is_gone_is_given_up_at_once():
-    assert decide_delivery(None, Outcome("gone", 410, 1), NOW, 0.5) == GiveUp("gone")
+    assert decide_delivery(None, Attempt("gone", 410, 1), NOW, 0.5) == EndWebhook("gone")
 
 
 def test_after_a_rotation_both_secrets_sign_for_exactly_a_day():

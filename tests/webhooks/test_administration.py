@@ -115,7 +115,7 @@ def test_after_a_rotation_both_secrets_verify_for_a_day(store, master, create, r
     during = secrets_of(own, webhook, NOW + DAY - 1)
     assert during == [secrets_of_text(new.secret), secrets_of_text(old.secret)]
     assert secrets_of(own, webhook, NOW + DAY) == during[:1]
-    assert trail(store)[-1] == ("webhook_rotated", {"webhook_id": webhook.webhook_id, "signs_until": NOW + DAY})
+    assert trail(store)[-1] == ("webhook.rotated", {"webhook_id": webhook.webhook_id, "signs_until": NOW + DAY})
 
 
 def test_an_update_changes_what_is_given_and_notes_what_differs(store, create):
@@ -142,7 +142,7 @@ def test_a_webhook_is_disabled_and_goes_on_where_it_was(store, create):
     assert (disabled.disabled_at, disabled.disabled_why, disabled.failing_since) == (NOW + 5, "operator", NOW)
     assert (enabled.disabled_at, enabled.disabled_why, enabled.failing_since) == (None, None, None)
     assert enabled.delivered == disabled.delivered == 0
-    assert [event for event, _ in trail(store)] == ["webhook_created", "webhook_disabled", "webhook_enabled"]
+    assert [event for event, _ in trail(store)] == ["webhook.created", "webhook.disabled", "webhook.enabled"]
 
 
 def test_a_webhook_that_is_given_up_is_disabled_unless_somebody_changed_it(store, create):
@@ -154,7 +154,7 @@ def test_a_webhook_that_is_given_up_is_disabled_unless_somebody_changed_it(store
     assert disable_failed(store, get_webhook(store, webhook.webhook_id), "failing", NOW + 1) is False
     assert get_webhook(store, webhook.webhook_id).disabled_why == "failing"
     assert trail(store)[-1] == (
-        "webhook_disabled",
+        "webhook.disabled",
         {"webhook_id": webhook.webhook_id, "url": "https://hooks.example.com", "why": "failing"},
     )
 

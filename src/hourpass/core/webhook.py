@@ -83,7 +83,7 @@ class Webhook(NamedTuple):
     disabled_why: Disabled | None = None
 
 
-class Outcome(NamedTuple):
+class Attempt(NamedTuple):
     """How an attempt went, with the status of an answer, and how many milliseconds it took."""
 
     result: Result
@@ -102,23 +102,23 @@ class TryAgain(NamedTuple):
     pause: int
 
 
-class GiveUp(NamedTuple):
+class EndWebhook(NamedTuple):
     """The webhook is disabled."""
 
     why: Disabled
 
 
 def decide_delivery(
-    failing_since: int | None, outcome: Outcome, now: int, chance: float
-) -> Delivered | TryAgain | GiveUp:
+    failing_since: int | None, outcome: Attempt, now: int, chance: float
+) -> Delivered | TryAgain | EndWebhook:
     """Decide what becomes of an event after an attempt. `chance` is from 0 to below 1."""
     if outcome.result == "delivered":
         return Delivered()
     if outcome.result == "gone":
-        return GiveUp("gone")
+        return EndWebhook("gone")
     since = now if failing_since is None else failing_since
     if now - since >= GIVE_UP_AFTER:
-        return GiveUp("failing")
+        return EndWebhook("failing")
     # As long as it has failed until now, so each pause is about as long as all of them before it.
     pause = min(max(now - since, SHORTEST_PAUSE), LONGEST_PAUSE)
     return TryAgain(since, int(pause * (0.8 + 0.4 * chance)))

@@ -149,7 +149,7 @@ class Measured(NamedTuple):
     at: int
 
 
-class Delivery(NamedTuple):
+class WebhookDelivery(NamedTuple):
     """How an attempt to deliver an event went; `at` is epoch milliseconds, `took` milliseconds.
 
     `number` is that of the event, 0 of a test. `status` is None if there was no answer.
@@ -164,7 +164,7 @@ class Delivery(NamedTuple):
     took: int
 
 
-class Progress(NamedTuple):
+class WebhookProgress(NamedTuple):
     """How far a webhook of this revision is: the number up to which it has everything, and since when it fails."""
 
     webhook_id: str
@@ -387,16 +387,16 @@ class Store(Protocol):
     def update_webhook(self, webhook: Webhook) -> None:
         """Change everything that may change of a webhook, except how far it is. Its revision grows."""
 
-    def save_progress(self, progress: Progress) -> None:
+    def save_progress(self, progress: WebhookProgress) -> None:
         """Note how far a webhook is. It never goes back. Of another revision nothing else is noted."""
 
     def delete_webhook(self, webhook_id: str) -> bool:
         """Delete a webhook and what is known of its deliveries. False if it does not exist."""
 
-    def add_deliveries(self, deliveries: Sequence[Delivery]) -> None:
+    def add_deliveries(self, deliveries: Sequence[WebhookDelivery]) -> None:
         """Note how attempts went."""
 
-    def deliveries(self, webhook_id: str, since: int, limit: int) -> list[Delivery]:
+    def deliveries(self, webhook_id: str, since: int, limit: int) -> list[WebhookDelivery]:
         """How the newest attempts of a webhook went since an instant, newest first."""
 
     def prune_deliveries(self, webhook_id: str, before: int, keep: int) -> None:

@@ -19,16 +19,16 @@ from hourpass.server.store import (
     ENDLESS,
     AuditRecord,
     Control,
-    Delivery,
     Expiry,
     Measured,
     Moved,
     Numbers,
-    Progress,
     Row,
     SlowHash,
     StoredSecret,
     StoredSigningKey,
+    WebhookDelivery,
+    WebhookProgress,
 )
 from hourpass.server.store.rows import (
     EDITABLE_OF_WEBHOOK,
@@ -351,7 +351,7 @@ class BaseStore(ABC):
         row = webhook_row(webhook)
         self._run("update_webhook", *(row[place] for place in EDITABLE_OF_WEBHOOK), webhook.webhook_id)
 
-    def save_progress(self, progress: Progress) -> None:
+    def save_progress(self, progress: WebhookProgress) -> None:
         """Note how far a webhook is."""
         webhook_id, revision, delivered, failing_since = progress
         self._run("save_progress", delivered, revision, failing_since, webhook_id, delivered)
@@ -361,13 +361,13 @@ class BaseStore(ABC):
         self._run("delete_deliveries", webhook_id)
         return self._run("delete_webhook", webhook_id) > 0
 
-    def add_deliveries(self, deliveries: Sequence[Delivery]) -> None:
+    def add_deliveries(self, deliveries: Sequence[WebhookDelivery]) -> None:
         """Note how attempts went."""
         self._run_many("add_delivery", deliveries)
 
-    def deliveries(self, webhook_id: str, since: int, limit: int) -> list[Delivery]:
+    def deliveries(self, webhook_id: str, since: int, limit: int) -> list[WebhookDelivery]:
         """How the newest attempts of a webhook went."""
-        return [Delivery._make(row) for row in self._rows("deliveries", webhook_id, since, limit)]
+        return [WebhookDelivery._make(row) for row in self._rows("deliveries", webhook_id, since, limit)]
 
     def prune_deliveries(self, webhook_id: str, before: int, keep: int) -> None:
         """Forget a webhook's oldest attempts."""

@@ -21,7 +21,6 @@ from hourpass.core.webhook import Seed, Webhook
 from hourpass.server.store import (
     AuditRecord,
     Control,
-    Delivery,
     KeyUse,
     Measured,
     Moved,
@@ -29,6 +28,7 @@ from hourpass.server.store import (
     Row,
     SlowHash,
     StoredSecret,
+    WebhookDelivery,
 )
 from hourpass.server.store.tables import Table
 
@@ -58,7 +58,7 @@ COLUMNS = {
         AuditRecord,
         AuditRow,
         Control,
-        Delivery,
+        WebhookDelivery,
         Grant,
         GrantAge,
         GrantRef,

@@ -6,28 +6,25 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from hourpass.core.webhook import DELIVERIES_KEPT, MOST_DELIVERIES
-from hourpass.server.store import Delivery, Progress, Store
+from hourpass.server.store import Store, WebhookDelivery, WebhookProgress
 
 MOST_UNSAVED = 20
 """How many attempts of a webhook may be unsaved. A crash repeats at most so many deliveries."""
 
-Run = Callable[[Callable[[Store], Any]], Awaitable[Any]]
-"""The ledger's `run`."""
-
 
 class Book:
-    """Keeps what happened until `save`. Belongs to one event loop."""
+    """Keeps what happened until `save`. `run` is the ledger's. Belongs to one event loop."""
 
-    def __init__(self, run: Run, clock: Callable[[], int]) -> None:
+    def __init__(self, run: Callable[[Callable[[Store], Any]], Awaitable[Any]], clock: Callable[[], int]) -> None:
         self._run = run
         self._clock = clock
-        self._progress: dict[str, Progress] = {}
-        self._deliveries: list[Delivery] = []
+        self._progress: dict[str, WebhookProgress] = {}
+        self._deliveries: list[WebhookDelivery] = []
         self._unsaved: Counter[str] = Counter()
         self._saved = asyncio.Event()
         self._saving = asyncio.Lock()
 
-    def note(self, progress: Progress, delivery: Delivery | None = None) -> None:
+    def note(self, progress: WebhookProgress, delivery: WebhookDelivery | None = None) -> None:
         """Note how far a webhook is, and how an attempt went."""
         self._progress[progress.webhook_id] = progress
         if delivery is not None:

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 from hourpass.core.published import takes
-from hourpass.core.webhook import Delivered, Disabled, GiveUp, Outcome, TryAgain, Webhook, decide_delivery
+from hourpass.core.webhook import Attempt, Delivered, Disabled, EndWebhook, TryAgain, Webhook, decide_delivery
 from hourpass.server.ledger.news import News
-from hourpass.server.store import Delivery, Progress
+from hourpass.server.store import WebhookDelivery, WebhookProgress
 from hourpass.server.telemetry.counts import Counts
 from hourpass.server.webhooks.book import Book
 from hourpass.server.webhooks.destination import LookUp
@@ -108,19 +108,19 @@ class Channel:
                     self.failing_since = since
                     self._note(self._entry(occurred, outcome, began))
                     await asyncio.sleep(pause / 1000)
-                case GiveUp(why):
+                case EndWebhook(why):
                     self._note(self._entry(occurred, outcome, began))
                     await office.disable(self.webhook, why)
                     self._given_up = True
                     return
 
-    def _entry(self, occurred: Occurred, outcome: Outcome, began: int) -> Delivery:
+    def _entry(self, occurred: Occurred, outcome: Attempt, began: int) -> WebhookDelivery:
         event = occurred.event
-        return Delivery(
+        return WebhookDelivery(
             self.webhook.webhook_id, began, event.number, event.type, outcome.result, outcome.status, outcome.took
         )
 
-    def _note(self, delivery: Delivery | None) -> None:
+    def _note(self, delivery: WebhookDelivery | None) -> None:
         self._noted = self.delivered
-        progress = Progress(self.webhook.webhook_id, self.webhook.revision, self.delivered, self.failing_since)
+        progress = WebhookProgress(self.webhook.webhook_id, self.webhook.revision, self.delivered, self.failing_since)
         self._office.book.note(progress, delivery)

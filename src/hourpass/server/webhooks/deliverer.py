@@ -25,13 +25,13 @@ from hourpass.server.webhooks.book import Book
 from hourpass.server.webhooks.channel import Channel, Office
 from hourpass.server.webhooks.destination import LookUp, addresses_of
 from hourpass.server.webhooks.reader import EventReader
-from hourpass.server.webhooks.webhooks import disable_failed, origin_of, secrets_of, server_secret
+from hourpass.server.webhooks.webhooks import disable_failed, secrets_of, server_secret, shown_url
 
 LEASE = 6_000
 """Milliseconds for which the node that delivers stays the one that does. Another one takes over after it."""
 
-RENEW = 2_000
-"""Milliseconds after which it is renewed."""
+TAKEN_AGAIN_AFTER = 2_000
+"""Milliseconds after which its holder takes it for longer."""
 
 LEASE_NAME = "webhooks"
 
@@ -125,7 +125,7 @@ class Deliverer:
     async def _leads(self) -> bool:
         """Whether this node delivers. Only it has the database, or it has the lease."""
         now = self._clock()
-        if not self._shared or (now - self._renewed_at < RENEW and now < self._leads_until):
+        if not self._shared or (now - self._renewed_at < TAKEN_AGAIN_AFTER and now < self._leads_until):
             return True
         until = now + LEASE
         if await self._ledger.run(lambda store: _take(store, self._node, now, until)):
@@ -202,7 +202,7 @@ class Deliverer:
     async def _disable(self, webhook: Webhook, why: Disabled) -> None:
         now = self._clock()
         if await self._ledger.run(lambda store: disable_failed(store, webhook, why, now)):
-            facts = {"webhook_id": webhook.webhook_id, "url": origin_of(webhook.url), "why": why}
+            facts = {"webhook_id": webhook.webhook_id, "url": shown_url(webhook.url), "why": why}
             log.warning("webhook disabled", extra=facts)
 
 

@@ -52,7 +52,7 @@ def events_after(store: Store, after: int, limit: int = SCANNED, subject_prefix:
     """
     records = store.audit_after(after, SCANNED)
     last = records[-1].n if len(records) == SCANNED else max(after, store.last_audit())
-    found = [record for record in map(_dotted, records) if record.event in PUBLISHED]
+    found = [record for record in records if record.event in PUBLISHED]
     if subject_prefix:
         found = _of_subjects(store, found, subject_prefix)
     if len(found) > limit:
@@ -75,11 +75,3 @@ def _of_subjects(store: Store, records: list[AuditRecord], prefix: str) -> list[
     keys = store.keys_of_ids(sorted({each.key_id for each in records if each.key_id}))
     theirs = {key_id for key_id, key in keys.items() if key.subject.startswith(prefix)}
     return [each for each in records if each.key_id in theirs]
-
-
-def _dotted(record: AuditRecord) -> AuditRecord:
-    """The line with the event's published name."""
-    if record.event == "refresh_replayed":
-        return record._replace(event="grant.replayed")
-    place = len("signing_key") if record.event.startswith("signing_key") else record.event.find("_")
-    return record._replace(event=record.event[:place] + "." + record.event[place + 1 :])

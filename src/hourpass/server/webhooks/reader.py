@@ -14,14 +14,11 @@ KEPT = 8
 PAGE = 100
 """How many events a page has at most."""
 
-Read = Callable[[Callable[[Store], Any]], Awaitable[Any]]
-"""The ledger's `read`."""
-
 
 class EventReader:
-    """Reads pages. Belongs to one event loop."""
+    """Reads pages by the ledger's `read`. Belongs to one event loop."""
 
-    def __init__(self, read: Read, news: News) -> None:
+    def __init__(self, read: Callable[[Callable[[Store], Any]], Awaitable[Any]], news: News) -> None:
         self._read = read
         self._news = news
         self._pages: dict[int, asyncio.Task[EventPage]] = {}

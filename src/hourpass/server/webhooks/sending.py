@@ -13,7 +13,7 @@ import httpx2
 
 from hourpass import __version__
 from hourpass.core.errors import InvalidRequest, PrivateAddress
-from hourpass.core.webhook import TIME_OUT, Outcome, Result, result_of
+from hourpass.core.webhook import TIME_OUT, Attempt, Result, result_of
 from hourpass.server.webhooks.destination import (
     Destination,
     LookUp,
@@ -68,11 +68,11 @@ class Sender:
         """Close the connection."""
         await self._transport.aclose()
 
-    async def send(self, outgoing: Outgoing) -> Outcome:
+    async def send(self, outgoing: Outgoing) -> Attempt:
         """Make one attempt. It never takes much longer than the time-out, whatever the endpoint does."""
         began = time.perf_counter()
         result, status = await self._attempt(outgoing)
-        return Outcome(result, status, round((time.perf_counter() - began) * 1000))
+        return Attempt(result, status, round((time.perf_counter() - began) * 1000))
 
     async def _attempt(self, outgoing: Outgoing) -> tuple[Result, int | None]:
         try:

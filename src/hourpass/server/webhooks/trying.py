@@ -8,8 +8,8 @@ import asyncio
 import httpx2
 
 from hourpass.core.published import TEST
-from hourpass.core.webhook import Outcome, Webhook
-from hourpass.server.store import Delivery
+from hourpass.core.webhook import Attempt, Webhook
+from hourpass.server.store import WebhookDelivery
 from hourpass.server.webhooks.destination import LookUp, addresses_of
 from hourpass.server.webhooks.message import outgoing, test_event
 from hourpass.server.webhooks.sending import Sender
@@ -25,13 +25,13 @@ def try_out(
     address: str | None = None,
     allow_private: bool = False,
     look_up: LookUp = addresses_of,
-) -> Outcome:
+) -> Attempt:
     """Send the test event to a webhook, disabled or not, and say how that went. Not for a thread with an event loop."""
     message = outgoing(
         test_event(webhook.webhook_id, actor, address, now), secrets_of(server_secret, webhook, now), now
     )
 
-    async def send() -> Outcome:
+    async def send() -> Attempt:
         sender = Sender(webhook.url, httpx2.create_ssl_context(), allow_private=allow_private, look_up=look_up)
         try:
             return await sender.send(message)
@@ -41,6 +41,6 @@ def try_out(
     return asyncio.run(send())
 
 
-def as_delivery(webhook: Webhook, outcome: Outcome, now: int) -> Delivery:
+def as_delivery(webhook: Webhook, outcome: Attempt, now: int) -> WebhookDelivery:
     """How a test went, for the list of deliveries."""
-    return Delivery(webhook.webhook_id, now, 0, TEST, outcome.result, outcome.status, outcome.took)
+    return WebhookDelivery(webhook.webhook_id, now, 0, TEST, outcome.result, outcome.status, outcome.took)

@@ -24,12 +24,10 @@ from hourpass.core.webhook import (
 )
 from hourpass.server.keys.master_key import MasterKey
 from hourpass.server.keys.sealed import WEBHOOK, add_secret, open_secrets_of
-from hourpass.server.store import Delivery, Store
+from hourpass.server.store import Store, WebhookDelivery
 from hourpass.server.webhooks.destination import Destination, read_destination
 
 LONGEST_DESCRIPTION = 200
-
-Random = Callable[[int], bytes]
 
 
 class NewSecret(NamedTuple):
@@ -48,7 +46,7 @@ def create_webhook(
     master: MasterKey,
     destination: Destination,
     now: int,
-    random: Random,
+    random: Callable[[int], bytes],
     *,
     actor: audit.Actor,
     events: Sequence[str] = (),
@@ -129,7 +127,7 @@ def disable_failed(store: Store, webhook: Webhook, why: Disabled, now: int) -> b
     if found is None or found.revision != webhook.revision or found.disabled_at is not None:
         return False
     store.update_webhook(found._replace(disabled_at=now, disabled_why=why))
-    store.append_audit(now, [audit.WebhookDisabled(found.webhook_id, origin_of(found.url), why, audit.SERVER)])
+    store.append_audit(now, [audit.WebhookDisabled(found.webhook_id, shown_url(found.url), why, audit.SERVER)])
     return True
 
 
@@ -141,11 +139,11 @@ def delete_webhook(store: Store, webhook_id: str, now: int, *, actor: audit.Acto
     """
     webhook = get_webhook(store, webhook_id)
     store.delete_webhook(webhook_id)
-    store.append_audit(now, [audit.WebhookDeleted(webhook_id, origin_of(webhook.url), actor)])
+    store.append_audit(now, [audit.WebhookDeleted(webhook_id, shown_url(webhook.url), actor)])
 
 
 def rotate_webhook_secret(
-    store: Store, master: MasterKey, webhook_id: str, now: int, random: Random, *, actor: audit.Actor
+    store: Store, master: MasterKey, webhook_id: str, now: int, random: Callable[[int], bytes], *, actor: audit.Actor
 ) -> NewSecret:
     """Make the next secret of a webhook. It signs at once, and the one from before signs along for a day.
 
@@ -159,7 +157,7 @@ def rotate_webhook_secret(
     return NewSecret(new._replace(revision=old.revision + 1), _newest_secret(store, master, new, now, random))
 
 
-def recent_deliveries(store: Store, webhook_id: str, now: int, limit: int = MOST_DELIVERIES) -> list[Delivery]:
+def recent_deliveries(store: Store, webhook_id: str, now: int, limit: int = MOST_DELIVERIES) -> list[WebhookDelivery]:
     """How the attempts of the last day went, newest first.
 
     Raises:
@@ -189,12 +187,12 @@ def server_secret(store: Store, master: MasterKey) -> bytes:
     return found[-1].secret
 
 
-def origin_of(url: str) -> str:
+def shown_url(url: str) -> str:
     """The origin of a webhook's URL, as it is kept."""
     return read_destination(url, allow_private=True).origin
 
 
-def _newest_secret(store: Store, master: MasterKey, webhook: Webhook, now: int, random: Random) -> str:
+def _newest_secret(store: Store, master: MasterKey, webhook: Webhook, now: int, random: Callable[[int], bytes]) -> str:
     if not any(stored.name == WEBHOOK for stored in store.sealed_secrets()):
         add_secret(store, master, WEBHOOK, "1", random(32), now)
     return secret_text(secrets_of(server_secret(store, master), webhook, now)[0])
@@ -209,13 +207,13 @@ def _changes(old: Webhook, new: Webhook, actor: audit.Actor) -> Iterable[audit.E
         olds, news = ({name: facts[name] for name in changed} for facts in (before, after))
         yield audit.WebhookUpdated(old.webhook_id, olds, news, actor)
     if new.disabled_at is not None and old.disabled_at is None:
-        yield audit.WebhookDisabled(new.webhook_id, origin_of(new.url), "operator", actor)
+        yield audit.WebhookDisabled(new.webhook_id, shown_url(new.url), "operator", actor)
     if new.disabled_at is None and old.disabled_at is not None:
         yield audit.WebhookEnabled(new.webhook_id, actor)
 
 
 def _shown(webhook: Webhook) -> dict[str, object]:
-    return {"url": origin_of(webhook.url), "events": list(webhook.events), "description": webhook.description}
+    return {"url": shown_url(webhook.url), "events": list(webhook.events), "description": webhook.description}
 
 
 def _events(events: Sequence[str]) -> tuple[str, ...]:

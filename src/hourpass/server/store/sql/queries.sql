@@ -270,11 +270,11 @@ delete from webhooks where webhook_id = ?
 
 -- name: add_delivery
 -- Note how an attempt went.
-insert into webhook_deliveries ({Delivery}) values ({?Delivery}) on conflict (webhook_id, at, number) do nothing
+insert into webhook_deliveries ({WebhookDelivery}) values ({?WebhookDelivery}) on conflict (webhook_id, at, number) do nothing
 
 -- name: deliveries
 -- How the newest attempts went since an instant, newest first.
-select {Delivery} from webhook_deliveries where webhook_id = ? and at >= ? order by at desc, number desc limit ?
+select {WebhookDelivery} from webhook_deliveries where webhook_id = ? and at >= ? order by at desc, number desc limit ?
 
 -- name: prune_deliveries
 -- Forget the attempts before an instant, and all but the newest ones.
