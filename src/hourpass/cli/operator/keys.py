@@ -34,7 +34,8 @@ from hourpass.cli.terminal import json_option, print_facts, print_json, print_ta
 from hourpass.core.api_key import KeyState
 from hourpass.core.grant import state_of
 from hourpass.core.key_filter import KeyFilter
-from hourpass.server.keys.api_keys import all_grants, create_key, keys_with_uses, last_uses_of, revoke_key
+from hourpass.server.keys.api_keys import all_grants, create_key, last_uses_of, revoke_key
+from hourpass.server.keys.listing import find_keys
 
 
 @click.group()
@@ -128,7 +129,7 @@ def list_keys(
         before = None if expires_within is UNSET else db.now + expires_within
         raw, unused = (None if each is UNSET else db.now - each for each in (raw_since, unused_for))
         wanted = KeyFilter(state, subject, tuple(tags.items()), before, raw, unused, external_id, next_waits)
-        found = [each for each in keys_with_uses(db.store) if wanted.takes(each[0], db.now, each[1])]
+        found = list(find_keys(db.store, wanted, db.now))
         facts = [{**key_facts(key, db.now), "last_used": use_facts(uses)} for key, uses in found]
     if as_json:
         print_json(facts)

@@ -16,6 +16,7 @@ from hourpass.core.audit import Event
 from hourpass.core.audit_filter import AuditFilter
 from hourpass.core.errors import StorageUnavailable
 from hourpass.core.grant import Grant, GrantAge, GrantRef
+from hourpass.core.key_filter import KeyFilter
 from hourpass.core.last_use import LastUse
 from hourpass.core.revocation import Kind, Revocation
 from hourpass.core.signing_key import SigningKey
@@ -282,6 +283,12 @@ class Store(Protocol):
     def keys_page(self, after: str, limit: int) -> list[ApiKey]:
         """API keys in the order of their ids."""
 
+    def find_keys(self, wanted: KeyFilter, now: int, after: str, limit: int) -> list[str]:
+        """The ids after one, in order, of the keys that the filter may take. It takes none of the others.
+
+        Those with letters beyond ASCII are among them, whatever text is wanted. The caller asks the filter about each.
+        """
+
     def key_of_digest(self, digest: bytes) -> str | None:
         """The id of the key that has this secret, None if no key has it."""
 
@@ -335,6 +342,9 @@ class Store(Protocol):
 
     def last_uses(self, first: str, last: str) -> dict[str, dict[UseKind, LastUse]]:
         """The last uses of the keys between two ids, both included; a key that was never used is missing."""
+
+    def uses_of_keys(self, key_ids: Sequence[str]) -> dict[str, dict[UseKind, LastUse]]:
+        """The last uses of these keys; a key that was never used is missing."""
 
     def slow_hashes(self, lookup: str) -> list[SlowHash]:
         """The slow hashes of the keys that begin like this."""

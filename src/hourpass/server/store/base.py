@@ -1,7 +1,7 @@
 """What both stores do in the same way: named statements with the same parameters and rows in every dialect."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hourpass.core.address import unpack_address
@@ -10,6 +10,7 @@ from hourpass.core.audit import Event
 from hourpass.core.audit_filter import AuditFilter
 from hourpass.core.event_names import name_before, name_now
 from hourpass.core.grant import Grant, GrantAge, GrantRef
+from hourpass.core.key_filter import KeyFilter
 from hourpass.core.last_use import LastUse
 from hourpass.core.revocation import Kind, Revocation
 from hourpass.core.signing_key import SigningKey
@@ -34,6 +35,7 @@ from hourpass.server.store.rows import (
     EDITABLE_OF_WEBHOOK,
     editable_row,
     key_row,
+    key_search,
     read_audit,
     read_grant,
     read_key,
@@ -65,6 +67,10 @@ class BaseStore(ABC):
     @abstractmethod
     def _rows(self, name: str, *parameters: Any) -> list[Row]:
         """The rows of a named query. Raises StorageUnavailable."""
+
+    @abstractmethod
+    def _rows_named(self, name: str, parameters: Mapping[str, Any]) -> list[Row]:
+        """The rows of a query whose parameters have names. Raises StorageUnavailable."""
 
     @abstractmethod
     def _run(self, name: str, *parameters: Any) -> int:
@@ -185,6 +191,11 @@ class BaseStore(ABC):
             secrets.setdefault(key_id, []).append(KeySecret._make(secret))
         return [read_key(row, secrets[row[0]]) for row in rows]
 
+    def find_keys(self, wanted: KeyFilter, now: int, after: str, limit: int) -> list[str]:
+        """The ids of the keys that the filter may take."""
+        rows = self._rows_named("find_keys", {**key_search(wanted), "now": now, "after": after, "limit": limit})
+        return [key_id for (key_id,) in rows]
+
     def key_of_digest(self, digest: bytes) -> str | None:
         """Which key has this secret."""
         rows = self._rows("key_of_digest", digest)
@@ -246,10 +257,11 @@ class BaseStore(ABC):
 
     def last_uses(self, first: str, last: str) -> dict[str, dict[UseKind, LastUse]]:
         """The last uses of the keys between two ids."""
-        uses: dict[str, dict[UseKind, LastUse]] = {}
-        for key_id, kind, at, address in self._rows("last_uses", first, last):
-            uses.setdefault(key_id, {})[kind] = LastUse(at, None if address is None else unpack_address(address))
-        return uses
+        return read_uses(self._rows("last_uses", first, last))
+
+    def uses_of_keys(self, key_ids: Sequence[str]) -> dict[str, dict[UseKind, LastUse]]:
+        """The last uses of these keys."""
+        return read_uses(row for key_id in key_ids for row in self._rows("last_uses", key_id, key_id))
 
     def slow_hashes(self, lookup: str) -> list[SlowHash]:
         """The slow hashes of the keys that begin like this."""
@@ -467,3 +479,11 @@ class BaseStore(ABC):
         for each in pending:
             self._run_script(each.sql)
             self._run("note_migration", each.name, checksum(each.sql), now, each.oldest)
+
+
+def read_uses(rows: Iterable[Row]) -> dict[str, dict[UseKind, LastUse]]:
+    """The last uses of keys from the columns of `KeyUse`."""
+    uses: dict[str, dict[UseKind, LastUse]] = {}
+    for key_id, kind, at, address in rows:
+        uses.setdefault(key_id, {})[kind] = LastUse(at, None if address is None else unpack_address(address))
+    return uses

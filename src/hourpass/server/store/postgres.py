@@ -8,9 +8,11 @@ from operator import itemgetter
 
 from psycopg.errors import UniqueViolation
 
-from hourpass.core.api_key import ApiKey, KeySecret
+from hourpass.core.api_key import ApiKey, KeySecret, UseKind
 from hourpass.core.audit import Event
 from hourpass.core.grant import Grant, GrantRef
+from hourpass.core.key_filter import KeyFilter
+from hourpass.core.last_use import LastUse
 from hourpass.core.revocation import Revocation
 from hourpass.server.store import (
     ENDLESS,
@@ -21,7 +23,7 @@ from hourpass.server.store import (
     TransactionConflict,
     persist,
 )
-from hourpass.server.store.base import BaseStore, NewRevocation
+from hourpass.server.store.base import BaseStore, NewRevocation, read_uses
 from hourpass.server.store.postgres_connection import PostgresConnection
 from hourpass.server.store.rows import AuditRow, audit_row, grant_row, pack, read_grant, read_key
 from hourpass.server.store.statements import Applied, Compared, Migration, compare
@@ -96,6 +98,15 @@ class PostgresStore(PostgresConnection, BaseStore):
             secrets.setdefault(key_id, []).append(KeySecret._make(secret))
         rows = self._batch("keys_of_ids", _KEY_ID, asked)
         return {row[0]: read_key(row, secrets.get(row[0], ())) for row in rows}
+
+    def uses_of_keys(self, key_ids: Sequence[str]) -> dict[str, dict[UseKind, LastUse]]:
+        """The last uses of these keys."""
+        return read_uses(self._batch("uses_of_keys", _KEY_ID, [(key_id,) for key_id in key_ids])) if key_ids else {}
+
+    def find_keys(self, wanted: KeyFilter, now: int, after: str, limit: int) -> list[str]:
+        """The ids of the keys that the filter may take."""
+        self._run("take_memory")
+        return super().find_keys(wanted, now, after, limit)
 
     def keys_of_digests(self, digests: Sequence[bytes]) -> dict[bytes, str]:
         """Of many secrets, whose they are."""

@@ -6,7 +6,7 @@ It knows no table except the row that administrators lock. The URL may hold a pa
 import contextlib
 import re
 import socket
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import psycopg
@@ -204,6 +204,10 @@ class PostgresConnection:
 
     def _rows(self, name: str, *parameters: Any) -> list[Row]:
         return self._fetch(_Q[name], *parameters)
+
+    def _rows_named(self, name: str, parameters: Mapping[str, Any]) -> list[Row]:
+        with self._errors():
+            return self._db.execute(_Q[name], parameters, binary=True).fetchall()
 
     def _fetch(self, sql: str, *parameters: Any) -> list[Row]:
         with self._errors():

@@ -14,6 +14,7 @@ from hourpass.core.api_key import ApiKey, KeySecret
 from hourpass.core.audit import Actor, Event
 from hourpass.core.event_names import event_name, name_now
 from hourpass.core.grant import Grant, GrantAge, GrantRef
+from hourpass.core.key_filter import KeyFilter
 from hourpass.core.revocation import Revocation
 from hourpass.core.signing_key import SigningKey
 from hourpass.core.stats import Stats
@@ -160,6 +161,21 @@ def read_key(row: Row, secrets: Sequence[KeySecret]) -> ApiKey:
     record["self_rotation"] = bool(record["self_rotation"])
     known = tuple(secrets) or (KeySecret(row[-1], 0, record["created_at"]),)
     return ApiKey(**record, secrets=known)
+
+
+def key_search(wanted: KeyFilter) -> dict[str, Any]:
+    """The parameters by which a search for keys is narrowed. Of several tags two are enough for that."""
+    record: dict[str, Any] = wanted._asdict()
+    tags = [_pattern(_encode({name: text}).decode()[1:-1]) for name, text in record.pop("tags")]
+    record["tag"], record["other_tag"] = (*tags, None, None)[:2]
+    record["next_secret_waits"] = int(wanted.next_secret_waits) or None
+    record["text"] = None if wanted.text is None else _pattern(wanted.text.casefold())
+    return record
+
+
+def _pattern(text: str) -> str:
+    """What `like … escape '!'` finds a text by."""
+    return "%" + "".join("!" + letter if letter in "!%_" else letter for letter in text) + "%"
 
 
 def audit_row(at: int, event: Event) -> AuditRow:

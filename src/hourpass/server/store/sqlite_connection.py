@@ -7,7 +7,7 @@ switched off, and `maintain` runs them on a second connection.
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -195,6 +195,10 @@ class SqliteConnection:
 
     def _rows(self, name: str, *parameters: Value) -> list[Row]:
         return self._fetch(Q[name], *parameters)
+
+    def _rows_named(self, name: str, parameters: Mapping[str, Value]) -> list[Row]:
+        with storage_errors():
+            return self._execute(Q[name], parameters).fetchall()
 
     def _fetch(self, sql: str, *parameters: Value) -> list[Row]:
         with storage_errors():

@@ -70,6 +70,38 @@ from api_keys where key_id = ?
 select {ApiKeyRow}
 from api_keys where key_id > ? order by key_id limit ?
 
+-- name: find_keys
+-- Which keys after an id a search may want, in the order of their ids. A condition that is null takes every key. The rule
+-- is in core/key_filter.py, and decides about each of these: this only drops what that surely drops. `lower` knows no
+-- letters beyond ASCII on one database, and other ones than Python on another, so a text with such letters stays in.
+select k.key_id from api_keys k
+where k.key_id > :after
+and (cast(:state as text) is null or :state = case
+    when k.revoked_at is not null then 'revoked'
+    when k.expires_at <= :now then 'expired'
+    when k.disabled_at is not null then 'disabled'
+    else 'active' end)
+and (cast(:subject as text) is null or k.subject = :subject)
+and (cast(:subject_prefix as text) is null or substr(k.subject, 1, length(:subject_prefix)) = :subject_prefix)
+and (cast(:external_id as text) is null or k.external_id = :external_id)
+and (cast(:tag as text) is null or k.tags like :tag escape '!')
+and (cast(:other_tag as text) is null or k.tags like :other_tag escape '!')
+and (cast(:expires_before as bigint) is null or (
+    k.expires_at < :expires_before and k.expires_at > :now and k.revoked_at is null))
+and (cast(:next_secret_waits as bigint) is null or (
+    k.revoked_at is null and (k.expires_at is null or k.expires_at > :now)
+    and 1 < (select count(*) from key_secrets s where s.key_id = k.key_id and s.ends_at is null)))
+and (cast(:raw_since as bigint) is null or k.key_id in (
+    select u.key_id from key_uses u where u.kind = 'raw' and u.at >= :raw_since))
+and (cast(:unused_since as bigint) is null or (
+    k.key_id not in (select u.key_id from key_uses u where u.at >= :unused_since)
+    and (k.created_at < :unused_since or exists (select 1 from key_uses u where u.key_id = k.key_id))))
+and (cast(:text as text) is null or lower('I') <> 'i'
+    or octet_length(k.name) <> length(k.name) or octet_length(k.subject) <> length(k.subject)
+    or octet_length(k.external_id) <> length(k.external_id)
+    or lower(k.key_id || ' ' || k.name || ' ' || k.subject || ' ' || coalesce(k.external_id, '')) like :text escape '!')
+order by k.key_id limit :limit
+
 -- name: key_of_digest
 -- Which key has this secret.
 select key_id from key_secrets where digest = ?

@@ -69,6 +69,11 @@ select s.key_id, {s.KeySecret}
 from unnest(:key_id::text[]) as asked (key_id) join key_secrets s on s.key_id = asked.key_id
 order by s.key_id, s.n
 
+-- name: uses_of_keys
+-- When many API keys were last used.
+select {u.KeyUse}
+from unnest(:key_id::text[]) as asked (key_id) join key_uses u on u.key_id = asked.key_id
+
 -- name: keys_of_digests
 -- Whose many secrets are.
 select s.digest, s.key_id
@@ -147,6 +152,11 @@ select {Numbers} from control
 -- name: go_on_from
 -- Set the counters to those of another database.
 update control set ({Numbers}) = ({?Numbers})
+
+-- name: take_memory
+-- Let a search remember the ids of very many keys, until the end of the transaction. Else it looks through all of them for
+-- each key.
+set local work_mem = '64MB'
 
 -- name: take_time
 -- Let a statement on a whole table take the time that it needs, until the end of the transaction.

@@ -1,0 +1,158 @@
+"""A search for keys finds what the filter takes, page by page, however the database narrows it."""
+
+import hashlib
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.contract.conftest import NOW, make_key
+
+from hourpass.core.api_key import KeySecret
+from hourpass.core.key_filter import KeyFilter
+from hourpass.core.last_use import LastUse
+from hourpass.server.keys.listing import find_keys, keys_page
+from hourpass.server.store import KeyUse
+
+ALPHABET = "aAbkKiIsS ss%_!\\'\"{}:,éÉßſİıK請"
+"""Letters that change with their case into others, or into several, and what patterns and JSON have a meaning for."""
+
+texts = st.text("aAbk%_", max_size=5) | st.text(ALPHABET, max_size=5)
+instants = st.integers(NOW - 3, NOW + 3)
+maybe = st.none() | instants
+pairs = st.dictionaries(st.sampled_from(["team", "Team", "t%"]), texts, max_size=2)
+
+
+@st.composite
+def keys(draw):
+    """A key, and when it was used."""
+    key_id = draw(st.text("0123aAbBzZ", min_size=12, max_size=12))
+    secrets = [
+        KeySecret(hashlib.sha256(f"{key_id}{n}".encode()).digest(), n, NOW, ends_at=draw(maybe))
+        for n in range(draw(st.integers(1, 3)))
+    ]
+    key = make_key(
+        key_id,
+        name=draw(texts),
+        subject=draw(texts),
+        tags=tuple(draw(pairs).items()),
+        created_at=draw(instants),
+        expires_at=draw(maybe),
+        revoked_at=draw(maybe),
+        disabled_at=draw(maybe),
+        external_id=draw(st.none() | texts.map(lambda text: text + key_id)),
+        secrets=tuple(secrets),
+    )
+    return key, draw(st.dictionaries(st.sampled_from(["raw", "exchanged", "refreshed"]), instants))
+
+
+filters = st.builds(
+    KeyFilter,
+    state=st.none() | st.sampled_from(["active", "disabled", "expired", "revoked"]),
+    subject=st.none() | texts,
+    tags=pairs.map(lambda tags: tuple(tags.items())),
+    expires_before=maybe,
+    raw_since=maybe,
+    unused_since=maybe,
+    external_id=st.none() | texts,
+    next_secret_waits=st.booleans(),
+    text=st.none() | texts,
+    subject_prefix=st.none() | texts,
+)
+
+
+def alone(wanted: KeyFilter):
+    """The filter, and each of its conditions as a filter of its own."""
+    return [wanted, *(KeyFilter(**{name: value}) for name, value in wanted._asdict().items())]
+
+
+def put(store, found) -> None:
+    store.rollback()  # what the example before this one has put there
+    store.begin(wait=True)
+    for key, uses in found:
+        store.add_key(key)
+        store.keep_uses([KeyUse(key.key_id, kind, at, None) for kind, at in uses.items()])
+
+
+def taken(found, wanted: KeyFilter) -> list[str]:
+    return sorted(
+        key.key_id
+        for key, uses in found
+        if wanted.takes(key, NOW, {kind: LastUse(at, None) for kind, at in uses.items()})
+    )
+
+
+def is_plain(found, wanted: KeyFilter) -> bool:
+    """Whether the database can tell alone: it knows no letters beyond ASCII, and no capitals in tags."""
+    return not wanted.tags and all(f"{key.name}{key.subject}{key.external_id}".isascii() for key, _ in found)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@given(found=st.lists(keys(), min_size=1, max_size=6, unique_by=lambda each: each[0].key_id), wanted=filters)
+def test_the_database_drops_nothing_that_the_filter_takes(store, found, wanted):
+    put(store, found)
+
+    for each in alone(wanted):
+        assert [key.key_id for key, _ in find_keys(store, each, NOW)] == taken(found, each)
+        if is_plain(found, each):  # else a search among many keys would read all of them
+            assert store.find_keys(each, NOW, "", 100) == taken(found, each)
+
+
+KEYS = [make_key(f"{letter * 12}", name=f"Key {letter}", subject=f"acme/{letter}") for letter in "09AZaz"]
+
+
+@pytest.fixture
+def stocked(store):
+    for key in KEYS[::-1]:
+        store.add_key(key)
+    return store
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 5, 6, 7, 200])
+def test_pages_lead_to_the_end_in_the_order_of_the_ids(stocked, limit):
+    found, after = [], ""
+    while after is not None:
+        page = keys_page(stocked, KeyFilter(), NOW, after, limit)
+        assert 0 < len(page.keys) <= limit
+        found += [key for key, _ in page.keys]
+        after = page.next
+
+    assert found == KEYS
+
+
+def test_a_page_that_holds_the_last_key_says_that_it_is_the_last(stocked):
+    assert keys_page(stocked, KeyFilter(), NOW, limit=len(KEYS)).next is None
+    assert keys_page(stocked, KeyFilter(text="key Z"), NOW, limit=1).next == "Z" * 12
+    assert keys_page(stocked, KeyFilter(text="nothing"), NOW, limit=1) == ([], None)
+
+
+@pytest.mark.parametrize(
+    ("text", "letters"),
+    [("KEY a", "Aa"), ("ACME/z", "Zz"), ("aaaaaaaaaaaa", "Aa"), ("%", ""), ("_", ""), ("ey_", ""), ("", "09AZaz")],
+)
+def test_a_text_is_found_in_name_subject_and_id_in_either_case(stocked, text, letters):
+    found = [key.key_id[0] for key, _ in find_keys(stocked, KeyFilter(text=text), NOW)]
+
+    assert found == list(letters)
+
+
+def test_the_provider_s_id_is_searched_and_letters_beyond_ascii_have_a_case(store):
+    store.add_key(make_key("000000000001", name="MÜLLER", external_id="EXT-7"))
+    store.add_key(make_key("000000000002", name="Straße"))
+
+    for text, key_id in {"müller": "000000000001", "ext-7": "000000000001", "STRASSE": "000000000002"}.items():
+        assert [key.key_id for key, _ in find_keys(store, KeyFilter(text=text), NOW)] == [key_id]
+
+
+def test_how_a_subject_begins_is_taken_letter_by_letter(stocked):
+    """It is what a delegated admin key may see: no pattern and no other case of it is enough."""
+    for prefix, letters in {"acme/": "09AZaz", "acme/a": "a", "ACME/": "", "acme_": "", "%": "", "": "09AZaz"}.items():
+        found = [key.key_id[0] for key, _ in find_keys(stocked, KeyFilter(subject_prefix=prefix), NOW)]
+        assert found == list(letters)
+
+
+def test_last_uses_of_many_keys_are_those_of_each(stocked):
+    stocked.keep_uses([KeyUse(key.key_id, "raw", NOW + n, None) for n, key in enumerate(KEYS[:3])])
+    asked = [KEYS[1].key_id, KEYS[4].key_id]
+
+    assert stocked.uses_of_keys(asked) == {KEYS[1].key_id: {"raw": LastUse(NOW + 1, None)}}
+    assert stocked.uses_of_keys([]) == {}
