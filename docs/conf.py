@@ -111,18 +111,18 @@ def signature_in_the_source(
 def command_reference(found: click.Command, path: str) -> Iterator[str]:
     """A section for each command that does something: what it says for `--help`."""
     context = click.Context(found, info_name=path)
-    if isinstance(found, click.Group):
-        for name in found.list_commands(context):
-            member = found.get_command(context, name)
-            if member and not member.hidden:
-                yield from command_reference(member, f"{path} {name}")
-        return
-    yield from ("", f"### {path}", "", plain(found.help), "", "```text", found.get_usage(context), "```", "")
-    records = [record for one in found.params if (record := one.get_help_record(context))]
-    options = [(flag.replace("|", "\\|"), meaning) for flag, meaning in records]
-    if options:
-        yield from ("| Option | Meaning |", "|---|---|")
-        yield from (f"| `{flag}` | {plain(meaning)} |" for flag, meaning in options)
+    members = found.list_commands(context) if isinstance(found, click.Group) else []
+    if not members or getattr(found, "invoke_without_command", False):
+        yield from ("", f"### {path}", "", plain(found.help), "", "```text", found.get_usage(context), "```", "")
+        records = [record for one in found.params if (record := one.get_help_record(context))]
+        options = [(flag.replace("|", "\\|"), meaning) for flag, meaning in records]
+        if options:
+            yield from ("| Option | Meaning |", "|---|---|")
+            yield from (f"| `{flag}` | {plain(meaning)} |" for flag, meaning in options)
+    for name in members:
+        member = found.get_command(context, name) if isinstance(found, click.Group) else None
+        if member and not member.hidden:
+            yield from command_reference(member, f"{path} {name}")
 
 
 def plain(text: Any) -> str:

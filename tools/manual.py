@@ -75,12 +75,14 @@ def page_of(context):
         click.Context(context.command.get_command(context, name), info_name=name, parent=context)
         for name in (context.command.list_commands(context) if isinstance(context.command, click.Group) else ())
     ]
+    alone = not below or getattr(context.command, "invoke_without_command", False)
     chapters = {one.info_name.upper(): [*description_of(one), *options_of(one)] for one in below}
     return page(
         context,
-        SYNOPSIS=[line for one in below or [context] for line in usage_of(one)],
+        SYNOPSIS=[line for one in [*([context] if alone else []), *below] for line in usage_of(one)],
         DESCRIPTION=description_of(context),
-        **(chapters or {"OPTIONS": options_of(context)}),
+        **({"OPTIONS": options_of(context)} if alone else {}),
+        **chapters,
         **{"SEE ALSO": references(["hourpass"])},
     )
 

@@ -67,6 +67,19 @@ def test_a_name_cannot_look_like_a_further_member(hourpass, name):
     assert f"name={json.dumps(name, ensure_ascii=False)}" in line
 
 
+@pytest.mark.parametrize("name", [*FORGERIES, "x) event=key.revoked", "a\x1b[2Jb"])
+def test_no_stored_actor_address_request_or_event_can_look_like_a_further_member(hourpass, name):
+    """No command of ours writes such a value. Another hand may have, in the database itself."""
+    hourpass.create_key()
+    with contextlib.closing(apsw.Connection(str(hourpass.data / "hourpass.db"))) as database:
+        database.execute("update audit set event = ?1, actor = ?1, address = ?1, request_id = ?1", (name,))
+
+    line = hourpass("audit", "--last", "1").stdout
+
+    assert line.count("\n") == 1
+    assert members(re.sub(r'"(?:[^"\\]|\\.)*"', '""', line)) == ["key_id", "actor", "address", "request_id", "name"]
+
+
 HOSTILE = "a\nrevoked  key_created\x1b[2J\x9b1m\u202eb\u2028c"
 """No command of ours lets this in, but an older database may hold it, or another hand wrote it."""
 

@@ -42,7 +42,7 @@ def commands(group: click.Command = command, path: str = "hourpass") -> dict[str
     if not isinstance(group, click.Group):
         return {path: group}
     context = click.Context(group)
-    found: dict[str, click.Command] = {}
+    found: dict[str, click.Command] = {path: group} if group.invoke_without_command else {}
     for name in group.list_commands(context):
         found |= commands(group.get_command(context, name), f"{path} {name}")
     return found

@@ -1,19 +1,30 @@
-"""`hourpass audit`: print the audit trail, and follow it."""
+"""`hourpass audit`: print the audit trail, follow it, and export it."""
 
 import contextlib
+import functools
 import re
 import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from hourpass.cli.no_secrets import id_of_ours
 from hourpass.cli.operator.database import database_options, look_at_database, open_database
 from hourpass.cli.operator.past import PastInstant, past_instant
-from hourpass.cli.terminal import json_line, json_option, moment, plain, print_json, print_line
+from hourpass.cli.terminal import json_line, json_option, moment, print_json, print_line, say
 from hourpass.core.audit_filter import FOREVER, AuditFilter
+from hourpass.core.errors import ConfigurationError
 from hourpass.core.event_names import NAMES, name_now
-from hourpass.server.store import AuditRecord
+from hourpass.secret_file import new_file
+from hourpass.server.store import AuditRecord, Store
 from hourpass.settings_file import did_you_mean
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+Wanted = Callable[[int], AuditFilter]
 
 PAGE = 500
 
@@ -28,7 +39,36 @@ def _event(ctx: click.Context, param: click.Parameter, value: str) -> str:
     return name_now(value)
 
 
-@click.command()
+def _filter_options(command: F) -> F:
+    """The options that choose events; the command gets them as `wanted`, which needs the time."""
+
+    @functools.wraps(command)
+    def wrapper(since: PastInstant | None, until: PastInstant | None, **arguments: Any) -> Any:
+        chosen = AuditFilter(**{name: arguments.pop(name) for name in ("key_id", "grant_id", "event", "actor")})
+
+        def wanted(now: int) -> AuditFilter:
+            from_, to = since(now) if since else 0, until(now) if until else FOREVER
+            return chosen._replace(grant_id=chosen.grant_id.lower(), since=from_, until=to)
+
+        return command(wanted=wanted, **arguments)
+
+    options: Any = wrapper
+    for name, metavar, text, more in reversed(_FILTERS):
+        options = click.option(*name, metavar=metavar, help=text, **more)(options)
+    return options  # type: ignore[no-any-return]
+
+
+_FILTERS: list[tuple[tuple[str, ...], str, str, dict[str, Any]]] = [
+    (("--key", "key_id"), "ID", "only this API key's events", {"default": "", "callback": id_of_ours}),
+    (("--grant", "grant_id"), "ID", "only this grant's events", {"default": "", "callback": id_of_ours}),
+    (("--event",), "EVENT", "only this event, such as key.revoked", {"default": "", "callback": _event}),
+    (("--actor",), "ACTOR", "only by actors whose name begins like this, such as cli:", {"default": ""}),
+    (("--since",), "2h|TIME", "only from this time on", {"callback": past_instant}),
+    (("--until",), "2h|TIME", "only before this time", {"callback": past_instant}),
+]
+
+
+@click.group(invoke_without_command=True)
 @click.option("--follow", is_flag=True, help="go on with new events as they happen")
 @click.option(
     "--last",
@@ -36,31 +76,20 @@ def _event(ctx: click.Context, param: click.Parameter, value: str) -> str:
     type=click.IntRange(1, EVERYTHING),
     help="how many events to begin with: the newest 100 by default, and all of them with --since",
 )
-@click.option("--key", "key_id", metavar="ID", default="", callback=id_of_ours, help="only this API key's events")
-@click.option("--grant", "grant_id", metavar="ID", default="", callback=id_of_ours, help="only this grant's events")
-@click.option("--event", metavar="EVENT", default="", callback=_event, help="only this event, such as key.revoked")
-@click.option("--actor", metavar="ACTOR", default="", help="only by actors whose name begins like this, such as cli:")
-@click.option("--since", metavar="2h|TIME", callback=past_instant, help="only from this time on")
-@click.option("--until", metavar="2h|TIME", callback=past_instant, help="only before this time")
+@_filter_options
 @database_options
 @json_option
+@click.pass_context
 def audit(
-    flags: dict[str, object],
-    follow: bool,
-    last: int | None,
-    key_id: str,
-    grant_id: str,
-    event: str,
-    actor: str,
-    since: PastInstant | None,
-    until: PastInstant | None,
-    as_json: bool,
+    ctx: click.Context, flags: dict[str, object], follow: bool, last: int | None, wanted: Wanted, as_json: bool
 ) -> None:
     """Show the audit trail, oldest first. Several conditions combine with AND."""
+    if ctx.invoked_subcommand:
+        _refuse_options(ctx)
+        return
     with look_at_database(flags) as db:
-        from_, to = since(db.now) if since else 0, until(db.now) if until else FOREVER
-        wanted = AuditFilter(key_id, grant_id.lower(), event, from_, to, actor)
-        records = db.store.newest_audit(wanted, last or (EVERYTHING if since else 100))
+        chosen = wanted(db.now)
+        records = db.store.newest_audit(chosen, last or (EVERYTHING if chosen.since else 100))
         seen = db.store.last_audit()
     if as_json and not follow:
         print_json([_facts(record) for record in records])
@@ -71,7 +100,45 @@ def audit(
             time.sleep(0.5)
             records = _after(flags, seen)
             seen = records[-1].n if records else seen
-            _show([each for each in records if _takes(wanted, each)], as_json=as_json)
+            _show([each for each in records if _takes(chosen, each)], as_json=as_json)
+
+
+def _refuse_options(ctx: click.Context) -> None:
+    for name in ctx.params:
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"write the options after {ctx.invoked_subcommand}")
+
+
+@audit.command()
+@click.argument("file", metavar="FILE|-", type=click.Path(path_type=Path))
+@_filter_options
+@database_options
+def export(flags: dict[str, object], file: Path, wanted: Wanted) -> None:
+    """Write the audit trail into FILE, a new file of JSON lines, or to standard output. Oldest first."""
+    with look_at_database(flags) as db:
+        lines = _lines(db.store, wanted(db.now))
+        if file == Path("-"):
+            for line in lines:
+                print(line)
+            return
+        try:
+            with new_file(file) as draft, draft.open("w", encoding="utf-8") as target:
+                written = sum(1 for line in lines if target.write(f"{line}\n"))
+        except FileExistsError as error:
+            raise ConfigurationError(f"{file} exists already: an export never overwrites a file") from error
+        except OSError as error:
+            raise ConfigurationError(f"cannot make {file}: {error.strerror}") from error
+    say(f"{file} has {written:,} event{'s' * (written != 1)}.")
+
+
+def _lines(store: Store, wanted: AuditFilter) -> Iterator[str]:
+    """The trail as JSON lines. Whoever takes them may be slow, so no transaction is open meanwhile."""
+    last, n = store.last_audit(), 0
+    while n < last and (page := store.audit_after(n, PAGE)):
+        store.commit()
+        yield from (json_line(_facts(each)) for each in page if _takes(wanted, each) and each.n <= last)
+        n = page[-1].n
+        store.begin_reading()
 
 
 def _takes(wanted: AuditFilter, line: AuditRecord) -> bool:
@@ -85,8 +152,8 @@ def _show(records: list[AuditRecord], *, as_json: bool) -> None:
             print(json_line(facts), flush=True)
             continue
         members = ((name, value) for name, value in facts.items() if name not in ("n", "at", "event"))
-        detail = " ".join(f"{plain(name)}={_quoted(value)}" for name, value in members)
-        print_line(f"{facts['at']}  {plain(record.event):24}", detail)
+        detail = " ".join(f"{_quoted(name)}={_quoted(value)}" for name, value in members)
+        print_line(f"{facts['at']}  {_quoted(record.event):24}", detail)
 
 
 def _after(flags: dict[str, object], seen: int) -> list[AuditRecord]:
