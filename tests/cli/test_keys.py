@@ -35,6 +35,9 @@ FACTS = {
     "revoked_why",
     "next_secret_at",
     "old_secret_until",
+    "admin",
+    "subject_prefix",
+    "max_scope",
 }
 
 

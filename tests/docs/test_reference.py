@@ -25,7 +25,8 @@ EXAMPLES = {"HOURPASS_SERVICE_PORT"}
 
 def flags() -> set[str]:
     """Every option of every command, those that are the opposite of another too."""
-    options = [one for found in commands().values() for one in found.params if isinstance(one, click.Option)]
+    found = [command, *commands().values()]
+    options = [one for each in found for one in each.params if isinstance(one, click.Option)]
     return {flag for one in options for flag in (*one.opts, *one.secondary_opts)} | {"--help", "--version"}
 
 

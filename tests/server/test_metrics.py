@@ -169,7 +169,7 @@ async def test_the_admin_listener_serves_health_and_nothing_of_the_public(server
     http = admin(server)
 
     assert [(await http.get(path)).status_code for path in ("/health/live", "/health/ready")] == [200, 200]
-    for path in ("/auth/api-key", "/oauth/token", "/auth/verify", "/.well-known/jwks.json", "/"):
+    for path in ("/oauth/token", "/auth/verify", "/auth/rotate", "/.well-known/jwks.json", "/"):
         assert (await http.post(path)).status_code == 404
 
 

@@ -116,7 +116,21 @@ def _extra_missing(command: str, error: ModuleNotFoundError) -> HourpassError:
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, message="hourpass %(version)s")
-def command() -> None:
+@click.option(
+    "--server",
+    metavar="URL",
+    envvar="HOURPASS_SERVER",
+    show_envvar=True,
+    help="work on the server behind this admin listener, and not on a database of this machine",
+)
+@click.option(
+    "--admin-key-file",
+    metavar="FILE",
+    envvar="HOURPASS_ADMIN_KEY_FILE",
+    show_envvar=True,
+    help="file with your admin key, for --server",
+)
+def command(server: str | None, admin_key_file: str | None) -> None:
     """Keep the key at home. Send an hour pass."""
 
 

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Self, TextIO
 
-from hourpass.cli.terminal import moment
+from hourpass.admin.instants import moment
 
 
 class StatusLine:

@@ -5,7 +5,6 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 
 import click
 
@@ -107,11 +106,6 @@ def confirm(question: str) -> None:
 def bold(text: str) -> str:
     """Bold on a terminal, unless NO_COLOR is set."""
     return f"\x1b[1m{text}\x1b[0m" if sys.stdout.isatty() and "NO_COLOR" not in os.environ else text
-
-
-def moment(at: int | None) -> str | None:
-    """An instant (epoch milliseconds) in ISO 8601, to the second."""
-    return None if at is None else datetime.fromtimestamp(at // 1000, UTC).isoformat().replace("+00:00", "Z")
 
 
 def span(milliseconds: int) -> str:

@@ -79,6 +79,8 @@ class ApiKey(NamedTuple):
     tokens say besides; `tags` are for management alone. From `raw_until` on the raw
     key is refused at protected endpoints. Grants and tokens from before `valid_from` are dead, and access tokens from
     before `tokens_from`, which are whole seconds. `external_id` is the provider's own id.
+    `admin` is the role of an admin key, None for every other key. `subject_prefix` and `max_scope` are those of a
+    delegated one (`core/admin_access.py`).
     """
 
     key_id: str
@@ -104,6 +106,9 @@ class ApiKey(NamedTuple):
     raw_until_set_at: int | None = None
     valid_from: int | None = None
     tokens_from: int | None = None
+    admin: str | None = None
+    subject_prefix: str | None = None
+    max_scope: str | None = None
     secrets: tuple[KeySecret, ...] = ()
 
     def audiences(self, default: str) -> tuple[str, ...]:

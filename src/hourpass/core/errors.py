@@ -14,6 +14,7 @@
     │   ├── RotationUnderWay     two secrets of an API key are alive, come back after `retry_after` seconds
     │   ├── SelfRotationOff      the API key may not rotate itself
     │   ├── PrivateAddress       a URL leads to an address that is not on the public Internet
+    │   ├── ChangedMeanwhile     somebody else changed it first
     │   ├── NotFound             nothing has that id
     │   └── LoginRequired        the refresh token and the key were refused: another API key is needed
     ├── Unavailable              the caller did nothing wrong and comes back after `retry_after` seconds
@@ -166,8 +167,8 @@ class RotationUnderWay(Refused):
 
     code = "rotation_under_way"
 
-    def __init__(self, ends_at: int, now: int) -> None:
-        super().__init__("two secrets of the key are alive")
+    def __init__(self, ends_at: int, now: int, detail: str = "two secrets of the key are alive") -> None:
+        super().__init__(detail)
         self.ends_at = ends_at
         self.retry_after = max(1, -((now - ends_at) // 1_000))
 
@@ -182,6 +183,12 @@ class PrivateAddress(Refused):
     """A URL leads to an address that is not on the public Internet. Nothing is sent there."""
 
     code = "private_address"
+
+
+class ChangedMeanwhile(Refused):
+    """What a change is based on is not how it is any more (RFC 9110 §15.5.13)."""
+
+    code = "precondition_failed"
 
 
 class NotFound(Refused):

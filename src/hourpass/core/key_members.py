@@ -9,6 +9,7 @@ from math import isfinite
 from typing import Any
 
 from hourpass.core.address import normal_network
+from hourpass.core.admin_access import ROLES
 from hourpass.core.api_key import ClaimValue, normal_scope
 from hourpass.core.errors import InvalidRequest, InvalidScope
 from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, MAX_RETRY_WINDOW, SECOND
@@ -72,6 +73,19 @@ def _visible(value: str, name: str) -> str:
     if not 1 <= len(value) <= 200 or not all("\x21" <= character <= "\x7e" for character in value):
         raise InvalidRequest(f"{name} is 1 to 200 visible ASCII characters", name=name)
     return value
+
+
+def _admin(value: str) -> dict[str, Any]:
+    if value not in ROLES:
+        raise InvalidRequest("a role is owner, operator or auditor", name="admin")
+    return {"admin": value}
+
+
+def _max_scope(value: str | None) -> dict[str, Any]:
+    normal = None if value is None else normal_scope(value)
+    if value is not None and normal is None:
+        raise InvalidRequest("not a scope", name="max_scope")
+    return {"max_scope": normal}
 
 
 def _text(name: str) -> Callable[[str | None], dict[str, Any]]:
@@ -182,6 +196,9 @@ _RULES: dict[str, Callable[[Any], dict[str, Any]]] = {
     "external_id": _text("external_id"),
     "claims": _claims,
     "tags": _tags,
+    "admin": _admin,
+    "subject_prefix": _text("subject_prefix"),
+    "max_scope": _max_scope,
 }
 
 EDITABLE = frozenset(_RULES) - {"subject", "environment", "external_id"}

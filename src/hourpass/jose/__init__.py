@@ -15,7 +15,13 @@ from hourpass.jose.access import (
     unique_members,
 )
 from hourpass.jose.keys import Jwk, VerificationKey, verification_key
-from hourpass.jose.refresh import OpenedRefreshToken, RefreshTokens, UnknownSecret, unverified_issuer
+from hourpass.jose.refresh import (
+    OpenedRefreshToken,
+    RefreshTokens,
+    UnknownSecret,
+    unverified_audience,
+    unverified_issuer,
+)
 from hourpass.jose.segments import MAX_TOKEN_LENGTH, decode_segment, encode_segment
 
 __all__ = [
@@ -33,6 +39,7 @@ __all__ = [
     "open_access_token",
     "open_feed",
     "unique_members",
+    "unverified_audience",
     "unverified_issuer",
     "verification_key",
 ]

@@ -62,7 +62,7 @@ class RefreshTokens:
 
     def __init__(self, ring: SecretRing, *, issuer: str, audience: str) -> None:
         self._issuer = issuer
-        self._audience = audience
+        self.audience = audience
         self._ring: dict[bytes, Callable[[bytes], bytes]] = {}
         self.learn(ring)
 
@@ -93,7 +93,7 @@ class RefreshTokens:
             _, prefix, mac = found
         claims = _RefreshClaims(
             self._issuer,
-            self._audience,
+            self.audience,
             grant.key_id,
             grant.grant_id.hex(),
             grant.generation,
@@ -131,7 +131,7 @@ class RefreshTokens:
             ref, tag = GrantRef(claims.client_id, bytes.fromhex(claims.sid)), bytes.fromhex(claims.jti)
         except ValueError as error:
             raise InvalidGrant("malformed") from error
-        if claims.iss != self._issuer or claims.aud != self._audience:
+        if claims.iss != self._issuer or claims.aud != self.audience:
             raise InvalidGrant("malformed", "made for another issuer")
         if not 0 <= claims.gen < 2**63:
             raise InvalidGrant("malformed", "no such generation can exist")
@@ -147,6 +147,14 @@ def unverified_issuer(token: bytes) -> str | None:
     """
     try:
         return _decode_refresh(decode_segment(token.split(b".")[1])).iss
+    except (ValueError, IndexError, RecursionError):
+        return None
+
+
+def unverified_audience(token: bytes) -> str | None:
+    """The audience that a refresh token names, None if it names none. It proves nothing."""
+    try:
+        return _decode_refresh(decode_segment(token.split(b".")[1])).aud
     except (ValueError, IndexError, RecursionError):
         return None
 

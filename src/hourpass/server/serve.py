@@ -44,8 +44,8 @@ RESERVED_DESCRIPTORS = 96
 """How many descriptors are kept for other things than clients' connections: the database, the admin listener, and new
 connections that are refused."""
 
-ADMIN_CONNECTIONS = 32
-"""The most connections to the admin listener: a collector of metrics and a few probes."""
+ADMIN_CONNECTIONS = 256
+"""The most connections to the admin listener: a collector of metrics, probes, operators, and polls for events."""
 
 GC_THRESHOLD = 20_000
 """New objects between two collections of the young ones. It can be high, because a request leaves no cycles behind."""
@@ -203,6 +203,7 @@ async def _serve(
     if post.parent is not None:
         loop.add_reader(post.parent, told_to_stop.set)
     stop_tracing = start_tracing(environ) if settings.tracing == "otlp" else None
+    admin: AdminApp | None = None
     try:
         await app.start()
         traced = wrap(app) if stop_tracing is None else Traced(wrap(app), app.route)
@@ -210,10 +211,11 @@ async def _serve(
         fronts = [public]
         running.counts["connections_limit"] = settings.max_connections
         running.meter.values["connections_open"] = lambda: len(public.connections)
-        if sockets.admin:
+        admin = AdminApp(app) if sockets.admin else None
+        if sockets.admin and admin:
             few = dataclasses.replace(settings, max_connections=ADMIN_CONNECTIONS)
             # Each answer ends its connection, so that nobody keeps one to a worker that hangs.
-            fronts.append(_front(AdminApp(app), [sockets.admin], few, running, refused, keep_alive=False))
+            fronts.append(_front(admin, [sockets.admin], few, running, refused, keep_alive=False))
         for front in fronts:
             await front.start()
         # Everything loaded by now stays loaded, so the garbage collector need not walk it again and again.
@@ -240,6 +242,8 @@ async def _serve(
         post.tell(Condition.DRAINING)
         await asyncio.gather(*(front.drain() for front in fronts))
     finally:
+        if admin is not None:
+            await admin.close()
         await app.stop()
         if stop_tracing is not None:
             stop_tracing()

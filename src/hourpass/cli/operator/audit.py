@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from hourpass.admin.instants import moment
 from hourpass.cli.no_secrets import id_of_ours
 from hourpass.cli.operator.database import database_options, look_at_database, open_database
 from hourpass.cli.operator.past import PastInstant, past_instant
-from hourpass.cli.terminal import json_line, json_option, moment, print_json, print_line, say
+from hourpass.cli.terminal import json_line, json_option, print_json, print_line, say
 from hourpass.core.audit_filter import FOREVER, AuditFilter
 from hourpass.core.errors import ConfigurationError
 from hourpass.core.event_names import NAMES, name_now

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
+from hourpass.admin.instants import moment
 from hourpass.cli.operator.copy import at, carry_out, open_source
 from hourpass.cli.operator.database import actor, database_options, read_settings
-from hourpass.cli.terminal import json_option, moment, say
+from hourpass.cli.terminal import json_option, say
 from hourpass.clocks import wall_clock
 from hourpass.core.audit import Restored
 from hourpass.core.errors import ConfigurationError

@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 import click
 
+from hourpass.admin.instants import moment
 from hourpass.cli.operator.database import read_settings, settings_options
 from hourpass.cli.status_line import StatusLine
-from hourpass.cli.terminal import json_option, moment, print_json, print_table, say
+from hourpass.cli.terminal import json_option, print_json, print_table, say
 from hourpass.clocks import wall_clock
 from hourpass.core.errors import ConfigurationError, HourpassError, StorageUnavailable
 from hourpass.server.copy import Copied, moved_to

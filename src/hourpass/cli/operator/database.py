@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 import click
 
-from hourpass.cli.terminal import moment, say
+from hourpass.admin.instants import moment
+from hourpass.cli.terminal import say
 from hourpass.core.audit import Actor
 from hourpass.core.errors import StorageUnavailable
 from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, SECOND

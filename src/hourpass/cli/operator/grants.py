@@ -4,9 +4,10 @@ import functools
 
 import click
 
+from hourpass.admin.instants import moment
 from hourpass.cli.no_secrets import id_of_ours
 from hourpass.cli.operator.database import Database, actor, database, database_options, look_at_database
-from hourpass.cli.terminal import json_option, moment, print_facts, print_json, print_table, say
+from hourpass.cli.terminal import json_option, print_facts, print_json, print_table, say
 from hourpass.core.address import unpack_address
 from hourpass.core.api_key import ApiKey
 from hourpass.core.grant import Grant, state_of

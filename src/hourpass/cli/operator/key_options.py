@@ -7,8 +7,12 @@ from functools import wraps
 from typing import Any, TypeVar
 
 import click
+from msgspec import UNSET
 
+from hourpass.admin.instants import exact_moment
 from hourpass.core.address import normal_network
+from hourpass.core.admin_access import ROLES
+from hourpass.core.key_members import END_OF_TIME, fields
 from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, MAX_RETRY_WINDOW, SECOND
 from hourpass.server.settings.parsers import seconds
 
@@ -20,9 +24,6 @@ At = Callable[[int], int | None]
 
 LONGEST = 3660 * 86400
 """Seconds: a key that lives longer than ten years may as well live for ever."""
-
-UNSET = object()
-"""An option that was not given, where None takes a member away."""
 
 
 def milliseconds_of(low: int, high: int, *, word: str = "") -> Convert:
@@ -38,6 +39,19 @@ def milliseconds_of(low: int, high: int, *, word: str = "") -> Convert:
             return parse(value) * SECOND
         except ValueError as error:
             raise click.BadParameter(str(error) + (f", or {word}" if word else "")) from None
+
+    return convert
+
+
+def seconds_of(low: int, high: int) -> Convert:
+    """A callback for durations, which become seconds, and None if the option was not given."""
+    parse = seconds(low, high)
+
+    def convert(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+        try:
+            return None if value is None else parse(value)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from None
 
     return convert
 
@@ -92,6 +106,17 @@ def _json_pairs(ctx: click.Context, param: click.Parameter, value: tuple[str, ..
         if isinstance(found[name], list | dict):
             raise click.BadParameter(f"the value of {name} must be a text, number or boolean")
     return found
+
+
+def _moment(name: str, at: int | None) -> str | None:
+    # Later ones cannot be written. The rule itself is `fields`, which says the same.
+    if at is not None and not 0 < at < END_OF_TIME:
+        fields({name: at})
+    return exact_moment(at)
+
+
+def _seconds(milliseconds: object) -> object:
+    return milliseconds // SECOND if isinstance(milliseconds, int) else milliseconds
 
 
 _OPTIONS = [
@@ -151,11 +176,25 @@ _OPTIONS = [
     click.option(
         "--self-rotation/--no-self-rotation", default=None, help="whether its holder may rotate it; no, by default"
     ),
+    click.option(
+        "--admin", type=click.Choice(ROLES), help="an admin key of this role: for the admin API and the console alone"
+    ),
+    click.option(
+        "--subject-prefix",
+        metavar="PREFIX",
+        help="of a delegated admin key: it sees and makes only keys whose subject begins so",
+    ),
+    click.option(
+        "--max-scope", metavar='"A B"', help="of a delegated admin key: the scopes that its keys may have at most"
+    ),
 ]
 
 
 def member_options(command: C) -> C:
-    """Add the options; what was given comes as `members`, a function of the current time."""
+    """Add the options; what was given comes as `members`, a function of the current time.
+
+    It returns members of `shapes.KeyMembers`, by their names.
+    """
 
     @wraps(command)
     def with_members(
@@ -171,20 +210,28 @@ def member_options(command: C) -> C:
         retry_window: object,
         access_token_lifetime: object,
         self_rotation: bool | None,
+        admin: str | None,
+        subject_prefix: str | None,
+        max_scope: str | None,
         **others: Any,
     ) -> Any:
         def members(now: int) -> dict[str, Any]:
             given = {
                 "scope": UNSET if scope is None else scope,
-                "audiences": (() if audiences in {("",), ("default",)} else audiences) if audiences else UNSET,
+                "audiences": ([] if audiences in {("",), ("default",)} else list(audiences)) if audiences else UNSET,
                 "claims": claims | json_claims or UNSET,
                 "tags": tags or UNSET,
-                "allowed_ips": allowed_ips,
-                "expires_at": expires_in if expires_in is UNSET or expires_in is None else now + expires_in,
-                "raw_until": UNSET if raw_until is UNSET else raw_until(now),
-                "retry_window": retry_window,
-                "access_token_lifetime": access_token_lifetime,
+                "allowed_ips": list(allowed_ips) if isinstance(allowed_ips, tuple) else allowed_ips,
+                "expires_at": expires_in
+                if not isinstance(expires_in, int)
+                else _moment("expires_at", now + expires_in),
+                "raw_until": UNSET if raw_until is UNSET else _moment("raw_until", raw_until(now)),
+                "retry_window": _seconds(retry_window),
+                "access_token_lifetime": _seconds(access_token_lifetime),
                 "self_rotation": UNSET if self_rotation is None else self_rotation,
+                "admin": admin or UNSET,
+                "subject_prefix": UNSET if subject_prefix is None else subject_prefix or None,
+                "max_scope": UNSET if max_scope is None else max_scope,
             }
             return {name: value for name, value in given.items() if value is not UNSET}
 

@@ -1,21 +1,24 @@
 """`hourpass keys update`, `disable` and `enable`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
+import msgspec
 
+from hourpass.admin import operations, shapes
 from hourpass.cli.no_secrets import ids_of_ours
-from hourpass.cli.operator.database import Database, actor, change_each, database_options
-from hourpass.cli.operator.key_facts import key_facts
-from hourpass.cli.operator.key_named import tell_each
+from hourpass.cli.operator.administration import Desk, administration
+from hourpass.cli.operator.database import database_options
+from hourpass.cli.operator.key_named import change_named, tell_each, tell_where
 from hourpass.cli.operator.key_options import member_options
 from hourpass.cli.terminal import json_option, print_each
-from hourpass.server.keys.api_keys import get_key
-from hourpass.server.keys.editing import disable_key, enable_key, update_key
 
 _now_option = click.option("--now", "ends_tokens", is_flag=True, help="end the access tokens that are out as well")
 _ids_argument = click.argument("key_ids", metavar="ID…", nargs=-1, required=True, callback=ids_of_ours)
+
+READ_TOGETHER = 100
+"""Keys that are read before they are changed: as many as are changed in one transaction."""
 
 
 @click.command()
@@ -43,22 +46,30 @@ def update(
     `default`, `any` and "" take back what was set.
     """
 
-    def change(db: Database, key_id: str) -> dict[str, object]:
-        key = get_key(db.store, key_id)
-        given = members(db.now)
-        if name is not None:
-            given["name"] = name
+    def asked(key: shapes.Key, given: dict[str, Any]) -> shapes.UpdateKey:
+        given = dict(given)
         for member, removed in (("claims", removed_claims), ("tags", removed_tags)):
             if member in given or removed:
-                merged = {**dict(getattr(key, member)), **given.get(member, {})}
+                merged = {**getattr(key, member), **given.get(member, {})}
                 given[member] = {each: value for each, value in merged.items() if each not in removed}
-        if not given and not ends_tokens:
-            raise click.UsageError("say what to change: see hourpass keys update --help")
-        policy = db.policy if ends_tokens else None
-        return key_facts(update_key(db.store, key_id, given, db.now, actor=actor(), ends_tokens=policy), db.now)
+        return shapes.UpdateKey(key_id=key.key_id, now=ends_tokens, if_match=shapes.etag(key), **given)
 
-    changed = change_each(flags, key_ids, change, at_once=ends_tokens)
-    print_each(changed, as_json=as_json, several=len(key_ids) > 1)
+    def change(desk: Desk) -> Iterator[shapes.Key]:
+        given = members(desk.now) | ({} if name is None else {"name": name})
+        if not (given or removed_claims or removed_tags or ends_tokens):
+            raise click.UsageError("say what to change: see hourpass keys update --help")
+        for start in range(0, len(key_ids), READ_TOGETHER):
+            page = [shapes.KeyNamed(key_id=key_id) for key_id in key_ids[start : start + READ_TOGETHER]]
+            changes = [asked(key, given) for key in desk.call_each(operations.GET_KEY, page)]
+            yield from desk.call_each(operations.UPDATE_KEY, changes)
+
+    with administration(flags, changes=True) as desk:
+        print_each(map(_facts, tell_where(desk, change(desk))), as_json=as_json, several=len(key_ids) > 1)
+
+
+def _facts(key: shapes.Key) -> dict[str, object]:
+    facts: dict[str, object] = msgspec.to_builtins(key)
+    return facts
 
 
 @click.command()
@@ -68,17 +79,10 @@ def update(
 @json_option
 def disable(flags: dict[str, object], key_ids: tuple[str, ...], ends_tokens: bool, as_json: bool) -> None:
     """Refuse API keys until you enable them again. Meanwhile their grants cannot refresh."""
-    disabled = set()
-
-    def change(db: Database, key_id: str) -> tuple[str, bool]:
-        policy = db.policy if ends_tokens else None
-        if disable_key(db.store, key_id, db.now, actor=actor(), ends_tokens=policy):
-            disabled.add(key_id)
-        return key_id, key_id in disabled
-
-    tell_each(
-        change_each(flags, key_ids, change, at_once=ends_tokens), "disabled", as_json=as_json, several=len(key_ids) > 1
+    done = change_named(
+        flags, key_ids, operations.DISABLE_KEY, lambda key_id: shapes.DisableKey(key_id=key_id, now=ends_tokens)
     )
+    tell_each(done, "disabled", as_json=as_json, several=len(key_ids) > 1)
 
 
 @click.command()
@@ -87,8 +91,5 @@ def disable(flags: dict[str, object], key_ids: tuple[str, ...], ends_tokens: boo
 @json_option
 def enable(flags: dict[str, object], key_ids: tuple[str, ...], as_json: bool) -> None:
     """Let disabled API keys work again."""
-
-    def change(db: Database, key_id: str) -> tuple[str, bool]:
-        return key_id, enable_key(db.store, key_id, db.now, actor=actor())
-
-    tell_each(change_each(flags, key_ids, change), "enabled", as_json=as_json, several=len(key_ids) > 1)
+    done = change_named(flags, key_ids, operations.ENABLE_KEY, lambda key_id: shapes.KeyNamed(key_id=key_id))
+    tell_each(done, "enabled", as_json=as_json, several=len(key_ids) > 1)

@@ -8,8 +8,9 @@ from typing import BinaryIO
 
 import click
 
+from hourpass.admin.instants import moment
 from hourpass.cli.operator.database import actor, database, database_options, look_at_database
-from hourpass.cli.terminal import json_option, moment, print_json, print_table, say
+from hourpass.cli.terminal import json_option, print_json, print_table, say
 from hourpass.core.errors import HourpassError
 from hourpass.server.keys.api_keys import revoke_key
 from hourpass.server.keys.leaks import MAY_COME_BACK, Leak, find_leaks, key_texts

@@ -4,8 +4,9 @@ import os
 
 import click
 
+from hourpass.admin.instants import moment
 from hourpass.cli.operator.database import Database, actor, database, database_options, look_at_database
-from hourpass.cli.terminal import confirm, json_option, moment, print_json, print_table, say
+from hourpass.cli.terminal import confirm, json_option, print_json, print_table, say
 from hourpass.core.api_key import ApiKey, key_state
 from hourpass.core.key_rotation import is_alive
 from hourpass.server.keys.api_keys import keys_with_uses

@@ -4,9 +4,10 @@ import os
 
 import click
 
+from hourpass.admin.instants import moment
 from hourpass.cli.no_secrets import id_of_ours
 from hourpass.cli.operator.database import actor, database, database_options, look_at_database, settings_options
-from hourpass.cli.terminal import confirm, json_option, moment, print_json, print_table, say
+from hourpass.cli.terminal import confirm, json_option, print_json, print_table, say
 from hourpass.core.policy import Policy
 from hourpass.core.signing_key import SigningKey, key_that_signs, signing_key_state
 from hourpass.server.keys.signing_keys import rotate_signing_key, withdraw_signing_key

@@ -7,10 +7,11 @@ from typing import assert_never
 import click
 import msgspec
 
+from hourpass.admin.instants import moment
 from hourpass.cli.no_secrets import from_standard_input, id_of_ours
 from hourpass.cli.operator.database import Database, actor, database, look_at_database, settings_options
 from hourpass.cli.operator.past import PastInstant, past_instant
-from hourpass.cli.terminal import confirm, json_option, moment, print_facts, print_json, say, span
+from hourpass.cli.terminal import confirm, json_option, print_facts, print_json, say, span
 from hourpass.core.api_key import from_anywhere
 from hourpass.core.claims import Claims, Expected, UnverifiedClaims, validate_claims
 from hourpass.core.errors import HourpassError, InvalidGrant, InvalidToken

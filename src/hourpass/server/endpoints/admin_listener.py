@@ -1,32 +1,75 @@
-"""The admin listener's application: health and metrics, away from the public port."""
+"""The admin listener's application: health, metrics, and the admin API with the credentials that it needs."""
 
+import secrets
+
+from hourpass import wire
+from hourpass.admin.operations import ROOT
+from hourpass.core.errors import as_trouble
+from hourpass.server.endpoints import api_key
+from hourpass.server.endpoints.admin_api import AdminApi
+from hourpass.server.endpoints.admin_problem import admin_problem
 from hourpass.server.endpoints.app import App
+from hourpass.server.run.admin_work import AdminWork
 from hourpass.server.telemetry.exposition import MEDIA_TYPE
 from hourpass.server.transport.asgi import Receive, Scope, Send, respond
-from hourpass.server.transport.request import Reply, Request
+from hourpass.server.transport.render import JSON_HEADERS, MethodNotAllowed, problem
+from hourpass.server.transport.request import Reply, Request, TooLarge
+
+BODY_LIMIT = 64 * 1024
+"""Bytes of a request to the admin API."""
+
+CREDENTIALS = {"/auth/api-key": api_key.exchange_admin, "/auth/refresh": api_key.refresh_admin}
+"""What exchanges an admin key, and what refreshes its tokens: here, and not on the public address."""
 
 
 class AdminApp:
-    """Health and metrics, for the admin listener."""
+    """What the admin listener answers. It works from the start to the stop of the public application."""
 
     def __init__(self, app: App) -> None:
         self._app = app
+        self._settings = app.settings
+        self._work = AdminWork(app.settings, app.issuer, app.clock)
+        self._api = AdminApi(app.settings, app.issuer, self._work, app.time.timer)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request as an ASGI application."""
         await respond(self, scope, receive, send)
 
     def body_limit(self, path: str) -> int:
-        """No request here has a body."""
-        return 0
+        """The largest body for a path, in bytes."""
+        return BODY_LIMIT if path.startswith((ROOT + "/", "/auth/")) else 0
 
     def answer_at_once(self, request: Request) -> None:
         """Always None: no answer here is needed often enough."""
 
     async def answer(self, request: Request) -> Reply:
-        """The metrics, or the public application's answer for everything under /health/."""
+        """The answer to a complete request, with an id by which the log and the audit trail name it."""
+        request_id = secrets.token_hex(8)
+        reply = await self._answer(request, request_id)
+        return Reply(reply.status, [*reply.headers, (b"x-request-id", request_id.encode())], reply.body)
+
+    async def _answer(self, request: Request, request_id: str) -> Reply:
         if request.path == "/metrics":
             return Reply(200, [(b"content-type", MEDIA_TYPE)], self._app.metrics())
-        if not request.path.startswith("/health/"):
-            request.path = "/admin"
-        return await self._app.answer(request)
+        if request.path.startswith("/health/"):
+            return await self._app.answer(request)
+        request.now, request.trusted_proxies = self._app.clock(), self._settings.trusted_proxies
+        try:
+            if len(request.body) > self.body_limit(request.path):
+                raise TooLarge
+            if (handler := CREDENTIALS.get(request.path)) is None:
+                return await self._api.answer(request, request_id)
+            if request.method != "POST":
+                raise MethodNotAllowed("POST")
+            self._app.time.require_awake()
+            return Reply(200, JSON_HEADERS, wire.encode(await handler(self._app.issuer, request)))
+        except Exception as error:  # noqa: BLE001 - the outermost net: no error ever leaks
+            trouble = as_trouble(error)
+            self._app.report(request.path, trouble)
+            if request.path in CREDENTIALS:
+                return problem(trouble)
+            return admin_problem(trouble, self._settings.realm, request_id)
+
+    async def close(self) -> None:
+        """Finish the work under way."""
+        await self._work.close()

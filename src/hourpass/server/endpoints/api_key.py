@@ -32,6 +32,20 @@ async def refresh(issuer: Issuer, request: Request) -> TokenReply:
     return _reply(await issuer.refresh(asked.refresh_token, _token_request(asked), request.address(), request.now))
 
 
+async def exchange_admin(issuer: Issuer, request: Request) -> TokenReply:
+    """Exchange an admin key, on the admin listener."""
+    asked = wire.read_exchange(request.body)
+    address = request.address()
+    return _reply(await issuer.exchange(asked.api_key, _token_request(asked), address, request.now, admin=True))
+
+
+async def refresh_admin(issuer: Issuer, request: Request) -> TokenReply:
+    """Refresh the tokens of an admin key, on the admin listener."""
+    asked = wire.read_refresh(request.body)
+    address = request.address()
+    return _reply(await issuer.refresh(asked.refresh_token, _token_request(asked), address, request.now, admin=True))
+
+
 def _token_request(asked: wire.ExchangeRequest | wire.RefreshRequest) -> TokenRequest:
     if asked.scope is None and asked.expires_in is None and asked.audience is None:
         return PLAIN_REQUEST

@@ -198,6 +198,10 @@ class App:
         self._running.report(path, error)
         return tell(error, self._realm)
 
+    def report(self, path: str, error: Exception) -> None:
+        """Log an error that the operator must see."""
+        self._running.report(path, error)
+
     def metrics(self) -> bytes:
         """The metrics of all workers, with those of this one as they are now."""
         return self._running.metrics()

@@ -78,9 +78,16 @@ class Authentication:
         self._checking: set[asyncio.Task[Proven | None]] = set()
 
     async def prove(
-        self, text: str, address: str | None, now: int, *, kind: UseKind | None = None, throttled: bool = False
+        self,
+        text: str,
+        address: str | None,
+        now: int,
+        *,
+        kind: UseKind | None = None,
+        throttled: bool = False,
+        admin: bool = False,
     ) -> Proven:
-        """Prove an API key.
+        """Prove an API key: an admin key if `admin` is true, and every other key if it is not.
 
         Wrong keys are counted for each address. With `throttled`, an address that sends too many of them is told so. A
         good key is never refused because of wrong ones: many clients may share an address.
@@ -105,6 +112,9 @@ class Authentication:
                 await self.uses.ended(key.key_id, secret, address, now)
             self._counts.add(f"key_{(trouble == 'revoked' and key.revoked_why) or trouble}")
             raise InvalidCredentials(reason=trouble)
+        if (key.admin is not None) is not admin:
+            self._counts.add("key_wrong_listener")
+            raise InvalidCredentials(reason="wrong_listener")
         if key.allowed_ips and not allows_ip(key, address):
             self._counts.add("key_address_not_allowed")
             raise InvalidCredentials(reason="address_not_allowed")

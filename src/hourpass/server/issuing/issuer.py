@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 
 from hourpass.core.address import pack_address
+from hourpass.core.admin_access import admin_audience
 from hourpass.core.api_key import ApiKey, Proven, UseKind, opened_at
 from hourpass.core.authorization import Basic, RawKey, reader
 from hourpass.core.claims import Claims
@@ -38,7 +39,7 @@ from hourpass.core.key_rotation import may_be_pending
 from hourpass.core.policy import SECOND
 from hourpass.core.requirement import Address, Requirement, judge_key, judge_proven, judge_token, require_raw_use
 from hourpass.core.token_request import PLAIN_REQUEST, TokenRequest
-from hourpass.jose import OpenedRefreshToken, UnknownSecret
+from hourpass.jose import OpenedRefreshToken, RefreshTokens, UnknownSecret, unverified_audience
 from hourpass.server.issuing.authentication import Authentication
 from hourpass.server.issuing.client_revocations import ClientRevocations
 from hourpass.server.issuing.leak_reports import LeakReports
@@ -104,12 +105,16 @@ class Issuer:
         self.leak_reports = LeakReports(settings, ledger, secrets, verification, timer, counts)
         self.client_revocations = ClientRevocations(ledger, verification, self.policy, settings.exchange_limit, timer)
         self._refresh_tokens = secrets.refresh_tokens(self.url)
+        self._admin_refresh_tokens = secrets.admin_refresh_tokens(self.url)
+        self.admin_audience = admin_audience(self.url)
         self.storage_checks = StorageChecks(ledger)
         self._entropy = Entropy()
-        self._mint = Mint(self.url, self.audience, self.policy, self._refresh_tokens)
+        self._mint = Mint(self.url, self.audience, self.policy, self._refresh_tokens, self._admin_refresh_tokens)
 
-    async def exchange(self, api_key: str, request: TokenRequest, address: str | None, now: int) -> TokenPair:
-        """Exchange an API key for its first pair.
+    async def exchange(
+        self, api_key: str, request: TokenRequest, address: str | None, now: int, *, admin: bool = False
+    ) -> TokenPair:
+        """Exchange an API key for its first pair: an admin key if `admin` is true, and every other key if it is not.
 
         Raises:
             InvalidCredentials: if the key is not accepted.
@@ -120,7 +125,7 @@ class Issuer:
         """
         if self.verification.is_behind:
             raise Unavailable(BEHIND)
-        proven = await self.authentication.prove(api_key, address, now, kind="exchanged", throttled=True)
+        proven = await self.authentication.prove(api_key, address, now, kind="exchanged", throttled=True, admin=admin)
         return await self.open(proven, request, address, now)
 
     async def open(self, proven: Proven, request: TokenRequest, address: str | None, now: int) -> TokenPair:
@@ -155,9 +160,18 @@ class Issuer:
         return pair
 
     async def refresh(
-        self, token: str, request: TokenRequest, address: str | None, now: int, *, client_id: str | None = None
+        self,
+        token: str,
+        request: TokenRequest,
+        address: str | None,
+        now: int,
+        *,
+        client_id: str | None = None,
+        admin: bool = False,
     ) -> TokenPair:
         """Refresh. If the client names itself by `client_id`, the grant must belong to it (RFC 6749 §6).
+
+        With `admin`, only the grants of admin keys are refreshed, and without it only all others.
 
         Raises:
             InvalidGrant: if the refresh token is not accepted, with the reason.
@@ -167,11 +181,12 @@ class Issuer:
         """
         if self.verification.is_behind:
             raise Unavailable(BEHIND)
+        tokens = self._admin_refresh_tokens if admin else self._refresh_tokens
         try:
             try:
-                opened = self._open_refresh_token(token, now)
+                opened = self._open_refresh_token(tokens, token, now)
             except UnknownSecret:
-                opened = await self._open_after_a_look(token, now)
+                opened = await self._open_after_a_look(tokens, token, now)
             if client_id is not None or request != PLAIN_REQUEST:
                 await self._require_refreshable(opened, request, client_id)
             answer, pair = await self.ledger.refresh(
@@ -282,10 +297,12 @@ class Issuer:
         """
         if self.verification.is_behind:
             raise Unavailable(BEHIND)
+        names_admin = unverified_audience(token.encode()) == self._admin_refresh_tokens.audience
+        tokens = self._admin_refresh_tokens if names_admin else self._refresh_tokens
         try:
-            opened = self._open_refresh_token(token, now)
+            opened = self._open_refresh_token(tokens, token, now)
         except UnknownSecret:
-            opened = await self._open_after_a_look(token, now)
+            opened = await self._open_after_a_look(tokens, token, now)
         return opened, await self._genuine_grant(opened)
 
     async def readiness(self, now: int) -> dict[str, str]:
@@ -314,15 +331,15 @@ class Issuer:
         self.client_revocations.prune(now)
         self.ledger.recount()
 
-    def _open_refresh_token(self, token: str, now: int) -> OpenedRefreshToken:
+    def _open_refresh_token(self, tokens: RefreshTokens, token: str, now: int) -> OpenedRefreshToken:
         if not token.isascii():
             raise InvalidGrant("malformed")
-        return self._refresh_tokens.open(token.encode(), now // SECOND)
+        return tokens.open(token.encode(), now // SECOND)
 
-    async def _open_after_a_look(self, token: str, now: int) -> OpenedRefreshToken:
+    async def _open_after_a_look(self, tokens: RefreshTokens, token: str, now: int) -> OpenedRefreshToken:
         """Open a token whose secret is not known here. Another node may have made the secret a moment ago."""
         await self._looks(now)
-        return self._open_refresh_token(token, now)
+        return self._open_refresh_token(tokens, token, now)
 
     async def _observe(self, now: int) -> None:
         try:

@@ -4,6 +4,7 @@ import os
 
 import msgspec
 
+from hourpass.core.admin_access import admin_audience
 from hourpass.core.api_key import ApiKey, issued_at
 from hourpass.core.grant import Grant
 from hourpass.core.policy import SECOND, Policy
@@ -62,13 +63,25 @@ class TokenIds:
 
 
 class Mint:
-    """Makes pairs for one issuer. `audience` is used for keys that name none."""
+    """Makes pairs for one issuer. `audience` is used for keys that name none.
 
-    def __init__(self, url: str, audience: str, policy: Policy, refresh_tokens: RefreshTokens) -> None:
+    The tokens of an admin key have an audience of their own, and refresh tokens that only the admin listener takes.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        audience: str,
+        policy: Policy,
+        refresh_tokens: RefreshTokens,
+        admin_refresh_tokens: RefreshTokens,
+    ) -> None:
         self._url = url
         self._audience = audience
         self._policy = policy
         self._refresh_tokens = refresh_tokens
+        self._admin_audience = admin_audience(url)
+        self._admin_refresh_tokens = admin_refresh_tokens
         self._token_ids = TokenIds()
 
     def pair(
@@ -82,9 +95,12 @@ class Mint:
         second = now // SECOND if key.valid_from is None and key.tokens_from is None else issued_at(key, now)
         scope = request.narrowed(grant.owned_scope(key.scope))
         lifetime = request.lifetime(key, self._policy, now)
-        audience = key.audience or self._audience
+        default, refresh_tokens = self._audience, self._refresh_tokens
+        if key.admin is not None:
+            default, refresh_tokens = self._admin_audience, self._admin_refresh_tokens
+        audience = key.audience or default
         if request.audience is not None or grant.audience is not None:
-            audience = request.audience_of(key.audiences(self._audience), grant.audience)
+            audience = request.audience_of(key.audiences(default), grant.audience)
         access_token = signing_pair.mint(
             AccessClaims(
                 iss=self._url,
@@ -101,5 +117,5 @@ class Mint:
             key.claims,
         )
         # Not `now`: a retry must get the same text for the same generation, at any time.
-        refresh_token = self._refresh_tokens.mint(grant, grant.generation_at // SECOND)
+        refresh_token = refresh_tokens.mint(grant, grant.generation_at // SECOND)
         return TokenPair(access_token, refresh_token, lifetime, scope)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, cast
 
 from hourpass.core import audit
+from hourpass.core.admin_access import require_whole
 from hourpass.core.api_key import (
     ENTROPY_BYTES,
     KEY_ID_PATTERN,
@@ -32,11 +33,15 @@ from hourpass.core.revocation import Revocation, token_until
 from hourpass.core.secret_ring import ServerSecret
 from hourpass.server.keys.key_hashes import hashes_in_use
 from hourpass.server.keys.master_key import MasterKey
+from hourpass.server.keys.sealed import require_no_older_node
 from hourpass.server.keys.server_secrets import Secrets
 from hourpass.server.keys.slow_hashes import SlowAlgorithm, first_match
 from hourpass.server.store import Store
 
 PAGE = 500
+
+ADMIN_KEYS = 13
+"""The number of the migration before which a program would exchange an admin key like every other one."""
 
 
 class NewKey(NamedTuple):
@@ -71,7 +76,7 @@ def create_key(
 
     Raises:
         InvalidScope: if the scope breaks RFC 6749 §3.3's grammar.
-        InvalidRequest: if another member is out of range.
+        InvalidRequest: if another member is out of range, or nodes run that do not know admin keys.
     """
     if expires_in is not None:
         if expires_in <= 0:
@@ -85,7 +90,10 @@ def create_key(
     if subject:
         given["subject"] = subject
     secret = KeySecret(key_digest(pepper.secret, text), 0, now, pepper=pepper.kid)
-    key = plain._replace(**fields(given), secrets=(secret,))
+    key = require_whole(plain._replace(**fields(given), secrets=(secret,)), given.keys())
+    if key.admin is not None:
+        require_no_older_node(store, ADMIN_KEYS)
+        store.need_program(ADMIN_KEYS)
     if key.raw_until is not None:
         key = key._replace(raw_until_set_at=now)
     store.add_key(key)
@@ -101,8 +109,13 @@ def get_key(store: Store, key_id: str) -> ApiKey:
     """
     key = store.key(key_id) if KEY_ID_PATTERN.fullmatch(key_id) else None
     if key is None:
-        raise NotFound(f"no API key has {_named(key_id)}")
+        raise no_such_key(key_id)
     return key
+
+
+def no_such_key(key_id: str) -> NotFound:
+    """The error for an id that no key has, or none that the caller may know of."""
+    return NotFound(f"no API key has {_named(key_id)}")
 
 
 def find_key(store: Store, secrets: Secrets, text: str, *, alive_at: int | None = None) -> ApiKey:
@@ -157,9 +170,8 @@ def _named(given: str) -> str:
     return f"the id {given!r}" if len(given) <= 16 else "that id"
 
 
-def keys_with_uses(store: Store) -> Iterator[tuple[ApiKey, LastUses]]:
-    """Every API key with its last uses, in the order of their ids."""
-    after = ""
+def keys_with_uses(store: Store, after: str = "") -> Iterator[tuple[ApiKey, LastUses]]:
+    """Every API key after an id with its last uses, in the order of their ids."""
     while page := store.keys_page(after, PAGE):
         after = page[-1].key_id
         uses = store.last_uses(page[0].key_id, after)

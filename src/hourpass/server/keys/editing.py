@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hourpass.core import audit
+from hourpass.core.admin_access import require_whole
 from hourpass.core.api_key import ApiKey
 from hourpass.core.errors import InvalidRequest
 from hourpass.core.key_members import EDITABLE, fields
@@ -36,7 +37,9 @@ def update_key(
     key = get_key(store, key_id)
     if fixed := sorted(members.keys() - EDITABLE):
         raise InvalidRequest(f"{fixed[0]} cannot change", name=fixed[0])
-    new = key._replace(**fields(members))
+    if "admin" in members and None in {key.admin, members["admin"]}:
+        raise InvalidRequest("a key is an admin key from the beginning, or never", name="admin")
+    new = require_whole(key._replace(**fields(members)), members.keys())
     if new.raw_until != key.raw_until:
         new = new._replace(raw_until_set_at=None if new.raw_until is None else now)
     _require_not_ended(key)

@@ -136,13 +136,13 @@ def reseal(store: Store, master: MasterKey, now: int, *, actor: audit.Actor) -> 
     return Resealed(first, done, master.ids[1:])
 
 
-def require_no_older_node(store: Store) -> None:
-    """Refuse to replace anything while a node runs that would not learn of it.
+def require_no_older_node(store: Store, number: int = NEEDED) -> None:
+    """Refuse to change what a node that runs would not learn of: one from before the migration of this number.
 
     Raises:
         InvalidRequest: if there is one, as far as the database can tell.
     """
-    if older := store.older_programs(NEEDED):
+    if older := store.older_programs(number):
         raise InvalidRequest(f"a node of an older version runs ({older} connections): bring every node to this version")
 
 

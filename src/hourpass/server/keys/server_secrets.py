@@ -137,7 +137,14 @@ class Secrets:
 
     def refresh_tokens(self, issuer: str) -> RefreshTokens:
         """What mints and opens refresh tokens, bound to this issuer's own endpoint. It learns what this learns."""
-        tokens = RefreshTokens(self.refresh, issuer=issuer, audience=f"{issuer}/auth/refresh")
+        return self._refreshing(issuer, f"{issuer}/auth/refresh")
+
+    def admin_refresh_tokens(self, issuer: str) -> RefreshTokens:
+        """The same for the refresh endpoint of the admin listener. Neither opens the other's tokens."""
+        return self._refreshing(issuer, f"{issuer}/admin/auth/refresh")
+
+    def _refreshing(self, issuer: str, audience: str) -> RefreshTokens:
+        tokens = RefreshTokens(self.refresh, issuer=issuer, audience=audience)
         self._refresh_tokens.append(tokens)
         return tokens
 

@@ -29,7 +29,18 @@ POSTGRESQL = ("postgresql://", "postgres://")
 
 CLIENT_VARIABLES = frozenset(
     f"HOURPASS_{name}"
-    for name in ("URL", "ALLOW_HTTP", "API_KEY", "API_KEY_FILE", "API_KEY_COMMAND", "CACHE", "AGENT", "TOKEN_FILE")
+    for name in (
+        "URL",
+        "ALLOW_HTTP",
+        "API_KEY",
+        "API_KEY_FILE",
+        "API_KEY_COMMAND",
+        "CACHE",
+        "AGENT",
+        "TOKEN_FILE",
+        "SERVER",
+        "ADMIN_KEY_FILE",
+    )
 )
 """The client's variables. Client and server may run on one machine, so each one ignores the variables of the other."""
 
@@ -107,6 +118,11 @@ class Settings:
     )
     exchange_limit: int = _setting(
         600, parsers.whole(0, 1_000_000), "exchanges per minute and key, even all at once; 0 turns every limit off"
+    )
+    admin_limit: int = _setting(
+        600,
+        parsers.whole(0, 1_000_000),
+        "calls of the admin API per minute and admin key, even all at once; 0 for no limit",
     )
     rotation_overlap: int = _setting(
         86400,

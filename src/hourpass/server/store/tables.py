@@ -49,7 +49,8 @@ API_KEYS = Table(
     "key_id",
     "name, digest, subject, scope, environment, audience, retry_window, allowed_ips, "
     "created_at, expires_at, revoked_at, more_audiences, claims, tags, access_token_lifetime, self_rotation, "
-    "external_id, raw_until, raw_until_set_at, valid_from, tokens_from, disabled_at, revoked_why",
+    "external_id, raw_until, raw_until_set_at, valid_from, tokens_from, disabled_at, revoked_why, "
+    "admin, subject_prefix, max_scope",
     ("",),
 )
 

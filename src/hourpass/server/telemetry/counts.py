@@ -150,7 +150,10 @@ METRICS: tuple[Counter | Gauge | Histogram | Requests, ...] = (
     Counter(
         "hourpass_keys_refused",
         "Genuine API keys that were refused, by reason",
-        _each("key", *dict.fromkeys((*get_args(KeyTrouble), *get_args(KeyRevokedWhy), "address_not_allowed"))),
+        _each(
+            "key",
+            *dict.fromkeys((*get_args(KeyTrouble), *get_args(KeyRevokedWhy), "address_not_allowed", "wrong_listener")),
+        ),
         "reason",
     ),
     Counter("hourpass_leaks_reported", "API keys reported as leaked for the first time", _one("leak")),

@@ -1,0 +1,33 @@
+"""How an instant is written for people and in JSON (RFC 3339), and how it is read."""
+
+from datetime import UTC, datetime
+
+
+def moment(at: int | None) -> str | None:
+    """An instant (epoch milliseconds) in RFC 3339, to the second."""
+    return None if at is None else known_moment(at)
+
+
+def known_moment(at: int) -> str:
+    """The same for an instant that is always there."""
+    return _text(at // 1000 * 1000)
+
+
+def exact_moment(at: int | None) -> str | None:
+    """An instant (epoch milliseconds) in RFC 3339, to the millisecond if it is not a whole second."""
+    return None if at is None else _text(at)
+
+
+def read_moment(text: str) -> int:
+    """The epoch milliseconds of an instant in RFC 3339, or of a date. Without a zone it is UTC.
+
+    Raises:
+        ValueError: if it is something else.
+    """
+    at = datetime.fromisoformat(text)
+    return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _text(at: int) -> str:
+    precision = "milliseconds" if at % 1000 else "seconds"
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec=precision).replace("+00:00", "Z")

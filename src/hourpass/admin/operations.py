@@ -1,0 +1,84 @@
+"""Everything that can be asked of the administration: one table for the command, the admin API and the console.
+
+`OPERATIONS` says for each operation how it looks in HTTP, which scope it needs, what it asks and what it answers.
+"""
+
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from hourpass.admin import shapes
+
+Q = TypeVar("Q", bound=shapes.Asked)
+A = TypeVar("A", bound=shapes.AdminAnswer)
+
+ROOT = "/admin/v1"
+"""Below it are the paths of all operations."""
+
+
+class Operation(NamedTuple, Generic[Q, A]):
+    """One thing that can be asked. `path` has members of `asks` in braces.
+
+    The other members are the query of a GET or DELETE, and the JSON body of other methods. `scope` is what the caller
+    needs, empty if every admin token is enough. `reads` is true if nothing changes. `delegated` says whether a
+    delegated admin key may ask, and then the use case shows it only what is its own.
+    """
+
+    name: str
+    method: str
+    path: str
+    scope: str
+    asks: type[Q]
+    answers: type[A]
+    reads: bool = False
+    delegated: bool = False
+    status: int = 200
+
+    @property
+    def in_path(self) -> tuple[str, ...]:
+        """The members that stand in the path."""
+        return tuple(part[1:-1] for part in self.path.split("/") if part.startswith("{"))
+
+
+def _reading(
+    name: str, path: str, scope: str, asks: type[Q], answers: type[A], *, delegated: bool = False
+) -> Operation[Q, A]:
+    return Operation(name, "GET", path, scope, asks, answers, reads=True, delegated=delegated)
+
+
+LIST_KEYS = _reading("list_keys", "/keys", "keys:read", shapes.ListKeys, shapes.KeyPage, delegated=True)
+GET_KEY = _reading("get_key", "/keys/{key_id}", "keys:read", shapes.KeyNamed, shapes.Key, delegated=True)
+FIND_KEY = Operation(
+    "find_key", "POST", "/keys/find", "keys:read", shapes.FindKey, shapes.Key, reads=True, delegated=True
+)
+CREATE_KEY = Operation(
+    "create_key", "POST", "/keys", "keys:write", shapes.CreateKey, shapes.CreatedKey, delegated=True, status=201
+)
+UPDATE_KEY = Operation(
+    "update_key", "PATCH", "/keys/{key_id}", "keys:write", shapes.UpdateKey, shapes.Key, delegated=True
+)
+ROTATE_KEY = Operation(
+    "rotate_key", "POST", "/keys/{key_id}/rotate", "keys:write", shapes.RotateKey, shapes.RotatedKey, delegated=True
+)
+DISABLE_KEY = Operation(
+    "disable_key", "POST", "/keys/{key_id}/disable", "keys:write", shapes.DisableKey, shapes.Changed, delegated=True
+)
+ENABLE_KEY = Operation(
+    "enable_key", "POST", "/keys/{key_id}/enable", "keys:write", shapes.KeyNamed, shapes.Changed, delegated=True
+)
+REVOKE_KEY = Operation(
+    "revoke_key", "POST", "/keys/{key_id}/revoke", "keys:write", shapes.KeyNamed, shapes.Changed, delegated=True
+)
+ME = _reading("me", "/me", "", shapes.Nothing, shapes.Me, delegated=True)
+
+OPERATIONS: tuple[Operation[Any, Any], ...] = (
+    LIST_KEYS,
+    CREATE_KEY,
+    FIND_KEY,
+    GET_KEY,
+    UPDATE_KEY,
+    ROTATE_KEY,
+    DISABLE_KEY,
+    ENABLE_KEY,
+    REVOKE_KEY,
+    ME,
+)
+"""All of them, in the order of the documentation. A path without braces comes before one that would match it."""

@@ -1,0 +1,211 @@
+"""What the administration asks and answers: one struct for each. The OpenAPI description is made from them.
+
+Instants are RFC 3339 texts, durations whole seconds. A member that is UNSET was not given.
+"""
+
+import hashlib
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from hourpass.core.admin_access import Role
+from hourpass.core.api_key import ClaimValue, Environment, KeyState
+
+Instant = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
+
+PageLimit = Annotated[int, msgspec.Meta(ge=1, le=200)]
+
+PAGE = 50
+"""How many entries a page has if nobody says how many."""
+
+
+class Asked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What a caller asks. An unknown member is refused: a misspelt one would be ignored without a word."""
+
+
+class AdminAnswer(msgspec.Struct, kw_only=True):
+    """What is answered."""
+
+
+class Nothing(Asked, kw_only=True):
+    """Nothing is asked."""
+
+
+class Use(AdminAnswer, kw_only=True):
+    """A use of a key: when, and from which address if it is known."""
+
+    at: Instant
+    address: str | None
+
+
+class Key(AdminAnswer, kw_only=True):
+    """An API key, without any secret."""
+
+    key_id: str
+    name: str
+    environment: Environment
+    subject: str
+    scope: str
+    audience: str | None
+    audiences: list[str]
+    claims: dict[str, ClaimValue]
+    tags: dict[str, str]
+    external_id: str | None
+    state: KeyState
+    retry_window: int | None
+    access_token_lifetime: int | None
+    allowed_ips: list[str]
+    self_rotation: bool
+    created_at: Instant
+    expires_at: Instant | None
+    raw_until: Instant | None
+    disabled_at: Instant | None
+    revoked_at: Instant | None
+    revoked_why: str | None
+    next_secret_at: Instant | None
+    old_secret_until: Instant | None
+    admin: Role | None
+    subject_prefix: str | None
+    max_scope: str | None
+    grants: int | UnsetType = UNSET
+    last_used: dict[str, Use] | UnsetType = UNSET
+
+
+def etag(key: Key) -> str:
+    """The entity tag of a key (RFC 9110 §8.8.3): it changes when a member changes that can be set."""
+    members = {name: getattr(key, name) for name in KeyMembers.__struct_fields__}
+    return hashlib.sha256(msgspec.json.encode(members, order="deterministic")).hexdigest()[:16]
+
+
+class CreatedKey(Key, kw_only=True):
+    """An API key that was just made. `api_key` is the key itself, which is shown only this once."""
+
+    api_key: str
+
+    def __repr__(self) -> str:
+        """Without the key."""
+        return f"CreatedKey({self.key_id!r})"
+
+
+class KeyPage(AdminAnswer, kw_only=True):
+    """Some keys, and where the next page begins."""
+
+    data: list[Key]
+    next: str | None
+
+
+class KeyNamed(Asked, kw_only=True):
+    """An API key, by its id."""
+
+    key_id: str
+
+
+class ListKeys(Asked, kw_only=True):
+    """Which keys to list. All conditions must hold. Spans are seconds, a tag is `NAME=TEXT`.
+
+    `text` is part of the name, the subject, the key id or the external id.
+    """
+
+    state: KeyState | None = None
+    subject: str | None = None
+    tag: list[str] = []
+    expires_within: int | None = None
+    raw_since: int | None = None
+    unused_for: int | None = None
+    external_id: str | None = None
+    next_waits: bool = False
+    text: str | None = None
+    limit: PageLimit = PAGE
+    cursor: str | None = None
+
+
+class KeyMembers(Asked, kw_only=True):
+    """The members of a key that may be set. None takes a member away."""
+
+    name: str | UnsetType = UNSET
+    scope: str | UnsetType | None = UNSET
+    audiences: list[str] | UnsetType | None = UNSET
+    claims: dict[str, ClaimValue] | UnsetType | None = UNSET
+    tags: dict[str, str] | UnsetType | None = UNSET
+    allowed_ips: list[str] | UnsetType | None = UNSET
+    expires_at: Instant | UnsetType | None = UNSET
+    raw_until: Instant | UnsetType | None = UNSET
+    retry_window: int | UnsetType | None = UNSET
+    access_token_lifetime: int | UnsetType | None = UNSET
+    self_rotation: bool | UnsetType | None = UNSET
+    admin: Role | UnsetType | None = UNSET
+    subject_prefix: str | UnsetType | None = UNSET
+    max_scope: str | UnsetType | None = UNSET
+
+
+class CreateKey(KeyMembers, kw_only=True):
+    """A new key. Its subject is its id if none is given."""
+
+    name: str
+    environment: Environment = "production"
+    subject: str | UnsetType = UNSET
+    external_id: str | UnsetType | None = UNSET
+
+
+class UpdateKey(KeyMembers, kw_only=True):
+    """A change of a key. `now` ends the access tokens that are out as well. `if_match` is the ETag it was read with."""
+
+    key_id: str
+    now: bool = False
+    if_match: str | None = None
+
+
+class FindKey(Asked, kw_only=True):
+    """A whole API key, to find out which one it is. With `alive` one whose secret has ended is not found."""
+
+    api_key: str
+    alive: bool = False
+
+    def __repr__(self) -> str:
+        """Without the key."""
+        return "FindKey(…)"
+
+
+class DisableKey(KeyNamed, kw_only=True):
+    """A key to disable. `now` ends the access tokens that are out as well."""
+
+    now: bool = False
+
+
+class RotateKey(KeyNamed, kw_only=True):
+    """A key to give its next secret. `overlap` is in seconds. `now` ends the old one, its grants and its tokens."""
+
+    overlap: int | UnsetType = UNSET
+    now: bool = False
+
+
+class RotatedKey(AdminAnswer, kw_only=True):
+    """The next secret of a key, which is shown only this once. `overlap` is in seconds."""
+
+    api_key: str
+    key_id: str
+    external_id: str | None
+    overlap: int
+    expires_at: Instant | None
+
+    def __repr__(self) -> str:
+        """Without the key."""
+        return f"RotatedKey({self.key_id!r})"
+
+
+class Changed(AdminAnswer, kw_only=True):
+    """Whether a call changed the key. It did not if the key was like that before."""
+
+    key_id: str
+    changed: bool
+
+
+class Me(AdminAnswer, kw_only=True):
+    """Who the caller is, and what it may do."""
+
+    actor: str
+    key_id: str | None
+    scopes: list[str]
+    subject_prefix: str | None
+    max_scope: str | None

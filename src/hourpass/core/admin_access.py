@@ -1,0 +1,174 @@
+"""Who may do what in the administration: roles and their scopes, and what a delegated admin key sees.
+
+The command, the admin API and the console all ask here. A role, a prefix and a maximum scope are members of an API
+key's record, which is read again for every call.
+"""
+
+from collections.abc import Collection, Iterable
+from typing import Literal, NamedTuple, get_args
+
+from hourpass.core.api_key import ApiKey, narrow_scope
+from hourpass.core.audit import Actor
+from hourpass.core.errors import InsufficientScope, InvalidRequest, NotFound
+
+Role = Literal["owner", "operator", "auditor"]
+
+ROLES: tuple[Role, ...] = get_args(Role)
+
+AUDITOR = frozenset(
+    {
+        "keys:read",
+        "grants:read",
+        "audit:read",
+        "signing-keys:read",
+        "webhooks:read",
+        "overview:read",
+    }
+)
+OPERATOR = AUDITOR | {"keys:write", "grants:write", "tokens:write", "webhooks:write"}
+OWNER = OPERATOR | {"signing-keys:write", "tokens:revoke-all", "admin:write"}
+
+SCOPES: dict[Role, frozenset[str]] = {"owner": OWNER, "operator": OPERATOR, "auditor": AUDITOR}
+"""Role -> the scopes of its tokens."""
+
+DELEGATED = frozenset({"keys:read", "keys:write", "grants:read", "grants:write", "tokens:write", "audit:read"})
+"""The scopes that a delegated admin key may have: each of them for its own subjects only."""
+
+NOT_FOR_ADMINS = frozenset({"scope", "audiences", "claims", "self_rotation", "raw_until"})
+"""Members that an admin key cannot have: its role says all that its tokens may do."""
+
+NOT_DELEGATED = frozenset({"audiences", "claims"})
+"""Members that a delegated caller cannot set: they could say more of a key than its maximum scope allows."""
+
+
+def admin_audience(issuer: str) -> str:
+    """The audience of the tokens of admin keys. No other key can have it."""
+    return f"{issuer}/admin"
+
+
+def require_not_reserved(audiences: Iterable[str], issuer: str) -> None:
+    """Refuse the audience of admin tokens for a key.
+
+    Raises:
+        InvalidRequest: if it is among them.
+    """
+    if admin_audience(issuer) in audiences:
+        raise InvalidRequest("this audience is only for admin keys", name="audiences")
+
+
+class AdminCaller(NamedTuple):
+    """Who asks, and what they may do. `subject_prefix` and `max_scope` are those of a delegated admin key."""
+
+    actor: Actor
+    scopes: frozenset[str]
+    key_id: str | None = None
+    subject_prefix: str | None = None
+    max_scope: str | None = None
+
+    @property
+    def is_delegated(self) -> bool:
+        """Whether the caller is confined to the subjects that begin with its prefix."""
+        return self.subject_prefix is not None
+
+
+def owner(actor: Actor) -> AdminCaller:
+    """The caller who has the database itself: somebody at the command line of its machine."""
+    return AdminCaller(actor, OWNER)
+
+
+def caller_of(key: ApiKey, scope: str | None, actor: Actor) -> AdminCaller:
+    """The caller behind an admin key, as the key's record is now. `scope` is the token's, None for all of the role's.
+
+    Raises:
+        NotFound: if the key is not an admin key.
+    """
+    role = role_of(key)
+    if role is None:
+        raise NotFound("this is not an admin key")
+    scopes = SCOPES[role] if key.subject_prefix is None else SCOPES[role] & DELEGATED
+    if scope is not None:
+        scopes &= frozenset(scope.split())
+    return AdminCaller(actor, scopes, key.key_id, key.subject_prefix, key.max_scope)
+
+
+def role_of(key: ApiKey) -> Role | None:
+    """The role of an admin key, None if it is not one."""
+    return next((role for role in ROLES if role == key.admin), None)
+
+
+def scope_of_admin(key: ApiKey) -> str:
+    """The scope of the tokens of an admin key, as a key's record has it."""
+    role = role_of(key)
+    scopes = SCOPES[role] if role else frozenset[str]()
+    return " ".join(sorted(scopes if key.subject_prefix is None else scopes & DELEGATED))
+
+
+def may(caller: AdminCaller, scope: str, *, delegated: bool = True) -> bool:
+    """Whether a caller may do what needs a scope. `delegated` says whether a delegated caller ever may."""
+    return (not scope or scope in caller.scopes) and (delegated or not caller.is_delegated)
+
+
+def require_allowed(caller: AdminCaller, scope: str, *, delegated: bool = True) -> None:
+    """Refuse a caller who may not.
+
+    Raises:
+        InsufficientScope: if the caller does not have the scope.
+    """
+    if not may(caller, scope, delegated=delegated):
+        raise InsufficientScope(scope)
+
+
+def sees(caller: AdminCaller, key: ApiKey) -> bool:
+    """Whether a caller may know of a key. Admin keys are never visible to a delegated caller."""
+    return caller.subject_prefix is None or (key.admin is None and key.subject.startswith(caller.subject_prefix))
+
+
+def require_changeable(caller: AdminCaller, key: ApiKey) -> None:
+    """Refuse a caller who may read a key and not change it.
+
+    Raises:
+        InsufficientScope: if it is an admin key, and the caller does not have `admin:write`.
+    """
+    if key.admin is not None:
+        require_allowed(caller, "admin:write")
+
+
+def require_own(caller: AdminCaller, key: ApiKey, given: Collection[str]) -> None:
+    """Refuse what a delegated caller must not make of a key. `given` names the members that it set.
+
+    Raises:
+        InvalidRequest: naming the member.
+    """
+    if caller.subject_prefix is None:
+        return
+    if forbidden := sorted(NOT_DELEGATED & set(given)):
+        raise InvalidRequest(f"a delegated admin key cannot set {forbidden[0]}", name=forbidden[0])
+    if not key.subject.startswith(caller.subject_prefix):
+        raise InvalidRequest(f"the subject must begin with {caller.subject_prefix}", name="subject")
+    if narrow_scope(caller.max_scope or "", key.scope) is None:
+        raise InvalidRequest("the scope is more than this admin key may give", name="scope")
+
+
+def require_whole(key: ApiKey, given: Collection[str]) -> ApiKey:
+    """Check the members of a key that only admin keys have, and return it with the scope that they give it.
+
+    `given` names the members that were set.
+
+    Raises:
+        InvalidRequest: naming the member, if they do not fit together.
+    """
+    if key.admin is None:
+        for name in ("subject_prefix", "max_scope"):
+            if getattr(key, name) is not None:
+                raise InvalidRequest(f"only an admin key has a {name}", name=name)
+        return key
+    if refused := sorted(NOT_FOR_ADMINS & set(given)):
+        raise InvalidRequest(f"an admin key has no {refused[0]}: its role says what it may do", name=refused[0])
+    if key.environment != "production":
+        raise InvalidRequest("an admin key is of the environment production", name="environment")
+    if (key.subject_prefix is None) != (key.max_scope is None):
+        missing = "max_scope" if key.max_scope is None else "subject_prefix"
+        raise InvalidRequest("a delegated admin key has both a subject_prefix and a max_scope", name=missing)
+    if key.subject_prefix is not None and key.admin != "operator":
+        raise InvalidRequest("a delegated admin key is an operator", name="admin")
+    return key._replace(scope=scope_of_admin(key))

@@ -1,0 +1,161 @@
+"""Carries out operations: authorizes the caller, and does the work in one transaction.
+
+It is synchronous and has a database connection of its own. The command calls it directly, the server in a thread of its
+own, so nothing here holds up the token endpoints.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from hourpass.admin import shapes
+from hourpass.admin.operations import Operation
+from hourpass.core.admin_access import AdminCaller, caller_of, require_allowed
+from hourpass.core.api_key import allows_ip, is_usable
+from hourpass.core.audit import Actor
+from hourpass.core.errors import InvalidToken, NotFound, StorageUnavailable
+from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, SECOND
+from hourpass.server.admin.context import Context
+from hourpass.server.admin.work import WORK
+from hourpass.server.keys.master_key import MasterKey
+from hourpass.server.keys.server_secrets import Secrets
+from hourpass.server.settings.settings import Settings
+from hourpass.server.store import Store, persist, reading, transaction
+
+Q = TypeVar("Q", bound=shapes.Asked)
+A = TypeVar("A", bound=shapes.AdminAnswer)
+
+TOGETHER = 100
+"""Changes in one transaction: a few milliseconds, for which a server on the same SQLite file waits."""
+
+REPEATS = 4
+"""How often a change that must be quick is made again, if its commit came too late."""
+
+LATE_IN_A_SECOND = 800
+"""Milliseconds into a second from which on a commit may come after its end."""
+
+
+class AdminKeyIdentity(NamedTuple):
+    """A caller who has proven an admin key. What it may do is read from the key's record in each transaction.
+
+    `scope` is that of its access token, None if it has all scopes of the key's role.
+    """
+
+    key_id: str
+    scope: str | None = None
+    address: str | None = None
+    request_id: str | None = None
+
+
+AdminIdentity = AdminCaller | AdminKeyIdentity
+
+
+class Administration:
+    """The use cases on one store. `clock` returns epoch milliseconds, `random` so many random bytes."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        master: MasterKey,
+        secrets: Secrets,
+        clock: Callable[[], int],
+        random: Callable[[int], bytes],
+    ) -> None:
+        self.store = store
+        self._settings = settings
+        self._master = master
+        self._secrets = secrets
+        self._clock = clock
+        self._random = random
+        # Another node may have a longer lifetime, so a revocation is kept for the longest possible one.
+        self._policy = settings.policy()._replace(access_token_lifetime=MAX_ACCESS_TOKEN_LIFETIME)
+
+    def call(self, operation: Operation[Q, A], asked: Q, identity: AdminIdentity) -> A:
+        """Carry out one operation.
+
+        Raises:
+            InvalidToken: if the caller's key is not accepted any more. InsufficientScope: if the caller may not.
+            Refused: what the use case raises. StorageUnavailable: if nothing was kept.
+        """
+        [answer] = self.call_each(operation, [asked], identity)
+        return answer
+
+    def call_each(self, operation: Operation[Q, A], asked: Sequence[Q], identity: AdminIdentity) -> Iterator[A]:
+        """Carry out an operation several times, and yield each answer after its commit.
+
+        If one fails, nothing is changed of those in the same transaction. Those before were yielded. A change that ends
+        what was issued until now has a transaction of its own, and is made again if its commit came too late.
+
+        Raises:
+            StorageUnavailable: if the commits keep coming too late. Besides what `call` raises.
+        """
+        at_once = any(getattr(each, "now", False) for each in asked)
+        together = 1 if at_once else TOGETHER
+        for start in range(0, len(asked), together):
+            page = asked[start : start + together]
+            done, in_time = self._attempt(operation, page, identity, at_once=at_once)
+            for _ in range(REPEATS):
+                if in_time:
+                    break
+                again, in_time = self._attempt(operation, page, identity, at_once=at_once)
+                done = [_of_both(first, second) for first, second in zip(done, again, strict=True)]
+            if not in_time:
+                raise StorageUnavailable("the database is slow: what was issued during the change may go on. Repeat it")
+            yield from done
+
+    def do(self, store: Store, operation: Operation[Q, A], asked: Q, identity: AdminIdentity, now: int) -> A:
+        """Authorize the caller and do the work, in a transaction that has begun. Raises what `call` raises."""
+        caller = _caller(store, identity, now)
+        require_allowed(caller, operation.scope, delegated=operation.delegated)
+        ctx = Context(store, self._settings, self._master, self._secrets, self._policy, now, caller, self._random)
+        answer: A = WORK[operation.name](ctx, asked)
+        return answer
+
+    def _attempt(
+        self, operation: Operation[Q, A], page: Sequence[Q], identity: AdminIdentity, *, at_once: bool
+    ) -> tuple[list[A], bool]:
+        """What became of each, and whether the commit came in time.
+
+        From the next whole second on what is issued is good, also at a server that has not seen the change yet.
+        """
+        now, began = 0, 0.0
+
+        def attempt() -> list[A]:
+            nonlocal now, began
+            now = self._early_in_a_second() if at_once else self._clock()
+            began = time.monotonic()
+            with reading(self.store) if operation.reads else transaction(self.store):
+                return [self.do(self.store, operation, each, identity, now) for each in page]
+
+        done = persist(attempt, self.store.rollback)
+        took = (time.monotonic() - began) * SECOND
+        return done, not at_once or now % SECOND + took < SECOND
+
+    def _early_in_a_second(self) -> int:
+        """An instant that leaves time to commit before the next whole second: from then on tokens are good again."""
+        now = self._clock()
+        if now % SECOND > LATE_IN_A_SECOND:
+            time.sleep((SECOND - now % SECOND) / SECOND)
+            now = self._clock()
+        return now
+
+
+def _caller(store: Store, identity: AdminIdentity, now: int) -> AdminCaller:
+    if isinstance(identity, AdminCaller):
+        return identity
+    key = store.key(identity.key_id)
+    if key is None or not is_usable(key, now):
+        raise InvalidToken("revoked", "its key is not usable")
+    if not allows_ip(key, identity.address):
+        raise InvalidToken("address_not_allowed")
+    actor = Actor(f"key:{key.key_id}", identity.address, identity.request_id)
+    try:
+        return caller_of(key, identity.scope, actor)
+    except NotFound:
+        raise InvalidToken("audience", "its key is not an admin key") from None
+
+
+def _of_both(first: Any, second: Any) -> Any:
+    """The answer of a change that was made twice: the second time it may have found everything done."""
+    return first if isinstance(first, shapes.Changed) and first.changed else second

@@ -1,0 +1,24 @@
+"""Which function carries out which operation."""
+
+from collections.abc import Callable
+from typing import Any
+
+from hourpass.server.admin import keys
+from hourpass.server.admin.context import Context
+
+WORK: dict[str, Callable[[Context, Any], Any]] = {
+    function.__name__: function
+    for function in (
+        keys.list_keys,
+        keys.create_key,
+        keys.find_key,
+        keys.get_key,
+        keys.update_key,
+        keys.rotate_key,
+        keys.disable_key,
+        keys.enable_key,
+        keys.revoke_key,
+        keys.me,
+    )
+}
+"""The name of an operation -> what does it."""

@@ -1,0 +1,127 @@
+"""The admin API: `/admin/v1/…` on the admin listener. It turns requests into operations, and answers into JSON."""
+
+import re
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from hourpass import wire
+from hourpass.admin import shapes
+from hourpass.admin.http import in_query, read_body, read_query
+from hourpass.admin.operations import OPERATIONS, ROOT, Operation
+from hourpass.core.errors import InvalidRequest, InvalidToken
+from hourpass.core.requirement import Requirement, judge_token, nowhere
+from hourpass.server.admin.administration import AdminKeyIdentity
+from hourpass.server.endpoints.admin_problem import Unauthenticated
+from hourpass.server.issuing.issuer import Issuer
+from hourpass.server.issuing.throttle import Throttle
+from hourpass.server.run.admin_work import AdminWork
+from hourpass.server.settings.settings import Settings
+from hourpass.server.transport.render import JSON_HEADERS, MethodNotAllowed, NoSuchRoute
+from hourpass.server.transport.request import Reply, Request
+
+MAX_FIELDS = 64
+"""Fields of a query."""
+
+
+class _Route(NamedTuple):
+    pattern: re.Pattern[str]
+    methods: dict[str, Operation[Any, Any]]
+
+
+def _routes() -> list[_Route]:
+    by_path: dict[str, dict[str, Operation[Any, Any]]] = {}
+    for operation in OPERATIONS:
+        by_path.setdefault(operation.path, {})[operation.method] = operation
+    # A path without braces comes before one that would match it.
+    ordered = sorted(by_path.items(), key=lambda item: item[0].count("{"))
+    return [_Route(_pattern(path), methods) for path, methods in ordered]
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path))
+
+
+class AdminApi:
+    """Answers the requests of the admin API. `timer` returns milliseconds that nobody can set."""
+
+    def __init__(self, settings: Settings, issuer: Issuer, work: AdminWork, timer: Any) -> None:
+        self._issuer = issuer
+        self._work = work
+        self._timer = timer
+        self._calls = Throttle(settings.admin_limit)
+        self._routes = _routes()
+        self._needed = Requirement(issuer.admin_audience)
+
+    async def answer(self, request: Request, request_id: str) -> Reply:
+        """The answer to a request below `/admin/v1`.
+
+        Raises:
+            Refused: what `admin_problem` renders. Unavailable: if the storage fails.
+        """
+        operation, path = self._find(request)
+        identity = self._authenticate(request, request_id)
+        self._calls.admit(identity.key_id, self._timer())
+        asked = _read(operation, path, request)
+        answer = await self._work.call(operation, asked, identity)
+        headers = [*JSON_HEADERS]
+        if isinstance(answer, shapes.Key):
+            headers.append((b"etag", b'"%b"' % shapes.etag(answer).encode()))
+        return Reply(operation.status, headers, wire.encode(answer))
+
+    def _find(self, request: Request) -> tuple[Operation[Any, Any], dict[str, str]]:
+        path = request.path.removeprefix(ROOT)
+        for route in self._routes:
+            if (match := route.pattern.fullmatch(path)) is not None:
+                operation = route.methods.get(request.method)
+                if operation is None:
+                    raise MethodNotAllowed(", ".join(route.methods))
+                return operation, match.groupdict()
+        raise NoSuchRoute
+
+    def _authenticate(self, request: Request, request_id: str) -> AdminKeyIdentity:
+        """Who calls. The credential is an access token for the audience of the administration, and nothing else.
+
+        Raises:
+            Unauthenticated: if none came. InvalidToken: if it is not accepted.
+        """
+        credential = self._issuer.read_credential(request.headers)
+        if credential is None:
+            raise Unauthenticated
+        if not isinstance(credential, bytes):
+            raise InvalidToken("malformed", "an API key is not accepted here: exchange it")
+        self._issuer.verification.require_fresh()
+        claims = self._issuer.verification.verify(credential, request.now)
+        judge_token(claims, self._needed, None, nowhere)
+        return AdminKeyIdentity(claims.client_id, claims.scope, request.address(), request_id)
+
+
+def _read(operation: Operation[Any, Any], path: dict[str, str], request: Request) -> Any:
+    try:
+        if in_query(operation):
+            query = parse_qsl(
+                request.query.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS
+            )
+            return read_query(operation, path, query)
+        return read_body(operation, path, request.body, _if_match(request))
+    except msgspec.ValidationError as error:
+        raise _invalid(error) from None
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        raise InvalidRequest("the request is not JSON, or its query is malformed") from None
+
+
+def _if_match(request: Request) -> str | None:
+    value = request.header(b"if-match")
+    return None if value is None or value == b"*" else value.decode("latin-1").removeprefix("W/").strip('"')
+
+
+_WHERE = re.compile(r"`\$\.?([\w.\[\]…]*)`|`(\w+)`")
+
+
+def _invalid(error: msgspec.ValidationError) -> InvalidRequest:
+    """The error with the name of the member. msgspec's words hold types and names, and no value."""
+    words = str(error)
+    found = _WHERE.search(words)
+    name = (found[1] or found[2] or "") if found else ""
+    return InvalidRequest(words, name=name)

@@ -1,0 +1,120 @@
+"""Renders the errors of the admin API: a problem (RFC 9457) with a stable `code` and words for the person who called.
+
+Its callers are operators, so a refusal says what is wrong. What is not a refusal tells nothing.
+"""
+
+import msgspec
+
+from hourpass import wire
+from hourpass.core.errors import (
+    ChangedMeanwhile,
+    HourpassError,
+    InsufficientScope,
+    InvalidCredentials,
+    InvalidGrant,
+    InvalidRequest,
+    InvalidScope,
+    InvalidToken,
+    NotFound,
+    Refused,
+    RotationUnderWay,
+    Throttled,
+    Unavailable,
+)
+from hourpass.server.transport.render import NO_STORE, MethodNotAllowed, NoSuchRoute
+from hourpass.server.transport.request import Headers, Reply, TooLarge
+
+_TITLES = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    409: "Conflict",
+    412: "Precondition Failed",
+    413: "Content Too Large",
+    422: "Unprocessable Content",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
+
+
+class Unauthenticated(Refused):
+    """No credential came."""
+
+    code = "unauthenticated"
+
+
+class FieldProblem(msgspec.Struct, frozen=True):
+    """What is wrong with one member."""
+
+    name: str
+    detail: str
+
+
+class AdminProblem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An error of the admin API (RFC 9457). `code` is stable; `problems` names the members that are wrong."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str = ""
+    reason: str | None = None
+    problems: list[FieldProblem] | None = None
+    request_id: str | None = None
+
+
+def admin_problem(error: Exception, realm: str, request_id: str) -> Reply:  # noqa: C901 - one case for each kind
+    """An error as the admin API tells it."""
+    status, code, detail = 500, "server_error", ""
+    reason: str | None = None
+    names: tuple[str, ...] = ()
+    headers: Headers = []
+    if isinstance(error, Refused):
+        code, detail = error.code, error.detail
+    match error:
+        case InvalidRequest():
+            status, names = 422 if error.names else 400, error.names
+        case InvalidScope():
+            status, names = 422, ("scope",)
+        case Unauthenticated():
+            status = 401
+            headers = [_challenge(None, realm)]
+        case InvalidToken():
+            status, reason = 401, error.problem
+            headers = [_challenge(error, realm)]
+        case InvalidCredentials() | InvalidGrant():
+            status, reason = 400, error.reason
+        case InsufficientScope():
+            status, detail = 403, f"this needs the scope {error.scope}"
+            headers = [_challenge(error, realm)]
+        case NotFound():
+            status = 404
+        case NoSuchRoute():
+            status, code = 404, "no_such_route"
+        case MethodNotAllowed():
+            status, code = 405, "method_not_allowed"
+            headers = [(b"allow", error.allow.encode())]
+        case RotationUnderWay():
+            status = 409
+            headers = [(b"retry-after", b"%d" % error.retry_after)]
+        case ChangedMeanwhile():
+            status = 412
+        case TooLarge():
+            status, code = 413, "too_large"
+        case Throttled() | Unavailable():
+            status = 429 if isinstance(error, Throttled) else 503
+            code, headers = error.code, [(b"retry-after", b"%d" % error.retry_after)]
+        case HourpassError() if isinstance(error, Refused):
+            status = 422
+        case _:
+            pass
+    problems = [FieldProblem(name, detail) for name in names] or None
+    problem = AdminProblem("about:blank", _TITLES[status], status, code, detail, reason, problems, request_id)
+    return Reply(status, [(b"content-type", wire.PROBLEM), *NO_STORE, *headers], wire.encode(problem))
+
+
+def _challenge(error: wire.Challenged | None, realm: str) -> tuple[bytes, bytes]:
+    return b"www-authenticate", wire.challenge(error, realm)[1].encode()

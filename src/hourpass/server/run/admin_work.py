@@ -1,0 +1,86 @@
+"""The administration inside a running node: in a thread and on a database connection of its own.
+
+So a list of a hundred thousand keys holds up no token. A database in memory has one connection, which is the ledger's.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from hourpass.admin import shapes
+from hourpass.admin.operations import Operation
+from hourpass.core.errors import StorageUnavailable
+from hourpass.server.admin.administration import AdminIdentity, Administration
+from hourpass.server.issuing.issuer import Issuer
+from hourpass.server.run.open import open_store
+from hourpass.server.settings.settings import Settings
+from hourpass.server.store import Store
+
+Q = TypeVar("Q", bound=shapes.Asked)
+A = TypeVar("A", bound=shapes.AdminAnswer)
+
+MOST_WAITING = 64
+"""Calls that may wait for the thread. One more is refused: whoever sends so many would only wait longer."""
+
+
+class AdminWork:
+    """Carries out operations for the admin API and the console. `clock` returns epoch milliseconds."""
+
+    def __init__(self, settings: Settings, issuer: Issuer, clock: Callable[[], int]) -> None:
+        self._settings = settings
+        self._issuer = issuer
+        self._clock = clock
+        self._thread = ThreadPoolExecutor(1, "hourpass-admin")
+        self._administration: Administration | None = None
+        self._store: Store | None = None
+        self._waiting = 0
+        self._in_memory = (settings.database_url or "").endswith(":memory:")
+
+    async def call(self, operation: Operation[Q, A], asked: Q, identity: AdminIdentity) -> A:
+        """Carry out an operation. What it changed is in force on this node when it returns.
+
+        Raises:
+            StorageUnavailable: if too many calls wait. Besides what `Administration.call` raises.
+        """
+        if self._in_memory:
+            answer = await self._through_the_ledger(operation, asked, identity)
+        else:
+            answer = await self.in_thread(lambda administration: administration.call(operation, asked, identity))
+        if not operation.reads:
+            await self._issuer.verification.observe(self._clock())
+        return answer
+
+    async def _through_the_ledger(self, operation: Operation[Q, A], asked: Q, identity: AdminIdentity) -> A:
+        run = self._issuer.ledger.read if operation.reads else self._issuer.ledger.run
+        return await run(lambda store: self._on(store).do(store, operation, asked, identity, self._clock()))
+
+    async def in_thread(self, work: Callable[[Administration], Any]) -> Any:
+        """Do work with the administration in its thread. Raises StorageUnavailable if too much work waits."""
+        if self._waiting >= MOST_WAITING:
+            raise StorageUnavailable("too many calls of the administration wait")
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._do, work)
+        finally:
+            self._waiting -= 1
+
+    def _do(self, work: Callable[[Administration], Any]) -> Any:
+        if self._administration is None:
+            self._store = open_store(self._settings, create=False)
+            self._administration = self._on(self._store)
+        return work(self._administration)
+
+    def _on(self, store: Store) -> Administration:
+        secrets = self._issuer.secrets
+        return Administration(store, self._settings, secrets.master, secrets, self._clock, os.urandom)
+
+    async def close(self) -> None:
+        """Finish the work under way, and close the connection."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
+        self._thread.shutdown()
+
+    def _close(self) -> None:
+        if self._store is not None:
+            self._store.close()

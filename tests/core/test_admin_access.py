@@ -1,0 +1,153 @@
+"""Roles, scopes and delegated admin keys."""
+
+import pytest
+
+from hourpass.core.admin_access import (
+    DELEGATED,
+    SCOPES,
+    AdminCaller,
+    admin_audience,
+    caller_of,
+    may,
+    owner,
+    require_allowed,
+    require_changeable,
+    require_not_reserved,
+    require_own,
+    require_whole,
+    role_of,
+    scope_of_admin,
+    sees,
+)
+from hourpass.core.api_key import ApiKey
+from hourpass.core.audit import Actor
+from hourpass.core.errors import InsufficientScope, InvalidRequest, NotFound
+
+ACTOR = Actor("key:k")
+
+
+def key(**members) -> ApiKey:
+    return ApiKey("k", "name", "acme/1", "", "production", None, None, (), 0)._replace(**members)
+
+
+DELEGATED_KEY = key(admin="operator", subject_prefix="acme/", max_scope="a b")
+
+
+def test_each_role_may_what_the_one_below_it_may():
+    assert SCOPES["auditor"] < SCOPES["operator"] < SCOPES["owner"]
+    assert all(scope.endswith(":read") for scope in SCOPES["auditor"])
+
+
+def test_an_owner_at_the_command_line_may_everything():
+    caller = owner(ACTOR)
+
+    assert caller.scopes == SCOPES["owner"]
+    assert not caller.is_delegated
+    assert sees(caller, key(admin="owner"))
+
+
+def test_a_caller_has_the_scopes_of_its_role_which_its_token_has_too():
+    assert caller_of(key(admin="auditor"), None, ACTOR).scopes == SCOPES["auditor"]
+    assert caller_of(key(admin="auditor"), "keys:read keys:write", ACTOR).scopes == {"keys:read"}
+
+
+def test_a_key_without_a_role_is_not_a_caller():
+    for role in (None, "wizard"):
+        assert role_of(key(admin=role)) is None
+        assert scope_of_admin(key(admin=role)) == ""
+        with pytest.raises(NotFound):
+            caller_of(key(admin=role), None, ACTOR)
+
+
+def test_a_delegated_caller_has_no_scope_beyond_keys_grants_tokens_and_audit():
+    caller = caller_of(DELEGATED_KEY, None, ACTOR)
+
+    assert caller.is_delegated
+    assert caller.scopes == DELEGATED
+    assert scope_of_admin(DELEGATED_KEY).split() == sorted(DELEGATED)
+
+
+def test_a_caller_needs_the_scope_and_a_delegated_one_an_operation_for_it():
+    auditor, delegated = caller_of(key(admin="auditor"), None, ACTOR), caller_of(DELEGATED_KEY, None, ACTOR)
+
+    assert may(auditor, "keys:read", delegated=False)
+    assert may(auditor, "")
+    assert not may(auditor, "keys:write")
+    assert may(delegated, "keys:write")
+    assert not may(delegated, "audit:read", delegated=False)
+    with pytest.raises(InsufficientScope) as refused:
+        require_allowed(auditor, "keys:write")
+    assert refused.value.scope == "keys:write"
+
+
+def test_a_delegated_caller_sees_its_subjects_and_no_admin_key():
+    caller = caller_of(DELEGATED_KEY, None, ACTOR)
+
+    assert sees(caller, key(subject="acme/"))
+    assert not sees(caller, key(subject="acme"))
+    assert not sees(caller, key(subject="other/acme/1"))
+    assert not sees(caller, key(subject="acme/1", admin="auditor"))
+
+
+def test_only_an_owner_changes_an_admin_key():
+    operator = caller_of(key(admin="operator"), None, ACTOR)
+
+    require_changeable(operator, key())
+    require_changeable(owner(ACTOR), key(admin="owner"))
+    with pytest.raises(InsufficientScope):
+        require_changeable(operator, key(admin="auditor"))
+
+
+def test_a_delegated_caller_makes_only_keys_of_its_own_within_its_scope():
+    caller = caller_of(DELEGATED_KEY, None, ACTOR)
+
+    require_own(caller, key(scope="a"), {"name", "scope"})
+    require_own(owner(ACTOR), key(subject="other", scope="z"), {"claims"})
+    for made, given, name in (
+        (key(subject="other/1"), {"subject"}, "subject"),
+        (key(scope="a c"), {"scope"}, "scope"),
+        (key(), {"claims", "name"}, "claims"),
+        (key(), {"audiences"}, "audiences"),
+    ):
+        with pytest.raises(InvalidRequest) as refused:
+            require_own(caller, made, given)
+        assert refused.value.name == name
+
+
+def test_a_delegated_caller_without_a_maximum_scope_gives_none():
+    caller = AdminCaller(ACTOR, DELEGATED, "k", "acme/", None)
+
+    require_own(caller, key(), ())
+    with pytest.raises(InvalidRequest):
+        require_own(caller, key(scope="a"), ())
+
+
+def test_the_scope_of_an_admin_key_is_that_of_its_role():
+    assert require_whole(key(admin="auditor"), {"admin", "name"}).scope.split() == sorted(SCOPES["auditor"])
+    assert require_whole(key(scope="a"), {"scope"}).scope == "a"
+
+
+@pytest.mark.parametrize(
+    ("made", "given", "name"),
+    [
+        (key(subject_prefix="acme/"), {"subject_prefix"}, "subject_prefix"),
+        (key(max_scope="a"), {"max_scope"}, "max_scope"),
+        (key(admin="owner"), {"admin", "scope"}, "scope"),
+        (key(admin="owner"), {"claims"}, "claims"),
+        (key(admin="owner", environment="sandbox"), {"admin"}, "environment"),
+        (key(admin="operator", subject_prefix="acme/"), {"subject_prefix"}, "max_scope"),
+        (key(admin="operator", max_scope="a"), {"max_scope"}, "subject_prefix"),
+        (key(admin="owner", subject_prefix="acme/", max_scope="a"), {"admin"}, "admin"),
+    ],
+)
+def test_members_of_an_admin_key_that_do_not_fit_together_are_named(made, given, name):
+    with pytest.raises(InvalidRequest) as refused:
+        require_whole(made, given)
+
+    assert refused.value.name == name
+
+
+def test_the_audience_of_the_administration_is_for_admin_keys_alone():
+    require_not_reserved(["https://id.example"], "https://id.example")
+    with pytest.raises(InvalidRequest):
+        require_not_reserved(["x", admin_audience("https://id.example")], "https://id.example")
