@@ -9,6 +9,7 @@ from hourpass.core import errors
 TREE = {error for error in vars(errors).values() if isinstance(error, type) and issubclass(error, Exception)}
 
 CODES = {
+    errors.ChangedMeanwhile: "precondition_failed",
     errors.HourpassError: "server_error",
     errors.Refused: "server_error",
     errors.InvalidRequest: "invalid_request",
