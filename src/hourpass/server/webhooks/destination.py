@@ -72,9 +72,11 @@ def read_destination(url: str, *, allow_private: bool) -> Destination:
         raise _invalid("the URL must begin with https://")
     if "@" in parts.netloc:
         raise _invalid("the URL must not have a user or password")
-    if not (_HOST.fullmatch(host) or _is_address(host)) or port == 0:
+    is_address = _is_address(host)
+    readable = (is_address and ":" in host and "%" not in host) if "[" in parts.netloc else _HOST.fullmatch(host)
+    if not readable or port == 0:
         raise _invalid("the URL has no host that can be looked up")
-    if not allow_private and (is_local_name(host) or is_numeric(host) or (_is_address(host) and not is_public(host))):
+    if not allow_private and (is_local_name(host) or is_numeric(host) or (is_address and not is_public(host))):
         raise PrivateAddress(f"{host} is not a public address")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Destination(https, host, port or (443 if https else 80), target)
@@ -91,7 +93,9 @@ def require_public(addresses: Sequence[str], *, allow_private: bool) -> Sequence
     return addresses
 
 
-def new_destination(url: str, *, allow_private: bool, look_up: LookUp | None = None) -> Destination:
+def new_destination(
+    url: str, *, allow_private: bool, look_up: LookUp | None = None, patience: float = LOOK_UP_TIME
+) -> Destination:
     """The destination of a new or changed webhook. It waits for a resolver, so no transaction may be open.
 
     A name that has no address now is accepted: it is judged again at each delivery.
@@ -101,7 +105,7 @@ def new_destination(url: str, *, allow_private: bool, look_up: LookUp | None = N
     """
     destination = read_destination(url, allow_private=allow_private)
     try:
-        addresses = looked_up(destination, look_up or addresses_of).result(LOOK_UP_TIME)
+        addresses = looked_up(destination, look_up or addresses_of).result(patience)
     except (OSError, UnicodeError):  # a time-out is an OSError
         return destination
     require_public(addresses, allow_private=allow_private)

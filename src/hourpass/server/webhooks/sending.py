@@ -23,6 +23,9 @@ from hourpass.server.webhooks.destination import (
     require_public,
 )
 
+PATIENCE = TIME_OUT / 1000
+"""Seconds for an attempt until the status of the answer is known."""
+
 CONNECT_TIME = 4.0
 """Seconds for the connection to one address, so that another one of the host can be tried."""
 
@@ -54,8 +57,15 @@ class Sender:
     """Sends to one URL, by one connection at a time. `look_up` finds the addresses of its host."""
 
     def __init__(
-        self, url: str, tls: ssl.SSLContext, *, allow_private: bool = False, look_up: LookUp = addresses_of
+        self,
+        url: str,
+        tls: ssl.SSLContext,
+        *,
+        allow_private: bool = False,
+        look_up: LookUp = addresses_of,
+        patience: float = PATIENCE,
     ) -> None:
+        self._patience = patience
         self._url = url
         self._allow_private = allow_private
         self._look_up = look_up
@@ -76,7 +86,7 @@ class Sender:
 
     async def _attempt(self, outgoing: Outgoing) -> tuple[Result, int | None]:
         try:
-            async with asyncio.timeout(TIME_OUT / 1000):
+            async with asyncio.timeout(self._patience):
                 destination = read_destination(self._url, allow_private=self._allow_private)
                 found = await asyncio.wrap_future(looked_up(destination, self._look_up))
                 addresses = require_public(found, allow_private=self._allow_private)
@@ -111,11 +121,10 @@ class Sender:
     async def _post(self, to: Destination, address: str, outgoing: Outgoing) -> httpx2.Response:
         literal = f"[{address}]" if ":" in address else address
         url = f"{'https' if to.https else 'http'}://{literal}:{to.port}{to.target}"
-        seconds = TIME_OUT / 1000
         extensions = {
             # The name is in the handshake and in the check of the certificate, the address is what is connected to.
             "sni_hostname": to.host.rstrip("."),
-            "timeout": {"connect": CONNECT_TIME, "read": seconds, "write": seconds, "pool": seconds},
+            "timeout": dict.fromkeys(("read", "write", "pool"), self._patience) | {"connect": CONNECT_TIME},
         }
         headers = {"host": to.authority, **_HEADERS, **outgoing.headers}
         request = httpx2.Request("POST", url, headers=headers, content=outgoing.body, extensions=extensions)
