@@ -134,7 +134,11 @@ def _requests(reader) -> Iterator[Received]:
         while header := reader.readline().decode().rstrip():
             name, _, value = header.partition(":")
             headers[name.lower()] = value.strip()
-        yield Received(line, headers, reader.read(int(headers.get("content-length", 0))))
+        size = int(headers.get("content-length", 0))
+        body = reader.read(size)
+        if len(body) < size:  # who sent it was killed
+            return
+        yield Received(line, headers, body)
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:

@@ -14,6 +14,7 @@ from hourpass.server.webhooks.book import Book
 from hourpass.server.webhooks.destination import LookUp
 from hourpass.server.webhooks.events import EventPage, Occurred
 from hourpass.server.webhooks.message import outgoing
+from hourpass.server.webhooks.reader import SeenPage
 from hourpass.server.webhooks.sending import Sender
 
 PATIENCE = 60.0
@@ -32,7 +33,7 @@ class Office(NamedTuple):
     clock: Callable[[], int]
     chance: Callable[[], float]
     news: News
-    read: Callable[[int], Awaitable[EventPage]]
+    read: Callable[[int], Awaitable[SeenPage]]
     may_send: Callable[[], bool]
     disable: Callable[[Webhook, Disabled], Awaitable[None]]
     book: Book
@@ -65,7 +66,10 @@ class Channel:
         sender = Sender(self.webhook.url, office.tls, allow_private=office.allow_private, look_up=office.look_up)
         try:
             while not self._given_up:
-                page = await office.read(self.delivered)
+                page, revisions = await office.read(self.delivered)
+                if revisions.get(self.webhook.webhook_id) != self.webhook.revision:
+                    await asyncio.sleep(0.5)  # it was changed, and another channel takes its place
+                    continue
                 moved = page.last > self.delivered
                 await self._deliver_all(page, sender)
                 if not moved:  # the newest lines may be gone: only news can change that

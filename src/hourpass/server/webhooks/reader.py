@@ -1,8 +1,8 @@
-"""Pages of published events for all webhooks of a node: those that are equally far share one read."""
+"""SeenPage of published events for all webhooks of a node: those that are equally far share one read."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from hourpass.server.ledger.news import News
 from hourpass.server.store import Store
@@ -15,16 +15,26 @@ PAGE = 100
 """How many events a page has at most."""
 
 
+class SeenPage(NamedTuple):
+    """A page of events, and the revisions of all webhooks at the moment that it shows, by their ids.
+
+    A webhook of another revision must not pass over these events: they may be wanted by now.
+    """
+
+    page: EventPage
+    revisions: dict[str, int]
+
+
 class EventReader:
     """Reads pages by the ledger's `read`. Belongs to one event loop."""
 
     def __init__(self, read: Callable[[Callable[[Store], Any]], Awaitable[Any]], news: News) -> None:
         self._read = read
         self._news = news
-        self._pages: dict[int, asyncio.Task[EventPage]] = {}
+        self._pages: dict[int, asyncio.Task[SeenPage]] = {}
         self._as_of = 0
 
-    async def after(self, number: int) -> EventPage:
+    async def after(self, number: int) -> SeenPage:
         """The page after a number.
 
         Raises:
@@ -37,6 +47,10 @@ class EventReader:
             page = self._pages[number] = asyncio.ensure_future(self._page(number))
         return await asyncio.shield(page)
 
-    async def _page(self, number: int) -> EventPage:
-        page: EventPage = await self._read(lambda store: events_after(store, number, PAGE))
-        return page
+    async def _page(self, number: int) -> SeenPage:
+        found: SeenPage = await self._read(lambda store: _read(store, number))
+        return found
+
+
+def _read(store: Store, number: int) -> SeenPage:
+    return SeenPage(events_after(store, number, PAGE), {each.webhook_id: each.revision for each in store.webhooks()})
