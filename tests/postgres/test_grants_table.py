@@ -89,7 +89,8 @@ WITHOUT_A_KEY = {"count_live_grants", "find_grant", "key_of_external_id", "keys_
 """An operator who has nothing but a grant's id, or counts all grants, asks everywhere."""
 
 NAMES_THE_KEY = re.compile(
-    r"where (g\.)?key_id = |where \(?key_id(, grant_id\))? > |on g\.key_id = |insert into \w+ \((grant_id, )?key_id,"
+    r"where (g\.)?key_id = |where \(?([gk]\.)?key_id(, (g\.)?grant_id\))? > |"
+    r"on g\.key_id = |insert into \w+ \((grant_id, )?key_id,"
 )
 
 

@@ -8,6 +8,7 @@ from hourpass.core.errors import InvalidCredentials, InvalidGrant, StorageUnavai
 from hourpass.core.policy import MINUTE
 from hourpass.core.stats import STATS_KEPT, Stats, total
 from hourpass.server.run.stats import COUNTED, KEPT, StatsKeeper
+from hourpass.server.store import GRANTS_IN_USE
 from hourpass.server.telemetry.counts import CELL, Counts
 from hourpass.testing import START
 
@@ -235,3 +236,21 @@ async def test_all_that_a_server_counted_is_in_the_database_after_its_drain(star
     again = await start(database_url=url, data=server.settings.data)
 
     assert await seen(again) == Stats(exchanges=1)
+
+
+@pytest.mark.anyio
+async def test_pruning_notes_how_many_grants_can_refresh_and_when_it_looked(server):
+    async def counted():
+        await server.app._running.background.prune()
+        return await server.app.issuer.ledger.read(lambda store: store.measured(GRANTS_IN_USE))
+
+    assert await counted() == (0, server.clock())
+    keys = [await server.create_key() for _ in range(2)]
+    for key in (*keys, *keys):
+        await server.exchange(key)
+    assert await counted() == (4, server.clock())
+
+    await server.revoke_key(keys[0])
+    server.clock.advance(1)
+
+    assert await counted() == (2, server.clock())

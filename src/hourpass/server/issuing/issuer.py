@@ -5,6 +5,7 @@ Each one gets the time as an argument. `core` decides what may happen. A caller 
 
 import logging
 from collections.abc import Callable
+from typing import NamedTuple
 
 from hourpass.core.address import pack_address
 from hourpass.core.admin_access import admin_audience
@@ -63,7 +64,14 @@ BEHIND = "what other processes changed has not been learned for too long"
 """This node may still use keys and secrets that were retired. The caller is not at fault."""
 
 PRUNE_PAGE = 500
-"""How many grants one transaction of pruning reads. They take well under a millisecond of the ledger's time."""
+"""How many grants one transaction of pruning reads. They take about a millisecond of the ledger's time."""
+
+
+class Pruned(NamedTuple):
+    """Where a walk over the grants goes on, None at its end, and how many of those just passed can refresh."""
+
+    after: GrantRef | None
+    in_use: int
 
 
 class Issuer:
@@ -309,21 +317,22 @@ class Issuer:
         """The checks by name, each with `ok` or with what is wrong."""
         return {**await self.storage_checks(now), **self.verification.readiness(now)}
 
-    async def prune(self, after: GrantRef, now: int) -> GrantRef | None:
-        """Delete the prunable ones among the next grants. Returns where to go on, None at the end."""
+    async def prune(self, after: GrantRef, now: int) -> Pruned:
+        """Delete the prunable ones among the next grants."""
 
-        def work(store: Store) -> tuple[GrantRef | None, int]:
+        def work(store: Store) -> tuple[Pruned, int]:
             page = store.expiries_page(after, PRUNE_PAGE)
             over = [row.ref for row in page if is_prunable(row.idle_expires_at, row.expires_at, row.revoked_at, now)]
             store.delete_grants(over)
-            return page[-1].ref if len(page) == PRUNE_PAGE else None, len(over)
+            in_use = store.count_grants_in_use(now, after, page[-1].ref) if page else 0
+            return Pruned(page[-1].ref if len(page) == PRUNE_PAGE else None, in_use), len(over)
 
-        last, pruned = await self.ledger.run(work)
+        done, pruned = await self.ledger.run(work)
         self.counts.add("grants_pruned", pruned)
-        if last is None:
+        if done.after is None:
             await self.ledger.run(lambda store: store.prune_revocations(now))
             self.forget_expired(now)
-        return last
+        return done
 
     def forget_expired(self, now: int) -> None:
         """Forget revocations whose tokens have expired, and count grants again."""

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from hourpass.core.api_key import ApiKey
+from hourpass.core.grant import Grant, GrantRef, state_of
 from hourpass.core.key_filter import KeyFilter
 from hourpass.core.last_use import LastUses
-from hourpass.server.store import Store
+from hourpass.server.store import FIRST_GRANT, GrantSearch, Store
 
 MAX_PAGE = 200
 """The most rows of a page that a caller may ask for."""
@@ -49,3 +50,48 @@ def find_keys(store: Store, wanted: KeyFilter, now: int) -> Iterator[tuple[ApiKe
         page = keys_page(store, wanted, now, after, TOGETHER)
         yield from page.keys
         after = page.next
+
+
+DISTANCE = 50_000
+"""How many grants one page looks at. A state that few of a million grants have is found in several pages."""
+
+
+class GrantsPage(NamedTuple):
+    """Some grants with their states, in the order of their keys and ids.
+
+    It may have fewer than were asked for, even none, before the end. `next` is where to go on after, None at the end.
+    """
+
+    grants: list[tuple[Grant, str]]
+    next: GrantRef | None
+
+
+def grants_page(
+    store: Store,
+    now: int,
+    *,
+    key_id: str | None = None,
+    state: str | None = None,
+    refresh_since: int = 0,
+    after: GrantRef = FIRST_GRANT,
+    limit: int = MAX_PAGE,
+    distance: int = DISTANCE,
+) -> GrantsPage:
+    """The next grants of one key or of all, in a state as `state_of` names it, or in any.
+
+    `now` is epoch milliseconds, and `refresh_since` is when the oldest refresh secret was made. With `key_id`, `after`
+    may be a grant of that key, or `FIRST_GRANT`.
+    """
+    if key_id is not None and after == FIRST_GRANT:
+        after = GrantRef(key_id, b"")
+    together = max(limit + 1, TOGETHER)
+    candidates = store.find_grants(GrantSearch(now, distance, state, key_id), after, together)
+    keys = store.keys_of_ids(list({grant.key_id for grant in candidates}))
+    states = [(grant, state_of(grant, keys.get(grant.key_id), now, refresh_since)) for grant in candidates]
+    found = [each for each in states if state in {None, each[1]}]
+    if len(found) > limit:
+        return GrantsPage(found[:limit], found[limit - 1][0].ref)
+    if len(candidates) == together:
+        return GrantsPage(found, candidates[-1].ref)
+    end = store.grant_after(after, distance)
+    return GrantsPage(found, end if end is not None and key_id in {None, end.key_id} else None)

@@ -15,7 +15,7 @@ from hourpass.server.clock.timekeeping import Timekeeper
 from hourpass.server.issuing.issuer import Issuer
 from hourpass.server.ledger.ledger import Ledger
 from hourpass.server.run.stats import StatsKeeper
-from hourpass.server.store import SharedStore, Store
+from hourpass.server.store import GRANTS_IN_USE, Measured, SharedStore, Store
 from hourpass.server.telemetry.limited_log import LimitedLog
 from hourpass.server.telemetry.tally import Meter
 from hourpass.server.webhooks.deliverer import Deliverer
@@ -140,12 +140,19 @@ class Background:
         if not await self._leads("prune", PRUNE_LEASE):
             self._issuer.forget_expired(self._clock())
             return
-        after = await self._issuer.prune(GrantRef("", b""), self._clock())
+        after: GrantRef | None = GrantRef("", b"")
+        in_use = 0
         while after is not None:
+            after, passed = await self._issuer.prune(after, self._clock())
+            in_use += passed
             await asyncio.sleep(random.uniform(0.01, 0.05))  # noqa: S311 - jitter, not a secret
-            after = await self._issuer.prune(after, self._clock())
-        oldest = (self._clock() - STATS_KEPT) // MINUTE
-        await self._ledger.run(lambda store: store.prune_stats(oldest))
+        counted = Measured(in_use, self._clock())
+
+        def keep(store: Store) -> None:
+            store.note_measured(GRANTS_IN_USE, counted)
+            store.prune_stats((counted.at - STATS_KEPT) // MINUTE)
+
+        await self._ledger.run(keep)
 
     async def _tell_wrong_keys(self) -> None:
         self._issuer.authentication.wrong_keys.look()

@@ -30,6 +30,9 @@ PAUSES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 ENDLESS = 2**62
 """An instant that never comes, or as many milliseconds."""
 
+FIRST_GRANT, LAST_GRANT = GrantRef("", b""), GrantRef("~", b"")
+"""What sorts before and after every grant: the ids of keys have only letters and digits."""
+
 T = TypeVar("T")
 
 Row = tuple[Any, ...]
@@ -143,6 +146,22 @@ class KeyUse(NamedTuple):
     address: bytes | None
 
 
+class GrantSearch(NamedTuple):
+    """Which grants to look for: those of one key or of all, in a state as `state_of` names it or in any.
+
+    `distance` is how many grants to look at, at most.
+    """
+
+    now: int
+    distance: int
+    state: str | None = None
+    key_id: str | None = None
+
+
+GRANTS_IN_USE = "grants in use"
+"""Under this name is how many grants could refresh when they were walked over last."""
+
+
 class Measured(NamedTuple):
     """What takes long to count, as it was at an instant in epoch milliseconds."""
 
@@ -253,6 +272,9 @@ class Store(Protocol):
     def count_live_grants(self, now: int, opened_before: int = ENDLESS) -> int:
         """How many grants of all keys are neither revoked nor expired. It reads all of them."""
 
+    def count_grants_in_use(self, now: int, after: GrantRef = FIRST_GRANT, until: GrantRef = LAST_GRANT) -> int:
+        """How many grants can refresh: of all keys, or of those behind `after` up to `until`. It reads each of them."""
+
     def grant_ages(self, key_id: str) -> list[GrantAge]:
         """What decides which grants of a key are closed first."""
 
@@ -261,6 +283,15 @@ class Store(Protocol):
 
     def grants_of_key(self, key_id: str, after: bytes, limit: int) -> list[Grant]:
         """A key's grants in the order of their ids."""
+
+    def find_grants(self, wanted: GrantSearch, after: GrantRef, limit: int) -> list[Grant]:
+        """Grants after one that a search may want, in the order of their keys and ids, as far as it looks.
+
+        It returns all in the state that it looks for, and may return others. The caller decides about each.
+        """
+
+    def grant_after(self, after: GrantRef, distance: int) -> GrantRef | None:
+        """The grant that is so many after one, None if there are fewer."""
 
     def expiries_page(self, after: GrantRef, limit: int) -> list[Expiry]:
         """What pruning must know, in the order of the keys and ids."""

@@ -18,9 +18,12 @@ from hourpass.core.stats import Stats
 from hourpass.core.webhook import Webhook
 from hourpass.server.store import (
     ENDLESS,
+    FIRST_GRANT,
+    LAST_GRANT,
     AuditRecord,
     Control,
     Expiry,
+    GrantSearch,
     Measured,
     Moved,
     Numbers,
@@ -125,6 +128,10 @@ class BaseStore(ABC):
         """How many grants of all keys are neither revoked nor expired."""
         return int(self._rows("count_live_grants", now, now, opened_before)[0][0])
 
+    def count_grants_in_use(self, now: int, after: GrantRef = FIRST_GRANT, until: GrantRef = LAST_GRANT) -> int:
+        """How many grants can refresh."""
+        return int(self._rows("count_grants_in_use", *after, *until, now, now, now)[0][0])
+
     def grant_ages(self, key_id: str) -> list[GrantAge]:
         """What decides which grants of a key are closed first."""
         return [GrantAge._make(row) for row in self._rows("grant_ages", key_id)]
@@ -136,6 +143,17 @@ class BaseStore(ABC):
     def grants_of_key(self, key_id: str, after: bytes, limit: int) -> list[Grant]:
         """A key's grants in the order of their ids."""
         return [read_grant(row) for row in self._rows("grants_of_key", key_id, after, limit)]
+
+    def find_grants(self, wanted: GrantSearch, after: GrantRef, limit: int) -> list[Grant]:
+        """Grants that a search may want."""
+        last = LAST_GRANT.key_id if wanted.key_id is None else wanted.key_id
+        bounds = {"after_key": after.key_id, "after_id": after.grant_id, "last_key": last, "limit": limit}
+        return [read_grant(row) for row in self._rows_named("find_grants", {**wanted._asdict(), **bounds})]
+
+    def grant_after(self, after: GrantRef, distance: int) -> GrantRef | None:
+        """The grant that is so many after one."""
+        rows = self._rows("grant_after", *after, distance - 1)
+        return GrantRef._make(rows[0]) if rows else None
 
     def expiries_page(self, after: GrantRef, limit: int) -> list[Expiry]:
         """What pruning must know."""

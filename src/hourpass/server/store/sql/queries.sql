@@ -32,6 +32,14 @@ select count(*) from grants where key_id = ? and revoked_at is null
 -- How many grants of all keys, opened before an instant, can still refresh if their keys are valid.
 select count(*) from grants where revoked_at is null and idle_expires_at > ? and expires_at > ? and created_at < ?
 
+-- name: count_grants_in_use
+-- How many of the grants behind one, up to another one, can refresh: those that core/grant.py calls live.
+select count(*) from grants g join api_keys k on k.key_id = g.key_id
+where (g.key_id, g.grant_id) > (?, ?) and (g.key_id, g.grant_id) <= (?, ?)
+    and g.revoked_at is null and g.idle_expires_at > ? and g.expires_at > ? and k.revoked_at is null
+    and k.disabled_at is null and (k.expires_at is null or k.expires_at > ?)
+    and (k.valid_from is null or g.created_at >= k.valid_from)
+
 -- name: grant_ages
 -- What decides which grants of a key are closed first.
 select {GrantAge} from grants where key_id = ? and revoked_at is null
@@ -45,6 +53,23 @@ from grants where (key_id, grant_id) > (?, ?) order by key_id, grant_id limit ?
 -- A page of a key's grants, in the order of their ids.
 select {Grant}
 from grants where key_id = ? and grant_id > ? order by grant_id limit ?
+
+-- name: find_grants
+-- Among the next grants after one, those that may be in a state, in the order of their keys and ids. If the state depends
+-- on the key as well, the rule in core/grant.py decides.
+select {Grant} from (
+    select {Grant} from grants
+    where (key_id, grant_id) > (:after_key, :after_id) and key_id <= :last_key
+    order by key_id, grant_id limit :distance) g
+where cast(:state as text) is null
+    or (:state in ('live', 'ended', 'disabled') and revoked_why is null and idle_expires_at > :now and expires_at > :now)
+    or (:state = 'expired' and revoked_why is null and (idle_expires_at <= :now or expires_at <= :now))
+    or revoked_why = :state
+order by key_id, grant_id limit :limit
+
+-- name: grant_after
+-- Which grant is so many after one.
+select key_id, grant_id from grants where (key_id, grant_id) > (?, ?) order by key_id, grant_id limit 1 offset ?
 
 -- name: find_grant
 -- One grant by its id alone. It reads all of them, for an operator who knows nothing else.
