@@ -2,7 +2,6 @@
 
 import secrets
 
-from hourpass import wire
 from hourpass.admin.operations import ROOT
 from hourpass.core.errors import as_trouble
 from hourpass.server.endpoints import api_key
@@ -12,7 +11,7 @@ from hourpass.server.endpoints.app import App
 from hourpass.server.run.admin_work import AdminWork
 from hourpass.server.telemetry.exposition import MEDIA_TYPE
 from hourpass.server.transport.asgi import Receive, Scope, Send, respond
-from hourpass.server.transport.render import JSON_HEADERS, MethodNotAllowed, problem
+from hourpass.server.transport.render import MethodNotAllowed, problem
 from hourpass.server.transport.request import Reply, Request, TooLarge
 
 BODY_LIMIT = 64 * 1024
@@ -62,7 +61,7 @@ class AdminApp:
             if request.method != "POST":
                 raise MethodNotAllowed("POST")
             self._app.time.require_awake()
-            return Reply(200, JSON_HEADERS, wire.encode(await handler(self._app.issuer, request)))
+            return await handler(self._app.issuer, request)
         except Exception as error:  # noqa: BLE001 - the outermost net: no error ever leaks
             trouble = as_trouble(error)
             self._app.report(request.path, trouble)

@@ -22,7 +22,7 @@ async def respond(app: Application, scope: Scope, receive: Receive, send: Send) 
     if _may_hold_trailers(headers):
         reply = problem(LengthRequired())
     else:
-        if method == "POST":
+        if method in _WITH_BODY:
             body = await _body(receive, app.body_limit(path))
             if body is None:
                 return
@@ -41,6 +41,10 @@ async def _body(receive: Receive, limit: int) -> bytes | None:
         message = await receive()
         body += message.get("body", b"")
     return None if message["type"] == "http.disconnect" else body
+
+
+_WITH_BODY = ("POST", "PATCH")
+"""The methods of our routes whose requests have a body."""
 
 
 _DECIDING = (b"authorization", b"x-forwarded-for")
