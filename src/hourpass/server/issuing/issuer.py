@@ -41,6 +41,7 @@ from hourpass.core.policy import SECOND
 from hourpass.core.requirement import Address, Requirement, judge_key, judge_proven, judge_token, require_raw_use
 from hourpass.core.token_request import PLAIN_REQUEST, TokenRequest
 from hourpass.jose import OpenedRefreshToken, RefreshTokens, UnknownSecret, unverified_audience
+from hourpass.server.issuing.audit_chaining import AuditChaining
 from hourpass.server.issuing.authentication import Authentication
 from hourpass.server.issuing.client_revocations import ClientRevocations
 from hourpass.server.issuing.leak_reports import LeakReports
@@ -116,6 +117,7 @@ class Issuer:
         self._admin_refresh_tokens = secrets.admin_refresh_tokens(self.url)
         self.admin_audience = admin_audience(self.url)
         self.storage_checks = StorageChecks(ledger)
+        self.audit_chaining = AuditChaining(ledger, secrets, timer)
         self._entropy = Entropy()
         self._mint = Mint(self.url, self.audience, self.policy, self._refresh_tokens, self._admin_refresh_tokens)
 

@@ -54,7 +54,7 @@ class Retired(NamedTuple):
 def retirable(secrets: Secrets, kind: SecretKind, now: int) -> tuple[ServerSecret, ...]:
     """The secrets of a kind from before the one in use, newest first."""
     ring = secrets.ring(kind)
-    return ring.secrets[ring.secrets.index(ring.used_at(now)) + 1 :]
+    return ring.earlier_than(ring.used_at(now))
 
 
 def ends_grants(store: Store, secrets: Secrets, kind: SecretKind, now: int) -> bool:

@@ -19,6 +19,7 @@ from hourpass.server.store import Store, StoredSecret, StoredSigningKey
 PEPPER = "pepper"
 ROTATION = "rotation"
 REFRESH = "refresh"
+AUDIT = "audit"
 HMAC_SECRET = "import_hmac"
 WEBHOOK = "webhook"
 """What the secrets are called in their table. The last two are the providers' HMAC secrets, and what the secrets of

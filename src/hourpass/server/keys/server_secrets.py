@@ -1,7 +1,8 @@
-"""The secrets that the server cannot work without: peppers, refresh secrets, rotation secrets. Each kind is a ring.
+"""The secrets that the server cannot work without: those of keys, refresh tokens, rotations and the audit trail.
 
-One `Secrets` is shared by all of a process, and `learn` takes in what another process changed. `core/secret_ring.py`
-decides which secret is used when. The functions each work inside one transaction of a store.
+Those of a kind are a ring. One `Secrets` is shared by all of a process, and `learn` takes in what another process
+changed. `core/secret_ring.py` decides which secret is used when. The functions each work inside one transaction of a
+store.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +18,7 @@ from hourpass.core.secret_ring import SecretRing, SecretState, ServerSecret, rin
 from hourpass.jose import RefreshTokens
 from hourpass.server.keys.master_key import MasterKey
 from hourpass.server.keys.sealed import (
+    AUDIT,
     PEPPER,
     REFRESH,
     ROTATION,
@@ -61,7 +63,12 @@ class Secrets:
 
     def __init__(self, master: MasterKey, stored: Iterable[StoredSecret], now: int, policy: Policy) -> None:
         self.master = master
-        self._kept = {PEPPER: ENDLESS, ROTATION: MAX_OVERLAP, REFRESH: policy.absolute_lifetime}
+        self._kept = {
+            PEPPER: ENDLESS,
+            ROTATION: MAX_OVERLAP,
+            REFRESH: policy.absolute_lifetime,
+            AUDIT: ENDLESS,
+        }
         self._opened: dict[tuple[str, str], ServerSecret] = {}
         self._refresh_tokens: list[RefreshTokens] = []
         self.peppers: tuple[ServerSecret, ...] = ()
@@ -113,8 +120,10 @@ class Secrets:
 
     @property
     def is_whole(self) -> bool:
-        """Whether a secret of each kind is known. If not, they were retired, and those in their place do not open."""
-        return len({name for name, _ in self._opened}) == len(self._kept)
+        """Whether a secret of each kind is known that tokens need. If not, they were retired, and those in their place
+        do not open.
+        """
+        return {PEPPER, ROTATION, REFRESH} <= {name for name, _ in self._opened}
 
     def ring(self, kind: str) -> SecretRing:
         """All secrets of a kind."""

@@ -21,6 +21,7 @@ from hourpass.core.signing_key import (
     stand_in,
 )
 from hourpass.jose import Jwk, SigningKeyPair, VerificationKey
+from hourpass.server.keys.audit_chain import begin_chain
 from hourpass.server.keys.master_key import MasterKey
 from hourpass.server.keys.sealed import add_signing_key, open_signing_key
 from hourpass.server.keys.server_secrets import Secrets, make_missing_secrets
@@ -39,7 +40,7 @@ def prepare(
     *,
     serving: bool,
 ) -> Secrets:
-    """Make the secrets that are missing: the pepper, the rotation secret, a refresh secret, and a signing key.
+    """Make the secrets that are missing, one of each kind, and a signing key.
 
     Only a server (`serving`) adds a signing key of another algorithm, because a command may not know the server's
     settings. `now` is epoch milliseconds.
@@ -48,6 +49,7 @@ def prepare(
         ConfigurationError: if another master key sealed the secrets that are there.
     """
     make_missing_secrets(store, master, now, random)
+    begin_chain(store, master, now, random)
     keys = [stored.key for stored in store.signing_keys() if signing_key_state(stored.key, now, policy) != "gone"]
     wanted = [key for key in keys if key.algorithm == algorithm and key.retired_at is None] if serving else keys
     if not wanted:

@@ -50,6 +50,19 @@ KEEP_STATS_EVERY = 5.0
 PRUNE_LEASE = 600_000
 """Milliseconds for which the node that pruned last stays the one that prunes: twice the time between walks."""
 
+CHAIN_EVERY = 0.6
+"""Seconds between looks at what is to be chained of the audit trail: within a second of being written it is."""
+
+CHAIN_LEASE = 3_000
+"""Milliseconds for which the node that chained last stays the one that chains. If it is killed, another one goes on
+before a row is late."""
+
+CHAIN_LATE = 5.0
+"""Seconds after which a row that is not chained is trouble."""
+
+UNCHAINED = "audit trail not chained"
+"""The event that is logged for rows of the audit trail that are late."""
+
 UNAVAILABLE = "unavailable"
 """The event that is logged for an answer with 503, and for background work that had the same trouble."""
 
@@ -92,6 +105,7 @@ class Background:
             self._repeat(self.keep_uses, KEEP_USES_EVERY),
             self._repeat(self.keep_stats, KEEP_STATS_EVERY),
             self._repeat(self.prune, PRUNE_EVERY),
+            self._repeat(self.chain, CHAIN_EVERY),
             self._repeat(self._tell_wrong_keys, TELL_EVERY),
             self._repeat(self._measure, MEASURE_EVERY),
             self._repeat(self.deliver, DELIVER_EVERY),
@@ -107,7 +121,14 @@ class Background:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._webhooks.stop()
         self._issuer.authentication.wrong_keys.close()
-        for name, work in (("keep_uses", self.keep_uses()), ("keep_stats", self.keep_stats(leaving=True))):
+        # The chain comes last: the others may write to the audit trail.
+        chained = self._issuer.audit_chaining.chain(self._clock())
+        last_work = (
+            ("keep_uses", self.keep_uses()),
+            ("keep_stats", self.keep_stats(leaving=True)),
+            ("chain", chained),
+        )
+        for name, work in last_work:
             try:
                 await work
             except Exception as error:  # noqa: BLE001 - as while it ran: nobody waits for this
@@ -153,6 +174,17 @@ class Background:
             store.prune_stats((counted.at - STATS_KEPT) // MINUTE)
 
         await self._ledger.run(keep)
+
+    async def chain(self) -> None:
+        """Chain what was written to the audit trail, if this node is the one that does."""
+        chaining, now = self._issuer.audit_chaining, self._clock()
+        is_behind = await chaining.look(now)
+        if chaining.behind > CHAIN_LATE:
+            self._limited.trouble(UNCHAINED, seconds=round(chaining.behind))
+        else:
+            self._limited.over(UNCHAINED, "audit trail chained again")
+        if is_behind and await self._leads("chain", CHAIN_LEASE):
+            await chaining.chain(now)
 
     async def _tell_wrong_keys(self) -> None:
         self._issuer.authentication.wrong_keys.look()

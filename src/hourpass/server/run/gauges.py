@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from hourpass.core.policy import SECOND
 from hourpass.server.clock.timekeeping import Timekeeper
+from hourpass.server.issuing.audit_chaining import AuditChaining
 from hourpass.server.issuing.storage_checks import StorageChecks
 from hourpass.server.issuing.verification import Verification
 from hourpass.server.ledger.absences import UNSEEN
@@ -15,11 +16,17 @@ from hourpass.server.webhooks.deliverer import Deliverer
 
 
 def gauges(
-    settings: Settings, time: Timekeeper, ledger: Ledger, verification: Verification, storage_checks: StorageChecks
+    settings: Settings,
+    time: Timekeeper,
+    ledger: Ledger,
+    verification: Verification,
+    storage_checks: StorageChecks,
+    audit_chaining: AuditChaining,
 ) -> dict[str, Callable[[], float]]:
     """None of these asks the database, and none waits."""
     clock = time.clock
     return {
+        "audit_behind": lambda: audit_chaining.behind,
         "check_clock": lambda: time.readiness() == "ok",
         "check_database": lambda: ledger.is_good and verification.age <= UNSEEN,
         "check_migrations": lambda: not storage_checks.pending,

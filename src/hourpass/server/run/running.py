@@ -115,7 +115,9 @@ class Running:
             self._let_go()
             raise
         own = None if settings.shares_database else store
-        self.meter.values |= gauges(settings, self.time, self._ledger, verification, issuer.storage_checks)
+        self.meter.values |= gauges(
+            settings, self.time, self._ledger, verification, issuer.storage_checks, issuer.audit_chaining
+        )
         self.meter.totals["stalls"] = lambda: self.time.stalled
         self.meter.measure()
         webhooks = Deliverer(

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from hourpass.core.api_key import ApiKey, KeySecret, UseKind
 from hourpass.core.audit import Event
+from hourpass.core.audit_chain import Ends, Line
 from hourpass.core.audit_filter import AuditFilter
 from hourpass.core.errors import StorageUnavailable
 from hourpass.core.grant import Grant, GrantAge, GrantRef
@@ -442,6 +443,24 @@ class Store(Protocol):
 
     def prune_deliveries(self, webhook_id: str, before: int, keep: int) -> None:
         """Forget a webhook's attempts before an instant, and all but about `keep` of the newest ones."""
+
+    def audit_lines(self, first: int, limit: int) -> list[Line]:
+        """The rows of the audit trail from a number on, with all the columns that the table has, known or not."""
+
+    def set_audit_macs(self, macs: Sequence[tuple[int, bytes]]) -> None:
+        """Chain rows of the audit trail: keep the MACs of these numbers."""
+
+    def first_audit(self) -> int | None:
+        """The number of the oldest row of the audit trail, None if it is empty."""
+
+    def delete_audit_to(self, n: int) -> int:
+        """Prune the audit trail up to a number. Returns how many rows that were."""
+
+    def audit_ends(self) -> Ends | None:
+        """Where the chain of the audit trail begins and ends, None if it did not begin."""
+
+    def save_audit_ends(self, ends: Ends) -> None:
+        """Note where the chain of the audit trail begins and ends."""
 
     def control(self) -> Control:
         """What every process polls."""

@@ -7,6 +7,7 @@ from typing import Any
 from hourpass.core.address import unpack_address
 from hourpass.core.api_key import ApiKey, KeySecret, UseKind
 from hourpass.core.audit import Event
+from hourpass.core.audit_chain import Ends, Line
 from hourpass.core.audit_filter import AuditFilter
 from hourpass.core.event_names import name_before, name_now
 from hourpass.core.grant import Grant, GrantAge, GrantRef
@@ -349,6 +350,33 @@ class BaseStore(ABC):
     def last_audit(self) -> int:
         """The newest number of the audit trail."""
         return int(self._rows("last_audit")[0][0])
+
+    @abstractmethod
+    def audit_lines(self, first: int, limit: int) -> list[Line]:
+        """The rows of the audit trail from a number on, with all the columns that the table has."""
+
+    def set_audit_macs(self, macs: Sequence[tuple[int, bytes]]) -> None:
+        """Chain rows of the audit trail."""
+        if macs:
+            self._run_many("set_audit_mac", [(mac, n) for n, mac in macs])
+
+    def first_audit(self) -> int | None:
+        """The number of the oldest row of the audit trail."""
+        first: int | None = self._rows("first_audit")[0][0]
+        return first
+
+    def delete_audit_to(self, n: int) -> int:
+        """Prune the audit trail up to a number."""
+        return self._run("delete_audit_to", n)
+
+    def audit_ends(self) -> Ends | None:
+        """Where the chain begins and ends."""
+        rows = self._rows("audit_ends")
+        return Ends._make(rows[0]) if rows else None
+
+    def save_audit_ends(self, ends: Ends) -> None:
+        """Note where the chain begins and ends."""
+        self._run("save_audit_ends", *ends)
 
     def moved(self) -> Moved | None:
         """Where the installation was moved to."""

@@ -10,6 +10,7 @@ from psycopg.errors import UniqueViolation
 
 from hourpass.core.api_key import ApiKey, KeySecret, UseKind
 from hourpass.core.audit import Event
+from hourpass.core.audit_chain import Line
 from hourpass.core.grant import Grant, GrantRef
 from hourpass.core.key_filter import KeyFilter
 from hourpass.core.last_use import LastUse
@@ -87,6 +88,10 @@ class PostgresStore(PostgresConnection, BaseStore):
         if lines:
             rows = (audit_row(at, event) for at, event in lines)
             self._batch("add_audit", AuditRow._fields, rows, count=len(lines))
+
+    def audit_lines(self, first: int, limit: int) -> list[Line]:
+        """The rows of the audit trail from a number on."""
+        return [Line._make(row) for row in self._rows("audit_lines", first, limit)]
 
     def keys_of_ids(self, key_ids: Sequence[str]) -> dict[str, ApiKey]:
         """The API keys that exist among these."""

@@ -13,6 +13,7 @@ import msgspec
 from hourpass.core.api_key import ApiKey, KeySecret
 from hourpass.core.audit import Actor, Event
 from hourpass.core.event_names import event_name, name_now
+from hourpass.core.audit_chain import Ends
 from hourpass.core.grant import Grant, GrantAge, GrantRef
 from hourpass.core.key_filter import KeyFilter
 from hourpass.core.revocation import Revocation
@@ -60,6 +61,7 @@ COLUMNS = {
         AuditRow,
         Control,
         WebhookDelivery,
+        Ends,
         Grant,
         GrantAge,
         GrantRef,

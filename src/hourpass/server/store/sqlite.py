@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from hourpass.core.api_key import ApiKey
 from hourpass.core.audit import Event
+from hourpass.core.audit_chain import Line
 from hourpass.core.grant import Grant, GrantRef
 from hourpass.core.revocation import Revocation
 from hourpass.server.store import Control, KeyUse, Numbers, Row
@@ -89,6 +90,12 @@ class SqliteStore(SqliteConnection, BaseStore):
         """Append events to the audit trail, each with its own instant."""
         for at, event in lines:
             self._run("add_audit", *audit_row(at, event))
+
+    def audit_lines(self, first: int, limit: int) -> list[Line]:
+        """The rows of the audit trail from a number on."""
+        columns = [name for (name,) in self._rows("audit_columns")]
+        rows = (dict(zip(columns, row, strict=True)) for row in self._rows("audit_lines", first, limit))
+        return [Line(row, row.pop("mac")) for row in rows]
 
     def keys_of_ids(self, key_ids: Sequence[str]) -> dict[str, ApiKey]:
         """The API keys that exist among these."""

@@ -92,6 +92,12 @@ TABLES = (
         (-1, ""),
     ),
     Table("measured", "name", "value, at", ("",)),
-    Table("audit", "n", "at, event, key_id, grant_id, detail, actor, address, request_id", (0,)),
+    Table("audit", "n", "at, event, key_id, grant_id, detail, actor, address, request_id, mac", (0,)),
+    Table(
+        "audit_chain",
+        "the_row",
+        "began_at, began_n, anchor_n, anchor_mac, head_n, head_mac, kid, mac",
+        (0,),
+    ),
 )
 """In the order in which they are copied."""

@@ -176,6 +176,12 @@ METRICS: tuple[Counter | Gauge | Histogram | Requests, ...] = (
         _each("check", *CHECKS),
         "check",
     ),
+    Gauge(
+        "hourpass_audit_unchained_seconds",
+        "How long the oldest row of the audit trail waits to be chained",
+        "max",
+        _one("audit_behind"),
+    ),
     Gauge("hourpass_data_free_bytes", "Free space where the data folder lies", "min", _one("data_free")),
     Gauge("hourpass_revocations_in_force", "Revocations that can still refuse a token", "max", _one("in_force")),
     Gauge("hourpass_revocations_age_seconds", "Time since revocations were looked up", "max", _one("feed_age")),

@@ -233,6 +233,35 @@ where (? = '' or key_id = ?) and (? = '' or grant_id = ?) and (? = '' or event i
     and (? = '' or instr(coalesce(actor, detail ->> 'actor'), ?) = 1) and at >= ? and at < ?
 order by n desc limit ?
 
+-- name: audit_lines
+-- The rows of the audit trail from a number on, with all the columns that the table has: the chain covers each of them.
+select * from audit where n >= ? order by n limit ?
+
+-- name: audit_columns
+-- The columns of the audit trail, in the table's order.
+select name from pragma_table_info('audit') order by cid
+
+-- name: set_audit_mac
+-- Chain a row.
+update audit set mac = ? where n = ?
+
+-- name: first_audit
+-- The number of the oldest row of the audit trail.
+select min(n) from audit
+
+-- name: delete_audit_to
+-- Prune the audit trail up to a number.
+delete from audit where n <= ?
+
+-- name: audit_ends
+-- Where the chain begins and ends.
+select {Ends} from audit_chain
+
+-- name: save_audit_ends
+-- Note where the chain begins and ends.
+insert into audit_chain (the_row, {Ends}) values (1, {?Ends})
+on conflict (the_row) do update set ({Ends}) = ({excluded.Ends})
+
 -- name: last_audit
 -- The newest number of the audit trail.
 select coalesce(max(n), 0) from audit

@@ -1,0 +1,144 @@
+"""The chain of MACs over the audit trail: what a MAC covers, and how the chain goes on.
+
+Each row's MAC covers the row and the MAC of the row before it. The `Ends` of the chain are kept beside the table, under
+a MAC of their own, so that a row shows that is missing at the start or at the end. `audit_verification` verifies it.
+"""
+
+import hmac
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from hourpass.core.errors import HourpassError
+from hourpass.core.secret_ring import SecretRing, ServerSecret
+
+NOTHING = bytes(32)
+"""What stands in the place of the MAC before the first row."""
+
+Value = str | int | bytes | None
+
+_TAGS = {str: b"s", int: b"i", bytes: b"b"}
+
+
+class Line(NamedTuple):
+    """A row as the database has it: all of its columns but `mac`, by their names, and its MAC if it is chained."""
+
+    values: Mapping[str, Value]
+    mac: bytes | None
+
+    @property
+    def n(self) -> int:
+        """The row's number."""
+        number = self.values["n"]
+        return number if isinstance(number, int) else 0
+
+
+class Ends(NamedTuple):
+    """Where the chain begins and ends, kept outside of the table. `mac` covers the rest, under the secret of `kid`.
+
+    `began_n` was the newest row when chaining began, at `began_at` (epoch milliseconds). The anchor is the last row
+    that was pruned, or the number before the first row. The head is the last row that is chained.
+    """
+
+    began_at: int
+    began_n: int
+    anchor_n: int
+    anchor_mac: bytes
+    head_n: int
+    head_mac: bytes
+    kid: str
+    mac: bytes
+
+    def sealed(self, secret: ServerSecret) -> "Ends":
+        """The same ends, under a secret."""
+        named = self._replace(kid=secret.kid)
+        return named._replace(mac=_mac_of_ends(secret, named))
+
+    def is_genuine(self, ring: SecretRing) -> bool:
+        """Whether somebody with one of our secrets wrote them."""
+        secret = secret_of(ring, self.kid)
+        return secret is not None and hmac.compare_digest(self.mac, _mac_of_ends(secret, self))
+
+
+class ChainBroken(HourpassError):
+    """The chain cannot go on: its ends or its newest rows are not what this program, or another node, wrote."""
+
+
+def begun(last: int, first: int, now: int, secret: ServerSecret) -> Ends:
+    """The ends of a new chain over a table that has the rows from `first` to `last`. None of them is chained yet."""
+    return Ends(now, last, first - 1, NOTHING, first - 1, NOTHING, "", b"").sealed(secret)
+
+
+def secret_for(ends: Ends, ring: SecretRing, now: int) -> ServerSecret:
+    """The secret that chains now: the one in use, but never one from before that of the ends.
+
+    Raises:
+        ChainBroken: if the ends are not genuine.
+    """
+    if not ends.is_genuine(ring):
+        raise ChainBroken("the record of the chain's ends was changed, or its secret is missing")
+    in_use = ring.used_at(now)
+    return next(secret for secret in ring.secrets if secret is in_use or secret.kid == ends.kid)
+
+
+def extend(ends: Ends, lines: Sequence[Line], secret: ServerSecret) -> tuple[Ends, list[tuple[int, bytes]]]:
+    """The ends after the next rows, and the MACs of those by their numbers.
+
+    Raises:
+        ChainBroken: if one of the rows has a MAC, and it is another one: the ends are older than it, or it is forged.
+    """
+    macs: list[tuple[int, bytes]] = []
+    before = ends.head_mac
+    for line in lines:
+        mac = link(secret, before, line.values)
+        if line.mac not in (None, mac):
+            raise ChainBroken(f"row {line.n} has a MAC, but the chain ends at row {ends.head_n}")
+        macs.append((line.n, mac))
+        before = mac
+    head_n = lines[-1].n if lines else ends.head_n
+    return ends._replace(head_n=head_n, head_mac=before).sealed(secret), macs
+
+
+def prunable(ends: Ends, lines: Iterable[Line], before: int) -> list[Line]:
+    """Those of the oldest rows that may be deleted: chained, and in order up to the first that is not old enough."""
+    gone: list[Line] = []
+    for line in lines:
+        at = line.values["at"]
+        if line.mac is None or line.n > ends.head_n or not isinstance(at, int) or at >= before:
+            break
+        gone.append(line)
+    return gone
+
+
+def pruned(ends: Ends, last: Line, secret: ServerSecret) -> Ends:
+    """The ends after all rows up to this one were deleted."""
+    return ends._replace(anchor_n=last.n, anchor_mac=last.mac or NOTHING).sealed(secret)
+
+
+def link(secret: ServerSecret, before: bytes, values: Mapping[str, Value]) -> bytes:
+    """The MAC of a row after another one's MAC."""
+    return hmac.digest(secret.secret, b"row" + before + canonical(values), "sha256")
+
+
+def canonical(values: Mapping[str, Value]) -> bytes:
+    """The bytes of a row. No two rows have the same ones.
+
+    A column without a value is left out. So a column that a later version adds changes no MAC of the rows before it.
+    """
+    parts: list[bytes] = []
+    for name in sorted(values):
+        value = values[name]
+        if value is None:
+            continue
+        data = value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")
+        named = name.encode()
+        parts += (b"%d:" % len(named), named, _TAGS.get(type(value), b"?"), b"%d:" % len(data), data)
+    return b"".join(parts)
+
+
+def _mac_of_ends(secret: ServerSecret, ends: Ends) -> bytes:
+    return hmac.digest(secret.secret, b"ends" + canonical(ends._replace(mac=b"")._asdict()), "sha256")
+
+
+def secret_of(ring: SecretRing, kid: str) -> ServerSecret | None:
+    """The secret of a kid, None if it is missing."""
+    return next((secret for secret in ring.secrets if secret.kid == kid), None)
