@@ -160,3 +160,13 @@ def test_a_backup_carries_the_rings_and_the_mark(installed, api_key, tmp_path):
 
 def test_a_kind_that_does_not_exist_is_named(installed):
     assert "'refresh', 'pepper', 'rotation'" in installed("secrets", "rotate", "signing", code=2).stderr
+
+
+def test_a_new_secret_of_the_trail_chains_what_is_written_from_then_on_and_none_is_retired(installed):
+    installed("secrets", "rotate", "trail")
+    a_minute_later(installed)
+    installed.create_key()
+
+    assert states(installed, "trail") == ["in use", "kept"]
+    assert installed.json("audit", "verify")["intact"] is True
+    assert "'trail' is not one of" in installed("secrets", "retire", "trail", "--yes", code=2).stderr

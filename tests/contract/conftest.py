@@ -76,7 +76,7 @@ delete from grants; delete from api_keys; delete from key_secrets; delete from s
 delete from key_leaks; delete from stats; delete from measured;
 delete from key_hashes; delete from key_uses; delete from signing_keys; delete from secrets; delete from leases;
 delete from revocations; delete from audit; delete from webhooks; delete from webhook_deliveries;
-update control set version = 0, last_revocation = 0, last_audit = 0
+delete from audit_chain; update control set version = 0, last_revocation = 0, last_audit = 0
 """
 
 

@@ -5,6 +5,7 @@ from tests.contract.conftest import NOW, make_grant, make_key
 
 from hourpass.core.api_key import KeySecret
 from hourpass.core.audit import Actor, GrantsClosed
+from hourpass.core.audit_chain import Ends
 from hourpass.core.signing_key import SigningKey
 from hourpass.server.store import StoredSigningKey
 from hourpass.server.store.tables import TABLES
@@ -47,6 +48,8 @@ GRANT = make_grant(
     audience="https://b.example.com",
 )
 SIGNING_KEY = StoredSigningKey(SigningKey("kid1", "ES256", NOW, NOW + 1, NOW + 2), b"sealed", "0123456789ab")
+
+ENDS = Ends(NOW, 5, 2, b"anchor", 7, b"head", "kid", b"mac")
 
 
 @pytest.mark.parametrize(
@@ -93,8 +96,10 @@ SIGNING_KEY = StoredSigningKey(SigningKey("kid1", "ES256", NOW, NOW + 1, NOW + 2
                 "key_id": "0aZkey000001",
                 "grant_id": None,
                 "detail": '{"closed":3}',
+                "mac": None,
             },
         ),
+        ("audit_chain", lambda store: store.save_audit_ends(ENDS), {"the_row": 1, **ENDS._asdict()}),
         (
             "revocations",
             lambda store: store.add_revocation("grant", "ab", NOW),

@@ -177,7 +177,7 @@ async def test_a_genuine_refresh_token_is_refused_as_an_access_token(server):
 async def test_another_master_key_opens_nothing(shared, server):
     stranger = MasterKey(bytes(32))
     sealed = [(row["name"], row["sealed"]) for row in shared.dump()["secrets"]]
-    assert {name for name, _ in sealed} == {"pepper", "refresh", "rotation"}
+    assert {name for name, _ in sealed} == {"pepper", "refresh", "rotation", "trail"}
 
     for name, secret in sealed:
         with pytest.raises(ConfigurationError, match="does not open"):

@@ -37,7 +37,7 @@ BY_HMAC = KeyHash("hmac-sha256", "0123456789ab", b"the provider's")
 
 @pytest.fixture
 def filled(store):
-    """A store with everything that can be sealed: five values."""
+    """A store with everything that can be sealed: six values."""
     prepare(store, ONLY_OLD, "Ed25519", NOW, Policy(), os.urandom, serving=True)
     note_hash(store, ONLY_OLD, BY_HMAC, NOW)
     return store
@@ -62,11 +62,11 @@ def forget_who_sealed(store) -> None:
 def test_after_it_the_new_key_alone_opens_everything_and_the_old_one_nothing(filled):
     before = opened(filled, ONLY_OLD)
 
-    assert reseal(filled, BOTH, NOW, actor=Actor("test")) == Resealed(NEW, 5, (OLD,))
+    assert reseal(filled, BOTH, NOW, actor=Actor("test")) == Resealed(NEW, 6, (OLD,))
 
     assert opened(filled, ONLY_NEW) == before
     assert hashes_in_use(filled, ONLY_NEW).fast == (BY_HMAC,)
-    assert sealings(filled, ONLY_OLD) == [Sealing(OLD, True, 0), Sealing(NEW, False, 5)]
+    assert sealings(filled, ONLY_OLD) == [Sealing(OLD, True, 0), Sealing(NEW, False, 6)]
     for stored in filled.sealed_secrets():
         with pytest.raises(ConfigurationError, match=NEW):
             open_secret(ONLY_OLD, stored)
@@ -75,9 +75,9 @@ def test_after_it_the_new_key_alone_opens_everything_and_the_old_one_nothing(fil
 def test_what_a_program_of_before_sealed_is_tried_with_each_key(filled):
     forget_who_sealed(filled)
     before = opened(filled, BOTH)
-    assert sealings(filled, BOTH) == [Sealing(NEW, True, 0), Sealing(OLD, True, 5)]
+    assert sealings(filled, BOTH) == [Sealing(NEW, True, 0), Sealing(OLD, True, 6)]
 
-    assert reseal(filled, BOTH, NOW, actor=Actor("test")).values == 5
+    assert reseal(filled, BOTH, NOW, actor=Actor("test")).values == 6
 
     assert opened(filled, ONLY_NEW) == before
 
@@ -98,7 +98,7 @@ def test_it_is_a_line_of_the_trail_without_any_key(filled):
 
     [record] = filled.audit_after(filled.last_audit() - 1, 9)
     assert record.event == "master_key.rotated"
-    assert record.detail == {"master_key": NEW, "before": OLD, "values": 5}
+    assert record.detail == {"master_key": NEW, "before": OLD, "values": 6}
     assert record.actor == "test"
 
 

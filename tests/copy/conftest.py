@@ -1,5 +1,7 @@
 """Two databases for each copy, of every pair of kinds, and an installation in which every kind of row occurs."""
 
+import os
+
 import pytest
 from tests.contract.conftest import NOW, SqliteOnFile, make_grant, make_key, rotated
 from tests.postgres.cluster import NEWEST, clusters_of
@@ -8,6 +10,7 @@ from tests.postgres.conftest import Database
 from hourpass.core.audit import Actor, KeyRevoked
 from hourpass.core.grant import revoke
 from hourpass.core.signing_key import SigningKey
+from hourpass.server.keys.audit_chain import begin_chain
 from hourpass.server.keys.master_key import MasterKey
 from hourpass.server.store import Store, StoredSigningKey, transaction
 from hourpass.server.store.tables import TABLES
@@ -116,6 +119,7 @@ def fill(database, *, grants: int = 5) -> Store:
         store.add_grants(live)
         store.save_rotations([(0, rotated(live[0]))])
         store.revoke_grant(revoke(live[1], NOW + 2, "revoked"))
+        begin_chain(store, MASTER, NOW, os.urandom)
         store.append_audit(NOW, [KeyRevoked("0aZkey000002", "revoked", Actor("cli:Jürgen"))])
         for number, until in enumerate([NOW + 1, NOW + 9_000, NOW + 1]):
             store.add_revocation("token", f"jti-{number}", until)

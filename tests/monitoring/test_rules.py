@@ -97,6 +97,7 @@ CASES = [
     Case("HourpassDatabaseAway", failing("unreachable"), 5, 6, 16),
     Case("HourpassDatabaseAway", failing("full"), 5, NEVER, 16),
     Case("HourpassFeedStale", level("hourpass_revocations_age_seconds", "0.3", "20"), 5, 6, 16),
+    Case("HourpassAuditUnchained", level("hourpass_audit_unchained_seconds", "0.9", "20"), 5, 6, 16),
     Case("HourpassQueueGrows", slow("hourpass_ledger_queue_seconds", "0.1"), 9, 12, 26),
     Case(
         "HourpassSlow",

@@ -78,7 +78,7 @@ async def test_two_servers_have_one_pepper_one_refresh_secret_and_one_signing_ke
 
 def rings(secrets) -> list:
     """All secrets, without the master key, which is each server's own."""
-    return [secrets.ring(kind) for kind in ("pepper", "refresh", "rotation")]
+    return [secrets.ring(kind) for kind in ("pepper", "refresh", "rotation", "trail")]
 
 
 def test_first_starts_at_once_make_one_set_of_secrets(database, tmp_path):
@@ -98,7 +98,7 @@ def test_first_starts_at_once_make_one_set_of_secrets(database, tmp_path):
 
     assert len(made) == 4
     assert all(rings(secrets) == rings(made[0]) for secrets in made)
-    assert sorted(database.run("select name from secrets")) == [("pepper",), ("refresh",), ("rotation",)]
+    assert sorted(database.run("select name from secrets")) == [("pepper",), ("refresh",), ("rotation",), ("trail",)]
     assert database.run("select count(*) from signing_keys") == [(1,)]
 
 

@@ -223,7 +223,7 @@ class MasterKeyRotated(NamedTuple):
 
 
 class SecretRotated(NamedTuple):
-    """A new secret of the server was made: a `refresh`, a `pepper` or a `rotation`. It is used from an instant on."""
+    """A new secret of the server was made: `refresh`, `pepper`, `rotation`, `trail`. It is used from an instant on."""
 
     kind: str
     kid: str

@@ -14,7 +14,7 @@ from hourpass.core.secret_ring import SecretRing, ServerSecret
 NOTHING = bytes(32)
 """What stands in the place of the MAC before the first row."""
 
-Value = str | int | bytes | None
+ColumnValue = str | int | bytes | None
 
 _TAGS = {str: b"s", int: b"i", bytes: b"b"}
 
@@ -22,7 +22,7 @@ _TAGS = {str: b"s", int: b"i", bytes: b"b"}
 class Line(NamedTuple):
     """A row as the database has it: all of its columns but `mac`, by their names, and its MAC if it is chained."""
 
-    values: Mapping[str, Value]
+    values: Mapping[str, ColumnValue]
     mac: bytes | None
 
     @property
@@ -55,7 +55,7 @@ class Ends(NamedTuple):
 
     def is_genuine(self, ring: SecretRing) -> bool:
         """Whether somebody with one of our secrets wrote them."""
-        secret = secret_of(ring, self.kid)
+        secret = ring.of_kid(self.kid)
         return secret is not None and hmac.compare_digest(self.mac, _mac_of_ends(secret, self))
 
 
@@ -114,12 +114,12 @@ def pruned(ends: Ends, last: Line, secret: ServerSecret) -> Ends:
     return ends._replace(anchor_n=last.n, anchor_mac=last.mac or NOTHING).sealed(secret)
 
 
-def link(secret: ServerSecret, before: bytes, values: Mapping[str, Value]) -> bytes:
+def link(secret: ServerSecret, before: bytes, values: Mapping[str, ColumnValue]) -> bytes:
     """The MAC of a row after another one's MAC."""
     return hmac.digest(secret.secret, b"row" + before + canonical(values), "sha256")
 
 
-def canonical(values: Mapping[str, Value]) -> bytes:
+def canonical(values: Mapping[str, ColumnValue]) -> bytes:
     """The bytes of a row. No two rows have the same ones.
 
     A column without a value is left out. So a column that a later version adds changes no MAC of the rows before it.
@@ -137,8 +137,3 @@ def canonical(values: Mapping[str, Value]) -> bytes:
 
 def _mac_of_ends(secret: ServerSecret, ends: Ends) -> bytes:
     return hmac.digest(secret.secret, b"ends" + canonical(ends._replace(mac=b"")._asdict()), "sha256")
-
-
-def secret_of(ring: SecretRing, kid: str) -> ServerSecret | None:
-    """The secret of a kid, None if it is missing."""
-    return next((secret for secret in ring.secrets if secret.kid == kid), None)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
-from hourpass.core.audit_chain import NOTHING, Ends, Line, link, secret_of
+from hourpass.core.audit_chain import NOTHING, Ends, Line, link
 from hourpass.core.policy import SECOND
 from hourpass.core.secret_ring import SecretRing
 
@@ -13,16 +13,16 @@ LATE = 5 * SECOND
 MOST_FINDINGS = 1_000
 """How many findings are kept. A finding may be about many rows."""
 
-FindingKind = Literal["changed", "missing", "last_missing", "inserted", "unchained", "ends"]
+TrailFindingKind = Literal["changed", "missing", "last_missing", "inserted", "unchained", "ends"]
 
 
-class Finding(NamedTuple):
+class TrailFinding(NamedTuple):
     """Something that is wrong: with the rows from `first` to `last`, or with the `ends` that are kept beside the table.
 
     Several rows that follow each other and were `changed` may be the same rows in another order.
     """
 
-    kind: FindingKind
+    kind: TrailFindingKind
     first: int
     last: int
     why: str = ""
@@ -55,17 +55,17 @@ class Verified(NamedTuple):
     last: tuple[int, int] | None
     unchained: int
     ends: Ends | None
-    findings: list[Finding]
+    findings: list[TrailFinding]
 
 
-class Verification:
+class TrailVerification:
     """Goes through a trail. Give it the rows in the order of their numbers with `take`, and ask it for the `result`.
 
     `given` are the ends as the database has them. `ring` has all secrets of the chain.
     """
 
     def __init__(self, given: Ends | None, ring: SecretRing) -> None:
-        self._found: list[Finding] = []
+        self._found: list[TrailFinding] = []
         self._given, self._ring = given, ring
         self._ends = self._trusted(given, ring)
         self._secrets = ring.secrets[::-1]  # from the oldest on: the chain never goes back to an earlier one
@@ -82,7 +82,7 @@ class Verification:
     def _trusted(self, ends: Ends | None, ring: SecretRing) -> Ends | None:
         if ends is None:
             self._find("ends", why="the record of the chain's ends is missing")
-        elif secret_of(ring, ends.kid) is None:
+        elif ring.of_kid(ends.kid) is None:
             self._find("ends", why="the secret that made the chain is missing")
         elif not ends.is_genuine(ring):
             self._find("ends", why="the record of the chain's ends was changed")
@@ -181,13 +181,13 @@ class Verification:
             (first, at), (last, _) = self._unchained[0], self._unchained[-1]
             if now - at > LATE and (ends is None or first > ends.began_n):
                 self._find("unchained", first, last, f"since {(now - at) // SECOND} s")
-        in_use, its_own = self._ring.used_at(now), secret_of(self._ring, ends.kid) if ends else None
+        in_use, its_own = self._ring.used_at(now), self._ring.of_kid(ends.kid) if ends else None
         if ends and its_own in self._ring.earlier_than(in_use) and now - self._ring.used_from(in_use) > LATE:
             self._find("ends", why=f"the chain still ends under the secret {ends.kid}: {in_use.kid} is in use")
 
-    def _find(self, kind: FindingKind, first: int = 0, last: int = 0, why: str = "") -> None:
+    def _find(self, kind: TrailFindingKind, first: int = 0, last: int = 0, why: str = "") -> None:
         if len(self._found) < MOST_FINDINGS:
-            self._found.append(Finding(kind, first, last, why))
+            self._found.append(TrailFinding(kind, first, last, why))
 
 
 class _Run(NamedTuple):

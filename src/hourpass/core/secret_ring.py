@@ -41,6 +41,10 @@ class SecretRing(NamedTuple):
         """The secret that is used at an instant. What was made then is made again with the same one, at any time."""
         return next(secret for secret in self.secrets if instant >= self.used_from(secret))
 
+    def of_kid(self, kid: str) -> ServerSecret | None:
+        """The secret of a kid, None if the ring does not have it."""
+        return next((secret for secret in self.secrets if secret.kid == kid), None)
+
     def earlier_than(self, secret: ServerSecret) -> tuple[ServerSecret, ...]:
         """The secrets from before one, newest first."""
         return self.secrets[self.secrets.index(secret) + 1 :]

@@ -13,6 +13,7 @@ from click.core import ParameterSource
 
 from hourpass.admin.instants import moment
 from hourpass.cli.no_secrets import id_of_ours
+from hourpass.cli.operator.audit_verify import verify
 from hourpass.cli.operator.database import database_options, look_at_database, open_database
 from hourpass.cli.operator.past import PastInstant, past_instant
 from hourpass.cli.terminal import json_line, json_option, print_json, print_line, say
@@ -140,6 +141,9 @@ def _lines(store: Store, wanted: AuditFilter) -> Iterator[str]:
         yield from (json_line(_facts(each)) for each in page if _takes(wanted, each) and each.n <= last)
         n = page[-1].n
         store.begin_reading()
+
+
+audit.add_command(verify)
 
 
 def _takes(wanted: AuditFilter, line: AuditRecord) -> bool:

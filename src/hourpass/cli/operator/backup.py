@@ -9,7 +9,7 @@ import click
 
 from hourpass.admin.instants import moment
 from hourpass.cli.operator.copy import at, carry_out, open_source
-from hourpass.cli.operator.database import actor, database_options, read_settings
+from hourpass.cli.operator.database import actor, database_options, open_database, read_settings
 from hourpass.cli.terminal import json_option, say
 from hourpass.clocks import wall_clock
 from hourpass.core.audit import Restored
@@ -59,6 +59,9 @@ def restore(flags: dict[str, object], file: Path, keep_grants: bool, as_json: bo
     with closing(open_source(at(settings, f"sqlite:{file}"))) as source, closing(open_store(settings)) as target:
         transfer = carry_out(source, target, settings, finish)
         name = target.name
+    if transfer.opened:
+        with open_database(flags):
+            pass  # it chains the row of the trail that says so, because no server runs
     transfer.show(as_json=as_json)
     say(f"Database: {name}")
     say("Restored. Nothing that happened after the backup is in it: revoke again what was revoked since.")

@@ -13,14 +13,15 @@ from hourpass.server.keys.api_keys import keys_with_uses
 from hourpass.server.keys.replacing import SecretKind, ends_grants, retire_secrets, rotate_secret
 from hourpass.server.keys.server_secrets import FIRST_PEPPER
 
-KINDS: tuple[SecretKind, ...] = ("refresh", "pepper", "rotation")
+KINDS: tuple[SecretKind, ...] = ("refresh", "pepper", "rotation", "trail")
 
-kind_argument = click.argument("kind", type=click.Choice(KINDS))
+RETIRED_KINDS = KINDS[:-1]
+"""The trail cannot be verified without an earlier secret of the audit trail, and that one changes nothing any more."""
 
 
 @click.group()
 def secrets() -> None:
-    """Show, rotate and retire the server's own secrets: refresh, pepper, rotation. No command prints one."""
+    """Show, rotate and retire the server's own secrets: refresh, pepper, rotation, trail. No command prints one."""
 
 
 @secrets.command()
@@ -74,7 +75,7 @@ def _peppers_of(key: ApiKey, now: int) -> set[str]:
 
 
 @secrets.command()
-@kind_argument
+@click.argument("kind", type=click.Choice(KINDS))
 @database_options
 @json_option
 def rotate(flags: dict[str, object], kind: SecretKind, as_json: bool) -> None:
@@ -94,7 +95,7 @@ def rotate(flags: dict[str, object], kind: SecretKind, as_json: bool) -> None:
 
 
 @secrets.command()
-@kind_argument
+@click.argument("kind", type=click.Choice(RETIRED_KINDS))
 @click.option("--yes", is_flag=True, help="do not ask; needed if nobody can answer")
 @database_options
 @json_option

@@ -1,16 +1,16 @@
 """The chain over the audit trail in a store: begun with its secret, carried on, pruned from its start, verified.
 
-`core/audit_chain.py` knows what a MAC covers. All functions but `verify` each work inside one transaction of a store
-that waits for the others of its kind, so that no two of them carry the chain on at once.
+`core/audit_chain.py` knows what a MAC covers. All functions but `verify_trail` each work inside one
+transaction of a store that waits for the others of its kind, so that no two of them carry the chain on at once.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 from hourpass.core.audit_chain import ChainBroken, Ends, begun, extend, prunable, pruned, secret_for
-from hourpass.core.audit_verification import Verification, Verified
+from hourpass.core.audit_verification import TrailVerification, Verified
 from hourpass.server.keys.master_key import MasterKey
-from hourpass.server.keys.sealed import AUDIT, add_secret, open_secrets_of
+from hourpass.server.keys.sealed import TRAIL, add_secret, open_secrets_of
 from hourpass.server.keys.server_secrets import Secrets
 from hourpass.server.store import Store
 
@@ -29,11 +29,11 @@ def begin_chain(store: Store, master: MasterKey, now: int, random: Callable[[int
 
     Both happen in one transaction, and only once. So if one of them is missing later, somebody took it away.
     """
-    if store.secrets(AUDIT):
+    if store.secrets(TRAIL):
         return
-    add_secret(store, master, AUDIT, random(6).hex(), random(32), now)
+    add_secret(store, master, TRAIL, random(6).hex(), random(32), now)
     if store.audit_ends() is None:
-        (secret,) = open_secrets_of(store, master, AUDIT)
+        (secret,) = open_secrets_of(store, master, TRAIL)
         last = store.numbers().last_audit
         first = store.first_audit()
         store.save_audit_ends(begun(last, last + 1 if first is None else first, now, secret))
@@ -55,7 +55,7 @@ def chain_state(store: Store, secrets: Secrets, now: int) -> ChainState:
     ends, last = store.audit_ends(), store.numbers().last_audit
     if ends is None:
         return ChainState(FIRST_NUMBER, last, FIRST_NUMBER, is_behind=True)
-    is_behind = ends.head_n < last or ends.kid != secrets.ring(AUDIT).used_at(now).kid
+    is_behind = ends.head_n < last or ends.kid != secrets.ring(TRAIL).used_at(now).kid
     return ChainState(ends.head_n, last, ends.began_n, is_behind)
 
 
@@ -66,7 +66,7 @@ def chain_rows(store: Store, secrets: Secrets, now: int, limit: int = TOGETHER) 
         ChainBroken: if the ends of the chain or its newest rows were tampered with. Nothing is chained then.
     """
     ends = _ends(store)
-    secret = secret_for(ends, secrets.ring(AUDIT), now)
+    secret = secret_for(ends, secrets.ring(TRAIL), now)
     lines = store.audit_lines(ends.head_n + 1, limit)
     if lines or secret.kid != ends.kid:
         ends, macs = extend(ends, lines, secret)
@@ -84,7 +84,7 @@ def prune_rows(store: Store, secrets: Secrets, before: int, now: int, limit: int
         ChainBroken: if the ends of the chain were tampered with. Nothing is deleted then.
     """
     ends = _ends(store)
-    secret = secret_for(ends, secrets.ring(AUDIT), now)
+    secret = secret_for(ends, secrets.ring(TRAIL), now)
     gone = prunable(ends, store.audit_lines(ends.anchor_n + 1, limit), before)
     if gone:
         store.delete_audit_to(gone[-1].n)
@@ -92,9 +92,9 @@ def prune_rows(store: Store, secrets: Secrets, before: int, now: int, limit: int
     return len(gone)
 
 
-def verify(store: Store, secrets: Secrets, now: int) -> Verified:
+def verify_trail(store: Store, secrets: Secrets, now: int) -> Verified:
     """Verify the whole trail as it is at one moment: call it inside a transaction that reads. It changes nothing."""
-    verification = Verification(store.audit_ends(), secrets.ring(AUDIT))
+    verification = TrailVerification(store.audit_ends(), secrets.ring(TRAIL))
     first = FIRST_NUMBER
     while lines := store.audit_lines(first, PAGE):
         verification.take(lines)

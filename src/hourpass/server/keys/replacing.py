@@ -14,7 +14,7 @@ from hourpass.server.keys.sealed import NEEDED, PEPPER, REFRESH, add_secret, req
 from hourpass.server.keys.server_secrets import Secrets
 from hourpass.server.store import Store
 
-SecretKind = Literal["refresh", "pepper", "rotation"]
+SecretKind = Literal["refresh", "pepper", "rotation", "trail"]
 
 
 def rotate_secret(

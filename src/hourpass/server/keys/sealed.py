@@ -19,7 +19,7 @@ from hourpass.server.store import Store, StoredSecret, StoredSigningKey
 PEPPER = "pepper"
 ROTATION = "rotation"
 REFRESH = "refresh"
-AUDIT = "audit"
+TRAIL = "trail"
 HMAC_SECRET = "import_hmac"
 WEBHOOK = "webhook"
 """What the secrets are called in their table. The last two are the providers' HMAC secrets, and what the secrets of
@@ -34,8 +34,8 @@ _FIRST_LABELS = {(PEPPER, "1"): PEPPER, (ROTATION, "1"): ROTATION}
 
 def label_of(name: str, kid: str) -> str:
     """What a secret is called when it is sealed, so that no sealed value can take the place of another."""
-    if name == REFRESH:
-        return f"refresh secret {kid}"
+    if name in (REFRESH, TRAIL):
+        return f"{name} secret {kid}"
     return _FIRST_LABELS.get((name, kid), f"{name} {kid}")
 
 

@@ -18,10 +18,10 @@ from hourpass.core.secret_ring import SecretRing, SecretState, ServerSecret, rin
 from hourpass.jose import RefreshTokens
 from hourpass.server.keys.master_key import MasterKey
 from hourpass.server.keys.sealed import (
-    AUDIT,
     PEPPER,
     REFRESH,
     ROTATION,
+    TRAIL,
     add_secret,
     open_secret,
 )
@@ -67,7 +67,7 @@ class Secrets:
             PEPPER: ENDLESS,
             ROTATION: MAX_OVERLAP,
             REFRESH: policy.absolute_lifetime,
-            AUDIT: ENDLESS,
+            TRAIL: ENDLESS,
         }
         self._opened: dict[tuple[str, str], ServerSecret] = {}
         self._refresh_tokens: list[RefreshTokens] = []

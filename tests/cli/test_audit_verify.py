@@ -1,0 +1,92 @@
+"""`hourpass audit verify`: whether the trail is as it was written, in words and in JSON."""
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+
+def sql(hourpass, *statements: str, file: str = "hourpass.db") -> None:
+    with closing(sqlite3.connect(hourpass.data / file)) as db, db:
+        for statement in statements:
+            db.execute(statement)
+
+
+@pytest.fixture
+def trail(hourpass):
+    """A trail of four rows without a server: that of the signing key, and three keys'."""
+    for _ in range(3):
+        hourpass.create_key()
+    return hourpass
+
+
+def test_a_whole_trail_is_0_with_its_rows_and_instants(trail):
+    said = trail("audit", "verify").stdout
+
+    assert said.startswith("4 rows, 1 (20")
+    assert ": nobody changed, removed, inserted or reordered one.\n" in said
+    assert "The chain ends at row 4, MAC " in said
+
+
+def test_commands_chain_what_they_write_so_that_the_trail_is_whole_without_a_server(trail):
+    found = trail.json("audit", "verify")
+
+    assert (found["intact"], found["rows"], found["unchained"], found["findings"]) == (True, 4, 0, [])
+    assert (found["first"]["number"], found["last"]["number"], found["chain"]["ends_at"]) == (1, 4, 4)
+
+
+def test_findings_are_1_and_are_named(trail):
+    sql(trail, "update audit set detail = '{}' where n = 2", "delete from audit where n = 4")
+
+    result = trail("audit", "verify", code=1)
+
+    assert result.stderr == "row 2 was changed\nthe last row is missing: row 4\n"
+    assert ": 2 findings.\n" in result.stdout
+    assert trail.json("audit", "verify", code=1)["findings"] == [
+        {"kind": "changed", "first": 2, "last": 2, "why": "", "text": "row 2 was changed"},
+        {"kind": "last_missing", "first": 4, "last": 4, "why": "", "text": "the last row is missing: row 4"},
+    ]
+
+
+def test_a_broken_chain_ends_no_command(trail):
+    sql(trail, "delete from audit_chain")
+
+    trail.create_key()
+
+    assert "the record of the chain's ends is missing\n" in trail("audit", "verify", code=1).stderr
+
+
+def test_a_row_that_nobody_chains_is_named(trail):
+    sql(trail, "insert into audit (at, event, detail) values (1, 'key_created', '{}')")
+
+    assert "row 5 is not chained: since " in trail("audit", "verify", code=1).stderr
+    trail.create_key()
+    assert trail.json("audit", "verify")["rows"] == 6
+
+
+def test_a_backup_and_what_is_restored_from_it_are_whole(trail, tmp_path):
+    backup = tmp_path / "backup.db"
+    trail("backup", str(backup))
+    restored = tmp_path / "restored"
+    restored.mkdir(mode=0o700)
+    (restored / "master.key").write_bytes((trail.data / "master.key").read_bytes())
+    (restored / "master.key").chmod(0o600)
+
+    trail("restore", str(backup), "--data", str(restored))
+
+    found = trail.json("audit", "verify", "--data", str(restored))
+    assert (found["intact"], found["rows"], found["unchained"]) == (True, 5, 0)
+    sql(trail, "update audit set at = 0 where n = 3")
+    assert trail.json("audit", "verify", code=1)["intact"] is False
+
+
+def test_a_trail_of_a_program_of_before_is_whole_and_says_since_when(trail):
+    """As after the migration: nothing is chained, and the secret does not exist."""
+    sql(trail, "update audit set mac = null", "delete from audit_chain", "delete from secrets where name = 'trail'")
+
+    assert "4 rows at the end: not chained yet." in trail("audit", "verify").stdout
+    trail.create_key()
+
+    said = trail("audit", "verify").stdout
+    assert said.startswith("5 rows, ")
+    assert "Rows up to 4 were there when it began, on 20" in said
