@@ -1,68 +1,22 @@
 """The chain over the audit trail in real databases: whatever somebody does with SQL, `verify` says which row it is."""
 
 import os
+import threading
 from contextlib import closing
 
-import apsw
-import psycopg
 import pytest
 from tests.contract.conftest import NOW, Postgres, PostgresSerializable, SqliteOnFile
+from tests.contract.trail import ACTOR, MASTER, Trail
 
-from hourpass.core.audit import Actor, GrantsClosed
+from hourpass.core.audit import GrantsClosed
 from hourpass.core.audit_chain import ChainBroken
 from hourpass.core.policy import MINUTE, Policy
 from hourpass.server.copy import copy
-from hourpass.server.keys.audit_chain import TOGETHER, chain_rows, chain_state, prune_rows, verify_trail
-from hourpass.server.keys.master_key import MasterKey
+from hourpass.server.keys.audit_chain import TOGETHER, chain_rows, chain_state
 from hourpass.server.keys.replacing import rotate_secret
 from hourpass.server.keys.signing_keys import prepare
-from hourpass.server.store import reading, transaction
+from hourpass.server.store import transaction
 from hourpass.server.store.sqlite import SqliteStore
-
-MASTER = MasterKey(bytes(range(32)))
-ACTOR = Actor("cli:root", "192.0.2.1", "r1")
-
-
-class Installation:
-    """A database with a trail of one row and the chain. `sql` is what somebody does who can write to it."""
-
-    def __init__(self, database) -> None:
-        self.database = database
-        self.store = database.connect()
-        with transaction(self.store):
-            self.secrets = prepare(self.store, MASTER, "Ed25519", NOW, Policy(), os.urandom, serving=True)
-        self.chain()
-
-    def write(self, count: int = 1, at: int = NOW) -> None:
-        with transaction(self.store):
-            self.store.append_audit(at, [GrantsClosed(f"k{n}", n, ACTOR) for n in range(count)])
-
-    def chain(self, now: int = NOW) -> None:
-        more = True
-        while more:
-            with transaction(self.store):
-                more = chain_rows(self.store, self.secrets, now)
-
-    def prune(self, before: int, limit: int = 1_000, now: int = NOW) -> int:
-        with transaction(self.store):
-            return prune_rows(self.store, self.secrets, before, now, limit)
-
-    def verified(self, now: int = NOW):
-        with reading(self.store):
-            return verify_trail(self.store, self.secrets, now)
-
-    def says(self, now: int = NOW) -> list[str]:
-        return [str(finding) for finding in self.verified(now).findings]
-
-    def sql(self, *statements: str) -> None:
-        if isinstance(self.database, Postgres):
-            with psycopg.connect(self.database.url) as db:
-                for statement in statements:
-                    db.execute(statement)
-        else:
-            with closing(apsw.Connection(str(self.database.path))) as db:
-                for statement in statements:
-                    db.execute(statement)
 
 
 @pytest.fixture(params=[SqliteOnFile, Postgres])
@@ -76,10 +30,10 @@ def kind(request, tmp_path):
 @pytest.fixture
 def trail(kind):
     """Rows 1 to 12, all chained."""
-    installation = Installation(kind)
-    installation.write(11)
-    installation.chain()
-    return installation
+    trail = Trail(kind)
+    trail.write(11)
+    trail.chain()
+    return trail
 
 
 def test_an_untouched_trail_is_whole_with_its_numbers_and_instants(trail):
@@ -211,7 +165,7 @@ def test_a_row_is_late_after_five_seconds(trail):
 
 
 def test_many_rows_are_chained_a_few_at_a_time(kind):
-    trail = Installation(kind)
+    trail = Trail(kind)
     trail.write(TOGETHER + 3)
 
     with transaction(trail.store):
@@ -238,7 +192,7 @@ def test_what_programs_of_before_wrote_is_chained_as_it_is_and_verified_from_the
     store = kind.connect()
     with transaction(store):
         store.append_audit(NOW - MINUTE, [GrantsClosed("old", 1, ACTOR)] * 3)
-    trail = Installation(kind)
+    trail = Trail(kind)
     old = "insert into audit (n, at, event, key_id, detail) values (5, 1, 'key_created', 'k', '{\"actor\": \"cli:x\"}')"
     count = "update control set last_audit = 5" if isinstance(kind, Postgres) else "select 1"
     trail.sql(old, count)
@@ -286,17 +240,21 @@ def strict(request, tmp_path):
 
 def test_two_that_chain_at_once_take_turns(strict):
     """The transaction that waits sees what the other one chained, and goes on from there."""
-    first = Installation(strict)
-    first.write(3)
+    trail = Trail(strict)
+    trail.write(3)
     second = strict.connect()
-    first.store.begin(wait=True)
-    chain_rows(first.store, first.secrets, NOW)
-    with psycopg.connect(strict.url) as db:
-        db.execute("set lock_timeout = 50")
-        with pytest.raises(psycopg.errors.LockNotAvailable):
-            db.execute("select 1 from control for update")
-    first.store.commit()
-    with transaction(second):
-        chain_rows(second, first.secrets, NOW)
+    trail.store.begin(wait=True)
+    chain_rows(trail.store, trail.secrets, NOW)
 
-    assert first.says() == []
+    def chain() -> None:
+        with transaction(second):
+            chain_rows(second, trail.secrets, NOW)
+
+    other = threading.Thread(target=chain)
+    other.start()
+    other.join(0.2)
+    assert other.is_alive()
+    trail.store.commit()
+    other.join()
+
+    assert trail.says() == []
