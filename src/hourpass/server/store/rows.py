@@ -12,8 +12,8 @@ import msgspec
 
 from hourpass.core.api_key import ApiKey, KeySecret
 from hourpass.core.audit import Actor, Event
-from hourpass.core.event_names import event_name, name_now
 from hourpass.core.audit_chain import Ends
+from hourpass.core.event_names import event_name, name_now
 from hourpass.core.grant import Grant, GrantAge, GrantRef
 from hourpass.core.key_filter import KeyFilter
 from hourpass.core.revocation import Revocation
