@@ -4,8 +4,9 @@ import sys
 
 import click
 
+from hourpass.admin.instants import moment
 from hourpass.cli.operator.database import database_options, look_at_database
-from hourpass.cli.terminal import json_option, moment, print_json, say
+from hourpass.cli.terminal import json_option, print_json, say
 from hourpass.core.audit_verification import Verified
 from hourpass.server.keys.audit_chain import verify_trail
 

@@ -1,6 +1,5 @@
 """What the operator's commands share: the settings from flags, environment and file, and an open database."""
 
-import contextlib
 import functools
 import os
 import pwd
@@ -15,10 +14,9 @@ import click
 from hourpass.admin.instants import moment
 from hourpass.cli.terminal import say
 from hourpass.core.audit import Actor
-from hourpass.core.audit_chain import ChainBroken
 from hourpass.core.errors import StorageUnavailable
 from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, SECOND
-from hourpass.server.keys.audit_chain import chain_rows
+from hourpass.server.keys.audit_chain import chain_own_rows
 from hourpass.server.keys.master_key import BACK_IT_UP, MasterKey
 from hourpass.server.keys.server_secrets import Secrets
 from hourpass.server.run.open import current_time, default_data, open_secrets, open_store
@@ -106,9 +104,7 @@ def open_database(flags: dict[str, object], *, create: bool = False, look: bool 
         with reading(store) if look else transaction(store):
             yield Database(settings, store, master, secrets, now)
             if not look:
-                # No server may run that would do it. A broken chain is for `audit verify` to tell.
-                with contextlib.suppress(ChainBroken):
-                    chain_rows(store, secrets, now)
+                chain_own_rows(store, secrets, now)
     finally:
         store.close()
 

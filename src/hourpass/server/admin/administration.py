@@ -17,6 +17,7 @@ from hourpass.core.errors import InvalidToken, NotFound, StorageUnavailable
 from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, SECOND
 from hourpass.server.admin.context import Context
 from hourpass.server.admin.work import WORK
+from hourpass.server.keys.audit_chain import chain_own_rows
 from hourpass.server.keys.master_key import MasterKey
 from hourpass.server.keys.server_secrets import Secrets
 from hourpass.server.settings.settings import Settings
@@ -126,7 +127,10 @@ class Administration:
             now = self._early_in_a_second() if at_once else self._clock()
             began = time.monotonic()
             with reading(self.store) if operation.reads else transaction(self.store):
-                return [self.do(self.store, operation, each, identity, now) for each in page]
+                done = [self.do(self.store, operation, each, identity, now) for each in page]
+                if not operation.reads:
+                    chain_own_rows(self.store, self._secrets, now)
+                return done
 
         done = persist(attempt, self.store.rollback)
         took = (time.monotonic() - began) * SECOND
