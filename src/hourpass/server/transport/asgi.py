@@ -11,6 +11,9 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+"""The methods whose body is read. A route that has no such method refuses it like any other one."""
+
 
 async def respond(app: Application, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer one ASGI request. Nothing is sent if the client leaves before its request is complete."""
@@ -41,10 +44,6 @@ async def _body(receive: Receive, limit: int) -> bytes | None:
         message = await receive()
         body += message.get("body", b"")
     return None if message["type"] == "http.disconnect" else body
-
-
-_WITH_BODY = ("POST", "PATCH")
-"""The methods of our routes whose requests have a body."""
 
 
 _DECIDING = (b"authorization", b"x-forwarded-for")
