@@ -90,3 +90,10 @@ def test_a_trail_of_a_program_of_before_is_whole_and_says_since_when(trail):
     said = trail("audit", "verify").stdout
     assert said.startswith("5 rows, ")
     assert "Rows up to 4 were there when it began, on 20" in said
+
+
+def test_another_master_key_changes_nothing_of_the_chain(trail):
+    trail("master-key", "rotate", "--yes")
+
+    found = trail.json("audit", "verify")
+    assert (found["intact"], found["rows"], found["unchained"]) == (True, 5, 0)

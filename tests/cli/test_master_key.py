@@ -37,7 +37,7 @@ def test_status_names_the_key_by_an_id_and_never_shows_it(installed):
 
     assert id_of(key) in shown.stdout
     assert key not in shown.stdout + shown.stderr
-    assert installed.json("master-key", "status") == [{"key_id": id_of(key), "given": True, "values": 4}]
+    assert installed.json("master-key", "status") == [{"key_id": id_of(key), "given": True, "values": 5}]
 
 
 def test_one_command_replaces_the_file_beside_a_sqlite_database(installed):
@@ -50,7 +50,7 @@ def test_one_command_replaces_the_file_beside_a_sqlite_database(installed):
     assert stat.S_IMODE((installed.data / "master.key").stat().st_mode) == 0o600
     assert old not in done.stdout + done.stderr
     assert new not in done.stdout + done.stderr
-    assert installed.json("master-key", "status") == [{"key_id": id_of(new), "given": True, "values": 4}]
+    assert installed.json("master-key", "status") == [{"key_id": id_of(new), "given": True, "values": 5}]
     assert installed.json("audit", "--last", "1")[0]["event"] == "master_key.rotated"
 
 
@@ -93,7 +93,7 @@ def test_a_backup_from_before_needs_the_old_key(installed, tmp_path):
     assert f"needs the key {id_of(old)}, and has {id_of(new)}" in restore(new, code=1).stderr
     restore(f"{new} {old}")
     keys = {"HOURPASS_MASTER_KEY": f"{new} {old}", "HOURPASS_DATA": str(elsewhere)}
-    assert [each["values"] for each in installed.json("master-key", "status", env=keys)] == [0, 4]
+    assert [each["values"] for each in installed.json("master-key", "status", env=keys)] == [0, 5]
     installed("master-key", "rotate", env=keys)
     assert installed.json("keys", "list", env={**keys, "HOURPASS_MASTER_KEY": new})
 
@@ -104,7 +104,7 @@ def test_status_of_a_backup_leaves_it_as_it_is(installed, tmp_path):
     before = backup.read_bytes()
 
     there = {"HOURPASS_DATABASE_URL": f"sqlite:{backup}"}
-    assert installed.json("master-key", "status", env=there)[0]["values"] == 4
+    assert installed.json("master-key", "status", env=there)[0]["values"] == 5
 
     assert backup.read_bytes() == before
     assert [path.name for path in tmp_path.glob("backup*")] == ["backup.db"]
@@ -192,14 +192,14 @@ def test_elsewhere_both_keys_are_given_then_rotate_then_the_old_one_is_dropped(h
     old, new = new_key(), new_key()
     there = Elsewhere(hourpass, place)
     there([old], "keys", "create", "--name", "x")
-    assert there.status([new, old]) == [(id_of(new), True, 0), (id_of(old), True, 4)]
+    assert there.status([new, old]) == [(id_of(new), True, 0), (id_of(old), True, 5)]
     there([new, old], "keys", "create", "--name", "before it is done")
     there([old], "keys", "list")
 
     said = there([new, old], "master-key", "rotate").stderr
 
     assert f"{id_of(old)} is not needed any more" in said
-    assert there.status([new]) == [(id_of(new), True, 4)]
+    assert there.status([new]) == [(id_of(new), True, 5)]
     there([new], "keys", "list")
     assert id_of(new) in there([old], "keys", "list", code=1).stderr
     assert not (hourpass.data / "master.key").exists()
@@ -221,7 +221,7 @@ def test_the_old_key_before_the_new_one_changes_nothing(hourpass):
 
     there([old, new], "master-key", "rotate")
 
-    assert there.status([old]) == [(id_of(old), True, 4)]
+    assert there.status([old]) == [(id_of(old), True, 5)]
 
 
 def test_a_word_that_is_not_a_key_is_refused_without_being_repeated(installed):

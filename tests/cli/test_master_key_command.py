@@ -55,7 +55,7 @@ def test_it_may_print_several_keys_while_the_key_is_replaced(hourpass, program):
 
     hourpass("master-key", "rotate", env=both)
 
-    assert [each["values"] for each in hourpass.json("master-key", "status", env=both)] == [4, 0]
+    assert [each["values"] for each in hourpass.json("master-key", "status", env=both)] == [5, 0]
     hourpass("keys", "list", env={"HOURPASS_MASTER_KEY": OTHER})
 
 

@@ -14,6 +14,7 @@ from hourpass.cli.terminal import confirm, json_option, print_json, print_table,
 from hourpass.core.errors import ConfigurationError
 from hourpass.ownership import own_lock
 from hourpass.secret_file import sweep
+from hourpass.server.keys.audit_chain import chain_own_rows
 from hourpass.server.keys.master_key import (
     BACK_IT_UP,
     MASTER_KEY_BYTES,
@@ -120,9 +121,11 @@ def _require_opens(settings: Settings) -> None:
 def _reseal(settings: Settings) -> Resealed:
     with closing(open_store(settings, create=False)) as store:
         now = current_time(store, settings)
-        master, _ = open_secrets(store, settings, os.environ, now)
+        master, secrets = open_secrets(store, settings, os.environ, now)
         with transaction(store):
-            return reseal(store, master, now, actor=actor())
+            done = reseal(store, master, now, actor=actor())
+            chain_own_rows(store, secrets, now)
+            return done
 
 
 def _require_alone_in_folder(settings: Settings, path: Path) -> None:

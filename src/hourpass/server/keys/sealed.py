@@ -34,8 +34,8 @@ _FIRST_LABELS = {(PEPPER, "1"): PEPPER, (ROTATION, "1"): ROTATION}
 
 def label_of(name: str, kid: str) -> str:
     """What a secret is called when it is sealed, so that no sealed value can take the place of another."""
-    if name in (REFRESH, TRAIL):
-        return f"{name} secret {kid}"
+    if name == REFRESH:
+        return f"refresh secret {kid}"
     return _FIRST_LABELS.get((name, kid), f"{name} {kid}")
 
 
