@@ -67,18 +67,30 @@ ENABLE_KEY = Operation(
 REVOKE_KEY = Operation(
     "revoke_key", "POST", "/keys/{key_id}/revoke", "keys:write", shapes.KeyNamed, shapes.Changed, delegated=True
 )
+LIST_GRANTS = _reading("list_grants", "/grants", "grants:read", shapes.ListGrants, shapes.GrantPage, delegated=True)
+LIST_GRANTS_OF_KEY = _reading(
+    "list_grants_of_key",
+    "/keys/{key_id}/grants",
+    "grants:read",
+    shapes.ListGrantsOfKey,
+    shapes.GrantPage,
+    delegated=True,
+)
+GET_GRANT = _reading(
+    "get_grant", "/grants/{grant_id}", "grants:read", shapes.GrantNamed, shapes.GrantFacts, delegated=True
+)
+REVOKE_GRANT = Operation(
+    "revoke_grant",
+    "POST",
+    "/grants/{grant_id}/revoke",
+    "grants:write",
+    shapes.GrantNamed,
+    shapes.RevokedGrant,
+    delegated=True,
+)
 ME = _reading("me", "/me", "", shapes.Nothing, shapes.Me, delegated=True)
 
-OPERATIONS: tuple[Operation[Any, Any], ...] = (
-    LIST_KEYS,
-    CREATE_KEY,
-    FIND_KEY,
-    GET_KEY,
-    UPDATE_KEY,
-    ROTATE_KEY,
-    DISABLE_KEY,
-    ENABLE_KEY,
-    REVOKE_KEY,
-    ME,
+OPERATIONS: tuple[Operation[Any, Any], ...] = tuple(
+    each for each in list(vars().values()) if isinstance(each, Operation)
 )
-"""All of them, in the order of the documentation. A path without braces comes before one that would match it."""
+"""All of them, in the order of this file."""

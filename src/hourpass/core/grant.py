@@ -25,6 +25,9 @@ RevokedWhy = Literal["replayed", "revoked", "token_revoked", "restored"]
 """Why a grant ended by decision: a replay was seen, an operator revoked it, its refresh token was revoked, or the
 installation was restored from a backup that had it."""
 
+GrantState = Literal["live", "expired", "ended", "disabled"] | RevokedWhy
+"""What `state_of` says of a grant."""
+
 
 class GrantRef(NamedTuple):
     """What finds a grant: the API key that opened it, and the grant's own id (16 bytes).

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from hourpass.server.admin import keys
+from hourpass.server.admin import grants, keys
 from hourpass.server.admin.context import Context
 
 WORK: dict[str, Callable[[Context, Any], Any]] = {
@@ -18,6 +18,10 @@ WORK: dict[str, Callable[[Context, Any], Any]] = {
         keys.disable_key,
         keys.enable_key,
         keys.revoke_key,
+        grants.list_grants,
+        grants.list_grants_of_key,
+        grants.get_grant,
+        grants.revoke_grant,
         keys.me,
     )
 }

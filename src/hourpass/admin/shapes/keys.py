@@ -1,35 +1,13 @@
-"""What the administration asks and answers: one struct for each. The OpenAPI description is made from them.
-
-Instants are RFC 3339 texts, durations whole seconds. A member that is UNSET was not given.
-"""
+"""What is asked and answered about API keys."""
 
 import hashlib
-from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from hourpass.admin.shapes.asked import PAGE, AdminAnswer, Asked, Instant, PageLimit
 from hourpass.core.admin_access import Role
 from hourpass.core.api_key import ClaimValue, Environment, KeyState
-
-Instant = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
-
-PageLimit = Annotated[int, msgspec.Meta(ge=1, le=200)]
-
-PAGE = 50
-"""How many entries a page has if nobody says how many."""
-
-
-class Asked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What a caller asks. An unknown member is refused: a misspelt one would be ignored without a word."""
-
-
-class AdminAnswer(msgspec.Struct, kw_only=True):
-    """What is answered."""
-
-
-class Nothing(Asked, kw_only=True):
-    """Nothing is asked."""
 
 
 class Use(AdminAnswer, kw_only=True):
@@ -109,7 +87,7 @@ class ListKeys(Asked, kw_only=True):
 
     state: KeyState | None = None
     subject: str | None = None
-    tag: list[str] = []
+    tag: list[str] = msgspec.field(default_factory=list)
     expires_within: int | None = None
     raw_since: int | None = None
     unused_for: int | None = None
@@ -199,13 +177,3 @@ class Changed(AdminAnswer, kw_only=True):
 
     key_id: str
     changed: bool
-
-
-class Me(AdminAnswer, kw_only=True):
-    """Who the caller is, and what it may do."""
-
-    actor: str
-    key_id: str | None
-    scopes: list[str]
-    subject_prefix: str | None
-    max_scope: str | None

@@ -1,0 +1,34 @@
+"""What every question and every answer of the administration has in common."""
+
+from typing import Annotated
+
+import msgspec
+
+Instant = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
+
+PageLimit = Annotated[int, msgspec.Meta(ge=1, le=200)]
+
+PAGE = 50
+"""How many entries a page has if nobody says how many."""
+
+
+class Asked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What a caller asks. An unknown member is refused: a misspelt one would be ignored without a word."""
+
+
+class AdminAnswer(msgspec.Struct, kw_only=True):
+    """What is answered."""
+
+
+class Nothing(Asked, kw_only=True):
+    """Nothing is asked."""
+
+
+class Me(AdminAnswer, kw_only=True):
+    """Who the caller is, and what it may do."""
+
+    actor: str
+    key_id: str | None
+    scopes: list[str]
+    subject_prefix: str | None
+    max_scope: str | None
