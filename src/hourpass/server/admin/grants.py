@@ -10,7 +10,8 @@ from hourpass.core.grant import Grant, GrantRef, state_of
 from hourpass.core.key_filter import KeyFilter
 from hourpass.server.admin.context import Context
 from hourpass.server.keys import api_keys, listing
-from hourpass.server.keys.listing import FIRST_GRANT, GrantsPage
+from hourpass.server.keys.listing import GrantsPage
+from hourpass.server.store import FIRST_GRANT
 
 KEYS = 200
 """Keys of a delegated caller whose grants one call reads at most."""
