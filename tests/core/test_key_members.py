@@ -127,3 +127,25 @@ def test_the_claims_of_a_key_are_a_kibibyte_at_most_as_json_and_in_headers(claim
 def test_who_a_key_is_for_and_where_cannot_change():
     assert EDITABLE.isdisjoint({"subject", "environment", "external_id"})
     assert {"name", "scope", "audiences", "claims", "tags", "raw_until"} <= EDITABLE
+
+
+def test_a_role_is_one_of_three():
+    assert fields({"admin": "owner"}) == {"admin": "owner"}
+    with pytest.raises(InvalidRequest) as refused:
+        fields({"admin": "root"})
+    assert refused.value.name == "admin"
+
+
+def test_a_maximum_scope_is_a_scope_which_may_be_empty():
+    assert fields({"max_scope": "b a a"}) == {"max_scope": "a b"}
+    assert fields({"max_scope": ""}) == {"max_scope": ""}
+    assert fields({"max_scope": None}) == {"max_scope": None}
+    with pytest.raises(InvalidRequest) as refused:
+        fields({"max_scope": 'a"b'})
+    assert refused.value.name == "max_scope"
+
+
+def test_a_prefix_of_subjects_is_not_empty():
+    """An empty one would be that of every subject."""
+    with pytest.raises(InvalidRequest):
+        fields({"subject_prefix": ""})

@@ -4,7 +4,7 @@ An address in a form that carries another one (mapped, NAT64, 6to4, Teredo) is r
 machine or a gateway turns it into an address that nobody judged.
 """
 
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address
 
 _NOT_PUBLIC = tuple(
     map(
@@ -51,11 +51,9 @@ def is_public(address: str) -> bool:
         ip = ip_address(address)
     except ValueError:
         return False
-    match ip:
-        case IPv4Address():
-            return not any(ip in network for network in _NOT_PUBLIC)
-        case IPv6Address():
-            return ip in _GLOBAL and ip.scope_id is None and not any(ip in network for network in _NOT_PUBLIC_6)
+    if isinstance(ip, IPv4Address):
+        return not any(ip in network for network in _NOT_PUBLIC)
+    return ip in _GLOBAL and ip.scope_id is None and not any(ip in network for network in _NOT_PUBLIC_6)
 
 
 def is_local_name(host: str) -> bool:
