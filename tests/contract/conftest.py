@@ -76,7 +76,8 @@ delete from grants; delete from api_keys; delete from key_secrets; delete from s
 delete from key_leaks; delete from stats; delete from measured;
 delete from key_hashes; delete from key_uses; delete from signing_keys; delete from secrets; delete from leases;
 delete from revocations; delete from audit; delete from webhooks; delete from webhook_deliveries;
-delete from audit_chain; update control set version = 0, last_revocation = 0, last_audit = 0
+delete from audit_chain; delete from sign_ins; delete from one_time_links;
+update control set version = 0, last_revocation = 0, last_audit = 0
 """
 
 

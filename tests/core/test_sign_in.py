@@ -1,8 +1,10 @@
 """Sign-ins of the console: when they end, and which forms are theirs."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hourpass.core.api_key import ApiKey, KeySecret
 from hourpass.core.sign_in import (
     ABSOLUTE,
     IDLE,
@@ -10,15 +12,17 @@ from hourpass.core.sign_in import (
     NOTED_EVERY,
     OneTimeLink,
     SignIn,
+    fingerprint,
     form_token,
     hash_of,
     is_form_of,
     is_signed_in,
     is_to_note,
     opens,
+    still_signs_in,
 )
 
-SIGN_IN = SignIn(hash_of("id"), "cli:ada@host", None, started_at=1_000, seen_at=1_000)
+SIGN_IN = SignIn(hash_of("id"), "cli:ada@host", None, None, started_at=1_000, seen_at=1_000)
 
 
 def test_an_unused_sign_in_ends_after_an_hour():
@@ -67,3 +71,42 @@ def test_what_is_printed_shows_no_hash():
 
     assert repr(SIGN_IN) == "SignIn('cli:ada@host')"
     assert repr(link) == "OneTimeLink('cli:ada@host')"
+
+
+KEY = ApiKey(
+    "3fK9mZ8qLx2P", "Ada", "ada", "", "production", None, None, (), 1_000, secrets=(KeySecret(bytes(32), 0, 1_000),)
+)
+BY_KEY = SIGN_IN._replace(key_id=KEY.key_id, key_print=fingerprint(KEY))
+
+
+def test_a_sign_in_by_a_link_does_not_depend_on_a_key():
+    assert still_signs_in(SIGN_IN, None, 1_000)
+
+
+def test_a_sign_in_by_a_key_goes_on_while_the_key_is_as_it_was():
+    assert still_signs_in(BY_KEY, KEY, 1_000)
+    assert still_signs_in(BY_KEY, KEY._replace(secrets=()), 1_000), "an ordinary rotation"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "Bob"},
+        {"disabled_at": 1_000},
+        {"revoked_at": 1_000},
+        {"allowed_ips": ("10.0.0.0/8",)},
+        {"valid_from": 1_000},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_sign_in_by_a_key_ends_with_any_change_of_the_key(change):
+    assert not still_signs_in(BY_KEY, KEY._replace(**change), 1_000)
+
+
+def test_a_sign_in_ends_when_its_key_expires_or_is_gone():
+    key = KEY._replace(expires_at=2_000)
+    one = BY_KEY._replace(key_print=fingerprint(key))
+
+    assert still_signs_in(one, key, 1_999)
+    assert not still_signs_in(one, key, 2_000)
+    assert not still_signs_in(one, None, 1_000)

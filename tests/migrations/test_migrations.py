@@ -49,7 +49,7 @@ def schema(path) -> list[tuple]:
 
 
 NAMES = [name for name, _ in load_migrations("sqlite")]
-TABLE_NAMES = ("control", "moved", *(table.name for table in TABLES))
+TABLE_NAMES = ("control", "moved", "sign_ins", "one_time_links", *(table.name for table in TABLES))
 FROM_THE_FUTURE = "insert into migrations (name, checksum, applied_at) values ('9999_from_the_future', 'checksum', 1)"
 
 

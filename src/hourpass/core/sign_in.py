@@ -8,6 +8,7 @@ import hmac
 from hashlib import sha256
 from typing import NamedTuple
 
+from hourpass.core.api_key import ApiKey, is_usable
 from hourpass.core.policy import HOUR, MINUTE, SECOND
 
 IDLE = HOUR
@@ -33,12 +34,14 @@ class SignIn(NamedTuple):
     """That somebody is signed in. Instants are epoch milliseconds.
 
     `who` is the actor of the audit trail: `key:ID`, or `cli:USER@HOST` for a sign-in by a one-time link.
-    `key_id` is the admin key's whose role the person has at each request, None after a one-time link.
+    `key_id` is the admin key's whose role the person has at each request, None after a one-time link. `key_print` is
+    that key's `fingerprint` when the person signed in.
     """
 
     id_hash: bytes
     who: str
     key_id: str | None
+    key_print: bytes | None
     started_at: int
     seen_at: int
 
@@ -67,6 +70,18 @@ def hash_of(id: str) -> bytes:  # noqa: A002
 def is_signed_in(one: SignIn, now: int) -> bool:
     """Whether a sign-in is still good. At exactly the end of its time it is not."""
     return now < one.seen_at + IDLE and now < one.started_at + ABSOLUTE
+
+
+def fingerprint(key: ApiKey) -> bytes:
+    """What changes with the record of a key: its members, its state, and from when on it is valid. Not its secrets."""
+    return sha256(repr([value for name, value in key._asdict().items() if name != "secrets"]).encode()).digest()
+
+
+def still_signs_in(one: SignIn, key: ApiKey | None, now: int) -> bool:
+    """Whether the key of a sign-in is as it was then, and usable. A sign-in by a link does not depend on a key."""
+    if one.key_id is None:
+        return True
+    return key is not None and is_usable(key, now) and fingerprint(key) == one.key_print
 
 
 def is_to_note(one: SignIn, now: int) -> bool:

@@ -20,6 +20,7 @@ from hourpass.core.grant import Grant, GrantAge, GrantRef
 from hourpass.core.key_filter import KeyFilter
 from hourpass.core.last_use import LastUse
 from hourpass.core.revocation import Kind, Revocation
+from hourpass.core.sign_in import OneTimeLink, SignIn
 from hourpass.core.signing_key import SigningKey
 from hourpass.core.stats import Stats
 from hourpass.core.webhook import Result, Webhook
@@ -524,6 +525,33 @@ class Store(Protocol):
 
     def add_rows(self, table: Table, rows: Sequence[Row]) -> None:
         """Add rows as the `rows_page` of another store returned them."""
+
+    def add_one_time_link(self, link: OneTimeLink) -> None:
+        """Keep a link that signs in to the console."""
+
+    def take_one_time_link(self, id_hash: bytes) -> OneTimeLink | None:
+        """A link, which is gone then: of several that ask for it, one gets it. None if there is none."""
+
+    def add_sign_in(self, one: SignIn) -> None:
+        """Keep that somebody signed in to the console."""
+
+    def sign_in(self, id_hash: bytes) -> SignIn | None:
+        """Who is signed in with this id. None if nobody is."""
+
+    def sign_ins_of(self, who: str) -> list[SignIn]:
+        """All sign-ins of one person, newest first."""
+
+    def note_seen(self, id_hash: bytes, at: int) -> None:
+        """Note that a sign-in was used."""
+
+    def end_sign_in(self, id_hash: bytes) -> None:
+        """Forget a sign-in."""
+
+    def end_sign_ins_of(self, who: str) -> int:
+        """Forget all sign-ins of one person. Returns how many."""
+
+    def prune_sign_ins(self, started: int, seen: int, made: int) -> None:
+        """Forget sign-ins that started or were last used until these instants, and links made until the third."""
 
     def numbers(self) -> Numbers:
         """The counters of this database."""

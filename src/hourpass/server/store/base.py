@@ -14,6 +14,7 @@ from hourpass.core.grant import Grant, GrantAge, GrantRef
 from hourpass.core.key_filter import KeyFilter
 from hourpass.core.last_use import LastUse
 from hourpass.core.revocation import Kind, Revocation
+from hourpass.core.sign_in import OneTimeLink, SignIn
 from hourpass.core.signing_key import SigningKey
 from hourpass.core.stats import Stats
 from hourpass.core.webhook import Webhook
@@ -500,6 +501,45 @@ class BaseStore(ABC):
         """What was counted last under a name."""
         rows = self._rows("measured", name)
         return Measured._make(rows[0]) if rows else None
+
+    def add_one_time_link(self, link: OneTimeLink) -> None:
+        """Keep a link that signs in."""
+        self._run("add_one_time_link", *link)
+
+    def take_one_time_link(self, id_hash: bytes) -> OneTimeLink | None:
+        """A link, which is gone then."""
+        rows = self._rows("take_one_time_link", id_hash)
+        return OneTimeLink._make(rows[0]) if rows else None
+
+    def add_sign_in(self, one: SignIn) -> None:
+        """Keep that somebody signed in."""
+        self._run("add_sign_in", *one)
+
+    def sign_in(self, id_hash: bytes) -> SignIn | None:
+        """Who is signed in with this id."""
+        rows = self._rows("sign_in", id_hash)
+        return SignIn._make(rows[0]) if rows else None
+
+    def sign_ins_of(self, who: str) -> list[SignIn]:
+        """All sign-ins of one person."""
+        return [SignIn._make(row) for row in self._rows("sign_ins_of", who)]
+
+    def note_seen(self, id_hash: bytes, at: int) -> None:
+        """Note that a sign-in was used."""
+        self._run("note_seen", at, id_hash)
+
+    def end_sign_in(self, id_hash: bytes) -> None:
+        """Forget a sign-in."""
+        self._run("end_sign_in", id_hash)
+
+    def end_sign_ins_of(self, who: str) -> int:
+        """Forget all sign-ins of one person."""
+        return self._run("end_sign_ins_of", who)
+
+    def prune_sign_ins(self, started: int, seen: int, made: int) -> None:
+        """Forget what has ended by itself."""
+        self._run("prune_sign_ins", started, seen)
+        self._run("prune_one_time_links", made)
 
     def numbers(self) -> Numbers:
         """The counters of this database."""

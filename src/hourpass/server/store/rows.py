@@ -17,6 +17,7 @@ from hourpass.core.event_names import event_name, name_now
 from hourpass.core.grant import Grant, GrantAge, GrantRef
 from hourpass.core.key_filter import KeyFilter
 from hourpass.core.revocation import Revocation
+from hourpass.core.sign_in import OneTimeLink, SignIn
 from hourpass.core.signing_key import SigningKey
 from hourpass.core.stats import Stats
 from hourpass.core.webhook import Seed, Webhook
@@ -70,7 +71,9 @@ COLUMNS = {
         Measured,
         Moved,
         Numbers,
+        OneTimeLink,
         Revocation,
+        SignIn,
         SigningKey,
         SlowHash,
         Stats,

@@ -1,7 +1,8 @@
 """The tables that hold an installation, for the code that copies all of it. Every database has the same ones.
 
-Four tables are not here, because they are not copied row by row. `control` holds the counters, which are set instead.
-`leases` end by themselves. `migrations` and `moved` describe the history of one database.
+Six tables are not here, because they are not copied row by row. `control` holds the counters, which are set instead.
+`leases` end by themselves. `migrations` and `moved` describe the history of one database. `sign_ins` and
+`one_time_links` end with it: nobody stays signed in to the console of a copy, and no backup lets anybody in.
 """
 
 from typing import Any, NamedTuple

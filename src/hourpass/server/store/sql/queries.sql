@@ -372,6 +372,46 @@ delete from webhook_deliveries where webhook_id = ? and (at < ? or at < (
 -- Forget all attempts of a webhook.
 delete from webhook_deliveries where webhook_id = ?
 
+-- name: add_one_time_link
+-- Keep a link that signs in to the console.
+insert into one_time_links ({OneTimeLink}) values ({?OneTimeLink})
+
+-- name: take_one_time_link
+-- Delete a link. Only one of several transactions gets it back.
+delete from one_time_links where id_hash = ? returning {OneTimeLink}
+
+-- name: add_sign_in
+-- Keep that somebody signed in to the console.
+insert into sign_ins ({SignIn}) values ({?SignIn})
+
+-- name: sign_in
+-- Who is signed in with this id.
+select {SignIn} from sign_ins where id_hash = ?
+
+-- name: sign_ins_of
+-- All sign-ins of one person, newest first.
+select {SignIn} from sign_ins where who = ? order by started_at desc, id_hash
+
+-- name: note_seen
+-- Note that a sign-in was used.
+update sign_ins set seen_at = ? where id_hash = ?
+
+-- name: end_sign_in
+-- Forget a sign-in.
+delete from sign_ins where id_hash = ?
+
+-- name: end_sign_ins_of
+-- Forget all sign-ins of one person.
+delete from sign_ins where who = ?
+
+-- name: prune_sign_ins
+-- Forget sign-ins that are over: they started too long ago, or were not used for too long.
+delete from sign_ins where started_at <= ? or seen_at <= ?
+
+-- name: prune_one_time_links
+-- Forget links that are over.
+delete from one_time_links where made_at <= ?
+
 -- name: numbers
 -- The counters: the version of the keys, and the last numbers of revocations and audit lines. numbered_since is not kept.
 select {Numbers}
