@@ -32,6 +32,8 @@ SPELLINGS = {
     audit.MasterKeyRotated: ("master_key.rotated", "master_key_rotated"),
     audit.SecretRotated: ("secret.rotated", "secret_rotated"),
     audit.SecretRetired: ("secret.retired", "secret_retired"),
+    audit.ConsoleSignedIn: ("console.signed_in", "console_signed_in"),
+    audit.ConsoleSignedOut: ("console.signed_out", "console_signed_out"),
     audit.WebhookCreated: ("webhook.created", "webhook_created"),
     audit.WebhookUpdated: ("webhook.updated", "webhook_updated"),
     audit.WebhookRotated: ("webhook.rotated", "webhook_rotated"),

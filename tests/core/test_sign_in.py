@@ -12,12 +12,12 @@ from hourpass.core.sign_in import (
     NOTED_EVERY,
     OneTimeLink,
     SignIn,
-    fingerprint,
     form_token,
     hash_of,
     is_form_of,
     is_signed_in,
     is_to_note,
+    key_fingerprint,
     opens,
     still_signs_in,
 )
@@ -76,7 +76,7 @@ def test_what_is_printed_shows_no_hash():
 KEY = ApiKey(
     "3fK9mZ8qLx2P", "Ada", "ada", "", "production", None, None, (), 1_000, secrets=(KeySecret(bytes(32), 0, 1_000),)
 )
-BY_KEY = SIGN_IN._replace(key_id=KEY.key_id, key_print=fingerprint(KEY))
+BY_KEY = SIGN_IN._replace(key_id=KEY.key_id, key_print=key_fingerprint(KEY))
 
 
 def test_a_sign_in_by_a_link_does_not_depend_on_a_key():
@@ -105,7 +105,7 @@ def test_a_sign_in_by_a_key_ends_with_any_change_of_the_key(change):
 
 def test_a_sign_in_ends_when_its_key_expires_or_is_gone():
     key = KEY._replace(expires_at=2_000)
-    one = BY_KEY._replace(key_print=fingerprint(key))
+    one = BY_KEY._replace(key_print=key_fingerprint(key))
 
     assert still_signs_in(one, key, 1_999)
     assert not still_signs_in(one, key, 2_000)

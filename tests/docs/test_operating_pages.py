@@ -31,6 +31,7 @@ COMPUTED = {
     "master_key",
     "master_key_command",
     "path_prefix",
+    "admin_hosts",
     "cors_origins",
     "accept_api_keys",
 }

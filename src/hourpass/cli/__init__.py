@@ -26,6 +26,7 @@ SECTIONS = {
         "serve": ("hourpass.cli.operator.serve", "Start the server."),
         "health": ("hourpass.cli.operator.health", "Ask the running server whether it is ready."),
         "config": ("hourpass.cli.operator.config", "Show and check the settings."),
+        "console": ("hourpass.cli.operator.console", "Print a link that signs you in to the console."),
         "signing-keys": ("hourpass.cli.operator.signing_keys", "List, rotate and withdraw the keys that sign."),
         "master-key": ("hourpass.cli.operator.master_key", "Show and replace the key that seals the secrets."),
         "secrets": ("hourpass.cli.operator.secrets", "Show, rotate and retire the server's own secrets."),

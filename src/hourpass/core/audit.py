@@ -243,6 +243,20 @@ class SecretRetired(NamedTuple):
     actor: Actor
 
 
+class ConsoleSignedIn(NamedTuple):
+    """Somebody signed in to the console: `by` a one-time `link` or an admin `key`. The actor is who."""
+
+    by: str
+    actor: Actor
+
+
+class ConsoleSignedOut(NamedTuple):
+    """Somebody signed out of the console everywhere, which ended so many sign-ins."""
+
+    ended: int
+    actor: Actor
+
+
 class WebhookCreated(NamedTuple):
     """A webhook was made. `url` is only the origin of its URL, because the rest may be a secret of the receiver."""
 
@@ -320,6 +334,8 @@ Event = (
     | MasterKeyRotated
     | SecretRotated
     | SecretRetired
+    | ConsoleSignedIn
+    | ConsoleSignedOut
     | WebhookCreated
     | WebhookUpdated
     | WebhookRotated

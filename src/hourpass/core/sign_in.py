@@ -35,7 +35,7 @@ class SignIn(NamedTuple):
 
     `who` is the actor of the audit trail: `key:ID`, or `cli:USER@HOST` for a sign-in by a one-time link.
     `key_id` is the admin key's whose role the person has at each request, None after a one-time link. `key_print` is
-    that key's `fingerprint` when the person signed in.
+    that key's `key_fingerprint` when the person signed in.
     """
 
     id_hash: bytes
@@ -72,7 +72,7 @@ def is_signed_in(one: SignIn, now: int) -> bool:
     return now < one.seen_at + IDLE and now < one.started_at + ABSOLUTE
 
 
-def fingerprint(key: ApiKey) -> bytes:
+def key_fingerprint(key: ApiKey) -> bytes:
     """What changes with the record of a key: its members, its state, and from when on it is valid. Not its secrets."""
     return sha256(repr([value for name, value in key._asdict().items() if name != "secrets"]).encode()).digest()
 
@@ -81,7 +81,7 @@ def still_signs_in(one: SignIn, key: ApiKey | None, now: int) -> bool:
     """Whether the key of a sign-in is as it was then, and usable. A sign-in by a link does not depend on a key."""
     if one.key_id is None:
         return True
-    return key is not None and is_usable(key, now) and fingerprint(key) == one.key_print
+    return key is not None and is_usable(key, now) and key_fingerprint(key) == one.key_print
 
 
 def is_to_note(one: SignIn, now: int) -> bool:

@@ -211,7 +211,7 @@ async def _serve(
         fronts = [public]
         running.counts["connections_limit"] = settings.max_connections
         running.meter.values["connections_open"] = lambda: len(public.connections)
-        admin = AdminApp(app) if sockets.admin else None
+        admin = AdminApp(app, address_of(sockets.admin)) if sockets.admin else None
         if sockets.admin and admin:
             few = dataclasses.replace(settings, max_connections=ADMIN_CONNECTIONS)
             # Each answer ends its connection, so that nobody keeps one to a worker that hangs.

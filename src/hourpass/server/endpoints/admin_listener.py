@@ -1,12 +1,14 @@
-"""The admin listener's application: health, metrics, and the admin API with the credentials that it needs."""
+"""The admin listener's application: health, metrics, the console, and the admin API with the credentials for it."""
 
 import secrets
 
 from hourpass.admin.operations import ROOT
 from hourpass.core.errors import as_trouble
+from hourpass.server.console.console import Console, refusal_page
+from hourpass.server.console.rendering import BASE
 from hourpass.server.endpoints import api_key
 from hourpass.server.endpoints.admin_api import AdminApi
-from hourpass.server.endpoints.admin_problem import admin_problem
+from hourpass.server.endpoints.admin_problem import admin_problem, tell
 from hourpass.server.endpoints.app import App
 from hourpass.server.run.admin_work import AdminWork
 from hourpass.server.telemetry.exposition import MEDIA_TYPE
@@ -22,13 +24,14 @@ CREDENTIALS = {"/auth/api-key": api_key.exchange_admin, "/auth/refresh": api_key
 
 
 class AdminApp:
-    """What the admin listener answers. It works from the start to the stop of the public application."""
+    """What the admin listener at the address `listen` answers. It works while the public application does."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, listen: str) -> None:
         self._app = app
         self._settings = app.settings
         self._work = AdminWork(app.settings, app.issuer, app.clock)
         self._api = AdminApi(app.settings, app.issuer, self._work, app.time.timer)
+        self._console = Console(app.settings, app.issuer, self._work, listen, app.time.timer)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request as an ASGI application."""
@@ -36,7 +39,7 @@ class AdminApp:
 
     def body_limit(self, path: str) -> int:
         """The largest body for a path, in bytes."""
-        return BODY_LIMIT if path.startswith((ROOT + "/", "/auth/")) else 0
+        return BODY_LIMIT if path.startswith((ROOT + "/", "/auth/", BASE + "/")) else 0
 
     def answer_at_once(self, request: Request) -> None:
         """Always None: no answer here is needed often enough."""
@@ -56,6 +59,10 @@ class AdminApp:
         try:
             if len(request.body) > self.body_limit(request.path):
                 raise TooLarge
+            if self._is_console(request.path):
+                if request.method == "POST":
+                    self._app.time.require_awake()
+                return await self._console.answer(request, request_id)
             if (handler := CREDENTIALS.get(request.path)) is None:
                 return await self._api.answer(request, request_id)
             if request.method != "POST":
@@ -64,10 +71,17 @@ class AdminApp:
             return await handler(self._app.issuer, request)
         except Exception as error:  # noqa: BLE001 - the outermost net: no error ever leaks
             trouble = as_trouble(error)
+            if self._is_console(request.path):
+                self._app.report(BASE, trouble)  # the path may hold a one-time link
+                status, _, detail, *_, headers = tell(trouble, self._settings.realm)
+                return refusal_page(status, detail, request_id, headers)
             self._app.report(request.path, trouble)
             if request.path in CREDENTIALS:
                 return problem(trouble)
             return admin_problem(trouble, self._settings.realm, request_id)
+
+    def _is_console(self, path: str) -> bool:
+        return self._settings.console and (path in {"/", BASE} or path.startswith(BASE + "/"))
 
     async def close(self) -> None:
         """Finish the work under way."""

@@ -3,6 +3,8 @@
 Its callers are operators, so a refusal says what is wrong. What is not a refusal tells nothing.
 """
 
+from typing import NamedTuple
+
 import msgspec
 
 from hourpass import wire
@@ -66,8 +68,19 @@ class AdminProblem(msgspec.Struct, frozen=True, omit_defaults=True):
     request_id: str | None = None
 
 
-def admin_problem(error: Exception, realm: str, request_id: str) -> Reply:  # noqa: C901 - one case for each kind
-    """An error as the admin API tells it."""
+class Told(NamedTuple):
+    """What a caller of the administration learns of an error. `names` are the members that are wrong."""
+
+    status: int
+    code: str
+    detail: str
+    reason: str | None
+    names: tuple[str, ...]
+    headers: Headers
+
+
+def tell(error: Exception, realm: str) -> Told:  # noqa: C901 - one case for each kind
+    """An error as the admin API and the console tell it."""
     status, code, detail = 500, "server_error", ""
     reason: str | None = None
     names: tuple[str, ...] = ()
@@ -111,6 +124,12 @@ def admin_problem(error: Exception, realm: str, request_id: str) -> Reply:  # no
             status = 422
         case _:
             pass
+    return Told(status, code, detail, reason, names, headers)
+
+
+def admin_problem(error: Exception, realm: str, request_id: str) -> Reply:
+    """An error as the admin API answers it."""
+    status, code, detail, reason, names, headers = tell(error, realm)
     problems = [FieldProblem(name, detail) for name in names] or None
     problem = AdminProblem("about:blank", _TITLES[status], status, code, detail, reason, problems, request_id)
     return Reply(status, [(b"content-type", wire.PROBLEM), *NO_STORE, *headers], wire.encode(problem))

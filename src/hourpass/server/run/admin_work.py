@@ -7,7 +7,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from hourpass.admin import shapes
 from hourpass.admin.operations import Operation
@@ -20,6 +20,7 @@ from hourpass.server.store import Store
 
 Q = TypeVar("Q", bound=shapes.Asked)
 A = TypeVar("A", bound=shapes.AdminAnswer)
+T = TypeVar("T")
 
 MOST_WAITING = 64
 """Calls that may wait for the thread. One more is refused: whoever sends so many would only wait longer."""
@@ -56,7 +57,7 @@ class AdminWork:
         run = self._issuer.ledger.read if operation.reads else self._issuer.ledger.run
         return await run(lambda store: self._on(store).do(store, operation, asked, identity, self._clock()))
 
-    async def in_thread(self, work: Callable[[Administration], Any]) -> Any:
+    async def in_thread(self, work: Callable[[Administration], T]) -> T:
         """Do work with the administration in its thread. Raises StorageUnavailable if too much work waits."""
         if self._waiting >= MOST_WAITING:
             raise StorageUnavailable("too many calls of the administration wait")
@@ -66,7 +67,7 @@ class AdminWork:
         finally:
             self._waiting -= 1
 
-    def _do(self, work: Callable[[Administration], Any]) -> Any:
+    def _do(self, work: Callable[[Administration], T]) -> T:
         if self._administration is None:
             self._store = open_store(self._settings, create=False)
             self._administration = self._on(self._store)

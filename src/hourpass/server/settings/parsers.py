@@ -211,6 +211,16 @@ def _socket_path(path: str) -> str:
     return path
 
 
+def host_name(given: str) -> str:
+    """A name as browsers send it in Host, with a port if only that is meant: small letters, no scheme."""
+    name, _, port = given.partition(":")
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", name):
+        raise ValueError("must be a name such as admin.example.com, in small letters and without a scheme")
+    if ":" in given and not (port.isdecimal() and 0 < int(port) < 65_536):
+        raise ValueError("its port must be from 1 to 65535")
+    return given
+
+
 def admin_address(value: object) -> str:
     """An address to listen on, or `off`."""
     given = text(value)

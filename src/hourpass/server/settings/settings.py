@@ -82,6 +82,12 @@ class Settings:
         parsers.admin_address,
         "HOST:PORT or unix:/PATH for health and metrics, apart from the public address; off for none",
     )
+    console: bool = _setting(True, parsers.yes_no, "pages for operators at /console of the admin listener")
+    admin_hosts: tuple[str, ...] = _setting(
+        (),
+        parsers.words(parsers.host_name),
+        "names by which browsers reach the console, besides loopback and admin_listen, such as admin.example.com",
+    )
     socket_mode: str = _setting(
         "0660", parsers.socket_mode, "mode of the files of unix sockets: who may write to one may connect"
     )

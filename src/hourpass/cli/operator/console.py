@@ -1,0 +1,56 @@
+"""`hourpass console`: a one-time link that signs in to the console."""
+
+import secrets
+
+import click
+
+from hourpass.admin.instants import moment
+from hourpass.cli.operator.database import actor, open_database, settings_options
+from hourpass.cli.terminal import json_option, print_json, say
+from hourpass.core.errors import ConfigurationError
+from hourpass.core.policy import SECOND
+from hourpass.core.sign_in import ID_BYTES, LINK_LIFETIME
+from hourpass.server.console.door import make_link
+from hourpass.server.settings.parsers import UNIX
+from hourpass.server.settings.settings import Settings
+
+PATH = "/console/sign-in/"
+
+
+@click.command()
+@click.option(
+    "--url", metavar="URL", help="where your browser reaches the admin listener, if that is not its own address"
+)
+@settings_options("data", "database_url", "admin_listen")
+@json_option
+def console(flags: dict[str, object], url: str | None, as_json: bool) -> None:
+    """Print a link that signs you in to the console as an owner. It works once, for a minute."""
+    link_id = secrets.token_urlsafe(ID_BYTES)
+    with open_database(flags) as db:
+        base = (url or _address(db.settings)).rstrip("/")
+        make_link(db.store, link_id, actor(), db.now)
+        until = db.now + LINK_LIFETIME
+    link = f"{base}{PATH}{link_id}"
+    if as_json:
+        print_json({"url": link, "expires_at": moment(until)})
+    else:
+        print(link)
+        say(f"Open it in your browser within {LINK_LIFETIME // SECOND} seconds. It works once.")
+
+
+def _address(settings: Settings) -> str:
+    """The URL of the admin listener on this machine.
+
+    Raises:
+        ConfigurationError: if there is no console, or no browser can reach it without help.
+    """
+    listen = settings.admin_listen
+    if listen == "off" or not settings.console:
+        raise ConfigurationError("this server has no console: see the settings admin_listen and console")
+    if listen.startswith(UNIX):
+        raise ConfigurationError(
+            f"the console is on {listen}, where no browser reaches it: forward a port to it, "
+            f"such as ssh -L 3601:{listen.removeprefix(UNIX)} HOST, and say --url http://localhost:3601"
+        )
+    host, _, port = listen.rpartition(":")
+    return f"http://{'localhost' if host in {'0.0.0.0', '[::]'} else host}:{port}"  # noqa: S104 - only compared

@@ -1,0 +1,311 @@
+"""Answers the requests of the console: proves who asks, finds the page, and has it rendered.
+
+Everything but signing in by a key runs in the administration's thread, the rendering too, so it holds up no token.
+"""
+
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from hourpass.core.admin_access import require_allowed
+from hourpass.core.admin_host import is_known_host, is_own_page
+from hourpass.core.audit import Actor
+from hourpass.core.caller import bucket
+from hourpass.core.errors import InvalidCredentials, NotFound, Refused
+from hourpass.core.sign_in import FAILURES, ID_BYTES, form_token, is_form_of, is_to_note
+from hourpass.server.admin.administration import Administration
+from hourpass.server.console import door
+from hourpass.server.console.assets import assets_by_path
+from hourpass.server.console.guard import (
+    EVERY,
+    OF_ASSETS,
+    OF_PAGES,
+    Cookie,
+    cookie_of,
+    fields_of,
+    host_of,
+    text_of,
+)
+from hourpass.server.console.page import Download, GoTo, PageAnswer, Section, Shown, View, Visit
+from hourpass.server.console.pages import SECTIONS
+from hourpass.server.console.rendering import BASE, render_page
+from hourpass.server.issuing.issuer import Issuer
+from hourpass.server.issuing.throttle import Throttle
+from hourpass.server.run.admin_work import AdminWork
+from hourpass.server.settings.settings import Settings
+from hourpass.server.store import Store, reading, transaction
+from hourpass.server.transport.request import Headers, Reply, Request
+
+
+class _Refusal(Refused):
+    """What only the console refuses."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+class Console:
+    """The pages. `listen` is the admin listener's address. `timer` returns milliseconds that nobody can set."""
+
+    def __init__(
+        self, settings: Settings, issuer: Issuer, work: AdminWork, listen: str, timer: Callable[[], int]
+    ) -> None:
+        self._settings = settings
+        self._issuer = issuer
+        self._work = work
+        self._listen = listen
+        self._timer = timer
+        self._failures = Throttle(FAILURES)
+
+    async def answer(self, request: Request, request_id: str) -> Reply:
+        """The answer to a request for `/console` or below.
+
+        Raises:
+            Refused, Unavailable: what the caller renders with `refusal_page`.
+        """
+        try:
+            return await self._answer(request, request_id)
+        except _Refusal as error:
+            return refusal_page(error.status, error.detail, request_id)
+
+    async def _answer(self, request: Request, request_id: str) -> Reply:
+        if request.path in {"/", BASE}:
+            return _see("/")
+        path = request.path.removeprefix(BASE)
+        if not is_known_host(host_of(request), self._settings.admin_hosts, self._listen):
+            raise _Refusal(421, "the console is not known by this name: add it to admin_hosts")
+        if path.startswith("/assets/"):
+            return _asset(path.removeprefix("/assets/"), request)
+        if request.method == "POST" and not is_own_page(
+            text_of(request, b"sec-fetch-site"), text_of(request, b"origin"), host_of(request)
+        ):
+            raise _Refusal(403, "the form came from another site")
+        call = _Call(self._settings, request, request_id, path)
+        if path == "/sign-in" or path.startswith("/sign-in/"):
+            return await self._sign_in(call)
+        reply: Reply = await self._work.in_thread(call.answer)
+        if request.method == "POST":
+            await self._issuer.verification.observe(request.now)
+        return reply
+
+    async def _sign_in(self, call: "_Call") -> Reply:
+        """Show a form for a key or for a link, or sign in by one of them."""
+        link = call.path.removeprefix("/sign-in").removeprefix("/")
+        if call.request.method != "POST":
+            return call.sign_in_page(link)
+        call.require_own_form()
+        caller = bucket(call.address)
+        self._failures.require_room(caller, self._timer())
+        try:
+            if link:
+                return await self._work.in_thread(lambda administration: call.use_link(administration, link))
+            given = call.form.get("api_key", "").strip()
+            prove = self._issuer.authentication.prove
+            proven = await prove(given, call.address, call.now, kind="exchanged", throttled=True, admin=True)
+            await self._issuer.answers(proven, call.now)
+            return await self._work.in_thread(lambda administration: call.use_key(administration, proven.key.key_id))
+        except InvalidCredentials as error:
+            self._failures.admit(caller, self._timer())
+            return call.sign_in_page(problem=_why_not(error, by_link=bool(link)))
+
+
+def _why_not(error: InvalidCredentials, *, by_link: bool) -> str:
+    if by_link:
+        return "This link was used before, or it is older than a minute. Run hourpass console again."
+    words = {
+        "wrong_listener": "This is an API key, but not an admin key.",
+        "revoked": "This admin key is revoked.",
+        "expired": "This admin key has expired.",
+        "disabled": "This admin key is disabled.",
+        "rotated": "Another secret took the place of this one.",
+        "address_not_allowed": "This admin key may not be used from your address.",
+    }
+    return words.get(error.reason or "", "This is not an admin key of this server.")
+
+
+class _Call:
+    """One request to the console. Its methods run in the administration's thread, unless they say otherwise."""
+
+    def __init__(self, settings: Settings, request: Request, request_id: str, path: str) -> None:
+        self._settings = settings
+        self.request = request
+        self.request_id = request_id
+        self.path = path
+        self.now = request.now
+        self.address = request.address()
+        self.cookie: Cookie = cookie_of(request)
+        self.id = self.cookie.id_in(request)
+        self.form = fields_of(request.body) if request.method == "POST" else {}
+        self._query = fields_of(request.query)
+
+    def require_own_form(self) -> None:
+        """Refuse a form that was not made for the cookie of this request."""
+        if not is_form_of(self.id, self.form.get("form", "")):
+            raise _Refusal(403, "the form is not one of this sign-in: load the page again")
+
+    # Signing in.
+
+    def sign_in_page(self, link: str = "", problem: str = "") -> Reply:
+        """The page for a key, or for a link. It gives the browser an id for its form. It needs no thread."""
+        visitor = self.id or _new_id()
+        values = {"form_token": form_token(visitor), "problem": problem, "to": _inside(self._query.get("to", "/"))}
+        values["flash"] = _SIGN_IN_WORDS.get(self._query.get("done", ""), "")
+        page = ("link.html", {**values, "link": link}) if link else ("sign_in.html", values)
+        headers = [*OF_PAGES] if self.id else [*OF_PAGES, self.cookie.setting(visitor)]
+        return Reply(403 if problem else 200, headers, render_page(*page))
+
+    def use_link(self, administration: Administration, link: str) -> Reply:
+        """Sign in by a one-time link."""
+        return self._welcome(
+            administration, lambda store, new_id, by: door.sign_in_by_link(store, link, new_id, by, self.now)
+        )
+
+    def use_key(self, administration: Administration, key_id: str) -> Reply:
+        """Sign in by an admin key that was proven."""
+        return self._welcome(
+            administration, lambda store, new_id, by: door.sign_in_by_key(store, key_id, new_id, by, self.now)
+        )
+
+    def _welcome(self, administration: Administration, begin: Callable[[Store, str, Actor], None]) -> Reply:
+        new_id = _new_id()  # never the one that the browser had before (session fixation)
+        with transaction(administration.store) as store:
+            begin(store, new_id, Actor("", self.address, self.request_id))
+        return _see(_inside(self.form.get("to", "/")), self.cookie.setting(new_id))
+
+    # Everything else.
+
+    def answer(self, administration: Administration) -> Reply:
+        """The answer to somebody who is signed in. Anybody else is sent to sign in."""
+        with reading(administration.store) as store:
+            person = door.who_is(store, self.id, self.address, self.request_id, self.now)
+        if person is None:
+            return self._nobody()
+        # What a page asks for by itself is not a use: a page that is left open would keep somebody signed in.
+        if is_to_note(person.sign_in, self.now) and self.request.header(b"hx-request") is None:
+            with transaction(administration.store) as store:
+                store.note_seen(person.sign_in.id_hash, self.now)
+        if self.request.method == "POST":
+            self.require_own_form()
+            if self.path in {"/sign-out", "/sign-out-everywhere"}:
+                with transaction(administration.store) as store:
+                    door.leave(store, person, self.now, everywhere=self.path == "/sign-out-everywhere")
+                return _see("/sign-in?done=out", self.cookie.removal())
+        if self.path == "/" and not any(view.path == "/" for section in SECTIONS for view in section.views):
+            return _see(SECTIONS[0].path)
+        section, view, parts = _find(self.path)
+        require_allowed(person.caller, view.needs.scope, delegated=view.needs.delegated)
+        visit = Visit(
+            administration,
+            self._settings,
+            person,
+            self.now,
+            path=parts,
+            query=self._query,
+            form=self.form,
+        )
+        handler = view.act if self.request.method == "POST" else view.show
+        if handler is None:
+            raise NotFound("this page has no such form")
+        return self._reply(handler(visit), section, visit)
+
+    def _nobody(self) -> Reply:
+        if self.request.method == "POST":
+            raise _Refusal(401, "you are not signed in any more")
+        here = quote(self.path) + (f"?{self.request.query.decode('latin-1')}" if self.request.query else "")
+        to = "/sign-in" if here == "/" else f"/sign-in?{urlencode({'to': here})}"
+        if self.request.header(b"hx-request") is not None:
+            return Reply(204, [*EVERY, (b"hx-redirect", (BASE + to).encode())])
+        if text_of(self.request, b"sec-fetch-site") == "cross-site":
+            # A link elsewhere led here, and a strict cookie stays at home then. Our own page may ask once more.
+            return Reply(200, OF_PAGES, render_page("hop.html", {"form_token": ""}))
+        return _see(to)
+
+    def _reply(self, answer: PageAnswer, section: Section, visit: Visit) -> Reply:
+        match answer:
+            case GoTo(path, done):
+                return _see(path + (f"?{urlencode({'done': done})}" if done else ""))
+            case Download(name, media_type, body):
+                named = f'attachment; filename="{quote(name, safe=".-_")}"'
+                headers = [(b"content-type", media_type.encode()), (b"content-disposition", named.encode())]
+                return Reply(200, [*EVERY, (b"cache-control", b"no-store"), *headers], body)
+            case Shown(template, values, status):
+                page = {
+                    "visit": visit,
+                    "now": self.now,
+                    "here": section.name,
+                    "menu": [each for each in SECTIONS if each.is_for(visit.caller)],
+                    "form_token": form_token(self.id),
+                    "flash": section.done.get(self._query.get("done", ""), ""),
+                }
+                return Reply(status, OF_PAGES, render_page(template, page | dict(values)))
+
+
+_SIGN_IN_WORDS = {"out": "You are signed out."}
+
+
+def _find(path: str) -> tuple[Section, View, Mapping[str, str]]:
+    for section in SECTIONS:
+        for view in section.views:
+            if (parts := view.match(path)) is not None:
+                return section, view, parts
+    raise NotFound("there is no such page")
+
+
+def _new_id() -> str:
+    return secrets.token_urlsafe(ID_BYTES)
+
+
+def _inside(path: str) -> str:
+    """A path of the console's own, "/" if it could lead to another site, as `//host` does."""
+    return path if path.startswith("/") and path[1:2] not in {"/", "\\"} and path.isprintable() else "/"
+
+
+def _see(path: str, *headers: tuple[bytes, bytes]) -> Reply:
+    where = (BASE + path).encode("ascii", "ignore")
+    return Reply(303, [*EVERY, (b"cache-control", b"no-store"), (b"location", where), *headers])
+
+
+def _asset(name: str, request: Request) -> Reply:
+    asset = assets_by_path().get(name)
+    if asset is None:
+        raise NotFound("there is no such file")
+    headers = [*OF_ASSETS, (b"content-type", asset.media_type)]
+    if b"gzip" in (request.header(b"accept-encoding") or b""):
+        return Reply(200, [*headers, (b"content-encoding", b"gzip")], asset.compressed)
+    return Reply(200, headers, asset.body)
+
+
+_TITLES = {
+    400: "The request is malformed",
+    401: "You are not signed in",
+    403: "You may not do this",
+    404: "Not found",
+    405: "Not possible here",
+    409: "Not now",
+    412: "Somebody else was faster",
+    413: "That is too much",
+    421: "Not the console’s name",
+    422: "That does not fit",
+    429: "Too many attempts",
+    503: "Not available at the moment",
+}
+
+
+def refusal_page(status: int, detail: str, request_id: str, more: Headers = []) -> Reply:  # noqa: B006 - only read
+    """An error as a page. `detail` is for the person who asked, and may be empty. `more` says when to retry."""
+    title = _TITLES.get(status, "Something went wrong")
+    words = (
+        detail[:1].upper() + detail[1:] + "."
+        if detail
+        else "Try again. If it stays like this, look into the server’s log."
+    )
+    values: dict[str, Any] = {
+        "status": status,
+        "title": title,
+        "words": words,
+        "request_id": request_id,
+        "form_token": "",
+    }
+    return Reply(status, [*OF_PAGES, *more], render_page("refused.html", values))

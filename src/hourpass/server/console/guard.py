@@ -1,0 +1,101 @@
+"""What every answer of the console says to the browser, and what it reads of a request before anybody is known.
+
+A browser keeps no page, shows none in a frame, runs only the console's own files, and tells no other site where it is.
+"""
+
+from typing import NamedTuple
+from urllib.parse import parse_qsl
+
+from hourpass.core.address import in_networks
+from hourpass.core.errors import InvalidRequest
+from hourpass.server.transport.request import Headers, Request
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+"""The content security policy (CSP Level 3)."""
+
+EVERY: Headers = [
+    (b"content-security-policy", POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+]
+
+OF_PAGES: Headers = [*EVERY, (b"cache-control", b"no-store"), (b"content-type", b"text/html; charset=utf-8")]
+
+OF_ASSETS: Headers = [*EVERY, (b"cache-control", b"public, max-age=31536000, immutable"), (b"vary", b"accept-encoding")]
+
+MAX_FIELDS = 200
+"""Fields of a form or a query."""
+
+
+class Cookie(NamedTuple):
+    """The cookie that holds the id of a sign-in (RFC 6265).
+
+    Its name has the port that the browser asks for, because cookies do not tell ports apart: consoles on two ports of
+    one machine, such as two tunnels, would sign each other out. Behind https no other host can set it (`__Host-`).
+    """
+
+    name: str
+    secure: bool
+
+    def id_in(self, request: Request) -> str:
+        """The id that a request carries, empty if it has none or more than one."""
+        lines = [value.decode("latin-1") for name, value in request.headers if name == b"cookie"]
+        pairs = [pair.strip(" ").partition("=") for line in lines for pair in line.split(";")]
+        found = [value for name, _, value in pairs if name == self.name]
+        return found[0] if len(found) == 1 else ""
+
+    def setting(self, id: str) -> tuple[bytes, bytes]:  # noqa: A002
+        """The header that gives the browser an id."""
+        return b"set-cookie", f"{self.name}={id}; {self._attributes()}".encode()
+
+    def removal(self) -> tuple[bytes, bytes]:
+        """The header that takes it away."""
+        return b"set-cookie", f"{self.name}=; Max-Age=0; {self._attributes()}".encode()
+
+    def _attributes(self) -> str:
+        return "Path=/; HttpOnly; SameSite=Strict" + ("; Secure" if self.secure else "")
+
+
+def cookie_of(request: Request) -> Cookie:
+    """The cookie for the address that the browser asks."""
+    secure = is_https(request)
+    port = host_of(request).rpartition("]")[2].partition(":")[2]
+    name = f"hourpass_{port}" if port.isdecimal() else "hourpass"
+    return Cookie(f"__Host-{name}" if secure else name, secure)
+
+
+def host_of(request: Request) -> str:
+    """The Host header, empty if there is none."""
+    return (request.header(b"host") or b"").decode("latin-1")
+
+
+def is_https(request: Request) -> bool:
+    """Whether the browser speaks https, as a trusted proxy says it (X-Forwarded-Proto). The listener has none."""
+    told = [value for name, value in request.headers if name == b"x-forwarded-proto"]
+    trusted = request.peer is not None and in_networks(request.peer, request.trusted_proxies)
+    return trusted and told == [b"https"]
+
+
+def text_of(request: Request, name: bytes) -> str | None:
+    """The value of a header as text, None if there is none."""
+    value = request.header(name)
+    return None if value is None else value.decode("latin-1")
+
+
+def fields_of(encoded: bytes) -> dict[str, str]:
+    """The fields of a query or a form. Of a field that comes twice, the last one is valid.
+
+    Raises:
+        InvalidRequest: if it is not UTF-8, or has too many fields.
+    """
+    try:
+        return dict(parse_qsl(encoded.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS))
+    except ValueError:
+        raise InvalidRequest("the form is malformed") from None

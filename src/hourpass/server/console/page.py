@@ -1,0 +1,137 @@
+"""What a page of the console is made of: addresses, and functions that show and that act.
+
+A page is a module with a `SECTION`, and a template for each thing that it shows. `pages/__init__.py` lists the modules.
+A function gets a `Visit`, and asks the administration through it. It decides nothing that an operation decides.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from hourpass.admin import shapes
+from hourpass.admin.operations import OPERATIONS, Operation
+from hourpass.core.admin_access import AdminCaller, may
+from hourpass.core.sign_in import SignIn
+from hourpass.server.admin.administration import Administration
+from hourpass.server.console.door import Person
+from hourpass.server.settings.settings import Settings
+from hourpass.server.store import reading
+
+Q = TypeVar("Q", bound=shapes.Asked)
+A = TypeVar("A", bound=shapes.AdminAnswer)
+
+_BY_NAME = {operation.name: operation for operation in OPERATIONS}
+
+
+class Shown(NamedTuple):
+    """A page to show: a template of `templates/`, and what it needs besides what every page has."""
+
+    template: str
+    values: Mapping[str, Any]
+    status: int = 200
+
+
+class GoTo(NamedTuple):
+    """Where the browser goes after something was done. `done` is a word of the section's, which is shown there."""
+
+    path: str
+    done: str = ""
+
+
+class Download(NamedTuple):
+    """A file for the browser to keep."""
+
+    name: str
+    media_type: str
+    body: bytes
+
+
+class Visit:
+    """One request of somebody who is signed in. `now` is epoch milliseconds."""
+
+    def __init__(
+        self,
+        administration: Administration,
+        settings: Settings,
+        person: Person,
+        now: int,
+        *,
+        path: Mapping[str, str],
+        query: Mapping[str, str],
+        form: Mapping[str, str],
+    ) -> None:
+        self._administration = administration
+        self.person = person
+        self.settings = settings
+        self.caller = person.caller
+        self.now = now
+        self.path = path
+        self.query = query
+        self.form = form
+
+    @property
+    def who(self) -> str:
+        """The name of the person: that of an admin key, or the actor of the audit trail."""
+        return self.person.name or self.caller.actor.name
+
+    def call(self, operation: Operation[Q, A], asked: Q) -> A:
+        """Carry out an operation. Raises what `Administration.call` raises."""
+        return self._administration.call(operation, asked, self.person.identity)
+
+    def sign_ins(self) -> list[SignIn]:
+        """Where the person is signed in."""
+        with reading(self._administration.store) as store:
+            return store.sign_ins_of(self.person.sign_in.who)
+
+    @property
+    def may_make_admins(self) -> bool:
+        """Whether the person may make and change admin keys."""
+        return may(self.caller, "admin:write")
+
+    def may(self, name: str, key: shapes.Key | None = None) -> bool:
+        """Whether an operation of this name would be done, for this key if it changes one. Templates ask this."""
+        operation = _BY_NAME[name]
+        if not may(self.caller, operation.scope, delegated=operation.delegated):
+            return False
+        return operation.reads or key is None or key.admin is None or self.may_make_admins
+
+
+PageAnswer = Shown | GoTo | Download
+PageHandler = Callable[[Visit], PageAnswer]
+
+
+class View(NamedTuple):
+    """An address below the console's, with the names of its parts in braces: `/keys/{key_id}`.
+
+    `show` answers a GET and changes nothing, `act` a POST. `needs` is the operation that a caller must be allowed.
+    """
+
+    path: str
+    needs: Operation[Any, Any]
+    show: PageHandler | None = None
+    act: PageHandler | None = None
+
+    def match(self, path: str) -> dict[str, str] | None:
+        """The parts of a path, None if it is not this view's."""
+        found = re.fullmatch(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", self.path), path)
+        return None if found is None else found.groupdict()
+
+
+class Section(NamedTuple):
+    """A page of the menu and all that is below it. `done` has the sentences that are shown after something was done."""
+
+    name: str
+    icon: str
+    views: Sequence[View]
+    done: Mapping[str, str] = {}
+    in_menu: bool = True
+
+    @property
+    def path(self) -> str:
+        """Where the menu leads to."""
+        return self.views[0].path
+
+    def is_for(self, caller: AdminCaller) -> bool:
+        """Whether the menu shows it to a caller."""
+        needs = self.views[0].needs
+        return self.in_menu and may(caller, needs.scope, delegated=needs.delegated)

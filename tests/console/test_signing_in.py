@@ -1,0 +1,209 @@
+"""Signing in to the console and out: by a one-time link or an admin key, and what ends it."""
+
+import json
+import re
+
+import apsw
+import pytest
+
+from hourpass.core.policy import HOUR
+from hourpass.core.sign_in import IDLE, LINK_LIFETIME, hash_of
+
+
+def sign_ins(desk, sql: str, *parameters) -> list:
+    """Rows of the database, read or changed from outside."""
+    with apsw.Connection(str(desk.server.data / "hourpass.db")) as db:
+        db.set_busy_timeout(5_000)
+        return list(db.execute(sql, parameters))
+
+
+def trail(desk) -> list[dict]:
+    return json.loads(desk.server.command("audit", "--json", "--last", "50").stdout)
+
+
+def test_a_page_sends_who_is_not_signed_in_to_the_door_and_back(desk):
+    visitor = desk.visitor()
+    answer = visitor.get("/keys?state=active")
+
+    assert (answer.status_code, answer.headers["location"]) == (303, "/console/sign-in?to=%2Fkeys%3Fstate%3Dactive")
+    assert 'name="to" value="/keys?state=active"' in visitor.get(f"{desk.origin}{answer.headers['location']}").text
+
+
+@pytest.mark.parametrize("to", ["//evil.example", "/\\evil.example", "https://evil.example", "/\r\nx: y", "evil"])
+def test_the_door_leads_to_no_other_site(desk, to):
+    visitor = desk.visitor()
+    visitor.get("/sign-in")
+    key = desk.admin_key("auditor")
+    answer = visitor.post("/sign-in", {"api_key": key["api_key"], "to": to})
+
+    assert answer.headers["location"] == "/console/"
+
+
+def test_a_link_is_used_up_by_its_button_and_not_by_looking_at_it(desk):
+    """A chat program or a virus scanner that follows links must not sign in."""
+    link = desk.link()
+    first, second = desk.visitor(), desk.visitor()
+    for visitor in (first, second):
+        assert visitor.get(link).status_code == 200
+
+    assert first.post(link).status_code == 303
+    assert second.post(link).status_code == 403
+    assert first.get("/keys").status_code == 200
+    assert second.get("/keys").status_code == 303
+
+
+def test_a_link_is_over_after_a_minute(desk):
+    link = desk.link()
+    link_id = link.rpartition("/")[2]
+    sign_ins(desk, "update one_time_links set made_at = made_at - ? where id_hash = ?", LINK_LIFETIME, hash_of(link_id))
+    visitor = desk.visitor()
+    visitor.get(link)
+    answer = visitor.post(link)
+
+    assert answer.status_code == 403
+    assert "older than a minute" in answer.text
+
+
+def test_who_signed_in_by_a_link_is_the_owner_at_the_command_line(desk):
+    visitor = desk.visitor().by_link()
+    page = visitor.get("/keys").text
+
+    assert re.search(r'class="name">cli:\w+@', page)
+    assert 'class="soft">owner<' in page
+    [line] = [line for line in trail(desk) if line["event"] == "console.signed_in"][-1:]
+    assert line["by"] == "link"
+    assert line["actor"].startswith("cli:")
+    assert line["address"] == "127.0.0.1"
+
+
+@pytest.mark.parametrize("role", ["owner", "operator", "auditor"])
+def test_who_signed_in_by_an_admin_key_has_its_role(desk, role):
+    key = desk.admin_key(role, "--name", f"Ada the {role}")
+    page = desk.visitor().by_key(key["api_key"]).get("/keys").text
+
+    assert f'class="name">Ada the {role}<' in page
+    assert f'class="soft">{role}<' in page
+    [line] = [line for line in trail(desk) if line["event"] == "console.signed_in"][-1:]
+    assert (line["by"], line["actor"]) == ("key", f"key:{key['key_id']}")
+
+
+def test_a_key_that_signs_in_opens_no_grant_and_stands_nowhere(desk):
+    key = desk.admin_key("operator")
+    desk.visitor().by_key(key["api_key"])
+
+    assert json.loads(desk.server.command("grants", "list", "--key", key["key_id"], "--json").stdout) == []
+    assert key["api_key"] not in desk.server.log.read_text()
+
+
+def test_an_ordinary_key_does_not_sign_in(desk):
+    key = desk.server.create_key()
+    visitor = desk.visitor()
+    visitor.get("/sign-in")
+    answer = visitor.post("/sign-in", {"api_key": key["api_key"]})
+
+    assert answer.status_code == 403
+    assert "not an admin key" in answer.text
+    assert key["api_key"] not in answer.text
+
+
+@pytest.mark.parametrize("change", ["disable", "revoke", "update", "rotate"])
+def test_a_sign_in_ends_when_its_key_is_changed(desk, change):
+    key = desk.admin_key("operator")
+    visitor = desk.visitor().by_key(key["api_key"])
+    more = {"update": ["--name", "Another"], "rotate": ["--now"]}.get(change, [])
+    desk.server.command("keys", change, key["key_id"], *more)
+
+    assert visitor.get("/keys").status_code == 303
+
+
+def test_a_sign_in_that_nobody_uses_ends_after_an_hour(desk):
+    visitor = desk.visitor().by_link()
+    [id_hash] = [hash_of(value) for value in visitor.cookies.values()]
+    sign_ins(desk, "update sign_ins set seen_at = seen_at - ? where id_hash = ?", IDLE, id_hash)
+
+    assert visitor.get("/keys").status_code == 303
+
+
+def test_a_use_is_noted_and_what_a_page_asks_by_itself_is_not_one(desk):
+    visitor = desk.visitor().by_link()
+    [id_hash] = [hash_of(value) for value in visitor.cookies.values()]
+    sign_ins(desk, "update sign_ins set seen_at = seen_at - ? where id_hash = ?", HOUR // 2, id_hash)
+    [(before,)] = sign_ins(desk, "select seen_at from sign_ins where id_hash = ?", id_hash)
+
+    visitor.get("/keys", headers={"hx-request": "true"})
+    assert sign_ins(desk, "select seen_at from sign_ins where id_hash = ?", id_hash) == [(before,)]
+    visitor.get("/keys")
+    assert sign_ins(desk, "select seen_at from sign_ins where id_hash = ?", id_hash) > [(before,)]
+
+
+def test_signing_out_ends_this_sign_in_and_no_other(desk):
+    one, other = desk.visitor().by_link(), desk.visitor().by_link()
+    cookie = dict(one.cookies)
+    answer = one.post("/sign-out")
+
+    assert answer.headers["location"] == "/console/sign-in?done=out"
+    assert "Max-Age=0" in answer.headers["set-cookie"]
+    one.cookies = cookie
+    assert one.get("/keys").status_code == 303
+    assert other.get("/keys").status_code == 200
+
+
+def test_signing_out_everywhere_ends_all_of_a_persons_sign_ins_and_nobody_elses(desk):
+    ada = desk.admin_key("operator")
+    one, two = desk.visitor().by_key(ada["api_key"]), desk.visitor().by_key(ada["api_key"])
+    other = desk.visitor().by_link()
+    assert one.get("/sessions").text.count('data-label="Began"') == 2
+
+    assert one.post("/sign-out-everywhere").status_code == 303
+    assert [each.get("/keys").status_code for each in (one, two, other)] == [303, 303, 200]
+    [line] = [line for line in trail(desk) if line["event"] == "console.signed_out"][-1:]
+    assert line["ended"] == 2
+
+
+def test_a_new_id_comes_with_every_sign_in(desk):
+    """Session fixation: an id that somebody planted before is worth nothing afterwards."""
+    visitor = desk.visitor()
+    visitor.get("/sign-in")
+    planted = dict(visitor.cookies)
+    visitor.by_link()
+    attacker = desk.visitor()
+    attacker.cookies = planted
+
+    assert visitor.cookies != planted
+    assert attacker.get("/keys").status_code == 303
+
+
+def test_the_database_holds_no_id_of_a_sign_in_or_a_link(desk):
+    link = desk.link()
+    visitor = desk.visitor().by_link()
+    ids = [link.rpartition("/")[2], *visitor.cookies.values()]
+    files = b"".join(path.read_bytes() for path in desk.server.data.iterdir() if path.is_file())
+
+    assert len(ids) == 2
+    assert not [each for each in ids if each.encode() in files]
+
+
+def test_five_attempts_a_minute_may_fail_for_each_address(own_desk):
+    visitor = own_desk.visitor()
+    visitor.get("/sign-in")
+    failed = [visitor.post("/sign-in", {"api_key": f"wrong-{n}"}).status_code for n in range(5)]
+    answer = visitor.post("/sign-in", {"api_key": own_desk.admin_key("owner")["api_key"]})
+
+    assert failed == [403] * 5
+    assert (answer.status_code, "retry-after" in answer.headers) == (429, True)
+    elsewhere = own_desk.visitor(**{"x-forwarded-for": "192.0.2.9"})
+    elsewhere.get("/sign-in")
+    assert elsewhere.post("/sign-in", {"api_key": "wrong"}).status_code == 403
+
+
+def test_a_switched_off_console_answers_like_any_unknown_route(tmp_path):
+    from tests.console.conftest import Desk, start
+
+    server = start(tmp_path, console="false")
+    try:
+        answer = Desk(server).visitor().get("/keys")
+        assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+        refused = server.command("console", "--json", check=False)
+        assert refused.returncode == 0, "the command reads another node's settings"
+    finally:
+        server.kill()
