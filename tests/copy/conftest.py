@@ -91,6 +91,7 @@ RAW = {
     "key_uses": [("0aZkey000002", "raw", NOW, b"\x7f\0\0\1"), ("0aZkey000002", "refreshed", NOW, None)],
     "stats": [(NOW // 60_000, node, *range(11)) for node in ("a", "b")],
     "measured": [("live_grants", 7, NOW)],
+    "expiry_notices": [(30, NOW, "~"), (0, NOW, "0aZkey000002")],
     "webhooks": [("wh_1", "https://a/", "", "", NOW, "00@7", 3, 1, NOW, NOW, "gone")],
     "webhook_deliveries": [("wh_1", NOW, 2, "key.created", "status", 503, 12), ("wh_1", NOW, 3, "e", "tls", None, 0)],
 }

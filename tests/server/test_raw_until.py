@@ -54,6 +54,20 @@ async def test_a_token_of_that_key_announces_nothing(server, key):
     assert (answer.headers[SUNSET], answer.headers[DEPRECATION]) == ("", "")
 
 
+async def test_its_use_after_its_end_is_an_event_once_an_hour_with_the_address(server, key):
+    await end_raw_use(server, key, 60_000)
+    assert (await verify(server, key)).status_code == 204
+    await server.later(60)
+    for pause in (0, 1_800, 1_799.999, 0.001):
+        await server.later(pause)
+        assert (await verify(server, key)).status_code == 401
+
+    records = await server.app.issuer.ledger.read(lambda store: store.audit_after(0, 100))
+    told = [record for record in records if record.event == "key.raw_used_after_end"]
+    assert [(each.key_id, each.actor, each.address) for each in told] == [(key_id_of(key), "client", "127.0.0.1")] * 2
+    assert told[0].detail == {"raw_until": told[0].at}
+
+
 async def test_from_its_end_on_the_key_is_refused_and_exchange_goes_on(server, key):
     await end_raw_use(server, key, DAY)
     await server.later(DAY / 1_000 - 0.001)

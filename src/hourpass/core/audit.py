@@ -112,6 +112,33 @@ class KeyRotatedUsed(NamedTuple):
     actor: Actor
 
 
+class KeyRawUsedAfterEnd(NamedTuple):
+    """An API key came itself after its `raw_until`, in epoch milliseconds. Reported once an hour for a key."""
+
+    key_id: str
+    raw_until: int
+    actor: Actor
+
+
+class KeyExpiring(NamedTuple):
+    """An API key expires in so many days, 30, 7 or 1. `expires_at` is epoch milliseconds."""
+
+    key_id: str
+    name: str
+    days: int
+    expires_at: int
+    actor: Actor = SERVER
+
+
+class KeyExpired(NamedTuple):
+    """An API key has expired, at `expires_at` in epoch milliseconds. It was not revoked before."""
+
+    key_id: str
+    name: str
+    expires_at: int
+    actor: Actor = SERVER
+
+
 class GrantRevoked(NamedTuple):
     """A grant was revoked. `why` is an operator's decision or a revoked refresh token."""
 
@@ -257,6 +284,32 @@ class ConsoleSignedOut(NamedTuple):
     actor: Actor
 
 
+class Folded(NamedTuple):
+    """What a client repeated: `times` events of one name were not written, each by itself, since an epoch millisecond.
+
+    `of` is the name of these events. `key_id` is None if they have none.
+    """
+
+    key_id: str | None
+    of: str
+    times: int
+    since: int
+    actor: Actor = SERVER
+
+
+class StorageTrouble(NamedTuple):
+    """The database did not take writes. Written when it took them again, with the time at which a node noticed."""
+
+    actor: Actor = SERVER
+
+
+class StorageRecovered(NamedTuple):
+    """The database takes writes again, after trouble that a node noticed at `began`, in epoch milliseconds."""
+
+    began: int
+    actor: Actor = SERVER
+
+
 class WebhookCreated(NamedTuple):
     """A webhook was made. `url` is only the origin of its URL, because the rest may be a secret of the receiver."""
 
@@ -316,6 +369,9 @@ Event = (
     | KeyRevoked
     | KeyRotated
     | KeyRotatedUsed
+    | KeyRawUsedAfterEnd
+    | KeyExpiring
+    | KeyExpired
     | KeyLeaked
     | KeyUpdated
     | KeyTokensEnded
@@ -336,6 +392,9 @@ Event = (
     | SecretRetired
     | ConsoleSignedIn
     | ConsoleSignedOut
+    | Folded
+    | StorageTrouble
+    | StorageRecovered
     | WebhookCreated
     | WebhookUpdated
     | WebhookRotated

@@ -10,12 +10,17 @@ PUBLISHED: Mapping[str, str] = {
     "key.rotated": "the next secret of an API key was made",
     "key.revoked": "an API key was revoked: by an operator, by somebody who held it, or because it leaked",
     "key.leaked": "a secret scanner reported an API key",
+    "key.expiring": "an API key expires in 30, 7 or 1 days",
+    "key.expired": "an API key has expired",
+    "key.raw_used_after_end": "an API key came itself after its end as a raw key: a client that does not exchange it",
     "key.rotated_used": "a secret of an API key was used after its end: stale configuration, or a thief",
     "grant.replayed": "a superseded refresh token came back: the theft signal. The grant was revoked",
     "grant.revoked": "a grant was revoked",
     "refresh.ahead": "a genuine refresh token came from the future: a restored backup or a lossy failover",
     "signing_key.published": "a signing key entered the JWK Set",
     "signing_key.withdrawn": "a signing key was withdrawn: the tokens that it signed are refused",
+    "storage.trouble": "the database did not take writes, told after it took them again",
+    "storage.recovered": "the database takes writes again",
     "webhook.disabled": "a webhook gets no events any more",
 }
 """The name of each published event, with a line on when it happens."""

@@ -177,7 +177,9 @@ def _quoted(value: object) -> str:
     return value if isinstance(value, str) and _WORD.fullmatch(value) else json_line(value)
 
 
-_INSTANTS = {"signs_from": 1, "used_from": 1, "issued_before": 1_000}
+_INSTANTS = dict.fromkeys(
+    ("signs_from", "used_from", "signs_until", "expires_at", "raw_until", "since", "began"), 1
+) | {"issued_before": 1_000}
 """Members that are instants, and their unit in milliseconds."""
 
 

@@ -3,7 +3,6 @@
 Each one gets the time as an argument. `core` decides what may happen. A caller is answered only after it is durable.
 """
 
-import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -46,6 +45,7 @@ from hourpass.server.issuing.authentication import Authentication
 from hourpass.server.issuing.client_revocations import ClientRevocations
 from hourpass.server.issuing.leak_reports import LeakReports
 from hourpass.server.issuing.minting import Entropy, Mint, TokenPair
+from hourpass.server.issuing.replay_log import ReplayLog
 from hourpass.server.issuing.storage_checks import StorageChecks
 from hourpass.server.issuing.throttle import Throttle
 from hourpass.server.issuing.together import Together
@@ -58,8 +58,6 @@ from hourpass.server.telemetry.counts import CELL, GRANTED, REFUSED, Counts
 
 _EXCHANGES = CELL["exchange"]
 _GRANTED = {decision: CELL[name] for decision, name in GRANTED.items()}
-
-log = logging.getLogger("hourpass")
 
 BEHIND = "what other processes changed has not been learned for too long"
 """This node may still use keys and secrets that were retired. The caller is not at fault."""
@@ -118,6 +116,7 @@ class Issuer:
         self.admin_audience = admin_audience(self.url)
         self.storage_checks = StorageChecks(ledger)
         self.audit_chaining = AuditChaining(ledger, secrets, timer)
+        self.replay_log = ReplayLog()
         self._entropy = Entropy()
         self._mint = Mint(self.url, self.audience, self.policy, self._refresh_tokens, self._admin_refresh_tokens)
 
@@ -215,8 +214,7 @@ class Issuer:
             return pair
         self.verification.revoked(answer.revocation, now)
         if answer.revocation is not None:
-            facts = {"key_id": opened.ref.key_id, "grant_id": opened.ref.grant_id.hex(), "address": address}
-            log.warning("a refresh token was replayed", extra=facts)
+            self.replay_log.tell(opened.ref, address, now)
         reason: RefusalReason = outcome.reason if isinstance(outcome, Dead) else "replayed"
         if isinstance(outcome, Ahead):
             reason = "ahead"
@@ -278,7 +276,11 @@ class Issuer:
         self.verification.require_fresh()
         proven = await self.prove(raw.unverified_key, address(), now, kind="raw")
         judge_key(proven.key, self.audience, needed, address)
-        require_raw_use(proven.key, now)
+        try:
+            require_raw_use(proven.key, now)
+        except InvalidToken:
+            await self.authentication.uses.raw_after_end(proven.key, address(), now)
+            raise
         await self.answers(proven, now)
         return proven.key
 

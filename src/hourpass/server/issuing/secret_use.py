@@ -4,7 +4,7 @@ Both are rare. The hot path asks one question of the secret that proved the key,
 """
 
 from hourpass.core import audit
-from hourpass.core.api_key import KeySecret, Proven
+from hourpass.core.api_key import ApiKey, KeySecret, Proven
 from hourpass.core.errors import InvalidCredentials, Unavailable
 from hourpass.core.key_rotation import may_be_pending
 from hourpass.core.policy import HOUR
@@ -12,10 +12,10 @@ from hourpass.server.keys.rotation import note_first_use
 from hourpass.server.ledger.ledger import Ledger
 
 TOLD_EVERY = HOUR
-"""A key whose ended secrets are still in use has a line in the audit trail so often, of each node."""
+"""How often the audit trail tells of a key whose ended secret is used, or that comes itself after its end."""
 
 TOLD_KEPT = 10_000
-"""Such keys remembered."""
+"""How many such keys a node remembers."""
 
 
 class SecretUse:
@@ -23,7 +23,7 @@ class SecretUse:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._told: dict[str, int] = {}
+        self._told: dict[tuple[type[audit.Event], str], int] = {}
 
     async def answers(self, proven: Proven, now: int) -> None:
         """The secret proved its key, and the answer will be a good one: if that is its first use, it is durable now.
@@ -41,13 +41,21 @@ class SecretUse:
 
     async def ended(self, key_id: str, secret: KeySecret, address: str | None, now: int) -> None:
         """A secret was presented after it had ended. Its caller is refused, whether or not this can be told."""
-        if now - self._told.get(key_id, now - TOLD_EVERY) < TOLD_EVERY:
+        await self._tell(audit.KeyRotatedUsed(key_id, secret.n, audit.Actor("client", address)), now)
+
+    async def raw_after_end(self, key: ApiKey, address: str | None, now: int) -> None:
+        """A key came itself after its `raw_until`. Its caller is refused, whether or not this can be told."""
+        if key.raw_until is not None and now >= key.raw_until:
+            await self._tell(audit.KeyRawUsedAfterEnd(key.key_id, key.raw_until, audit.Actor("client", address)), now)
+
+    async def _tell(self, event: audit.KeyRotatedUsed | audit.KeyRawUsedAfterEnd, now: int) -> None:
+        about = type(event), event.key_id
+        if now - self._told.get(about, now - TOLD_EVERY) < TOLD_EVERY:
             return
         if len(self._told) >= TOLD_KEPT:
             self._told.clear()
-        self._told[key_id] = now
-        event = audit.KeyRotatedUsed(key_id, secret.n, audit.Actor("client", address))
+        self._told[about] = now
         try:
             await self._ledger.run(lambda store: store.append_audit(now, [event]))
         except Unavailable:
-            self._told.pop(key_id, None)
+            self._told.pop(about, None)

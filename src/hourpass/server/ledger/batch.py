@@ -179,7 +179,9 @@ class Settling:
         for key_id, position in latest.items():
             closed = self._make_room(store, key_id, newcomers[key_id])
             if closed:
-                events.append((openings[position].now, audit.GrantsClosed(key_id, closed)))
+                opened_from = openings[position].grant.opened_from
+                by = audit.Actor("client", unpack_address(opened_from) if opened_from else None)
+                events.append((openings[position].now, audit.GrantsClosed(key_id, closed, by)))
                 answers[position] = Opened(answers[position].key, closed)
         return answers
 

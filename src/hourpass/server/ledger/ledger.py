@@ -21,6 +21,7 @@ from hourpass.core.grant import Grant
 from hourpass.core.policy import MAX_RETRY_WINDOW, Policy
 from hourpass.server.ledger.absences import Absences
 from hourpass.server.ledger.batch import Opened, Opening, Refreshed, Refreshing, Settling
+from hourpass.server.ledger.folds import Folds
 from hourpass.server.ledger.jobs import Job, JobKind, do_all
 from hourpass.server.ledger.key_lookup import KeyLookUp
 from hourpass.server.ledger.lane import Lane
@@ -105,6 +106,9 @@ class Ledger:
         self._coming_again = 0
         self._closing = False
         self.news = News()
+        self.folds = Folds()
+        for each in (store, *others):
+            each.sieve = self.folds
         self._lanes = [Lane(each, self._loop, patience if remote else None) for each in (store, *others)]
         self._serving = [self._loop.create_task(self._serve(lane)) for lane in self._lanes]
 

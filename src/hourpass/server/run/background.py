@@ -7,7 +7,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import cast
 
-from hourpass.core.errors import HourpassError, Unavailable, as_trouble
+from hourpass.core.errors import HourpassError, StorageUnavailable, Unavailable, as_trouble
 from hourpass.core.grant import GrantRef
 from hourpass.core.policy import MINUTE
 from hourpass.core.stats import STATS_KEPT
@@ -15,6 +15,7 @@ from hourpass.server.clock.timekeeping import Timekeeper
 from hourpass.server.issuing.issuer import Issuer
 from hourpass.server.ledger.ledger import Ledger
 from hourpass.server.run.stats import StatsKeeper
+from hourpass.server.run.trail import TrailKeeper
 from hourpass.server.store import GRANTS_IN_USE, Measured, SharedStore, Store
 from hourpass.server.telemetry.limited_log import LimitedLog
 from hourpass.server.telemetry.tally import Meter
@@ -37,6 +38,9 @@ DELIVER_EVERY = 0.5
 
 CHECK_SCHEMA_EVERY = 5.0
 """Seconds between looks at which migrations the database has: somebody may have put an older one in its place."""
+
+KEEP_COUNTS_EVERY = 10.0
+"""Seconds between looks at whether an hour is over of which the audit trail gets only a count."""
 
 PRUNE_EVERY = 300.0
 """Seconds between two walks over the grants, give or take a fifth, so that nodes do not walk in step."""
@@ -94,6 +98,7 @@ class Background:
         self._meter = meter
         self._node = os.urandom(8).hex()
         self.stats = StatsKeeper(issuer.counts, ledger, self._node)
+        self._trail = TrailKeeper(ledger, time.clock)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -107,6 +112,7 @@ class Background:
             self._repeat(self.prune, PRUNE_EVERY),
             self._repeat(self.chain, CHAIN_EVERY),
             self._repeat(self._tell_wrong_keys, TELL_EVERY),
+            self._repeat(self.keep_counts, KEEP_COUNTS_EVERY),
             self._repeat(self._measure, MEASURE_EVERY),
             self._repeat(self.deliver, DELIVER_EVERY),
         ]
@@ -121,11 +127,13 @@ class Background:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._webhooks.stop()
         self._issuer.authentication.wrong_keys.close()
+        self._issuer.replay_log.look(self._clock(), leaving=True)
         # The chain comes last: the others may write to the audit trail.
         chained = self._issuer.audit_chaining.chain(self._clock())
         last_work = (
             ("keep_uses", self.keep_uses()),
             ("keep_stats", self.keep_stats(leaving=True)),
+            ("keep_counts", self.keep_counts(leaving=True)),
             ("chain", chained),
         )
         for name, work in last_work:
@@ -136,13 +144,23 @@ class Background:
 
     async def observe(self) -> None:
         """Take in what other processes changed, and check whether trouble is over."""
+        try:
+            await self._observe()
+        except StorageUnavailable:
+            self._trail.trouble()
+            raise
+        await self._trail.keep_trouble()
+        await self._issuer.authentication.moves.keep()
+
+    async def _observe(self) -> None:
         await self._issuer.verification.observe(self._clock())
         await self._time.keep(self._ledger)
+        if not self._ledger.is_good:
+            self._trail.trouble()
         # A write may have failed for nobody's request: that of a check of readiness.
         if self._limited.is_under_way(UNAVAILABLE) or not self._ledger.is_good:
             await self._ledger.require_writable()  # reading alone proves nothing: it works without a writable database
             self._limited.over(UNAVAILABLE, "storage recovered")
-        await self._issuer.authentication.moves.keep()
 
     async def keep_uses(self) -> None:
         """Write down which keys were used since the last time."""
@@ -151,6 +169,10 @@ class Background:
     async def keep_stats(self, *, leaving: bool = False) -> None:
         """Write down how often things happened in the minutes that are over."""
         await self.stats.keep(self._clock(), leaving=leaving)
+
+    async def keep_counts(self, *, leaving: bool = False) -> None:
+        """Write down how often was folded in the hours that are over."""
+        await self._trail.keep_counts(leaving=leaving)
 
     async def deliver(self) -> None:
         """Keep the webhooks at work, if this node is the one that delivers."""
@@ -174,6 +196,7 @@ class Background:
             store.prune_stats((counted.at - STATS_KEPT) // MINUTE)
 
         await self._ledger.run(keep)
+        await self._trail.tell_expiring()
 
     async def chain(self) -> None:
         """Chain what was written to the audit trail, if this node is the one that does."""
@@ -188,6 +211,7 @@ class Background:
 
     async def _tell_wrong_keys(self) -> None:
         self._issuer.authentication.wrong_keys.look()
+        self._issuer.replay_log.look(self._clock())
 
     async def _measure(self) -> None:
         self._meter.measure()

@@ -15,8 +15,10 @@ from hourpass.core.api_key import ApiKey, KeySecret, UseKind
 from hourpass.core.audit import Event
 from hourpass.core.audit_chain import Ends, Line
 from hourpass.core.audit_filter import AuditFilter
+from hourpass.core.audit_folding import Admitted
 from hourpass.core.errors import StorageUnavailable
 from hourpass.core.grant import Grant, GrantAge, GrantRef
+from hourpass.core.key_expiry import Expiry as KeyExpiry
 from hourpass.core.key_filter import KeyFilter
 from hourpass.core.last_use import LastUse
 from hourpass.core.revocation import Kind, Revocation
@@ -139,6 +141,16 @@ class AuditRecord(NamedTuple):
     detail: dict[str, object]
 
 
+class Sieve(Protocol):
+    """Says which lines of the audit trail a process writes, so that no client fills it."""
+
+    def sift(self, lines: Sequence[tuple[int, Event]]) -> tuple[list[tuple[int, Event]], list[Admitted]]:
+        """The lines to write, and what was decided about them."""
+
+    def take_back(self, admitted: Sequence[Admitted]) -> None:
+        """The transaction of these lines failed."""
+
+
 class KeyUse(NamedTuple):
     """When a key was last used in one way; `at` is epoch milliseconds, the address 4 or 16 bytes."""
 
@@ -205,7 +217,9 @@ class Expiry(NamedTuple):
 
 
 class Store(Protocol):
-    """What the use cases need from a database."""
+    """What the use cases need from a database. With a `sieve`, not every line of the trail is written."""
+
+    sieve: Sieve | None
 
     @property
     def name(self) -> str:
@@ -510,6 +524,15 @@ class Store(Protocol):
 
     def prune_stats(self, minute: int) -> None:
         """Delete what happened before an epoch minute."""
+
+    def told_expiries(self, days: int) -> KeyExpiry | None:
+        """Up to which key's end the notices of so many days are in the audit trail, None if none was ever due."""
+
+    def note_told_expiries(self, days: int, until: KeyExpiry) -> None:
+        """Note that the notices of so many days are in the audit trail up to this one."""
+
+    def expiring_keys(self, after: KeyExpiry, until: int, limit: int) -> list[tuple[KeyExpiry, str]]:
+        """The keys that end after one and not after an instant, with their names, in order. None that is revoked."""
 
     def note_measured(self, name: str, measured: Measured) -> None:
         """Keep what took long to count."""

@@ -9,8 +9,10 @@ from hourpass.core.api_key import ApiKey, KeySecret, UseKind
 from hourpass.core.audit import Event
 from hourpass.core.audit_chain import Ends, Line
 from hourpass.core.audit_filter import AuditFilter
+from hourpass.core.audit_folding import Admitted
 from hourpass.core.event_names import name_before, name_now
 from hourpass.core.grant import Grant, GrantAge, GrantRef
+from hourpass.core.key_expiry import Expiry as KeyExpiry
 from hourpass.core.key_filter import KeyFilter
 from hourpass.core.last_use import LastUse
 from hourpass.core.revocation import Kind, Revocation
@@ -30,6 +32,7 @@ from hourpass.server.store import (
     Moved,
     Numbers,
     Row,
+    Sieve,
     SlowHash,
     StoredSecret,
     StoredSigningKey,
@@ -60,6 +63,9 @@ NewRevocation = tuple[Kind, str, int, int | None]
 
 class BaseStore(ABC):
     """The part of a store that is the same for every dialect. The port in `store/__init__.py` describes each method."""
+
+    sieve: Sieve | None = None
+    _sifted: tuple[Admitted, ...] = ()
 
     @abstractmethod
     def add_grants(self, grants: Sequence[Grant]) -> None:
@@ -321,8 +327,24 @@ class BaseStore(ABC):
         return self._add_entries([("key", key_id, until, issued_before)])[0]
 
     @abstractmethod
+    def _add_lines(self, lines: Sequence[tuple[int, Event]]) -> None:
+        """Append events to the audit trail, each with its own instant."""
+
     def append_lines(self, lines: Sequence[tuple[int, Event]]) -> None:
         """Append events to the audit trail, each with its own instant."""
+        if self.sieve is not None:
+            lines, sifted = self.sieve.sift(lines)
+            self._sifted += tuple(sifted)
+        if lines:
+            self._add_lines(lines)
+
+    def _is_kept(self) -> None:
+        self._sifted = ()
+
+    def _is_undone(self) -> None:
+        if self.sieve is not None and self._sifted:
+            self.sieve.take_back(self._sifted)
+        self._sifted = ()
 
     def append_audit(self, at: int, events: Sequence[Event]) -> None:
         """Append events to the audit trail, all with the same instant."""
@@ -492,6 +514,20 @@ class BaseStore(ABC):
     def prune_stats(self, minute: int) -> None:
         """Delete what happened before a minute."""
         self._run("prune_stats", minute)
+
+    def told_expiries(self, days: int) -> KeyExpiry | None:
+        """Up to which key's end notices are in the audit trail."""
+        rows = self._rows("told_expiries", days)
+        return KeyExpiry._make(rows[0]) if rows else None
+
+    def note_told_expiries(self, days: int, until: KeyExpiry) -> None:
+        """Note up to which key's end notices are in the audit trail."""
+        self._run("note_told_expiries", days, *until)
+
+    def expiring_keys(self, after: KeyExpiry, until: int, limit: int) -> list[tuple[KeyExpiry, str]]:
+        """The keys that end after one and not after an instant."""
+        rows = self._rows("expiring_keys", *after, until, limit)
+        return [(KeyExpiry(expires_at, key_id), name) for expires_at, key_id, name in rows]
 
     def note_measured(self, name: str, measured: Measured) -> None:
         """Keep what took long to count."""

@@ -34,6 +34,16 @@ from hourpass.server.store.tables import Table
 class PostgresStore(PostgresConnection, BaseStore):
     """One connection to a PostgreSQL database that several servers may share."""
 
+    def commit(self) -> None:
+        """Make the transaction durable."""
+        super().commit()
+        self._is_kept()
+
+    def rollback(self) -> None:
+        """Undo the transaction."""
+        super().rollback()
+        self._is_undone()
+
     def add_grants(self, grants: Sequence[Grant]) -> None:
         """Store new grants."""
         if grants:
@@ -83,11 +93,10 @@ class PostgresStore(PostgresConnection, BaseStore):
         numbers = sorted(self._batch("add_revocations", _ENTRY, entries, count=len(entries)))
         return [Revocation(n, *entry) for (n,), entry in zip(numbers, entries, strict=True)]
 
-    def append_lines(self, lines: Sequence[tuple[int, Event]]) -> None:
+    def _add_lines(self, lines: Sequence[tuple[int, Event]]) -> None:
         """Append events to the audit trail, each with its own instant."""
-        if lines:
-            rows = (audit_row(at, event) for at, event in lines)
-            self._batch("add_audit", AuditRow._fields, rows, count=len(lines))
+        rows = (audit_row(at, event) for at, event in lines)
+        self._batch("add_audit", AuditRow._fields, rows, count=len(lines))
 
     def audit_lines(self, first: int, limit: int) -> list[Line]:
         """The rows of the audit trail from a number on."""

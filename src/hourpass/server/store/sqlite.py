@@ -18,6 +18,16 @@ from hourpass.server.store.tables import Table
 class SqliteStore(SqliteConnection, BaseStore):
     """One SQLite file. `path` may be `:memory:` for tests. With `read_only` nothing in the file is changed."""
 
+    def commit(self) -> None:
+        """Write the log and sync it."""
+        super().commit()
+        self._is_kept()
+
+    def rollback(self) -> None:
+        """Undo the transaction."""
+        super().rollback()
+        self._is_undone()
+
     def look(self) -> Control:
         """What every process polls."""
         self._require_files()
@@ -86,7 +96,7 @@ class SqliteStore(SqliteConnection, BaseStore):
     def _add_entries(self, entries: Sequence[NewRevocation]) -> list[Revocation]:
         return [Revocation(self._rows("add_revocation", *entry)[0][0], *entry) for entry in entries]
 
-    def append_lines(self, lines: Sequence[tuple[int, Event]]) -> None:
+    def _add_lines(self, lines: Sequence[tuple[int, Event]]) -> None:
         """Append events to the audit trail, each with its own instant."""
         for at, event in lines:
             self._run("add_audit", *audit_row(at, event))

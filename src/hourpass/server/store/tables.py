@@ -93,6 +93,7 @@ TABLES = (
         (-1, ""),
     ),
     Table("measured", "name", "value, at", ("",)),
+    Table("expiry_notices", "days", "expires_at, key_id", (-1,)),
     Table("audit", "n", "at, event, key_id, grant_id, detail, actor, address, request_id, mac", (0,)),
     Table(
         "audit_chain",

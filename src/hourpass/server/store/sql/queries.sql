@@ -490,6 +490,21 @@ from stats where minute >= ? group by 1 order by 1
 -- Delete what is older than a minute.
 delete from stats where minute < ?
 
+-- name: told_expiries
+-- Up to which key's end the notices of so many days are in the audit trail.
+select expires_at, key_id from expiry_notices where days = ?
+
+-- name: note_told_expiries
+-- Note up to which key's end they are.
+insert into expiry_notices (days, expires_at, key_id) values (?, ?, ?)
+on conflict (days) do update set expires_at = excluded.expires_at, key_id = excluded.key_id
+
+-- name: expiring_keys
+-- The keys that end after one and not after an instant, in order. None that is revoked.
+select expires_at, key_id, name from api_keys
+where revoked_at is null and expires_at is not null and (expires_at, key_id) > (?, ?) and expires_at <= ?
+order by expires_at, key_id limit ?
+
 -- name: note_measured
 -- Keep what was counted.
 insert into measured (name, value, at) values (?, ?, ?)
