@@ -12,7 +12,7 @@ NOTICES = (30, 7, 1, 0)
 _NEXT = dict(pairwise(NOTICES))
 
 
-class Expiry(NamedTuple):
+class KeyExpiry(NamedTuple):
     """A key and the instant at which it expires, in epoch milliseconds. In this order, notices are given."""
 
     expires_at: int
@@ -23,17 +23,17 @@ LAST = "~"
 """An id after that of every key."""
 
 
-def told_until(days: int, now: int) -> Expiry:
+def told_until(days: int, now: int) -> KeyExpiry:
     """The last expiry whose notice of so many days is due at an instant."""
-    return Expiry(now + days * DAY, LAST)
+    return KeyExpiry(now + days * DAY, LAST)
 
 
-def first_worth_telling(days: int, told: Expiry, now: int) -> Expiry:
+def first_worth_telling(days: int, told: KeyExpiry, now: int) -> KeyExpiry:
     """After which expiry to go on. After a pause, a key whose next notice is due as well gets only that one."""
     return told if days == 0 else max(told, told_until(_NEXT[days], now))
 
 
-def notice(days: int, expiry: Expiry, name: str) -> KeyExpiring | KeyExpired:
+def notice(days: int, expiry: KeyExpiry, name: str) -> KeyExpiring | KeyExpired:
     """What the trail tells."""
     if days:
         return KeyExpiring(expiry.key_id, name, days, expiry.expires_at)

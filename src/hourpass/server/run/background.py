@@ -75,7 +75,7 @@ class Background:
     """The jobs of one node, from `start` to `stop`. Each job is repeated, even if it failed.
 
     `store` is a store of this node alone, whose log is kept short. It is None if nodes share a database server, which
-    maintains itself. Then one of the nodes prunes for all.
+    maintains itself. Then one of the nodes prunes for all. `retention` is the audit trail's, in milliseconds.
     """
 
     def __init__(
@@ -87,6 +87,7 @@ class Background:
         limited: LimitedLog,
         meter: Meter,
         webhooks: Deliverer,
+        retention: int | None,
     ) -> None:
         self._webhooks = webhooks
         self._issuer = issuer
@@ -98,7 +99,7 @@ class Background:
         self._meter = meter
         self._node = os.urandom(8).hex()
         self.stats = StatsKeeper(issuer.counts, ledger, self._node)
-        self._trail = TrailKeeper(ledger, time.clock)
+        self._trail = TrailKeeper(ledger, issuer.secrets, time.clock, retention)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -197,6 +198,7 @@ class Background:
 
         await self._ledger.run(keep)
         await self._trail.tell_expiring()
+        await self._trail.prune()
 
     async def chain(self) -> None:
         """Chain what was written to the audit trail, if this node is the one that does."""

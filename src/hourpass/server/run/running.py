@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 
 from hourpass import __version__
 from hourpass.core.errors import ConfigurationError, Refused, Unavailable
+from hourpass.core.policy import SECOND
 from hourpass.ownership import own_lock
 from hourpass.server.clock.timekeeping import Timekeeper
 from hourpass.server.issuing.issuer import Issuer
@@ -129,7 +130,8 @@ class Running:
             allow_private=settings.webhook_allow_private,
         )
         self.meter.values |= webhook_gauges(webhooks)
-        self.background = Background(issuer, self._ledger, own, self.time, self._limited, self.meter, webhooks)
+        kept = None if settings.audit_retention == "off" else settings.audit_retention * SECOND
+        self.background = Background(issuer, self._ledger, own, self.time, self._limited, self.meter, webhooks, kept)
         self.background.start()
         return issuer
 

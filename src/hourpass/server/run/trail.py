@@ -1,12 +1,16 @@
 """What a node writes into the audit trail by itself: the counts of what was folded, trouble of the database, notices of
-keys that expire.
+keys that expire. And what it deletes from it.
 """
 
+import asyncio
+import random
 from collections.abc import Callable
 
 from hourpass.core.audit import Event, StorageRecovered, StorageTrouble
 from hourpass.core.key_expiry import NOTICES, first_worth_telling, notice, told_until
 from hourpass.core.policy import SECOND
+from hourpass.server.keys.audit_chain import prune_rows
+from hourpass.server.keys.server_secrets import Secrets
 from hourpass.server.ledger.ledger import Ledger
 from hourpass.server.store import Store
 
@@ -14,14 +18,16 @@ SETTLED = 3 * SECOND
 """Without trouble for so long, trouble is over. One success between two failures does not end it."""
 
 TOGETHER = 500
-"""Notices that one transaction writes: a few milliseconds."""
+"""Notices that one transaction writes, or lines that it deletes: a few milliseconds."""
 
 
 class TrailKeeper:
-    """Writes for one node. `clock` returns epoch milliseconds."""
+    """Writes for one node. `clock` returns epoch milliseconds. `retention` is in milliseconds, None means for ever."""
 
-    def __init__(self, ledger: Ledger, clock: Callable[[], int]) -> None:
+    def __init__(self, ledger: Ledger, secrets: Secrets, clock: Callable[[], int], retention: int | None) -> None:
         self._ledger = ledger
+        self._secrets = secrets
+        self._retention = retention
         self._clock = clock
         self._trouble_began: int | None = None
         self._trouble_latest = 0
@@ -70,6 +76,23 @@ class TrailKeeper:
 
         while await self._ledger.run(tell):
             pass
+
+    async def prune(self) -> None:
+        """Delete what is older than the retention, in small transactions.
+
+        Raises:
+            StorageUnavailable: if it was not done. ChainBroken: if somebody has tampered with the trail.
+        """
+        if self._retention is None:
+            return
+        now = self._clock()
+        before = now - self._retention
+
+        def work(store: Store) -> int:
+            return prune_rows(store, self._secrets, before, now, TOGETHER)
+
+        while await self._ledger.run(work) == TOGETHER:
+            await asyncio.sleep(random.uniform(0.01, 0.05))  # noqa: S311 - jitter, not a secret
 
 
 def tell_expiring(store: Store, days: int, now: int, limit: int = TOGETHER) -> bool:

@@ -8,6 +8,7 @@ import re
 import shlex
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
+from typing import Literal
 
 from hourpass.core.authorization import claim_header
 from hourpass.core.key_members import RESERVED_CLAIMS
@@ -68,6 +69,20 @@ def seconds(low: int, high: int) -> Callable[[object], int]:
             raise ValueError(f"must be a duration from {low}s to {high}s, such as 90s, 15m, 12h or 30d") from None
 
     return parse
+
+
+def off_or(parse: Callable[[object], int]) -> Callable[[object], int | Literal["off"]]:
+    """A parser of `off`, or of what another parser takes."""
+
+    def either(value: object) -> int | Literal["off"]:
+        if value == "off":
+            return "off"
+        try:
+            return parse(value)
+        except ValueError as error:
+            raise ValueError(f"{error}, or off") from None
+
+    return either
 
 
 def yes_no(value: object) -> bool:

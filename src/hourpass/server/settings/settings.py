@@ -130,6 +130,11 @@ class Settings:
         parsers.whole(0, 1_000_000),
         "calls of the admin API per minute and admin key, even all at once; 0 for no limit",
     )
+    audit_retention: int | Literal["off"] = _setting(
+        400 * 86400,
+        parsers.off_or(parsers.seconds(7 * 86400, 36500 * 86400)),
+        "how long the audit trail keeps its lines; off keeps them for ever",
+    )
     rotation_overlap: int = _setting(
         86400,
         parsers.seconds(0, MAX_OVERLAP // SECOND),

@@ -18,7 +18,7 @@ from hourpass.core.audit_filter import AuditFilter
 from hourpass.core.audit_folding import Admitted
 from hourpass.core.errors import StorageUnavailable
 from hourpass.core.grant import Grant, GrantAge, GrantRef
-from hourpass.core.key_expiry import Expiry as KeyExpiry
+from hourpass.core.key_expiry import KeyExpiry
 from hourpass.core.key_filter import KeyFilter
 from hourpass.core.last_use import LastUse
 from hourpass.core.revocation import Kind, Revocation
