@@ -1,0 +1,255 @@
+"""Every page, in a browser: accessible in both themes and on a phone, small, and at home in the console's own files."""
+
+import re
+from pathlib import Path
+
+import axe_playwright_python
+import pytest
+from tests.console.conftest import sign_in, watched
+
+SIZES = {"desk": {"width": 1280, "height": 800}, "phone": {"width": 360, "height": 740}}
+
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text("utf-8")
+WHOLE = {"resultTypes": ["violations"]}
+LOOKS = {**WHOLE, "runOnly": ["color-contrast", "target-size", "scrollable-region-focusable", "link-in-text-block"]}
+
+MOST = 100_000
+"""Bytes of a page with all that it loads."""
+
+
+@pytest.fixture(scope="session")
+def filled(desk):
+    """What pages show: keys of every kind."""
+    create = desk.server.create_key
+    key = create(
+        "--name",
+        "Acme production",
+        "--subject",
+        "acme",
+        "--scope",
+        "videos.read videos.write players.read a.b",
+        "--tag",
+        "team=billing",
+        "--claim",
+        "tenant=acme",
+        "--allow-ip",
+        "192.0.2.0/24",
+        "--expires-in",
+        "90d",
+    )
+    for word in ("disable", "revoke"):
+        made = create("--name", f"To {word}", "--subject", f"{word}@acme")
+        desk.server.command("keys", word, made["key_id"])
+    admin = desk.admin_key("operator", "--name", "Bob")
+    return {"key": key["key_id"], "admin": admin["key_id"]}
+
+
+def paths(filled) -> list[str]:
+    key = f"/keys/{filled['key']}"
+    return [
+        "/keys",
+        "/keys?q=nobody",
+        "/keys/new",
+        "/keys/find",
+        key,
+        *(f"{key}/{part}" for part in ("edit", "rotate", "disable", "revoke")),
+        f"/keys/{filled['admin']}/edit",
+        "/connect",
+        "/sessions",
+        "/nothing-here",
+    ]
+
+
+def each_look(page):
+    """Show the page in both themes and both sizes, without loading it again."""
+    for size, viewport in SIZES.items():
+        page.set_viewport_size(viewport)
+        for theme in ("light", "dark"):
+            page.emulate_media(color_scheme=theme)
+            yield f"{theme} {size}"
+
+
+def problems_of(page) -> list[str]:
+    found = []
+    page.evaluate(AXE)
+    for look in each_look(page):
+        if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+            found.append(f"{page.url} {look}: wider than the screen")
+        # What does not look at colours or sizes is the same in every look.
+        result = page.evaluate("options => axe.run(document, options)", WHOLE if look == "light desk" else LOOKS)
+        found += [f"{page.url} {look}: {each['id']} {each['nodes'][0]['html'][:200]}" for each in result["violations"]]
+    return found
+
+
+def test_the_door_is_accessible(browser, desk):
+    with watched(browser, desk) as context:
+        page = context.new_page()
+        found = []
+        for url in (desk.url("/sign-in"), desk.link()):
+            page.goto(url)
+            found += problems_of(page)
+
+    assert found == []
+
+
+def test_every_page_is_accessible_in_both_themes_and_on_a_phone_and_small(browser, desk, filled):
+    with watched(browser, desk) as context:
+        page = sign_in(context, desk)
+        found, weights = [], {}
+        page.on("response", lambda answer: weights.__setitem__(answer.url, answer))
+        for path in paths(filled):
+            weights.clear()
+            page.goto(desk.url(path))
+            weight = sum(int(answer.header_value("content-length") or 0) for answer in list(weights.values()))
+            if weight > MOST:
+                found.append(f"{path}: {weight} bytes")
+            found += problems_of(page)
+
+    assert found == []
+
+
+def buttons(page) -> set[str]:
+    """What somebody can press or follow inside of a page, apart from the menu."""
+    names = [each.inner_text().strip() for each in page.locator("main button:visible, main a.button:visible").all()]
+    return {name for name in names if name}
+
+
+def test_an_auditor_sees_no_button_that_would_be_refused(browser, desk, filled):
+    key = desk.admin_key("auditor")
+    with watched(browser, desk) as context:
+        page = context.new_page()
+        page.goto(desk.url("/sign-in"))
+        page.get_by_label("Admin API key").fill(key["api_key"])
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url(re.compile(r"/console/(?!sign-in)"))
+        seen = {}
+        for path in paths(filled):
+            page.goto(desk.url(path))
+            refused = page.get_by_role("heading", level=1).inner_text() == "You may not do this"
+            seen[re.sub(r"\w{12}", "ID", path)] = "refused" if refused else buttons(page)
+
+    assert seen["/keys"] == {"Find a whole key", "Find"}
+    assert seen["/keys/ID"] == set()
+    assert {path for path, what in seen.items() if what == "refused"} == {
+        "/keys/new",
+        "/keys/ID/edit",
+        "/keys/ID/rotate",
+        "/keys/ID/disable",
+        "/keys/ID/revoke",
+    }
+
+
+def test_an_operator_cannot_change_an_admin_key(browser, desk, filled):
+    key = desk.admin_key("operator")
+    visitor = desk.visitor().by_key(key["api_key"])
+
+    assert "/revoke" in visitor.get(f"/keys/{filled['key']}").text
+    assert "/revoke" not in visitor.get(f"/keys/{filled['admin']}").text
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["with JavaScript", "without JavaScript"])
+def test_a_key_lives_its_whole_life_in_the_console(browser, desk, script):
+    with watched(browser, desk, java_script_enabled=script) as context:
+        page = sign_in(context, desk)
+        page.goto(desk.url("/keys/new"))
+        page.get_by_label("Name").first.fill("Robot")
+        page.get_by_label("Scope").first.fill('no "quotes"')
+        page.get_by_role("button", name="Make the key").click()
+        assert page.get_by_label("Name").first.input_value() == "Robot", "what was typed stays"
+        assert page.locator("#f-scope").get_attribute("aria-invalid") == "true"
+
+        page.locator("#f-scope").fill("videos.read")
+        page.get_by_role("button", name="Make the key").click()
+        api_key = page.locator("#api-key").inner_text()
+        assert desk.server.command("keys", "show", "-", check=False).returncode
+        assert page.get_by_role("button", name="Copy").first.is_visible() == script
+        page.get_by_role("link", name="I have it").click()
+
+        page.get_by_role("link", name="Edit").click()
+        page.locator("#f-name").fill("Robot two")
+        page.get_by_role("button", name="Save").click()
+        assert page.get_by_role("heading", level=1).inner_text() == "Robot two"
+        assert page.get_by_role("status").first.inner_text() == "The key is changed. Its clients’ next refresh sees it."
+
+        page.get_by_role("link", name="Rotate").click()
+        page.get_by_role("button", name="Make the next secret").click()
+        assert page.locator("#api-key").inner_text() not in {"", api_key}
+        page.get_by_role("link", name="I have it").click()
+
+        page.get_by_role("link", name="Disable").click()
+        page.get_by_label("Type “Robot two” to confirm").fill("Robot")
+        page.get_by_role("button", name="Disable the key").click()
+        assert page.get_by_text("This is not the key’s name.").is_visible()
+        page.get_by_label("Type “Robot two” to confirm").fill("Robot two")
+        page.get_by_role("button", name="Disable the key").click()
+        page.get_by_role("button", name="Enable").click()
+
+        page.get_by_role("link", name="Revoke").click()
+        page.get_by_label("Type “Robot two” to confirm").fill("Robot two")
+        page.get_by_role("button", name="Revoke the key").click()
+        assert page.get_by_role("heading", name="This key is revoked").is_visible()
+        assert page.get_by_role("link", name="Revoke").count() == 0
+
+        page.get_by_role("button", name="Sign out").click()
+        assert page.get_by_text("You are signed out.").is_visible()
+        page.go_back()
+        page.reload()
+        assert page.get_by_role("heading", name="Sign in").is_visible(), "no page is kept"
+
+
+HOSTILE = [
+    '<img src=x onerror="alert(1)">',
+    '"><script>alert(1)</script>',
+    "'><svg onload=alert(1)>",
+    "javascript:alert(1)",
+    "{{ 7*7 }}${7*7}<%= 7*7 %>",
+    "</title><script>alert(1)</script>",
+    "<a hx-get=/console/keys hx-trigger=load>",
+]
+
+
+def test_a_name_is_only_ever_text(browser, desk):
+    """Every member of a key that somebody can fill, on every page that shows it."""
+    made = [
+        desk.server.create_key(
+            "--name",
+            text,
+            "--subject",
+            text.replace(" ", "_"),
+            "--tag",
+            f"t={text}",
+            "--claim",
+            f"c={text}",
+        )["key_id"]
+        for text in HOSTILE
+    ]
+    with watched(browser, desk) as context:
+        page = sign_in(context, desk)
+        page.goto(desk.url("/keys"))
+        for key_id, text in zip(made, HOSTILE, strict=True):
+            for part in ("", "/edit", "/rotate", "/revoke"):
+                page.goto(desk.url(f"/keys/{key_id}{part}"))
+                assert text in page.get_by_role("heading", level=1).inner_text()
+                assert page.locator("main script, main img, main [onload], main [hx-get]").count() == 0
+        assert "49" not in page.locator("main").inner_text()
+
+
+def test_the_keyboard_alone_skips_the_menu_and_reaches_the_page(browser, desk):
+    with watched(browser, desk) as context:
+        page = sign_in(context, desk)
+        page.goto(desk.url("/keys"))
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.textContent") == "Skip to the page"
+        page.keyboard.press("Enter")
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.querySelector('main').contains(document.activeElement)")
+
+
+def test_a_link_on_another_site_leads_into_the_console(browser, desk):
+    """The cookie is strict, so the browser leaves it at home for the first request."""
+    with watched(browser, desk) as context:
+        page = sign_in(context, desk)
+        other = desk.url("/keys").replace("127.0.0.1", "localhost")
+        page.goto(other)  # another site: nobody is signed in there
+        page.evaluate(f"location.href = '{desk.url('/connect')}'")
+        page.get_by_role("heading", level=1, name="Connect").wait_for()
