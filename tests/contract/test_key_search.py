@@ -1,15 +1,18 @@
 """A search for keys finds what the filter takes, page by page, however the database narrows it."""
 
 import hashlib
+from collections import Counter
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.contract.conftest import NOW, make_key
 
-from hourpass.core.api_key import KeySecret
+from hourpass.core.api_key import KeySecret, key_state
+from hourpass.core.attention import EXPIRES_SOON, KeyNumbers, RawNumbers
 from hourpass.core.key_filter import KeyFilter
 from hourpass.core.last_use import LastUse
+from hourpass.core.policy import DAY
 from hourpass.server.keys.listing import find_keys, keys_page
 from hourpass.server.store import KeyUse
 
@@ -39,6 +42,7 @@ def keys(draw):
         expires_at=draw(maybe),
         revoked_at=draw(maybe),
         disabled_at=draw(maybe),
+        raw_until=draw(maybe),
         external_id=draw(st.none() | texts.map(lambda text: text + key_id)),
         secrets=tuple(secrets),
     )
@@ -95,6 +99,44 @@ def test_the_database_drops_nothing_that_the_filter_takes(store, found, wanted):
         assert [key.key_id for key, _ in find_keys(store, each, NOW)] == taken(found, each)
         if is_plain(found, each):  # else a search among many keys would read all of them
             assert store.find_keys(each, NOW, "", 100) == taken(found, each)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(found=st.lists(keys(), max_size=6, unique_by=lambda each: each[0].key_id))
+def test_keys_are_counted_as_the_rules_would(store, found):
+    put(store, found)
+    states = Counter(key_state(key, NOW) for key, _ in found)
+    alive = [key for key, _ in found if key_state(key, NOW) in {"active", "disabled"}]
+    raw = [(key, uses["raw"]) for key, uses in found if "raw" in uses]
+
+    assert store.key_numbers(NOW) == KeyNumbers(
+        states["active"],
+        states["disabled"],
+        states["expired"],
+        states["revoked"],
+        expiring=len(taken(found, KeyFilter(expires_before=NOW + EXPIRES_SOON))),
+        raw_until_set=sum(key.raw_until is not None for key in alive),
+    )
+    for later in (0, DAY - 1, DAY, DAY + 1, 7 * DAY):
+        now = NOW + later
+        assert store.raw_numbers(now) == RawNumbers(
+            day=sum(at >= now - DAY for _, at in raw),
+            week=sum(at >= now - 7 * DAY for _, at in raw),
+            after_end=sum(key.raw_until is not None and at >= max(key.raw_until, now - 7 * DAY) for key, at in raw),
+        )
+
+
+@pytest.mark.parametrize("ended", [{"revoked_at": NOW}, {"expires_at": NOW}, {"disabled_at": NOW}])
+def test_a_leaked_key_is_counted_until_it_has_ended(store, ended):
+    """A report names the key twice if two of its secrets leaked."""
+    ended_secret = KeySecret(bytes(32), 1, NOW, ends_at=NOW)
+    leaked = make_key("0" * 12, secrets=(*make_key("0" * 12).secrets, KeySecret(b"2" * 32, 2, NOW)))
+    for key in (leaked, make_key("1" * 12, **ended), make_key("2" * 12, secrets=(ended_secret,)), make_key("3" * 12)):
+        store.add_key(key)
+        for secret in key.secrets if key.key_id != "3" * 12 else ():
+            store.note_leak(secret.digest, key.key_id, NOW)
+
+    assert store.key_numbers(NOW).leaked == 1
 
 
 KEYS = [make_key(f"{letter * 12}", name=f"Key {letter}", subject=f"acme/{letter}") for letter in "09AZaz"]

@@ -88,6 +88,15 @@ REVOKE_GRANT = Operation(
     shapes.RevokedGrant,
     delegated=True,
 )
+GRANT_TIMELINE = _reading(
+    "grant_timeline",
+    "/grants/{grant_id}/timeline",
+    "grants:read",
+    shapes.GrantNamed,
+    shapes.GrantTimeline,
+    delegated=True,
+)
+OVERVIEW = _reading("overview", "/overview", "overview:read", shapes.GetOverview, shapes.Overview)
 ME = _reading("me", "/me", "", shapes.Nothing, shapes.Me, delegated=True)
 
 OPERATIONS: tuple[Operation[Any, Any], ...] = tuple(

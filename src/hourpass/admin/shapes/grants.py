@@ -2,6 +2,7 @@
 
 from hourpass.admin.shapes.asked import PAGE, AdminAnswer, Asked, Instant, PageLimit
 from hourpass.core.grant import GrantState
+from hourpass.core.grant_life import LifeKind, LifeWeight
 
 
 class GrantFacts(AdminAnswer, kw_only=True):
@@ -60,3 +61,28 @@ class RevokedGrant(AdminAnswer, kw_only=True):
     grant_id: str
     key_id: str
     changed: bool
+
+
+class GrantLifeEvent(AdminAnswer, kw_only=True):
+    """Something that happened to a grant, or will. `generation` is the one that began then, or that was presented."""
+
+    at: Instant
+    kind: LifeKind
+    sentence: str
+    weight: LifeWeight
+    generation: int | None
+    address: str | None
+    actor: str | None
+
+
+class GrantTimeline(AdminAnswer, kw_only=True):
+    """The life of a grant, oldest first. `generation` is how often it was rotated."""
+
+    grant_id: str
+    key_id: str
+    state: str
+    generation: int
+    opened_at: Instant
+    idle_expires_at: Instant
+    expires_at: Instant
+    events: list[GrantLifeEvent]

@@ -7,11 +7,15 @@ from hourpass.core.admin_access import require_changeable, sees
 from hourpass.core.api_key import ApiKey
 from hourpass.core.errors import InvalidRequest
 from hourpass.core.grant import Grant, GrantRef, state_of
+from hourpass.core.grant_life import TrailLine, life_of
 from hourpass.core.key_filter import KeyFilter
 from hourpass.server.admin.context import Context
 from hourpass.server.keys import api_keys, listing
 from hourpass.server.keys.listing import GrantsPage
 from hourpass.server.store import FIRST_GRANT
+
+MOST_LINES = 500
+"""How many lines of the audit trail are told of one grant at most, the newest ones."""
 
 KEYS = 200
 """Keys of a delegated caller whose grants one call reads at most."""
@@ -88,6 +92,28 @@ def get_grant(ctx: Context, asked: shapes.GrantNamed) -> shapes.GrantFacts:
     """One grant: whose it is, and from which address and when it was opened and last refreshed."""
     grant, key = _named(ctx, asked)
     return _facts(grant, state_of(grant, key, ctx.now, ctx.secrets.refresh_since), key)
+
+
+def grant_timeline(ctx: Context, asked: shapes.GrantNamed) -> shapes.GrantTimeline:
+    """What happened to a grant, oldest first, and what is planned."""
+    grant, key = _named(ctx, asked)
+    lines = [
+        TrailLine(line.at, line.event, line.address, line.actor, line.detail)
+        for line in ctx.store.audit_of_grant(grant.grant_id.hex(), MOST_LINES)
+    ]
+    return shapes.GrantTimeline(
+        grant_id=grant.grant_id.hex(),
+        key_id=grant.key_id,
+        state=state_of(grant, key, ctx.now, ctx.secrets.refresh_since),
+        generation=grant.generation,
+        opened_at=known_moment(grant.created_at),
+        idle_expires_at=known_moment(grant.idle_expires_at),
+        expires_at=known_moment(grant.expires_at),
+        events=[
+            shapes.GrantLifeEvent(**{**event._asdict(), "at": known_moment(event.at)})
+            for event in life_of(grant, key, lines, ctx.now)
+        ],
+    )
 
 
 def revoke_grant(ctx: Context, asked: shapes.GrantNamed) -> shapes.RevokedGrant:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from hourpass.server.admin import grants, keys
+from hourpass.server.admin import grants, keys, overview
 from hourpass.server.admin.context import Context
 
 WORK: dict[str, Callable[[Context, Any], Any]] = {
@@ -22,6 +22,8 @@ WORK: dict[str, Callable[[Context, Any], Any]] = {
         grants.list_grants_of_key,
         grants.get_grant,
         grants.revoke_grant,
+        grants.grant_timeline,
+        overview.overview,
         keys.me,
     )
 }

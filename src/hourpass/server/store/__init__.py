@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from hourpass.core.api_key import ApiKey, KeySecret, UseKind
+from hourpass.core.attention import KeyNumbers, RawNumbers
 from hourpass.core.audit import Event
 from hourpass.core.audit_chain import Ends, Line
 from hourpass.core.audit_filter import AuditFilter
@@ -336,6 +337,12 @@ class Store(Protocol):
         Those with letters beyond ASCII are among them, whatever text is wanted. The caller asks the filter about each.
         """
 
+    def key_numbers(self, now: int) -> KeyNumbers:
+        """How many keys are in each state. It reads all of them."""
+
+    def raw_numbers(self, now: int) -> RawNumbers:
+        """How many keys were sent themselves lately."""
+
     def key_of_digest(self, digest: bytes) -> str | None:
         """The id of the key that has this secret, None if no key has it."""
 
@@ -428,6 +435,15 @@ class Store(Protocol):
 
     def newest_audit(self, wanted: AuditFilter, limit: int) -> list[AuditRecord]:
         """The newest lines of the audit trail that are wanted, oldest first."""
+
+    def audit_of_grant(self, grant_id: str, limit: int) -> list[AuditRecord]:
+        """The newest lines about a grant (its id in hex), oldest first."""
+
+    def count_audit(self, event: str, since: int) -> int:
+        """How many lines tell of an event since an instant.
+
+        It finds where to begin by the numbers, which are in the order of time up to `CLOCKS_APART`.
+        """
 
     def last_audit(self) -> int:
         """The newest number of the audit trail, 0 if it is empty."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from hourpass.core.address import unpack_address
 from hourpass.core.api_key import ApiKey, KeySecret, UseKind
+from hourpass.core.attention import EXPIRES_SOON, KeyNumbers, RawNumbers
 from hourpass.core.audit import Event
 from hourpass.core.audit_chain import Ends, Line
 from hourpass.core.audit_filter import AuditFilter
@@ -15,6 +16,7 @@ from hourpass.core.grant import Grant, GrantAge, GrantRef
 from hourpass.core.key_expiry import KeyExpiry
 from hourpass.core.key_filter import KeyFilter
 from hourpass.core.last_use import LastUse
+from hourpass.core.policy import DAY, MINUTE
 from hourpass.core.revocation import Kind, Revocation
 from hourpass.core.sign_in import OneTimeLink, SignIn
 from hourpass.core.signing_key import SigningKey
@@ -56,6 +58,9 @@ from hourpass.server.store.tables import API_KEYS, KEY_SECRETS, SLOW_HASHES, Tab
 
 ROOM = 100
 """How many rows show that there is room: they take more than a page of 8 KiB."""
+
+CLOCKS_APART = 5 * MINUTE
+"""Milliseconds by which a line of the audit trail may be older than one with a lower number: nodes have clocks."""
 
 NewRevocation = tuple[Kind, str, int, int | None]
 """An entry of the revocation list before it has its number."""
@@ -222,6 +227,16 @@ class BaseStore(ABC):
         rows = self._rows_named("find_keys", {**key_search(wanted), "now": now, "after": after, "limit": limit})
         return [key_id for (key_id,) in rows]
 
+    def key_numbers(self, now: int) -> KeyNumbers:
+        """How many keys are in each state."""
+        row = self._rows_named("key_numbers", {"now": now, "soon": now + EXPIRES_SOON})[0]
+        every, disabled, expired, revoked, *others = row
+        return KeyNumbers(every - disabled - expired - revoked, disabled, expired, revoked, *others)
+
+    def raw_numbers(self, now: int) -> RawNumbers:
+        """How many keys were sent themselves lately."""
+        return RawNumbers._make(self._rows_named("raw_numbers", {"day": now - DAY, "week": now - 7 * DAY})[0])
+
     def key_of_digest(self, digest: bytes) -> str | None:
         """Which key has this secret."""
         rows = self._rows("key_of_digest", digest)
@@ -369,6 +384,27 @@ class BaseStore(ABC):
         others = (event, event, name_before(event), actor, actor, wanted.since, wanted.until)
         rows = self._rows("newest_audit", *ids, *others, limit)
         return [read_audit(row) for row in reversed(rows)]
+
+    def audit_of_grant(self, grant_id: str, limit: int) -> list[AuditRecord]:
+        """The newest lines about a grant."""
+        return [read_audit(row) for row in reversed(self._rows("audit_of_grant", grant_id, limit))]
+
+    def count_audit(self, event: str, since: int) -> int:
+        """How many lines tell of an event since an instant."""
+        begin = self._first_audit(since - CLOCKS_APART)
+        return int(self._rows("count_audit", begin, event, name_before(event), since)[0][0])
+
+    def _first_audit(self, at: int) -> int:
+        """A number from which all lines of an instant and later are."""
+        low, high = 0, self.last_audit() + 1
+        while low < high:
+            middle = (low + high) // 2
+            rows = self._rows("audit_at", middle)
+            if not rows or rows[0][1] >= at:
+                high = middle
+            else:
+                low = rows[0][0] + 1
+        return low
 
     def last_audit(self) -> int:
         """The newest number of the audit trail."""

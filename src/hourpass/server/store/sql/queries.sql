@@ -127,6 +127,27 @@ and (cast(:text as text) is null or lower('I') <> 'i'
     or lower(k.key_id || ' ' || k.name || ' ' || k.subject || ' ' || coalesce(k.external_id, '')) like :text escape '!')
 order by k.key_id limit :limit
 
+-- name: key_numbers
+-- How many keys there are: all, and of each kind, now and within some time. core/attention.py says what each kind is.
+select
+    count(*),
+    count(case when disabled_at is not null and revoked_at is null and (expires_at is null or expires_at > :now) then 1 end),
+    count(case when expires_at <= :now and revoked_at is null then 1 end),
+    count(revoked_at),
+    count(case when expires_at < :soon and expires_at > :now and revoked_at is null then 1 end),
+    count(case when raw_until is not null and revoked_at is null and (expires_at is null or expires_at > :now) then 1 end),
+    (select count(distinct l.key_id) from key_leaks l where exists (
+        select 1 from key_secrets s join api_keys e on e.key_id = s.key_id
+        where s.digest = l.digest and (s.ends_at is null or s.ends_at > :now)
+            and e.revoked_at is null and e.disabled_at is null and (e.expires_at is null or e.expires_at > :now)))
+from api_keys where key_id > ''
+
+-- name: raw_numbers
+-- How many keys were sent themselves in the last day and in the last week, and in that week after their end.
+select count(case when u.at >= :day then 1 end), count(*), count(case when u.at >= k.raw_until then 1 end)
+from key_uses u join api_keys k on k.key_id = u.key_id
+where u.kind = 'raw' and u.at >= :week
+
 -- name: key_of_digest
 -- Which key has this secret.
 select key_id from key_secrets where digest = ?
@@ -261,6 +282,18 @@ select {Ends} from audit_chain
 -- Note where the chain begins and ends.
 insert into audit_chain (the_row, {Ends}) values (1, {?Ends})
 on conflict (the_row) do update set ({Ends}) = ({excluded.Ends})
+
+-- name: audit_of_grant
+-- What the audit trail says of a grant, newest first.
+select {AuditRecord} from audit where grant_id = ? order by n desc limit ?
+
+-- name: audit_at
+-- The number and the instant of the first line of the audit trail from a number on.
+select n, at from audit where n >= ? order by n limit 1
+
+-- name: count_audit
+-- How many lines from a number on tell of an event, in today's spelling or in that of before, since an instant.
+select count(*) from audit where n >= ? and event in (?, ?) and at >= ?
 
 -- name: last_audit
 -- The newest number of the audit trail.

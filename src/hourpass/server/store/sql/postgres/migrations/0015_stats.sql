@@ -24,3 +24,6 @@ create table measured (
     value bigint not null,
     at bigint not null
 );
+
+-- The life of a grant is told from its lines. Few lines are about a grant.
+create index audit_of_grant on audit (grant_id) where grant_id is not null;

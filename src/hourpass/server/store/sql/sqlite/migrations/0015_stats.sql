@@ -24,3 +24,6 @@ create table measured (
     value integer not null,
     at integer not null
 ) strict, without rowid;
+
+-- The life of a grant is told from its lines. Few lines are about a grant.
+create index audit_of_grant on audit (grant_id) where grant_id is not null;
