@@ -5,7 +5,7 @@ import time
 from contextlib import closing
 
 import httpx2
-from tests.e2e.conftest import PLAIN, new_pair
+from tests.e2e.conftest import PLAIN, exchange, new_pair, refresh
 
 
 def rows(server) -> list[bool]:
@@ -28,6 +28,10 @@ def test_what_a_server_writes_is_chained_within_a_second_and_before_it_stops(ser
         assert time.monotonic() - began < 5
         time.sleep(0.02)
 
+    revoke_a_grant(server)
+    written = len(rows(server))
+    refresh(server, exchange(server, server.create_key()["api_key"]).json()["refresh_token"])
+    assert len(rows(server)) == written + 1  # the key's creation: an exchange and a refresh write nothing here
     revoke_a_grant(server)
     written = len(rows(server))
     assert server.stop() == 0

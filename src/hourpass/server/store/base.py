@@ -414,10 +414,9 @@ class BaseStore(ABC):
     def audit_lines(self, first: int, limit: int) -> list[Line]:
         """The rows of the audit trail from a number on, with all the columns that the table has."""
 
+    @abstractmethod
     def set_audit_macs(self, macs: Sequence[tuple[int, bytes]]) -> None:
         """Chain rows of the audit trail."""
-        if macs:
-            self._run_many("set_audit_mac", [(mac, n) for n, mac in macs])
 
     def first_audit(self) -> int | None:
         """The number of the oldest row of the audit trail."""

@@ -133,6 +133,10 @@ order by n desc limit ?
 -- The rows of the audit trail from a number on, with all the columns that the table has: the chain covers each of them.
 select to_jsonb(a) - 'mac', mac from audit a where n >= ? order by n limit ?
 
+-- name: set_audit_macs
+-- Chain a batch of rows.
+update audit a set mac = r.mac from unnest(:n::bigint[], :mac::bytea[]) as r (n, mac) where a.n = r.n
+
 -- name: last_audit
 -- The newest number of the audit trail.
 select last_audit from control
