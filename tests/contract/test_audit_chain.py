@@ -133,6 +133,22 @@ def test_the_ends_from_an_earlier_moment_are_found_and_nothing_is_chained_from_t
         trail.chain()
 
 
+def test_rows_that_were_chained_again_from_earlier_ends_are_noted_with_their_delay(trail):
+    """Who has an earlier record of the ends can change what came later. But he cannot make a MAC of that time."""
+    trail.sql("create table earlier as select * from audit_chain")
+    trail.write(3)
+    trail.chain()
+    trail.sql("delete from audit_chain", "insert into audit_chain select * from earlier", "drop table earlier")
+    trail.sql("update audit set mac = null where n > 12", "update audit set event = 'forged' where n = 14")
+    trail.chain(NOW + MINUTE)
+
+    verified = trail.verified()
+    assert verified.findings == []
+    assert list(map(str, verified.late)) == ["rows 13 to 15 were chained late, or their instants are wrong: by 60 s"]
+    trail.sql("update audit set chained_at = at where n > 12")
+    assert trail.says() == ["rows 13 to 15 were changed or put into another order"]
+
+
 @pytest.mark.parametrize("broken", ["delete from audit_chain", "update audit_chain set began_n = 12"])
 def test_a_chain_without_genuine_ends_neither_goes_on_nor_is_pruned_nor_begins_again(trail, broken):
     trail.sql(broken)

@@ -97,6 +97,7 @@ ENDS = Ends(NOW, 5, 2, b"anchor", 7, b"head", "kid", b"mac")
                 "grant_id": None,
                 "detail": '{"closed":3}',
                 "mac": None,
+                "chained_at": None,
             },
         ),
         ("audit_chain", lambda store: store.save_audit_ends(ENDS), {"the_row": 1, **ENDS._asdict()}),

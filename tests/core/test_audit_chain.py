@@ -44,11 +44,13 @@ class Trail:
             self.last += 1
             self.lines.append(Line(row(self.last, **more), None))
 
-    def chain(self, secret: ServerSecret = FIRST) -> None:
+    def chain(self, secret: ServerSecret = FIRST, now: int = NOW) -> None:
         todo = [line for line in self.lines if line.n > self.ends.head_n]
-        self.ends, macs = extend(self.ends, todo, secret)
+        self.ends, macs = extend(self.ends, todo, now, secret)
         known = dict(macs)
-        self.lines = [Line(line.values, known.get(line.n, line.mac)) for line in self.lines]
+        self.lines = [
+            Line({**line.values, "chained_at": now}, known[line.n]) if line.n in known else line for line in self.lines
+        ]
 
     def prune(self, count: int) -> None:
         gone = prunable(self.ends, self.lines[:count], NOW + 10**9)
@@ -336,13 +338,13 @@ def test_the_secret_in_use_chains_and_never_one_from_before_that_of_the_ends(tra
 
 def test_a_row_with_a_mac_after_the_end_is_not_chained(trail):
     with pytest.raises(ChainBroken, match="row 11 has a MAC"):
-        extend(trail.ends, [Line(row(11), b"x" * 32)], FIRST)
+        extend(trail.ends, [Line(row(11), b"x" * 32)], NOW, FIRST)
 
 
 def test_chaining_again_from_earlier_ends_gives_the_same(trail):
     start = begun(0, 1, NOW, FIRST)
 
-    assert extend(start, trail.lines, FIRST)[0] == trail.ends
+    assert extend(start, trail.lines, NOW + 99, FIRST) == (trail.ends, [])
 
 
 def test_findings_are_bounded():
@@ -351,6 +353,35 @@ def test_findings_are_bounded():
         trail.change(n, event="x")
 
     assert len(trail.verified(page=500).findings) == MOST_FINDINGS
+
+
+def test_rows_that_were_chained_long_after_they_were_written_are_noted(trail):
+    """Until then somebody could have changed them: after a crash, or with the ends of an earlier moment."""
+    trail.write(2)
+    trail.chain(now=NOW + 12 + LATE + 1)
+    trail.write(at=NOW + LATE + 1)
+    trail.chain()
+    trail.write(at=NOW + LATE)
+    trail.chain()
+
+    verified = trail.verified()
+    assert verified.findings == []
+    assert [str(finding) for finding in verified.late] == [
+        "rows 11 to 13 were chained late, or their instants are wrong: by 5 s"
+    ]
+
+
+def test_rows_that_were_put_back_to_before_the_chain_with_earlier_ends_are_noted(trail):
+    earlier = trail.ends
+    trail.write(3)
+    trail.chain()
+    trail.ends = earlier
+    trail.lines[11] = Line(row(12, event="forged"), None)
+    for place in (10, 12):
+        trail.lines[place] = trail.lines[place]._replace(mac=None)
+    trail.chain(now=NOW + MINUTE)
+
+    assert [(finding.first, finding.last) for finding in trail.verified().late] == [(11, 13)]
 
 
 NAMES = st.text(st.characters(codec="ascii", categories=["Ll"]), min_size=1, max_size=3)
@@ -411,4 +442,5 @@ def test_no_tampering_of_any_kind_goes_unseen(data):
             break
     touched = (sorted(trail.lines, key=lambda line: line.n), trail.ends) != before
 
-    assert bool(trail.verified().findings) == touched
+    verified = trail.verified()
+    assert bool(verified.findings or verified.unchained) == touched

@@ -20,7 +20,10 @@ _TAGS = {str: b"s", int: b"i", bytes: b"b"}
 
 
 class Line(NamedTuple):
-    """A row as the database has it: all of its columns but `mac`, by their names, and its MAC if it is chained."""
+    """A row as the database has it: all of its columns but `mac`, by their names, and its MAC if it is chained.
+
+    The column `chained_at` says when that was, in epoch milliseconds.
+    """
 
     values: Mapping[str, ColumnValue]
     mac: bytes | None
@@ -28,8 +31,21 @@ class Line(NamedTuple):
     @property
     def n(self) -> int:
         """The row's number."""
-        number = self.values["n"]
-        return number if isinstance(number, int) else 0
+        return self._integer("n")
+
+    @property
+    def at(self) -> int:
+        """The instant that the row tells, in epoch milliseconds."""
+        return self._integer("at")
+
+    @property
+    def late(self) -> int:
+        """How many milliseconds after its instant it was chained. Negative if that instant was still to come."""
+        return self._integer("chained_at") - self.at
+
+    def _integer(self, name: str) -> int:
+        value = self.values.get(name)
+        return value if isinstance(value, int) else 0
 
 
 class Ends(NamedTuple):
@@ -80,8 +96,8 @@ def secret_for(ends: Ends, ring: SecretRing, now: int) -> ServerSecret:
     return next(secret for secret in ring.secrets if secret is in_use or secret.kid == ends.kid)
 
 
-def extend(ends: Ends, lines: Sequence[Line], secret: ServerSecret) -> tuple[Ends, list[tuple[int, bytes]]]:
-    """The ends after the next rows, and the MACs of those by their numbers.
+def extend(ends: Ends, lines: Sequence[Line], now: int, secret: ServerSecret) -> tuple[Ends, list[tuple[int, bytes]]]:
+    """The ends after the next rows, and the MACs of those that had none, by their numbers. They are chained `now`.
 
     Raises:
         ChainBroken: if one of the rows has a MAC, and it is another one: the ends are older than it, or it is forged.
@@ -89,11 +105,12 @@ def extend(ends: Ends, lines: Sequence[Line], secret: ServerSecret) -> tuple[End
     macs: list[tuple[int, bytes]] = []
     before = ends.head_mac
     for line in lines:
-        mac = link(secret, before, line.values)
-        if line.mac not in (None, mac):
+        values = line.values if line.mac else {**line.values, "chained_at": now}
+        before = link(secret, before, values)
+        if line.mac is None:
+            macs.append((line.n, before))
+        elif line.mac != before:
             raise ChainBroken(f"row {line.n} has a MAC, but the chain ends at row {ends.head_n}")
-        macs.append((line.n, mac))
-        before = mac
     head_n = lines[-1].n if lines else ends.head_n
     return ends._replace(head_n=head_n, head_mac=before).sealed(secret), macs
 
@@ -102,8 +119,7 @@ def prunable(ends: Ends, lines: Iterable[Line], before: int) -> list[Line]:
     """Those of the oldest rows that may be deleted: chained, and in order up to the first that is not old enough."""
     gone: list[Line] = []
     for line in lines:
-        at = line.values["at"]
-        if line.mac is None or line.n > ends.head_n or not isinstance(at, int) or at >= before:
+        if line.mac is None or line.n > ends.head_n or line.at >= before:
             break
         gone.append(line)
     return gone

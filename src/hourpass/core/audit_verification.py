@@ -13,7 +13,7 @@ LATE = 5 * SECOND
 MOST_FINDINGS = 1_000
 """How many findings are kept. A finding may be about many rows."""
 
-TrailFindingKind = Literal["changed", "missing", "last_missing", "inserted", "unchained", "ends"]
+TrailFindingKind = Literal["changed", "missing", "last_missing", "inserted", "unchained", "late", "ends"]
 
 
 class TrailFinding(NamedTuple):
@@ -40,6 +40,7 @@ class TrailFinding(NamedTuple):
             else f"the last row is missing: {rows}",
             "inserted": f"{rows} {were} inserted",
             "unchained": f"{rows} {are} not chained",
+            "late": f"{rows} {were} chained late, or {'their instants are' if several else 'its instant is'} wrong",
         }
         return ": ".join(filter(None, (said.get(self.kind), self.why)))
 
@@ -48,6 +49,8 @@ class Verified(NamedTuple):
     """What a verification found in `rows` rows. `first` and `last` are the numbers and instants (epoch milliseconds) of
     the first and the last one, and `unchained` is how many at the end are not chained yet. `ends` are as they were
     found, None if they are missing.
+
+    Nothing is wrong with the rows in `late`. But until they were chained, nobody would have seen a change.
     """
 
     rows: int
@@ -56,6 +59,7 @@ class Verified(NamedTuple):
     unchained: int
     ends: Ends | None
     findings: list[TrailFinding]
+    late: list[TrailFinding]
 
 
 class TrailVerification:
@@ -66,6 +70,7 @@ class TrailVerification:
 
     def __init__(self, given: Ends | None, ring: SecretRing) -> None:
         self._found: list[TrailFinding] = []
+        self._late: list[TrailFinding] = []
         self._given, self._ring = given, ring
         self._ends = self._trusted(given, ring)
         self._secrets = ring.secrets[::-1]  # from the oldest on: the chain never goes back to an earlier one
@@ -94,9 +99,8 @@ class TrailVerification:
         """Go on with the next rows."""
         ends = self._ends
         for line in lines:
-            at = line.values["at"]
             self._rows += 1
-            self._last = (line.n, at if isinstance(at, int) else 0)
+            self._last = (line.n, line.at)
             self._first = self._first or self._last
             if ends and line.n <= ends.anchor_n:
                 self._find("inserted", line.n, line.n, f"rows up to {ends.anchor_n} were pruned")
@@ -119,6 +123,7 @@ class TrailVerification:
             self._end_run()
             self._gap(line.n)
             self._good_n, self._good_mac = line.n, mac
+            self._note_late(line)
         elif self._good_n is not None and self._follows(_renumbered(line, self._good_n + 1), mac, self._good_mac):
             self._run = (self._run or _Run(line.n)).with_one(line.n, moved=True)
             self._good_n, self._good_mac = self._good_n + 1, mac
@@ -147,6 +152,14 @@ class TrailVerification:
         if self._n is not None and n > self._n + 1 and (self._ends is None or n - 1 > self._ends.began_n):
             self._find("missing", self._n + 1, n - 1, "removed before it was chained")
 
+    def _note_late(self, line: Line) -> None:
+        if abs(line.late) <= LATE or (self._ends and line.n <= self._ends.began_n):
+            return
+        if self._late and self._late[-1].last == line.n - 1:
+            self._late[-1] = self._late[-1]._replace(last=line.n)
+        elif len(self._late) < MOST_FINDINGS:
+            self._late.append(TrailFinding("late", line.n, line.n, f"by {abs(line.late) // SECOND} s"))
+
     def _end_run(self, *, at_the_end: bool = False) -> None:
         run, self._run = self._run, None
         if run is None:
@@ -173,7 +186,7 @@ class TrailVerification:
                 self._find("changed", ends.head_n, ends.head_n)
         self._judge_late(now)
         unchained = self._unchained[-1][0] - self._unchained[0][0] + 1 if self._unchained else 0
-        return Verified(self._rows, self._first, self._last, unchained, self._given, self._found)
+        return Verified(self._rows, self._first, self._last, unchained, self._given, self._found, self._late)
 
     def _judge_late(self, now: int) -> None:
         ends = self._ends

@@ -7,7 +7,7 @@ import click
 from hourpass.admin.instants import moment
 from hourpass.cli.operator.database import database_options, look_at_database
 from hourpass.cli.terminal import json_option, print_json, say
-from hourpass.core.audit_verification import Verified
+from hourpass.core.audit_verification import TrailFinding, Verified
 from hourpass.server.keys.audit_chain import verify_trail
 
 
@@ -37,6 +37,7 @@ def _lines(verified: Verified) -> list[str]:
     lines = [f"{_rows(verified.rows)}{_span(verified)}: {_outcome(verified)}."]
     if verified.unchained:
         lines.append(f"{_rows(verified.unchained)} at the end: not chained yet.")
+    lines += [f"Note: {note}." for note in verified.late]
     if ends is not None:
         lines.append(f"The chain ends at row {ends.head_n}, MAC {ends.head_mac.hex()[:16]}….")
         if ends.began_n > ends.anchor_n:
@@ -77,5 +78,10 @@ def _facts(verified: Verified) -> dict[str, object]:
             "ends_at": ends.head_n,
             "mac": ends.head_mac.hex(),
         },
-        "findings": [{**finding._asdict(), "text": str(finding)} for finding in verified.findings],
+        "findings": [_finding(each) for each in verified.findings],
+        "late": [_finding(each) for each in verified.late],
     }
+
+
+def _finding(finding: TrailFinding) -> dict[str, object]:
+    return {**finding._asdict(), "text": str(finding)}

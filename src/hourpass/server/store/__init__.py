@@ -478,8 +478,8 @@ class Store(Protocol):
     def audit_lines(self, first: int, limit: int) -> list[Line]:
         """The rows of the audit trail from a number on, with all the columns that the table has, known or not."""
 
-    def set_audit_macs(self, macs: Sequence[tuple[int, bytes]]) -> None:
-        """Chain rows of the audit trail: keep the MACs of these numbers."""
+    def set_audit_macs(self, macs: Sequence[tuple[int, bytes]], at: int) -> None:
+        """Chain rows of the audit trail: keep the MACs of these numbers, and when they were made."""
 
     def first_audit(self) -> int | None:
         """The number of the oldest row of the audit trail, None if it is empty."""

@@ -415,7 +415,7 @@ class BaseStore(ABC):
         """The rows of the audit trail from a number on, with all the columns that the table has."""
 
     @abstractmethod
-    def set_audit_macs(self, macs: Sequence[tuple[int, bytes]]) -> None:
+    def set_audit_macs(self, macs: Sequence[tuple[int, bytes]], at: int) -> None:
         """Chain rows of the audit trail."""
 
     def first_audit(self) -> int | None:

@@ -102,10 +102,10 @@ class PostgresStore(PostgresConnection, BaseStore):
         """The rows of the audit trail from a number on."""
         return [Line._make(row) for row in self._rows("audit_lines", first, limit)]
 
-    def set_audit_macs(self, macs: Sequence[tuple[int, bytes]]) -> None:
+    def set_audit_macs(self, macs: Sequence[tuple[int, bytes]], at: int) -> None:
         """Chain rows of the audit trail."""
         if macs:
-            self._batch("set_audit_macs", ("n", "mac"), macs)
+            self._batch("set_audit_macs", ("n", "mac"), macs, at=at)
 
     def keys_of_ids(self, key_ids: Sequence[str]) -> dict[str, ApiKey]:
         """The API keys that exist among these."""

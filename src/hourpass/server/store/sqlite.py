@@ -107,9 +107,9 @@ class SqliteStore(SqliteConnection, BaseStore):
         rows = (dict(zip(columns, row, strict=True)) for row in self._rows("audit_lines", first, limit))
         return [Line(row, row.pop("mac")) for row in rows]
 
-    def set_audit_macs(self, macs: Sequence[tuple[int, bytes]]) -> None:
+    def set_audit_macs(self, macs: Sequence[tuple[int, bytes]], at: int) -> None:
         """Chain rows of the audit trail."""
-        self._run_many("set_audit_mac", [(mac, n) for n, mac in macs])
+        self._run_many("set_audit_mac", [(mac, at, n) for n, mac in macs])
 
     def keys_of_ids(self, key_ids: Sequence[str]) -> dict[str, ApiKey]:
         """The API keys that exist among these."""

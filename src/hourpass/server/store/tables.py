@@ -94,7 +94,7 @@ TABLES = (
     ),
     Table("measured", "name", "value, at", ("",)),
     Table("expiry_notices", "days", "expires_at, key_id", (-1,)),
-    Table("audit", "n", "at, event, key_id, grant_id, detail, actor, address, request_id, mac", (0,)),
+    Table("audit", "n", "at, event, key_id, grant_id, detail, actor, address, request_id, mac, chained_at", (0,)),
     Table(
         "audit_chain",
         "the_row",

@@ -264,7 +264,7 @@ select name from pragma_table_info('audit') order by cid
 
 -- name: set_audit_mac
 -- Chain a row.
-update audit set mac = ? where n = ?
+update audit set mac = ?, chained_at = ? where n = ?
 
 -- name: first_audit
 -- The number of the oldest row of the audit trail.

@@ -135,7 +135,7 @@ select to_jsonb(a) - 'mac', mac from audit a where n >= ? order by n limit ?
 
 -- name: set_audit_macs
 -- Chain a batch of rows.
-update audit a set mac = r.mac from unnest(:n::bigint[], :mac::bytea[]) as r (n, mac) where a.n = r.n
+update audit a set mac = r.mac, chained_at = :at from unnest(:n::bigint[], :mac::bytea[]) as r (n, mac) where a.n = r.n
 
 -- name: last_audit
 -- The newest number of the audit trail.
