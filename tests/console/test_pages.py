@@ -166,6 +166,7 @@ def test_a_key_lives_its_whole_life_in_the_console(browser, desk, script):
         page.get_by_role("link", name="I have it").click()
 
         page.get_by_role("link", name="Edit").click()
+        assert page.get_by_role("alert").count() == 0, "nothing is wrong yet"
         page.locator("#f-name").fill("Robot two")
         page.get_by_role("button", name="Save").click()
         assert page.get_by_role("heading", level=1).inner_text() == "Robot two"

@@ -23,6 +23,13 @@ A = TypeVar("A", bound=shapes.AdminAnswer)
 _BY_NAME = {operation.name: operation for operation in OPERATIONS}
 
 
+class Fields(dict[str, str]):
+    """The fields of a form, or what is wrong with them. One that is not there is empty, so templates need not ask."""
+
+    def __missing__(self, name: str) -> str:
+        return ""
+
+
 class Shown(NamedTuple):
     """A page to show: a template of `templates/`, and what it needs besides what every page has."""
 

@@ -4,21 +4,21 @@ It only splits text into members. What each of them may be, the operation says.
 """
 
 import json
-from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
 from hourpass.admin import shapes
 from hourpass.core.errors import InvalidRequest
+from hourpass.server.console.page import Fields
 
 NOT_FOR_ADMINS = frozenset({"scope", "audiences", "claims", "self_rotation", "raw_until"})
 """What the form does not have for an admin key."""
 
 
-def form_of(key: shapes.Key | None) -> defaultdict[str, str]:
+def form_of(key: shapes.Key | None) -> Fields:
     """The fields of a key as it is, or those of a new one."""
     if key is None:
-        return defaultdict(str, environment="production")
+        return Fields(environment="production")
     values = {
         "name": key.name,
         "scope": key.scope,
@@ -33,7 +33,7 @@ def form_of(key: shapes.Key | None) -> defaultdict[str, str]:
         "subject_prefix": key.subject_prefix or "",
         "max_scope": key.max_scope or "",
     }
-    return defaultdict(str, values, self_rotation="yes" if key.self_rotation else "")
+    return Fields(values, self_rotation="yes" if key.self_rotation else "")
 
 
 def asked_of(form: Mapping[str, str], *, new: bool, admin: bool = False) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Keys: find them, make one, show one, change, _rotate, disable and end it."""
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode
@@ -22,7 +21,7 @@ from hourpass.admin.operations import (
 )
 from hourpass.core.errors import ChangedMeanwhile, InvalidRequest, InvalidScope, NotFound, RotationUnderWay
 from hourpass.core.policy import DAY, HOUR, SECOND
-from hourpass.server.console.page import GoTo, PageAnswer, Section, Shown, View, Visit
+from hourpass.server.console.page import Fields, GoTo, PageAnswer, Section, Shown, View, Visit
 from hourpass.server.console.pages.key_form import asked_of, form_of
 
 STATES = (("", "any"), ("active", "active"), ("disabled", "disabled"), ("expired", "expired"), ("revoked", "revoked"))
@@ -35,8 +34,6 @@ USES: dict[str, tuple[str, dict[str, Any]]] = {
     "waiting": ("new secret not used yet", {"next_waits": True}),
 }
 """The word of the filter -> how it reads, and the conditions of the list."""
-
-NO_PROBLEMS: Mapping[str, str] = defaultdict(str)
 
 FILTERS = ("q", "state", "tag", "use")
 
@@ -108,7 +105,7 @@ def _show_find(visit: Visit) -> PageAnswer:
 
 def _show_new(visit: Visit) -> PageAnswer:
     """The form for a new key."""
-    return Shown("new_key.html", {"values": form_of(None), "problems": NO_PROBLEMS})
+    return Shown("new_key.html", {"values": form_of(None), "problems": Fields()})
 
 
 def _create(visit: Visit) -> PageAnswer:
@@ -133,7 +130,7 @@ def _key(visit: Visit) -> shapes.Key:
 def _show_edit(visit: Visit) -> PageAnswer:
     """The form that changes a key."""
     key = _key(visit)
-    values = {"key": key, "values": form_of(key), "problems": NO_PROBLEMS, "tag": shapes.etag(key)}
+    values = {"key": key, "values": form_of(key), "problems": Fields(), "tag": shapes.etag(key)}
     return Shown("edit_key.html", values)
 
 
@@ -167,7 +164,7 @@ def _tried(visit: Visit, template: str, values: Mapping[str, Any], act: Callable
         problems = {"": "a value is not of the right kind"}
     except ChangedMeanwhile:
         problems = {"": "Somebody else changed the key meanwhile. Load the page again"}
-    shown = {"values": defaultdict(str, visit.form), "problems": defaultdict(str, problems)}
+    shown = {"values": Fields(visit.form), "problems": Fields(problems)}
     return Shown(template, {**values, **shown}, 422)
 
 
