@@ -56,3 +56,9 @@ async def delegated(admin):
 
 def refused(answer: httpx2.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["code"]
+
+
+async def later(server: InMemoryServer, seconds: float) -> None:
+    """Let time pass, and the server notice it."""
+    server.clock.advance(seconds)
+    await server.app.issuer.verification.observe(server.clock())

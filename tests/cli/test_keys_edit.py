@@ -125,5 +125,5 @@ def test_now_ends_the_tokens_that_are_out(hourpass, command):
 
     hourpass("keys", command, made["key_id"], "--now")
 
-    assert hourpass.json("tokens", "inspect", "-", input=token, code=1)["valid"].startswith("no")
+    assert hourpass.json("tokens", "inspect", "-", input=token, code=1)["words"].startswith("no")
     assert [line["event"] for line in hourpass.json("audit")][-1] == "key.tokens_ended"

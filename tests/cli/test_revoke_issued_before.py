@@ -34,7 +34,7 @@ def test_what_is_revoked_is_said_and_in_the_trail(hourpass, api_key):
     last = hourpass.json("audit")[-1]
     assert (last["event"], last["issued_before"]) == ("tokens.revoked", revoked["issued_before"])
     shown = hourpass.json("tokens", "inspect", "-", input=access_token.decode(), code=1)
-    assert shown["valid"] == "no: all tokens issued before a certain time were revoked"
+    assert shown["words"] == "no: all tokens issued before a certain time were revoked"
     assert shown["issued_at"] < revoked["issued_before"]
 
 
@@ -43,7 +43,7 @@ def test_a_token_from_after_the_time_is_not_revoked(hourpass, api_key):
 
     hourpass("tokens", "revoke", "--issued-before", "10m", "--yes")
 
-    assert hourpass.json("tokens", "inspect", "-", input=access_token.decode())["valid"].startswith("yes")
+    assert hourpass.json("tokens", "inspect", "-", input=access_token.decode())["words"].startswith("yes")
 
 
 def test_a_time_that_is_to_come_is_refused(hourpass):

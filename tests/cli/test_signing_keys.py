@@ -20,7 +20,7 @@ from hourpass.server.store.sqlite import SqliteStore
 
 NOW = 1_800_000_000_000
 POLICY = Policy(access_token_lifetime=HOUR, publish_ahead=10 * MINUTE)
-FACTS = {"kid", "algorithm", "state", "published_at", "signs_from", "retired_at"}
+FACTS = {"kid", "algorithm", "state", "published_at", "signs_from", "retired_at", "verifies_until"}
 
 
 class Vault:

@@ -12,6 +12,8 @@ from hourpass.server.keys.master_key import load_master_key
 from hourpass.server.keys.signing_keys import rotate_signing_key
 
 ACCESS_FACTS = {
+    "reason",
+    "words",
     "claims",
     "kind",
     "valid",
@@ -29,6 +31,8 @@ ACCESS_FACTS = {
     "signed_with",
 }
 REFRESH_FACTS = {
+    "reason",
+    "words",
     "kind",
     "valid",
     "subject",
@@ -52,8 +56,8 @@ def test_a_good_access_token_is_explained(hourpass, api_key):
     facts = inspect(hourpass, hourpass.exchange(api_key).access_token)
 
     assert facts.keys() == ACCESS_FACTS
-    assert facts["kind"] == "access token"
-    assert facts["valid"].startswith("yes, for another 59 min")
+    assert facts["kind"] == "access_token"
+    assert facts["words"].startswith("yes, for another 59 min")
     assert (facts["key_id"], facts["key_name"]) == (api_key.split("_")[2], "test")
     assert facts["scope"] == "videos.read"
 
@@ -66,7 +70,7 @@ def test_a_good_access_token_is_explained(hourpass, api_key):
 def test_an_access_token_is_valid_for_its_hour_and_the_exit_code_says_so(hourpass, api_key, age, code, valid):
     token = hourpass.exchange(api_key, seconds_ago=age).access_token
 
-    assert inspect(hourpass, token, code)["valid"].startswith(valid)
+    assert inspect(hourpass, token, code)["words"].startswith(valid)
 
 
 def test_a_good_refresh_token_is_explained_and_not_used(hourpass, api_key):
@@ -75,8 +79,8 @@ def test_a_good_refresh_token_is_explained_and_not_used(hourpass, api_key):
     first, second = inspect(hourpass, token), inspect(hourpass, token)
 
     assert first.keys() == REFRESH_FACTS
-    assert first["kind"] == "refresh token"
-    assert first["valid"].startswith("yes, until it is used")
+    assert first["kind"] == "refresh_token"
+    assert first["words"].startswith("yes, until it is used")
     assert second["generation"] == second["current_generation"] == 0
 
 
@@ -91,8 +95,8 @@ def test_a_superseded_refresh_token_is_valid_within_its_window(hourpass, api_key
 
     facts = inspect(hourpass, token, code)
 
-    assert facts["valid"].startswith(valid)
-    assert facts["valid"].endswith(("s ago and may be retried", "because it may be stolen"))
+    assert facts["words"].startswith(valid)
+    assert facts["words"].endswith(("s ago and may be retried", "because it may be stolen"))
     assert (facts["generation"], facts["current_generation"]) == (0, 1)
 
 
@@ -102,14 +106,19 @@ def test_inspecting_a_replay_does_not_revoke_the_grant(hourpass, api_key):
 
     inspect(hourpass, old, code=1)
 
-    assert inspect(hourpass, current)["valid"].startswith("yes")
+    assert inspect(hourpass, current)["words"].startswith("yes")
 
 
 @pytest.mark.parametrize("token", ["", "nonsense", "a.b.c", "é", "\u001b[31m.W10.x"])
 def test_a_token_that_this_server_did_not_make_is_unknown(hourpass, token):
     facts = hourpass.json("tokens", "inspect", "-", input=token, code=1)
 
-    assert facts == {"kind": "unknown", "valid": "no: this server did not make it"}
+    assert facts == {
+        "kind": "unknown",
+        "valid": False,
+        "reason": "strange",
+        "words": "no: this server did not make it",
+    }
 
 
 def test_of_a_token_of_another_server_the_claimed_issuer_is_shown(hourpass, api_key, tmp_path):
@@ -121,13 +130,17 @@ def test_of_a_token_of_another_server_the_claimed_issuer_is_shown(hourpass, api_
     refresh = hourpass.json("tokens", "inspect", "-", *elsewhere, input=pair.refresh_token.decode(), code=1)
 
     assert access == {
-        "kind": "access token",
-        "valid": "no: it comes from another server, or its signing key was withdrawn",
+        "kind": "access_token",
+        "valid": False,
+        "reason": "strange",
+        "words": "no: it comes from another server, or its signing key was withdrawn",
         "unverified_issuer": ISSUER,
     }
     assert refresh == {
         "kind": "unknown",
-        "valid": "no: this server did not make it",
+        "valid": False,
+        "reason": "strange",
+        "words": "no: this server did not make it",
         "unverified_issuer": ISSUER,
     }
 
@@ -138,13 +151,18 @@ def test_a_forged_access_token_names_the_key_that_did_not_sign_it(hourpass, api_
 
     facts = inspect(hourpass, token[:-8] + b"AAAAAAAA", code=1)
 
-    assert (facts["kind"], facts["valid"]) == ("access token", f"no: forged or damaged: {key['kid']} did not sign it")
+    assert (facts["kind"], facts["words"]) == ("access_token", f"no: forged or damaged: {key['kid']} did not sign it")
 
 
 def test_an_api_key_is_told_from_a_token(hourpass, api_key):
     facts = hourpass.json("tokens", "inspect", "-", input=api_key, code=1)
 
-    assert facts == {"kind": "API key", "valid": "no: it is not a token, but it can be exchanged for one"}
+    assert facts == {
+        "kind": "api_key",
+        "valid": False,
+        "reason": "api_key",
+        "words": "no: it is not a token, but it can be exchanged for one",
+    }
 
 
 def test_a_token_whose_signing_key_is_gone_is_still_explained(hourpass, api_key):
@@ -161,13 +179,13 @@ def test_a_token_whose_signing_key_is_gone_is_still_explained(hourpass, api_key)
     hourpass.with_server(rotate, seconds_ago=29 * 86_400)
 
     assert hourpass.json("signing-keys", "list")[0]["state"] == "gone"
-    assert inspect(hourpass, token, code=1)["valid"].startswith("no: it expired 29 d")
+    assert inspect(hourpass, token, code=1)["words"].startswith("no: it expired 29 d")
 
 
 def test_a_token_from_the_future_is_called_that(hourpass, api_key):
     token = hourpass.exchange(api_key, seconds_ago=-600).access_token
 
-    valid = inspect(hourpass, token, code=1)["valid"]
+    valid = inspect(hourpass, token, code=1)["words"]
 
     assert re.match(r"no: it was issued 9 min 5\d s in the future", valid)
 
@@ -178,13 +196,13 @@ def test_the_refresh_token_of_a_theft_says_so(hourpass, api_key):
     with pytest.raises(InvalidGrant):
         hourpass.refresh(stolen)
 
-    assert "used twice: it may be stolen" in inspect(hourpass, current, code=1)["valid"]
+    assert "used twice: it may be stolen" in inspect(hourpass, current, code=1)["words"]
 
 
 def test_a_token_can_come_on_stdin_out_of_sight_of_the_process_list(hourpass, api_key):
     pair = hourpass.exchange(api_key)
 
-    assert hourpass.json("tokens", "inspect", "-", input=f"{pair.access_token.decode()}\n")["kind"] == "access token"
+    assert hourpass.json("tokens", "inspect", "-", input=f"{pair.access_token.decode()}\n")["kind"] == "access_token"
     assert hourpass.json("tokens", "revoke", "-", input=pair.refresh_token.decode()) == {"revoked": "grant"}
 
 
@@ -193,8 +211,8 @@ def test_revoking_an_access_token_ends_that_token_alone(hourpass, api_key):
 
     assert hourpass.json("tokens", "revoke", "-", input=pair.access_token.decode()) == {"revoked": "access"}
 
-    assert inspect(hourpass, pair.access_token, code=1)["valid"] == "no: it was revoked"
-    assert inspect(hourpass, pair.refresh_token)["valid"].startswith("yes")
+    assert inspect(hourpass, pair.access_token, code=1)["words"] == "no: it was revoked"
+    assert inspect(hourpass, pair.refresh_token)["words"].startswith("yes")
 
 
 def test_revoking_a_refresh_token_ends_the_grant_and_its_access_tokens(hourpass, api_key):
@@ -206,16 +224,16 @@ def test_revoking_a_refresh_token_ends_the_grant_and_its_access_tokens(hourpass,
         "",
         f"Database: {hourpass.name}\nThe grant and its access tokens are revoked.\n",
     )
-    assert inspect(hourpass, pair.access_token, code=1)["valid"] == "no: its grant was revoked"
-    assert inspect(hourpass, pair.refresh_token, code=1)["valid"] == "no: its grant was revoked"
+    assert inspect(hourpass, pair.access_token, code=1)["words"] == "no: its grant was revoked"
+    assert inspect(hourpass, pair.refresh_token, code=1)["words"] == "no: its grant was revoked"
 
 
 def test_a_token_of_a_revoked_key_is_refused(hourpass, api_key):
     pair = hourpass.exchange(api_key)
     hourpass("keys", "revoke", api_key.split("_")[2])
 
-    assert inspect(hourpass, pair.access_token, code=1)["valid"] == "no: its API key was revoked"
-    assert inspect(hourpass, pair.refresh_token, code=1)["valid"] == "no: its API key was revoked or has expired"
+    assert inspect(hourpass, pair.access_token, code=1)["words"] == "no: its API key was revoked"
+    assert inspect(hourpass, pair.refresh_token, code=1)["words"] == "no: its API key was revoked or has expired"
 
 
 def test_an_expired_access_token_needs_no_revoking(hourpass, api_key):
@@ -231,5 +249,5 @@ def test_the_human_form_is_one_fact_a_line(hourpass, api_key):
 
     lines = hourpass("tokens", "inspect", "-", input=token).stdout.splitlines()
 
-    assert {line.split()[0] for line in lines} == ACCESS_FACTS
+    assert {line.split()[0] for line in lines} == ACCESS_FACTS - {"reason", "words"}
     assert token not in "".join(lines)

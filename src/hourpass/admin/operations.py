@@ -97,6 +97,53 @@ GRANT_TIMELINE = _reading(
     delegated=True,
 )
 OVERVIEW = _reading("overview", "/overview", "overview:read", shapes.GetOverview, shapes.Overview)
+INSPECT_TOKEN = Operation(
+    "inspect_token",
+    "POST",
+    "/tokens/inspect",
+    "grants:read",
+    shapes.TokenGiven,
+    shapes.TokenFacts,
+    reads=True,
+    delegated=True,
+)
+REVOKE_TOKEN = Operation(
+    "revoke_token",
+    "POST",
+    "/tokens/revoke",
+    "tokens:write",
+    shapes.TokenGiven,
+    shapes.RevokedToken,
+    delegated=True,
+)
+REVOKE_ISSUED_BEFORE = Operation(
+    "revoke_issued_before",
+    "POST",
+    "/tokens/revoke-issued-before",
+    "tokens:revoke-all",
+    shapes.RevokeIssuedBefore,
+    shapes.RevokedIssuedBefore,
+)
+LIST_SIGNING_KEYS = _reading(
+    "list_signing_keys", "/signing-keys", "signing-keys:read", shapes.Nothing, shapes.SigningKeyPage
+)
+ROTATE_SIGNING_KEYS = Operation(
+    "rotate_signing_keys",
+    "POST",
+    "/signing-keys/rotate",
+    "signing-keys:write",
+    shapes.Nothing,
+    shapes.RotatedSigningKey,
+    status=201,
+)
+WITHDRAW_SIGNING_KEY = Operation(
+    "withdraw_signing_key",
+    "POST",
+    "/signing-keys/{kid}/withdraw",
+    "signing-keys:write",
+    shapes.SigningKeyNamed,
+    shapes.WithdrawnSigningKey,
+)
 ME = _reading("me", "/me", "", shapes.Nothing, shapes.Me, delegated=True)
 
 OPERATIONS: tuple[Operation[Any, Any], ...] = tuple(

@@ -106,14 +106,3 @@ def confirm(question: str) -> None:
 def bold(text: str) -> str:
     """Bold on a terminal, unless NO_COLOR is set."""
     return f"\x1b[1m{text}\x1b[0m" if sys.stdout.isatty() and "NO_COLOR" not in os.environ else text
-
-
-def span(milliseconds: int) -> str:
-    """A duration in the two largest units that matter: `29 d 23 h`."""
-    seconds = abs(milliseconds) // 1000
-    parts: list[str] = []
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
-        count, seconds = divmod(seconds, size)
-        if count or (unit == "s" and not parts):
-            parts.append(f"{count} {unit}")
-    return " ".join(parts[:2])

@@ -29,9 +29,12 @@ def signing_key_state(key: SigningKey, now: int, policy: Policy) -> SigningKeySt
         return "published"
     if key.retired_at is None or now < key.retired_at:
         return "signing"
-    if now < key.retired_at + policy.access_token_lifetime + LEEWAY:
-        return "verify_only"
-    return "gone"
+    return "verify_only" if now < (verifies_until(key, policy) or 0) else "gone"
+
+
+def verifies_until(key: SigningKey, policy: Policy) -> int | None:
+    """The instant from which the key verifies nothing any more. None if it has no successor yet."""
+    return None if key.retired_at is None else key.retired_at + policy.access_token_lifetime + LEEWAY
 
 
 def key_that_signs(keys: Iterable[SigningKey], now: int, policy: Policy) -> SigningKey | None:

@@ -7,3 +7,5 @@ from hourpass.admin.shapes.asked import *  # noqa: F403 - one name for each stru
 from hourpass.admin.shapes.grants import *  # noqa: F403
 from hourpass.admin.shapes.keys import *  # noqa: F403
 from hourpass.admin.shapes.overview import *  # noqa: F403
+from hourpass.admin.shapes.signing_keys import *  # noqa: F403
+from hourpass.admin.shapes.tokens import *  # noqa: F403

@@ -20,10 +20,11 @@ from hourpass.cli.client.api_key_source import LOOKS_LIKE_A_KEY
 from hourpass.cli.client.client import Client
 from hourpass.cli.client.options import ClientCommand, client_options
 from hourpass.cli.client.schedule import longest_gap, longest_interval, timer_gap
-from hourpass.cli.terminal import json_option, print_json, print_line, span
+from hourpass.cli.terminal import json_option, print_json, print_line
 from hourpass.client.file_token import FileToken
 from hourpass.clocks import age_clock, wall_clock
 from hourpass.core.api_key import is_well_formed
+from hourpass.core.duration import span
 from hourpass.core.errors import ConfigurationError, HourpassError
 from hourpass.core.policy import HOUR, MINUTE, SECOND
 

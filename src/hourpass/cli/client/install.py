@@ -17,7 +17,8 @@ import click
 from hourpass.cli.client.client import Client
 from hourpass.cli.client.options import ClientCommand, client_options
 from hourpass.cli.client.schedule import crontab_line, longest_interval, service_unit, timer_unit
-from hourpass.cli.terminal import say, span
+from hourpass.cli.terminal import say
+from hourpass.core.duration import span
 from hourpass.core.errors import ConfigurationError, HourpassError
 from hourpass.core.policy import HOUR, MINUTE, SECOND
 from hourpass.home import folder_for

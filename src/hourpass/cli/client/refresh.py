@@ -7,9 +7,10 @@ import click
 
 from hourpass.cli.client.client import NO_TOKEN, STILL_VALID, Client, complain, exit_code
 from hourpass.cli.client.options import ClientCommand, client_options
-from hourpass.cli.terminal import say, span
+from hourpass.cli.terminal import say
 from hourpass.client.credential import Credential
 from hourpass.clocks import age_clock, draw
+from hourpass.core.duration import span
 from hourpass.core.errors import ConfigurationError, HourpassError
 
 

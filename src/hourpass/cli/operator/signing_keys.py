@@ -1,16 +1,13 @@
 """`hourpass signing-keys`: list, rotate and withdraw the keys that sign access tokens."""
 
-import os
-
 import click
+import msgspec
 
-from hourpass.admin.instants import moment
+from hourpass.admin import operations, shapes
 from hourpass.cli.no_secrets import id_of_ours
-from hourpass.cli.operator.database import actor, database, database_options, look_at_database, settings_options
+from hourpass.cli.operator.administration import administration
+from hourpass.cli.operator.database import database_options, settings_options
 from hourpass.cli.terminal import confirm, json_option, print_json, print_table, say
-from hourpass.core.policy import Policy
-from hourpass.core.signing_key import SigningKey, key_that_signs, signing_key_state
-from hourpass.server.keys.signing_keys import rotate_signing_key, withdraw_signing_key
 
 
 @click.group()
@@ -23,9 +20,8 @@ def signing_keys() -> None:
 @json_option
 def list_signing_keys(flags: dict[str, object], as_json: bool) -> None:
     """List the signing keys, oldest first. A key that is gone verifies nothing any more."""
-    with look_at_database(flags) as db:
-        # A retired key verifies for as long as a token lives: by the server's setting, not the longest lifetime.
-        facts = [_facts(stored.key, db.now, db.settings.policy()) for stored in db.store.signing_keys()]
+    with administration(flags) as desk:
+        facts = msgspec.to_builtins(desk.call(operations.LIST_SIGNING_KEYS, shapes.Nothing()).data)
     if as_json:
         print_json(facts)
     else:
@@ -38,15 +34,15 @@ def list_signing_keys(flags: dict[str, object], as_json: bool) -> None:
 @json_option
 def rotate(flags: dict[str, object], as_json: bool) -> None:
     """Publish a new signing key. Ten minutes later every verifier knows it, it signs, and the old one retires."""
-    with database(flags) as db:
-        old = key_that_signs([stored.key for stored in db.store.signing_keys()], db.now, db.policy)
-        new = rotate_signing_key(db.store, db.master, db.now, db.policy, os.urandom, actor=actor())
+    with administration(flags, changes=True) as desk:
+        new = desk.call(operations.ROTATE_SIGNING_KEYS, shapes.Nothing())
+    say(desk.name)
     if as_json:
-        print_json({**_facts(new, db.now, db.policy), "retires": old.kid if old else None})
+        print_json(msgspec.to_builtins(new))
         return
-    say(f"{new.kid} is published and signs from {moment(new.signs_from)}.")
-    if old:
-        say(f"{old.kid} signs until then, and verifies tokens until the last one has expired.")
+    say(f"{new.kid} is published and signs from {new.signs_from}.")
+    if new.retires:
+        say(f"{new.retires} signs until then, and verifies tokens until the last one has expired.")
 
 
 @signing_keys.command()
@@ -62,22 +58,12 @@ def withdraw(flags: dict[str, object], kid: str, yes: bool, as_json: bool) -> No
     """
     if not yes:
         confirm(f"Every access token that {kid} signed will be refused. Withdraw it?")
-    with database(flags) as db:
-        fresh = withdraw_signing_key(db.store, db.master, kid, db.now, db.policy, os.urandom, actor=actor())
+    with administration(flags, changes=True) as desk:
+        done = desk.call(operations.WITHDRAW_SIGNING_KEY, shapes.SigningKeyNamed(kid=kid))
+    say(desk.name)
     if as_json:
-        print_json({"kid": kid, "stand_in": None if fresh is None else _facts(fresh, db.now, db.policy)})
+        print_json(msgspec.to_builtins(done))
         return
     say(f"{kid} is withdrawn: every token that it signed is refused.")
-    if fresh is not None:
-        say(f"{fresh.kid} signs in its place from {moment(fresh.signs_from)}.")
-
-
-def _facts(key: SigningKey, now: int, policy: Policy) -> dict[str, object]:
-    return {
-        "kid": key.kid,
-        "algorithm": key.algorithm,
-        "state": signing_key_state(key, now, policy),
-        "published_at": moment(key.published_at),
-        "signs_from": moment(key.signs_from),
-        "retired_at": moment(key.retired_at),
-    }
+    if done.stand_in is not None:
+        say(f"{done.stand_in.kid} signs in its place from {done.stand_in.signs_from}.")

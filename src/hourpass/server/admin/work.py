@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from hourpass.server.admin import grants, keys, overview
+from hourpass.server.admin import grants, keys, overview, signing_keys, tokens
 from hourpass.server.admin.context import Context
 
 WORK: dict[str, Callable[[Context, Any], Any]] = {
@@ -24,6 +24,12 @@ WORK: dict[str, Callable[[Context, Any], Any]] = {
         grants.revoke_grant,
         grants.grant_timeline,
         overview.overview,
+        tokens.inspect_token,
+        tokens.revoke_token,
+        tokens.revoke_issued_before,
+        signing_keys.list_signing_keys,
+        signing_keys.rotate_signing_keys,
+        signing_keys.withdraw_signing_key,
         keys.me,
     )
 }

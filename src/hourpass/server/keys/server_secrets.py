@@ -15,7 +15,7 @@ from hourpass.core.key_rotation import MAX_OVERLAP, next_key_text
 from hourpass.core.key_shape import PREFIX
 from hourpass.core.policy import Policy
 from hourpass.core.secret_ring import SecretRing, SecretState, ServerSecret, ring_of
-from hourpass.jose import RefreshTokens
+from hourpass.jose import OpenedRefreshToken, RefreshTokens, unverified_audience, unverified_issuer
 from hourpass.server.keys.master_key import MasterKey
 from hourpass.server.keys.sealed import (
     PEPPER,
@@ -29,6 +29,14 @@ from hourpass.server.store import ENDLESS, Store, StoredSecret
 
 FIRST_PEPPER = "1"
 """The kid of the first pepper. A digest whose pepper is not noted is under this one."""
+
+
+def _refresh_audience(issuer: str) -> str:
+    return f"{issuer}/auth/refresh"
+
+
+def _admin_refresh_audience(issuer: str) -> str:
+    return f"{issuer}/admin/auth/refresh"
 
 
 class DigestMove(NamedTuple):
@@ -146,16 +154,30 @@ class Secrets:
 
     def refresh_tokens(self, issuer: str) -> RefreshTokens:
         """What mints and opens refresh tokens, bound to this issuer's own endpoint. It learns what this learns."""
-        return self._refreshing(issuer, f"{issuer}/auth/refresh")
+        return self._refreshing(issuer, _refresh_audience(issuer))
 
     def admin_refresh_tokens(self, issuer: str) -> RefreshTokens:
         """The same for the refresh endpoint of the admin listener. Neither opens the other's tokens."""
-        return self._refreshing(issuer, f"{issuer}/admin/auth/refresh")
+        return self._refreshing(issuer, _admin_refresh_audience(issuer))
 
     def _refreshing(self, issuer: str, audience: str) -> RefreshTokens:
         tokens = RefreshTokens(self.refresh, issuer=issuer, audience=audience)
         self._refresh_tokens.append(tokens)
         return tokens
+
+    def open_own(self, token: bytes, issuer: str, now: int) -> OpenedRefreshToken:
+        """Open a refresh token of either listener, for an operator who asks about it. `now` is epoch seconds.
+
+        The signature is checked with this server's own secret, so the issuer in the token is believed: a command may
+        not know the server's port. `issuer` is taken if it names none.
+
+        Raises:
+            InvalidGrant: if it is not a token of ours, or has expired.
+        """
+        issuer = unverified_issuer(token) or issuer
+        audiences = (_refresh_audience(issuer), _admin_refresh_audience(issuer))
+        audience = next((each for each in audiences if each == unverified_audience(token)), audiences[0])
+        return RefreshTokens(self.refresh, issuer=issuer, audience=audience).open(token, now)
 
     # Digests of API keys.
 

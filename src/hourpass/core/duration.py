@@ -1,0 +1,12 @@
+"""How a duration is said to people."""
+
+
+def span(milliseconds: int) -> str:
+    """A duration in the two largest units that matter: `29 d 23 h`."""
+    seconds = abs(milliseconds) // 1000
+    parts: list[str] = []
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, seconds = divmod(seconds, size)
+        if count or (unit == "s" and not parts):
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2])

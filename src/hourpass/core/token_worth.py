@@ -1,0 +1,108 @@
+"""Whether a token is valid, as an operator is told who asks about it: a stable word for the reason, and a sentence."""
+
+from typing import Literal, NamedTuple, assert_never
+
+from hourpass.core.claims import UnverifiedClaims
+from hourpass.core.duration import span
+from hourpass.core.errors import InvalidToken, RefusalReason, TokenProblem
+from hourpass.core.grant import Ahead, Burst, Dead, Decision, Grant, Replay, Retry, Rotate
+from hourpass.core.policy import SECOND, Policy
+from hourpass.core.revocation import Kind
+
+Reason = (
+    TokenProblem
+    | RefusalReason
+    | Literal["grant_revoked", "key_revoked", "issued_before", "signing_key_gone", "forged", "strange", "api_key"]
+)
+"""Why a token is refused. `strange` is one that this server did not make, as far as the caller may know."""
+
+
+class TokenWorth(NamedTuple):
+    """What a token is worth. `reason` is None if it is valid."""
+
+    reason: Reason | None
+    words: str
+
+    @property
+    def valid(self) -> bool:
+        """Whether it is accepted."""
+        return self.reason is None
+
+
+STRANGE = TokenWorth("strange", "no: this server did not make it")
+
+FROM_ELSEWHERE = TokenWorth("strange", "no: it comes from another server, or its signing key was withdrawn")
+
+SIGNING_KEY_GONE = TokenWorth("signing_key_gone", "no: its signing key is gone")
+
+API_KEY = TokenWorth("api_key", "no: it is not a token, but it can be exchanged for one")
+
+_REVOKED: dict[Kind, TokenWorth] = {
+    "token": TokenWorth("revoked", "no: it was revoked"),
+    "grant": TokenWorth("grant_revoked", "no: its grant was revoked"),
+    "key": TokenWorth("key_revoked", "no: its API key was revoked"),
+    "issued_before": TokenWorth("issued_before", "no: all tokens issued before a certain time were revoked"),
+}
+
+_DEAD: dict[RefusalReason, str] = {
+    "replayed": "its grant was revoked, because one of its refresh tokens was used twice: it may be stolen",
+    "revoked": "its grant was revoked",
+    "key_disabled": "its API key was revoked or has expired",
+    "address_not_allowed": "its API key may not be used from this address",
+    "expired": "it has expired",
+    "unknown": "this database does not have its grant: closed, pruned, or made since a backup that was restored",
+}
+
+
+def forged(kid: str) -> TokenWorth:
+    """A token that names a signing key of ours which did not sign it."""
+    return TokenWorth("forged", f"no: forged or damaged: {kid} did not sign it")
+
+
+def revoked_by(kind: Kind) -> TokenWorth:
+    """An access token that an entry of this kind refuses."""
+    return _REVOKED[kind]
+
+
+def valid_access(claims: UnverifiedClaims, now: int) -> TokenWorth:
+    """An access token that nothing refuses. `now` is epoch milliseconds."""
+    return TokenWorth(None, f"yes, for another {span(claims.exp * SECOND - now)}")
+
+
+def invalid_access(error: InvalidToken, claims: UnverifiedClaims, now: int) -> TokenWorth:
+    """An access token whose claims are refused."""
+    match error.problem:
+        case "expired":
+            words = f"it expired {span(now - claims.exp * SECOND)} ago"
+        case "not_yet_valid":
+            words = f"it was issued {span(claims.iat * SECOND - now)} in the future, by this machine's clock"
+        case problem:
+            words = problem.replace("_", " ")
+    return TokenWorth(error.problem, f"no: {words}")
+
+
+def dead_refresh(reason: RefusalReason) -> TokenWorth | None:
+    """A refresh token of ours that is refused. None if the reason says that it is not ours."""
+    words = _DEAD.get(reason)
+    return None if words is None else TokenWorth(reason, f"no: {words}")
+
+
+def refresh_worth(decision: Decision, grant: Grant, generation: int, policy: Policy, now: int) -> TokenWorth:
+    """What the decision on a refresh token says. `policy` has the key's own retry window."""
+    match decision:
+        case Rotate() | Burst():
+            left = span(min(grant.idle_expires_at, grant.expires_at) - now)
+            return TokenWorth(None, f"yes, until it is used, or for another {left}")
+        case Retry():
+            used = now - grant.superseded[grant.generation - 1 - generation]
+            left = span(policy.retry_window - used)
+            return TokenWorth(None, f"yes, for another {left}: it was used {span(used)} ago and may be retried")
+        case Replay():
+            words = "no: it was used before, and using it again would revoke its grant, because it may be stolen"
+            return TokenWorth("replayed", words)
+        case Ahead():
+            return TokenWorth("ahead", "no: it is newer than this database, which was probably restored from a backup")
+        case Dead(reason):
+            return dead_refresh(reason) or TokenWorth(reason, f"no: {reason.replace('_', ' ')}")
+        case _:  # pragma: no cover - the type checker proves it unreachable
+            assert_never(decision)
