@@ -25,7 +25,7 @@ class Admin:
 
     def __init__(self, server: InMemoryServer) -> None:
         self._server = server
-        self.app = AdminApp(server.app)
+        self.app = AdminApp(server.app, "127.0.0.1:3601")
 
     async def called(self, role: str = "owner", **members: str) -> httpx2.AsyncClient:
         transport = httpx2.ASGITransport(app=self.app, client=("127.0.0.1", 1))
