@@ -6,6 +6,7 @@ import pytest
 from tests.webhooks.conftest import NOW
 
 from hourpass.core import audit
+from hourpass.core.admin_access import AdminCaller
 from hourpass.core.api_key import ApiKey, KeySecret
 from hourpass.server.ledger.news import MAX_WAITERS, News
 from hourpass.server.webhooks.events import SCANNED, events_after
@@ -27,7 +28,7 @@ def test_an_event_says_what_happened_when_to_what_by_whom(store):
 
     ((at, event),), last = events_after(store, 0)
     assert (at, last) == (NOW, 1)
-    assert (event.type, event.number, event.timestamp) == ("key.created", 1, "2027-01-15T08:00:00.000Z")
+    assert (event.type, event.number, event.timestamp) == ("key.created", 1, "2027-01-15T08:00:00Z")
     assert (event.data.key_id, event.data.grant_id) == ("k1", None)
     assert (event.data.actor, event.data.address, event.data.detail) == ("key:k9", "192.0.2.1", {"name": "a name"})
 
@@ -57,13 +58,18 @@ def test_a_page_reads_a_bounded_part_of_the_trail_and_says_how_far_it_is(store):
 
 
 def test_a_prefix_shows_only_events_of_keys_whose_subject_begins_so(store):
-    for key_id, subject in (("k1", "acme/1"), ("k2", "other/1")):
+    for key_id, subject, admin in (("k1", "acme/1", None), ("k2", "other/1", None), ("k3", "acme/2", "owner")):
         secret = KeySecret(key_id.encode(), 0, NOW)
-        store.add_key(ApiKey(key_id, "", subject, "", "production", None, None, (), NOW, secrets=(secret,)))
-    happen(store, created("k1"), created("k2"), audit.SigningKeyPublished("s", "ES256", NOW), created("k1"))
+        store.add_key(
+            ApiKey(key_id, "", subject, "", "production", None, None, (), NOW, admin=admin, secrets=(secret,))
+        )
+    happen(
+        store, created("k1"), created("k2"), created("k3"), audit.SigningKeyPublished("s", "ES256", NOW), created("k1")
+    )
 
-    events, last = events_after(store, 0, subject_prefix="acme/")
-    assert ([each.event.number for each in events], last) == ([1, 4], 4)
+    caller = AdminCaller(audit.Actor("key:k9"), frozenset(), "k9", "acme/", "a")
+    events, last = events_after(store, 0, caller=caller)
+    assert ([each.event.number for each in events], last) == ([1, 5], 5)
 
 
 @pytest.mark.anyio

@@ -146,6 +146,35 @@ WITHDRAW_SIGNING_KEY = Operation(
 )
 ME = _reading("me", "/me", "", shapes.Nothing, shapes.Me, delegated=True)
 
+LIST_EVENTS = _reading("list_events", "/events", "audit:read", shapes.ListEvents, shapes.EventList, delegated=True)
+LIST_WEBHOOKS = _reading("list_webhooks", "/webhooks", "webhooks:read", shapes.Nothing, shapes.WebhookList)
+GET_WEBHOOK = _reading(
+    "get_webhook", "/webhooks/{webhook_id}", "webhooks:read", shapes.WebhookNamed, shapes.ShownWebhook
+)
+CREATE_WEBHOOK = Operation(
+    "create_webhook", "POST", "/webhooks", "webhooks:write", shapes.CreateWebhook, shapes.CreatedWebhook, status=201
+)
+UPDATE_WEBHOOK = Operation(
+    "update_webhook", "PATCH", "/webhooks/{webhook_id}", "webhooks:write", shapes.UpdateWebhook, shapes.ShownWebhook
+)
+DELETE_WEBHOOK = Operation(
+    "delete_webhook", "DELETE", "/webhooks/{webhook_id}", "webhooks:write", shapes.WebhookNamed, shapes.DeletedWebhook
+)
+ROTATE_WEBHOOK_SECRET = Operation(
+    "rotate_webhook_secret",
+    "POST",
+    "/webhooks/{webhook_id}/rotate-secret",
+    "webhooks:write",
+    shapes.WebhookNamed,
+    shapes.CreatedWebhook,
+)
+TRY_WEBHOOK = Operation(
+    "try_webhook", "POST", "/webhooks/{webhook_id}/test", "webhooks:write", shapes.WebhookNamed, shapes.TriedWebhook
+)
+LIST_DELIVERIES = _reading(
+    "list_deliveries", "/webhooks/{webhook_id}/deliveries", "webhooks:read", shapes.ListDeliveries, shapes.DeliveryList
+)
+
 OPERATIONS: tuple[Operation[Any, Any], ...] = tuple(
     each for each in list(vars().values()) if isinstance(each, Operation)
 )

@@ -19,6 +19,7 @@ SECTIONS = {
         "grants": ("hourpass.cli.operator.grants", "List, show and revoke grants."),
         "tokens": ("hourpass.cli.operator.tokens", "Explain and revoke tokens."),
         "audit": ("hourpass.cli.operator.audit", "Show the audit trail."),
+        "webhooks": ("hourpass.cli.operator.webhooks", "Send events to URLs."),
         "demo": ("hourpass.cli.demo.demo", "Start a server with a small protected API and a first key."),
         "completion": ("hourpass.cli.completion", "Print the script that completes this command in a shell."),
     },

@@ -9,3 +9,4 @@ from hourpass.admin.shapes.keys import *  # noqa: F403
 from hourpass.admin.shapes.overview import *  # noqa: F403
 from hourpass.admin.shapes.signing_keys import *  # noqa: F403
 from hourpass.admin.shapes.tokens import *  # noqa: F403
+from hourpass.admin.shapes.webhooks import *  # noqa: F403

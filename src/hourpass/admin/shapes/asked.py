@@ -1,5 +1,6 @@
 """What every question and every answer of the administration has in common."""
 
+import hashlib
 from typing import Annotated
 
 import msgspec
@@ -32,3 +33,8 @@ class Me(AdminAnswer, kw_only=True):
     scopes: list[str]
     subject_prefix: str | None
     max_scope: str | None
+
+
+def tag_of(members: dict[str, object]) -> str:
+    """The entity tag of a few members."""
+    return hashlib.sha256(msgspec.json.encode(members, order="deterministic")).hexdigest()[:16]

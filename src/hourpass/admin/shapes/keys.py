@@ -1,11 +1,10 @@
 """What is asked and answered about API keys."""
 
-import hashlib
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from hourpass.admin.shapes.asked import PAGE, AdminAnswer, Asked, Instant, PageLimit
+from hourpass.admin.shapes.asked import PAGE, AdminAnswer, Asked, Instant, PageLimit, tag_of
 from hourpass.core.admin_access import Role
 from hourpass.core.api_key import ClaimValue, Environment, KeyState
 
@@ -52,8 +51,7 @@ class Key(AdminAnswer, kw_only=True):
 
 def etag(key: Key) -> str:
     """The entity tag of a key (RFC 9110 §8.8.3): it changes when a member changes that can be set."""
-    members = {name: getattr(key, name) for name in KeyMembers.__struct_fields__}
-    return hashlib.sha256(msgspec.json.encode(members, order="deterministic")).hexdigest()[:16]
+    return tag_of({name: getattr(key, name) for name in KeyMembers.__struct_fields__})
 
 
 class CreatedKey(Key, kw_only=True):

@@ -15,7 +15,7 @@ from hourpass.core.api_key import allows_ip, is_usable
 from hourpass.core.audit import Actor
 from hourpass.core.errors import InvalidToken, NotFound, StorageUnavailable
 from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, SECOND
-from hourpass.server.admin.context import Context
+from hourpass.server.admin.context import Context, Outside
 from hourpass.server.admin.work import WORK
 from hourpass.server.keys.audit_chain import chain_own_rows
 from hourpass.server.keys.master_key import MasterKey
@@ -79,7 +79,19 @@ class Administration:
             InvalidToken: if the caller's key is not accepted any more. InsufficientScope: if the caller may not.
             Refused: what the use case raises. StorageUnavailable: if nothing was kept.
         """
-        [answer] = self.call_each(operation, [asked], identity)
+        try:
+            return self.call_once(operation, asked, identity)
+        except Outside as needed:
+            outside = needed.work()
+        return self.call_once(operation, asked, identity, outside)
+
+    def call_once(self, operation: Operation[Q, A], asked: Q, identity: AdminIdentity, outside: Any = None) -> A:
+        """The same for a caller that does itself what must be done outside of a transaction.
+
+        Raises:
+            Outside: if something must. Call again with what its work returned. Besides what `call` raises.
+        """
+        [answer] = self._call_each(operation, [asked], identity, outside)
         return answer
 
     def call_each(self, operation: Operation[Q, A], asked: Sequence[Q], identity: AdminIdentity) -> Iterator[A]:
@@ -91,30 +103,38 @@ class Administration:
         Raises:
             StorageUnavailable: if the commits keep coming too late. Besides what `call` raises.
         """
+        yield from self._call_each(operation, asked, identity)
+
+    def _call_each(
+        self, operation: Operation[Q, A], asked: Sequence[Q], identity: AdminIdentity, outside: Any = None
+    ) -> Iterator[A]:
         at_once = any(getattr(each, "now", False) for each in asked)
         together = 1 if at_once else TOGETHER
         for start in range(0, len(asked), together):
             page = asked[start : start + together]
-            done, in_time = self._attempt(operation, page, identity, at_once=at_once)
+            done, in_time = self._attempt(operation, page, identity, outside, at_once=at_once)
             for _ in range(REPEATS):
                 if in_time:
                     break
-                again, in_time = self._attempt(operation, page, identity, at_once=at_once)
+                again, in_time = self._attempt(operation, page, identity, outside, at_once=at_once)
                 done = [_of_both(first, second) for first, second in zip(done, again, strict=True)]
             if not in_time:
                 raise StorageUnavailable("the database is slow: what was issued during the change may go on. Repeat it")
             yield from done
 
-    def do(self, store: Store, operation: Operation[Q, A], asked: Q, identity: AdminIdentity, now: int) -> A:
-        """Authorize the caller and do the work, in a transaction that has begun. Raises what `call` raises."""
+    def do(
+        self, store: Store, operation: Operation[Q, A], asked: Q, identity: AdminIdentity, now: int, outside: Any = None
+    ) -> A:
+        """Authorize the caller and do the work, in a transaction that has begun. Raises what `call_once` raises."""
         caller = _caller(store, identity, now)
         require_allowed(caller, operation.scope, delegated=operation.delegated)
-        ctx = Context(store, self._settings, self._master, self._secrets, self._policy, now, caller, self._random)
+        given = (store, self._settings, self._master, self._secrets, self._policy, now, caller, self._random, outside)
+        ctx = Context(*given)
         answer: A = WORK[operation.name](ctx, asked)
         return answer
 
     def _attempt(
-        self, operation: Operation[Q, A], page: Sequence[Q], identity: AdminIdentity, *, at_once: bool
+        self, operation: Operation[Q, A], page: Sequence[Q], identity: AdminIdentity, outside: Any, *, at_once: bool
     ) -> tuple[list[A], bool]:
         """What became of each, and whether the commit came in time.
 
@@ -127,7 +147,7 @@ class Administration:
             now = self._early_in_a_second() if at_once else self._clock()
             began = time.monotonic()
             with reading(self.store) if operation.reads else transaction(self.store):
-                done = [self.do(self.store, operation, each, identity, now) for each in page]
+                done = [self.do(self.store, operation, each, identity, now, outside) for each in page]
                 if not operation.reads:
                     chain_own_rows(self.store, self._secrets, now)
                 return done

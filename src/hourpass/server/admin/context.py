@@ -1,7 +1,7 @@
 """What a use case of the administration works with: one transaction of a store, and who asks."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hourpass.core.admin_access import AdminCaller, require_changeable, sees
 from hourpass.core.api_key import ApiKey
@@ -12,6 +12,18 @@ from hourpass.server.keys.master_key import MasterKey
 from hourpass.server.keys.server_secrets import Secrets
 from hourpass.server.settings.settings import Settings
 from hourpass.server.store import Store
+
+
+class Outside(Exception):
+    """Raised by a use case that needs something which takes time: a resolver's answer, or another server's.
+
+    The transaction is undone, `work` is done outside of any, and the use case is called again with what it returned as
+    `outside`. So no other transaction waits for the network.
+    """
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        super().__init__()
+        self.work = work
 
 
 class Context(NamedTuple):
@@ -28,6 +40,7 @@ class Context(NamedTuple):
     now: int
     caller: AdminCaller
     random: Callable[[int], bytes]
+    outside: Any = None
 
     @property
     def actor(self) -> Actor:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from hourpass.server.admin import grants, keys, overview, signing_keys, tokens
+from hourpass.server.admin import grants, keys, overview, signing_keys, tokens, webhooks
 from hourpass.server.admin.context import Context
 
 WORK: dict[str, Callable[[Context, Any], Any]] = {
@@ -31,6 +31,15 @@ WORK: dict[str, Callable[[Context, Any], Any]] = {
         signing_keys.rotate_signing_keys,
         signing_keys.withdraw_signing_key,
         keys.me,
+        webhooks.list_events,
+        webhooks.list_webhooks,
+        webhooks.get_webhook,
+        webhooks.create_webhook,
+        webhooks.update_webhook,
+        webhooks.delete_webhook,
+        webhooks.rotate_webhook_secret,
+        webhooks.try_webhook,
+        webhooks.list_deliveries,
     )
 }
 """The name of an operation -> what does it."""

@@ -1,6 +1,7 @@
 """The admin API: `/admin/v1/…` on the admin listener. It turns requests into operations, and answers into JSON."""
 
 import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
@@ -10,7 +11,9 @@ from hourpass import wire
 from hourpass.admin import shapes
 from hourpass.admin.http import in_query, read_body, read_query
 from hourpass.admin.operations import OPERATIONS, ROOT, Operation
+from hourpass.admin.shapes import EventList, ListEvents, ShownWebhook, webhook_etag
 from hourpass.core.errors import InvalidRequest, InvalidToken
+from hourpass.core.policy import SECOND
 from hourpass.core.requirement import Requirement, judge_token, nowhere
 from hourpass.server.admin.administration import AdminKeyIdentity
 from hourpass.server.endpoints.admin_problem import Unauthenticated
@@ -65,10 +68,23 @@ class AdminApi:
         self._calls.admit(identity.key_id, self._timer())
         asked = _read(operation, path, request)
         answer = await self._work.call(operation, asked, identity)
+        if isinstance(asked, ListEvents):
+            answer = await self._with_news(asked, answer, lambda asked: self._work.call(operation, asked, identity))
         headers = [*JSON_HEADERS]
         if isinstance(answer, shapes.Key):
             headers.append((b"etag", b'"%b"' % shapes.etag(answer).encode()))
+        elif isinstance(answer, ShownWebhook):
+            headers.append((b"etag", b'"%b"' % webhook_etag(answer).encode()))
         return Reply(operation.status, headers, wire.encode(answer))
+
+    async def _with_news(self, asked: ListEvents, answer: EventList, ask: Callable[[ListEvents], Any]) -> EventList:
+        """The answer, after waiting for an event if it has none. All who wait share one look at the trail."""
+        ends = self._timer() + asked.wait * SECOND
+        while not answer.data and (left := ends - self._timer()) > 0:
+            if not await self._issuer.ledger.news.wait(answer.last, left / SECOND):
+                break
+            answer = await ask(msgspec.structs.replace(asked, after=answer.last))
+        return answer
 
     def _find(self, request: Request) -> tuple[Operation[Any, Any], dict[str, str]]:
         path = request.path.removeprefix(ROOT)

@@ -253,6 +253,7 @@ class App:
         """Report that this node is not ready any more, and answer all polls that wait."""
         self.draining = True
         self.issuer.verification.close()
+        self.issuer.ledger.news.close()
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":

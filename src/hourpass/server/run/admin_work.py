@@ -7,12 +7,13 @@ import asyncio
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from hourpass.admin import shapes
 from hourpass.admin.operations import Operation
 from hourpass.core.errors import StorageUnavailable
 from hourpass.server.admin.administration import AdminIdentity, Administration
+from hourpass.server.admin.context import Outside
 from hourpass.server.issuing.issuer import Issuer
 from hourpass.server.run.open import open_store
 from hourpass.server.settings.settings import Settings
@@ -34,6 +35,7 @@ class AdminWork:
         self._issuer = issuer
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, "hourpass-admin")
+        self._network = ThreadPoolExecutor(4, "hourpass-admin-network")
         self._administration: Administration | None = None
         self._store: Store | None = None
         self._waiting = 0
@@ -45,17 +47,21 @@ class AdminWork:
         Raises:
             StorageUnavailable: if too many calls wait. Besides what `Administration.call` raises.
         """
-        if self._in_memory:
-            answer = await self._through_the_ledger(operation, asked, identity)
-        else:
-            answer = await self.in_thread(lambda administration: administration.call(operation, asked, identity))
+        try:
+            answer = await self._once(operation, asked, identity, None)
+        except Outside as needed:
+            # Not in the thread of the administration, where everybody would wait for the network.
+            outside = await asyncio.get_running_loop().run_in_executor(self._network, needed.work)
+            answer = await self._once(operation, asked, identity, outside)
         if not operation.reads:
             await self._issuer.verification.observe(self._clock())
         return answer
 
-    async def _through_the_ledger(self, operation: Operation[Q, A], asked: Q, identity: AdminIdentity) -> A:
+    async def _once(self, operation: Operation[Q, A], asked: Q, identity: AdminIdentity, outside: Any) -> A:
+        if not self._in_memory:
+            return await self.in_thread(lambda desk: desk.call_once(operation, asked, identity, outside))
         run = self._issuer.ledger.read if operation.reads else self._issuer.ledger.run
-        return await run(lambda store: self._on(store).do(store, operation, asked, identity, self._clock()))
+        return await run(lambda store: self._on(store).do(store, operation, asked, identity, self._clock(), outside))
 
     async def in_thread(self, work: Callable[[Administration], T]) -> T:
         """Do work with the administration in its thread. Raises StorageUnavailable if too much work waits."""
@@ -81,6 +87,7 @@ class AdminWork:
         """Finish the work under way, and close the connection."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown()
+        self._network.shutdown(wait=False, cancel_futures=True)
 
     def _close(self) -> None:
         if self._store is not None:

@@ -1,34 +1,15 @@
 """Published events as they are told, and the pages in which they are read from the audit trail."""
 
-from datetime import UTC, datetime
 from typing import NamedTuple
 
-import msgspec
-
+from hourpass.admin.instants import exact_moment
+from hourpass.admin.shapes import EventData, PublishedEvent
+from hourpass.core.admin_access import AdminCaller, sees
 from hourpass.core.published import PUBLISHED
 from hourpass.server.store import AuditRecord, Store
 
 SCANNED = 500
 """How many lines of the trail are read for one page, so that a page costs little however few of them are published."""
-
-
-class EventData(msgspec.Struct, frozen=True):
-    """What an event is about: who did it, from where, and the other members of the line in the audit trail."""
-
-    key_id: str | None
-    grant_id: str | None
-    actor: str | None
-    address: str | None
-    detail: dict[str, object]
-
-
-class PublishedEvent(msgspec.Struct, frozen=True):
-    """An event as receivers get it. `number` is that of its line in the audit trail, `timestamp` is RFC 3339."""
-
-    type: str
-    number: int
-    timestamp: str
-    data: EventData
 
 
 class Occurred(NamedTuple):
@@ -45,16 +26,16 @@ class EventPage(NamedTuple):
     last: int
 
 
-def events_after(store: Store, after: int, limit: int = SCANNED, subject_prefix: str = "") -> EventPage:
+def events_after(store: Store, after: int, limit: int = SCANNED, caller: AdminCaller | None = None) -> EventPage:
     """The published events after a number. A page may be empty although later ones exist: go on after its `last`.
 
-    With a subject prefix only events of keys whose subject begins so.
+    To a delegated caller only events of the keys that it sees.
     """
     records = store.audit_after(after, SCANNED)
     last = records[-1].n if len(records) == SCANNED else max(after, store.last_audit())
     found = [record for record in records if record.event in PUBLISHED]
-    if subject_prefix:
-        found = _of_subjects(store, found, subject_prefix)
+    if caller is not None and caller.is_delegated:
+        found = _seen_by(caller, store, found)
     if len(found) > limit:
         last = found[limit - 1].n
     return EventPage([Occurred(record.at, published(record)) for record in found[:limit]], last)
@@ -62,16 +43,17 @@ def events_after(store: Store, after: int, limit: int = SCANNED, subject_prefix:
 
 def published(record: AuditRecord) -> PublishedEvent:
     """A line of the audit trail as receivers get it."""
-    data = EventData(record.key_id, record.grant_id, record.actor, record.address, record.detail)
-    return PublishedEvent(record.event, record.n, rfc3339(record.at), data)
+    data = EventData(
+        key_id=record.key_id,
+        grant_id=record.grant_id,
+        actor=record.actor,
+        address=record.address,
+        detail=record.detail,
+    )
+    return PublishedEvent(type=record.event, number=record.n, timestamp=exact_moment(record.at) or "", data=data)
 
 
-def rfc3339(at: int) -> str:
-    """An instant in epoch milliseconds as RFC 3339 has it, in UTC."""
-    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _of_subjects(store: Store, records: list[AuditRecord], prefix: str) -> list[AuditRecord]:
+def _seen_by(caller: AdminCaller, store: Store, records: list[AuditRecord]) -> list[AuditRecord]:
     keys = store.keys_of_ids(sorted({each.key_id for each in records if each.key_id}))
-    theirs = {key_id for key_id, key in keys.items() if key.subject.startswith(prefix)}
+    theirs = {key_id for key_id, key in keys.items() if sees(caller, key)}
     return [each for each in records if each.key_id in theirs]

@@ -4,9 +4,12 @@ from collections.abc import Sequence
 
 import msgspec
 
+from hourpass.admin.instants import exact_moment
+from hourpass.admin.shapes import EventData, PublishedEvent
+from hourpass.core.audit import Actor
 from hourpass.core.published import TEST
 from hourpass.core.webhook import message_id, signature_headers
-from hourpass.server.webhooks.events import EventData, Occurred, PublishedEvent, rfc3339
+from hourpass.server.webhooks.events import Occurred
 from hourpass.server.webhooks.sending import Outgoing
 
 _encode = msgspec.json.Encoder().encode
@@ -18,7 +21,8 @@ def outgoing(occurred: Occurred, secrets: Sequence[bytes], now: int) -> Outgoing
     return Outgoing(body, signature_headers(secrets, message_id(occurred.event.number, occurred.at), now, body))
 
 
-def test_event(webhook_id: str, actor: str, address: str | None, now: int) -> Occurred:
+def test_event(webhook_id: str, actor: Actor, now: int) -> Occurred:
     """The event that tries out a webhook. It is not in the trail, so its number is 0."""
-    data = EventData(None, None, actor, address, {"webhook_id": webhook_id})
-    return Occurred(now, PublishedEvent(TEST, 0, rfc3339(now), data))
+    detail = {"webhook_id": webhook_id}
+    data = EventData(key_id=None, grant_id=None, actor=actor.name, address=actor.address, detail=detail)
+    return Occurred(now, PublishedEvent(type=TEST, number=0, timestamp=exact_moment(now) or "", data=data))

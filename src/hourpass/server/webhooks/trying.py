@@ -7,6 +7,7 @@ import asyncio
 
 import httpx2
 
+from hourpass.core.audit import Actor
 from hourpass.core.published import TEST
 from hourpass.core.webhook import Attempt, Webhook
 from hourpass.server.store import WebhookDelivery
@@ -21,15 +22,12 @@ def try_out(
     server_secret: bytes,
     now: int,
     *,
-    actor: str,
-    address: str | None = None,
+    actor: Actor,
     allow_private: bool = False,
     look_up: LookUp = addresses_of,
 ) -> Attempt:
     """Send the test event to a webhook, disabled or not, and say how that went. Not for a thread with an event loop."""
-    message = outgoing(
-        test_event(webhook.webhook_id, actor, address, now), secrets_of(server_secret, webhook, now), now
-    )
+    message = outgoing(test_event(webhook.webhook_id, actor, now), secrets_of(server_secret, webhook, now), now)
 
     async def send() -> Attempt:
         sender = Sender(webhook.url, httpx2.create_ssl_context(), allow_private=allow_private, look_up=look_up)

@@ -1,0 +1,143 @@
+"""Published events and webhooks: list, make, change, rotate, try out and delete them."""
+
+from typing import Any
+
+from msgspec import UNSET
+
+from hourpass.admin import shapes
+from hourpass.admin.instants import exact_moment, known_moment, moment
+from hourpass.core.errors import ChangedMeanwhile, InvalidRequest
+from hourpass.core.webhook import Attempt, Webhook
+from hourpass.server.admin.context import Context, Outside
+from hourpass.server.store import WebhookDelivery
+from hourpass.server.webhooks import webhooks
+from hourpass.server.webhooks.destination import Destination, new_destination
+from hourpass.server.webhooks.events import events_after
+from hourpass.server.webhooks.trying import as_delivery, try_out
+
+
+def list_events(ctx: Context, asked: shapes.ListEvents) -> shapes.EventList:
+    """The published events after a number. It never waits: who serves it over HTTP does."""
+    page = events_after(ctx.store, asked.after, asked.limit, ctx.caller)
+    return shapes.EventList(data=[each.event for each in page.events], last=page.last)
+
+
+def list_webhooks(ctx: Context, asked: shapes.Nothing) -> shapes.WebhookList:
+    """All webhooks, oldest first."""
+    return shapes.WebhookList(data=[_shown(webhook, ctx.now) for webhook in ctx.store.webhooks()])
+
+
+def get_webhook(ctx: Context, asked: shapes.WebhookNamed) -> shapes.ShownWebhook:
+    """One webhook."""
+    return _shown(webhooks.get_webhook(ctx.store, asked.webhook_id), ctx.now)
+
+
+def create_webhook(ctx: Context, asked: shapes.CreateWebhook) -> shapes.CreatedWebhook:
+    """Make a webhook. Its secret is shown only this once."""
+    made = webhooks.create_webhook(
+        ctx.store,
+        ctx.master,
+        _destination(ctx, asked.url),
+        ctx.now,
+        ctx.random,
+        actor=ctx.actor,
+        events=asked.events,
+        description=asked.description,
+    )
+    return _created(made, ctx.now)
+
+
+def update_webhook(ctx: Context, asked: shapes.UpdateWebhook) -> shapes.ShownWebhook:
+    """Change a webhook. One that is enabled again goes on with the events that it missed."""
+    old = webhooks.get_webhook(ctx.store, asked.webhook_id)
+    if asked.if_match is not None and asked.if_match != shapes.webhook_etag(_shown(old, ctx.now)):
+        raise ChangedMeanwhile(f"the webhook {asked.webhook_id} was changed meanwhile: read it again")
+    given = (asked.url, asked.events, asked.description, asked.disabled)
+    if all(member is UNSET for member in given):
+        raise InvalidRequest("nothing is asked to change")
+    new = webhooks.update_webhook(
+        ctx.store,
+        asked.webhook_id,
+        ctx.now,
+        actor=ctx.actor,
+        destination=None if asked.url is UNSET else _destination(ctx, asked.url),
+        events=None if asked.events is UNSET else asked.events,
+        description=None if asked.description is UNSET else asked.description,
+        disabled=None if asked.disabled is UNSET else asked.disabled,
+    )
+    return _shown(new, ctx.now)
+
+
+def delete_webhook(ctx: Context, asked: shapes.WebhookNamed) -> shapes.DeletedWebhook:
+    """Delete a webhook. It gets nothing more, and what it missed is lost to it."""
+    webhooks.delete_webhook(ctx.store, asked.webhook_id, ctx.now, actor=ctx.actor)
+    return shapes.DeletedWebhook(webhook_id=asked.webhook_id)
+
+
+def rotate_webhook_secret(ctx: Context, asked: shapes.WebhookNamed) -> shapes.CreatedWebhook:
+    """Make the next secret of a webhook, shown only this once. The one before it signs along for a day."""
+    made = webhooks.rotate_webhook_secret(ctx.store, ctx.master, asked.webhook_id, ctx.now, ctx.random, actor=ctx.actor)
+    return _created(made, ctx.now)
+
+
+def try_webhook(ctx: Context, asked: shapes.WebhookNamed) -> shapes.TriedWebhook:
+    """Send a test event to a webhook at once, and answer how that went, whatever the endpoint did."""
+    webhook = webhooks.get_webhook(ctx.store, asked.webhook_id)
+    if ctx.outside is None:
+        own = webhooks.server_secret(ctx.store, ctx.master)
+        allow_private = ctx.settings.webhook_allow_private
+        raise Outside(lambda: try_out(webhook, own, ctx.now, actor=ctx.actor, allow_private=allow_private))
+    attempt: Attempt = ctx.outside
+    ctx.store.add_deliveries([as_delivery(webhook, attempt, ctx.now)])
+    return shapes.TriedWebhook(
+        webhook_id=webhook.webhook_id, result=attempt.result, status=attempt.status, took=attempt.took
+    )
+
+
+def list_deliveries(ctx: Context, asked: shapes.ListDeliveries) -> shapes.DeliveryList:
+    """How the attempts of the last day went, newest first."""
+    found = webhooks.recent_deliveries(ctx.store, asked.webhook_id, ctx.now, asked.limit)
+    return shapes.DeliveryList(data=[_delivery(each) for each in found])
+
+
+def _destination(ctx: Context, url: str) -> Destination:
+    """Where a new URL leads. A resolver is asked outside of the transaction, which would hold up everybody."""
+    if ctx.outside is None:
+        raise Outside(lambda: new_destination(url, allow_private=ctx.settings.webhook_allow_private))
+    found: Destination = ctx.outside
+    return found
+
+
+def _shown(webhook: Webhook, now: int) -> shapes.ShownWebhook:
+    return shapes.ShownWebhook(**_members(webhook, now))
+
+
+def _created(made: webhooks.NewSecret, now: int) -> shapes.CreatedWebhook:
+    return shapes.CreatedWebhook(**_members(made.webhook, now), secret=made.secret)
+
+
+def _members(webhook: Webhook, now: int) -> dict[str, Any]:
+    old = [seed.until for seed in webhook.seeds if seed.until is not None and now < seed.until]
+    return {
+        "webhook_id": webhook.webhook_id,
+        "url": webhook.url,
+        "events": list(webhook.events),
+        "description": webhook.description,
+        "created_at": known_moment(webhook.created_at),
+        "delivered": webhook.delivered,
+        "failing_since": moment(webhook.failing_since),
+        "disabled_at": moment(webhook.disabled_at),
+        "disabled_why": webhook.disabled_why,
+        "old_secrets_until": moment(max(old, default=None)),
+    }
+
+
+def _delivery(delivery: WebhookDelivery) -> shapes.ShownDelivery:
+    return shapes.ShownDelivery(
+        at=exact_moment(delivery.at) or "",
+        number=delivery.number,
+        event=delivery.event,
+        result=delivery.result,
+        status=delivery.status,
+        took=delivery.took,
+    )

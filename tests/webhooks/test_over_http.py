@@ -1,0 +1,133 @@
+"""Events and webhooks through the admin API, with an admin key that the command line made."""
+
+import json
+import threading
+import time
+
+import httpx2
+import pytest
+from tests.conftest import free_port
+from tests.e2e.conftest import PLAIN
+from tests.webhooks.receivers import is_slow, wait_until
+
+
+class Api:
+    """The admin API of a server, as an owner sees it."""
+
+    def __init__(self, server, *arguments) -> None:
+        made = json.loads(server.command("keys", "create", "--name", "boss", "--json", *arguments).stdout)
+        self.url = f"http://{server.admin}"
+        answer = httpx2.post(f"{self.url}/auth/api-key", json={"apiKey": made["api_key"]}, **PLAIN)
+        self.headers = {"authorization": f"Bearer {answer.raise_for_status().json()['access_token']}"}
+
+    def __call__(self, method, path, body=None, **headers):
+        more = {} if body is None else {"json": body}
+        return httpx2.request(
+            method, f"{self.url}/admin/v1{path}", headers={**self.headers, **headers}, **more, **PLAIN
+        )
+
+
+@pytest.fixture
+def server(serve, authority):
+    return serve(
+        webhook_allow_private="true",
+        admin_listen=f"127.0.0.1:{free_port()}",
+        environment={"SSL_CERT_FILE": str(authority.file)},
+    )
+
+
+@pytest.fixture
+def api(server):
+    return Api(server, "--admin", "owner")
+
+
+def test_a_webhook_lives_over_http(api, receive):
+    receiver = receive()
+    created = api("POST", "/webhooks", {"url": receiver.url(), "events": ["key.revoked"]})
+    made = created.json()
+    path = f"/webhooks/{made['webhook_id']}"
+    assert created.status_code == 201
+    assert made.pop("secret").startswith("whsec_")
+    read = api("GET", path)
+    assert (read.json(), api("GET", "/webhooks").json()) == (made, {"data": [made], "next": None})
+
+    changed = api("PATCH", path, {"description": "ops", "events": []}, **{"if-match": read.headers["etag"]})
+    assert (changed.status_code, changed.json()["description"]) == (200, "ops")
+    assert api("PATCH", path, {"description": "x"}, **{"if-match": read.headers["etag"]}).status_code == 412
+    assert api("POST", f"{path}/rotate-secret").json()["secret"].startswith("whsec_")
+    tried = api("POST", f"{path}/test")
+    assert (tried.status_code, tried.json()["result"], receiver.events()[0]["type"]) == (
+        200,
+        "delivered",
+        "webhook.test",
+    )
+    assert [each["event"] for each in api("GET", f"{path}/deliveries?limit=5").json()["data"]] == ["webhook.test"]
+    assert api("DELETE", path).json() == {"webhook_id": made["webhook_id"]}
+    assert api("GET", path).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "name"),
+    [
+        ({"url": "http://user@example.com/"}, 400, "url"),
+        ({"url": "https://example.com/", "events": ["key_created"]}, 400, "events"),
+        ({"url": "https://example.com/", "description": "\x07"}, 400, "description"),
+        ({}, 400, "url"),
+    ],
+)
+def test_a_member_that_is_wrong_is_named(api, body, status, name):
+    answer = api("POST", "/webhooks", body)
+    assert (answer.status_code, answer.json()["name"]) == (status, name)
+
+
+def test_a_private_address_is_422_with_its_code(serve):
+    server = serve(admin_listen=f"127.0.0.1:{free_port()}")
+    answer = Api(server, "--admin", "operator")("POST", "/webhooks", {"url": "https://2130706433/"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "private_address")
+
+
+def test_an_auditor_reads_webhooks_and_changes_none(server):
+    api = Api(server, "--admin", "auditor")
+    assert api("GET", "/webhooks").status_code == 200
+    assert api("POST", "/webhooks", {"url": "https://example.com/"}).status_code == 403
+
+
+def test_a_poll_gets_an_event_as_it_happens_and_goes_on_after_it(server, api):
+    last = api("GET", "/events").json()["last"]
+    answers = []
+    poll = threading.Thread(target=lambda: answers.append(api("GET", f"/events?after={last}&wait=20").json()))
+    poll.start()
+    time.sleep(0.3)
+    assert answers == []
+    key = server.create_key()
+    poll.join(10)
+
+    (answer,) = answers
+    (event,) = answer["data"]
+    assert (event["type"], event["data"]["key_id"], event["number"]) == ("key.created", key["key_id"], answer["last"])
+    assert api("GET", f"/events?after={answer['last']}").json() == {"data": [], "last": answer["last"]}
+
+
+def test_a_drain_answers_the_polls_that_wait(server, api):
+    last = api("GET", "/events").json()["last"]
+    answers = []
+    poll = threading.Thread(target=lambda: answers.append(api("GET", f"/events?after={last}&wait=30").status_code))
+    poll.start()
+    time.sleep(0.3)
+    began = time.monotonic()
+    assert server.stop() == 0
+    poll.join(10)
+    assert (answers, time.monotonic() - began < 5) == ([200], True)
+
+
+def test_an_endpoint_that_is_tried_and_slow_holds_up_no_other_call(api, receive):
+    slow = receive(is_slow(3))
+    made = api("POST", "/webhooks", {"url": slow.url()}).json()
+    trying = threading.Thread(target=lambda: api("POST", f"/webhooks/{made['webhook_id']}/test"))
+    trying.start()
+    wait_until(lambda: slow.received)
+    began = time.monotonic()
+    assert api("GET", "/webhooks").status_code == 200
+    assert api("POST", "/webhooks", {"url": slow.url(path="/2")}).status_code == 201
+    assert time.monotonic() - began < 2
+    trying.join(10)
