@@ -8,6 +8,7 @@ RUN_BY = {
     "docs/how-to/stay-authenticated.md": "tests/client/adapters/test_samples.py",
     "docs/how-to/trace.md": "tests/tracing/test_how_to.py",
     "docs/how-to/verify.md": "tests/verifier/test_how_to.py",
+    "docs/how-to/webhooks.md": "tests/webhooks/test_how_to.py",
 }
 """The pages with Python in them, and the tests that run all of it."""
 

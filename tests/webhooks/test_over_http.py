@@ -66,18 +66,14 @@ def test_a_webhook_lives_over_http(api, receive):
     assert api("GET", path).status_code == 404
 
 
-@pytest.mark.parametrize(
-    ("body", "status", "name"),
-    [
-        ({"url": "http://user@example.com/"}, 400, "url"),
-        ({"url": "https://example.com/", "events": ["key_created"]}, 400, "events"),
-        ({"url": "https://example.com/", "description": "\x07"}, 400, "description"),
-        ({}, 400, "url"),
-    ],
-)
-def test_a_member_that_is_wrong_is_named(api, body, status, name):
-    answer = api("POST", "/webhooks", body)
-    assert (answer.status_code, answer.json()["name"]) == (status, name)
+def test_a_member_that_is_wrong_is_named(api):
+    for body, name in (
+        ({"url": "http://user@example.com/"}, "url"),
+        ({"url": "https://example.com/", "events": ["key_created"]}, "events"),
+        ({"url": "https://example.com/", "description": "\x07"}, "description"),
+    ):
+        answer = api("POST", "/webhooks", body)
+        assert (answer.status_code, [each["name"] for each in answer.json()["problems"]]) == (422, [name])
 
 
 def test_a_private_address_is_422_with_its_code(serve):

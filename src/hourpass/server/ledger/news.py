@@ -23,17 +23,21 @@ class News:
 
     async def wait(self, after: int, seconds: float) -> bool:
         """Wait until the trail is beyond a number, for so many seconds at most. Whether it is."""
-        if after >= self.last and seconds > 0 and not self._closed and self.waiting < MAX_WAITERS:
-            self.waiting += 1
-            try:
-                async with asyncio.timeout(seconds):
-                    while after >= self.last and not self._closed:
-                        await self._changed.wait()
-            except TimeoutError:
-                pass
-            finally:
-                self.waiting -= 1
+        if after < self.last or seconds <= 0 or self._closed or self.waiting >= MAX_WAITERS:
+            return self.last > after
+        # A request is carried out without a task, so the waiting has one.
+        news = asyncio.get_running_loop().create_task(self._beyond(after))
+        self.waiting += 1
+        try:
+            await asyncio.wait([news], timeout=seconds)
+        finally:
+            news.cancel()
+            self.waiting -= 1
         return self.last > after
+
+    async def _beyond(self, after: int) -> None:
+        while after >= self.last and not self._closed:
+            await self._changed.wait()
 
     def close(self) -> None:
         """Let nobody wait any more. For draining."""

@@ -8,7 +8,6 @@ from hourpass.core.errors import (
     InvalidRequest,
     InvalidScope,
     InvalidTarget,
-    PrivateAddress,
     RefusalReason,
     Refused,
     RotationUnderWay,
@@ -73,8 +72,6 @@ def problem(error: Exception, realm: str = "") -> Reply:  # noqa: C901 - one cas
         case RotationUnderWay():
             status, title, reason = 409, "Two secrets of the API key are alive.", error.code
             headers = [(b"retry-after", b"%d" % error.retry_after)]
-        case PrivateAddress():
-            status, title, name, reason = 422, "The address is not public.", "url", error.code
         case Throttled():
             status, title = 429, "Too many requests."
             headers = [(b"retry-after", b"%d" % error.retry_after)]
