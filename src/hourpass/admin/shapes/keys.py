@@ -1,6 +1,5 @@
 """What is asked and answered about API keys."""
 
-
 import msgspec
 from msgspec import UNSET, UnsetType
 
