@@ -4,13 +4,16 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
+from hourpass.server.transport.body import PIECE
 from hourpass.server.transport.http1 import Connection
-from hourpass.server.transport.request import Reply, Request
+from hourpass.server.transport.request import BodyCutOff, Reply, Request
 
 BODY_LIMIT = 8_192
 HEADER_LIMIT = 16_384
 AT_ONCE = 65_536
 """As much as a transport reads at once."""
+
+STREAM_LIMIT = 200_000
 
 REFUSALS = {400, 413, 431}
 
@@ -32,8 +35,14 @@ class Loop:
     def time(self) -> float:
         return self.now
 
-    def call_soon(self, callback: Callable[..., None], *arguments: object) -> None:
+    def call_soon(self, callback: Callable[..., None], *arguments: object, context: object = None) -> None:
         self._ready.append(lambda: callback(*arguments))
+
+    def create_future(self) -> asyncio.Future:
+        return asyncio.Future(loop=self)  # type: ignore[arg-type]
+
+    def get_debug(self) -> bool:
+        return False
 
     def run(self) -> None:
         """Until nothing is left to do."""
@@ -87,6 +96,7 @@ class Recorder:
     header_limit = HEADER_LIMIT
     keep_alive = True
     date = b""
+    streams = ("/stream",)
 
     def __init__(self) -> None:
         self.app = self
@@ -94,6 +104,7 @@ class Recorder:
         self.requests: list[Request] = []
         self.refusals: list[str] = []
         self.failures: list[Exception] = []
+        self.cut_off = False
         self.open = 0
 
     def arrived(self, connection):
@@ -111,14 +122,30 @@ class Recorder:
         return Reply(500, [], b"")
 
     def body_limit(self, path):
-        return BODY_LIMIT
+        return STREAM_LIMIT if path in self.streams else BODY_LIMIT
 
     def answer_at_once(self, request):
         return None if request.path.startswith("/later") else self._reply(request)
 
     async def answer(self, request):
         await Later()
+        try:
+            await self._read(request)
+        except BodyCutOff:
+            self.cut_off = True
+            return Reply(400, [])
         return self._reply(request)
+
+    async def _read(self, request):
+        """The whole of a stream, with a pause behind each piece. No more than the start, if the query says so."""
+        if request.stream is None:
+            return
+        async for piece in request.stream:
+            request.body += piece
+            await Later()
+            if request.query == b"start":
+                self.cut_off = True
+                raise BodyCutOff
 
     def _reply(self, request):
         self.requests.append(request)
@@ -174,7 +201,8 @@ class Client:
     @property
     def held(self) -> int:
         """Bytes of the client that the connection keeps."""
-        chunks = self.connection._chunks
+        stream = self.connection._stream
+        chunks = self.connection._chunks if stream is None else stream._chunks
         return len(self.connection._buffer) + (len(chunks.body) if chunks else 0)
 
     def check(self) -> None:
@@ -185,9 +213,10 @@ class Client:
         assert told == [(200, b"%d" % (number + 1)) for number in range(len(told))]
         assert len(told) <= len(self.house.requests) <= len(told) + 1, "each is answered before the next is asked"
         assert refused is None or (refused[0] in REFUSALS and self.stopped)
-        assert (refused is not None) == bool(self.house.refusals)
-        assert self.held <= BODY_LIMIT + HEADER_LIMIT + AT_ONCE
-        assert all(len(request.body) <= BODY_LIMIT for request in self.house.requests)
+        assert refused is None or self.house.cut_off or self.house.refusals
+        assert refused is not None or not self.house.refusals
+        assert self.held <= max(BODY_LIMIT + HEADER_LIMIT, PIECE) + AT_ONCE
+        assert all(len(request.body) <= self.house.body_limit(request.path) for request in self.house.requests)
 
 
 def answers(written: bytes) -> list[tuple[int, bytes]]:

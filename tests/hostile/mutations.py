@@ -10,6 +10,7 @@ WORDS = [
     b"transfer-encoding: chunked\r\n", b"connection: close\r\n", b"connection: upgrade\r\nupgrade: h2c\r\n",
     b"expect: 100-continue\r\n", b"POST /later HTTP/1.1\r\nhost: x\r\n", b"GET / HTTP/1.1\r\nhost: x\r\n\r\n",
     b"GET /later HTTP/1.1\r\nhost: x\r\n\r\n", b" HTTP/1.0\r\n", b"ffffffff\r\n",
+    b"POST /stream HTTP/1.1\r\nhost: x\r\n", b"content-length: 90000\r\n", b"15f90\r\n" + b"a" * 90_000 + b"\r\n",
     b"2000\r\n" + b"a" * 0x2000 + b"\r\n", b"a" * 17_000, b"\xff", b"%00", b"3\r\nabc\r\n",
 ]  # fmt: skip
 
@@ -21,6 +22,9 @@ GOOD = [
     b"GET /later HTTP/1.1\r\nhost: x\r\n\r\n" * 5,
     b"GET / HTTP/1.1\r\nhost: x\r\n\r\n" * 5,
     b"POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 8192\r\n\r\n" + b"a" * 8_192,
+    b"POST /stream HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 90000\r\n\r\n" + b"a" * 90_000,
+    b"POST /stream HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n" + TRAILED,
+    b"POST /stream?start HTTP/1.1\r\nhost: x\r\ncontent-length: 90000\r\n\r\n" + b"a" * 90_000,
 ]
 
 

@@ -84,6 +84,7 @@ class Traced:
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
         self._app = app
+        self.streams = app.streams
         self._route = route
         self._tracer = tracer()
         self._kind = SpanKind.SERVER

@@ -19,6 +19,8 @@ LIMIT = 64
 class Echo:
     """Answers with what it was sent."""
 
+    streams = ()
+
     def body_limit(self, path):
         return LIMIT
 

@@ -13,7 +13,7 @@ import uvloop
 from tests.conftest import ServerProcess
 
 from hourpass.server.sockets import bind
-from hourpass.server.transport.http1 import ConnectionState
+from hourpass.server.transport.house import ConnectionState
 from hourpass.server.transport.listener import KEEP_ALIVE, UNREAD, Front
 from hourpass.server.transport.request import Reply
 
@@ -31,6 +31,8 @@ pytestmark = pytest.mark.anyio
 
 class Constant:
     """Answers when `go` is set. `begun` counts what it was asked."""
+
+    streams = ()
 
     def __init__(self):
         self.go = asyncio.Event()

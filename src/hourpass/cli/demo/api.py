@@ -78,6 +78,7 @@ class DemoApi:
 
     def __init__(self, app: App) -> None:
         self._app = app
+        self.streams = app.streams
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer as an ASGI application."""

@@ -1,6 +1,7 @@
 """The admin listener's application: health, metrics, the console, and the admin API with the credentials for it."""
 
 import secrets
+from collections.abc import Container
 
 from hourpass.admin.operations import ROOT
 from hourpass.core.errors import as_trouble
@@ -25,6 +26,8 @@ CREDENTIALS = {"/auth/api-key": api_key.exchange_admin, "/auth/refresh": api_key
 
 class AdminApp:
     """What the admin listener at the address `listen` answers. It works while the public application does."""
+
+    streams: Container[str] = ()
 
     def __init__(self, app: App, listen: str) -> None:
         self._app = app

@@ -5,7 +5,7 @@ Handlers turn bytes into use cases and answers into bytes. All decisions are mad
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping
 from hashlib import sha256
 from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
@@ -68,6 +68,8 @@ class Route(NamedTuple):
 
 class App:
     """The ASGI application. `running` is started before the first request, and stopped at the lifespan's end."""
+
+    streams: Container[str] = ()
 
     def __init__(
         self, settings: Settings, running: Running, *, stopwatch: Callable[[], float] = time.perf_counter

@@ -1,10 +1,10 @@
 """Runs the application under ASGI servers. It guarantees here what our own front guarantees itself."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 
 from hourpass.server.transport.render import LengthRequired, problem
-from hourpass.server.transport.request import UNSIZED, Application, Request
+from hourpass.server.transport.request import UNSIZED, Application, BodyCutOff, Request, TooLarge
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -25,7 +25,9 @@ async def respond(app: Application, scope: Scope, receive: Receive, send: Send) 
     if _may_hold_trailers(headers):
         reply = problem(LengthRequired())
     else:
-        if method in _WITH_BODY:
+        if path in app.streams:
+            request.stream = _stream(receive, app.body_limit(path))
+        elif method in _WITH_BODY:
             body = await _body(receive, app.body_limit(path))
             if body is None:
                 return
@@ -44,6 +46,21 @@ async def _body(receive: Receive, limit: int) -> bytes | None:
         message = await receive()
         body += message.get("body", b"")
     return None if message["type"] == "http.disconnect" else body
+
+
+async def _stream(receive: Receive, limit: int) -> AsyncIterator[bytes]:
+    """The body while it comes, up to the limit. The server reads no further than it is asked."""
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise BodyCutOff
+        piece: bytes = message.get("body", b"")
+        more, limit = message.get("more_body", False), limit - len(piece)
+        if limit < 0:
+            raise TooLarge
+        if piece:
+            yield piece
 
 
 _DECIDING = (b"authorization", b"x-forwarded-for")

@@ -2,48 +2,18 @@
 
 import asyncio
 from collections.abc import Coroutine
-from enum import Enum, auto
-from typing import Any, Protocol
+from typing import Any
 
 from hourpass.server.telemetry.refusals import ConnectionFault
-from hourpass.server.transport.message import IN_CHUNKS, Chunks, RefusedRequest, answer, find_head, read_head, refusal
-from hourpass.server.transport.request import Application, Reply, Request
+from hourpass.server.transport.body import BodyStream, Chunks
+from hourpass.server.transport.house import ConnectionState, House
+from hourpass.server.transport.message import IN_CHUNKS, RefusedRequest, answer, find_head, read_head, refusal
+from hourpass.server.transport.request import Reply, Request
 
 NEVER = float("inf")
 
 MAX_DISCARDED = 262_144
 """How many bytes a client may still send after a refusal. If we closed at once, it might never see the refusal."""
-
-
-class House(Protocol):
-    """What all connections of a server share."""
-
-    app: Application
-    loop: asyncio.AbstractEventLoop
-    header_limit: int
-    keep_alive: bool
-    date: bytes
-
-    def arrived(self, connection: "Connection") -> bool:
-        """Note a new connection. False if it is one too many."""
-
-    def left(self, connection: "Connection") -> None:
-        """Note that a connection has ended."""
-
-    def refused(self, kind: ConnectionFault, address: str | None) -> None:
-        """Note that a connection is refused, because of what it sent or did not send."""
-
-    def failed(self, error: Exception) -> Reply:
-        """The answer if the application raised an error."""
-
-
-class ConnectionState(Enum):
-    """What a connection waits for."""
-
-    IDLE = auto()  # its next request
-    READING = auto()  # its first request, or the rest of one
-    ANSWERING = auto()  # the application
-    ENDING = auto()  # the client to close, after a refusal
 
 
 IDLE, READING, ANSWERING, ENDING = ConnectionState
@@ -58,7 +28,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_buffer", "_chunks", "_discarded", "_house", "_keep", "_left", "_length", "_paused", "_peer", "_request",
-        "_scanned", "_transport", "_work", "since", "state", "unread_since",
+        "_scanned", "_stream", "_transport", "_waits", "_work", "since", "state", "unread_since",
     )  # fmt: skip
 
     _transport: asyncio.Transport
@@ -73,8 +43,9 @@ class Connection(asyncio.Protocol):
         self._scanned = self._discarded = self._length = 0
         self._request: Request | None = None
         self._chunks: Chunks | None = None
+        self._stream: BodyStream | None = None
         self._keep = True
-        self._paused = self._left = False
+        self._paused = self._left = self._waits = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
@@ -91,6 +62,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._left = True
         self._buffer, self._request = b"", None
+        self._cut_off()
         self._house.left(self)
 
     def eof_received(self) -> bool:
@@ -122,6 +94,9 @@ class Connection(asyncio.Protocol):
     def _read(self) -> None:
         """Read what has come, up to the end of one request, and answer the request when it is complete."""
         try:
+            if self._stream is not None:
+                self._read_stream(self._stream)
+                return
             whole = (self._request is not None or self._read_head()) and self._read_body()
         except RefusedRequest as error:
             self.refuse(error.status, error.kind)
@@ -140,17 +115,26 @@ class Connection(asyncio.Protocol):
             if end < 0:
                 self._scanned = len(data)
                 return False
-        self._request, (self._length, self._keep, waits) = read_head(data[start:end], self._peer)
+        self._request, (self._length, self._keep, self._waits) = read_head(data[start:end], self._peer)
         self._buffer, self._scanned = data[end + 4 :], 0
         if self._length:
-            limit = house.app.body_limit(self._request.path)
+            path = self._request.path
+            limit = house.app.body_limit(path)
             if self._length > limit:
                 raise RefusedRequest(413, "body_too_large")
             if self._length == IN_CHUNKS:
                 self._chunks = Chunks(limit, house.header_limit)
-            if waits and not self._buffer:
-                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            if path in house.app.streams:
+                self._request.stream = self._stream = BodyStream(self._length, self._chunks, house.loop, self._ask)
+                self._length, self._chunks = 0, None  # so the request is complete with its head
+            elif self._waits:
+                self._continue()
         return True
+
+    def _continue(self) -> None:
+        if self._waits and not self._buffer:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._waits = False
 
     def _read_body(self) -> bool:
         request, length = self._request, self._length
@@ -166,6 +150,25 @@ class Connection(asyncio.Protocol):
                 return False
             request.body, self._buffer = self._buffer[:length], self._buffer[length:]
         return True
+
+    def _read_stream(self, stream: BodyStream) -> None:
+        piece, self._buffer = stream.read(self._buffer)
+        if piece is not None:
+            self.state = ANSWERING
+            stream.give(piece)
+
+    def _ask(self) -> None:
+        """The application waits for the next piece of the body. It has the time of a request to come."""
+        self.state, self.since = READING, self._house.loop.time()
+        self._continue()
+        self._go_on()
+        if self.state is READING and (self._left or self._gone()):
+            self._cut_off()
+
+    def _cut_off(self) -> None:
+        if self._stream is not None:
+            self._stream.cut_off()
+            self._stream = None
 
     def _pause(self) -> None:
         if not self._paused:
@@ -232,12 +235,16 @@ class Connection(asyncio.Protocol):
         request, self._request = self._request, None
         if request is None or self._gone():
             return
-        house = self._house
-        close = not self._keep or not house.keep_alive or self._left
+        house, stream, self._stream = self._house, self._stream, None
+        is_read = stream is None or stream.whole
+        close = not self._keep or not house.keep_alive or self._left or not is_read
         try:
             raw = answer(reply, house.date, head_only=request.method == "HEAD", close=close)
         except ValueError as error:
             raw = answer(house.failed(error), house.date, head_only=request.method == "HEAD", close=close)
+        if not is_read:
+            self._end(raw)
+            return
         self.state, self.since = IDLE, house.loop.time()
         self._transport.write(raw)
         if close:
@@ -261,11 +268,16 @@ class Connection(asyncio.Protocol):
         if self._gone():
             return
         self._house.refused(kind, self._peer)
+        self._end(refusal(status))
+        self._cut_off()
+
+    def _end(self, raw: bytes) -> None:
+        """Send the last answer."""
         self.state, self.since = ENDING, self._house.loop.time()
         self._buffer, self._request, self._chunks = b"", None, None
-        self._transport.write(refusal(status))
+        self._transport.write(raw)
         self._transport.write_eof()
-        # Everything that it still sends is read and discarded. Otherwise the kernel would also discard the refusal.
+        # Everything that it still sends is read and discarded. Otherwise the kernel would also discard the answer.
         self._resume()
 
     def close(self) -> None:

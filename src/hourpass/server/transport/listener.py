@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from email.utils import formatdate
 
 from hourpass.server.telemetry.refusals import ConnectionFault
-from hourpass.server.transport.http1 import Connection, ConnectionState
+from hourpass.server.transport.house import ConnectionState
+from hourpass.server.transport.http1 import Connection
 from hourpass.server.transport.render import problem
 from hourpass.server.transport.request import Application, Reply
 

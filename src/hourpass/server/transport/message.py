@@ -20,11 +20,6 @@ IN_CHUNKS = -1
 MAX_LINES = 256
 """The most headers or trailers of one request. Each one costs time, even if it is short."""
 
-MAX_CHUNKS = 1_024
-
-MAX_CHUNK_LINE = 256
-"""The most bytes of a chunk's size line. Its extensions are ignored."""
-
 MAX_KEPT = 64
 """A line of up to so many bytes is cached for the next time it comes. No credential of ours is so short."""
 
@@ -42,14 +37,10 @@ MAX_ENCODED = 1_024
 _TEXT = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
 _TARGET = bytes(code for code in range(0x21, 0x7F) if code != ord("#"))
 _TOKEN = b"!#$%&'*+-.^_`|~" + (string.ascii_letters + string.digits).encode()
-_BROKEN = re.compile(rb"[^\t\r\n\x20-\x7e\x80-\xff]|(?<!\r)\n|\r(?=[^\n])")
+BROKEN = re.compile(rb"[^\t\r\n\x20-\x7e\x80-\xff]|(?<!\r)\n|\r(?=[^\n])")
 _METHOD_BEGUN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ |[!#$%&'*+.^_`|~0-9A-Za-z-]*\r?\Z")
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?]+)(.*)")
-_NAME_OF_EXTENSION = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_CHUNK_SIZE = re.compile(  # without the white space around an extension that RFC 9112 §7.1.1 would let pass
-    rb'([0-9A-Fa-f]{1,8})(?:;%b(?:=(?:%b|"[\t !#-\[\]-~]*"))?)*' % (_NAME_OF_EXTENSION, _NAME_OF_EXTENSION)
-)
 _FRAMING = frozenset((b"host", b"content-length", b"transfer-encoding", b"connection", b"expect"))
 
 
@@ -79,7 +70,7 @@ def find_head(data: bytes, scanned: int, limit: int) -> tuple[int, int]:
     end = data.find(b"\r\n\r\n", start)
     if (len(data) if end < 0 else end + 4) - start > limit:
         raise RefusedRequest(431, "headers_too_large")
-    if end < 0 and (_BROKEN.search(data, max(scanned - 1, 0)) or not _METHOD_BEGUN.match(data, start)):
+    if end < 0 and (BROKEN.search(data, max(scanned - 1, 0)) or not _METHOD_BEGUN.match(data, start)):
         raise malformed()
     return start, end
 
@@ -115,7 +106,7 @@ def _block(head: bytes) -> _Block:
     if len(lines) > MAX_LINES:
         raise RefusedRequest(431, "headers_too_large")
     method, path, query, is_1_1 = _request_line(line) if len(line) <= MAX_KEPT else _request_line.__wrapped__(line)
-    headers = tuple([_field(line) if len(line) <= MAX_KEPT else _field.__wrapped__(line) for line in lines])
+    headers = tuple([_field(line) if len(line) <= MAX_KEPT else read_field(line) for line in lines])
     # The framing of a huge block is not cached, so the cache stays small.
     framing = _framing if len(head) <= MAX_HEAD_KEPT else _framing.__wrapped__
     fields = tuple([field for field in headers if field[0] in _FRAMING])
@@ -134,8 +125,7 @@ def _request_line(line: bytes) -> tuple[str, str, bytes, bool]:
     return method.decode(), *_path_and_query(target), version == b"HTTP/1.1"
 
 
-@lru_cache(maxsize=1_024)
-def _field(line: bytes) -> tuple[bytes, bytes]:
+def read_field(line: bytes) -> tuple[bytes, bytes]:
     """A header's name in lower case, and its value. Control characters are refused, and so is half of a line's end.
 
     A space in the name means a folded line, or a space before the colon. Both are refused (RFC 9112 §5).
@@ -144,6 +134,9 @@ def _field(line: bytes) -> tuple[bytes, bytes]:
     if not colon or not name or name.translate(None, _TOKEN) or value.translate(None, _TEXT):
         raise malformed()
     return name.lower(), value.strip(b" \t")
+
+
+_field = lru_cache(maxsize=1_024)(read_field)
 
 
 @lru_cache(maxsize=256)
@@ -193,72 +186,6 @@ def _length(codings: list[bytes] | None, lengths: list[bytes] | None, *, is_1_1:
 
 def _is_host(value: bytes) -> bool:
     return _HOST.fullmatch(value) is not None
-
-
-class Chunks:
-    """Reads a body in chunks (RFC 9112 §7.1). Its trailers are checked and limited like headers, and then dropped."""
-
-    def __init__(self, limit: int, trailer_limit: int) -> None:
-        self.body = bytearray()
-        self.whole = False
-        self._limit = limit
-        self._trailers_left = trailer_limit
-        self._lines = self._chunks = 0
-        self._size: int | None = None
-        self._missing = 0
-
-    def read(self, data: bytes) -> bytes:
-        """Take the bytes that belong to the body. Returns the rest, with which the next call must begin.
-
-        Raises:
-            RefusedRequest: if the body is malformed or too large.
-        """
-        at = 0
-        while not self.whole:
-            if self._missing:
-                taken = data[at : at + self._missing]
-                self.body += taken
-                self._missing -= len(taken)
-                at += len(taken)
-                if self._missing:
-                    break
-            end = data.find(b"\r\n", at)
-            if end < 0:
-                self._wait_for_line(data[at:])
-                break
-            self._line(data[at:end])
-            at = end + 2
-        return data[at:]
-
-    def _wait_for_line(self, begun: bytes) -> None:
-        limit = self._trailers_left if self._size == 0 else MAX_CHUNK_LINE if self._size is None else 1
-        if len(begun) > limit:
-            raise malformed() if self._size != 0 else RefusedRequest(431, "headers_too_large")
-        if _BROKEN.search(begun) or (self._size and begun not in (b"", b"\r")):
-            raise malformed()
-
-    def _line(self, line: bytes) -> None:
-        """Read one line: the size of a chunk, the empty end of a chunk, or a trailer."""
-        if self._size:
-            if line:
-                raise malformed()
-            self._size = None
-        elif self._size is None:
-            size = _CHUNK_SIZE.fullmatch(line)
-            if size is None or len(line) > MAX_CHUNK_LINE:
-                raise malformed()
-            self._size = self._missing = int(size[1], 16)
-            self._chunks += 1
-            if len(self.body) + self._size > self._limit or self._chunks > MAX_CHUNKS:
-                raise RefusedRequest(413, "body_too_large")
-        elif line:
-            self._trailers_left -= len(line) + 2
-            self._lines += 1
-            if self._trailers_left < 0 or self._lines > MAX_LINES:
-                raise RefusedRequest(431, "headers_too_large")
-            _field.__wrapped__(line)
-        else:
-            self.whole = True
 
 
 # Answers.

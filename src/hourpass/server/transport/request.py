@@ -1,5 +1,6 @@
 """The request and the reply as our handlers see them, and the interface of the application between the two."""
 
+from collections.abc import AsyncIterator, Container
 from functools import lru_cache
 from typing import Protocol
 
@@ -32,11 +33,15 @@ class TooLarge(Refused):
     """The body is over the limit (RFC 9110 §15.5.14)."""
 
 
+class BodyCutOff(Refused):
+    """The client stopped in the middle of a body that was read while it came."""
+
+
 class Request(msgspec.Struct, eq=False):
     """A complete request. `headers` has all lines in their order, with names in lower case and without trailers.
 
-    `peer` is the address at the other end of the connection. The application sets `now` (epoch milliseconds) and the
-    proxies that it trusts.
+    If the application reads the body while it comes, `stream` is in the place of `body`. `peer` is the address at the
+    other end of the connection. The application sets `now` (epoch milliseconds) and the proxies that it trusts.
     """
 
     method: str
@@ -47,6 +52,7 @@ class Request(msgspec.Struct, eq=False):
     body: bytes = b""
     now: int = 0
     trusted_proxies: tuple[str, ...] = ()
+    stream: AsyncIterator[bytes] | None = None
 
     def __repr__(self) -> str:
         """Without the headers: they hold the credentials."""
@@ -85,7 +91,13 @@ def _client_address(peer: str | None, forwarded_for: bytes, trusted: tuple[str, 
 
 
 class Application(Protocol):
-    """What answers requests. Our own front calls it directly. Under other servers, `asgi` calls it."""
+    """What answers requests. Our own front calls it directly. Under other servers, `asgi` calls it.
+
+    `streams` has the paths whose bodies it reads while they come. It is asked before the body is read, so it can judge
+    the headers first. If it answers without reading all of the body, the connection ends.
+    """
+
+    streams: Container[str]
 
     def body_limit(self, path: str) -> int:
         """The largest body for a path, in bytes."""
