@@ -157,8 +157,8 @@ class TrailVerification:
             return
         if self._late and self._late[-1].last == line.n - 1:
             self._late[-1] = self._late[-1]._replace(last=line.n)
-        elif len(self._late) < MOST_FINDINGS:
-            self._late.append(TrailFinding("late", line.n, line.n, f"by {abs(line.late) // SECOND} s"))
+        else:
+            self._find("late", line.n, line.n, f"by {abs(line.late) // SECOND} s")
 
     def _end_run(self, *, at_the_end: bool = False) -> None:
         run, self._run = self._run, None
@@ -199,8 +199,9 @@ class TrailVerification:
             self._find("ends", why=f"the chain still ends under the secret {ends.kid}: {in_use.kid} is in use")
 
     def _find(self, kind: TrailFindingKind, first: int = 0, last: int = 0, why: str = "") -> None:
-        if len(self._found) < MOST_FINDINGS:
-            self._found.append(TrailFinding(kind, first, last, why))
+        found = self._late if kind == "late" else self._found
+        if len(found) < MOST_FINDINGS:
+            found.append(TrailFinding(kind, first, last, why))
 
 
 class _Run(NamedTuple):
