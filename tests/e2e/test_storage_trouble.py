@@ -1,9 +1,11 @@
 """Storage trouble is 503, never bad credentials, and it passes by itself (contract.md, promise 3)."""
 
 import asyncio
+import json
 import resource
 import time
 from collections.abc import Callable
+from datetime import datetime
 
 import apsw
 import httpx2
@@ -12,6 +14,8 @@ from tests.conftest import free_port
 from tests.e2e.conftest import PLAIN, allow_descriptors, exchange, generation, new_pair, refresh, verify
 
 from hourpass.server.telemetry.limited_log import SETTLED
+
+PAIR = ("storage.trouble", "storage.recovered")
 
 LOCKED_FOR = 4.0
 """Seconds. The server waits for half of that before it tells a caller to come back."""
@@ -109,6 +113,27 @@ def test_a_full_disk_that_only_a_check_of_readiness_met_is_in_the_log_with_its_e
     until(lambda: '"storage recovered"' in server.log.read_text())
 
     assert server.log.read_text().count('"unavailable"') == 1
+
+
+def test_trouble_is_a_pair_of_events_once_it_is_over_with_the_time_at_which_it_began(serve):
+    server = serve()
+    api_key = server.create_key()["api_key"]
+
+    def told() -> list[dict]:
+        return [each for each in json.loads(server.command("audit", "--json").stdout) if each["event"] in PAIR]
+
+    for times in (1, 2):
+        size = (server.data / "hourpass.db-wal").stat().st_size
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+        before = time.time()
+        until(lambda: exchange(server, api_key).status_code == 503)
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        until(lambda times=times: len(told()) == 2 * times)
+
+        trouble, recovered = told()[-2:]
+        assert (trouble["event"], recovered["event"], recovered["actor"]) == (*PAIR, "server")
+        assert recovered["began"] == trouble["at"] < recovered["at"]
+        assert before - 1 <= datetime.fromisoformat(trouble["at"]).timestamp() <= before + 5
 
 
 def test_a_database_that_lacks_a_migration_shows_in_the_metrics_although_nobody_asks(serve):

@@ -31,6 +31,12 @@ def test_an_outage_has_one_line_at_its_beginning_and_one_at_its_end_for_each_wor
 
     assert answers == [503] * 40
     assert sorted(about_trouble(server)) == ["storage recovered"] * WORKERS + ["unavailable"] * WORKERS
+    until(lambda: told(nodes) == ["storage.recovered"] * WORKERS + ["storage.trouble"] * WORKERS)
+
+
+def told(nodes) -> list[str]:
+    """The events of the trail about the outage: a pair of each worker."""
+    return sorted(each["event"] for each in json.loads(nodes.command("audit", "--json")) if "storage" in each["event"])
 
 
 def test_an_outage_shows_in_the_metrics_although_nobody_asks_for_anything(nodes, own_database):
