@@ -72,7 +72,7 @@ def _fill(hourpass, count: int) -> None:
     hourpass.create_key()
 
     async def fill(server):
-        events = [audit.GrantsClosed("0aZkey000001", 1, Actor("client", "192.0.2.1"))] * count
+        events = [audit.KeyDisabled("0aZkey000001", Actor("cli:ada@desk"))] * count
         await server.app.issuer.ledger.run(lambda store: store.append_audit(server.clock(), events))
 
     hourpass.with_server(fill)
