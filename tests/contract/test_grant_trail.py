@@ -4,7 +4,9 @@ import pytest
 from tests.contract.conftest import KEY, NOW
 
 from hourpass.core.audit import Actor, GrantReplayed, GrantRevoked, KeyDisabled
+from hourpass.core.audit_chain import Ends
 from hourpass.core.policy import MINUTE
+from hourpass.server.admin.overview import CHAINED_WITHIN, lines_not_chained
 from hourpass.server.store.tables import TABLES
 
 ACTOR = Actor("client", "192.0.2.1", "r1")
@@ -49,3 +51,14 @@ def test_lines_of_programs_of_before_are_counted_and_numbers_may_have_gaps(store
 
     assert store.count_audit("grant.replayed", NOW) == 2
     assert store.count_audit("grant.replayed", NOW + 4) == 1
+
+
+def test_lines_count_as_not_chained_once_the_oldest_of_them_should_be(store):
+    store.append_lines([(NOW + n, replay(n)) for n in range(3)])
+    late = NOW + CHAINED_WITHIN
+
+    assert lines_not_chained(store, late - 1) == 0
+    assert lines_not_chained(store, late) == 3
+    for head, behind in ((1, 2), (3, 0)):
+        store.save_audit_ends(Ends(NOW, 0, 0, b"", head, b"", "k", b""))
+        assert lines_not_chained(store, NOW + MINUTE) == behind

@@ -9,6 +9,7 @@ from tests.server.test_admin_keys import bearer
 from hourpass.admin.shapes import Happened
 from hourpass.core.errors import InvalidGrant
 from hourpass.core.stats import Stats
+from hourpass.core.webhook import Webhook
 from hourpass.jose import decode_segment
 from hourpass.server.admin.overview import COUNTED_AT_ONCE
 from hourpass.server.endpoints.admin_listener import AdminApp
@@ -103,6 +104,57 @@ async def test_the_filters_lead_to_the_keys_that_were_counted(server, ask):
         query = "&".join(f"{name}={value}" for name, value in attention[kind]["filters"].items())
         found = await ask(f"/{attention[kind]['place']}?{query}")
         assert [each["key_id"] for each in found["data"]] == [key_id_of(key)]
+
+
+async def kinds(ask):
+    return {item["kind"]: item["count"] for item in (await ask("/overview"))["attention"]}
+
+
+async def test_webhooks_that_do_not_deliver_need_attention_and_those_that_an_operator_disabled_do_not(server, ask):
+    now = server.clock()
+    plain = Webhook("a", "https://example.com/", (), "", now, (), 0)
+    for webhook in (
+        plain,
+        plain._replace(webhook_id="b", disabled_at=now, disabled_why="operator"),
+        plain._replace(webhook_id="c", disabled_at=now, disabled_why="gone", failing_since=now),
+        plain._replace(webhook_id="d", disabled_at=now, disabled_why="failing", failing_since=now),
+        plain._replace(webhook_id="e", failing_since=now),
+    ):
+        await server.app.issuer.ledger.run(lambda store, webhook=webhook: store.add_webhook(webhook))
+
+    found = await kinds(ask)
+
+    assert (found["webhooks_disabled"], found["webhooks_failing"]) == (2, 1)
+
+
+async def test_a_signing_key_without_a_successor_and_one_that_waits_need_attention(server, ask):
+    def retire(store):
+        [stored] = store.signing_keys()
+        store.retire_signing_key(stored.key.kid, server.clock() + 86_400_000)
+
+    await server.app.issuer.ledger.run(retire)
+    assert "signing_key_ends" in await kinds(ask)
+
+    def publish(store):
+        [stored] = store.signing_keys()
+        waiting = stored.key._replace(kid="next", signs_from=server.clock() + 1_000, retired_at=None)
+        store.add_signing_key(stored._replace(key=waiting))
+
+    await server.app.issuer.ledger.run(publish)
+
+    found = await kinds(ask)
+    assert found["secrets_published"] == 1
+    assert "signing_key_ends" not in found
+
+
+async def test_answers_that_said_that_something_is_wrong_need_attention_for_a_day(server, ask):
+    server.app.counts.add("unavailable", 3)
+    server.app.counts.add("failure")
+    await written(server)
+
+    found = await kinds(ask)
+
+    assert (found["storage_trouble"], found["failures"]) == (3, 1)
 
 
 async def test_many_grants_are_not_counted_for_a_question(server, ask):

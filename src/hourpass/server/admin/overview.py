@@ -78,7 +78,7 @@ def facts_of(ctx: Context) -> Facts:
         published=(*_secrets_waiting(ctx), *("signing key" for _ in waiting)),
         webhooks_disabled=sum(each.disabled_why in {"failing", "gone"} for each in webhooks),
         webhooks_failing=sum(each.failing_since is not None and each.disabled_at is None for each in webhooks),
-        audit_not_chained=_not_chained(store, now),
+        audit_not_chained=lines_not_chained(store, now),
         replays=store.count_audit("grant.replayed", now - LATELY),
         unavailable=lately.unavailable,
         failures=lately.failures,
@@ -95,7 +95,7 @@ def _secrets_waiting(ctx: Context) -> list[str]:
     ]
 
 
-def _not_chained(store: Store, now: int) -> int:
+def lines_not_chained(store: Store, now: int) -> int:
     """How many lines of the audit trail are not chained, if the oldest of them should be by now."""
     ends = store.audit_ends()
     behind = store.audit_after(0 if ends is None else ends.head_n, 1)
