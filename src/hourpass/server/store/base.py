@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from hourpass.core.address import unpack_address
@@ -379,10 +380,16 @@ class BaseStore(ABC):
 
     def newest_audit(self, wanted: AuditFilter, limit: int) -> list[AuditRecord]:
         """The newest lines that are wanted."""
-        event, actor = name_now(wanted.event), wanted.actor
-        ids = (wanted.key_id, wanted.key_id, wanted.grant_id, wanted.grant_id)
-        others = (event, event, name_before(event), actor, actor, wanted.since, wanted.until)
-        rows = self._rows("newest_audit", *ids, *others, limit)
+        event, before = name_now(wanted.event), name_before(name_now(wanted.event))
+        times = (wanted.since, wanted.until)
+        others = (wanted.grant_id, wanted.grant_id, wanted.actor, wanted.actor, *times, limit)
+        if wanted.key_id:
+            rows = self._rows("newest_audit_of_key", wanted.key_id, event, event, before, *others)
+        elif event:
+            found = [self._rows("newest_audit_of_event", name, *others) for name in {event, before}]
+            rows = sorted((row for each in found for row in each), reverse=True, key=itemgetter(0))[:limit]
+        else:
+            rows = self._rows("newest_audit", *others)
         return [read_audit(row) for row in reversed(rows)]
 
     def audit_of_grant(self, grant_id: str, limit: int) -> list[AuditRecord]:

@@ -25,5 +25,7 @@ create table measured (
     at integer not null
 ) strict, without rowid;
 
--- The life of a grant is told from its lines. Few lines are about a grant.
+-- What the audit trail says of a grant, of a key or of an event is found without reading all of it.
 create index audit_of_grant on audit (grant_id) where grant_id is not null;
+create index audit_of_key on audit (key_id, n) where key_id is not null;
+create index audit_of_event on audit (event, n);
