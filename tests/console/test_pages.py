@@ -1,9 +1,11 @@
 """Every page, in a browser: accessible in both themes and on a phone, small, and at home in the console's own files."""
 
+import json
 import re
 from pathlib import Path
 
 import axe_playwright_python
+import httpx2
 import pytest
 from tests.console.conftest import sign_in, watched
 
@@ -33,7 +35,7 @@ def filled(desk):
         "--claim",
         "tenant=acme",
         "--allow-ip",
-        "192.0.2.0/24",
+        "127.0.0.0/8",
         "--expires-in",
         "90d",
     )
@@ -41,12 +43,20 @@ def filled(desk):
         made = create("--name", f"To {word}", "--subject", f"{word}@acme")
         desk.server.command("keys", word, made["key_id"])
     admin = desk.admin_key("operator", "--name", "Bob")
-    return {"key": key["key_id"], "admin": admin["key_id"]}
+    pair = httpx2.post(f"{desk.server.url}/auth/api-key", json={"apiKey": key["api_key"]}).json()
+    httpx2.post(f"{desk.server.url}/auth/refresh", json={"refreshToken": pair["refresh_token"]}).raise_for_status()
+    [grant] = json.loads(desk.server.command("grants", "list", "--key", key["key_id"], "--json").stdout)
+    return {"key": key["key_id"], "admin": admin["key_id"], "grant": grant["grant_id"]}
 
 
 def paths(filled) -> list[str]:
     key = f"/keys/{filled['key']}"
     return [
+        "/",
+        "/?hours=168",
+        "/grants",
+        f"/grants/{filled['grant']}",
+        f"/grants/{filled['grant']}/revoke",
         "/keys",
         "/keys?q=nobody",
         "/keys/new",
@@ -126,17 +136,57 @@ def test_an_auditor_sees_no_button_that_would_be_refused(browser, desk, filled):
         for path in paths(filled):
             page.goto(desk.url(path))
             refused = page.get_by_role("heading", level=1).inner_text() == "You may not do this"
-            seen[re.sub(r"\w{12}", "ID", path)] = "refused" if refused else buttons(page)
+            seen[re.sub(r"\w{12,}", "ID", path)] = "refused" if refused else buttons(page)
 
+    assert seen["/"] == {"6 hours", "24 hours", "7 days"}
     assert seen["/keys"] == {"Find a whole key", "Find"}
-    assert seen["/keys/ID"] == set()
+    assert seen["/keys/ID"] == seen["/grants/ID"] == set()
     assert {path for path, what in seen.items() if what == "refused"} == {
         "/keys/new",
         "/keys/ID/edit",
         "/keys/ID/rotate",
         "/keys/ID/disable",
         "/keys/ID/revoke",
+        "/grants/ID/revoke",
     }
+
+
+def test_a_delegated_admin_sees_its_own_keys_and_no_overview(browser, desk, filled):
+    key = desk.admin_key("operator", "--subject-prefix", "acme", "--max-scope", "videos.read")
+    visitor = desk.visitor().by_key(key["api_key"])
+
+    assert visitor.get("/").headers["location"] == "/console/keys"
+    page = visitor.get("/keys").text
+    assert filled["key"] in page
+    assert filled["admin"] not in page
+    assert ">Overview<" not in page.replace("</svg>", ">")
+    assert visitor.get(f"/keys/{filled['admin']}").status_code == 404
+
+
+def test_the_overview_asks_again_by_itself(browser, desk):
+    with watched(browser, desk) as context:
+        page = sign_in(context, desk)
+        page.clock.install()
+        page.goto(desk.url("/"))
+        page.get_by_text("live", exact=True).wait_for()
+        with page.expect_response(lambda answer: "hx-request" in answer.request.headers) as answered:
+            page.clock.fast_forward(16_000)
+        assert answered.value.status == 200
+        page.get_by_role("heading", name="What needs attention").wait_for()
+
+
+def test_the_life_of_a_grant_ends_by_a_replay_that_is_seen(browser, desk):
+    """The theft signal: an old refresh token came back."""
+    key = desk.server.create_key("--retry-window", "0s")
+    first = httpx2.post(f"{desk.server.url}/auth/api-key", json={"apiKey": key["api_key"]}).json()["refresh_token"]
+    for _ in range(2):
+        httpx2.post(f"{desk.server.url}/auth/refresh", json={"refreshToken": first})
+    [grant] = json.loads(desk.server.command("grants", "list", "--key", key["key_id"], "--all", "--json").stdout)
+    page = desk.visitor().by_link().get(f"/grants/{grant['grant_id']}").text
+
+    assert "A superseded refresh token came back" in page
+    assert 'class="tick bad"' in page
+    assert "/revoke" not in page
 
 
 def test_an_operator_cannot_change_an_admin_key(browser, desk, filled):

@@ -192,8 +192,9 @@ class _Call:
                 with transaction(administration.store) as store:
                     door.leave(store, person, self.now, everywhere=self.path == "/sign-out-everywhere")
                 return _see("/sign-in?done=out", self.cookie.removal())
-        if self.path == "/" and not any(view.path == "/" for section in SECTIONS for view in section.views):
-            return _see(SECTIONS[0].path)
+        menu = [each.path for each in SECTIONS if each.is_for(person.caller)]
+        if self.path == "/" and "/" not in menu:
+            return _see(menu[0])
         section, view, parts = _find(self.path)
         require_allowed(person.caller, view.needs.scope, delegated=view.needs.delegated)
         visit = Visit(
@@ -204,6 +205,7 @@ class _Call:
             path=parts,
             query=self._query,
             form=self.form,
+            menu=menu,
         )
         handler = view.act if self.request.method == "POST" else view.show
         if handler is None:
@@ -225,7 +227,7 @@ class _Call:
     def _reply(self, answer: PageAnswer, section: Section, visit: Visit) -> Reply:
         match answer:
             case GoTo(path, done):
-                return _see(path + (f"?{urlencode({'done': done})}" if done else ""))
+                return _see(path + (f"{'&' if '?' in path else '?'}done={done}" if done else ""))
             case Download(name, media_type, body):
                 named = f'attachment; filename="{quote(name, safe=".-_")}"'
                 headers = [(b"content-type", media_type.encode()), (b"content-disposition", named.encode())]

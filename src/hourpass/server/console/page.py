@@ -5,7 +5,7 @@ A function gets a `Visit`, and asks the administration through it. It decides no
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from hourpass.admin import shapes
@@ -66,6 +66,7 @@ class Visit:
         path: Mapping[str, str],
         query: Mapping[str, str],
         form: Mapping[str, str],
+        menu: Collection[str],
     ) -> None:
         self._administration = administration
         self.person = person
@@ -75,6 +76,7 @@ class Visit:
         self.path = path
         self.query = query
         self.form = form
+        self._menu = menu
 
     @property
     def who(self) -> str:
@@ -89,6 +91,10 @@ class Visit:
         """Where the person is signed in."""
         with reading(self._administration.store) as store:
             return store.sign_ins_of(self.person.sign_in.who)
+
+    def leads_to(self, path: str) -> bool:
+        """Whether the console has a page there that is for the person."""
+        return path in self._menu
 
     @property
     def may_make_admins(self) -> bool:

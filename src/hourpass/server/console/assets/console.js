@@ -22,4 +22,4 @@ document.addEventListener("click", async (event) => {
 // On a phone the menu is wider than the screen.
 document.querySelector(".menu [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 
-for (const button of document.querySelectorAll("[data-copy]")) button.hidden = false;
+for (const button of document.querySelectorAll("[data-copy], [data-live]")) button.hidden = false;

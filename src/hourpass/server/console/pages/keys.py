@@ -14,11 +14,13 @@ from hourpass.admin.operations import (
     ENABLE_KEY,
     FIND_KEY,
     GET_KEY,
+    LIST_GRANTS_OF_KEY,
     LIST_KEYS,
     REVOKE_KEY,
     ROTATE_KEY,
     UPDATE_KEY,
 )
+from hourpass.core.api_key import KEY_ID_PATTERN
 from hourpass.core.errors import ChangedMeanwhile, InvalidRequest, InvalidScope, NotFound, RotationUnderWay
 from hourpass.core.policy import DAY, HOUR, SECOND
 from hourpass.server.console.page import Fields, GoTo, PageAnswer, Section, Shown, View, Visit
@@ -34,6 +36,9 @@ USES: dict[str, tuple[str, dict[str, Any]]] = {
     "waiting": ("new secret not used yet", {"next_waits": True}),
 }
 """The word of the filter -> how it reads, and the conditions of the list."""
+
+GRANTS_SHOWN = 10
+"""Live grants on the page of their key."""
 
 FILTERS = ("q", "state", "tag", "use")
 
@@ -71,22 +76,20 @@ def _conditions(filters: Mapping[str, str], cursor: str | None) -> dict[str, Any
     if filters["tag"]:
         conditions["tag"] = [filters["tag"]]
     if filters["q"]:
-        conditions["subject"] = filters["q"]
+        conditions["text"] = filters["q"]
     if cursor:
         conditions["cursor"] = cursor
     return conditions
 
 
 def _found(visit: Visit, text: str) -> str | None:
-    """The id of the key that a text names by itself: a key id, or the provider's own id."""
-    if not text:
+    """The id of the key that a text names by itself, None if it is to be looked for."""
+    if not KEY_ID_PATTERN.fullmatch(text):
         return None
     try:
         return visit.call(GET_KEY, shapes.KeyNamed(key_id=text)).key_id
     except NotFound:
-        pass
-    page = visit.call(LIST_KEYS, shapes.ListKeys(external_id=text, limit=1))
-    return page.data[0].key_id if page.data else None
+        return None
 
 
 def _find_whole_key(visit: Visit) -> PageAnswer:
@@ -120,7 +123,12 @@ def _made(visit: Visit) -> PageAnswer:
 
 def _show_key(visit: Visit) -> PageAnswer:
     """One key."""
-    return Shown("key.html", {"key": _key(visit)})
+    key = _key(visit)
+    grants = None
+    if visit.may(LIST_GRANTS_OF_KEY.name):
+        asked = shapes.ListGrantsOfKey(key_id=key.key_id, limit=GRANTS_SHOWN, state="live")
+        grants = visit.call(LIST_GRANTS_OF_KEY, asked).data
+    return Shown("key.html", {"key": key, "grants": grants})
 
 
 def _key(visit: Visit) -> shapes.Key:
