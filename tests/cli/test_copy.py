@@ -32,7 +32,8 @@ def test_it_prints_what_was_copied_and_says_what_is_not_in_the_copy(hourpass, ap
         ["table", "rows"], ["secrets", "4"], ["signing_keys", "1"], ["api_keys", "1"], ["key_secrets", "1"],
         ["slow_hashes", "0"], ["key_hashes", "0"], ["key_leaks", "0"], ["key_uses", "1"],
         ["grants", "1"], ["webhooks", "0"], ["webhook_deliveries", "0"],
-        ["revocations", "0"], ["stats"], ["measured", "0"], ["audit", "2"],
+        ["revocations", "0"], ["stats"], ["measured", "0"], ["expiry_notices", "0"],
+        ["idempotent_calls", "0"], ["audit", "2"],
         ["audit_chain", "1"],
     ]  # fmt: skip
     assert "What happened there since is not in the copy" in result.stderr

@@ -77,6 +77,7 @@ delete from key_leaks; delete from stats; delete from measured;
 delete from key_hashes; delete from key_uses; delete from signing_keys; delete from secrets; delete from leases;
 delete from revocations; delete from audit; delete from webhooks; delete from webhook_deliveries;
 delete from audit_chain; delete from sign_ins; delete from one_time_links;
+delete from idempotent_calls;
 update control set version = 0, last_revocation = 0, last_audit = 0
 """
 

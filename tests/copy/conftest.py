@@ -92,6 +92,10 @@ RAW = {
     "stats": [(NOW // 60_000, node, *range(11)) for node in ("a", "b")],
     "measured": [("live_grants", 7, NOW)],
     "expiry_notices": [(30, NOW, "~"), (0, NOW, "0aZkey000002")],
+    "idempotent_calls": [
+        (b"\x01" * 32, b"f", b"s", NOW, 201, '[["etag","x"]]', '{"ü":""}'.encode(), 4, b"\xff"),
+        (b"\x02" * 32, b"f", b"s", NOW, None, None, None, None, None),
+    ],
     "webhooks": [("wh_1", "https://a/", "", "", NOW, "00@7", 3, 1, NOW, NOW, "gone")],
     "webhook_deliveries": [("wh_1", NOW, 2, "key.created", "status", 503, 12), ("wh_1", NOW, 3, "e", "tls", None, 0)],
 }

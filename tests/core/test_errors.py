@@ -9,6 +9,9 @@ from hourpass.core import errors
 TREE = {error for error in vars(errors).values() if isinstance(error, type) and issubclass(error, Exception)}
 
 CODES = {
+    errors.AnswerGone: "answer_gone",
+    errors.CallUnderWay: "idempotency_under_way",
+    errors.KeyReused: "idempotency_key_reused",
     errors.ChangedMeanwhile: "precondition_failed",
     errors.HourpassError: "server_error",
     errors.Refused: "server_error",

@@ -14,7 +14,7 @@ ISSUER = "http://hourpass.test"
 @pytest.fixture
 async def admin(server):
     """A client of the admin listener."""
-    app = AdminApp(server.app)
+    app = AdminApp(server.app, "127.0.0.1:3601")
     yield httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app, client=("127.0.0.1", 1)), base_url="http://admin")
     await app.close()
 

@@ -35,7 +35,9 @@ WATCHED = {
 
 
 def admin(server):
-    return httpx2.AsyncClient(transport=httpx2.ASGITransport(app=AdminApp(server.app)), base_url="http://admin.test")
+    return httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(app=AdminApp(server.app, "127.0.0.1:3601")), base_url="http://admin.test"
+    )
 
 
 async def samples(server):
@@ -169,7 +171,7 @@ async def test_the_admin_listener_serves_health_and_nothing_of_the_public(server
     http = admin(server)
 
     assert [(await http.get(path)).status_code for path in ("/health/live", "/health/ready")] == [200, 200]
-    for path in ("/oauth/token", "/auth/verify", "/auth/rotate", "/.well-known/jwks.json", "/"):
+    for path in ("/oauth/token", "/auth/verify", "/auth/rotate", "/.well-known/jwks.json", "/other"):
         assert (await http.post(path)).status_code == 404
 
 

@@ -15,6 +15,9 @@
     │   ├── SelfRotationOff      the API key may not rotate itself
     │   ├── PrivateAddress       a URL leads to an address that is not on the public Internet
     │   ├── ChangedMeanwhile     somebody else changed it first
+    │   ├── CallUnderWay         the call with this Idempotency-Key still runs, come back after `retry_after` seconds
+    │   ├── KeyReused            the Idempotency-Key came with another call before
+    │   ├── AnswerGone           the call was carried out, and the secret that it made cannot be derived again
     │   ├── NotFound             nothing has that id
     │   └── LoginRequired        the refresh token and the key were refused: another API key is needed
     ├── Unavailable              the caller did nothing wrong and comes back after `retry_after` seconds
@@ -189,6 +192,25 @@ class ChangedMeanwhile(Refused):
     """What a change is based on is not how it is any more (RFC 9110 §15.5.13)."""
 
     code = "precondition_failed"
+
+
+class CallUnderWay(Refused):
+    """The call that came with this Idempotency-Key still runs, or was interrupted a moment ago."""
+
+    code = "idempotency_under_way"
+    retry_after = 1
+
+
+class KeyReused(Refused):
+    """The Idempotency-Key came with another call before."""
+
+    code = "idempotency_key_reused"
+
+
+class AnswerGone(Refused):
+    """The call was carried out, and the secret that it made cannot be derived again."""
+
+    code = "answer_gone"
 
 
 class NotFound(Refused):

@@ -16,15 +16,18 @@ from hourpass.core.audit import Actor
 from hourpass.core.errors import InvalidToken, NotFound, StorageUnavailable
 from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, SECOND
 from hourpass.server.admin.context import Context, Outside
+from hourpass.server.admin.idempotency import KeyedCall, Reserved, keep, reserve
 from hourpass.server.admin.work import WORK
 from hourpass.server.keys.audit_chain import chain_own_rows
 from hourpass.server.keys.master_key import MasterKey
 from hourpass.server.keys.server_secrets import Secrets
 from hourpass.server.settings.settings import Settings
 from hourpass.server.store import Store, persist, reading, transaction
+from hourpass.server.transport.request import Reply
 
 Q = TypeVar("Q", bound=shapes.Asked)
 A = TypeVar("A", bound=shapes.AdminAnswer)
+T = TypeVar("T")
 
 TOGETHER = 100
 """Changes in one transaction: a few milliseconds, for which a server on the same SQLite file waits."""
@@ -39,13 +42,15 @@ LATE_IN_A_SECOND = 800
 class AdminKeyIdentity(NamedTuple):
     """A caller who has proven an admin key. What it may do is read from the key's record in each transaction.
 
-    `scope` is that of its access token, None if it has all scopes of the key's role.
+    `scope` is that of its access token, None if it has all scopes of the key's role. `reserved` is the call, if it came
+    with an Idempotency-Key.
     """
 
     key_id: str
     scope: str | None = None
     address: str | None = None
     request_id: str | None = None
+    reserved: Reserved | None = None
 
 
 AdminIdentity = AdminCaller | AdminKeyIdentity
@@ -108,7 +113,7 @@ class Administration:
     def _call_each(
         self, operation: Operation[Q, A], asked: Sequence[Q], identity: AdminIdentity, outside: Any = None
     ) -> Iterator[A]:
-        at_once = any(getattr(each, "now", False) for each in asked)
+        at_once = any(map(is_at_once, asked))
         together = 1 if at_once else TOGETHER
         for start in range(0, len(asked), together):
             page = asked[start : start + together]
@@ -126,12 +131,37 @@ class Administration:
         self, store: Store, operation: Operation[Q, A], asked: Q, identity: AdminIdentity, now: int, outside: Any = None
     ) -> A:
         """Authorize the caller and do the work, in a transaction that has begun. Raises what `call_once` raises."""
+        ctx = self._context(store, operation, identity, now)._replace(outside=outside)
+        reserved = identity.reserved if isinstance(identity, AdminKeyIdentity) else None
+        if reserved is None:
+            answer: A = WORK[operation.name](ctx, asked)
+            return answer
+        answer = WORK[operation.name](ctx._replace(random=reserved.random()), asked)
+        if not is_at_once(asked):  # else it may have to be made again
+            keep(store, reserved, answer, now)
+        return answer
+
+    def reserve(self, store: Store, call: KeyedCall, identity: AdminIdentity, now: int) -> Reserved | Reply:
+        """Authorize the caller and reserve a call, or return its answer again, in a transaction that has begun.
+
+        Raises:
+            InvalidToken, InsufficientScope: as `call`. Refused: as `idempotency.reserve`.
+        """
+        return reserve(self._context(store, call.operation, identity, now), call)
+
+    def in_transaction(self, work: Callable[[Store, int], T]) -> T:
+        """Do work in a transaction that writes, at an instant in epoch milliseconds. Raises StorageUnavailable."""
+
+        def attempt() -> T:
+            with transaction(self.store):
+                return work(self.store, self._clock())
+
+        return persist(attempt, self.store.rollback)
+
+    def _context(self, store: Store, operation: Operation[Any, Any], identity: AdminIdentity, now: int) -> Context:
         caller = _caller(store, identity, now)
         require_allowed(caller, operation.scope, delegated=operation.delegated)
-        given = (store, self._settings, self._master, self._secrets, self._policy, now, caller, self._random, outside)
-        ctx = Context(*given)
-        answer: A = WORK[operation.name](ctx, asked)
-        return answer
+        return Context(store, self._settings, self._master, self._secrets, self._policy, now, caller, self._random)
 
     def _attempt(
         self, operation: Operation[Q, A], page: Sequence[Q], identity: AdminIdentity, outside: Any, *, at_once: bool
@@ -163,6 +193,11 @@ class Administration:
             time.sleep((SECOND - now % SECOND) / SECOND)
             now = self._clock()
         return now
+
+
+def is_at_once(asked: shapes.Asked) -> bool:
+    """Whether a change ends what was issued until now, so that its commit must not come too late."""
+    return bool(getattr(asked, "now", False))
 
 
 def _caller(store: Store, identity: AdminIdentity, now: int) -> AdminCaller:

@@ -16,7 +16,8 @@ from hourpass.core.errors import InvalidRequest, InvalidToken
 from hourpass.core.policy import SECOND
 from hourpass.core.requirement import Requirement, judge_token, nowhere
 from hourpass.server.admin.administration import AdminKeyIdentity
-from hourpass.server.endpoints.admin_problem import Unauthenticated
+from hourpass.server.admin.idempotency import KeyedCall
+from hourpass.server.endpoints.admin_problem import Unauthenticated, admin_problem
 from hourpass.server.issuing.issuer import Issuer
 from hourpass.server.issuing.throttle import Throttle
 from hourpass.server.run.admin_work import AdminWork
@@ -55,6 +56,7 @@ class AdminApi:
         self._timer = timer
         self._calls = Throttle(settings.admin_limit)
         self._routes = _routes()
+        self._realm = settings.realm
         self._needed = Requirement(issuer.admin_audience)
 
     async def answer(self, request: Request, request_id: str) -> Reply:
@@ -66,10 +68,22 @@ class AdminApi:
         operation, path = self._find(request)
         identity = self._authenticate(request, request_id)
         self._calls.admit(identity.key_id, self._timer())
+        key = idempotency_key(request) if operation.method == "POST" else None
         asked = _read(operation, path, request)
-        answer = await self._work.call(operation, asked, identity)
-        if isinstance(asked, ListEvents):
-            answer = await self._with_news(asked, answer, lambda asked: self._work.call(operation, asked, identity))
+        if key is None or operation.reads:
+            answer = await self._work.call(operation, asked, identity)
+            if isinstance(asked, ListEvents):
+                answer = await self._with_news(asked, answer, lambda asked: self._work.call(operation, asked, identity))
+            return self._reply(operation, answer)
+
+        def tell(answer: Any) -> Reply:
+            if isinstance(answer, Exception):
+                return admin_problem(answer, self._realm, request_id)
+            return self._reply(operation, answer)
+
+        return await self._work.call_once(KeyedCall(key, operation, asked, tell), identity)
+
+    def _reply(self, operation: Operation[Any, Any], answer: Any) -> Reply:
         headers = [*JSON_HEADERS]
         if isinstance(answer, shapes.Key):
             headers.append((b"etag", b'"%b"' % shapes.etag(answer).encode()))
@@ -127,11 +141,26 @@ def _read(operation: Operation[Any, Any], path: dict[str, str], request: Request
         raise InvalidRequest("the request is not JSON, or its query is malformed") from None
 
 
+def idempotency_key(request: Request) -> str | None:
+    """The Idempotency-Key of a request, None if it has none.
+
+    Raises:
+        InvalidRequest: if there are several, or it is not 1 to 255 visible ASCII characters.
+    """
+    values = [value for name, value in request.headers if name == b"idempotency-key"]
+    if not values:
+        return None
+    if len(values) > 1 or _IDEMPOTENCY_KEY.fullmatch(values[0]) is None:
+        raise InvalidRequest("an Idempotency-Key is 1 to 255 visible ASCII characters")
+    return values[0].decode()
+
+
 def _if_match(request: Request) -> str | None:
     value = request.header(b"if-match")
     return None if value is None or value == b"*" else value.decode("latin-1").removeprefix("W/").strip('"')
 
 
+_IDEMPOTENCY_KEY = re.compile(rb"[!-~]{1,255}")
 _WHERE = re.compile(r"`\$\.?([\w.\[\]…]*)`|`(\w+)`")
 
 

@@ -9,6 +9,8 @@ import msgspec
 
 from hourpass import wire
 from hourpass.core.errors import (
+    AnswerGone,
+    CallUnderWay,
     ChangedMeanwhile,
     HourpassError,
     InsufficientScope,
@@ -33,6 +35,7 @@ _TITLES = {
     404: "Not Found",
     405: "Method Not Allowed",
     409: "Conflict",
+    410: "Gone",
     412: "Precondition Failed",
     413: "Content Too Large",
     422: "Unprocessable Content",
@@ -110,7 +113,9 @@ def tell(error: Exception, realm: str) -> Told:  # noqa: C901 - one case for eac
         case MethodNotAllowed():
             status, code = 405, "method_not_allowed"
             headers = [(b"allow", error.allow.encode())]
-        case RotationUnderWay():
+        case AnswerGone():
+            status = 410
+        case RotationUnderWay() | CallUnderWay():
             status = 409
             headers = [(b"retry-after", b"%d" % error.retry_after)]
         case ChangedMeanwhile():

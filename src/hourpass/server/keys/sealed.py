@@ -22,8 +22,9 @@ REFRESH = "refresh"
 TRAIL = "trail"
 HMAC_SECRET = "import_hmac"
 WEBHOOK = "webhook"
-"""What the secrets are called in their table. The last two are the providers' HMAC secrets, and what the secrets of
-webhooks are made with."""
+IDEMPOTENCY = "idempotency"
+"""What the secrets are called in their table. The last three are the providers' HMAC secrets, what the secrets of
+webhooks are made with, and what repeated calls of the admin API are recognised and answered again with."""
 
 NEEDED = 9
 """The program, as the number of its newest migration, that learns of new secrets while it runs. An older one would

@@ -4,6 +4,7 @@ So a list of a hundred thousand keys holds up no token. A database in memory has
 """
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,13 +12,15 @@ from typing import Any, TypeVar
 
 from hourpass.admin import shapes
 from hourpass.admin.operations import Operation
-from hourpass.core.errors import StorageUnavailable
-from hourpass.server.admin.administration import AdminIdentity, Administration
+from hourpass.core.errors import HourpassError, StorageUnavailable, as_trouble
+from hourpass.server.admin.administration import AdminIdentity, Administration, AdminKeyIdentity, is_at_once
 from hourpass.server.admin.context import Outside
+from hourpass.server.admin.idempotency import KeyedCall, keep, keep_refusal
 from hourpass.server.issuing.issuer import Issuer
 from hourpass.server.run.open import open_store
 from hourpass.server.settings.settings import Settings
 from hourpass.server.store import Store
+from hourpass.server.transport.request import Reply
 
 Q = TypeVar("Q", bound=shapes.Asked)
 A = TypeVar("A", bound=shapes.AdminAnswer)
@@ -56,6 +59,32 @@ class AdminWork:
         if not operation.reads:
             await self._issuer.verification.observe(self._clock())
         return answer
+
+    async def call_once(self, call: KeyedCall, identity: AdminKeyIdentity) -> Reply:
+        """Carry out a call that came with an Idempotency-Key, or answer it as before.
+
+        Raises:
+            KeyReused, CallUnderWay, AnswerGone: as `idempotency.reserve`. Besides what `call` raises.
+        """
+        reserved = await self._transact(lambda desk, store, now: desk.reserve(store, call, identity, now))
+        if isinstance(reserved, Reply):
+            return reserved
+        try:
+            answer = await self.call(call.operation, call.asked, identity._replace(reserved=reserved))
+            if is_at_once(call.asked):
+                await self._transact(lambda _, store, now: keep(store, reserved, answer, now))
+        except Exception as error:
+            trouble = as_trouble(error)
+            # If that fails too, the reservation ends by itself.
+            with contextlib.suppress(HourpassError):
+                await self._transact(lambda _, store, now: keep_refusal(store, reserved, trouble, now))
+            raise
+        return call.tell(answer)
+
+    async def _transact(self, work: Callable[[Administration, Store, int], T]) -> T:
+        if self._in_memory:
+            return await self._issuer.ledger.run(lambda store: work(self._on(store), store, self._clock()))
+        return await self.in_thread(lambda desk: desk.in_transaction(lambda *at: work(desk, *at)))
 
     async def _once(self, operation: Operation[Q, A], asked: Q, identity: AdminIdentity, outside: Any) -> A:
         if not self._in_memory:

@@ -67,6 +67,9 @@ CHAIN_LATE = 5.0
 UNCHAINED = "audit trail not chained"
 """The event that is logged for rows of the audit trail that are late."""
 
+CALLS_TOGETHER = 500
+"""Answers of the admin API that are forgotten in one transaction."""
+
 UNAVAILABLE = "unavailable"
 """The event that is logged for an answer with 503, and for background work that had the same trouble."""
 
@@ -199,6 +202,11 @@ class Background:
         await self._ledger.run(keep)
         await self._trail.tell_expiring()
         await self._trail.prune()
+        while await self._ledger.run(self._prune_calls) == CALLS_TOGETHER:
+            await asyncio.sleep(random.uniform(0.01, 0.05))  # noqa: S311 - as above
+
+    def _prune_calls(self, store: Store) -> int:
+        return store.prune_calls(self._clock(), CALLS_TOGETHER)
 
     async def chain(self) -> None:
         """Chain what was written to the audit trail, if this node is the one that does."""

@@ -208,6 +208,29 @@ class WebhookProgress(NamedTuple):
     failing_since: int | None
 
 
+class IdempotentCall(NamedTuple):
+    """A call that came with an Idempotency-Key, and its answer once there is one. The repr does not show the answer.
+
+    `digest` names the caller and the key. `fingerprint` is that of what was asked. `seed` is what the call's random
+    bytes are derived from. After `until` (epoch milliseconds) it is forgotten. `headers` is JSON. The new secret that
+    the body had at `secret_at` is cut out of it, and `secret_digest` tells whether it was derived again rightly.
+    """
+
+    digest: bytes
+    fingerprint: bytes
+    seed: bytes
+    until: int
+    status: int | None = None
+    headers: str | None = None
+    body: bytes | None = None
+    secret_at: int | None = None
+    secret_digest: bytes | None = None
+
+    def __repr__(self) -> str:
+        """Without what was asked and answered."""
+        return f"IdempotentCall(status={self.status})"
+
+
 class Expiry(NamedTuple):
     """What pruning must know about a grant."""
 
@@ -555,6 +578,21 @@ class Store(Protocol):
 
     def measured(self, name: str) -> Measured | None:
         """What was counted last under a name."""
+
+    def idempotent_call(self, digest: bytes) -> IdempotentCall | None:
+        """A call that was reserved or answered, also after its end."""
+
+    def reserve_call(self, call: IdempotentCall) -> None:
+        """Reserve a call, in the place of one with the same digest."""
+
+    def answer_call(self, call: IdempotentCall) -> bool:
+        """Keep the answer of a reserved call. False if the reservation of this seed is not there any more."""
+
+    def release_call(self, call: IdempotentCall) -> None:
+        """Forget a reservation. One that was answered, or taken over by another seed, stays."""
+
+    def prune_calls(self, now: int, limit: int) -> int:
+        """Forget at most so many calls that are over. Returns how many."""
 
     def count_rows(self, table: Table) -> int:
         """How many rows a table has, however long it takes to count them."""

@@ -31,6 +31,7 @@ from hourpass.server.store import (
     Control,
     Expiry,
     GrantSearch,
+    IdempotentCall,
     Measured,
     Moved,
     Numbers,
@@ -618,6 +619,28 @@ class BaseStore(ABC):
         """Forget what has ended by itself."""
         self._run("prune_sign_ins", started, seen)
         self._run("prune_one_time_links", made)
+
+    def idempotent_call(self, digest: bytes) -> IdempotentCall | None:
+        """A call that came with an Idempotency-Key."""
+        rows = self._rows("idempotent_call", digest)
+        return IdempotentCall._make(rows[0]) if rows else None
+
+    def reserve_call(self, call: IdempotentCall) -> None:
+        """Reserve a call."""
+        self._run("reserve_call", *call)
+
+    def answer_call(self, call: IdempotentCall) -> bool:
+        """Keep the answer of a call."""
+        digest, _, seed, *answer = call
+        return self._run("answer_call", *answer, digest, seed) > 0
+
+    def release_call(self, call: IdempotentCall) -> None:
+        """Forget a reservation."""
+        self._run("release_call", call.digest, call.seed)
+
+    def prune_calls(self, now: int, limit: int) -> int:
+        """Forget calls that are over."""
+        return self._run("prune_calls", now, limit)
 
     def numbers(self) -> Numbers:
         """The counters of this database."""

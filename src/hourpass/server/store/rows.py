@@ -24,6 +24,7 @@ from hourpass.core.webhook import Seed, Webhook
 from hourpass.server.store import (
     AuditRecord,
     Control,
+    IdempotentCall,
     KeyUse,
     Measured,
     Moved,
@@ -66,6 +67,7 @@ COLUMNS = {
         Grant,
         GrantAge,
         GrantRef,
+        IdempotentCall,
         KeySecret,
         KeyUse,
         Measured,

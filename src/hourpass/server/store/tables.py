@@ -94,6 +94,12 @@ TABLES = (
     ),
     Table("measured", "name", "value, at", ("",)),
     Table("expiry_notices", "days", "expires_at, key_id", (-1,)),
+    Table(
+        "idempotent_calls",
+        "digest",
+        "fingerprint, seed, until, status, headers, body, secret_at, secret_digest",
+        (b"",),
+    ),
     Table("audit", "n", "at, event, key_id, grant_id, detail, actor, address, request_id, mac, chained_at", (0,)),
     Table(
         "audit_chain",

@@ -62,7 +62,7 @@ def create_webhook(
     if len(store.webhooks()) >= MOST_WEBHOOKS:
         raise InvalidRequest(f"there are {MOST_WEBHOOKS} webhooks already")
     webhook = Webhook(
-        webhook_id=f"wh_{random(8).hex()}",
+        webhook_id=new_webhook_id(random),
         url=destination.url,
         events=_events(events),
         description=_description(description),
@@ -73,6 +73,11 @@ def create_webhook(
     store.add_webhook(webhook)
     store.append_audit(now, [audit.WebhookCreated(webhook.webhook_id, destination.origin, actor)])
     return NewSecret(webhook, _newest_secret(store, master, webhook, now, random))
+
+
+def new_webhook_id(random: Callable[[int], bytes]) -> str:
+    """The id of a new webhook. The same random bytes make the same one."""
+    return f"wh_{random(8).hex()}"
 
 
 def get_webhook(store: Store, webhook_id: str) -> Webhook:

@@ -560,3 +560,27 @@ on conflict (name) do update set value = excluded.value, at = excluded.at
 -- name: measured
 -- What was counted last.
 select {Measured} from measured where name = ?
+
+-- name: idempotent_call
+-- A call that came with an Idempotency-Key.
+select {IdempotentCall} from idempotent_calls where digest = ?
+
+-- name: reserve_call
+-- Reserve a call.
+insert into idempotent_calls ({IdempotentCall}) values ({?IdempotentCall})
+on conflict (digest) do update set fingerprint = excluded.fingerprint, seed = excluded.seed, until = excluded.until,
+    status = excluded.status, headers = excluded.headers, body = excluded.body, secret_at = excluded.secret_at,
+    secret_digest = excluded.secret_digest
+
+-- name: answer_call
+-- Keep the answer of a call, if its reservation is still there.
+update idempotent_calls set until = ?, status = ?, headers = ?, body = ?, secret_at = ?, secret_digest = ?
+where digest = ? and seed = ? and status is null
+
+-- name: release_call
+-- Forget a reservation.
+delete from idempotent_calls where digest = ? and seed = ? and status is null
+
+-- name: prune_calls
+-- Forget some calls that are over.
+delete from idempotent_calls where digest in (select digest from idempotent_calls where until <= ? limit ?)
