@@ -43,6 +43,12 @@ def accepts(connection: socket.socket, received: Received) -> bool:
     return True
 
 
+def takes_its_time(connection: socket.socket, received: Received) -> bool:
+    """Longer for a few events than the server waits before it writes down what was delivered."""
+    time.sleep(0.06)
+    return accepts(connection, received)
+
+
 def is_slow(seconds: float) -> Answer:
     def send(connection: socket.socket, received: Received) -> None:
         time.sleep(seconds)

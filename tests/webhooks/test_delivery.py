@@ -6,7 +6,7 @@ import time
 
 import pytest
 from tests.webhooks.conftest import ACTOR
-from tests.webhooks.receivers import accepts, hangs_up, is_slow, never_ends, says, wait_until
+from tests.webhooks.receivers import accepts, hangs_up, is_slow, never_ends, says, takes_its_time, wait_until
 
 from hourpass.core import audit
 from hourpass.core.published import PUBLISHED
@@ -30,7 +30,7 @@ def in_order_and_none_missing(numbers, all_numbers):
 
 
 def test_every_event_arrives_in_order_though_the_server_is_killed_ten_times(server, desk, receive):
-    honest, liar, slow = receive(accepts), receive(hangs_up), receive(is_slow(30))
+    honest, liar, slow = receive(takes_its_time), receive(hangs_up), receive(is_slow(30))
     secret = desk(server).create(honest.url()).secret
     for other in (liar, slow):
         desk(server).create(other.url())
@@ -42,7 +42,7 @@ def test_every_event_arrives_in_order_though_the_server_is_killed_ten_times(serv
         server.kill()
         server.restart()
     numbers += desk(server).happen(1)
-    wait_until(lambda: honest.numbers()[-1:] == numbers[-1:])
+    wait_until(lambda: honest.numbers()[-1:] == numbers[-1:], seconds=60)
 
     in_order_and_none_missing(honest.numbers(), numbers)
     events = honest.verified(secret)
