@@ -163,7 +163,7 @@ def test_hashes_made_by_hmac_need_their_secret(hourpass, tmp_path):
     hashed = hmac.digest(b"the provider's", KEY.encode(), "sha256").hex()
     text = csv_of({"hash": hashed, "algorithm": "hmac-sha256", "name": "a"})
 
-    assert "--hmac-secret-file" in load(hourpass, text, code=1).stderr
+    assert "hmac-sha256 needs the secret" in load(hourpass, text, code=1).stderr
     load(hourpass, text, "--hmac-secret-file", str(secret))
     assert hourpass.exchange(KEY)
     secret.write_text("")

@@ -41,7 +41,7 @@ def write_request(operation: Operation[Q, Any], asked: Q) -> Written:
 
 def in_query(operation: Operation[Any, Any]) -> bool:
     """Whether what is asked stands in the query, and not in a body."""
-    return operation.method in {"GET", "DELETE"}
+    return operation.method in {"GET", "DELETE"} or operation.streams
 
 
 def _query(members: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -19,7 +19,8 @@ class Operation(NamedTuple, Generic[Q, A]):
 
     The other members are the query of a GET or DELETE, and the JSON body of other methods. `scope` is what the caller
     needs, empty if every admin token is enough. `reads` is true if nothing changes. `delegated` says whether a
-    delegated admin key may ask, and then the use case shows it only what is its own.
+    delegated admin key may ask, and then the use case shows it only what is its own. `streams` is true if the body is
+    JSON lines, which are read while they come. What is asked is then the query.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Operation(NamedTuple, Generic[Q, A]):
     reads: bool = False
     delegated: bool = False
     status: int = 200
+    streams: bool = False
 
     @property
     def in_path(self) -> tuple[str, ...]:
@@ -66,6 +68,9 @@ ENABLE_KEY = Operation(
 )
 REVOKE_KEY = Operation(
     "revoke_key", "POST", "/keys/{key_id}/revoke", "keys:write", shapes.KeyNamed, shapes.Changed, delegated=True
+)
+IMPORT_KEYS = Operation(
+    "import_keys", "POST", "/keys/import", "keys:write", shapes.ImportKeys, shapes.ImportedKeys, streams=True
 )
 LIST_GRANTS = _reading("list_grants", "/grants", "grants:read", shapes.ListGrants, shapes.GrantPage, delegated=True)
 LIST_GRANTS_OF_KEY = _reading(

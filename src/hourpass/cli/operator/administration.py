@@ -15,6 +15,8 @@ from hourpass.cli.terminal import say
 from hourpass.clocks import wall_clock
 from hourpass.core.admin_access import owner
 from hourpass.server.admin.administration import Administration
+from hourpass.server.admin.key_import import ImportBatch
+from hourpass.server.keys.importing import TOGETHER
 from hourpass.server.keys.master_key import BACK_IT_UP
 from hourpass.server.run.open import current_time, open_secrets, open_store
 
@@ -23,16 +25,23 @@ A = TypeVar("A", bound=shapes.AdminAnswer)
 
 
 class Desk(Protocol):
-    """Carries out operations. `name` says on what: a database, or a server. `now` is epoch milliseconds there."""
+    """Carries out operations. `name` says on what: a database, or a server. `now` is epoch milliseconds there.
+
+    `rows_together` is how many rows a batch of an import has.
+    """
 
     name: str
     now: int
+    rows_together: int
 
     def call(self, operation: Operation[Q, A], asked: Q) -> A:
         """Carry out one operation. Raises HourpassError."""
 
     def call_each(self, operation: Operation[Q, A], asked: Sequence[Q]) -> Iterator[A]:
         """Carry out an operation several times, and yield each answer once it is durable. Raises HourpassError."""
+
+    def import_rows(self, batch: ImportBatch) -> shapes.ImportedKeys:
+        """Import a batch of keys. Raises HourpassError."""
 
 
 class Server(NamedTuple):
@@ -62,6 +71,7 @@ class _Local:
         self._identity = owner(actor())
         self.name = f"Database: {name}"
         self.now = now
+        self.rows_together = TOGETHER
 
     def call(self, operation: Operation[Q, A], asked: Q) -> A:
         return self._administration.call(operation, asked, self._identity)
@@ -69,12 +79,18 @@ class _Local:
     def call_each(self, operation: Operation[Q, A], asked: Sequence[Q]) -> Iterator[A]:
         return self._administration.call_each(operation, asked, self._identity)
 
+    def import_rows(self, batch: ImportBatch) -> shapes.ImportedKeys:
+        return self._administration.import_rows(batch, self._identity)
+
 
 @contextmanager
-def administration(flags: dict[str, object], *, changes: bool = False, create: bool = False) -> Iterator[Desk]:
+def administration(
+    flags: dict[str, object], *, changes: bool = False, create: bool = False, small: bool = False
+) -> Iterator[Desk]:
     """Reach the administration. With `create` a database that is missing is made, which fits few commands.
 
-    A database that was moved can only be looked at. A command that `changes` something prints the desk's name.
+    A database that was moved can only be looked at. A command that `changes` something prints the desk's name. With
+    `small` the database takes little memory.
     """
     if server := chosen_server():
         from hourpass.cli.operator.remote import Remote
@@ -83,7 +99,7 @@ def administration(flags: dict[str, object], *, changes: bool = False, create: b
             yield remote
         return
     settings = read_settings(flags)
-    with closing(open_store(settings, create=create)) as store:
+    with closing(open_store(settings, create=create, small=small)) as store:
         now = current_time(store, settings)
         master, secrets = open_secrets(store, settings, os.environ, now, look=not changes)
         if not changes and (moved := store.moved()):

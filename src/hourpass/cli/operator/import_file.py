@@ -10,10 +10,7 @@ from typing import BinaryIO, Literal
 import click
 import msgspec
 
-from hourpass.server.keys.import_rows import COLUMNS
-
-MAX_LINE = 1 << 20
-"""Bytes of a line. A file with a longer one is none of ours, and would fill the memory."""
+from hourpass.server.keys.import_rows import COLUMNS, MAX_LINE
 
 Format = Literal["csv", "jsonl"]
 

@@ -1,38 +1,29 @@
 """`hourpass keys import`: keys that another system made, from a file of any length."""
 
-import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
-from itertools import islice
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
 import click
+import msgspec
 
+from hourpass.admin.shapes import ImportedKeys
 from hourpass.cli.no_secrets import id_of_ours
-from hourpass.cli.operator.database import actor, database_options, read_settings
+from hourpass.cli.operator.administration import administration
+from hourpass.cli.operator.database import database_options
 from hourpass.cli.operator.import_file import Columns, Format, format_of, rows_of
 from hourpass.cli.terminal import json_line, json_option, print_json, say
-from hourpass.core.errors import ConfigurationError, HourpassError, StorageUnavailable
-from hourpass.core.key_hash import KeyHash
+from hourpass.core.errors import ConfigurationError, HourpassError, Unavailable
 from hourpass.ownership import read_named_file
-from hourpass.server.keys.import_rows import ImportRow, InPlain, RowRefused, SlowlyHashed, read_row
-from hourpass.server.keys.importing import TOGETHER, Imported, import_keys
-from hourpass.server.keys.key_hashes import hashes_in_use
-from hourpass.server.keys.master_key import BACK_IT_UP
-from hourpass.server.keys.server_secrets import Secrets
-from hourpass.server.keys.slow_hashes import require_libraries
-from hourpass.server.run.open import current_time, open_secrets, open_store
-from hourpass.server.settings.settings import Settings
-from hourpass.server.store import Store, persist, reading
+from hourpass.server.admin.key_import import ImportBatch
 
 SAID = 20
 """Failed rows that are named on the screen; the report has all of them."""
-
-Batch = list[tuple[int, ImportRow | str]]
 
 
 @click.command("import")
@@ -61,25 +52,24 @@ def import_file(
     The same file again changes nothing, so run it again after an interruption, or each night. A row that fails is named
     by its line, never by its key, and does not stop the others. Exits with 1 if any failed.
     """
-    settings = read_settings(flags)
     with ExitStack() as opened:
         rows = rows_of(_open(file, opened), file_format or format_of(file))
         first = list(islice(rows, 1))  # a wrong header ends it before the database is opened
-        store = opened.enter_context(closing(open_store(settings, create=not dry_run, small=True)))
-        master, secrets = open_secrets(store, settings, os.environ, current_time(store, settings), look=dry_run)
-        hashed = None if hmac_secret_file is None else _hmac_hash(store, secrets, hmac_secret_file)
+        secret = None if hmac_secret_file is None else _hmac_secret(hmac_secret_file)
+        changes = not dry_run
+        desk = opened.enter_context(administration(flags, changes=changes, create=changes, small=True))
         report_to = _Report(None if report is None else opened.enter_context(_make(report)))
-        importer = _Importer(store, settings, secrets, report_to, dry_run=dry_run)
-
-        def read(columns: Columns) -> ImportRow | str:
-            return _row(columns, hashed, accept_weak=accept_weak)
-
-        for batch in _batches(iter(first), rows, read):
-            importer.take(batch)
-    if master.made:
-        say(f"{master.made} was made: {BACK_IT_UP}.")
+        for batch in _batches(chain(first, rows), desk.rows_together):
+            asked = ImportBatch(
+                rows=batch, hmac_secret=secret, dry_run=dry_run, accept_weak=accept_weak, each=report is not None
+            )
+            try:
+                report_to.add(desk.import_rows(asked))
+            except Unavailable as error:
+                done = sum(report_to.counts.values())
+                raise type(error)(f"{error.detail}; {done} rows are done: run it again to go on") from error
     report_to.end(as_json=as_json, dry_run=dry_run)
-    say(f"Database: {store.name}")
+    say(desk.name)
     sys.exit(1 if report_to.counts["failed"] else 0)
 
 
@@ -100,7 +90,7 @@ def _make(report: str) -> TextIO:
         raise HourpassError(f"cannot write the report: {error.strerror}") from None
 
 
-def _hmac_hash(store: Store, secrets: Secrets, file: str) -> KeyHash:
+def _hmac_secret(file: str) -> str:
     try:
         text = read_named_file(Path(file))
     except (OSError, UnicodeDecodeError) as error:
@@ -108,75 +98,12 @@ def _hmac_hash(store: Store, secrets: Secrets, file: str) -> KeyHash:
     secret = text.removesuffix("\n").removesuffix("\r")
     if not secret:
         raise ConfigurationError("the file of the HMAC secret is empty")
-    with reading(store):
-        return secrets.hmac_hash(hashes_in_use(store, secrets.master), secret.encode())
+    return secret
 
 
-def _row(columns: Columns, hashed: KeyHash | None, *, accept_weak: bool) -> ImportRow | str:
-    if isinstance(columns, str):
-        return columns
-    try:
-        row = read_row(columns, hmac_hash=hashed, accept_weak=accept_weak)
-    except RowRefused as refused:
-        return str(refused)
-    if isinstance(row.secret, SlowlyHashed) and row.secret.algorithm != "django":
-        require_libraries()
-    return row
-
-
-def _batches(
-    first: Iterator[tuple[int, Columns]],
-    rows: Iterator[tuple[int, Columns]],
-    read: Callable[[Columns], ImportRow | str],
-) -> Iterator[Batch]:
-    batch: Batch = []
-    for source in (first, rows):
-        for line, columns in source:
-            batch.append((line, read(columns)))
-            if len(batch) == TOGETHER:
-                yield batch
-                batch = []
-    if batch:
+def _batches(rows: Iterator[tuple[int, Columns]], size: int) -> Iterator[list[tuple[int, Columns]]]:
+    while batch := list(islice(rows, size)):
         yield batch
-
-
-class _Importer:
-    """Carries out batches, each in a transaction of its own."""
-
-    def __init__(self, store: Store, settings: Settings, secrets: Secrets, report: "_Report", *, dry_run: bool) -> None:
-        self._store = store
-        self._settings = settings
-        self._secrets = secrets
-        self._report = report
-        self._dry_run = dry_run
-        self._actor = actor()
-
-    def take(self, batch: Batch) -> None:
-        """Import a batch, and report it after its commit."""
-        rows = [row for _, row in batch if isinstance(row, ImportRow)]
-        try:
-            results = iter(persist(lambda: self._attempt(rows), self._store.rollback))
-        except StorageUnavailable as error:
-            done = sum(self._report.counts.values())
-            raise StorageUnavailable(f"{error.detail}; {done} rows are done: run it again to go on") from error
-        for line, row in batch:
-            if isinstance(row, ImportRow):
-                self._report.add(line, next(results), row)
-            else:
-                self._report.add(line, Imported("failed", reason=row), None)
-        self._store.maintain()
-
-    def _attempt(self, rows: list[ImportRow]) -> list[Imported]:
-        now = current_time(self._store, self._settings)
-        if self._dry_run:
-            self._store.begin_reading()
-        else:
-            self._store.begin(wait=True)
-        results = import_keys(
-            self._store, self._secrets, rows, now, random=os.urandom, actor=self._actor, dry_run=self._dry_run
-        )
-        self._store.commit()
-        return results
 
 
 class _Report:
@@ -188,17 +115,18 @@ class _Report:
         self.counts: Counter[str] = Counter(created=0, updated=0, unchanged=0, failed=0)
         self._ambiguous = 0
 
-    def add(self, line: int, result: Imported, row: ImportRow | None) -> None:
-        """Note what became of a line."""
-        self.counts[result.result] += 1
-        if row is not None and isinstance(row.secret, InPlain) and {":", ","} & set(row.secret.text):
-            self._ambiguous += 1
-        if result.reason is not None and self.counts["failed"] <= SAID:
-            say(f"line {line}: {result.reason}")
+    def add(self, done: ImportedKeys) -> None:
+        """Note what became of a batch."""
+        said = self.counts["failed"]
+        for word in self.counts:
+            self.counts[word] += getattr(done, word)
+        self._ambiguous += done.ambiguous
+        failed = [each for each in done.lines if each.result == "failed"]
+        for each in failed[: max(SAID - said, 0)]:
+            say(f"line {each.line}: {each.reason}")
         if self._file is not None:
-            external_id = None if row is None else row.fields.get("external_id")
-            facts = {"line": line, **result._asdict(), "external_id": external_id}
-            self._file.write(json_line({name: value for name, value in facts.items() if value is not None}) + "\n")
+            for each in done.lines:
+                self._file.write(json_line(msgspec.to_builtins(each)) + "\n")
 
     def end(self, *, as_json: bool, dry_run: bool) -> None:
         """Print the counts."""

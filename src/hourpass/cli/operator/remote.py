@@ -10,8 +10,8 @@ import httpx2
 import msgspec
 
 from hourpass import __version__
-from hourpass.admin import shapes
-from hourpass.admin.http import write_request
+from hourpass.admin import operations, shapes
+from hourpass.admin.http import Written, write_request
 from hourpass.admin.operations import ROOT, Operation
 from hourpass.client.auth.httpx2 import HourpassAuth
 from hourpass.client.refresh.cache import FileCache, MemoryCache
@@ -19,6 +19,7 @@ from hourpass.client.source import TokenSource
 from hourpass.core.errors import ConfigurationError, HourpassError, Unavailable
 from hourpass.home import folder_for
 from hourpass.ownership import read_named_file
+from hourpass.server.admin.key_import import ImportBatch
 from hourpass.urls import check_url
 
 Q = TypeVar("Q", bound=shapes.Asked)
@@ -26,6 +27,9 @@ A = TypeVar("A", bound=shapes.AdminAnswer)
 
 TIMEOUT = 60
 """Seconds for an answer."""
+
+ROWS = 5_000
+"""Rows in one request of an import. They are sent again if the token was refused, so they stay in memory."""
 
 
 class Remote:
@@ -38,6 +42,7 @@ class Remote:
         self._url = check_url(url)
         self.name = f"Server: {self._url}"
         self.now = now
+        self.rows_together = ROWS
         key = _read_key(key_file)
         source = TokenSource(self._url, lambda: key, cache=_cache(self._url, key, environ))
         self._client = httpx2.Client(
@@ -54,7 +59,9 @@ class Remote:
 
     def call(self, operation: Operation[Q, A], asked: Q) -> A:
         """Carry out one operation."""
-        written = write_request(operation, asked)
+        return self._send(operation, write_request(operation, asked))
+
+    def _send(self, operation: Operation[Any, A], written: Written) -> A:
         try:
             response = self._client.request(
                 operation.method,
@@ -71,6 +78,31 @@ class Remote:
     def call_each(self, operation: Operation[Q, A], asked: Sequence[Q]) -> Iterator[A]:
         """Carry out an operation several times, one request for each."""
         return (self.call(operation, each) for each in asked)
+
+    def import_rows(self, batch: ImportBatch) -> shapes.ImportedKeys:
+        """Import a batch of keys. A row that cannot be read stays here."""
+        how = shapes.ImportKeys(**{name: getattr(batch, name) for name in shapes.ImportKeys.__struct_fields__})
+        how.first_line = batch.rows[0][0] - (batch.hmac_secret is not None)
+        written = write_request(operations.IMPORT_KEYS, how)
+        body = b"".join(_lines(batch, how.first_line))
+        headers = {"content-type": "application/jsonl"}
+        done = self._send(operations.IMPORT_KEYS, written._replace(body=body, headers=headers))
+        bad = [(line, row) for line, row in batch.rows if isinstance(row, str)]
+        done.failed += len(bad)
+        done.lines += [shapes.ImportedLine(line=line, result="failed", reason=reason) for line, reason in bad]
+        done.lines.sort(key=lambda each: each.line)
+        return done
+
+
+def _lines(batch: ImportBatch, number: int) -> Iterator[bytes]:
+    """The rows as JSON lines, at the numbers that they have in the file: empty lines stand for what is not sent."""
+    if batch.hmac_secret is not None:
+        yield msgspec.json.encode({"hmac_secret": batch.hmac_secret})
+    for line, row in batch.rows:
+        if not isinstance(row, str):
+            yield b"\n" * (line - number)
+            yield row if isinstance(row, bytes) else msgspec.json.encode(row)
+            number = line
 
 
 class _Problem(msgspec.Struct):

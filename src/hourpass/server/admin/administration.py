@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from hourpass.admin import shapes
-from hourpass.admin.operations import Operation
+from hourpass.admin.operations import IMPORT_KEYS, Operation
 from hourpass.core.admin_access import AdminCaller, caller_of, require_allowed
 from hourpass.core.api_key import allows_ip, is_usable
 from hourpass.core.audit import Actor
@@ -17,6 +17,7 @@ from hourpass.core.errors import InvalidToken, NotFound, StorageUnavailable
 from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, SECOND
 from hourpass.server.admin.context import Context, Outside
 from hourpass.server.admin.idempotency import KeyedCall, Reserved, keep, reserve
+from hourpass.server.admin.key_import import ImportBatch
 from hourpass.server.admin.work import WORK
 from hourpass.server.keys.audit_chain import chain_own_rows
 from hourpass.server.keys.master_key import MasterKey
@@ -126,6 +127,12 @@ class Administration:
             if not in_time:
                 raise StorageUnavailable("the database is slow: what was issued during the change may go on. Repeat it")
             yield from done
+
+    def import_rows(self, batch: ImportBatch, identity: AdminIdentity) -> shapes.ImportedKeys:
+        """Import a batch of keys in one transaction. Raises what `call_once` raises."""
+        done = self.call_once(IMPORT_KEYS._replace(reads=batch.dry_run), batch, identity)
+        self.store.maintain()
+        return done
 
     def do(
         self, store: Store, operation: Operation[Q, A], asked: Q, identity: AdminIdentity, now: int, outside: Any = None

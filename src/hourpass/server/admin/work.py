@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from hourpass.server.admin import grants, keys, overview, signing_keys, tokens, webhooks
+from hourpass.server.admin import grants, key_import, keys, overview, signing_keys, tokens, webhooks
 from hourpass.server.admin.context import Context
 
 WORK: dict[str, Callable[[Context, Any], Any]] = {
@@ -18,6 +18,7 @@ WORK: dict[str, Callable[[Context, Any], Any]] = {
         keys.disable_key,
         keys.enable_key,
         keys.revoke_key,
+        key_import.import_keys,
         grants.list_grants,
         grants.list_grants_of_key,
         grants.get_grant,

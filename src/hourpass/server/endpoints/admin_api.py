@@ -17,6 +17,7 @@ from hourpass.core.policy import SECOND
 from hourpass.core.requirement import Requirement, judge_token, nowhere
 from hourpass.server.admin.administration import AdminKeyIdentity
 from hourpass.server.admin.idempotency import KeyedCall
+from hourpass.server.endpoints.admin_import import import_body
 from hourpass.server.endpoints.admin_problem import Unauthenticated, admin_problem
 from hourpass.server.issuing.issuer import Issuer
 from hourpass.server.issuing.throttle import Throttle
@@ -68,6 +69,10 @@ class AdminApi:
         operation, path = self._find(request)
         identity = self._authenticate(request, request_id)
         self._calls.admit(identity.key_id, self._timer())
+        if operation.streams:
+            asked = _read(operation, path, request)
+            imported = await import_body(request, asked, lambda batch: self._work.import_rows(batch, identity))
+            return self._reply(operation, imported)
         key = idempotency_key(request) if operation.method == "POST" else None
         asked = _read(operation, path, request)
         if key is None or operation.reads:

@@ -3,12 +3,13 @@
 import secrets
 from collections.abc import Container
 
-from hourpass.admin.operations import ROOT
+from hourpass.admin.operations import OPERATIONS, ROOT
 from hourpass.core.errors import as_trouble
 from hourpass.server.console.console import Console, refusal_page
 from hourpass.server.console.rendering import BASE
 from hourpass.server.endpoints import api_key
 from hourpass.server.endpoints.admin_api import AdminApi
+from hourpass.server.endpoints.admin_import import IMPORT_LIMIT
 from hourpass.server.endpoints.admin_problem import admin_problem, tell
 from hourpass.server.endpoints.app import App
 from hourpass.server.run.admin_work import AdminWork
@@ -20,6 +21,8 @@ from hourpass.server.transport.request import Reply, Request, TooLarge
 BODY_LIMIT = 64 * 1024
 """Bytes of a request to the admin API."""
 
+STREAMS = frozenset(ROOT + operation.path for operation in OPERATIONS if operation.streams)
+
 CREDENTIALS = {"/auth/api-key": api_key.exchange_admin, "/auth/refresh": api_key.refresh_admin}
 """What exchanges an admin key, and what refreshes its tokens: here, and not on the public address."""
 
@@ -27,7 +30,7 @@ CREDENTIALS = {"/auth/api-key": api_key.exchange_admin, "/auth/refresh": api_key
 class AdminApp:
     """What the admin listener at the address `listen` answers. It works while the public application does."""
 
-    streams: Container[str] = ()
+    streams: Container[str] = STREAMS
 
     def __init__(self, app: App, listen: str) -> None:
         self._app = app
@@ -42,6 +45,8 @@ class AdminApp:
 
     def body_limit(self, path: str) -> int:
         """The largest body for a path, in bytes."""
+        if path in STREAMS:
+            return IMPORT_LIMIT
         return BODY_LIMIT if path.startswith((ROOT + "/", "/auth/", BASE + "/")) else 0
 
     def answer_at_once(self, request: Request) -> None:

@@ -24,6 +24,10 @@ _SIZES = {"sha256": 32, "sha512": 64, "hmac-sha256": 32}
 _SECRET_COLUMNS = ("key", "hash", "algorithm", "lookup")
 
 
+MAX_LINE = 1 << 20
+"""Bytes of a line. A file with a longer one is none of ours, and would fill the memory."""
+
+
 class RowRefused(Exception):
     """A row that is not imported; its text is the reason, in words that repeat nothing of the row."""
 
@@ -69,6 +73,17 @@ class ImportRow(NamedTuple):
 
     secret: Secret
     fields: dict[str, Any]
+
+
+def read_columns(line: bytes) -> Mapping[str, object] | str:
+    """The members of a line of JSON, or why it cannot be read."""
+    try:
+        row = msgspec.json.decode(line.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        return "not UTF-8"
+    except (msgspec.DecodeError, RecursionError):
+        row = None
+    return row if isinstance(row, dict) else "not a JSON object"
 
 
 def read_row(
@@ -131,7 +146,7 @@ def _secret(given: Mapping[str, object], hmac_hash: KeyHash | None, *, accept_we
             return Hashed(KeyHash(algorithm), _raw(hashed, algorithm))
         case "hmac-sha256":
             if hmac_hash is None:
-                raise RowRefused("hmac-sha256 needs the secret: --hmac-secret-file")
+                raise RowRefused("hmac-sha256 needs the secret that made the hashes")
             return Hashed(hmac_hash, _raw(hashed, algorithm))
         case "bcrypt" | "argon2" | "django":
             return _slow(algorithm, hashed, lookup)
@@ -146,7 +161,7 @@ def _in_plain(key: str, *, accept_weak: bool) -> InPlain:
         raise RowRefused(f"key: not {SHORTEST} to {LONGEST} visible ASCII characters")
     bits = estimated_bits(key)
     if bits < ENOUGH and not accept_weak:
-        raise RowRefused(f"key: about {bits:.0f} bits of entropy, too weak (--accept-weak takes it)")
+        raise RowRefused(f"key: about {bits:.0f} bits of entropy, too weak (accept_weak takes it)")
     return InPlain(key)
 
 

@@ -115,6 +115,8 @@ class _Batch:
         if key_id is None and isinstance(row.secret, SlowlyHashed):
             key_id = self._once_slow(row.secret, matches)
         self._require_own_external_id(row, key_id)
+        if key_id is not None and (known := self._keys.get(key_id)) is not None and known.admin is not None:
+            raise RowRefused("an admin key, which an import does not change")
         if key_id is None:
             return self._create(row, matches[0].digest)
         if found is not None and found.digest != found.current:

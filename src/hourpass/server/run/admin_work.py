@@ -11,11 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from hourpass.admin import shapes
-from hourpass.admin.operations import Operation
+from hourpass.admin.operations import IMPORT_KEYS, Operation
 from hourpass.core.errors import HourpassError, StorageUnavailable, as_trouble
 from hourpass.server.admin.administration import AdminIdentity, Administration, AdminKeyIdentity, is_at_once
 from hourpass.server.admin.context import Outside
 from hourpass.server.admin.idempotency import KeyedCall, keep, keep_refusal
+from hourpass.server.admin.key_import import ImportBatch
 from hourpass.server.issuing.issuer import Issuer
 from hourpass.server.run.open import open_store
 from hourpass.server.settings.settings import Settings
@@ -85,6 +86,12 @@ class AdminWork:
         if self._in_memory:
             return await self._issuer.ledger.run(lambda store: work(self._on(store), store, self._clock()))
         return await self.in_thread(lambda desk: desk.in_transaction(lambda *at: work(desk, *at)))
+
+    async def import_rows(self, batch: ImportBatch, identity: AdminIdentity) -> shapes.ImportedKeys:
+        """Import a batch of keys in one transaction. A running server accepts its keys within a second."""
+        if not self._in_memory:
+            return await self.in_thread(lambda desk: desk.import_rows(batch, identity))
+        return await self._once(IMPORT_KEYS._replace(reads=batch.dry_run), batch, identity, None)
 
     async def _once(self, operation: Operation[Q, A], asked: Q, identity: AdminIdentity, outside: Any) -> A:
         if not self._in_memory:

@@ -7,7 +7,7 @@ from typing import Protocol
 import msgspec
 
 from hourpass.core.address import in_networks, read_address
-from hourpass.core.errors import Refused
+from hourpass.core.errors import InvalidRequest, Refused
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -33,8 +33,11 @@ class TooLarge(Refused):
     """The body is over the limit (RFC 9110 §15.5.14)."""
 
 
-class BodyCutOff(Refused):
+class BodyCutOff(InvalidRequest):
     """The client stopped in the middle of a body that was read while it came."""
+
+    def __init__(self) -> None:
+        super().__init__("the body was cut off")
 
 
 class Request(msgspec.Struct, eq=False):

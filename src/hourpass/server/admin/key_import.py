@@ -1,0 +1,88 @@
+"""Imports rows of keys for the command and the admin API: one batch, which is one transaction."""
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import UNSET
+
+from hourpass.admin import shapes
+from hourpass.core.admin_access import require_not_reserved
+from hourpass.core.errors import InvalidRequest
+from hourpass.core.key_hash import KeyHash
+from hourpass.server.admin.context import Context
+from hourpass.server.keys import importing
+from hourpass.server.keys.import_rows import ImportRow, InPlain, RowRefused, SlowlyHashed, read_columns, read_row
+from hourpass.server.keys.importing import Imported
+from hourpass.server.keys.key_hashes import hashes_in_use
+from hourpass.server.keys.slow_hashes import require_libraries
+
+GivenRow = Mapping[str, object] | bytes | str
+"""The columns of a row, or a line of JSON that is not read yet, or why it cannot be read."""
+
+
+class ImportBatch(shapes.ImportKeys, kw_only=True):
+    """Some rows, each with the number of its line, and the provider's HMAC secret if there is one."""
+
+    rows: Sequence[tuple[int, GivenRow]]
+    hmac_secret: str | None = None
+
+    def __repr__(self) -> str:
+        """Without the keys."""
+        return f"ImportBatch({len(self.rows)} rows)"
+
+
+def import_keys(ctx: Context, asked: ImportBatch) -> shapes.ImportedKeys:
+    """Import some rows in one transaction. A row that fails does not stop the others."""
+    hashed = None
+    if asked.hmac_secret is not None:
+        hashed = ctx.secrets.hmac_hash(hashes_in_use(ctx.store, ctx.master), asked.hmac_secret.encode())
+    read = [(line, _read(ctx, row, hashed, accept_weak=asked.accept_weak)) for line, row in asked.rows]
+    rows = [row for _, row in read if isinstance(row, ImportRow)]
+    results = iter(
+        importing.import_keys(
+            ctx.store, ctx.secrets, rows, ctx.now, random=ctx.random, actor=ctx.actor, dry_run=asked.dry_run
+        )
+    )
+    whole = shapes.ImportedKeys()
+    for line, row in read:
+        result = next(results) if isinstance(row, ImportRow) else Imported("failed", reason=row)
+        _note(whole, line, row, result, each=asked.each)
+    return whole
+
+
+def _note(whole: shapes.ImportedKeys, line: int, row: ImportRow | str, result: Imported, *, each: bool) -> None:
+    setattr(whole, result.result, getattr(whole, result.result) + 1)
+    external_id = None
+    if isinstance(row, ImportRow):
+        external_id = row.fields.get("external_id")
+        whole.ambiguous += isinstance(row.secret, InPlain) and bool({":", ","} & set(row.secret.text))
+    if each or result.result == "failed":
+        whole.lines.append(
+            shapes.ImportedLine(
+                line=line,
+                result=result.result,
+                key_id=result.key_id or UNSET,
+                external_id=external_id or UNSET,
+                reason=result.reason or UNSET,
+            )
+        )
+
+
+def _read(ctx: Context, given: GivenRow, hashed: KeyHash | None, *, accept_weak: bool) -> ImportRow | str:
+    """The row, or why it fails. Raises ExtraMissing if it needs a library that is not installed."""
+    columns = read_columns(given) if isinstance(given, bytes) else given
+    if isinstance(columns, str):
+        return columns
+    try:
+        row = read_row(columns, hmac_hash=hashed, accept_weak=accept_weak)
+        require_not_reserved(_audiences(row), ctx.settings.public_url())
+    except RowRefused as refused:
+        return str(refused)
+    except InvalidRequest:
+        return "audience: it is only for admin keys"
+    if isinstance(row.secret, SlowlyHashed) and row.secret.algorithm != "django":
+        require_libraries()
+    return row
+
+
+def _audiences(row: ImportRow) -> Sequence[str]:
+    return [row.fields.get("audience") or "", *row.fields.get("more_audiences", ())]
