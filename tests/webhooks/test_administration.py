@@ -8,9 +8,11 @@ import pytest
 from standardwebhooks import Webhook as PublicWebhook
 from tests.webhooks.conftest import ACTOR, NOW
 
-from hourpass.core.errors import InvalidRequest, NotFound
+from hourpass.core.errors import ConfigurationError, InvalidRequest, NotFound
 from hourpass.core.policy import DAY
 from hourpass.core.webhook import MOST_WEBHOOKS, signature_headers
+from hourpass.server.keys.master_key import MasterKey
+from hourpass.server.keys.sealed import PEPPER, add_secret, reseal
 from hourpass.server.store.sqlite import SqliteStore
 from hourpass.server.webhooks.destination import read_destination
 from hourpass.server.webhooks.webhooks import (
@@ -103,6 +105,19 @@ def test_the_secret_verifies_what_the_server_signs_and_is_nowhere_in_the_databas
 
 def secrets_of_text(text):
     return base64.b64decode(text.removeprefix("whsec_"))
+
+
+def test_another_master_key_changes_no_secret(store, master, random):
+    """`hourpass master-key rotate` seals the server's secret for webhooks again, with all others."""
+    add_secret(store, master, PEPPER, "1", bytes(32), NOW)
+    made = create_webhook(store, master, to(), NOW, random, actor=ACTOR)
+    new = MasterKey(bytes([1]) * 32)
+
+    reseal(store, MasterKey(bytes([1]) * 32, bytes(32)), NOW, actor=ACTOR)
+
+    assert secrets_of(server_secret(store, new), made.webhook, NOW) == [secrets_of_text(made.secret)]
+    with pytest.raises(ConfigurationError):
+        server_secret(store, master)
 
 
 def test_after_a_rotation_both_secrets_verify_for_a_day(store, master, create, random):
