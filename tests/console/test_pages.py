@@ -64,6 +64,10 @@ def paths(filled) -> list[str]:
         key,
         *(f"{key}/{part}" for part in ("edit", "rotate", "disable", "revoke")),
         f"/keys/{filled['admin']}/edit",
+        "/signing-keys",
+        "/signing-keys/rotate",
+        "/inspect",
+        "/inspect/brake",
         "/connect",
         "/sessions",
         "/nothing-here",
@@ -148,6 +152,8 @@ def test_an_auditor_sees_no_button_that_would_be_refused(browser, desk, filled):
         "/keys/ID/disable",
         "/keys/ID/revoke",
         "/grants/ID/revoke",
+        "/signing-keys/rotate",
+        "/inspect/brake",
     }
 
 

@@ -85,7 +85,7 @@ class Console:
         call = _Call(self._settings, request, request_id, path)
         if path == "/sign-in" or path.startswith("/sign-in/"):
             return await self._sign_in(call)
-        reply: Reply = await self._work.in_thread(call.answer)
+        reply = await self._work.page(call.answer)
         if request.method == "POST":
             await self._issuer.verification.observe(request.now)
         return reply
@@ -176,8 +176,8 @@ class _Call:
 
     # Everything else.
 
-    def answer(self, administration: Administration) -> Reply:
-        """The answer to somebody who is signed in. Anybody else is sent to sign in."""
+    def answer(self, administration: Administration, outside: object) -> Reply:
+        """The answer to somebody who is signed in. Anybody else is sent to sign in. `outside` is for `Visit.call`."""
         with reading(administration.store) as store:
             person = door.who_is(store, self.id, self.address, self.request_id, self.now)
         if person is None:
@@ -206,6 +206,7 @@ class _Call:
             query=self._query,
             form=self.form,
             menu=menu,
+            outside=outside,
         )
         handler = view.act if self.request.method == "POST" else view.show
         if handler is None:

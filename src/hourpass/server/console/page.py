@@ -67,6 +67,7 @@ class Visit:
         query: Mapping[str, str],
         form: Mapping[str, str],
         menu: Collection[str],
+        outside: object = None,
     ) -> None:
         self._administration = administration
         self.person = person
@@ -77,6 +78,7 @@ class Visit:
         self.query = query
         self.form = form
         self._menu = menu
+        self._outside = outside
 
     @property
     def who(self) -> str:
@@ -84,8 +86,13 @@ class Visit:
         return self.person.name or self.caller.actor.name
 
     def call(self, operation: Operation[Q, A], asked: Q) -> A:
-        """Carry out an operation. Raises what `Administration.call` raises."""
-        return self._administration.call(operation, asked, self.person.identity)
+        """Carry out an operation. Raises what `Administration.call_once` raises.
+
+        If something must be done outside of the administration's thread, the whole page is made again after that. So a
+        function changes only one thing.
+        """
+        outside = None if operation.reads else self._outside
+        return self._administration.call_once(operation, asked, self.person.identity, outside)
 
     def sign_ins(self) -> list[SignIn]:
         """Where the person is signed in."""

@@ -99,6 +99,17 @@ class AdminWork:
         run = self._issuer.ledger.read if operation.reads else self._issuer.ledger.run
         return await run(lambda store: self._on(store).do(store, operation, asked, identity, self._clock(), outside))
 
+    async def page(self, work: Callable[[Administration, Any], T]) -> T:
+        """Do work in the thread of the administration, and what must be done outside of a transaction beside it.
+
+        The work is done again then, and gets what came of that. Otherwise it gets None.
+        """
+        try:
+            return await self.in_thread(lambda desk: work(desk, None))
+        except Outside as needed:
+            outside = await asyncio.get_running_loop().run_in_executor(self._network, needed.work)
+        return await self.in_thread(lambda desk: work(desk, outside))
+
     async def in_thread(self, work: Callable[[Administration], T]) -> T:
         """Do work with the administration in its thread. Raises StorageUnavailable if too much work waits."""
         if self._waiting >= MOST_WAITING:

@@ -1,12 +1,14 @@
 """The pages, in the order of the menu: one module for each, with its templates beside the others."""
 
 from hourpass.server.console.page import Section
-from hourpass.server.console.pages import connect, grants, keys, overview, sign_ins
+from hourpass.server.console.pages import connect, grants, inspect, keys, overview, sign_ins, signing_keys
 
 SECTIONS: tuple[Section, ...] = (
     overview.SECTION,
     keys.SECTION,
     grants.SECTION,
+    signing_keys.SECTION,
+    inspect.SECTION,
     connect.SECTION,
     sign_ins.SECTION,
 )

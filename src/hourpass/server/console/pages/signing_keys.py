@@ -1,0 +1,113 @@
+"""Signing keys: which one signs, which one is next, and until when the tokens of an old one are verified."""
+
+from typing import Any
+
+from hourpass.admin import shapes
+from hourpass.admin.instants import read_moment
+from hourpass.admin.operations import LIST_SIGNING_KEYS, ROTATE_SIGNING_KEYS, WITHDRAW_SIGNING_KEY
+from hourpass.core.errors import NotFound
+from hourpass.core.policy import HOUR
+from hourpass.server.console.page import GoTo, PageAnswer, Section, Shown, View, Visit
+from hourpass.server.console.pictures import phases
+from hourpass.server.console.pictures.phases import Life
+
+
+def _show_all(visit: Visit) -> PageAnswer:
+    facts = [each for each in visit.call(LIST_SIGNING_KEYS, shapes.Nothing()).data if each.state != "gone"]
+    lives = [_life(each) for each in facts]
+    first = min((life.published_at for life in lives), default=visit.now)
+    ends = [at for life in lives for at in (life.signs_from, life.retired_at, life.gone_at) if at is not None]
+    # A little more than what is known: the key that signs goes on.
+    last = max([visit.now, *ends]) + max(HOUR, (visit.now - first) // 10)
+    return Shown(
+        "signing_keys.html",
+        {
+            "rows": [
+                (each, phases(f"The life of signing key {each.kid}", life, first, last, visit.now))
+                for each, life in zip(facts, lives, strict=True)
+            ],
+            "first": first,
+            "last": last,
+        },
+    )
+
+
+def _life(key: shapes.SigningKeyFacts) -> Life:
+    return Life(
+        read_moment(key.published_at),
+        read_moment(key.signs_from),
+        None if key.retired_at is None else read_moment(key.retired_at),
+        None if key.verifies_until is None else read_moment(key.verifies_until),
+    )
+
+
+def _show_rotate(visit: Visit) -> PageAnswer:
+    effects = [
+        "A new key is published now, and signs once every verifier knows it.",
+        "The key that signs now retires then. Its tokens stay valid until they expire.",
+        "No client and no API notices.",
+    ]
+    return _confirm("Rotate the signing key", "A new key takes over", effects, "/signing-keys/rotate", "Rotate", "")
+
+
+def _rotate(visit: Visit) -> PageAnswer:
+    visit.call(ROTATE_SIGNING_KEYS, shapes.Nothing())
+    return GoTo("/signing-keys", "rotated")
+
+
+def _show_withdraw(visit: Visit) -> PageAnswer:
+    key = _key(visit)
+    effects = ["Every access token that it signed is refused at once, everywhere.", "Each client must refresh."]
+    if key.state in {"signing", "published"}:
+        effects.append("A new key takes its place at once.")
+    title = f"Withdraw signing key {key.kid}"
+    path = f"/signing-keys/{key.kid}/withdraw"
+    return _confirm(title, "Do this only if the key is compromised", effects, path, "Withdraw", key.kid)
+
+
+def _withdraw(visit: Visit) -> PageAnswer:
+    key = _key(visit)
+    if visit.form.get("confirm", "").strip() != key.kid:
+        asked = _show_withdraw(visit)
+        if isinstance(asked, Shown):
+            return asked._replace(values={**asked.values, "problem": "This is not the key’s id."}, status=422)
+    visit.call(WITHDRAW_SIGNING_KEY, shapes.SigningKeyNamed(kid=key.kid))
+    return GoTo("/signing-keys", "withdrawn")
+
+
+def _key(visit: Visit) -> shapes.SigningKeyFacts:
+    for each in visit.call(LIST_SIGNING_KEYS, shapes.Nothing()).data:
+        if each.kid == visit.path["kid"]:
+            return each
+    raise NotFound("no signing key has this id")
+
+
+def _confirm(title: str, consequence: str, effects: list[str], action: str, verb: str, expected: str) -> Shown:
+    values: dict[str, Any] = {
+        "title": title,
+        "crumbs": [("Signing keys", "/signing-keys")],
+        "consequence": consequence,
+        "effects": effects,
+        "action": action,
+        "carried": {},
+        "expected": expected,
+        "verb": verb,
+        "back": "/signing-keys",
+        "problem": "",
+    }
+    return Shown("confirm.html", values)
+
+
+SECTION = Section(
+    "Signing keys",
+    "signing",
+    (
+        View("/signing-keys", LIST_SIGNING_KEYS, _show_all),
+        View("/signing-keys/rotate", ROTATE_SIGNING_KEYS, _show_rotate, _rotate),
+        View("/signing-keys/{kid}/withdraw", WITHDRAW_SIGNING_KEY, _show_withdraw, _withdraw),
+    ),
+    {
+        "rotated": "A new signing key is published.",
+        "withdrawn": "The signing key is withdrawn. The tokens that it signed are refused.",
+    },
+)

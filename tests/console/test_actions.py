@@ -1,0 +1,98 @@
+"""What the pages do besides keys: tokens, signing keys, grants. By plain HTTP, as a browser without JavaScript."""
+
+import json
+import re
+from pathlib import Path
+
+import httpx2
+import pytest
+
+
+def pair_of(desk) -> tuple[str, dict]:
+    """A key's id, and its first pair."""
+    key = desk.server.create_key("--name", "Robot", "--scope", "videos.read")
+    return key["key_id"], httpx2.post(f"{desk.server.url}/auth/api-key", json={"apiKey": key["api_key"]}).json()
+
+
+@pytest.mark.parametrize("kind", ["access_token", "refresh_token"])
+def test_a_token_is_explained_and_revoked(desk, kind):
+    key_id, pair = pair_of(desk)
+    visitor = desk.visitor().by_link()
+    visitor.get("/inspect")
+    page = visitor.post("/inspect", {"token": pair[kind]}).text
+
+    assert ">valid<" in page.replace("</svg>", ">")
+    assert f"/console/keys/{key_id}" in page
+    assert "videos.read" in page
+    done = "access" if kind == "access_token" else "grant"
+    assert visitor.post("/inspect/revoke", {"token": pair[kind]}).headers["location"] == f"/console/inspect?done={done}"
+    assert ">not accepted<" in visitor.post("/inspect", {"token": pair[kind]}).text.replace("</svg>", ">")
+
+
+@pytest.mark.parametrize("text", ["", "x", "a.b.c", '"><script>alert(1)</script>', "é" * 9_000])
+def test_a_text_that_is_not_a_token_is_said_to_be_none(desk, text):
+    visitor = desk.visitor().by_link()
+    visitor.get("/inspect")
+    answer = visitor.post("/inspect", {"token": text})
+
+    assert answer.status_code == 200
+    assert ">not accepted<" in answer.text.replace("</svg>", ">")
+    assert "<script>alert" not in answer.text
+
+
+def test_the_brake_needs_its_words_and_refuses_every_token(own_desk):
+    _, pair = pair_of(own_desk)
+    visitor = own_desk.visitor().by_link()
+    visitor.get("/inspect/brake")
+
+    assert visitor.post("/inspect/brake", {"confirm": "token"}).status_code == 422
+    assert visitor.post("/inspect/brake", {"confirm": "every token"}).status_code == 303
+    visitor.get("/inspect")
+    page = visitor.post("/inspect", {"token": pair["access_token"]}).text
+    assert ">not accepted<" in page.replace("</svg>", ">")
+
+
+def test_signing_keys_rotate_and_are_withdrawn_by_their_name(own_desk):
+    visitor = own_desk.visitor().by_link()
+    visitor.get("/signing-keys/rotate")
+    assert visitor.post("/signing-keys/rotate").status_code == 303
+    page = visitor.get("/signing-keys").text
+
+    assert {"signing", "published"} <= set(re.findall(r">([a-z-]+)</span>", page.replace("</svg>", ">")))
+    kid = json.loads(own_desk.server.command("signing-keys", "list", "--json").stdout)[0]["kid"]
+    visitor.get(f"/signing-keys/{kid}/withdraw")
+    assert visitor.post(f"/signing-keys/{kid}/withdraw", {"confirm": "another"}).status_code == 422
+    assert visitor.post(f"/signing-keys/{kid}/withdraw", {"confirm": kid}).status_code == 303
+    assert kid not in visitor.get("/signing-keys").text
+
+
+def test_a_grant_is_revoked(desk):
+    key_id, _ = pair_of(desk)
+    [grant] = json.loads(desk.server.command("grants", "list", "--key", key_id, "--json").stdout)
+    visitor = desk.visitor().by_link()
+    visitor.get(f"/grants/{grant['grant_id']}/revoke")
+    answer = visitor.post(f"/grants/{grant['grant_id']}/revoke", {"key": key_id})
+    page = visitor.get(f"{desk.origin}{answer.headers['location']}").text
+
+    assert "The grant is revoked" in page
+    assert ">revoked<" in page.replace("</svg>", ">")
+
+
+@pytest.mark.parametrize("name", ["nginx.conf", "Caddyfile"])
+def test_a_proxys_file_has_the_servers_address_in_it(tmp_path, name):
+    from tests.console.conftest import Desk, start
+
+    server = start(tmp_path, issuer="https://auth.acme.test")
+    try:
+        answer = Desk(server).visitor().by_link().get(f"/connect/{name}")
+    finally:
+        server.kill()
+    [source] = (Path(__file__).parents[2] / "deploy" / "proxies").rglob(name)
+
+    assert f'filename="{name}"' in answer.headers["content-disposition"]
+    ours = {"127.0.0.1:3600": f"127.0.0.1:{server.port}", "api.example.com": "auth.acme.test"}
+    expected = source.read_text("utf-8")
+    for old, new in ours.items():
+        assert old in expected
+        expected = expected.replace(old, new)
+    assert answer.text == expected
