@@ -21,9 +21,9 @@ def test_the_trail_is_in_the_order_of_what_happened(hourpass):
     trail = hourpass.json("audit")
 
     assert [record["event"] for record in trail] == ["signing_key.published", "key.created", "key.revoked"]
-    assert [record["n"] for record in trail] == [1, 2, 3]
+    assert [record["number"] for record in trail] == [1, 2, 3]
     created = trail[1]
-    assert created.keys() == {"n", "at", "event", "key_id", "name", "actor"}
+    assert created.keys() == {"number", "at", "event", "key_id", "name", "actor"}
     assert created["key_id"] == key_id
 
 
@@ -132,7 +132,7 @@ def test_last_says_how_many_to_begin_with(hourpass):
     hourpass.create_key()
     hourpass.create_key()
 
-    assert [record["n"] for record in hourpass.json("audit", "--last", "2")] == [2, 3]
+    assert [record["number"] for record in hourpass.json("audit", "--last", "2")] == [2, 3]
 
 
 def test_the_trail_holds_no_key_and_no_token(hourpass, api_key):

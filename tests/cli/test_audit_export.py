@@ -65,7 +65,7 @@ def test_a_long_trail_is_complete_and_in_its_order(hourpass, file):
 
     hourpass("audit", "export", str(file))
 
-    assert [line["n"] for line in lines_of(file.read_text())] == list(range(1, 3_003))
+    assert [line["number"] for line in lines_of(file.read_text())] == list(range(1, 3_003))
 
 
 def _fill(hourpass, count: int) -> None:

@@ -61,6 +61,7 @@ def test_the_newest_lines_that_are_wanted_come_oldest_first(store, wanted, limit
     ]
     assert len(lines) == len(EVENTS) + len(OLD)
     assert store.newest_audit(wanted, limit) == taken[-limit:]
+    assert store.newest_audit(wanted, limit, before=3) == [each for each in taken if each.n < 3][-limit:]
 
 
 @pytest.mark.parametrize("name", ["key.revoked", "key_revoked"])

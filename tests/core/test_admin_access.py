@@ -18,6 +18,7 @@ from hourpass.core.admin_access import (
     role_of,
     scope_of_admin,
     sees,
+    sees_actor,
 )
 from hourpass.core.api_key import ApiKey
 from hourpass.core.audit import Actor
@@ -65,6 +66,15 @@ def test_a_delegated_caller_has_no_scope_beyond_keys_grants_tokens_and_audit():
     assert caller.is_delegated
     assert caller.scopes == DELEGATED
     assert scope_of_admin(DELEGATED_KEY).split() == sorted(DELEGATED)
+
+
+@pytest.mark.parametrize(
+    ("actor", "seen"),
+    [("client", True), ("server", True), ("key:k", True), ("key:other", False), ("cli:ada@desk", False), (None, False)],
+)
+def test_a_delegated_caller_knows_its_clients_and_itself_and_nobody_else_who_acted(actor, seen):
+    assert sees_actor(caller_of(DELEGATED_KEY, None, ACTOR), actor) is seen
+    assert sees_actor(owner(ACTOR), actor)
 
 
 def test_a_caller_needs_the_scope_and_a_delegated_one_an_operation_for_it():

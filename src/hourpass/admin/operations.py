@@ -149,6 +149,8 @@ WITHDRAW_SIGNING_KEY = Operation(
     shapes.SigningKeyNamed,
     shapes.WithdrawnSigningKey,
 )
+LIST_AUDIT = _reading("list_audit", "/audit", "audit:read", shapes.ListAudit, shapes.AuditPage, delegated=True)
+VERIFY_AUDIT = _reading("verify_audit", "/audit/verify", "audit:read", shapes.Nothing, shapes.VerifiedAudit)
 ME = _reading("me", "/me", "", shapes.Nothing, shapes.Me, delegated=True)
 
 LIST_EVENTS = _reading("list_events", "/events", "audit:read", shapes.ListEvents, shapes.EventList, delegated=True)

@@ -123,6 +123,15 @@ def sees(caller: AdminCaller, key: ApiKey) -> bool:
     return caller.subject_prefix is None or (key.admin is None and key.subject.startswith(caller.subject_prefix))
 
 
+def sees_actor(caller: AdminCaller, actor: str | None) -> bool:
+    """Whether a caller may know who did something, from which address and in which request.
+
+    A delegated caller knows its own clients and itself. How others are called who administer the server is not its
+    business.
+    """
+    return caller.subject_prefix is None or actor in {"client", "server", f"key:{caller.key_id}"}
+
+
 def require_changeable(caller: AdminCaller, key: ApiKey) -> None:
     """Refuse a caller who may read a key and not change it.
 

@@ -4,6 +4,7 @@ Instants are RFC 3339 texts, durations whole seconds. A member that is UNSET was
 """
 
 from hourpass.admin.shapes.asked import *  # noqa: F403 - one name for each struct, in whichever file it is
+from hourpass.admin.shapes.audit import *  # noqa: F403
 from hourpass.admin.shapes.grants import *  # noqa: F403
 from hourpass.admin.shapes.imports import *  # noqa: F403
 from hourpass.admin.shapes.keys import *  # noqa: F403

@@ -11,32 +11,35 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from hourpass.admin.instants import moment
+from hourpass.admin import operations, shapes
+from hourpass.admin.instants import exact_moment
 from hourpass.cli.no_secrets import id_of_ours
+from hourpass.cli.operator.administration import Desk, administration, all_pages
 from hourpass.cli.operator.audit_verify import verify
-from hourpass.cli.operator.database import database_options, look_at_database, open_database
+from hourpass.cli.operator.database import database_options
 from hourpass.cli.operator.past import PastInstant, past_instant
 from hourpass.cli.terminal import json_line, json_option, print_json, print_line, say
-from hourpass.core.audit_filter import FOREVER, AuditFilter
 from hourpass.core.errors import ConfigurationError
 from hourpass.core.event_names import NAMES, name_now
 from hourpass.secret_file import new_file
-from hourpass.server.store import AuditRecord, Store
 from hourpass.settings_file import did_you_mean
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-Wanted = Callable[[int], AuditFilter]
+Wanted = Callable[[int], dict[str, Any]]
 
-PAGE = 500
+PAUSE = 0.5
+"""Seconds between two looks for new events."""
 
 EVERYTHING = (1 << 31) - 1
 """More events than any trail has."""
 
 
-def _event(ctx: click.Context, param: click.Parameter, value: str) -> str:
+def _event(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is None:
+        return None
     known = set(NAMES.values())
-    if value and name_now(value) not in known:
+    if name_now(value) not in known:
         raise click.BadParameter(f"this is not an event{did_you_mean(value, known)}")
     return name_now(value)
 
@@ -46,11 +49,14 @@ def _filter_options(command: F) -> F:
 
     @functools.wraps(command)
     def wrapper(since: PastInstant | None, until: PastInstant | None, **arguments: Any) -> Any:
-        chosen = AuditFilter(**{name: arguments.pop(name) for name in ("key_id", "grant_id", "event", "actor")})
+        chosen = {name: arguments.pop(name) for name in ("key_id", "grant_id", "event", "actor")}
 
-        def wanted(now: int) -> AuditFilter:
-            from_, to = since(now) if since else 0, until(now) if until else FOREVER
-            return chosen._replace(grant_id=chosen.grant_id.lower(), since=from_, until=to)
+        def wanted(now: int) -> dict[str, Any]:
+            return {
+                **chosen,
+                "since": exact_moment(since(now)) if since else None,
+                "until": exact_moment(until(now)) if until else None,
+            }
 
         return command(wanted=wanted, **arguments)
 
@@ -61,10 +67,10 @@ def _filter_options(command: F) -> F:
 
 
 _FILTERS: list[tuple[tuple[str, ...], str, str, dict[str, Any]]] = [
-    (("--key", "key_id"), "ID", "only this API key's events", {"default": "", "callback": id_of_ours}),
-    (("--grant", "grant_id"), "ID", "only this grant's events", {"default": "", "callback": id_of_ours}),
-    (("--event",), "EVENT", "only this event, such as key.revoked", {"default": "", "callback": _event}),
-    (("--actor",), "ACTOR", "only by actors whose name begins like this, such as cli:", {"default": ""}),
+    (("--key", "key_id"), "ID", "only this API key's events", {"callback": id_of_ours}),
+    (("--grant", "grant_id"), "ID", "only this grant's events", {"callback": id_of_ours}),
+    (("--event",), "EVENT", "only this event, such as key.revoked", {"callback": _event}),
+    (("--actor",), "ACTOR", "only by actors whose name begins like this, such as cli:", {}),
     (("--since",), "2h|TIME", "only from this time on", {"callback": past_instant}),
     (("--until",), "2h|TIME", "only before this time", {"callback": past_instant}),
 ]
@@ -89,20 +95,30 @@ def audit(
     if ctx.invoked_subcommand:
         _refuse_options(ctx)
         return
-    with look_at_database(flags) as db:
-        chosen = wanted(db.now)
-        records = db.store.newest_audit(chosen, last or (EVERYTHING if chosen.since else 100))
-        seen = db.store.last_audit()
-    if as_json and not follow:
-        print_json([_facts(record) for record in records])
-        return
-    with contextlib.suppress(KeyboardInterrupt):
-        _show(records, as_json=as_json)
+    with administration(flags) as desk, contextlib.suppress(KeyboardInterrupt):
+        chosen = wanted(desk.now)
+        lines, seen = _newest(desk, chosen, last or (EVERYTHING if chosen["since"] else 100))
+        if as_json and not follow:
+            print_json([_facts(line) for line in lines])
+            return
+        _show(lines, as_json=as_json)
         while follow:
-            time.sleep(0.5)
-            records = _after(flags, seen)
-            seen = records[-1].n if records else seen
-            _show([each for each in records if _takes(chosen, each)], as_json=as_json)
+            time.sleep(PAUSE)
+            page = desk.call(operations.LIST_AUDIT, shapes.ListAudit(**chosen, after=seen, limit=200))
+            _show(page.data, as_json=as_json)
+            seen = page.last
+
+
+def _newest(desk: Desk, chosen: dict[str, Any], last: int) -> tuple[list[shapes.AuditLine], int]:
+    """The newest lines, oldest first, and the number of the last line of the trail."""
+    asked = shapes.ListAudit(**chosen, newest=True, limit=min(last, 200))
+    page = desk.call(operations.LIST_AUDIT, asked)
+    lines, seen = page.data, page.last
+    while page.next is not None and len(lines) < last:
+        asked.cursor = page.next
+        page = desk.call(operations.LIST_AUDIT, asked)
+        lines = page.data + lines
+    return lines[-last:], seen
 
 
 def _refuse_options(ctx: click.Context) -> None:
@@ -117,8 +133,8 @@ def _refuse_options(ctx: click.Context) -> None:
 @database_options
 def export(flags: dict[str, object], file: Path, wanted: Wanted) -> None:
     """Write the audit trail into FILE, a new file of JSON lines, or to standard output. Oldest first."""
-    with look_at_database(flags) as db:
-        lines = _lines(db.store, wanted(db.now))
+    with administration(flags) as desk:
+        lines = _lines(desk, wanted(desk.now))
         if file == Path("-"):
             for line in lines:
                 print(line)
@@ -133,40 +149,27 @@ def export(flags: dict[str, object], file: Path, wanted: Wanted) -> None:
     say(f"{file} has {written:,} event{'s' * (written != 1)}.")
 
 
-def _lines(store: Store, wanted: AuditFilter) -> Iterator[str]:
-    """The trail as JSON lines. Whoever takes them may be slow, so no transaction is open meanwhile."""
-    last, n = store.last_audit(), 0
-    while n < last and (page := store.audit_after(n, PAGE)):
-        store.commit()
-        yield from (json_line(_facts(each)) for each in page if _takes(wanted, each) and each.n <= last)
-        n = page[-1].n
-        store.begin_reading()
+def _lines(desk: Desk, chosen: dict[str, Any]) -> Iterator[str]:
+    """The trail up to now as JSON lines."""
+    end = desk.call(operations.LIST_AUDIT, shapes.ListAudit(newest=True, limit=1)).last
+    for line in all_pages(desk, operations.LIST_AUDIT, shapes.ListAudit(**chosen)):
+        if line.number > end:
+            return
+        yield json_line(_facts(line))
 
 
 audit.add_command(verify)
 
 
-def _takes(wanted: AuditFilter, line: AuditRecord) -> bool:
-    return wanted.takes(line.at, line.event, key_id=line.key_id, grant_id=line.grant_id, actor=line.actor)
-
-
-def _show(records: list[AuditRecord], *, as_json: bool) -> None:
-    for record in records:
-        facts = _facts(record)
+def _show(lines: list[shapes.AuditLine], *, as_json: bool) -> None:
+    for line in lines:
+        facts = _facts(line)
         if as_json:
             print(json_line(facts), flush=True)
             continue
-        members = ((name, value) for name, value in facts.items() if name not in ("n", "at", "event"))
+        members = ((name, value) for name, value in facts.items() if name not in ("number", "at", "event"))
         detail = " ".join(f"{_quoted(name)}={_quoted(value)}" for name, value in members)
-        print_line(f"{facts['at']}  {_quoted(record.event):24}", detail)
-
-
-def _after(flags: dict[str, object], seen: int) -> list[AuditRecord]:
-    records: list[AuditRecord] = []
-    with open_database(flags, look=True) as db:
-        while page := db.store.audit_after(records[-1].n if records else seen, PAGE):
-            records += page
-    return records
+        print_line(f"{facts['at']}  {_quoted(line.event):24}", detail)
 
 
 _WORD = re.compile(r"[A-Za-z0-9_.:/@+-]+")
@@ -177,22 +180,7 @@ def _quoted(value: object) -> str:
     return value if isinstance(value, str) and _WORD.fullmatch(value) else json_line(value)
 
 
-_INSTANTS = dict.fromkeys(
-    ("signs_from", "used_from", "signs_until", "expires_at", "raw_until", "since", "began"), 1
-) | {"issued_before": 1_000}
-"""Members that are instants, and their unit in milliseconds."""
-
-
-def _shown(name: str, value: object) -> object:
-    return moment(value * _INSTANTS[name]) if name in _INSTANTS and isinstance(value, int) else value
-
-
-def _facts(record: AuditRecord) -> dict[str, object]:
-    ids = {name: getattr(record, name) for name in ("key_id", "grant_id", "actor", "address", "request_id")}
-    return {
-        "n": record.n,
-        "at": moment(record.at),
-        "event": record.event,
-        **{name: value for name, value in ids.items() if value is not None},
-        **{name: _shown(name, value) for name, value in record.detail.items()},
-    }
+def _facts(line: shapes.AuditLine) -> dict[str, object]:
+    ids = {name: getattr(line, name) for name in ("key_id", "grant_id", "actor", "address", "request_id")}
+    known = {name: value for name, value in ids.items() if value is not None}
+    return {"number": line.number, "at": line.at, "event": line.event, **known, **line.detail}

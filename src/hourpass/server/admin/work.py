@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from hourpass.server.admin import grants, key_import, keys, overview, signing_keys, tokens, webhooks
+from hourpass.server.admin import audit, grants, key_import, keys, overview, signing_keys, tokens, webhooks
 from hourpass.server.admin.context import Context
 
 WORK: dict[str, Callable[[Context, Any], Any]] = {
@@ -31,6 +31,8 @@ WORK: dict[str, Callable[[Context, Any], Any]] = {
         signing_keys.list_signing_keys,
         signing_keys.rotate_signing_keys,
         signing_keys.withdraw_signing_key,
+        audit.list_audit,
+        audit.verify_audit,
         keys.me,
         webhooks.list_events,
         webhooks.list_webhooks,

@@ -456,8 +456,8 @@ class Store(Protocol):
     def audit_after(self, n: int, limit: int) -> list[AuditRecord]:
         """The audit trail after a number."""
 
-    def newest_audit(self, wanted: AuditFilter, limit: int) -> list[AuditRecord]:
-        """The newest lines of the audit trail that are wanted, oldest first."""
+    def newest_audit(self, wanted: AuditFilter, limit: int, before: int = ENDLESS) -> list[AuditRecord]:
+        """The newest lines of the audit trail before a number that are wanted, oldest first."""
 
     def audit_of_grant(self, grant_id: str, limit: int) -> list[AuditRecord]:
         """The newest lines about a grant (its id in hex), oldest first."""

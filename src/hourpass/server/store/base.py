@@ -379,15 +379,15 @@ class BaseStore(ABC):
         """The audit trail after a number."""
         return [read_audit(row) for row in self._rows("audit_after", n, limit)]
 
-    def newest_audit(self, wanted: AuditFilter, limit: int) -> list[AuditRecord]:
-        """The newest lines that are wanted."""
-        event, before = name_now(wanted.event), name_before(name_now(wanted.event))
-        times = (wanted.since, wanted.until)
+    def newest_audit(self, wanted: AuditFilter, limit: int, before: int = ENDLESS) -> list[AuditRecord]:
+        """The newest lines before a number that are wanted."""
+        event, old = name_now(wanted.event), name_before(name_now(wanted.event))
+        times = (wanted.since, wanted.until, before)
         others = (wanted.grant_id, wanted.grant_id, wanted.actor, wanted.actor, *times, limit)
         if wanted.key_id:
-            rows = self._rows("newest_audit_of_key", wanted.key_id, event, event, before, *others)
+            rows = self._rows("newest_audit_of_key", wanted.key_id, event, event, old, *others)
         elif event:
-            found = [self._rows("newest_audit_of_event", name, *others) for name in {event, before}]
+            found = [self._rows("newest_audit_of_event", name, *others) for name in {event, old}]
             rows = sorted((row for each in found for row in each), reverse=True, key=itemgetter(0))[:limit]
         else:
             rows = self._rows("newest_audit", *others)

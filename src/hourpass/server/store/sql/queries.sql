@@ -247,25 +247,25 @@ insert into audit ({AuditRow}) values ({?AuditRow})
 select {AuditRecord} from audit where n > ? order by n limit ?
 
 -- name: newest_audit
--- The newest lines of the audit trail that are wanted. An empty text is no condition. Of a line of a program of before
--- the detail has the actor.
+-- The newest lines of the audit trail before a number that are wanted. An empty text is no condition. Of a line of a
+-- program of before the detail has the actor.
 select {AuditRecord} from audit
 where (? = '' or grant_id = ?) and (? = '' or instr(coalesce(actor, detail ->> 'actor'), ?) = 1)
-    and at >= ? and at < ?
+    and at >= ? and at < ? and n < ?
 order by n desc limit ?
 
 -- name: newest_audit_of_key
 -- The same for the lines about one key, and of an event in two spellings if one is wanted.
 select {AuditRecord} from audit
 where key_id = ? and (? = '' or event in (?, ?)) and (? = '' or grant_id = ?) and (? = '' or instr(coalesce(actor, detail ->> 'actor'), ?) = 1)
-    and at >= ? and at < ?
+    and at >= ? and at < ? and n < ?
 order by n desc limit ?
 
 -- name: newest_audit_of_event
 -- The same for the lines that tell of one event, in one spelling.
 select {AuditRecord} from audit
 where event = ? and (? = '' or grant_id = ?) and (? = '' or instr(coalesce(actor, detail ->> 'actor'), ?) = 1)
-    and at >= ? and at < ?
+    and at >= ? and at < ? and n < ?
 order by n desc limit ?
 
 -- name: audit_lines

@@ -1,0 +1,185 @@
+"""The audit trail: list its lines, and verify that they are as they were written."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from hourpass.admin import shapes
+from hourpass.admin.instants import known_moment, moment, read_moment
+from hourpass.core.admin_access import sees, sees_actor
+from hourpass.core.audit_filter import FOREVER, AuditFilter
+from hourpass.core.audit_verification import TrailFinding
+from hourpass.core.errors import InvalidRequest
+from hourpass.core.event_names import NAMES, name_now
+from hourpass.server.admin.context import Context
+from hourpass.server.keys.audit_chain import verify_trail
+from hourpass.server.store import ENDLESS, AuditRecord
+
+TOGETHER = 500
+"""Lines that are read at once."""
+
+READS = 10
+"""So often at most for one page, however few of the lines are wanted. The next page goes on after them."""
+
+
+def list_audit(ctx: Context, asked: shapes.ListAudit) -> shapes.AuditPage:
+    """The lines of the trail that fulfil all conditions. A delegated caller sees those about its own keys."""
+    wanted = _Wanted(ctx, _filter(asked))
+    at = _Cursor.read(asked)
+    return _newest(ctx, asked, wanted, at.number) if at.newest else _after(ctx, asked, wanted, at.number)
+
+
+def _after(ctx: Context, asked: shapes.ListAudit, wanted: "_Wanted", number: int) -> shapes.AuditPage:
+    found: list[shapes.AuditLine] = []
+    for _ in range(READS):
+        page = ctx.store.audit_after(number, TOGETHER)
+        for line in wanted.of(page):
+            found.append(line)
+            if len(found) == asked.limit:
+                return shapes.AuditPage(data=found, next=_Cursor(line.number).text(), last=line.number)
+        number = page[-1].n if page else number
+        if len(page) < TOGETHER:
+            return shapes.AuditPage(data=found, next=None, last=number)
+    return shapes.AuditPage(data=found, next=_Cursor(number).text(), last=number)
+
+
+def _newest(ctx: Context, asked: shapes.ListAudit, wanted: "_Wanted", before: int) -> shapes.AuditPage:
+    found: list[shapes.AuditLine] = []
+    last = min(before - 1, ctx.store.last_audit())
+    for _ in range(READS):
+        page = ctx.store.newest_audit(wanted.narrowing, TOGETHER, before)
+        lines, room = [*wanted.of(page)], asked.limit - len(found)
+        is_last = len(page) < TOGETHER and len(lines) <= room
+        found = lines[-room:] + found
+        if is_last:
+            return shapes.AuditPage(data=found, next=None, last=last)
+        if len(found) == asked.limit:
+            return shapes.AuditPage(data=found, next=_Cursor(found[0].number, newest=True).text(), last=last)
+        before = page[0].n
+    return shapes.AuditPage(data=found, next=_Cursor(before, newest=True).text(), last=last)
+
+
+class _Cursor(NamedTuple):
+    """Where a page begins: after a number, or with the newest lines before one."""
+
+    number: int
+    newest: bool = False
+
+    @classmethod
+    def read(cls, asked: shapes.ListAudit) -> "_Cursor":
+        if asked.cursor is None:
+            return cls(ENDLESS, newest=True) if asked.newest else cls(asked.after)
+        side, number = asked.cursor[:1], asked.cursor[1:]
+        if side not in {"a", "b"} or not number.isdecimal() or len(number) > 18:
+            raise InvalidRequest("this is not a cursor of this list", name="cursor")
+        return cls(int(number), newest=side == "b")
+
+    def text(self) -> str:
+        return f"{'b' if self.newest else 'a'}{self.number}"
+
+
+class _Wanted:
+    """The lines that a caller asks for and may see."""
+
+    def __init__(self, ctx: Context, wanted: AuditFilter) -> None:
+        self._ctx = ctx
+        self._wanted = wanted
+        # A caller from whom actors are hidden must not find them by asking for them.
+        self.narrowing = wanted._replace(actor="") if ctx.caller.is_delegated else wanted
+
+    def of(self, records: list[AuditRecord]) -> Iterator[shapes.AuditLine]:
+        """Those of some lines, as the caller is told them."""
+        seen = self._seen(records)
+        for each in records:
+            if seen is not None and each.key_id not in seen:
+                continue
+            line = _line(each, open_=sees_actor(self._ctx.caller, each.actor))
+            if self._wanted.takes(each.at, each.event, key_id=each.key_id, grant_id=each.grant_id, actor=line.actor):
+                yield line
+
+    def _seen(self, records: list[AuditRecord]) -> set[str] | None:
+        """The ids of the keys that the caller sees. None if it sees everything."""
+        if not self._ctx.caller.is_delegated:
+            return None
+        keys = self._ctx.store.keys_of_ids(sorted({each.key_id for each in records if each.key_id}))
+        return {key_id for key_id, key in keys.items() if sees(self._ctx.caller, key)}
+
+
+def _filter(asked: shapes.ListAudit) -> AuditFilter:
+    event = name_now(asked.event or "")
+    if event and event not in NAMES.values():
+        raise InvalidRequest("this is not an event", name="event")
+    since, until = _instant("since", asked.since), _instant("until", asked.until)
+    return AuditFilter(
+        key_id=asked.key_id or "",
+        grant_id=(asked.grant_id or "").lower(),
+        event=event,
+        since=0 if since is None else since,
+        until=FOREVER if until is None else until,
+        actor=asked.actor or "",
+    )
+
+
+def _instant(name: str, text: str | None) -> int | None:
+    try:
+        return None if text is None else read_moment(text)
+    except (ValueError, OverflowError):
+        raise InvalidRequest(f"{name} is not an instant such as 2027-01-31T00:00:00Z", name=name) from None
+
+
+_INSTANTS = dict.fromkeys(
+    ("signs_from", "used_from", "signs_until", "expires_at", "raw_until", "since", "began"), 1
+) | {"issued_before": 1_000}
+"""Members that are instants, and their unit in milliseconds."""
+
+
+def told_detail(detail: dict[str, object]) -> dict[str, object]:
+    """What an event says besides, with its instants in RFC 3339."""
+    return {
+        name: moment(value * _INSTANTS[name]) if name in _INSTANTS and isinstance(value, int) else value
+        for name, value in detail.items()
+    }
+
+
+def _line(record: AuditRecord, *, open_: bool) -> shapes.AuditLine:
+    return shapes.AuditLine(
+        number=record.n,
+        at=known_moment(record.at),
+        event=record.event,
+        key_id=record.key_id,
+        grant_id=record.grant_id,
+        actor=record.actor if open_ else "operator",
+        address=record.address if open_ else None,
+        request_id=record.request_id if open_ else None,
+        detail=told_detail(record.detail),
+    )
+
+
+def verify_audit(ctx: Context, asked: shapes.Nothing) -> shapes.VerifiedAudit:
+    """Whether nobody changed, removed, inserted or reordered a row of the trail."""
+    verified = verify_trail(ctx.store, ctx.secrets, ctx.now)
+    ends = verified.ends
+    chain = ends and shapes.AuditChain(
+        began_at=known_moment(ends.began_at),
+        began_after=ends.began_n,
+        pruned_to=ends.anchor_n,
+        ends_at=ends.head_n,
+        mac=ends.head_mac.hex(),
+    )
+    return shapes.VerifiedAudit(
+        intact=not verified.findings,
+        rows=verified.rows,
+        first=_row(verified.first),
+        last=_row(verified.last),
+        unchained=verified.unchained,
+        chain=chain,
+        findings=[_finding(each) for each in verified.findings],
+        late=[_finding(each) for each in verified.late],
+    )
+
+
+def _row(row: tuple[int, int] | None) -> shapes.AuditRow | None:
+    return None if row is None else shapes.AuditRow(number=row[0], at=known_moment(row[1]))
+
+
+def _finding(finding: TrailFinding) -> shapes.AuditFinding:
+    return shapes.AuditFinding(**finding._asdict(), text=str(finding))

@@ -1,0 +1,113 @@
+"""The audit trail over the admin API: pages in both directions, what follows, and what a delegated caller sees."""
+
+import pytest
+from tests.admin.conftest import refused
+
+from hourpass.core import audit
+from hourpass.core.audit import Actor
+
+pytestmark = pytest.mark.anyio
+
+ADA = Actor("cli:ada@desk", "192.0.2.9", "0123")
+CLIENT = Actor("client", "198.51.100.7", "4567")
+
+
+async def append(server, *events):
+    now = server.clock()
+    await server.app.issuer.ledger.run(lambda store: store.append_audit(now, events))
+
+
+async def lines(client, **query):
+    """Everything that a list has, page by page, each page before the ones that came earlier if they go back."""
+    found, sizes = [], set()
+    while True:
+        answer = (await client.get("audit", params=query)).json()
+        found = answer["data"] + found if query.get("newest") else found + answer["data"]
+        sizes.add(len(answer["data"]))
+        if answer["next"] is None:
+            assert max(sizes) <= query.get("limit", 50)
+            return found
+        query["cursor"] = answer["next"]
+
+
+def numbers(found):
+    return [line["number"] for line in found]
+
+
+@pytest.mark.parametrize("limit", [1, 3, 200])
+async def test_pages_forward_and_back_have_every_line_once_in_order(server, owner, limit):
+    await append(server, *[audit.KeyImported(f"key{n}", "one", ADA) for n in range(7)])
+    everything = numbers(await lines(owner, limit=200))
+
+    assert everything == sorted(set(everything))
+    assert numbers(await lines(owner, limit=limit)) == everything
+    assert numbers(await lines(owner, limit=limit, newest=True)) == everything
+    imported = await lines(owner, limit=limit, newest=True, event="key.imported")
+    assert [line["key_id"] for line in imported] == [f"key{n}" for n in range(7)]
+
+
+async def test_a_page_costs_little_and_the_next_one_goes_on_though_nothing_was_wanted(server, owner):
+    await append(server, *[audit.KeyImported("key", "one", ADA) for _ in range(5_100)])
+
+    page = (await owner.get("audit", params={"event": "key.revoked"})).json()
+
+    assert (page["data"], page["last"]) == ([], 5_000)
+    assert await lines(owner, event="key.revoked") == []
+    assert await lines(owner, event="key.created", newest=True, limit=1) == await lines(owner, event="key.created")
+
+
+async def test_a_follower_goes_on_after_the_last_line(server, owner):
+    last = (await owner.get("audit", params={"newest": True, "limit": 1})).json()["last"]
+    assert (await owner.get("audit", params={"after": last})).json() == {"data": [], "next": None, "last": last}
+    await append(server, audit.KeyRevoked("key", "leaked", ADA))
+
+    [line] = (await owner.get("audit", params={"after": last})).json()["data"]
+
+    assert line == {
+        "number": last + 1,
+        "at": "2027-01-15T08:00:00Z",
+        "event": "key.revoked",
+        "key_id": "key",
+        "grant_id": None,
+        "actor": "cli:ada@desk",
+        "address": "192.0.2.9",
+        "request_id": "0123",
+        "detail": {"reason": "leaked"},
+    }
+
+
+@pytest.mark.parametrize(
+    "query", [{"event": "key.made"}, {"since": "yesterday"}, {"cursor": "c1"}, {"cursor": "b"}, {"limit": 201}]
+)
+async def test_what_cannot_be_read_is_refused(owner, query):
+    assert refused(await owner.get("audit", params=query)) == (422, "invalid_request")
+
+
+@pytest.mark.parametrize("newest", [False, True])
+async def test_a_delegated_caller_sees_its_own_keys_and_not_who_administers_them(server, delegated, newest):
+    key = (await delegated.post("keys", json={"name": "a", "subject": "acme/a", "scope": "videos.read"})).json()
+    own = key["key_id"]
+    theirs = (await server.create_key(subject="other")).split("_")[2]
+    replay = audit.GrantReplayed("00" * 16, own, 1, 2, CLIENT)
+    await append(server, audit.KeyRevoked(theirs, "leaked", ADA), audit.KeyRevoked(own, "leaked", ADA), replay)
+    me = f"key:{(await delegated.get('me')).json()['key_id']}"
+
+    found = await lines(delegated, newest=newest)
+
+    assert {line["key_id"] for line in found} == {own}
+    assert [(line["event"], line["actor"], line["address"]) for line in found] == [
+        ("key.created", me, "127.0.0.1"),
+        ("key.revoked", "operator", None),
+        ("grant.replayed", "client", "198.51.100.7"),
+    ]
+    assert await lines(delegated, newest=newest, actor="cli:") == []
+    assert len(await lines(delegated, newest=newest, actor="operator")) == 1
+    assert await lines(delegated, newest=newest, key_id=theirs) == []
+    assert refused(await delegated.get("audit/verify")) == (403, "insufficient_scope")
+
+
+async def test_the_trail_is_verified(owner):
+    verified = (await owner.get("audit/verify")).json()
+
+    assert (verified["intact"], verified["findings"]) == (True, [])
+    assert verified["rows"] == len(await lines(owner))
