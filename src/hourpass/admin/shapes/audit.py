@@ -55,7 +55,7 @@ class AuditPage(AdminAnswer, kw_only=True):
     last: int
 
 
-class AuditRow(AdminAnswer, kw_only=True):
+class AuditPlace(AdminAnswer, kw_only=True):
     """Where a row of the trail is."""
 
     number: int
@@ -90,8 +90,8 @@ class VerifiedAudit(AdminAnswer, kw_only=True):
 
     intact: bool
     rows: int
-    first: AuditRow | None
-    last: AuditRow | None
+    first: AuditPlace | None
+    last: AuditPlace | None
     unchained: int
     chain: AuditChain | None
     findings: list[AuditFinding]

@@ -177,8 +177,8 @@ def verify_audit(ctx: Context, asked: shapes.Nothing) -> shapes.VerifiedAudit:
     )
 
 
-def _row(row: tuple[int, int] | None) -> shapes.AuditRow | None:
-    return None if row is None else shapes.AuditRow(number=row[0], at=known_moment(row[1]))
+def _row(row: tuple[int, int] | None) -> shapes.AuditPlace | None:
+    return None if row is None else shapes.AuditPlace(number=row[0], at=known_moment(row[1]))
 
 
 def _finding(finding: TrailFinding) -> shapes.AuditFinding:
