@@ -1,165 +1,171 @@
-"""The life of a grant: what is known comes in its order, and what is not known is said."""
+"""A grant outside its refreshes: opening, revoking, pruning, the cap, and the tag that binds a token to its row."""
 
 import pytest
 from tests.core.test_api_key import stored_key
 
-from hourpass.core.address import pack_address
-from hourpass.core.grant import Grant
-from hourpass.core.grant_life import TrailLine, life_of
-
-NOW = 1_800_000_000_000
-OPENED = NOW - 10_000
-KEY = stored_key()
-GRANT = Grant(
-    bytes(16),
-    KEY.key_id,
-    0,
-    bytes(16),
-    (),
-    None,
-    OPENED,
-    NOW + 500,
-    NOW + 1_000,
-    opened_from=pack_address("192.0.2.1"),
-    last_from=pack_address("192.0.2.2"),
+from hourpass.core.grant import (
+    REVOKED_KEPT,
+    GrantAge,
+    closing_order,
+    excess_grants,
+    generation_tag,
+    is_live,
+    is_prunable,
+    new_grant_id,
+    open_grant,
+    revoke,
+    state_of,
 )
+from hourpass.core.policy import DAY, HOUR, Policy
+
+START = 1_800_000_000_000
+POLICY = Policy(idle_lifetime=30 * DAY, absolute_lifetime=90 * DAY)
 
 
-def kinds(grant=GRANT, key=KEY, lines=(), now=NOW):
-    return [(event.kind, event.at) for event in life_of(grant, key, lines, now)]
+@pytest.fixture
+def grant():
+    return open_grant(grant_id=b"g" * 16, seed=b"s" * 16, key_id="key", scope="a b", now=START, policy=POLICY)
 
 
-def line(event, at=NOW - 5, **detail):
-    return TrailLine(at, event, "198.51.100.7", "client", detail)
+def test_an_exchange_opens_generation_0_with_both_expiries(grant):
+    assert grant.generation == 0
+    assert grant.superseded == ()
+    assert (grant.created_at, grant.idle_expires_at, grant.expires_at) == (START, START + 30 * DAY, START + 90 * DAY)
+    assert (grant.revoked_at, grant.revoked_why) == (None, None)
 
 
-def test_it_begins_with_the_exchange_and_ends_with_what_is_planned():
-    opened, planned = life_of(GRANT, KEY, (), NOW)
-
-    assert (opened.kind, opened.at, opened.address, opened.generation) == ("opened", OPENED, "192.0.2.1", 0)
-    assert (planned.kind, planned.at) == ("expires", NOW + 500)
-    assert planned.sentence == "The grant expires, if it is not refreshed."
+def test_a_grant_is_found_by_its_key_and_its_id(grant):
+    assert grant.ref == ("key", b"g" * 16)
 
 
-def test_each_rotation_that_is_remembered_is_told_and_only_the_last_one_has_an_address():
-    grant = GRANT._replace(generation=2, superseded=(NOW - 3, NOW - 7))
+def test_a_grant_is_never_idle_longer_than_it_may_live():
+    policy = Policy(idle_lifetime=30 * DAY, absolute_lifetime=DAY)
+    grant = open_grant(grant_id=b"g" * 16, seed=b"s" * 16, key_id="key", scope=None, now=START, policy=policy)
 
-    rotations = [event for event in life_of(grant, KEY, (), NOW) if event.kind == "rotated"]
+    assert grant.idle_expires_at == grant.expires_at == START + DAY
 
-    assert [(each.at, each.generation, each.address) for each in rotations] == [
-        (NOW - 7, 1, None),
-        (NOW - 3, 2, "192.0.2.2"),
+
+def test_a_grant_does_not_show_its_seed(grant):
+    assert repr(b"s" * 16) not in repr(grant)
+    assert (b"s" * 16).hex() not in repr(grant)
+    assert (b"g" * 16).hex() in repr(grant)
+
+
+def test_the_first_decision_to_revoke_stands(grant):
+    revoked = revoke(grant, START + 1, "replayed")
+
+    assert (revoked.revoked_at, revoked.revoked_why) == (START + 1, "replayed")
+    assert revoke(revoked, START + 2, "revoked") == revoked
+
+
+def test_a_generation_s_tag_is_keyed_by_the_seed():
+    """A known answer (BLAKE2b, computed with OpenSSL): a change would end every refresh token in the world."""
+    assert generation_tag(bytes(range(16)), 1).hex() == "14001822c19f9ca338643be4077fee19"
+    assert generation_tag(b"s" * 16, 1) != generation_tag(b"t" * 16, 1)
+
+
+def test_no_two_generations_share_a_tag():
+    generations = [0, 1, 2, 255, 256, 65_536, 2**63 - 1]
+
+    assert len({generation_tag(b"s" * 16, generation) for generation in generations}) == len(generations)
+
+
+@pytest.mark.parametrize("expiry", ["idle_expires_at", "expires_at"])
+def test_a_grant_is_live_until_a_millisecond_before_its_expiry(grant, expiry):
+    ending = grant._replace(**{expiry: START + HOUR})
+
+    assert is_live(ending, START + HOUR - 1)
+    assert not is_live(ending, START + HOUR)
+
+
+def test_a_revoked_grant_is_not_live(grant):
+    assert not is_live(revoke(grant, START, "revoked"), START)
+
+
+@pytest.mark.parametrize(
+    ("idle", "absolute", "revoked", "prunable"),
+    [
+        (1, 1, None, False),
+        (0, 1, None, True),
+        (1, 0, None, True),
+        (1, 1, -REVOKED_KEPT + 1, False),
+        (1, 1, -REVOKED_KEPT, True),
+        (0, 1, 0, True),
+    ],
+    ids=["alive", "idle-expired", "expired", "revoked-within-a-day", "revoked-a-day-ago", "revoked-and-expired"],
+)
+def test_a_row_is_prunable_once_it_says_nothing_any_more(idle, absolute, revoked, prunable):
+    revoked_at = None if revoked is None else START + revoked
+
+    assert is_prunable(START + idle, START + absolute, revoked_at, START) is prunable
+
+
+@pytest.mark.parametrize(
+    ("live", "cap", "excess"),
+    [(0, 1, 0), (1, 1, 0), (2, 1, 1), (99, 99, 0), (100, 99, 1), (100, 100, 0), (101, 100, 2), (10_001, 10_000, 101)],
+)
+def test_over_the_cap_a_hundredth_more_than_the_excess_is_closed(live, cap, excess):
+    assert excess_grants(live, Policy(grants_per_key=cap)) == excess
+
+
+def test_never_refreshed_grants_close_first_then_the_least_recently_refreshed():
+    ages = [
+        GrantAge(b"refreshed last", 1, START + 9, created_at=START),
+        GrantAge(b"new", 0, START + 3, created_at=START + 3),
+        GrantAge(b"refreshed first", 7, START + 8, created_at=START + 1),
+        GrantAge(b"old", 0, START + 5, created_at=START + 2),
     ]
+    order = [b"old", b"new", b"refreshed first", b"refreshed last"]
+
+    assert closing_order(ages, 4) == order
+    assert closing_order(ages, 3) == order[:3]
+    assert closing_order(ages, 0) == []
+
+
+def test_grants_refreshed_in_the_same_millisecond_close_in_the_order_of_their_opening():
+    ages = [GrantAge(b"second", 1, START, created_at=2), GrantAge(b"first", 1, START, created_at=1)]
+
+    assert closing_order(ages, 2) == [b"first", b"second"]
+
+
+def test_grants_opened_later_sort_later_and_differ_within_a_millisecond():
+    """RFC 9562 §5.7: big-endian milliseconds first, so that byte order is the order of time."""
+    early, late = new_grant_id(START, b"\xff" * 10), new_grant_id(START + 1, b"\x00" * 10)
+    assert early < late
+    assert len(early) == 16
+    assert new_grant_id(START, b"\x00" * 10) != early
+
+
+def test_a_grant_id_is_made_from_exactly_ten_random_bytes():
+    with pytest.raises(ValueError, match="10 random bytes"):
+        new_grant_id(START, b"\x00" * 9)
 
 
 @pytest.mark.parametrize(
-    ("generation", "superseded", "at", "sentence"),
+    ("key", "after", "state"),
     [
-        (14, (NOW - 3, NOW - 7), NOW - 7, "12 rotations before this are not remembered one by one."),
-        (2, (NOW - 3,), NOW - 3, "1 rotation before this is not remembered one by one."),
-        (1_200, (), OPENED, "1,200 rotations since then are not remembered one by one."),
-        (1, (), OPENED, "1 rotation since then is not remembered one by one."),
+        (stored_key(), 0, "live"),
+        (stored_key(expires_at=START + DAY), DAY - 1, "live"),
+        (stored_key(expires_at=START + DAY), DAY, "ended"),
+        (stored_key(revoked_at=START), 0, "ended"),
+        (None, 0, "ended"),
+        (stored_key(), 30 * DAY, "expired"),
+        (stored_key(revoked_at=START), 30 * DAY, "expired"),
+        (stored_key(disabled_at=START), 0, "disabled"),
+        (stored_key(disabled_at=START, revoked_at=START), 0, "ended"),
+        (stored_key(valid_from=START), 0, "live"),
+        (stored_key(valid_from=START + 1), 0, "ended"),
     ],
 )
-def test_rotations_that_are_not_remembered_are_one_gap_and_are_never_guessed(generation, superseded, at, sentence):
-    events = life_of(GRANT._replace(generation=generation, superseded=superseded), KEY, (), NOW)
-
-    gap = events[1]
-    assert (gap.kind, gap.at, gap.sentence) == ("rotations_not_remembered", at, sentence)
-    assert [event.generation for event in events if event.kind == "rotated"] == list(
-        range(generation - len(superseded) + 1, generation + 1)
-    )
+def test_a_grant_ends_with_its_key_or_expires_by_itself(grant, key, after, state):
+    assert state_of(grant, key, START + after) == state
 
 
-def test_what_the_trail_says_is_told_in_the_order_of_time():
-    lines = [
-        line("grant.replayed", NOW - 1, presented_generation=1, current_generation=3),
-        line("refresh.ahead", NOW - 3, presented_generation=9, current_generation=3),
-        line("refresh.retried_elsewhere", NOW - 5, presented_generation=2, rotated_from="192.0.2.9"),
-        line("token.revoked", NOW - 4, jti="x"),
-        line("key.updated", NOW - 2),
-    ]
-    grant = GRANT._replace(revoked_at=NOW - 1, revoked_why="replayed")
-
-    events = life_of(grant, KEY, lines, NOW)
-
-    assert [(event.kind, event.generation, event.weight) for event in events] == [
-        ("opened", 0, "plain"),
-        ("retried_elsewhere", 2, "warn"),
-        ("token_revoked", None, "plain"),
-        ("ahead", 9, "warn"),
-        ("replayed", 1, "bad"),
-    ]
-    assert "The rotation came from 192.0.2.9." in events[1].sentence
-    assert {event.address for event in events[1:]} == {"198.51.100.7"}
+@pytest.mark.parametrize("why", ["replayed", "revoked", "token_revoked", "restored"])
+def test_a_revoked_grant_says_why_even_if_its_key_ends(grant, why):
+    assert state_of(revoke(grant, START, why), None, START + 90 * DAY) == why
 
 
-@pytest.mark.parametrize(
-    ("why", "words"),
-    [
-        ("revoked", "The grant was revoked."),
-        ("token_revoked", "Its refresh token was revoked by its client."),
-        ("restored", "The installation was restored from a backup, which ends every grant."),
-    ],
-)
-def test_a_revocation_is_told_once_by_the_trail_or_else_by_the_row(why, words):
-    grant = GRANT._replace(revoked_at=NOW - 5, revoked_why=why)
-
-    for lines in ((), [line("grant.revoked", why=why)]):
-        end = life_of(grant, KEY, lines, NOW)[-1]
-        assert (end.kind, end.at, end.sentence, end.weight) == ("revoked", NOW - 5, words, "warn")
-        assert len(life_of(grant, KEY, lines, NOW)) == 2
-
-
-def test_a_replay_is_told_even_if_its_line_in_the_trail_was_pruned():
-    end = life_of(GRANT._replace(revoked_at=NOW - 5, revoked_why="replayed"), KEY, (), NOW)[-1]
-
-    assert (end.kind, end.weight) == ("replayed", "bad")
-
-
-@pytest.mark.parametrize(
-    ("members", "kind", "at", "words"),
-    [
-        ({"idle_expires_at": NOW}, "expired", NOW, "The grant expired: it was not refreshed for too long."),
-        ({"idle_expires_at": NOW, "expires_at": NOW}, "expired", NOW, "The grant expired: it was too old."),
-        (
-            {"idle_expires_at": NOW + 1, "expires_at": NOW + 1},
-            "expires",
-            NOW + 1,
-            "The grant expires, however often it is refreshed.",
-        ),
-    ],
-)
-def test_an_expiry_is_over_at_its_instant_and_planned_before(members, kind, at, words):
-    end = life_of(GRANT._replace(**members), KEY, (), NOW)[-1]
-
-    assert (end.kind, end.at, end.sentence) == (kind, at, words)
-
-
-@pytest.mark.parametrize(
-    ("members", "at", "words"),
-    [
-        ({"revoked_at": NOW}, NOW, "Its key was revoked."),
-        ({"expires_at": NOW - 1, "revoked_at": NOW}, NOW - 1, "Its key expired."),
-        ({"valid_from": OPENED + 1}, OPENED + 1, "Its key was replaced at once."),
-    ],
-)
-def test_a_grant_ends_with_its_key(members, at, words):
-    end = life_of(GRANT, KEY._replace(**members), (), NOW)[-1]
-
-    assert (end.kind, end.at, end.sentence) == ("key_ended", at, words)
-
-
-@pytest.mark.parametrize("members", [{"expires_at": NOW + 1}, {"valid_from": OPENED}, {"disabled_at": NOW - 1}])
-def test_a_key_that_has_not_ended_ends_no_grant(members):
-    assert kinds(key=KEY._replace(**members))[-1] == ("expires", NOW + 500)
-
-
-def test_a_grant_that_expired_before_its_key_ended_expired():
-    grant = GRANT._replace(idle_expires_at=NOW - 9)
-
-    assert kinds(grant, KEY._replace(revoked_at=NOW - 5))[-1] == ("expired", NOW - 9)
-
-
-def test_without_its_key_a_grant_s_life_is_told_as_well():
-    assert kinds(key=None) == [("opened", OPENED), ("expires", NOW + 500)]
+@pytest.mark.parametrize(("since", "state"), [(START, "live"), (START + 1, "ended")])
+def test_a_grant_ends_with_the_secret_of_its_refresh_token(grant, since, state):
+    assert state_of(grant, stored_key(), START, refresh_since=since) == state
