@@ -2,6 +2,7 @@
 
 import json
 import re
+from html.parser import HTMLParser
 from pathlib import Path
 
 import axe_playwright_python
@@ -46,7 +47,9 @@ def filled(desk):
     pair = httpx2.post(f"{desk.server.url}/auth/api-key", json={"apiKey": key["api_key"]}).json()
     httpx2.post(f"{desk.server.url}/auth/refresh", json={"refreshToken": pair["refresh_token"]}).raise_for_status()
     [grant] = json.loads(desk.server.command("grants", "list", "--key", key["key_id"], "--json").stdout)
-    return {"key": key["key_id"], "admin": admin["key_id"], "grant": grant["grant_id"]}
+    hook = desk.server.command("webhooks", "create", "https://hooks.invalid/x", "--event", "key.leaked", "--json")
+    webhook = json.loads(hook.stdout)["webhook_id"]
+    return {"key": key["key_id"], "admin": admin["key_id"], "grant": grant["grant_id"], "webhook": webhook}
 
 
 def paths(filled) -> list[str]:
@@ -68,6 +71,10 @@ def paths(filled) -> list[str]:
         "/signing-keys/rotate",
         "/inspect",
         "/inspect/brake",
+        "/webhooks",
+        "/webhooks/new",
+        f"/webhooks/{filled['webhook']}",
+        *(f"/webhooks/{filled['webhook']}/{part}" for part in ("edit", "rotate-secret", "delete")),
         "/connect",
         "/sessions",
         "/nothing-here",
@@ -144,7 +151,7 @@ def test_an_auditor_sees_no_button_that_would_be_refused(browser, desk, filled):
 
     assert seen["/"] == {"6 hours", "24 hours", "7 days"}
     assert seen["/keys"] == {"Find a whole key", "Find"}
-    assert seen["/keys/ID"] == seen["/grants/ID"] == set()
+    assert seen["/keys/ID"] == seen["/grants/ID"] == seen["/webhooks"] == seen["/webhooks/ID"] == set()
     assert {path for path, what in seen.items() if what == "refused"} == {
         "/keys/new",
         "/keys/ID/edit",
@@ -154,6 +161,10 @@ def test_an_auditor_sees_no_button_that_would_be_refused(browser, desk, filled):
         "/grants/ID/revoke",
         "/signing-keys/rotate",
         "/inspect/brake",
+        "/webhooks/new",
+        "/webhooks/ID/edit",
+        "/webhooks/ID/rotate-secret",
+        "/webhooks/ID/delete",
     }
 
 
@@ -263,6 +274,21 @@ HOSTILE = [
     "</title><script>alert(1)</script>",
     "<a hx-get=/console/keys hx-trigger=load>",
 ]
+
+
+def intruders(page: str) -> list[str]:
+    """The elements of a page that would run what somebody wrote."""
+    found = []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+            given = dict(attributes)
+            runs = any(name.startswith(("on", "hx-")) for name in given) or "javascript:" in (given.get("href") or "")
+            if runs or tag == "img" or (tag == "script" and "src" not in given):
+                found.append(self.get_starttag_text() or tag)
+
+    Reader().feed(page)
+    return found
 
 
 def test_a_name_is_only_ever_text(browser, desk):

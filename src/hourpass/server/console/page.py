@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 from hourpass.admin import shapes
 from hourpass.admin.operations import OPERATIONS, Operation
 from hourpass.core.admin_access import AdminCaller, may
+from hourpass.core.errors import Refused
 from hourpass.core.sign_in import SignIn
 from hourpass.server.admin.administration import Administration
 from hourpass.server.console.door import Person
@@ -92,6 +93,8 @@ class Visit:
         function changes only one thing.
         """
         outside = None if operation.reads else self._outside
+        if isinstance(outside, Refused):
+            raise outside
         return self._administration.call_once(operation, asked, self.person.identity, outside)
 
     def sign_ins(self) -> list[SignIn]:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from hourpass.admin import shapes
 from hourpass.admin.operations import IMPORT_KEYS, Operation
-from hourpass.core.errors import HourpassError, StorageUnavailable, as_trouble
+from hourpass.core.errors import HourpassError, Refused, StorageUnavailable, as_trouble
 from hourpass.server.admin.administration import AdminIdentity, Administration, AdminKeyIdentity, is_at_once
 from hourpass.server.admin.context import Outside
 from hourpass.server.admin.idempotency import KeyedCall, keep, keep_refusal
@@ -102,12 +102,12 @@ class AdminWork:
     async def page(self, work: Callable[[Administration, Any], T]) -> T:
         """Do work in the thread of the administration, and what must be done outside of a transaction beside it.
 
-        The work is done again then, and gets what came of that. Otherwise it gets None.
+        The work is done again then, and gets what came of that, which may be a refusal. Otherwise it gets None.
         """
         try:
             return await self.in_thread(lambda desk: work(desk, None))
         except Outside as needed:
-            outside = await asyncio.get_running_loop().run_in_executor(self._network, needed.work)
+            outside = await asyncio.get_running_loop().run_in_executor(self._network, _outcome, needed.work)
         return await self.in_thread(lambda desk: work(desk, outside))
 
     async def in_thread(self, work: Callable[[Administration], T]) -> T:
@@ -139,3 +139,11 @@ class AdminWork:
     def _close(self) -> None:
         if self._store is not None:
             self._store.close()
+
+
+def _outcome(work: Callable[[], Any]) -> Any:
+    """What work returned, or the refusal that it raised: a page shows that beside its form."""
+    try:
+        return work()
+    except Refused as error:
+        return error

@@ -1,7 +1,7 @@
 """The pages, in the order of the menu: one module for each, with its templates beside the others."""
 
 from hourpass.server.console.page import Section
-from hourpass.server.console.pages import connect, grants, inspect, keys, overview, sign_ins, signing_keys
+from hourpass.server.console.pages import connect, grants, inspect, keys, overview, sign_ins, signing_keys, webhooks
 
 SECTIONS: tuple[Section, ...] = (
     overview.SECTION,
@@ -9,6 +9,7 @@ SECTIONS: tuple[Section, ...] = (
     grants.SECTION,
     signing_keys.SECTION,
     inspect.SECTION,
+    webhooks.SECTION,
     connect.SECTION,
     sign_ins.SECTION,
 )

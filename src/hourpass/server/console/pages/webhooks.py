@@ -1,0 +1,236 @@
+"""Webhooks: where events are sent and how that goes. Make one, change it, try it out, and end it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from hourpass.admin import shapes
+from hourpass.admin.operations import (
+    CREATE_WEBHOOK,
+    DELETE_WEBHOOK,
+    GET_WEBHOOK,
+    LIST_DELIVERIES,
+    LIST_EVENTS,
+    LIST_WEBHOOKS,
+    ROTATE_WEBHOOK_SECRET,
+    TRY_WEBHOOK,
+    UPDATE_WEBHOOK,
+)
+from hourpass.core.errors import ChangedMeanwhile, InvalidRequest, PrivateAddress
+from hourpass.core.published import PUBLISHED, TEST, takes
+from hourpass.core.webhook import Disabled, Result
+from hourpass.server.console.page import Fields, GoTo, PageAnswer, Section, Shown, View, Visit
+
+OUTCOMES: Mapping[Result, str] = {
+    "delivered": "The endpoint took it",
+    "status": "The endpoint did not take it",
+    "gone": "The endpoint says that it is gone for good",
+    "timeout": "The endpoint did not answer in time",
+    "unreachable": "No connection to the endpoint",
+    "tls": "The endpoint’s certificate is not valid",
+    "unknown_host": "The host has no address",
+    "private_address": "The host’s address is not public, so nothing was sent",
+    "broken": "The answer was not HTTP",
+}
+
+WHY_DISABLED: Mapping[Disabled, str] = {
+    "operator": "Somebody disabled it.",
+    "failing": "Its endpoint failed for three days.",
+    "gone": "Its endpoint answered that it is gone for good (410).",
+}
+
+COUNTED = 200
+"""So many events that a webhook did not get are counted."""
+
+TICK = "event:"
+"""What the names of the ticks in the form begin with."""
+
+
+def _show_all(visit: Visit) -> PageAnswer:
+    return Shown("webhooks.html", {"webhooks": visit.call(LIST_WEBHOOKS, shapes.Nothing()).data, **_words()})
+
+
+def _words() -> dict[str, Any]:
+    return {"outcomes": OUTCOMES, "why_disabled": WHY_DISABLED, "host_of": lambda url: urlsplit(url).netloc}
+
+
+def _named(visit: Visit) -> shapes.WebhookNamed:
+    return shapes.WebhookNamed(webhook_id=visit.path["webhook_id"])
+
+
+def _show(visit: Visit) -> PageAnswer:
+    webhook = visit.call(GET_WEBHOOK, _named(visit))
+    deliveries = visit.call(LIST_DELIVERIES, shapes.ListDeliveries(webhook_id=webhook.webhook_id)).data
+    tested = next((each for each in deliveries if each.event == TEST), None) if "tested" in visit.query else None
+    values = {"webhook": webhook, "deliveries": deliveries, "tested": tested, **_words()}
+    return Shown("webhook.html", values)
+
+
+def _show_new(visit: Visit) -> PageAnswer:
+    return Shown("webhook_form.html", _form(None, Fields()))
+
+
+def _form(webhook: shapes.ShownWebhook | None, values: Mapping[str, str]) -> dict[str, Any]:
+    form = {"webhook": webhook, "values": values, "problems": Fields(), "published": PUBLISHED, "tick": TICK}
+    return {**form, **_words()}
+
+
+def _asked(visit: Visit) -> dict[str, Any]:
+    return {
+        "url": visit.form.get("url", "").strip(),
+        "description": visit.form.get("description", "").strip(),
+        "events": [name.removeprefix(TICK) for name in visit.form if name.startswith(TICK)],
+    }
+
+
+def _tried(visit: Visit, webhook: shapes.ShownWebhook | None, act: Callable[[], PageAnswer]) -> PageAnswer:
+    """Do what the form asks, or show it again with what is wrong beside each field."""
+    try:
+        return act()
+    except InvalidRequest as error:
+        problems = dict.fromkeys(error.names or ("",), error.detail)
+    except PrivateAddress as error:
+        problems = {"url": error.detail}
+    except ChangedMeanwhile:
+        problems = {"": "Somebody else changed the webhook meanwhile. Load the page again"}
+    return Shown("webhook_form.html", {**_form(webhook, Fields(visit.form)), "problems": Fields(problems)}, 422)
+
+
+def _create(visit: Visit) -> PageAnswer:
+    def act() -> PageAnswer:
+        made = visit.call(CREATE_WEBHOOK, msgspec.convert(_asked(visit), shapes.CreateWebhook))
+        return _secret(f"{urlsplit(made.url).netloc} is ready", made)
+
+    return _tried(visit, None, act)
+
+
+def _secret(title: str, made: shapes.CreatedWebhook) -> Shown:
+    return Shown("webhook_secret.html", {"title": title, "webhook": made, "secret": made.secret})
+
+
+def _show_edit(visit: Visit) -> PageAnswer:
+    webhook = visit.call(GET_WEBHOOK, _named(visit))
+    ticks = dict.fromkeys((f"{TICK}{name}" for name in webhook.events), "yes")
+    tag = shapes.webhook_etag(webhook)
+    values = Fields({"url": webhook.url, "description": webhook.description, "tag": tag, **ticks})
+    return Shown("webhook_form.html", _form(webhook, values))
+
+
+def _edit(visit: Visit) -> PageAnswer:
+    webhook = visit.call(GET_WEBHOOK, _named(visit))
+
+    def act() -> PageAnswer:
+        asked = {**_asked(visit), "webhook_id": webhook.webhook_id, "if_match": visit.form.get("tag")}
+        visit.call(UPDATE_WEBHOOK, msgspec.convert(asked, shapes.UpdateWebhook))
+        return GoTo(f"/webhooks/{webhook.webhook_id}", "changed")
+
+    return _tried(visit, webhook, act)
+
+
+def _switch(visit: Visit, *, disabled: bool) -> PageAnswer:
+    webhook_id = visit.path["webhook_id"]
+    visit.call(UPDATE_WEBHOOK, shapes.UpdateWebhook(webhook_id=webhook_id, disabled=disabled))
+    return GoTo(f"/webhooks/{webhook_id}", "disabled" if disabled else "enabled")
+
+
+def _disable(visit: Visit) -> PageAnswer:
+    return _switch(visit, disabled=True)
+
+
+def _enable(visit: Visit) -> PageAnswer:
+    return _switch(visit, disabled=False)
+
+
+def _test(visit: Visit) -> PageAnswer:
+    """Send a test event. How it went is among the deliveries, and a page that is loaded again sends no other."""
+    tried = visit.call(TRY_WEBHOOK, _named(visit))
+    return GoTo(f"/webhooks/{tried.webhook_id}?tested=1")
+
+
+def _show_rotate(visit: Visit) -> PageAnswer:
+    webhook = visit.call(GET_WEBHOOK, _named(visit))
+    effects = [
+        "The new secret signs at once.",
+        "The old one signs along for 24 hours. Give the new one to the receiver until then.",
+    ]
+    if webhook.old_secrets_until:
+        effects.append("The secret before the old one keeps the end that it has.")
+    return _confirm(webhook, "rotate-secret", "Make the next secret", "Every event gets two signatures", effects)
+
+
+def _rotate(visit: Visit) -> PageAnswer:
+    made = visit.call(ROTATE_WEBHOOK_SECRET, _named(visit))
+    return _secret(f"The next secret of {urlsplit(made.url).netloc}", made)
+
+
+def _show_delete(visit: Visit, problem: str = "") -> PageAnswer:
+    webhook = visit.call(GET_WEBHOOK, _named(visit))
+    effects = [
+        _missed(visit, webhook),
+        "What is known of its deliveries is deleted, and its secret signs nothing more.",
+    ]
+    page = _confirm(webhook, "delete", "Delete the webhook", "It gets nothing more", effects, webhook.webhook_id)
+    return page._replace(values={**page.values, "problem": problem}, status=422) if problem else page
+
+
+def _missed(visit: Visit, webhook: shapes.ShownWebhook) -> str:
+    """How many events it did not get yet. They are lost to it."""
+    events = visit.call(LIST_EVENTS, shapes.ListEvents(after=webhook.delivered, limit=COUNTED)).data
+    missed = sum(takes(tuple(webhook.events), event.type) for event in events)
+    if missed == 0:
+        return "It got every event until now, so none is lost."
+    least = "At least " if len(events) == COUNTED else ""
+    one = missed == 1
+    return f"{least}{missed:,} event{'' if one else 's'} that it did not get yet {'is' if one else 'are'} lost to it."
+
+
+def _delete(visit: Visit) -> PageAnswer:
+    if visit.form.get("confirm", "").strip() != visit.path["webhook_id"]:
+        return _show_delete(visit, "This is not the webhook’s id.")
+    visit.call(DELETE_WEBHOOK, _named(visit))
+    return GoTo("/webhooks", "deleted")
+
+
+def _confirm(
+    webhook: shapes.ShownWebhook, act: str, verb: str, consequence: str, effects: list[str], expected: str = ""
+) -> Shown:
+    host, path = urlsplit(webhook.url).netloc, f"/webhooks/{webhook.webhook_id}"
+    values = {
+        "title": f"{verb}: {host}",
+        "crumbs": [("Webhooks", "/webhooks"), (host, path)],
+        "consequence": consequence,
+        "effects": effects,
+        "action": f"{path}/{act}",
+        "carried": {},
+        "expected": expected,
+        "verb": verb,
+        "back": path,
+        "problem": "",
+        "danger": bool(expected),
+    }
+    return Shown("confirm.html", values)
+
+
+SECTION = Section(
+    "Webhooks",
+    "webhooks",
+    (
+        View("/webhooks", LIST_WEBHOOKS, _show_all),
+        View("/webhooks/new", CREATE_WEBHOOK, _show_new, _create),
+        View("/webhooks/{webhook_id}", GET_WEBHOOK, _show),
+        View("/webhooks/{webhook_id}/edit", UPDATE_WEBHOOK, _show_edit, _edit),
+        View("/webhooks/{webhook_id}/disable", UPDATE_WEBHOOK, None, _disable),
+        View("/webhooks/{webhook_id}/enable", UPDATE_WEBHOOK, None, _enable),
+        View("/webhooks/{webhook_id}/test", TRY_WEBHOOK, None, _test),
+        View("/webhooks/{webhook_id}/rotate-secret", ROTATE_WEBHOOK_SECRET, _show_rotate, _rotate),
+        View("/webhooks/{webhook_id}/delete", DELETE_WEBHOOK, _show_delete, _delete),
+    ),
+    {
+        "changed": "The webhook is changed.",
+        "disabled": "The webhook is disabled. It gets nothing until you enable it.",
+        "enabled": "The webhook is enabled. It goes on with the events that it missed.",
+        "deleted": "The webhook is deleted.",
+    },
+)
