@@ -13,7 +13,7 @@ MAKEFLAGS += --no-print-directory
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test test-slow check fix docs bench drill proof pins dist clean
+.PHONY: help setup setup-test run test test-slow check fix docs screenshots bench drill proof pins dist clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,9 @@ docs: ## build the documentation site into build/docs
 	@$(PYTHON) tools/bootstrap.py setup --docs
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env --conf-dir docs -d build/doctrees . build/docs
 	@echo "build/docs/index.html"
+
+screenshots: setup-test ## the pictures of the console in docs/_static/console
+	SCREENSHOTS=1 $(BIN)/python -m pytest tests/console/test_screenshots.py
 
 bench: setup-test ## the figures of the performance page
 	$(BIN)/python -m bench $(ARGS)
