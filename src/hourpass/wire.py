@@ -334,7 +334,7 @@ def read_exchange(body: bytes) -> ExchangeRequest:
     Raises:
         InvalidRequest: with the name of the offending member, or without one if the whole body is wrong.
     """
-    _gate(body)
+    require_shallow(body)
     try:
         return _decode_exchange(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -347,7 +347,7 @@ def read_refresh(body: bytes) -> RefreshRequest:
     Raises:
         InvalidRequest: with the name of the offending member, or without one if the whole body is wrong.
     """
-    _gate(body)
+    require_shallow(body)
     try:
         return _decode_refresh(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -360,7 +360,7 @@ def read_rotate(body: bytes) -> RotateRequest:
     Raises:
         InvalidRequest: with the name of the offending member, or without one if the whole body is wrong.
     """
-    _gate(body)
+    require_shallow(body)
     try:
         return _decode_rotate(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -429,7 +429,12 @@ def read_token_reference(form: dict[str, str]) -> TokenReference:
     return msgspec.convert(form, TokenReference)
 
 
-def _gate(body: bytes) -> None:
+def require_shallow(body: bytes) -> None:
+    """Refuse a body before it is read as JSON: a deep one would fill the stack.
+
+    Raises:
+        InvalidRequest: if it is not UTF-8, or its JSON is deeper than MAX_DEPTH.
+    """
     if not body.isascii():
         try:
             body.decode()

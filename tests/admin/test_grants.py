@@ -84,7 +84,7 @@ async def test_another_subjects_grant_is_to_a_delegated_caller_as_one_that_does_
     for theirs, nobodys in ((f"keys/{key_id}/grants", "keys/nobody000000/grants"), (f"grants/{grant}", "grants/00")):
         assert refused(await delegated.get(theirs)) == refused(await delegated.get(nobodys))
     assert refused(await delegated.post(f"grants/{grant}/revoke")) == (404, "not_found")
-    assert (await delegated.get("grants", params={"cursor": f"{key_id}."})).json() == {"data": [], "next": None}
+    assert refused(await delegated.get("grants", params={"cursor": f"{key_id}."})) == (422, "invalid_request")
     assert ids(await pages(owner, "grants", state="revoked")) == []
 
 

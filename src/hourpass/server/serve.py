@@ -37,7 +37,8 @@ from hourpass.server.telemetry.tally import Tally
 from hourpass.server.telemetry.telemetry import configure_logging, log_what_is_printed
 from hourpass.server.tracing import Traced, start_tracing
 from hourpass.server.transport.listener import Front
-from hourpass.server.transport.request import Application
+from hourpass.server.transport.message import refusal
+from hourpass.server.transport.request import Application, Reply
 from hourpass.server.transport.workers import Worker, ending_signals, run_workers
 
 RESERVED_DESCRIPTORS = 96
@@ -215,7 +216,9 @@ async def _serve(
         if sockets.admin and admin:
             few = dataclasses.replace(settings, max_connections=ADMIN_CONNECTIONS)
             # Each answer ends its connection, so that nobody keeps one to a worker that hangs.
-            fronts.append(_front(admin, [sockets.admin], few, running, refused, keep_alive=False))
+            fronts.append(
+                _front(admin, [sockets.admin], few, running, refused, keep_alive=False, refusal=admin.refusal)
+            )
         for front in fronts:
             await front.start()
         # Everything loaded by now stays loaded, so the garbage collector need not walk it again and again.
@@ -258,6 +261,7 @@ def _front(
     refused: Refusals,
     *,
     keep_alive: bool = True,
+    refusal: Callable[[int], Reply] = refusal,
 ) -> Front:
     return Front(
         app,
@@ -270,6 +274,7 @@ def _front(
         keep_alive=keep_alive,
         refused=refused,
         report=lambda error: running.report("", error),
+        refusal=refusal,
     )
 
 

@@ -7,6 +7,9 @@ import msgspec
 
 Instant = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
 
+Seconds = Annotated[int, msgspec.Meta(ge=0, le=10_000_000_000)]
+"""A span of time. The longest one is three centuries."""
+
 PageLimit = Annotated[int, msgspec.Meta(ge=1, le=200)]
 
 PAGE = 50
@@ -38,3 +41,8 @@ class Me(AdminAnswer, kw_only=True):
 def tag_of(members: dict[str, object]) -> str:
     """The entity tag of a few members."""
     return hashlib.sha256(msgspec.json.encode(members, order="deterministic")).hexdigest()[:16]
+
+
+def matches(if_match: str | None, tag: str) -> bool:
+    """Whether a precondition holds: None is none, else it names the tags that will do, separated by spaces."""
+    return if_match is None or tag in if_match.split()

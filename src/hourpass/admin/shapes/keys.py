@@ -3,7 +3,7 @@
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from hourpass.admin.shapes.asked import PAGE, AdminAnswer, Asked, Instant, PageLimit, tag_of
+from hourpass.admin.shapes.asked import PAGE, AdminAnswer, Asked, Instant, PageLimit, Seconds, tag_of
 from hourpass.core.admin_access import Role
 from hourpass.core.api_key import ClaimValue, Environment, KeyState
 
@@ -85,9 +85,9 @@ class ListKeys(Asked, kw_only=True):
     state: KeyState | None = None
     subject: str | None = None
     tag: list[str] = msgspec.field(default_factory=list)
-    expires_within: int | None = None
-    raw_since: int | None = None
-    unused_for: int | None = None
+    expires_within: Seconds | None = None
+    raw_since: Seconds | None = None
+    unused_for: Seconds | None = None
     external_id: str | None = None
     next_waits: bool = False
     text: str | None = None

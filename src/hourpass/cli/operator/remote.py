@@ -1,7 +1,9 @@
 """The administration over a server's admin API: the same operations as on the database, and the same errors."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -31,14 +33,28 @@ TIMEOUT = 60
 ROWS = 5_000
 """Rows in one request of an import. They are sent again if the token was refused, so they stay in memory."""
 
+PATIENCE = 45
+"""Seconds for which a call is repeated: longer than a call that was interrupted is reserved at the server."""
+
 
 class Remote:
     """A server's admin listener at `url`. `key_file` holds an admin key, which is exchanged and never sent besides.
 
-    `now` is this machine's time, in epoch milliseconds.
+    `now` is this machine's time, in epoch milliseconds. `time` is seconds on a clock that nobody sets.
     """
 
-    def __init__(self, url: str, key_file: str, now: int, *, environ: Any) -> None:
+    def __init__(
+        self,
+        url: str,
+        key_file: str,
+        now: int,
+        *,
+        environ: Any,
+        time: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._time = time
+        self._sleep = sleep
         self._url = check_url(url)
         self.name = f"Server: {self._url}"
         self.now = now
@@ -58,22 +74,37 @@ class Remote:
         self._client.close()
 
     def call(self, operation: Operation[Q, A], asked: Q) -> A:
-        """Carry out one operation."""
+        """Carry out one operation. It is repeated if its answer was lost, or if the server says when to come back."""
         return self._send(operation, write_request(operation, asked))
 
     def _send(self, operation: Operation[Any, A], written: Written) -> A:
+        """Send a request until it is answered. A POST has one Idempotency-Key for all attempts: it is done once."""
+        if operation.method == "POST":
+            written.headers["idempotency-key"] = secrets.token_hex(16)
+        may_repeat = operation.reads or operation.method == "POST"
+        give_up, may_have_arrived = self._time() + PATIENCE, False
+        while True:
+            try:
+                return msgspec.json.decode(self._attempt(operation.method, written), type=operation.answers)
+            except _Again as again:
+                may_have_arrived |= again.may_have_arrived
+                if not (may_repeat and may_have_arrived) or self._time() + again.wait > give_up:
+                    raise again.error from again.__cause__
+                self._sleep(again.wait)
+
+    def _attempt(self, method: str, written: Written) -> bytes:
+        path = written.path + (f"?{urlencode(written.query)}" if written.query else "")
         try:
-            response = self._client.request(
-                operation.method,
-                written.path + (f"?{urlencode(written.query)}" if written.query else ""),
-                content=written.body,
-                headers=written.headers,
-            )
+            response = self._client.request(method, path, content=written.body, headers=written.headers)
         except httpx2.HTTPError as error:
-            raise Unavailable(f"{self._url} does not answer: {type(error).__name__}") from error
-        if response.status_code >= 400:
-            raise _refusal(response)
-        return msgspec.json.decode(response.content, type=operation.answers)
+            lost = Unavailable(f"{self._url} does not answer: {type(error).__name__}")
+            raise _Again(lost, 1, may_have_arrived=not isinstance(error, httpx2.ConnectError)) from error
+        if response.status_code < 400:
+            return response.content
+        wait = response.headers.get("retry-after", "")
+        if response.status_code in {409, 429, 503} and wait.isdigit():
+            raise _Again(_refusal(response), int(wait), may_have_arrived=True)
+        raise _refusal(response)
 
     def call_each(self, operation: Operation[Q, A], asked: Sequence[Q]) -> Iterator[A]:
         """Carry out an operation several times, one request for each."""
@@ -103,6 +134,16 @@ def _lines(batch: ImportBatch, number: int) -> Iterator[bytes]:
             yield b"\n" * (line - number)
             yield row if isinstance(row, bytes) else msgspec.json.encode(row)
             number = line
+
+
+class _Again(Exception):
+    """The same request may get an answer after `wait` seconds. Otherwise it ends with `error`."""
+
+    def __init__(self, error: HourpassError, wait: int, *, may_have_arrived: bool) -> None:
+        super().__init__()
+        self.error = error
+        self.wait = wait
+        self.may_have_arrived = may_have_arrived
 
 
 class _Problem(msgspec.Struct):

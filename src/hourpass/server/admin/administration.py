@@ -16,6 +16,7 @@ from hourpass.core.audit import Actor
 from hourpass.core.errors import InvalidToken, NotFound, StorageUnavailable
 from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, SECOND
 from hourpass.server.admin.context import Context, Outside
+from hourpass.server.admin.cursors import open_cursor, seal_cursor
 from hourpass.server.admin.idempotency import KeyedCall, Reserved, keep, reserve
 from hourpass.server.admin.key_import import ImportBatch
 from hourpass.server.admin.work import WORK
@@ -141,7 +142,8 @@ class Administration:
         ctx = self._context(store, operation, identity, now)._replace(outside=outside)
         reserved = identity.reserved if isinstance(identity, AdminKeyIdentity) else None
         if reserved is None:
-            answer: A = WORK[operation.name](ctx, asked)
+            answer: A = WORK[operation.name](ctx, open_cursor(ctx, operation, asked))
+            seal_cursor(ctx, operation, asked, answer)
             return answer
         answer = WORK[operation.name](ctx._replace(random=reserved.random()), asked)
         if not is_at_once(asked):  # else it may have to be made again

@@ -12,7 +12,7 @@ from hourpass.admin import shapes
 from hourpass.admin.http import in_query, read_body, read_query
 from hourpass.admin.operations import OPERATIONS, ROOT, Operation
 from hourpass.admin.shapes import EventList, ListEvents, ShownWebhook, webhook_etag
-from hourpass.core.errors import InvalidRequest, InvalidToken
+from hourpass.core.errors import InsufficientScope, InvalidRequest, InvalidToken
 from hourpass.core.policy import SECOND
 from hourpass.core.requirement import Requirement, judge_token, nowhere
 from hourpass.server.admin.administration import AdminKeyIdentity
@@ -56,6 +56,7 @@ class AdminApi:
         self._work = work
         self._timer = timer
         self._calls = Throttle(settings.admin_limit)
+        self._failures = Throttle(settings.admin_limit)
         self._routes = _routes()
         self._realm = settings.realm
         self._needed = Requirement(issuer.admin_audience)
@@ -67,8 +68,10 @@ class AdminApi:
             Refused: what `admin_problem` renders. Unavailable: if the storage fails.
         """
         operation, path = self._find(request)
-        identity = self._authenticate(request, request_id)
-        self._calls.admit(identity.key_id, self._timer())
+        identity = self._admit(request, request_id)
+        # The role is asked in the transaction, too. Here the body is not read for a caller who may not.
+        if identity.scope is not None and not {operation.scope} <= {"", *identity.scope.split()}:
+            raise InsufficientScope(operation.scope)
         if operation.streams:
             asked = _read(operation, path, request)
             imported = await import_body(request, asked, lambda batch: self._work.import_rows(batch, identity))
@@ -109,11 +112,22 @@ class AdminApi:
         path = request.path.removeprefix(ROOT)
         for route in self._routes:
             if (match := route.pattern.fullmatch(path)) is not None:
-                operation = route.methods.get(request.method)
+                operation = route.methods.get("GET" if request.method == "HEAD" else request.method)
                 if operation is None:
-                    raise MethodNotAllowed(", ".join(route.methods))
+                    raise MethodNotAllowed(", ".join([*route.methods, *(["HEAD"] if "GET" in route.methods else [])]))
                 return operation, match.groupdict()
         raise NoSuchRoute
+
+    def _admit(self, request: Request, request_id: str) -> AdminKeyIdentity:
+        """Who calls, if that is proven and not one call too many. Wrong tokens are limited for each address."""
+        now = self._timer()
+        try:
+            identity = self._authenticate(request, request_id)
+        except (Unauthenticated, InvalidToken, InvalidRequest):
+            self._failures.admit(request.address() or "", now)
+            raise
+        self._calls.admit(identity.key_id, now)
+        return identity
 
     def _authenticate(self, request: Request, request_id: str) -> AdminKeyIdentity:
         """Who calls. The credential is an access token for the audience of the administration, and nothing else.
@@ -139,11 +153,11 @@ def _read(operation: Operation[Any, Any], path: dict[str, str], request: Request
                 request.query.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS
             )
             return read_query(operation, path, query)
-        return read_body(operation, path, request.body, _if_match(request))
+        return read_body(operation, path, request.body, if_match(request))
     except msgspec.ValidationError as error:
         raise _invalid(error) from None
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        raise InvalidRequest("the request is not JSON, or its query is malformed") from None
+        raise InvalidRequest("the body is not a JSON object, or the query is malformed") from None
 
 
 def idempotency_key(request: Request) -> str | None:
@@ -160,18 +174,32 @@ def idempotency_key(request: Request) -> str | None:
     return values[0].decode()
 
 
-def _if_match(request: Request) -> str | None:
-    value = request.header(b"if-match")
-    return None if value is None or value == b"*" else value.decode("latin-1").removeprefix("W/").strip('"')
+def if_match(request: Request) -> str | None:
+    """The strong tags of If-Match, separated by spaces; a weak one never matches (RFC 9110 §13.1.1).
+
+    None if every state will do.
+
+    Raises:
+        InvalidRequest: if it is not a list of entity tags.
+    """
+    values = [value for name, value in request.headers if name == b"if-match"]
+    told = b",".join(values).strip()
+    if not values or told == b"*":
+        return None
+    if _TAGS.fullmatch(told) is None:
+        raise InvalidRequest("If-Match is not a list of entity tags")
+    return " ".join(tag.decode() for weak, tag in _TAG.findall(told) if not weak)
 
 
+_TAG = re.compile(rb'(W/)?"([!#-~]*)"')
+_TAGS = re.compile(rb"(?:%b[ \t]*,?[ \t]*)+" % _TAG.pattern)
 _IDEMPOTENCY_KEY = re.compile(rb"[!-~]{1,255}")
-_WHERE = re.compile(r"`\$\.?([\w.\[\]…]*)`|`(\w+)`")
+_AT = re.compile(r" - at `\$\.(\w+)")
+_NAMED = re.compile(r"(?:field|^) ?`(\w+)`")
 
 
 def _invalid(error: msgspec.ValidationError) -> InvalidRequest:
     """The error with the name of the member. msgspec's words hold types and names, and no value."""
     words = str(error)
-    found = _WHERE.search(words)
-    name = (found[1] or found[2] or "") if found else ""
-    return InvalidRequest(words, name=name)
+    found = _AT.search(words) or _NAMED.search(words)
+    return InvalidRequest(words, name=found[1] if found else "")

@@ -1,6 +1,7 @@
 """The admin listener's application: health, metrics, the console, and the admin API with the credentials for it."""
 
 import secrets
+import time
 from collections.abc import Container
 
 from hourpass.admin.operations import OPERATIONS, ROOT
@@ -10,12 +11,12 @@ from hourpass.server.console.rendering import BASE
 from hourpass.server.endpoints import api_key
 from hourpass.server.endpoints.admin_api import AdminApi
 from hourpass.server.endpoints.admin_import import IMPORT_LIMIT
-from hourpass.server.endpoints.admin_problem import admin_problem, tell
+from hourpass.server.endpoints.admin_problem import admin_problem, refused_reply, tell
 from hourpass.server.endpoints.app import App
 from hourpass.server.run.admin_work import AdminWork
 from hourpass.server.telemetry.exposition import MEDIA_TYPE
 from hourpass.server.transport.asgi import Receive, Scope, Send, respond
-from hourpass.server.transport.render import MethodNotAllowed, problem
+from hourpass.server.transport.render import NO_STORE, MethodNotAllowed, problem
 from hourpass.server.transport.request import Reply, Request, TooLarge
 
 BODY_LIMIT = 64 * 1024
@@ -35,6 +36,7 @@ class AdminApp:
     def __init__(self, app: App, listen: str) -> None:
         self._app = app
         self._settings = app.settings
+        self._stopwatch = time.perf_counter
         self._work = AdminWork(app.settings, app.issuer, app.clock)
         self._api = AdminApi(app.settings, app.issuer, self._work, app.time.timer)
         self._console = Console(app.settings, app.issuer, self._work, listen, app.time.timer)
@@ -54,9 +56,16 @@ class AdminApp:
 
     async def answer(self, request: Request) -> Reply:
         """The answer to a complete request, with an id by which the log and the audit trail name it."""
-        request_id = secrets.token_hex(8)
+        request_id, began = secrets.token_hex(8), self._stopwatch()
         reply = await self._answer(request, request_id)
-        return Reply(reply.status, [*reply.headers, (b"x-request-id", request_id.encode())], reply.body)
+        if request.path.startswith(ROOT + "/"):
+            self._app.counts.request(ROOT, reply.status, self._stopwatch() - began)
+        return _named(reply, request_id)
+
+    def refusal(self, status: int) -> Reply:
+        """The answer to a request that cannot be read, or one too many."""
+        request_id = secrets.token_hex(8)
+        return _named(refused_reply(status, request_id), request_id)
 
     async def _answer(self, request: Request, request_id: str) -> Reply:
         if request.path == "/metrics":
@@ -94,3 +103,10 @@ class AdminApp:
     async def close(self) -> None:
         """Finish the work under way."""
         await self._work.close()
+
+
+def _named(reply: Reply, request_id: str) -> Reply:
+    """The answer with its id, and kept by no cache."""
+    names = {name for name, _ in reply.headers}
+    more = [(b"x-request-id", request_id.encode()), *(NO_STORE if b"cache-control" not in names else [])]
+    return Reply(reply.status, [*reply.headers, *more], reply.body)

@@ -37,12 +37,24 @@ _TITLES = {
     409: "Conflict",
     410: "Gone",
     412: "Precondition Failed",
+    408: "Request Timeout",
     413: "Content Too Large",
     422: "Unprocessable Content",
     429: "Too Many Requests",
+    431: "Request Header Fields Too Large",
     500: "Internal Server Error",
     503: "Service Unavailable",
 }
+
+
+_UNREAD = {
+    400: "malformed",
+    408: "request_timeout",
+    413: "too_large",
+    431: "headers_too_large",
+    503: "temporarily_unavailable",
+}
+"""The codes of what is refused before it is a request."""
 
 
 class Unauthenticated(Refused):
@@ -138,6 +150,13 @@ def admin_problem(error: Exception, realm: str, request_id: str) -> Reply:
     problems = [FieldProblem(name, detail) for name in names] or None
     problem = AdminProblem("about:blank", _TITLES[status], status, code, detail, reason, problems, request_id)
     return Reply(status, [(b"content-type", wire.PROBLEM), *NO_STORE, *headers], wire.encode(problem))
+
+
+def refused_reply(status: int, request_id: str) -> Reply:
+    """The answer to what cannot be read as a request, or is one too many."""
+    headers = [(b"content-type", wire.PROBLEM), *NO_STORE, *([(b"retry-after", b"1")] if status == 503 else [])]
+    problem = AdminProblem("about:blank", _TITLES[status], status, _UNREAD[status], request_id=request_id)
+    return Reply(status, headers, wire.encode(problem))
 
 
 def _challenge(error: wire.Challenged | None, realm: str) -> tuple[bytes, bytes]:

@@ -43,6 +43,7 @@ ROUTES = (
     "/openapi.json",
     "/health/live",
     "/health/ready",
+    "/admin/v1",
     "other",
 )
 """The values of the label `route`. A path that is not a route is `other`."""

@@ -29,6 +29,9 @@ class House(Protocol):
     def refused(self, kind: ConnectionFault, address: str | None) -> None:
         """Note that a connection is refused, because of what it sent or did not send."""
 
+    def refusal(self, status: int) -> Reply:
+        """The answer to a request that never reaches the application."""
+
     def failed(self, error: Exception) -> Reply:
         """The answer if the application raised an error."""
 

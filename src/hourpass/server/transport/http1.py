@@ -7,7 +7,7 @@ from typing import Any
 from hourpass.server.telemetry.refusals import ConnectionFault
 from hourpass.server.transport.body import BodyStream, Chunks
 from hourpass.server.transport.house import ConnectionState, House
-from hourpass.server.transport.message import IN_CHUNKS, RefusedRequest, answer, find_head, read_head, refusal
+from hourpass.server.transport.message import IN_CHUNKS, RefusedRequest, answer, find_head, last_answer, read_head
 from hourpass.server.transport.request import Reply, Request
 
 NEVER = float("inf")
@@ -56,7 +56,7 @@ class Connection(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=0)
         if not self._house.arrived(self):
             self._house.refused("too_many", self._peer)
-            self._transport.write(refusal(503))
+            self._transport.write(last_answer(self._house.refusal(503)))
             self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -268,7 +268,7 @@ class Connection(asyncio.Protocol):
         if self._gone():
             return
         self._house.refused(kind, self._peer)
-        self._end(refusal(status))
+        self._end(last_answer(self._house.refusal(status)))
         self._cut_off()
 
     def _end(self, raw: bytes) -> None:

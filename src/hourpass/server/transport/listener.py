@@ -12,6 +12,7 @@ from email.utils import formatdate
 from hourpass.server.telemetry.refusals import ConnectionFault
 from hourpass.server.transport.house import ConnectionState
 from hourpass.server.transport.http1 import Connection
+from hourpass.server.transport.message import refusal
 from hourpass.server.transport.render import problem
 from hourpass.server.transport.request import Application, Reply
 
@@ -53,11 +54,13 @@ class Front:
         keep_alive: bool = True,
         refused: Callable[[ConnectionFault, str | None], None] = lambda kind, address: None,
         report: Callable[[Exception], None] = lambda error: None,
+        refusal: Callable[[int], Reply] = refusal,
     ) -> None:
         self.app = app
         self.header_limit = header_limit
         self.keep_alive = keep_alive
         self.refused = refused
+        self.refusal = refusal
         self._report = report
         self.connections: set[Connection] = set()
         self._listeners = listeners

@@ -228,8 +228,12 @@ def _head(status: int, headers: Headers) -> bytes:
     return head
 
 
-def refusal(status: int) -> bytes:
-    """The answer to a request that never reaches the application: a problem (RFC 9457), and the connection ends."""
-    body = wire.write_problem(status)
+def refusal(status: int) -> Reply:
+    """The answer to a request that never reaches the application: a problem (RFC 9457)."""
     headers = [(b"content-type", wire.PROBLEM), *([(b"retry-after", b"1")] if status == 503 else [])]
-    return answer(Reply(status, headers, body), b"", head_only=False, close=True)
+    return Reply(status, headers, wire.write_problem(status))
+
+
+def last_answer(reply: Reply) -> bytes:
+    """The answer after which the connection ends."""
+    return answer(reply, b"", head_only=False, close=True)

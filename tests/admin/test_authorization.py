@@ -1,0 +1,214 @@
+"""Who may do what over the admin API: every operation with every kind of caller, as the reference says.
+
+A new operation is asked without a change here. Its scope must be one of the table.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import httpx2
+import msgspec
+import pytest
+from tests.conftest import free_port
+
+from hourpass.admin.operations import OPERATIONS, ROOT
+
+SKEWED = Path(__file__).parents[1] / "postgres" / "skewed.py"
+
+READ = {
+    "keys:read", "grants:read", "audit:read", "signing-keys:read", "webhooks:read", "trusts:read", "overview:read",
+}  # fmt: skip
+WRITE = {"keys:write", "grants:write", "tokens:write", "trusts:write", "webhooks:write"}
+OWNERS = {"signing-keys:write", "tokens:revoke-all", "admin:write"}
+DELEGATED = {"keys:read", "keys:write", "grants:read", "grants:write", "tokens:write", "audit:read"}
+NOT_DELEGATED = {"import_keys", "verify_audit"}
+"""What a delegated caller may not ask, although it has the scope."""
+
+MAY = {
+    "owner": READ | WRITE | OWNERS,
+    "operator": READ | WRITE,
+    "auditor": READ,
+    "delegated": DELEGATED,
+    "narrowed": {"grants:read"},
+    "demoted": READ,
+}
+"""A caller -> the scopes that it has."""
+
+REFUSED = ("nobody", "client", "basic", "bearer_key", "header_key", "forged", "revoked", "disabled", "expired")
+"""Callers whose credential is not accepted, whatever they ask."""
+
+BODIES = {
+    "revoke_issued_before": {"issued_before": "2999-01-01T00:00:00Z"},
+    "create_webhook": {"url": "http://127.0.0.1/"},
+}
+"""Bodies that are refused for what they say, and not for who sends them: so nothing is changed under the others."""
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+
+
+class Served:
+    """A server process, and credentials for each caller."""
+
+    def __init__(self, serve) -> None:
+        self.port = free_port()
+        self.server = serve(
+            admin_listen=f"127.0.0.1:{self.port}",
+            admin_limit=0,
+            api_key_sources="bearer basic header:X-Api-Key",
+        )
+        self.http = httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", trust_env=False)
+        make = self.server.create_key
+        owner = make("--admin", "owner")["api_key"]
+        demoted, revoked, disabled = (make("--admin", "owner") for _ in range(3))
+        confines = ("--subject-prefix", "acme/", "--max-scope", "videos.read")
+        client = make("--scope", "keys:read keys:write")["api_key"]
+        self.owner = self.bearer(owner)
+        self.callers = {
+            "owner": self.owner,
+            "operator": self.bearer(make("--admin", "operator")["api_key"]),
+            "auditor": self.bearer(make("--admin", "auditor")["api_key"]),
+            "delegated": self.bearer(make("--admin", "operator", *confines)["api_key"]),
+            "narrowed": self.bearer(owner, scope="grants:read"),
+            "demoted": self.bearer(demoted["api_key"]),
+            "nobody": {},
+            "client": self.bearer(client, public=True),
+            "bearer_key": {"authorization": f"Bearer {owner}"},
+            "header_key": {"x-api-key": owner},
+            "basic": {"authorization": httpx2.BasicAuth(owner, "")._auth_header},
+            "revoked": self.bearer(revoked["api_key"]),
+            "disabled": self.bearer(disabled["api_key"]),
+        }
+        self.callers["forged"] = {"authorization": self.owner["authorization"][:-3] + "AAA"}
+        for key, change in ((demoted, {"admin": "auditor"}), (revoked, "revoke"), (disabled, "disable")):
+            path = f"{ROOT}/keys/{key['key_id']}"
+            done = (
+                self.http.patch(path, json=change, headers=self.owner)
+                if isinstance(change, dict)
+                else self.http.post(f"{path}/{change}", headers=self.owner)
+            )
+            done.raise_for_status()
+
+    def bearer(self, api_key: str, *, public: bool = False, **request) -> dict[str, str]:
+        base = self.server.url if public else ""
+        answer = self.http.post(f"{base}/auth/api-key", json={"apiKey": api_key, **request})
+        return {"authorization": f"Bearer {answer.raise_for_status().json()['access_token']}"}
+
+    def ask(self, operation, caller: str, ids: str = "nobody000000") -> httpx2.Response:
+        path = operation.path
+        for name in operation.in_path:
+            path = path.replace(f"{{{name}}}", ids)
+        body = None
+        if operation.method in {"POST", "PATCH"} and not getattr(operation, "streams", False):
+            body = BODIES.get(operation.name) or {
+                field.name: "x"
+                for field in msgspec.structs.fields(operation.asks)
+                if field.required and field.name not in operation.in_path
+            }
+        return self.http.request(operation.method, ROOT + path, json=body, headers=self.callers[caller])
+
+
+@pytest.fixture
+def served(serve):
+    served = Served(serve)
+    yield served
+    served.http.close()
+
+
+def outcome(answer: httpx2.Response) -> str:
+    """What became of an authorization. Every refusal has its challenge."""
+    assert "access-control-allow-origin" not in answer.headers
+    assert answer.headers["cache-control"] == "no-store"
+    if answer.status_code not in {401, 403}:
+        assert answer.status_code < 500, answer.text
+        assert "www-authenticate" not in answer.headers
+        return "allowed"
+    assert answer.headers["www-authenticate"].startswith("Bearer ")
+    problem = answer.json()
+    assert problem["request_id"] == answer.headers["x-request-id"]
+    if answer.status_code == 403:
+        assert problem["code"] == "insufficient_scope"
+        assert 'error="insufficient_scope", scope="' in answer.headers["www-authenticate"]
+    return str(answer.status_code)
+
+
+def test_every_operation_answers_every_caller_as_the_reference_says(served, serve):
+    told, expected = {}, {}
+    # The last one would refuse every token that was issued until now.
+    for operation in sorted(OPERATIONS, key=lambda each: each.scope in OWNERS):
+        assert operation.scope in {"", *READ, *WRITE, *OWNERS}, f"{operation.name} needs an unknown scope"
+        for caller in {*MAY, *REFUSED} - {"expired"}:
+            told[operation.name, caller] = outcome(served.ask(operation, caller))
+            allowed = operation.scope in {"", *MAY.get(caller, ())}
+            confined = caller == "delegated" and (operation.name in NOT_DELEGATED or operation.scope not in DELEGATED)
+            may = caller in MAY and allowed and not (confined and operation.name != "me")
+            expected[operation.name, caller] = "401" if caller in REFUSED else "allowed" if may else "403"
+
+    served.server.stop()
+    served.server._command = [sys.executable, SKEWED, "7200"]
+    served.server.start()
+    served.callers["expired"] = served.owner
+    for operation in OPERATIONS:
+        told[operation.name, "expired"] = outcome(served.ask(operation, "expired"))
+        expected[operation.name, "expired"] = "401"
+
+    assert {case: word for case, word in told.items() if word != expected[case]} == {}
+    assert len(told) == len(OPERATIONS) * len({*MAY, *REFUSED})
+
+
+EXCEPTIONS = {
+    "/me": "",
+    "/openapi.json": "",
+    "/keys/find": "keys:read",
+    "/keys/{key_id}/grants": "grants:read",
+    "/tokens/inspect": "grants:read",
+    "/tokens/revoke-issued-before": "tokens:revoke-all",
+    "/events": "audit:read",
+}
+
+
+def test_reading_a_thing_needs_its_scope_to_read_and_everything_else_its_scope_to_write():
+    for operation in OPERATIONS:
+        thing = operation.path.split("/")[1]
+        rule = f"{thing}:{'read' if operation.method == 'GET' else 'write'}"
+        assert operation.scope == EXCEPTIONS.get(operation.path, rule), operation.name
+        assert operation.reads == (operation.method == "GET" or operation.scope.endswith(":read")), operation.name
+
+
+def test_what_belongs_to_another_subject_is_to_a_delegated_caller_as_what_does_not_exist(served):
+    make = served.server.create_key
+    theirs, admins = make("--subject", "bolt/1"), make("--admin", "auditor")
+    pair = served.http.post(f"{served.server.url}/auth/api-key", json={"apiKey": theirs["api_key"]}).json()
+    grants = served.http.get(f"{ROOT}/keys/{theirs['key_id']}/grants", headers=served.owner).json()["data"]
+    foreign = {"key_id": [theirs["key_id"], admins["key_id"]], "grant_id": [grants[0]["grant_id"]]}
+    nobodys = {"key_id": "0aZnobody001", "grant_id": "00" * 16}
+
+    def answer(operation, given: str) -> bytes:
+        said = served.ask(operation, "delegated", given)
+        body = said.content.replace(said.headers["x-request-id"].encode(), b"ID").replace(given.encode(), b"GIVEN")
+        headers = {name: value for name, value in said.headers.items() if name not in {"x-request-id", "date"}}
+        headers.pop("content-length")
+        return json.dumps([said.status_code, headers]).encode() + body
+
+    asked = [each for each in OPERATIONS if set(each.in_path) & foreign.keys() and each.delegated]
+    assert len(asked) >= 8
+    for operation in asked:
+        [name] = operation.in_path
+        for given in foreign[name]:
+            assert answer(operation, given) == answer(operation, nobodys[name]), (operation.name, given)
+
+    def posted(path: str, body: dict) -> tuple[int, bytes]:
+        said = served.http.post(ROOT + path, json=body, headers=served.callers["delegated"])
+        return said.status_code, said.content.replace(said.headers["x-request-id"].encode(), b"ID")
+
+    last = "A" if theirs["api_key"][-10] != "A" else "B"
+    made_up = theirs["api_key"][:-10] + last + theirs["api_key"][-9:]
+    for path in ("/keys/find", "/tokens/revoke"):
+        member = "api_key" if path == "/keys/find" else "token"
+        first, second = (posted(path, {member: text}) for text in (theirs["api_key"], made_up))
+        assert first == second, path
+    assert posted("/tokens/revoke", {"token": pair["access_token"]})[0] == 404
+    assert posted("/tokens/revoke", {"token": pair["refresh_token"]})[0] == 404
+    listed = served.http.get(f"{ROOT}/keys", headers=served.callers["delegated"]).json()
+    assert listed == {"data": [], "next": None}
+    assert served.http.get(f"{ROOT}/events", headers=served.callers["delegated"]).json()["data"] == []
