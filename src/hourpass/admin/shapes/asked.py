@@ -43,6 +43,6 @@ def tag_of(members: dict[str, object]) -> str:
     return hashlib.sha256(msgspec.json.encode(members, order="deterministic")).hexdigest()[:16]
 
 
-def matches(if_match: str | None, tag: str) -> bool:
+def precondition_holds(if_match: str | None, tag: str) -> bool:
     """Whether a precondition holds: None is none, else it names the tags that will do, separated by spaces."""
     return if_match is None or tag in if_match.split()

@@ -21,7 +21,7 @@ class ListAudit(Asked, kw_only=True):
     actor: str | None = None
     since: Instant | None = None
     until: Instant | None = None
-    after: Annotated[int, msgspec.Meta(ge=0)] = 0
+    after: Annotated[int, msgspec.Meta(ge=0, le=2**53)] = 0
     newest: bool = False
     limit: PageLimit = PAGE
     cursor: str | None = None
