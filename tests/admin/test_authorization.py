@@ -140,8 +140,8 @@ def test_every_operation_answers_every_caller_as_the_reference_says(served, serv
         for caller in {*MAY, *REFUSED} - {"expired"}:
             told[operation.name, caller] = outcome(served.ask(operation, caller))
             allowed = operation.scope in {"", *MAY.get(caller, ())}
-            confined = caller == "delegated" and (operation.name in NOT_DELEGATED or operation.scope not in DELEGATED)
-            may = caller in MAY and allowed and not (confined and operation.name != "me")
+            confined = caller == "delegated" and operation.name in NOT_DELEGATED
+            may = caller in MAY and allowed and not confined
             expected[operation.name, caller] = "401" if caller in REFUSED else "allowed" if may else "403"
 
     served.server.stop()

@@ -153,6 +153,8 @@ LIST_AUDIT = _reading("list_audit", "/audit", "audit:read", shapes.ListAudit, sh
 VERIFY_AUDIT = _reading("verify_audit", "/audit/verify", "audit:read", shapes.Nothing, shapes.VerifiedAudit)
 ME = _reading("me", "/me", "", shapes.Nothing, shapes.Me, delegated=True)
 
+DESCRIBE = _reading("describe", "/openapi.json", "", shapes.Nothing, shapes.Description, delegated=True)
+
 LIST_EVENTS = _reading("list_events", "/events", "audit:read", shapes.ListEvents, shapes.EventList, delegated=True)
 LIST_WEBHOOKS = _reading("list_webhooks", "/webhooks", "webhooks:read", shapes.Nothing, shapes.WebhookList)
 GET_WEBHOOK = _reading(

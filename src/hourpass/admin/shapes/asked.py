@@ -1,7 +1,7 @@
 """What every question and every answer of the administration has in common."""
 
 import hashlib
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -36,6 +36,16 @@ class Me(AdminAnswer, kw_only=True):
     scopes: list[str]
     subject_prefix: str | None
     max_scope: str | None
+
+
+class Description(AdminAnswer, kw_only=True):
+    """The description of the admin API (OpenAPI 3.1)."""
+
+    openapi: str
+    info: dict[str, Any]
+    servers: list[dict[str, Any]]
+    paths: dict[str, Any]
+    components: dict[str, Any]
 
 
 def tag_of(members: dict[str, object]) -> str:

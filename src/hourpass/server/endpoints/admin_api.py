@@ -10,7 +10,7 @@ import msgspec
 from hourpass import wire
 from hourpass.admin import shapes
 from hourpass.admin.http import in_query, read_body, read_query
-from hourpass.admin.operations import OPERATIONS, ROOT, Operation
+from hourpass.admin.operations import DESCRIBE, ME, OPERATIONS, ROOT, Operation
 from hourpass.admin.shapes import EventList, ListEvents, ShownWebhook, webhook_etag
 from hourpass.core.errors import InsufficientScope, InvalidRequest, InvalidToken
 from hourpass.core.policy import SECOND
@@ -18,6 +18,7 @@ from hourpass.core.requirement import Requirement, judge_token, nowhere
 from hourpass.server.admin.administration import AdminKeyIdentity
 from hourpass.server.admin.idempotency import KeyedCall
 from hourpass.server.endpoints.admin_import import import_body
+from hourpass.server.endpoints.admin_openapi import describe_admin
 from hourpass.server.endpoints.admin_problem import Unauthenticated, admin_problem
 from hourpass.server.issuing.issuer import Issuer
 from hourpass.server.issuing.throttle import Throttle
@@ -58,6 +59,7 @@ class AdminApi:
         self._calls = Throttle(settings.admin_limit)
         self._failures = Throttle(settings.admin_limit)
         self._routes = _routes()
+        self._description = shapes.Description(**describe_admin())
         self._realm = settings.realm
         self._needed = Requirement(issuer.admin_audience)
 
@@ -72,6 +74,9 @@ class AdminApi:
         # The role is asked in the transaction, too. Here the body is not read for a caller who may not.
         if identity.scope is not None and not {operation.scope} <= {"", *identity.scope.split()}:
             raise InsufficientScope(operation.scope)
+        if operation is DESCRIBE:
+            await self._work.call(ME, shapes.Nothing(), identity)  # the caller's key must still be good
+            return self._reply(operation, self._description)
         if operation.streams:
             asked = _read(operation, path, request)
             imported = await import_body(request, asked, lambda batch: self._work.import_rows(batch, identity))

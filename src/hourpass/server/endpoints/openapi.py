@@ -11,6 +11,9 @@ from hourpass.server.transport.request import Reply
 
 VERIFY = "/auth/verify"
 
+REFERENCE = "#/components/schemas/{name}"
+"""Where the schema of a shape is."""
+
 
 class Described(Protocol):
     """What the description needs to know about a route."""
@@ -40,7 +43,7 @@ def describe(routes: Mapping[str, Described], url: str) -> dict[str, Any]:
     answered = {answer_of(handler) for route in routes.values() for handler in route.methods.values()}
     shapes = sorted(filter(None, asked | answered), key=lambda shape: shape.__name__)
     ordered = [*shapes, wire.Problem, wire.OAuthError]
-    schemas, components = msgspec.json.schema_components(ordered, ref_template="#/components/schemas/{name}")
+    schemas, components = msgspec.json.schema_components(ordered, ref_template=REFERENCE)
     schema_of = dict(zip(ordered, schemas, strict=True))
     if wire.Introspection in answered:
         # What a key says besides travels as members of its own, whose names its owner chose.

@@ -1,0 +1,126 @@
+"""The description of the admin API (OpenAPI 3.1), made from the table of operations and the structs, never by hand."""
+
+from typing import Any
+
+import msgspec
+
+from hourpass import __version__
+from hourpass.admin.http import IF_MATCH, in_query
+from hourpass.admin.operations import OPERATIONS, ROOT, Operation
+from hourpass.server.admin.work import WORK
+from hourpass.server.endpoints.admin_problem import AdminProblem
+from hourpass.server.endpoints.openapi import REFERENCE
+
+Schema = dict[str, Any]
+
+_TEXT: Schema = {"schema": {"type": "string"}}
+
+_ANSWER_HEADERS: Schema = {"X-Request-Id": {"description": "By which the log and the audit trail name it.", **_TEXT}}
+
+_IDEMPOTENCY_KEY: Schema = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "Send the same one again after a lost answer: the call is carried out once.",
+    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+}
+
+_IF_MATCH_HEADER: Schema = {
+    "name": "If-Match",
+    "in": "header",
+    "description": "The ETag that it was read with: 412 if it was changed since.",
+    **_TEXT,
+}
+
+
+def describe_admin() -> dict[str, Any]:
+    """The OpenAPI document of the admin API."""
+    shapes = sorted({each.asks for each in OPERATIONS} | {each.answers for each in OPERATIONS}, key=_name)
+    _, components = msgspec.json.schema_components([*shapes, AdminProblem], ref_template=REFERENCE)
+    paths: dict[str, Any] = {}
+    for operation in OPERATIONS:
+        paths.setdefault(ROOT + operation.path, {})[operation.method.lower()] = _described(operation, components)
+    bodies = {each.asks.__name__: body for each in OPERATIONS if (body := _in_body(each))}
+    for shape in {each.asks for each in OPERATIONS}:
+        _keep_what_bodies_have(components, shape.__name__, bodies.get(shape.__name__))
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "hourpass admin API", "version": __version__, "license": {"name": "Apache-2.0"}},
+        "servers": [{"url": "/"}],
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "admin": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": "An access token for the audience <issuer>/admin, from POST /auth/api-key here.",
+                }
+            },
+        },
+    }
+
+
+def _name(shape: type) -> str:
+    return shape.__name__
+
+
+def _described(operation: Operation[Any, Any], components: Schema) -> Schema:
+    words = (WORK[operation.name].__doc__ or "") if operation.name in WORK else "This description."
+    members = components[operation.asks.__name__].get("properties", {})
+    answer: Schema = {"description": "Done.", "headers": {**_ANSWER_HEADERS}}
+    answer["content"] = {"application/json": {"schema": _reference(operation.answers)}}
+    if IF_MATCH in members or operation.name in {"get_key", "create_key", "get_webhook", "create_webhook"}:
+        answer["headers"]["ETag"] = _TEXT
+    refused: Schema = {
+        "description": "Refused.",
+        "headers": _ANSWER_HEADERS,
+        "content": {"application/problem+json": {"schema": _reference(AdminProblem)}},
+    }
+    challenged = {**refused, "headers": {**_ANSWER_HEADERS, "WWW-Authenticate": _TEXT}}
+    told: Schema = {
+        "operationId": operation.name,
+        "summary": " ".join(words.split("\n\n")[0].split()),
+        "security": [{"admin": [operation.scope] if operation.scope else []}],
+        "parameters": _parameters(operation, members),
+        "responses": {str(operation.status): answer, "401": challenged, "403": challenged, "default": refused},
+    }
+    if operation.streams:
+        told["requestBody"] = {"required": True, "content": {"application/jsonl": _TEXT}}
+    elif body := _in_body(operation):
+        needed = set(components[operation.asks.__name__].get("required", ())) & body
+        schema = {"application/json": {"schema": _reference(operation.asks)}}
+        told["requestBody"] = {"required": bool(needed), "content": schema}
+    return told
+
+
+def _parameters(operation: Operation[Any, Any], members: Schema) -> list[Schema]:
+    found = [{"name": name, "in": "path", "required": True, "schema": members[name]} for name in operation.in_path]
+    if in_query(operation):
+        query = [name for name in members if name not in operation.in_path]
+        found += [{"name": name, "in": "query", "schema": members[name]} for name in query]
+    if operation.method == "POST" and not operation.reads and not operation.streams:
+        found.append(_IDEMPOTENCY_KEY)
+    if IF_MATCH in members:
+        found.append(_IF_MATCH_HEADER)
+    return found
+
+
+def _in_body(operation: Operation[Any, Any]) -> set[str]:
+    if in_query(operation):
+        return set()
+    return set(operation.asks.__struct_fields__) - {*operation.in_path, IF_MATCH}
+
+
+def _keep_what_bodies_have(components: Schema, name: str, body: set[str] | None) -> None:
+    """Take what stands elsewhere out of the shape of a body. What is asked without a body is not a component."""
+    if body is None:
+        del components[name]
+        return
+    schema = components[name]
+    schema["properties"] = {member: each for member, each in schema["properties"].items() if member in body}
+    schema["required"] = [member for member in schema.get("required", ()) if member in body]
+
+
+def _reference(shape: type) -> Schema:
+    return {"$ref": REFERENCE.format(name=shape.__name__)}

@@ -1,0 +1,119 @@
+"""The description of the admin API is made from what it does, so it can neither lack nor invent anything."""
+
+import json
+import re
+
+import pytest
+from jsonschema import Draft202012Validator
+from msgspec.json import encode
+
+from hourpass.admin.operations import OPERATIONS, ROOT
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def owner(here):
+    return await here.caller()
+
+
+@pytest.fixture
+async def document(owner):
+    answer = await owner.get("/openapi.json")
+    assert answer.status_code == 200
+    return answer.json()
+
+
+def operations(document) -> dict[str, dict]:
+    return {told["operationId"]: told for item in document["paths"].values() for told in item.values()}
+
+
+async def test_every_operation_is_described_with_its_scope_and_a_sentence(document):
+    described = {
+        (method.upper(), path, told["operationId"], *told["security"][0]["admin"])
+        for path, item in document["paths"].items()
+        for method, told in item.items()
+    }
+
+    assert document["openapi"] == "3.1.0"
+    assert described == {
+        (each.method, ROOT + each.path, each.name, *([each.scope] if each.scope else [])) for each in OPERATIONS
+    }
+    assert not [told for told in operations(document).values() if not told["summary"].endswith(".")]
+
+
+async def test_every_schema_is_one_and_every_reference_leads_to_one(document):
+    schemas = document["components"]["schemas"]
+    for name, schema in schemas.items():
+        Draft202012Validator.check_schema(schema)
+        assert schema.get("description"), name
+    used = set(re.findall(r'"\$ref": "#/components/schemas/(\w+)"', json.dumps(document)))
+    assert used == set(schemas)
+    for told in operations(document).values():
+        for parameter in told["parameters"]:
+            Draft202012Validator.check_schema(parameter["schema"])
+
+
+async def test_each_member_that_is_asked_stands_in_one_place(document):
+    told = operations(document)
+    for operation in OPERATIONS:
+        found = told[operation.name]
+        places = {(each["in"], each["name"]) for each in found["parameters"]}
+        body = set()
+        content = found.get("requestBody", {}).get("content", {}).get("application/json")
+        if content is not None:
+            name = content["schema"]["$ref"].rsplit("/", 1)[1]
+            body = set(document["components"]["schemas"][name]["properties"])
+        asked = {name for place, name in places if place in {"path", "query"}} | body
+        assert asked == set(operation.asks.__struct_fields__) - {"if_match"}, operation.name
+        assert {name for place, name in places if place == "path"} == set(operation.in_path)
+        assert (("header", "If-Match") in places) == ("if_match" in operation.asks.__struct_fields__)
+        keyed = operation.method == "POST" and not operation.reads and not operation.streams
+        assert (("header", "Idempotency-Key") in places) == keyed
+        assert set(found["responses"]) == {str(operation.status), "401", "403", "default"}
+
+
+async def test_real_answers_and_refusals_fit_their_schemas(document, owner):
+    def fits(answer, operation: str) -> None:
+        responses = operations(document)[operation]["responses"]
+        told = responses.get(str(answer.status_code), responses["default"])
+        [(media_type, content)] = told["content"].items()
+        assert answer.headers["content-type"] == media_type
+        assert set(told["headers"]) - {"WWW-Authenticate"} <= {name.title() for name in answer.headers} | {"ETag"}
+        assert ("ETag" in told["headers"]) == ("etag" in answer.headers)
+        schema = {**content["schema"], "components": document["components"]}
+        Draft202012Validator(schema).validate(answer.json())
+
+    made = await owner.post("/keys", json={"name": "a", "claims": {"c": [1, "x"]} and {"c": "x"}})
+    path = f"/keys/{made.json()['key_id']}"
+    fits(made, "create_key")
+    fits(await owner.get("/keys"), "list_keys")
+    fits(await owner.get(path), "get_key")
+    fits(await owner.patch(path, json={"tags": {"a": "b"}}), "update_key")
+    fits(await owner.post(f"{path}/rotate", json={}), "rotate_key")
+    fits(await owner.post(f"{path}/revoke"), "revoke_key")
+    fits(await owner.get("/me"), "me")
+    fits(await owner.get("/grants"), "list_grants")
+    fits(await owner.get("/events"), "list_events")
+    fits(await owner.get("/signing-keys"), "list_signing_keys")
+    fits(await owner.get("/overview"), "overview")
+    fits(await owner.get("/openapi.json"), "describe")
+    fits(await owner.post("/webhooks", json={"url": "https://93.184.215.14/"}), "create_webhook")
+    fits(await owner.get("/keys?limit=0"), "list_keys")
+    fits(await owner.get("/keys/nobody000000"), "list_grants")
+    fits(await owner.server.admin.get("/admin/v1/me"), "me")
+
+
+async def test_it_is_for_callers_with_any_role_and_not_for_strangers(here, document):
+    auditor = await here.caller("auditor")
+    acme = await here.caller("operator", subject_prefix="acme/", max_scope="a")
+
+    for caller in (auditor, acme):
+        assert (await caller.get("/openapi.json")).json() == document
+    assert (await here.admin.get("/admin/v1/openapi.json")).status_code == 401
+    await here.revoke_key(acme.api_key)
+    assert (await acme.get("/openapi.json")).status_code == 401
+
+
+async def test_it_is_no_larger_than_a_page(document):
+    assert len(encode(document)) < 100_000
