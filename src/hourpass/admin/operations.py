@@ -72,6 +72,25 @@ REVOKE_KEY = Operation(
 IMPORT_KEYS = Operation(
     "import_keys", "POST", "/keys/import", "keys:write", shapes.ImportKeys, shapes.ImportedKeys, streams=True
 )
+FIND_LEAKED_KEYS = Operation(
+    "find_leaked_keys",
+    "POST",
+    "/keys/leaked",
+    "keys:read",
+    shapes.LeakedTexts,
+    shapes.LeakedKeys,
+    reads=True,
+    delegated=True,
+)
+REVOKE_LEAKED_KEYS = Operation(
+    "revoke_leaked_keys",
+    "POST",
+    "/keys/leaked/revoke",
+    "keys:write",
+    shapes.LeakedTexts,
+    shapes.LeakedKeys,
+    delegated=True,
+)
 LIST_GRANTS = _reading("list_grants", "/grants", "grants:read", shapes.ListGrants, shapes.GrantPage, delegated=True)
 LIST_GRANTS_OF_KEY = _reading(
     "list_grants_of_key",

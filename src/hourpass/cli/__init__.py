@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 import click
+from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from hourpass import __version__
@@ -20,6 +21,7 @@ SECTIONS = {
         "tokens": ("hourpass.cli.operator.tokens", "Explain and revoke tokens."),
         "audit": ("hourpass.cli.operator.audit", "Show the audit trail."),
         "webhooks": ("hourpass.cli.operator.webhooks", "Send events to URLs."),
+        "overview": ("hourpass.cli.operator.overview", "Show numbers, and what needs attention."),
         "demo": ("hourpass.cli.demo.demo", "Start a server with a small protected API and a first key."),
         "completion": ("hourpass.cli.completion", "Print the script that completes this command in a shell."),
     },
@@ -48,6 +50,12 @@ SECTIONS = {
     },
 }
 """Section of the help -> command -> its module and its line of help."""
+
+OVER_SERVER = frozenset({"keys", "grants", "tokens", "audit", "webhooks", "overview", "signing-keys"})
+"""The commands that work over `--server` as well as on a database of this machine."""
+
+NEVER_OVER_SERVER = frozenset({"keys pattern"})
+"""What is below them and works on this machine alone."""
 
 _MODULES = {name: module for section in SECTIONS.values() for name, (module, _) in section.items()}
 
@@ -105,7 +113,23 @@ class _Commands(click.Group):
         # Click suggests only commands that are loaded, and none of ours is loaded yet.
         if args[0] not in _MODULES and not args[0].startswith("-"):
             raise click.NoSuchCommand(args[0], possibilities=_MODULES, ctx=ctx)
+        if not ctx.resilient_parsing and not {"-h", "--help"} & set(args):
+            _refuse_server(ctx, args)
         return super().resolve_command(ctx, args)
+
+
+def _refuse_server(ctx: click.Context, args: list[str]) -> None:
+    """Refuse `--server` for a command that has no use for it: it would work on something else than you mean."""
+    name, below = args[0], " ".join(args[:2])
+    if not ctx.params.get("server") or (name in OVER_SERVER and below not in NEVER_OVER_SERVER):
+        return
+    by_variable = ctx.get_parameter_source("server") is ParameterSource.ENVIRONMENT
+    if name in SECTIONS["Client"] or name == "completion":
+        if not by_variable:
+            raise click.UsageError(f"--server is for the operator's commands, and {name} is not one of them")
+        return
+    said = "unset HOURPASS_SERVER" if by_variable else "leave --server out"
+    raise click.UsageError(f"{below if name in OVER_SERVER else name} works on this machine alone: {said}")
 
 
 def _extra_missing(command: str, error: ModuleNotFoundError) -> HourpassError:

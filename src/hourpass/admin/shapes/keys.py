@@ -1,5 +1,7 @@
 """What is asked and answered about API keys."""
 
+from typing import Annotated
+
 import msgspec
 from msgspec import UNSET, UnsetType
 
@@ -174,3 +176,40 @@ class Changed(AdminAnswer, kw_only=True):
 
     key_id: str
     changed: bool
+
+
+MOST_TEXTS = 400
+"""Texts in one question: so many keys are within the limit of a body."""
+
+
+class LeakedTexts(Asked, kw_only=True):
+    """Texts that look like keys, as a scanner found them."""
+
+    texts: Annotated[list[Annotated[str, msgspec.Meta(max_length=128)]], msgspec.Meta(max_length=MOST_TEXTS)]
+
+    def __repr__(self) -> str:
+        """Without the texts."""
+        return f"LeakedTexts({len(self.texts)} texts)"
+
+
+class LeakedKey(AdminAnswer, kw_only=True):
+    """A key of this server that somebody found. `good` says whether it was accepted until then."""
+
+    key_id: str
+    name: str
+    subject: str
+    environment: str
+    state: str
+    good: bool
+    created_at: Instant
+    last_used: Instant | None
+    last_how: str | None
+    last_from: str | None
+    revoked: bool
+
+
+class LeakedKeys(AdminAnswer, kw_only=True):
+    """The keys of this server among some texts, and how many of the texts only look like one."""
+
+    keys: list[LeakedKey]
+    strangers: int

@@ -10,7 +10,7 @@ import click
 from hourpass.admin import shapes
 from hourpass.admin.instants import moment
 from hourpass.admin.operations import Operation
-from hourpass.cli.operator.database import actor, read_settings
+from hourpass.cli.operator.database import actor, flag_of, read_settings
 from hourpass.cli.terminal import say
 from hourpass.clocks import wall_clock
 from hourpass.core.admin_access import owner
@@ -93,6 +93,9 @@ def administration(
     `small` the database takes little memory.
     """
     if server := chosen_server():
+        if flags:
+            name = flag_of(next(iter(flags)))
+            raise click.UsageError(f"{name} is about this machine, and --server names another one: give one of them")
         from hourpass.cli.operator.remote import Remote
 
         with closing(Remote(server.url, server.key_file, wall_clock(), environ=os.environ)) as remote:

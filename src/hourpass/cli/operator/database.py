@@ -45,12 +45,16 @@ def settings_options(*names: str) -> Callable[[F], F]:
         options: Any = wrapper
         for name in reversed(chosen):
             field = described()[name]
-            flag = "--" + _SHORT.get(name, name).replace("_", "-")
             metavar = name.rsplit("_", 1)[-1].upper()
-            options = click.option(flag, name, metavar=metavar, help=_help(field))(options)
+            options = click.option(flag_of(name), name, metavar=metavar, help=_help(field))(options)
         return click.option("--config", "config", metavar="FILE", help="the configuration file")(options)  # type: ignore[no-any-return]
 
     return decorate
+
+
+def flag_of(name: str) -> str:
+    """The flag of a setting."""
+    return "--" + _SHORT.get(name, name).replace("_", "-")
 
 
 def _help(field: Any) -> str:

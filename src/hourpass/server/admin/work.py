@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from hourpass.server.admin import audit, grants, key_import, keys, overview, signing_keys, tokens, webhooks
+from hourpass.server.admin import audit, grants, key_import, keys, leaked_keys, overview, signing_keys, tokens, webhooks
 from hourpass.server.admin.context import Context
 
 WORK: dict[str, Callable[[Context, Any], Any]] = {
@@ -19,6 +19,8 @@ WORK: dict[str, Callable[[Context, Any], Any]] = {
         keys.enable_key,
         keys.revoke_key,
         key_import.import_keys,
+        leaked_keys.find_leaked_keys,
+        leaked_keys.revoke_leaked_keys,
         grants.list_grants,
         grants.list_grants_of_key,
         grants.get_grant,
