@@ -41,6 +41,8 @@ REFUSED = ("nobody", "client", "basic", "bearer_key", "header_key", "forged", "r
 BODIES = {
     "revoke_issued_before": {"issued_before": "2999-01-01T00:00:00Z"},
     "create_webhook": {"url": "http://127.0.0.1/"},
+    "find_leaked_keys": {"texts": ["x"]},
+    "revoke_leaked_keys": {"texts": ["x"]},
 }
 """Bodies that are refused for what they say, and not for who sends them: so nothing is changed under the others."""
 
@@ -160,6 +162,7 @@ EXCEPTIONS = {
     "/me": "",
     "/openapi.json": "",
     "/keys/find": "keys:read",
+    "/keys/leaked": "keys:read",
     "/keys/{key_id}/grants": "grants:read",
     "/tokens/inspect": "grants:read",
     "/tokens/revoke-issued-before": "tokens:revoke-all",
