@@ -5,25 +5,22 @@ from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
-from msgspec import UNSET
 
 from hourpass.admin import shapes
 from hourpass.admin.operations import (
     CREATE_KEY,
-    DISABLE_KEY,
-    ENABLE_KEY,
     FIND_KEY,
     GET_KEY,
     LIST_GRANTS_OF_KEY,
     LIST_KEYS,
-    REVOKE_KEY,
-    ROTATE_KEY,
     UPDATE_KEY,
 )
 from hourpass.core.api_key import KEY_ID_PATTERN
-from hourpass.core.errors import ChangedMeanwhile, InvalidRequest, InvalidScope, NotFound, RotationUnderWay
-from hourpass.core.policy import DAY, HOUR, SECOND
+from hourpass.core.errors import ChangedMeanwhile, InvalidRequest, InvalidScope, NotFound
+from hourpass.core.policy import DAY, SECOND
 from hourpass.server.console.page import Fields, GoTo, PageAnswer, Section, Shown, View, Visit
+from hourpass.server.console.pages import key_ends
+from hourpass.server.console.pages.key_ends import named_key
 from hourpass.server.console.pages.key_form import asked_of, form_of
 
 STATES = (("", "any"), ("active", "active"), ("disabled", "disabled"), ("expired", "expired"), ("revoked", "revoked"))
@@ -123,7 +120,7 @@ def _made(visit: Visit) -> PageAnswer:
 
 def _show_key(visit: Visit) -> PageAnswer:
     """One key."""
-    key = _key(visit)
+    key = named_key(visit)
     grants = None
     if visit.may(LIST_GRANTS_OF_KEY.name):
         asked = shapes.ListGrantsOfKey(key_id=key.key_id, limit=GRANTS_SHOWN, state="live")
@@ -131,20 +128,16 @@ def _show_key(visit: Visit) -> PageAnswer:
     return Shown("key.html", {"key": key, "grants": grants})
 
 
-def _key(visit: Visit) -> shapes.Key:
-    return visit.call(GET_KEY, shapes.KeyNamed(key_id=visit.path["key_id"]))
-
-
 def _show_edit(visit: Visit) -> PageAnswer:
     """The form that changes a key."""
-    key = _key(visit)
+    key = named_key(visit)
     values = {"key": key, "values": form_of(key), "problems": Fields(), "tag": shapes.etag(key)}
     return Shown("edit_key.html", values)
 
 
 def _edit(visit: Visit) -> PageAnswer:
     """Change a key, unless somebody else did since the form was shown."""
-    key = _key(visit)
+    key = named_key(visit)
     values = {"key": key, "tag": visit.form.get("tag", "")}
     return _tried(visit, "edit_key.html", values, lambda: _changed(visit, key))
 
@@ -176,109 +169,6 @@ def _tried(visit: Visit, template: str, values: Mapping[str, Any], act: Callable
     return Shown(template, {**values, **shown}, 422)
 
 
-def _show_rotate(visit: Visit) -> PageAnswer:
-    """What a rotation does, and how."""
-    return Shown("rotate_key.html", {"key": _key(visit), "problem": ""})
-
-
-def _rotate(visit: Visit) -> PageAnswer:
-    """Make the next secret, and show it this once."""
-    key = _key(visit)
-    at_once = visit.form.get("how") == "now"
-    if at_once and visit.form.get("confirm", "").strip() != key.name:
-        return Shown("rotate_key.html", {"key": key, "problem": "This is not the key’s name."}, 422)
-    asked = shapes.RotateKey(key_id=key.key_id, now=at_once, overlap=UNSET if at_once else _overlap(visit))
-    try:
-        rotated = visit.call(ROTATE_KEY, asked)
-    except (InvalidRequest, RotationUnderWay) as error:
-        return Shown("rotate_key.html", {"key": key, "problem": f"{error.detail}."}, 409)
-    title = f"The next secret of {key.name}"
-    return Shown("show_once.html", {"title": title, "key": key, "api_key": rotated.api_key})
-
-
-def _overlap(visit: Visit) -> int:
-    hours = visit.form.get("overlap", "24")
-    return int(hours) * HOUR // SECOND if hours.isdecimal() and len(hours) < 6 else DAY // SECOND
-
-
-def _show_disable(visit: Visit) -> PageAnswer:
-    """What it means to disable the key."""
-    key = _key(visit)
-    effects = ["The key is refused from now on.", *_numbers(key, "cannot refresh until you enable the key again")]
-    return _confirm(key, "disable", "Disable", f"Nothing of {key.name} works until you enable it", effects)
-
-
-def _show_revoke(visit: Visit) -> PageAnswer:
-    """What it means to end the key."""
-    key = _key(visit)
-    effects = _numbers(key, "with all of their access tokens, end at once")
-    return _confirm(key, "revoke", "Revoke", f"This ends {key.name} for good", effects)
-
-
-def _numbers(key: shapes.Key, what: str) -> list[str]:
-    grants = key.grants or 0
-    uses = key.last_used or {}
-    last = max((use.at for use in uses.values()), default=None)
-    told = "It was never used." if last is None else f"It was last used at {last}."
-    return [f"{grants:,} live grant{'' if grants == 1 else 's'} {what}.", told]
-
-
-def _confirm(key: shapes.Key, act: str, verb: str, consequence: str, effects: list[str], problem: str = "") -> Shown:
-    return Shown(
-        "confirm.html",
-        {
-            "title": f"{verb} {key.name}",
-            "crumbs": [("Keys", "/keys"), (key.name, f"/keys/{key.key_id}")],
-            "consequence": consequence,
-            "effects": effects,
-            "action": f"/keys/{key.key_id}/{act}",
-            "carried": {},
-            "expected": key.name,
-            "verb": f"{verb} the key",
-            "back": f"/keys/{key.key_id}",
-            "problem": problem,
-        },
-        422 if problem else 200,
-    )
-
-
-def _confirmed(visit: Visit, ask: Callable[[Visit], PageAnswer], act: Callable[[shapes.Key], PageAnswer]) -> PageAnswer:
-    """Do something if the key's name was typed, else ask again."""
-    key = _key(visit)
-    if visit.form.get("confirm", "").strip() == key.name.strip():
-        return act(key)
-    asked = ask(visit)
-    if isinstance(asked, Shown):
-        return asked._replace(values={**asked.values, "problem": "This is not the key’s name."}, status=422)
-    return asked
-
-
-def _disable(visit: Visit) -> PageAnswer:
-    """Disable the key, and end its access tokens."""
-
-    def act(key: shapes.Key) -> PageAnswer:
-        visit.call(DISABLE_KEY, shapes.DisableKey(key_id=key.key_id, now=True))
-        return GoTo(f"/keys/{key.key_id}", "disabled")
-
-    return _confirmed(visit, _show_disable, act)
-
-
-def _enable(visit: Visit) -> PageAnswer:
-    """Enable the key."""
-    visit.call(ENABLE_KEY, shapes.KeyNamed(key_id=visit.path["key_id"]))
-    return GoTo(f"/keys/{visit.path['key_id']}", "enabled")
-
-
-def _revoke(visit: Visit) -> PageAnswer:
-    """End the key."""
-
-    def act(key: shapes.Key) -> PageAnswer:
-        visit.call(REVOKE_KEY, shapes.KeyNamed(key_id=key.key_id))
-        return GoTo(f"/keys/{key.key_id}", "revoked")
-
-    return _confirmed(visit, _show_revoke, act)
-
-
 SECTION = Section(
     "Keys",
     "keys",
@@ -288,10 +178,7 @@ SECTION = Section(
         View("/keys/find", FIND_KEY, _show_find, _find_whole_key),
         View("/keys/{key_id}", GET_KEY, _show_key),
         View("/keys/{key_id}/edit", UPDATE_KEY, _show_edit, _edit),
-        View("/keys/{key_id}/rotate", ROTATE_KEY, _show_rotate, _rotate),
-        View("/keys/{key_id}/disable", DISABLE_KEY, _show_disable, _disable),
-        View("/keys/{key_id}/enable", ENABLE_KEY, None, _enable),
-        View("/keys/{key_id}/revoke", REVOKE_KEY, _show_revoke, _revoke),
+        *key_ends.VIEWS,
     ),
     {
         "changed": "The key is changed. Its clients’ next refresh sees it.",
