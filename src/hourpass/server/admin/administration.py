@@ -18,7 +18,7 @@ from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, SECOND
 from hourpass.server.admin.context import Context, Outside
 from hourpass.server.admin.cursors import open_cursor, seal_cursor
 from hourpass.server.admin.idempotency import KeyedCall, Reserved, keep, reserve
-from hourpass.server.admin.key_import import ImportBatch
+from hourpass.server.admin.key_import import ImportBatch, provider_hash, read_rows
 from hourpass.server.admin.work import WORK
 from hourpass.server.keys.audit_chain import chain_own_rows
 from hourpass.server.keys.master_key import MasterKey
@@ -33,6 +33,9 @@ T = TypeVar("T")
 
 TOGETHER = 100
 """Changes in one transaction: a few milliseconds, for which a server on the same SQLite file waits."""
+
+LEFT_TO_OTHERS = 0.02
+"""Seconds between two transactions of an import, at the least. A writer that waits looks about so often."""
 
 REPEATS = 4
 """How often a change that must be quick is made again, if its commit came too late."""
@@ -76,6 +79,7 @@ class Administration:
         self._secrets = secrets
         self._clock = clock
         self._random = random
+        self._next_import = 0.0
         # Another node may have a longer lifetime, so a revocation is kept for the longest possible one.
         self._policy = settings.policy()._replace(access_token_lifetime=MAX_ACCESS_TOKEN_LIFETIME)
 
@@ -130,8 +134,22 @@ class Administration:
             yield from done
 
     def import_rows(self, batch: ImportBatch, identity: AdminIdentity) -> shapes.ImportedKeys:
-        """Import a batch of keys in one transaction. Raises what `call_once` raises."""
+        """Import a batch of keys in one transaction. Raises what `call_once` raises.
+
+        Rows are read before it, and between two of them others may write for as long as the last one took. Otherwise a
+        server on the same SQLite file would hardly ever find it unlocked.
+        """
+        hashed = None
+        if batch.hmac_secret is not None:
+            with reading(self.store):
+                hashed = provider_hash(self.store, self._secrets, batch.hmac_secret)
+        batch = read_rows(batch, hashed, self._settings.public_url())
+        if not self._settings.shares_database:
+            time.sleep(max(0, self._next_import - time.monotonic()))
+        began = time.monotonic()
         done = self.call_once(IMPORT_KEYS._replace(reads=batch.dry_run), batch, identity)
+        ended = time.monotonic()
+        self._next_import = ended + max(ended - began, LEFT_TO_OTHERS)
         self.store.maintain()
         return done
 

@@ -1,7 +1,9 @@
 """Imports rows of keys for the command and the admin API: one batch, which is one transaction."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import msgspec
 from msgspec import UNSET
 
 from hourpass.admin import shapes
@@ -13,10 +15,12 @@ from hourpass.server.keys import importing
 from hourpass.server.keys.import_rows import ImportRow, InPlain, RowRefused, SlowlyHashed, read_columns, read_row
 from hourpass.server.keys.importing import Imported
 from hourpass.server.keys.key_hashes import hashes_in_use
+from hourpass.server.keys.server_secrets import Secrets
 from hourpass.server.keys.slow_hashes import require_libraries
+from hourpass.server.store import Store
 
-GivenRow = Mapping[str, object] | bytes | str
-"""The columns of a row, or a line of JSON that is not read yet, or why it cannot be read."""
+GivenRow = Mapping[str, object] | bytes | ImportRow | str
+"""The columns of a row, or a line of JSON, or a row that is read, or why it cannot be read."""
 
 
 class ImportBatch(shapes.ImportKeys, kw_only=True):
@@ -32,10 +36,8 @@ class ImportBatch(shapes.ImportKeys, kw_only=True):
 
 def import_keys(ctx: Context, asked: ImportBatch) -> shapes.ImportedKeys:
     """Import some rows in one transaction. A row that fails does not stop the others."""
-    hashed = None
-    if asked.hmac_secret is not None:
-        hashed = ctx.secrets.hmac_hash(hashes_in_use(ctx.store, ctx.master), asked.hmac_secret.encode())
-    read = [(line, _read(ctx, row, hashed, accept_weak=asked.accept_weak)) for line, row in asked.rows]
+    hashed = None if asked.hmac_secret is None else provider_hash(ctx.store, ctx.secrets, asked.hmac_secret)
+    read: Any = read_rows(asked, hashed, ctx.settings.public_url()).rows
     rows = [row for _, row in read if isinstance(row, ImportRow)]
     results = iter(
         importing.import_keys(
@@ -67,14 +69,28 @@ def _note(whole: shapes.ImportedKeys, line: int, row: ImportRow | str, result: I
         )
 
 
-def _read(ctx: Context, given: GivenRow, hashed: KeyHash | None, *, accept_weak: bool) -> ImportRow | str:
-    """The row, or why it fails. Raises ExtraMissing if it needs a library that is not installed."""
+def provider_hash(store: Store, secrets: Secrets, hmac_secret: str) -> KeyHash:
+    """How a provider hashes keys with a secret. Call it inside a transaction of the store."""
+    return secrets.hmac_hash(hashes_in_use(store, secrets.master), hmac_secret.encode())
+
+
+def read_rows(batch: ImportBatch, hashed: KeyHash | None, issuer: str) -> ImportBatch:
+    """The batch with each row read, or the reason why it fails. It needs no transaction.
+
+    Raises:
+        ExtraMissing: if a row needs a library that is not installed.
+    """
+    rows = [(line, _read(row, hashed, issuer, accept_weak=batch.accept_weak)) for line, row in batch.rows]
+    return msgspec.structs.replace(batch, rows=rows)
+
+
+def _read(given: GivenRow, hashed: KeyHash | None, issuer: str, *, accept_weak: bool) -> ImportRow | str:
     columns = read_columns(given) if isinstance(given, bytes) else given
-    if isinstance(columns, str):
+    if isinstance(columns, str | ImportRow):
         return columns
     try:
         row = read_row(columns, hmac_hash=hashed, accept_weak=accept_weak)
-        require_not_reserved(_audiences(row), ctx.settings.public_url())
+        require_not_reserved(_audiences(row), issuer)
     except RowRefused as refused:
         return str(refused)
     except InvalidRequest:

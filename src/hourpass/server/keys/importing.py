@@ -16,8 +16,8 @@ from hourpass.server.keys.key_hashes import hashes_in_use, note_hash
 from hourpass.server.keys.server_secrets import DigestMatch, DigestMove, Secrets, move_digests
 from hourpass.server.store import SlowHash, Store
 
-TOGETHER = 1_000
-"""Rows in one transaction."""
+TOGETHER = 250
+"""Rows in one transaction: some 10 ms, for which a server on the same SQLite file waits."""
 
 KEYS_OF_A_LOOKUP = 4
 """Keys that may have one look-up part: a wrong key that begins so costs a slow hash for each of them."""
