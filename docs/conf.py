@@ -24,7 +24,15 @@ version = release = version_of("hourpass")
 language = "en_GB"
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-include_patterns = ["*.md", "docs/*.md", "docs/*/*.md", "bench/README.md", "deploy/README.md", "examples/README.md"]
+include_patterns = [
+    "*.md",
+    "docs/*.md",
+    "docs/*/*.md",
+    "bench/README.md",
+    "deploy/README.md",
+    "examples/README.md",
+    "examples/*/README.md",
+]
 exclude_patterns = [".*", "build", "src", "tests", "bench/peers", "requirements"]
 root_doc = "docs/index"
 suppress_warnings = ["misc.highlighting_failure"]
@@ -71,7 +79,7 @@ def menu(text: str) -> str:
     """The pages that an index page lists, under its headings: those beside it, other indexes, and the project's own."""
     lines: list[str] = []
     for section in text.split("\n## "):
-        listed = re.findall(r"\[([^\]]+)\]\(((?:\.\./[\w/]*[A-Z]+|[\w-]+|[\w-]+/index)\.md)\)", section)
+        listed = re.findall(r"\[([^\]]+)\]\(((?:\.\./[\w/-]*[A-Z]+|[\w-]+|[\w-]+/index)\.md)\)", section)
         pages = [f"{title} <{page}>" if page.startswith("../") else page for title, page in listed]
         caption = [] if section is text or section.startswith("#") else [f":caption: {section.splitlines()[0]}"]
         lines += ["", "```{toctree}", ":hidden:", *caption, "", *pages, "```"] if pages else []

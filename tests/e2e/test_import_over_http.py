@@ -95,7 +95,7 @@ def test_the_command_says_the_same_on_a_server_as_on_a_database(server, tmp_path
     assert said[0] == said[1]
     assert [code for code, *_ in said[0]] == [1] * len(calls)
     assert [len(lines) for *_, lines in said[0]] == [0, 6, 0, 4, 4]
-    assert exchange(server, KEY).status_code == 200
+    assert exchange(server, f"{OTHER}:x").status_code == 200
 
 
 def test_a_client_that_leaves_in_the_middle_leaves_whole_transactions(server, tmp_path):
