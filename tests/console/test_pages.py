@@ -71,6 +71,11 @@ def paths(filled) -> list[str]:
         "/signing-keys/rotate",
         "/inspect",
         "/inspect/brake",
+        "/audit",
+        "/audit?live=1",
+        "/audit?event=key.leaked&since=2h",
+        "/audit?since=tomorrow",
+        "/audit/verify",
         "/webhooks",
         "/webhooks/new",
         f"/webhooks/{filled['webhook']}",
@@ -150,6 +155,7 @@ def test_an_auditor_sees_no_button_that_would_be_refused(browser, desk, filled):
             seen[re.sub(r"\w{12,}", "ID", path)] = "refused" if refused else buttons(page)
 
     assert seen["/"] == {"6 hours", "24 hours", "7 days"}
+    assert seen["/audit"] == {"Verify the chain", "Export", "Find", "Follow"}
     assert seen["/keys"] == {"Find a whole key", "Find"}
     assert seen["/keys/ID"] == seen["/grants/ID"] == seen["/webhooks"] == seen["/webhooks/ID"] == set()
     assert {path for path, what in seen.items() if what == "refused"} == {

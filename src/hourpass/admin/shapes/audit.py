@@ -43,6 +43,12 @@ class AuditLine(AdminAnswer, kw_only=True):
     request_id: str | None
     detail: dict[str, Any]
 
+    def members(self) -> dict[str, Any]:
+        """The line as an export has it: without members that are not known, and with those of `detail` beside them."""
+        ids = {name: getattr(self, name) for name in ("key_id", "grant_id", "actor", "address", "request_id")}
+        known = {name: value for name, value in ids.items() if value is not None}
+        return {"number": self.number, "at": self.at, "event": self.event, **known, **self.detail}
+
 
 class AuditPage(AdminAnswer, kw_only=True):
     """Some lines, oldest first, and where the next page begins. A page may be short and not be the last one.

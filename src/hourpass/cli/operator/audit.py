@@ -99,7 +99,7 @@ def audit(
         chosen = wanted(desk.now)
         lines, seen = _newest(desk, chosen, last or (EVERYTHING if chosen["since"] else 100))
         if as_json and not follow:
-            print_json([_facts(line) for line in lines])
+            print_json([line.members() for line in lines])
             return
         _show(lines, as_json=as_json)
         while follow:
@@ -155,7 +155,7 @@ def _lines(desk: Desk, chosen: dict[str, Any]) -> Iterator[str]:
     for line in all_pages(desk, operations.LIST_AUDIT, shapes.ListAudit(**chosen)):
         if line.number > end:
             return
-        yield json_line(_facts(line))
+        yield json_line(line.members())
 
 
 audit.add_command(verify)
@@ -163,7 +163,7 @@ audit.add_command(verify)
 
 def _show(lines: list[shapes.AuditLine], *, as_json: bool) -> None:
     for line in lines:
-        facts = _facts(line)
+        facts = line.members()
         if as_json:
             print(json_line(facts), flush=True)
             continue
@@ -178,9 +178,3 @@ _WORD = re.compile(r"[A-Za-z0-9_.:/@+-]+")
 def _quoted(value: object) -> str:
     """A member's value, in quotes unless it is one plain word. So a name cannot look like another member."""
     return value if isinstance(value, str) and _WORD.fullmatch(value) else json_line(value)
-
-
-def _facts(line: shapes.AuditLine) -> dict[str, object]:
-    ids = {name: getattr(line, name) for name in ("key_id", "grant_id", "actor", "address", "request_id")}
-    known = {name: value for name, value in ids.items() if value is not None}
-    return {"number": line.number, "at": line.at, "event": line.event, **known, **line.detail}

@@ -1,0 +1,136 @@
+"""Audit: find lines of the trail, follow it, take it along, and see whether it is as it was written."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from hourpass.admin import shapes
+from hourpass.admin.instants import exact_moment
+from hourpass.admin.operations import LIST_AUDIT, VERIFY_AUDIT
+from hourpass.core.errors import InvalidRequest
+from hourpass.core.event_names import NAMES, name_now
+from hourpass.server.console.page import Download, PageAnswer, Section, Shown, View, Visit
+from hourpass.server.settings.past import past
+
+FILTERS = ("key", "grant", "event", "actor", "since", "until")
+"""The same as the options of `hourpass audit`."""
+
+EVENTS = tuple(sorted(NAMES.values()))
+
+TONES = {
+    "grant.replayed": "bad",
+    "key.leaked": "bad",
+    "key.raw_used_after_end": "warn",
+    "key.rotated_used": "warn",
+    "refresh.ahead": "warn",
+    "storage.trouble": "warn",
+    "webhook.disabled": "warn",
+}
+"""Events that are to be seen among the others."""
+
+EXPORTED = 10_000
+"""Lines of an export from here. The command exports all."""
+
+READ_FOR_EXPORT = 100
+"""Pages that are asked for one, at most."""
+
+
+def _show(visit: Visit) -> PageAnswer:
+    filters = _filters(visit)
+    given = {name: value for name, value in filters.items() if value}
+    problem, page = "", shapes.AuditPage(data=[], next=None, last=0)
+    try:
+        asked = _asked(filters, visit.now)
+        asked.cursor = visit.query.get("cursor")
+        page = visit.call(LIST_AUDIT, asked)
+    except InvalidRequest as error:
+        problem = f"{error.detail[:1].upper()}{error.detail[1:]}."
+    live = "live" in visit.query and "cursor" not in visit.query and not problem
+    return Shown(
+        "audit.html",
+        {
+            "lines": [(line, _details(line)) for line in reversed(page.data)],
+            "filters": filters,
+            "events": EVENTS,
+            "tones": TONES,
+            "problem": problem,
+            "live": live,
+            "query": urlencode(given),
+            "follow": urlencode({**given, "live": "1"}),
+            "exported": EXPORTED,
+            "next": f"?{urlencode({**given, 'cursor': page.next})}" if page.next else None,
+            "first": f"?{urlencode(given)}" if "cursor" in visit.query else None,
+        },
+    )
+
+
+def _filters(visit: Visit) -> dict[str, str]:
+    return {name: visit.query.get(name, "").strip() for name in FILTERS}
+
+
+def _asked(filters: Mapping[str, str], now: int) -> shapes.ListAudit:
+    """The newest lines that the filters want.
+
+    Raises:
+        InvalidRequest: naming a filter that cannot be read.
+    """
+    return shapes.ListAudit(
+        key_id=filters["key"] or None,
+        grant_id=filters["grant"] or None,
+        event=name_now(filters["event"]) or None,
+        actor=filters["actor"] or None,
+        since=_instant("since", filters["since"], now),
+        until=_instant("until", filters["until"], now),
+        newest=True,
+    )
+
+
+def _instant(name: str, text: str, now: int) -> str | None:
+    try:
+        return exact_moment(past(text)(now)) if text else None
+    except ValueError as error:
+        raise InvalidRequest(f"{name}: {error}", name=name) from None
+
+
+def _details(line: shapes.AuditLine) -> list[tuple[str, str]]:
+    """What the event says besides, each member by itself, so that a text cannot look like another one."""
+    return [
+        (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        for name, value in line.detail.items()
+        if value is not None
+    ]
+
+
+def _export(visit: Visit) -> PageAnswer:
+    """The newest lines of a search as JSON lines, oldest first."""
+    asked = _asked(_filters(visit), visit.now)
+    asked.limit = 200
+    lines: list[shapes.AuditLine] = []
+    for _ in range(READ_FOR_EXPORT):
+        page = visit.call(LIST_AUDIT, asked)
+        lines = page.data + lines
+        if page.next is None or len(lines) >= EXPORTED:
+            break
+        asked.cursor = page.next
+    written = "".join(f"{json.dumps(line.members())}\n" for line in lines[-EXPORTED:])
+    at = datetime.fromtimestamp(visit.now / 1000, UTC)
+    return Download(f"audit-{at:%Y%m%dT%H%M%SZ}.jsonl", "application/jsonl", written.encode())
+
+
+def _verify(visit: Visit) -> PageAnswer:
+    verified = visit.call(VERIFY_AUDIT, shapes.Nothing())
+    values: dict[str, Any] = {"verified": verified, "chain": verified.chain}
+    return Shown("audit_verify.html", values)
+
+
+SECTION = Section(
+    "Audit",
+    "audit",
+    (
+        View("/audit", LIST_AUDIT, _show),
+        View("/audit/export", LIST_AUDIT, _export),
+        View("/audit/verify", VERIFY_AUDIT, _verify),
+    ),
+)

@@ -1,0 +1,125 @@
+"""The audit trail in the console: found, followed, taken along and verified."""
+
+import json
+import re
+
+import apsw
+import pytest
+from markupsafe import escape
+from tests.console.conftest import sign_in, watched
+from tests.console.test_pages import HOSTILE, intruders
+
+
+def key_ids(desk, many: int = 1) -> list[str]:
+    return [desk.server.create_key()["key_id"] for _ in range(many)]
+
+
+def numbers(page: str) -> list[int]:
+    return [int(number) for number in re.findall(r"number (\d+)</span>", page)]
+
+
+def test_a_line_is_found_by_each_condition_of_the_command(desk):
+    one, other = key_ids(desk, 2)
+    desk.server.command("keys", "revoke", one)
+    visitor = desk.visitor().by_link()
+
+    page = visitor.get(f"/audit?key={one}&event=key.revoked&actor=cli:&since=24h").text
+    assert page.count(f"/keys/{one}") == 1
+    assert other not in page
+    assert "No line is like that" in visitor.get(f"/audit?key={one}&until=1h").text
+    assert "No line is like that" in visitor.get(f"/audit?key={one}&actor=client").text
+    assert one in visitor.get(f"/audit?key={one}&event=key_revoked").text, "programs of before spelt it so"
+
+
+@pytest.mark.parametrize(
+    "query", ["since=tomorrow", "until=%00", "event=key.lost", "cursor=z9", "since=99999999-01-01"]
+)
+def test_a_condition_that_cannot_be_read_is_explained(desk, query):
+    answer = desk.visitor().by_link().get(f"/audit?{query}")
+
+    assert answer.status_code == 200
+    assert 'role="alert"' in answer.text
+
+
+def test_older_lines_are_on_the_next_page(own_desk):
+    made = own_desk.server.command("webhooks", "create", "https://hooks.invalid/", "--json").stdout
+    webhook_id = json.loads(made)["webhook_id"]
+    visitor = own_desk.visitor().by_link()
+    for act in ("disable", "enable") * 26:
+        visitor.post(f"/webhooks/{webhook_id}/{act}")
+    first = visitor.get("/audit?actor=cli:").text
+    older = re.search(r'href="(\?[^"]+)" rel="next"', first)[1].replace("&amp;", "&")
+    second = visitor.get(f"/audit{older}").text
+
+    assert "webhook.created" not in first.partition('id="trail"')[2]
+    assert "webhook.created" in second.partition('id="trail"')[2]
+    found = numbers(first) + numbers(second)
+    assert len(numbers(first)) == 50
+    assert found == sorted(set(found), reverse=True)
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["with JavaScript", "without JavaScript"])
+def test_whoever_follows_the_trail_sees_new_lines(browser, desk, script):
+    with watched(browser, desk, java_script_enabled=script) as context:
+        page = sign_in(context, desk)
+        page.goto(desk.url("/audit?event=key.created"))
+        page.get_by_role("link", name="Follow").click()
+        page.get_by_role("link", name="Stop").wait_for()
+        [key_id] = key_ids(desk)
+        if not script:
+            page.get_by_role("link", name="Reload").click()
+        page.get_by_role("link", name=key_id).wait_for()
+        assert page.get_by_text("live", exact=True).is_visible() == script
+        page.get_by_role("link", name=key_id).focus()
+        if script:
+            with page.expect_response(lambda answer: "hx-request" in answer.request.headers):
+                pass
+            page.wait_for_function("document.activeElement.id.startsWith('k')")
+        page.get_by_role("link", name="Stop").click()
+        assert page.locator("#event").input_value() == "key.created", "the filters stay"
+
+
+def test_an_export_has_the_lines_that_the_command_exports(desk):
+    [key_id] = key_ids(desk)
+    desk.server.command("keys", "revoke", key_id)
+    answer = desk.visitor().by_link().get(f"/audit/export?key={key_id}")
+    expected = desk.server.command("audit", "export", "-", "--key", key_id).stdout
+
+    assert answer.headers["content-disposition"].startswith('attachment; filename="audit-2')
+    assert [json.loads(line) for line in answer.text.splitlines()] == [json.loads(x) for x in expected.splitlines()]
+    assert [json.loads(line)["event"] for line in answer.text.splitlines()] == ["key.created", "key.revoked"]
+
+
+def test_a_changed_line_is_found_and_named(own_desk):
+    [key_id] = key_ids(own_desk)
+    visitor = own_desk.visitor().by_link()
+    assert "The trail is as it was written" in visitor.get("/audit/verify").text
+
+    with apsw.Connection(str(own_desk.server.data / "hourpass.db")) as db:
+        db.set_busy_timeout(5_000)
+        [(number,)] = db.execute("update audit set actor = 'cli:eve' where key_id = ? returning n", [key_id])
+    page = visitor.get("/audit/verify").text
+    assert "The trail is not as it was written" in page
+    assert f"Row {number} was changed." in page
+
+
+def test_a_delegated_admin_sees_its_own_lines_and_cannot_verify(desk):
+    own = desk.server.create_key("--subject", "zeta/1", "--scope", "a.b")["key_id"]
+    [other] = key_ids(desk)
+    key = desk.admin_key("operator", "--subject-prefix", "zeta/", "--max-scope", "a.b")
+    visitor = desk.visitor().by_key(key["api_key"])
+    page = visitor.get("/audit").text
+
+    assert own in page
+    assert other not in page
+    assert "Verify the chain" not in page
+    assert visitor.get("/audit/verify").status_code == 403
+
+
+def test_what_lines_say_is_only_ever_text(desk):
+    for text in HOSTILE:
+        desk.server.create_key("--name", text, "--subject", text.replace(" ", "_"))
+    page = desk.visitor().by_link().get("/audit?event=key.created&since=1h").text
+
+    assert intruders(page) == []
+    assert [text for text in HOSTILE if str(escape(text)) not in page] == []
