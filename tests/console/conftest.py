@@ -1,4 +1,4 @@
-"""A server with a console, and people who use it: in one browser for all tests of a process, or by plain HTTP."""
+"""A server with a console, and people who use it: in a browser, or by plain HTTP."""
 
 import json
 import re
@@ -112,9 +112,9 @@ def own_desk(tmp_path) -> Iterator[Desk]:
     server.kill()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One Chromium for all tests of a process."""
+    """One Chromium for the tests of a module. While it is there, a loop runs, and no other test could start its own."""
     path = program("chromium")
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=path, headless=True, args=FLAGS)
