@@ -17,6 +17,7 @@ import click
 from sphinx.application import Sphinx
 
 from hourpass.cli import command
+from hourpass.server.endpoints.admin_openapi import describe_admin
 
 project = "hourpass"
 author = "the hourpass authors"
@@ -72,7 +73,8 @@ def add_what_only_the_site_has(_app: Sphinx, page: str, source: list[str]) -> No
     if page.endswith("/index"):
         text += menu(text)
     text = re.sub(r"<!-- python ([\w.]+): (.*?) -->", lambda found: python_reference(found[1], found[2].split()), text)
-    source[0] = text.replace("<!-- commands -->", "\n".join(command_reference(command, "hourpass")))
+    text = text.replace("<!-- commands -->", "\n".join(command_reference(command, "hourpass")))
+    source[0] = text.replace("<!-- operations -->", "\n".join(operation_reference()))
 
 
 def menu(text: str) -> str:
@@ -131,6 +133,36 @@ def command_reference(found: click.Command, path: str) -> Iterator[str]:
         member = found.get_command(context, name) if isinstance(found, click.Group) else None
         if member and not member.hidden:
             yield from command_reference(member, f"{path} {name}")
+
+
+def operation_reference() -> Iterator[str]:
+    """A section for each operation of the admin API: what it does, the scope that it needs, and what it asks."""
+    described = describe_admin()
+    schemas = described["components"]["schemas"]
+    for path, methods in described["paths"].items():
+        for method, told in methods.items():
+            scopes = told["security"][0]["admin"]
+            needs = f"Needs `{scopes[0]}`." if scopes else "Any admin token is enough."
+            yield from ("", f"### {method.upper()} {path}", "", f"{plain(told['summary'])} {needs}", "")
+            asked = [(each["name"], each["in"], each["schema"]) for each in told["parameters"]]
+            content = told.get("requestBody", {}).get("content", {}).get("application/json")
+            if content:
+                body = schemas[content["schema"]["$ref"].rsplit("/", 1)[1]]
+                asked += [(name, "body", schema) for name, schema in body["properties"].items()]
+            if asked:
+                yield from ("| Member | In | Type |", "|---|---|---|")
+                yield from (f"| `{name}` | {place} | {plain(type_in(schema))} |" for name, place, schema in asked)
+
+
+def type_in(schema: dict[str, Any]) -> str:
+    """A schema in a few words."""
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(type_in(each) for each in schema["anyOf"]))
+    if "enum" in schema:
+        return ", ".join(str(each) for each in schema["enum"])
+    if schema.get("type") == "array":
+        return f"list of {type_in(schema.get('items', {}))}"
+    return str(schema.get("format") or schema.get("type") or "anything")
 
 
 def plain(text: Any) -> str:
