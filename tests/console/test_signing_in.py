@@ -173,6 +173,19 @@ def test_a_new_id_comes_with_every_sign_in(desk):
     assert attacker.get("/keys").status_code == 303
 
 
+def test_signing_in_again_in_the_same_browser_ends_the_sign_in_before(desk):
+    visitor = desk.visitor().by_link()
+    before = dict(visitor.cookies)
+    link = desk.link()
+    visitor.get(link)
+    assert visitor.post(link).status_code == 303
+    stale = desk.visitor()
+    stale.cookies = before
+
+    assert visitor.cookies != before
+    assert stale.get("/keys").status_code == 303
+
+
 def test_the_database_holds_no_id_of_a_sign_in_or_a_link(desk):
     link = desk.link()
     visitor = desk.visitor().by_link()

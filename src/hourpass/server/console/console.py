@@ -13,7 +13,7 @@ from hourpass.core.admin_host import is_known_host, is_own_page
 from hourpass.core.audit import Actor
 from hourpass.core.caller import bucket
 from hourpass.core.errors import InvalidCredentials, NotFound, Refused
-from hourpass.core.sign_in import FAILURES, ID_BYTES, form_token, is_form_of, is_to_note
+from hourpass.core.sign_in import FAILURES, ID_BYTES, form_token, hash_of, is_form_of, is_to_note
 from hourpass.server.admin.administration import Administration
 from hourpass.server.console import door
 from hourpass.server.console.assets import assets_by_path
@@ -34,7 +34,7 @@ from hourpass.server.issuing.issuer import Issuer
 from hourpass.server.issuing.throttle import Throttle
 from hourpass.server.run.admin_work import AdminWork
 from hourpass.server.settings.settings import Settings
-from hourpass.server.store import Store, reading, transaction
+from hourpass.server.store import Store, reading
 from hourpass.server.transport.request import Headers, Reply, Request
 
 
@@ -102,6 +102,7 @@ class Console:
             if link:
                 return await self._work.in_thread(lambda administration: call.use_link(administration, link))
             given = call.form.get("api_key", "").strip()
+            self._issuer.verification.require_fresh()
             prove = self._issuer.authentication.prove
             proven = await prove(given, call.address, call.now, kind="exchanged", throttled=True, admin=True)
             await self._issuer.answers(proven, call.now)
@@ -170,8 +171,12 @@ class _Call:
 
     def _welcome(self, administration: Administration, begin: Callable[[Store, str, Actor], None]) -> Reply:
         new_id = _new_id()  # never the one that the browser had before (session fixation)
-        with transaction(administration.store) as store:
+
+        def enter(store: Store, now: int) -> None:
+            store.end_sign_in(hash_of(self.id))
             begin(store, new_id, Actor("", self.address, self.request_id))
+
+        administration.in_transaction(enter)
         return _see(_inside(self.form.get("to", "/")), self.cookie.setting(new_id))
 
     # Everything else.
@@ -184,13 +189,13 @@ class _Call:
             return self._nobody()
         # What a page asks for by itself is not a use: a page that is left open would keep somebody signed in.
         if is_to_note(person.sign_in, self.now) and self.request.header(b"hx-request") is None:
-            with transaction(administration.store) as store:
-                store.note_seen(person.sign_in.id_hash, self.now)
+            id_hash = person.sign_in.id_hash
+            administration.in_transaction(lambda store, now: store.note_seen(id_hash, now))
         if self.request.method == "POST":
             self.require_own_form()
             if self.path in {"/sign-out", "/sign-out-everywhere"}:
-                with transaction(administration.store) as store:
-                    door.leave(store, person, self.now, everywhere=self.path == "/sign-out-everywhere")
+                everywhere = self.path == "/sign-out-everywhere"
+                administration.in_transaction(lambda store, now: door.leave(store, person, now, everywhere=everywhere))
                 return _see("/sign-in?done=out", self.cookie.removal())
         menu = [each.path for each in SECTIONS if each.is_for(person.caller)]
         if self.path == "/" and "/" not in menu:

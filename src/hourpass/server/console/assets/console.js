@@ -19,6 +19,14 @@ document.addEventListener("click", async (event) => {
   setTimeout(() => (words.textContent = before), 2000);
 });
 
+// A form that is sent twice would do twice what it does.
+document.addEventListener("submit", (event) => {
+  if (event.target.method !== "post") return;
+  setTimeout(() => {
+    for (const button of event.target.querySelectorAll("button[type=submit]")) button.disabled = true;
+  });
+});
+
 // On a phone the menu is wider than the screen.
 document.querySelector(".menu [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 
