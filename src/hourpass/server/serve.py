@@ -215,10 +215,9 @@ async def _serve(
         admin = AdminApp(app, address_of(sockets.admin)) if sockets.admin else None
         if sockets.admin and admin:
             few = dataclasses.replace(settings, max_connections=ADMIN_CONNECTIONS)
-            # Each answer ends its connection, so that nobody keeps one to a worker that hangs.
-            fronts.append(
-                _front(admin, [sockets.admin], few, running, refused, keep_alive=False, refusal=admin.refusal)
-            )
+            # With several workers each answer ends its connection, so that nobody keeps one to a worker that hangs.
+            keep = settings.workers == 1
+            fronts.append(_front(admin, [sockets.admin], few, running, refused, keep_alive=keep, refusal=admin.refusal))
         for front in fronts:
             await front.start()
         # Everything loaded by now stays loaded, so the garbage collector need not walk it again and again.

@@ -1,7 +1,7 @@
 """The admin API: `/admin/v1/…` on the admin listener. It turns requests into operations, and answers into JSON."""
 
 import re
-from collections.abc import Callable
+from collections import Counter
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
@@ -10,7 +10,7 @@ import msgspec
 from hourpass import wire
 from hourpass.admin import shapes
 from hourpass.admin.http import in_query, read_body, read_query
-from hourpass.admin.operations import DESCRIBE, ME, OPERATIONS, ROOT, Operation
+from hourpass.admin.operations import DESCRIBE, LIST_EVENTS, ME, OPERATIONS, ROOT, Operation
 from hourpass.admin.shapes import EventList, ListEvents, ShownWebhook, webhook_etag
 from hourpass.core.errors import InsufficientScope, InvalidRequest, InvalidToken
 from hourpass.core.policy import SECOND
@@ -26,6 +26,9 @@ from hourpass.server.run.admin_work import AdminWork
 from hourpass.server.settings.settings import Settings
 from hourpass.server.transport.render import JSON_HEADERS, MethodNotAllowed, NoSuchRoute
 from hourpass.server.transport.request import Reply, Request
+
+MOST_POLLS = 16
+"""Polls for events that may wait with one admin key: a connection that waits cannot be closed in favour of another."""
 
 MAX_FIELDS = 64
 """Fields of a query."""
@@ -56,6 +59,7 @@ class AdminApi:
         self._issuer = issuer
         self._work = work
         self._timer = timer
+        self._polls: Counter[str] = Counter()
         self._calls = Throttle(settings.admin_limit)
         self._failures = Throttle(settings.admin_limit)
         self._routes = _routes()
@@ -86,7 +90,7 @@ class AdminApi:
         if key is None or operation.reads:
             answer = await self._work.call(operation, asked, identity)
             if isinstance(asked, ListEvents):
-                answer = await self._with_news(asked, answer, lambda asked: self._work.call(operation, asked, identity))
+                answer = await self._with_news(asked, answer, identity)
             return self._reply(operation, answer)
 
         def tell(answer: Any) -> Reply:
@@ -104,13 +108,22 @@ class AdminApi:
             headers.append((b"etag", b'"%b"' % webhook_etag(answer).encode()))
         return Reply(operation.status, headers, wire.encode(answer))
 
-    async def _with_news(self, asked: ListEvents, answer: EventList, ask: Callable[[ListEvents], Any]) -> EventList:
+    async def _with_news(self, asked: ListEvents, answer: EventList, identity: AdminKeyIdentity) -> EventList:
         """The answer, after waiting for an event if it has none. All who wait share one look at the trail."""
+        if self._polls[identity.key_id] >= MOST_POLLS:
+            return answer
         ends = self._timer() + asked.wait * SECOND
-        while not answer.data and (left := ends - self._timer()) > 0:
-            if not await self._issuer.ledger.news.wait(answer.last, left / SECOND):
-                break
-            answer = await ask(msgspec.structs.replace(asked, after=answer.last))
+        self._polls[identity.key_id] += 1
+        try:
+            while not answer.data and (left := ends - self._timer()) > 0:
+                if not await self._issuer.ledger.news.wait(answer.last, left / SECOND):
+                    break
+                asked = msgspec.structs.replace(asked, after=answer.last)
+                answer = await self._work.call(LIST_EVENTS, asked, identity)
+        finally:
+            self._polls[identity.key_id] -= 1
+            if not self._polls[identity.key_id]:
+                del self._polls[identity.key_id]
         return answer
 
     def _find(self, request: Request) -> tuple[Operation[Any, Any], dict[str, str]]:

@@ -1,0 +1,29 @@
+"""Polls for events: nobody holds all connections with one admin key."""
+
+import asyncio
+
+import pytest
+
+from hourpass.server.endpoints.admin_api import MOST_POLLS
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_only_so_many_polls_of_a_key_wait_and_the_next_is_answered_at_once(server, admin, owner):
+    news = server.app.issuer.ledger.news
+    last = (await owner.get("events")).json()["last"]
+
+    async def poll(client):
+        return (await client.get("events", params={"after": last, "wait": 30})).json()
+
+    async with asyncio.timeout(10):
+        waiting = [asyncio.ensure_future(poll(owner)) for _ in range(MOST_POLLS)]
+        while news.waiting < MOST_POLLS:
+            await asyncio.sleep(0.001)
+        assert (await poll(owner))["data"] == []
+
+        await server.create_key()
+        news.seen(last + 1)
+        answers = await asyncio.gather(*waiting)
+
+    assert all(answer["data"] for answer in answers)
