@@ -103,6 +103,10 @@ async def test_a_delegated_caller_sees_its_own_keys_and_not_who_administers_them
     assert await lines(delegated, newest=newest, actor="cli:") == []
     assert len(await lines(delegated, newest=newest, actor="operator")) == 1
     assert await lines(delegated, newest=newest, key_id=theirs) == []
+    events = (await delegated.get("events")).json()["data"]
+    assert [(event["type"], event["data"]["actor"], event["data"]["address"]) for event in events] == [
+        (line["event"], line["actor"], line["address"]) for line in found
+    ]
     assert refused(await delegated.get("audit/verify")) == (403, "insufficient_scope")
 
 

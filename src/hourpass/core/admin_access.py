@@ -123,6 +123,10 @@ def sees(caller: AdminCaller, key: ApiKey) -> bool:
     return caller.subject_prefix is None or (key.admin is None and key.subject.startswith(caller.subject_prefix))
 
 
+HIDDEN_ACTOR = "operator"
+"""Who did something, to a caller who may not know that."""
+
+
 def sees_actor(caller: AdminCaller, actor: str | None) -> bool:
     """Whether a caller may know who did something, from which address and in which request.
 

@@ -4,8 +4,7 @@ import functools
 import os
 import pwd
 import socket
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -14,8 +13,7 @@ import click
 from hourpass.admin.instants import moment
 from hourpass.cli.terminal import say
 from hourpass.core.audit import Actor
-from hourpass.core.errors import StorageUnavailable
-from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, SECOND
+from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME
 from hourpass.server.keys.audit_chain import chain_own_rows
 from hourpass.server.keys.master_key import BACK_IT_UP, MasterKey
 from hourpass.server.keys.server_secrets import Secrets
@@ -24,8 +22,6 @@ from hourpass.server.settings.settings import Origin, Settings, described, load,
 from hourpass.server.store import Store, reading, transaction
 
 F = TypeVar("F", bound=Callable[..., Any])
-N = TypeVar("N")
-T = TypeVar("T")
 
 _SHORT = {"database_url": "database"}
 """Flags that are shorter than the setting's name."""
@@ -123,53 +119,6 @@ def database(flags: dict[str, object], *, create: bool = False) -> Iterator[Data
     say(f"Database: {db.store.name}")
 
 
-TOGETHER = 100
-"""Keys that one transaction changes: a few milliseconds, for which a server on the same SQLite file waits."""
-
-
-def change_each(
-    flags: dict[str, object], names: Sequence[N], change: Callable[[Database, N], T], *, at_once: bool = False
-) -> Iterator[T]:
-    """Change several keys, and yield what became of each after its commit. Prints the name of the database.
-
-    If one cannot be changed, nothing is changed of those in the same transaction. The ones before were yielded. With
-    `at_once` a change ends what was issued until now. Then each key has a transaction of its own, and a change is made
-    again if its commit came too late.
-
-    Raises:
-        StorageUnavailable: if the commits keep coming too late.
-    """
-    together = 1 if at_once else TOGETHER
-    for start in range(0, len(names), together):
-        page = names[start : start + together]
-        done, name, in_time = _change(flags, page, change, at_once=at_once)
-        for _ in range(REPEATS):
-            if in_time:
-                break
-            done, name, in_time = _change(flags, page, change, at_once=at_once)
-        if not start:
-            say(f"Database: {name}")
-        yield from done
-        if not in_time:
-            raise StorageUnavailable("the database is slow: what was issued during the change may go on. Run it again")
-
-
-def _change(
-    flags: dict[str, object], names: Sequence[N], change: Callable[[Database, N], T], *, at_once: bool
-) -> tuple[list[T], str, bool]:
-    """What became of each, the name of the database, and whether the commit came in time.
-
-    From the next whole second on what is issued is good, also at a server that has not seen the change yet.
-    """
-    with open_database(flags) as db:
-        if at_once:
-            db.now = _early_in_a_second(db)
-        began = time.monotonic()
-        done = [change(db, name) for name in names]
-    took = (time.monotonic() - began) * SECOND
-    return done, db.store.name, not at_once or db.now % SECOND + took < SECOND
-
-
 @contextmanager
 def look_at_database(flags: dict[str, object]) -> Iterator[Database]:
     """Open the database to read it, and say so if the installation was moved elsewhere."""
@@ -177,22 +126,6 @@ def look_at_database(flags: dict[str, object]) -> Iterator[Database]:
         if moved := db.store.moved():
             say(f"{db.store.name} was moved to {moved.target}: this is how it was on {moment(moved.at)}.")
         yield db
-
-
-REPEATS = 4
-"""How often a change that must be quick is made again, if its commit came too late."""
-
-LATE_IN_A_SECOND = 800
-"""Milliseconds into a second from which on a commit may come after its end."""
-
-
-def _early_in_a_second(db: Database) -> int:
-    """An instant that leaves time to commit before the next whole second: from then on tokens are good again."""
-    now = current_time(db.store, db.settings)
-    if now % SECOND > LATE_IN_A_SECOND:
-        time.sleep((SECOND - now % SECOND) / SECOND)
-        now = current_time(db.store, db.settings)
-    return now
 
 
 def actor() -> Actor:

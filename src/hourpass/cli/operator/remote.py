@@ -1,6 +1,7 @@
 """The administration over a server's admin API: the same operations as on the database, and the same errors."""
 
 import hashlib
+import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,7 @@ from hourpass.admin.operations import ROOT, Operation
 from hourpass.client.auth.httpx2 import HourpassAuth
 from hourpass.client.refresh.cache import FileCache, MemoryCache
 from hourpass.client.source import TokenSource
-from hourpass.core.errors import ConfigurationError, HourpassError, Unavailable
+from hourpass.core.errors import ConfigurationError, HourpassError, LoginRequired, Unavailable
 from hourpass.home import folder_for
 from hourpass.ownership import read_named_file
 from hourpass.server.admin.key_import import ImportBatch
@@ -55,11 +56,12 @@ class Remote:
     ) -> None:
         self._time = time
         self._sleep = sleep
-        self._url = check_url(url)
+        self._url = _checked(url)
         self.name = f"Server: {self._url}"
         self.now = now
         self.rows_together = ROWS
         key = _read_key(key_file)
+        logging.getLogger("hourpass").addHandler(logging.NullHandler())  # each error is told once, as the command's own
         source = TokenSource(self._url, lambda: key, cache=_cache(self._url, key, environ))
         self._client = httpx2.Client(
             base_url=self._url + ROOT,
@@ -96,6 +98,10 @@ class Remote:
         path = written.path + (f"?{urlencode(written.query)}" if written.query else "")
         try:
             response = self._client.request(method, path, content=written.body, headers=written.headers)
+        except LoginRequired as error:
+            raise _key_refused(error.reason) from error
+        except Unavailable as error:
+            raise Unavailable(f"{self._url} cannot be asked: {error.detail}") from error
         except httpx2.HTTPError as error:
             lost = Unavailable(f"{self._url} does not answer: {type(error).__name__}")
             raise _Again(lost, 1, may_have_arrived=not isinstance(error, httpx2.ConnectError)) from error
@@ -149,7 +155,7 @@ class _Again(Exception):
 class _Problem(msgspec.Struct):
     title: str = ""
     detail: str = ""
-    code: str = ""
+    reason: str | None = None
 
 
 def _refusal(response: httpx2.Response) -> HourpassError:
@@ -158,7 +164,27 @@ def _refusal(response: httpx2.Response) -> HourpassError:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         problem = _Problem()
     words = problem.detail or problem.title or f"the server answered {response.status_code}"
+    if response.status_code == 401:
+        return _key_refused(problem.reason)
+    if response.status_code == 403:
+        return HourpassError(f"{words}, and your admin key does not have it")
     return Unavailable(words) if response.status_code == 503 else HourpassError(words)
+
+
+def _key_refused(reason: str | None) -> HourpassError:
+    """What to say when the server takes neither the admin key nor its token."""
+    if reason == "wrong_listener":
+        return HourpassError("this is not an admin key, or the URL is not that of the admin listener")
+    return HourpassError("the server does not accept the admin key" + (f": {reason}" if reason else ""))
+
+
+def _checked(url: str) -> str:
+    try:
+        return check_url(url)
+    except ConfigurationError:
+        # Without the URL, which may hold a password.
+        words = "--server must be https://HOST, or http:// to this machine, with at most a port and a path"
+        raise ConfigurationError(words) from None
 
 
 def _read_key(file: str) -> str:

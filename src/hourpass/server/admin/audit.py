@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from hourpass.admin import shapes
 from hourpass.admin.instants import known_moment, moment, read_moment
-from hourpass.core.admin_access import sees, sees_actor
+from hourpass.core.admin_access import HIDDEN_ACTOR, sees, sees_actor
 from hourpass.core.audit_filter import FOREVER, AuditFilter
 from hourpass.core.audit_verification import TrailFinding
 from hourpass.core.errors import InvalidRequest
@@ -147,7 +147,7 @@ def _line(record: AuditRecord, *, open_: bool) -> shapes.AuditLine:
         event=record.event,
         key_id=record.key_id,
         grant_id=record.grant_id,
-        actor=record.actor if open_ else "operator",
+        actor=record.actor if open_ else HIDDEN_ACTOR,
         address=record.address if open_ else None,
         request_id=record.request_id if open_ else None,
         detail=told_detail(record.detail),

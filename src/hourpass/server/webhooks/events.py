@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from hourpass.admin.instants import exact_moment
 from hourpass.admin.shapes import EventData, PublishedEvent
-from hourpass.core.admin_access import AdminCaller, sees
+from hourpass.core.admin_access import HIDDEN_ACTOR, AdminCaller, sees, sees_actor
 from hourpass.core.published import PUBLISHED
 from hourpass.server.store import AuditRecord, Store
 
@@ -29,7 +29,7 @@ class EventPage(NamedTuple):
 def events_after(store: Store, after: int, limit: int = SCANNED, caller: AdminCaller | None = None) -> EventPage:
     """The published events after a number. A page may be empty although later ones exist: go on after its `last`.
 
-    To a delegated caller only events of the keys that it sees.
+    To a delegated caller only events of the keys that it sees, and not who else administers the server.
     """
     records = store.audit_after(after, SCANNED)
     last = records[-1].n if len(records) == SCANNED else max(after, store.last_audit())
@@ -56,4 +56,8 @@ def published(record: AuditRecord) -> PublishedEvent:
 def _seen_by(caller: AdminCaller, store: Store, records: list[AuditRecord]) -> list[AuditRecord]:
     keys = store.keys_of_ids(sorted({each.key_id for each in records if each.key_id}))
     theirs = {key_id for key_id, key in keys.items() if sees(caller, key)}
-    return [each for each in records if each.key_id in theirs]
+    return [
+        each if sees_actor(caller, each.actor) else each._replace(actor=HIDDEN_ACTOR, address=None, request_id=None)
+        for each in records
+        if each.key_id in theirs
+    ]
