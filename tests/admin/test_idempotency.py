@@ -4,15 +4,20 @@ import asyncio
 import re
 
 import pytest
+from msgspec.json import encode
 from tests.server.conftest import key_id_of
 
-from hourpass.admin.operations import OPERATIONS
+from hourpass.admin.operations import CREATE_KEY, OPERATIONS
+from hourpass.admin.shapes import CreateKey
 from hourpass.core.audit import Actor
+from hourpass.core.errors import CallUnderWay
+from hourpass.server.admin.administration import AdminKeyIdentity
 from hourpass.server.admin.idempotency import KeyedCall, Reserved
 from hourpass.server.admin.secrets_again import MADE_AGAIN, SECRET_MEMBERS
 from hourpass.server.keys.replacing import retire_secrets, rotate_secret
 from hourpass.server.keys.sealed import IDEMPOTENCY
 from hourpass.server.store import IdempotentCall
+from hourpass.server.transport.request import Reply
 
 pytestmark = pytest.mark.anyio
 
@@ -392,3 +397,20 @@ async def test_a_reading_call_ignores_a_valid_key_and_keeps_nothing(here):
 
     assert found.json()["key_id"] == key_id_of(owner.api_key)
     assert await stored(here, "select count(*) from idempotent_calls") == "[(0,)]"
+
+
+async def test_a_call_that_took_too_long_and_was_made_again_meanwhile_changes_nothing(anywhere):
+    owner = await anywhere.caller()
+    work = anywhere.admin_app._work
+    asked = CreateKey(name="customer")
+    call = KeyedCall(KEY, CREATE_KEY, asked, lambda answer: Reply(201, [], encode(answer)))
+    identity = AdminKeyIdentity(owner.key_id)
+    slow = await work._transact(lambda desk, store, now: desk.reserve(store, call, identity, now))
+    await anywhere.later(30)
+    made = await owner.post("/keys", json={"name": "customer"}, once=KEY)
+    assert made.status_code == 201
+
+    with pytest.raises(CallUnderWay):
+        await work.call(CREATE_KEY, asked, identity._replace(reserved=slow))
+
+    assert [key["key_id"] for key in await keys_named(owner, "customer")] == [made.json()["key_id"]]

@@ -12,6 +12,7 @@ from hourpass.admin import shapes
 from hourpass.admin.http import in_query, read_body, read_query
 from hourpass.admin.operations import DESCRIBE, LIST_EVENTS, ME, OPERATIONS, ROOT, Operation
 from hourpass.admin.shapes import EventList, ListEvents, ShownWebhook, webhook_etag
+from hourpass.core.caller import bucket
 from hourpass.core.errors import InsufficientScope, InvalidRequest, InvalidToken
 from hourpass.core.policy import SECOND
 from hourpass.core.requirement import Requirement, judge_token, nowhere
@@ -142,7 +143,7 @@ class AdminApi:
         try:
             identity = self._authenticate(request, request_id)
         except (Unauthenticated, InvalidToken, InvalidRequest):
-            self._failures.admit(request.address() or "", now)
+            self._failures.admit(bucket(request.address()), now)
             raise
         self._calls.admit(identity.key_id, now)
         return identity
