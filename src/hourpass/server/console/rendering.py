@@ -10,7 +10,6 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from msgspec import UNSET, Struct
 
 from hourpass.server.console import pictures
 from hourpass.server.console.assets import assets
@@ -77,7 +76,6 @@ def _environment() -> Environment:
         "count": show_count,
         "latest": latest_use,
         "why": show_why,
-        "given": given,
     }
     return environment
 
@@ -141,10 +139,3 @@ def show_why(word: str) -> str:
         "exposed": "by somebody who had the key itself",
         "leaked": "because a scanner found it",
     }.get(word, "by an operator")
-
-
-def given(facts: Struct) -> list[tuple[str, Any]]:
-    """The members of what is known about a token that are there, apart from the verdict."""
-    verdict = {"kind", "valid", "reason", "words"}
-    members = [(name, getattr(facts, name)) for name in facts.__struct_fields__ if name not in verdict]
-    return [(name, value) for name, value in members if value is not UNSET]

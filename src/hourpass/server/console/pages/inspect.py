@@ -1,32 +1,52 @@
 """Inspect: paste a token and see what it says, and whether it is accepted or why not. And the emergency brake."""
 
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
 from hourpass.admin import shapes
 from hourpass.admin.instants import known_moment
 from hourpass.admin.operations import INSPECT_TOKEN, REVOKE_ISSUED_BEFORE, REVOKE_TOKEN
 from hourpass.core.errors import InvalidRequest, NotFound
 from hourpass.server.console.page import GoTo, PageAnswer, Section, Shown, View, Visit
+from hourpass.server.console.pages.alive import alive
 
 BRAKE = "every token"
 """What somebody types who means it."""
 
 
+KINDS: Mapping[shapes.TokenKind, str] = {
+    "access_token": "An access token",
+    "refresh_token": "A refresh token",
+    "api_key": "An API key",
+    "unknown": "Not a token",
+}
+
+
 def _show(visit: Visit) -> PageAnswer:
-    return Shown("inspect.html", {"token": "", "facts": None})
+    return Shown("inspect.html", {"facts": None})
 
 
 def _inspect(visit: Visit) -> PageAnswer:
-    token = visit.form.get("token", "").strip()
+    return Shown("inspect.html", _explained(visit, visit.form.get("token", "").strip()))
+
+
+def _explained(visit: Visit, token: str) -> dict[str, Any]:
+    """What the page says of a token. The token itself is not among it."""
     facts = visit.call(INSPECT_TOKEN, shapes.TokenGiven(token=token))
-    return Shown("inspect.html", {"token": token, "facts": facts})
+    words = facts.words.removeprefix("yes, ").removeprefix("no: ")
+    told = msgspec.to_builtins(facts)  # without the members that are not known
+    return {"facts": told, "kind": KINDS[facts.kind], "words": words[:1].upper() + words[1:]}
 
 
 def _revoke(visit: Visit) -> PageAnswer:
-    token = visit.form.get("token", "").strip()
+    token = visit.form.get("again", "").strip()
     try:
         revoked = visit.call(REVOKE_TOKEN, shapes.TokenGiven(token=token))
     except (NotFound, InvalidRequest) as error:
-        facts = visit.call(INSPECT_TOKEN, shapes.TokenGiven(token=token))
-        return Shown("inspect.html", {"token": token, "facts": facts, "problem": f"{error.detail}."}, 422)
+        problem = f"{error.detail[:1].upper()}{error.detail[1:]}."
+        return Shown("inspect.html", {**_explained(visit, token), "problem": problem}, 422)
     return GoTo("/inspect", revoked.revoked)
 
 
@@ -43,8 +63,8 @@ def _ask(visit: Visit, problem: str) -> Shown:
             "consequence": "This is the emergency brake",
             "effects": [
                 f"Every access token of every key that was issued before {known_moment(visit.now)} is refused at once.",
-                "Grants go on: each client refreshes once, and has a good token again.",
-                "All clients come at the same time.",
+                alive(visit),
+                "Grants go on: each client refreshes once, and has a good token again. All come at the same time.",
             ],
             "action": "/inspect/brake",
             "carried": {},

@@ -1,13 +1,16 @@
 """Signing keys: which one signs, which one is next, and until when the tokens of an old one are verified."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from hourpass.admin import shapes
 from hourpass.admin.instants import read_moment
 from hourpass.admin.operations import LIST_SIGNING_KEYS, ROTATE_SIGNING_KEYS, WITHDRAW_SIGNING_KEY
-from hourpass.core.errors import NotFound
+from hourpass.core.duration import span
+from hourpass.core.errors import InvalidRequest, NotFound
 from hourpass.core.policy import HOUR
 from hourpass.server.console.page import GoTo, PageAnswer, Section, Shown, View, Visit
+from hourpass.server.console.pages.alive import alive
 from hourpass.server.console.pictures import phases
 from hourpass.server.console.pictures.phases import Life
 
@@ -41,38 +44,57 @@ def _life(key: shapes.SigningKeyFacts) -> Life:
     )
 
 
-def _show_rotate(visit: Visit) -> PageAnswer:
+def _show_rotate(visit: Visit) -> Shown:
+    policy = visit.settings.policy()
     effects = [
-        "A new key is published now, and signs once every verifier knows it.",
-        "The key that signs now retires then. Its tokens stay valid until they expire.",
+        f"A new key is published now. It signs in {span(policy.publish_ahead)}, when every verifier knows it.",
+        f"The old one retires then. It verifies for another {span(policy.access_token_lifetime)}, as its tokens live.",
         "No client and no API notices.",
     ]
     return _confirm("Rotate the signing key", "A new key takes over", effects, "/signing-keys/rotate", "Rotate", "")
 
 
 def _rotate(visit: Visit) -> PageAnswer:
-    visit.call(ROTATE_SIGNING_KEYS, shapes.Nothing())
+    try:
+        visit.call(ROTATE_SIGNING_KEYS, shapes.Nothing())
+    except InvalidRequest as error:
+        return _again(_show_rotate(visit), f"{error.detail[:1].upper()}{error.detail[1:]}.")
     return GoTo("/signing-keys", "rotated")
 
 
-def _show_withdraw(visit: Visit) -> PageAnswer:
+def _show_withdraw(visit: Visit) -> Shown:
     key = _key(visit)
-    effects = ["Every access token that it signed is refused at once, everywhere.", "Each client must refresh."]
-    if key.state in {"signing", "published"}:
-        effects.append("A new key takes its place at once.")
     title = f"Withdraw signing key {key.kid}"
+    effects = [*_effects(visit, key)]
     path = f"/signing-keys/{key.kid}/withdraw"
     return _confirm(title, "Do this only if the key is compromised", effects, path, "Withdraw", key.kid)
+
+
+def _effects(visit: Visit, key: shapes.SigningKeyFacts) -> Iterator[str]:
+    if key.state == "published":
+        yield "It has signed no token yet, so no client notices."
+        yield f"A new key takes its place, and signs from {key.signs_from}."
+        return
+    yield (
+        "Every access token that it signed is refused: here within a second, "
+        "by a verifier elsewhere when it next fetches the key set, which takes four minutes at most."
+    )
+    yield alive(visit)
+    yield "Each client whose token it signed must refresh. Its grant goes on."
+    if key.state == "signing":
+        yield "A new key signs in its place at once."
 
 
 def _withdraw(visit: Visit) -> PageAnswer:
     key = _key(visit)
     if visit.form.get("confirm", "").strip() != key.kid:
-        asked = _show_withdraw(visit)
-        if isinstance(asked, Shown):
-            return asked._replace(values={**asked.values, "problem": "This is not the key’s id."}, status=422)
+        return _again(_show_withdraw(visit), "This is not the key’s id.")
     visit.call(WITHDRAW_SIGNING_KEY, shapes.SigningKeyNamed(kid=key.kid))
     return GoTo("/signing-keys", "withdrawn")
+
+
+def _again(asked: Shown, problem: str) -> Shown:
+    return asked._replace(values={**asked.values, "problem": problem}, status=422)
 
 
 def _key(visit: Visit) -> shapes.SigningKeyFacts:
@@ -94,6 +116,7 @@ def _confirm(title: str, consequence: str, effects: list[str], action: str, verb
         "verb": verb,
         "back": "/signing-keys",
         "problem": "",
+        "danger": bool(expected),
     }
     return Shown("confirm.html", values)
 

@@ -1,0 +1,21 @@
+"""What an emergency measure hits: how many tokens are alive, and how many clients must refresh."""
+
+from hourpass.admin import shapes
+from hourpass.admin.operations import OVERVIEW
+from hourpass.core.duration import span
+from hourpass.core.policy import HOUR
+from hourpass.server.console.page import Visit
+from hourpass.server.console.rendering import show_count
+
+LONGEST = 24
+"""Hours. No access token lives longer."""
+
+
+def alive(visit: Visit) -> str:
+    """How many access tokens came out that may be alive, and how many grants are, in words."""
+    lifetime = visit.settings.policy().access_token_lifetime
+    facts = visit.call(OVERVIEW, shapes.GetOverview(hours=min(-(-lifetime // HOUR), LONGEST)))
+    issued = show_count(facts.totals.exchanges + facts.totals.refreshes, "access token")
+    grants = show_count(facts.live_grants.count, "live grant")
+    there = "is" if facts.live_grants.count == 1 else "are"
+    return f"In the last {span(facts.hours * HOUR)}, apart from this minute, {issued} came out. There {there} {grants}."
