@@ -58,7 +58,8 @@ class Both:
         self.key_file = folder / "admin-key"
         self.key_file.touch(mode=0o600)
         self.key_file.write_text(self.create("--admin", "owner")["api_key"])
-        self.remote("grants", "list")  # opens the grant, which every copy has from now on
+        opened = self.remote("grants", "list")  # opens the grant, which every copy has from now on
+        assert opened.code == 0, opened.err + self.server.log.read_text()[-2_000:]
 
     def create(self, *arguments: str) -> dict:
         """A new key, made on the server's own database."""
