@@ -55,6 +55,7 @@ def test_older_lines_are_on_the_next_page(own_desk):
     assert "webhook.created" in second.partition('id="trail"')[2]
     found = numbers(first) + numbers(second)
     assert len(numbers(first)) == 50
+    assert len(first.encode()) < 60_000, "with its files a page stays below 100 KB"
     assert found == sorted(set(found), reverse=True)
 
 
