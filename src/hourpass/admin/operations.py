@@ -20,7 +20,8 @@ class Operation(NamedTuple, Generic[Q, A]):
     The other members are the query of a GET or DELETE, and the JSON body of other methods. `scope` is what the caller
     needs, empty if every admin token is enough. `reads` is true if nothing changes. `delegated` says whether a
     delegated admin key may ask, and then the use case shows it only what is its own. `streams` is true if the body is
-    JSON lines, which are read while they come. What is asked is then the query.
+    JSON lines, which are read while they come. What is asked is then the query. `long` is true if the work may take
+    seconds, so that nothing else waits for it.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Operation(NamedTuple, Generic[Q, A]):
     delegated: bool = False
     status: int = 200
     streams: bool = False
+    long: bool = False
 
     @property
     def in_path(self) -> tuple[str, ...]:
@@ -169,7 +171,9 @@ WITHDRAW_SIGNING_KEY = Operation(
     shapes.WithdrawnSigningKey,
 )
 LIST_AUDIT = _reading("list_audit", "/audit", "audit:read", shapes.ListAudit, shapes.AuditPage, delegated=True)
-VERIFY_AUDIT = _reading("verify_audit", "/audit/verify", "audit:read", shapes.Nothing, shapes.VerifiedAudit)
+VERIFY_AUDIT = _reading("verify_audit", "/audit/verify", "audit:read", shapes.Nothing, shapes.VerifiedAudit)._replace(
+    long=True
+)
 ME = _reading("me", "/me", "", shapes.Nothing, shapes.Me, delegated=True)
 
 DESCRIBE = _reading("describe", "/openapi.json", "", shapes.Nothing, shapes.Description, delegated=True)

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from hourpass.admin import shapes
-from hourpass.admin.instants import known_moment, moment, read_moment
+from hourpass.admin.audit_detail import told_detail
+from hourpass.admin.instants import known_moment, read_moment
 from hourpass.core.admin_access import HIDDEN_ACTOR, sees, sees_actor
 from hourpass.core.audit_filter import FOREVER, AuditFilter
 from hourpass.core.audit_verification import TrailFinding
@@ -124,20 +125,6 @@ def _instant(name: str, text: str | None) -> int | None:
         return None if text is None else read_moment(text)
     except (ValueError, OverflowError):
         raise InvalidRequest(f"{name} is not an instant such as 2027-01-31T00:00:00Z", name=name) from None
-
-
-_INSTANTS = dict.fromkeys(
-    ("signs_from", "used_from", "signs_until", "expires_at", "raw_until", "since", "began"), 1
-) | {"issued_before": 1_000}
-"""Members that are instants, and their unit in milliseconds."""
-
-
-def told_detail(detail: dict[str, object]) -> dict[str, object]:
-    """What an event says besides, with its instants in RFC 3339."""
-    return {
-        name: moment(value * _INSTANTS[name]) if name in _INSTANTS and isinstance(value, int) else value
-        for name, value in detail.items()
-    }
 
 
 def _line(record: AuditRecord, *, open_: bool) -> shapes.AuditLine:

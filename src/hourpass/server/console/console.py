@@ -85,7 +85,7 @@ class Console:
         call = _Call(self._settings, request, request_id, path)
         if path == "/sign-in" or path.startswith("/sign-in/"):
             return await self._sign_in(call)
-        reply = await self._work.page(call.answer)
+        reply = await self._work.page(call.answer, long=_is_long(path))
         if request.method == "POST":
             await self._issuer.verification.observe(request.now)
         return reply
@@ -259,6 +259,10 @@ def _find(path: str) -> tuple[Section, View, Mapping[str, str]]:
             if (parts := view.match(path)) is not None:
                 return section, view, parts
     raise NotFound("there is no such page")
+
+
+def _is_long(path: str) -> bool:
+    return any(view.needs.long and view.match(path) is not None for section in SECTIONS for view in section.views)
 
 
 def _new_id() -> str:

@@ -1,6 +1,7 @@
-"""The administration inside a running node: in a thread and on a database connection of its own.
+"""The administration inside a running node: in threads and on database connections of its own.
 
-So a list of a hundred thousand keys holds up no token. A database in memory has one connection, which is the ledger's.
+So a list of a hundred thousand keys holds up no token. Work that may take seconds has a thread for itself, so that it
+holds up no other call. A database in memory has one connection, which is the ledger's.
 """
 
 import asyncio
@@ -31,6 +32,43 @@ MOST_WAITING = 64
 """Calls that may wait for the thread. One more is refused: whoever sends so many would only wait longer."""
 
 
+class _Lane:
+    """A thread with a database connection, which is opened when it is first needed."""
+
+    def __init__(self, name: str, settings: Settings, on: Callable[[Store], Administration]) -> None:
+        self._settings = settings
+        self._on = on
+        self._thread = ThreadPoolExecutor(1, name)
+        self._administration: Administration | None = None
+        self._store: Store | None = None
+        self._waiting = 0
+
+    async def run(self, work: Callable[[Administration], T]) -> T:
+        """Do work in the thread. Raises StorageUnavailable if too much work waits."""
+        if self._waiting >= MOST_WAITING:
+            raise StorageUnavailable("too many calls of the administration wait")
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._do, work)
+        finally:
+            self._waiting -= 1
+
+    def _do(self, work: Callable[[Administration], T]) -> T:
+        if self._administration is None:
+            self._store = open_store(self._settings, create=False, small=True)
+            self._administration = self._on(self._store)
+        return work(self._administration)
+
+    async def close(self) -> None:
+        """Finish the work under way, and close the connection."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
+        self._thread.shutdown()
+
+    def _close(self) -> None:
+        if self._store is not None:
+            self._store.close()
+
+
 class AdminWork:
     """Carries out operations for the admin API and the console. `clock` returns epoch milliseconds."""
 
@@ -38,11 +76,9 @@ class AdminWork:
         self._settings = settings
         self._issuer = issuer
         self._clock = clock
-        self._thread = ThreadPoolExecutor(1, "hourpass-admin")
+        self._quick = _Lane("hourpass-admin", settings, self._on)
+        self._long = _Lane("hourpass-admin-long", settings, self._on)
         self._network = ThreadPoolExecutor(4, "hourpass-admin-network")
-        self._administration: Administration | None = None
-        self._store: Store | None = None
-        self._waiting = 0
         self._in_memory = (settings.database_url or "").endswith(":memory:")
 
     async def call(self, operation: Operation[Q, A], asked: Q, identity: AdminIdentity) -> A:
@@ -95,50 +131,38 @@ class AdminWork:
 
     async def _once(self, operation: Operation[Q, A], asked: Q, identity: AdminIdentity, outside: Any) -> A:
         if not self._in_memory:
-            return await self.in_thread(lambda desk: desk.call_once(operation, asked, identity, outside))
+            lane = self._long if operation.long else self._quick
+            return await lane.run(lambda desk: desk.call_once(operation, asked, identity, outside))
         run = self._issuer.ledger.read if operation.reads else self._issuer.ledger.run
         return await run(lambda store: self._on(store).do(store, operation, asked, identity, self._clock(), outside))
 
-    async def page(self, work: Callable[[Administration, Any], T]) -> T:
+    async def page(self, work: Callable[[Administration, Any], T], *, long: bool = False) -> T:
         """Do work in the thread of the administration, and what must be done outside of a transaction beside it.
+
+        With `long` it may take seconds.
 
         The work is done again then, and gets what came of that, which may be a refusal. Otherwise it gets None.
         """
+        lane = self._long if long else self._quick
         try:
-            return await self.in_thread(lambda desk: work(desk, None))
+            return await lane.run(lambda desk: work(desk, None))
         except Outside as needed:
             outside = await asyncio.get_running_loop().run_in_executor(self._network, _outcome, needed.work)
-        return await self.in_thread(lambda desk: work(desk, outside))
+        return await lane.run(lambda desk: work(desk, outside))
 
     async def in_thread(self, work: Callable[[Administration], T]) -> T:
         """Do work with the administration in its thread. Raises StorageUnavailable if too much work waits."""
-        if self._waiting >= MOST_WAITING:
-            raise StorageUnavailable("too many calls of the administration wait")
-        self._waiting += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, self._do, work)
-        finally:
-            self._waiting -= 1
-
-    def _do(self, work: Callable[[Administration], T]) -> T:
-        if self._administration is None:
-            self._store = open_store(self._settings, create=False)
-            self._administration = self._on(self._store)
-        return work(self._administration)
+        return await self._quick.run(work)
 
     def _on(self, store: Store) -> Administration:
         secrets = self._issuer.secrets
         return Administration(store, self._settings, secrets.master, secrets, self._clock, os.urandom)
 
     async def close(self) -> None:
-        """Finish the work under way, and close the connection."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
-        self._thread.shutdown()
+        """Finish the work under way, and close the connections."""
+        await self._quick.close()
+        await self._long.close()
         self._network.shutdown(wait=False, cancel_futures=True)
-
-    def _close(self) -> None:
-        if self._store is not None:
-            self._store.close()
 
 
 def _outcome(work: Callable[[], Any]) -> Any:

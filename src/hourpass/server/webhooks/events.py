@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from hourpass.admin.audit_detail import told_detail
 from hourpass.admin.instants import exact_moment
 from hourpass.admin.shapes import EventData, PublishedEvent
 from hourpass.core.admin_access import HIDDEN_ACTOR, AdminCaller, sees, sees_actor
@@ -48,7 +49,7 @@ def published(record: AuditRecord) -> PublishedEvent:
         grant_id=record.grant_id,
         actor=record.actor,
         address=record.address,
-        detail=record.detail,
+        detail=told_detail(record.detail),
     )
     return PublishedEvent(type=record.event, number=record.n, timestamp=exact_moment(record.at) or "", data=data)
 
