@@ -52,3 +52,11 @@ def test_the_wheel_has_every_template_of_the_console(release):
     assert len(source) > 5
     with zipfile.ZipFile(release.wheel) as wheel:
         assert source <= set(wheel.namelist())
+
+
+def test_the_wheel_has_the_proxy_files_themselves(release):
+    """In the repository they are links to `deploy/`."""
+    with zipfile.ZipFile(release.wheel) as wheel:
+        for proxy, name in (("caddy", "Caddyfile"), ("nginx", "nginx.conf")):
+            packed = wheel.read(f"hourpass/server/console/proxies/{name}")
+            assert packed == (ROOT / "deploy" / "proxies" / proxy / name).read_bytes()

@@ -80,7 +80,7 @@ class Settings:
     admin_listen: str = _setting(
         "127.0.0.1:3601",
         parsers.admin_address,
-        "HOST:PORT or unix:/PATH for health and metrics, apart from the public address; off for none",
+        "HOST:PORT or unix:/PATH for health, metrics, admin API and console, apart from clients; off for none",
     )
     console: bool = _setting(True, parsers.yes_no, "pages for operators at /console of the admin listener")
     admin_hosts: tuple[str, ...] = _setting(
