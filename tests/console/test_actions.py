@@ -89,6 +89,18 @@ def test_signing_keys_rotate_and_are_withdrawn_by_their_name(own_desk):
     assert kid not in visitor.get("/signing-keys").text
 
 
+def test_an_end_says_in_numbers_what_it_ends(desk):
+    key_id, pair = pair_of(desk)
+    httpx2.post(f"{desk.server.url}/auth/refresh", json={"refreshToken": pair["refresh_token"]}).raise_for_status()
+    visitor = desk.visitor().by_link()
+    told = {part: visitor.get(f"/keys/{key_id}/{part}").text for part in ("revoke", "rotate", "disable")}
+
+    assert all("1 client refreshed in the last hour." in page for page in told.values())
+    assert "Ends 1 live grant and all access tokens at once." in told["revoke"]
+    assert "Ends 1 live grant and all access tokens at once." in told["rotate"]
+    assert "1 live grant cannot refresh until you enable the key again." in told["disable"]
+
+
 def test_a_grant_is_revoked(desk):
     key_id, _ = pair_of(desk)
     [grant] = json.loads(desk.server.command("grants", "list", "--key", key_id, "--json").stdout)

@@ -31,7 +31,7 @@ def _show_rotate(visit: Visit) -> PageAnswer:
 
 
 def _ask_rotate(visit: Visit, key: shapes.Key, problem: str, status: int) -> Shown:
-    effects = _numbers(visit, key, "end at once, with their access tokens")
+    effects = _numbers(visit, key, "Ends {} and all access tokens at once.")
     return Shown("rotate_key.html", {"key": key, "problem": problem, "effects": effects}, status)
 
 
@@ -60,7 +60,7 @@ def _show_disable(visit: Visit) -> PageAnswer:
     key = named_key(visit)
     effects = [
         "The key is refused from now on.",
-        *_numbers(visit, key, "cannot refresh until you enable the key again"),
+        *_numbers(visit, key, "{} cannot refresh until you enable the key again."),
     ]
     return _confirm(key, "disable", "Disable", f"Nothing of {key.name} works until you enable it", effects)
 
@@ -68,13 +68,13 @@ def _show_disable(visit: Visit) -> PageAnswer:
 def _show_revoke(visit: Visit) -> PageAnswer:
     """What it means to end the key."""
     key = named_key(visit)
-    effects = _numbers(visit, key, "with all of their access tokens, end at once")
+    effects = _numbers(visit, key, "Ends {} and all access tokens at once.")
     return _confirm(key, "revoke", "Revoke", f"This ends {key.name} for good", effects)
 
 
 def _numbers(visit: Visit, key: shapes.Key, what: str) -> list[str]:
     """What an end means: how many grants, how many clients are at work, and when the key itself came last."""
-    told = [f"{show_count(key.grants or 0, 'live grant')} {what}."]
+    told = [what.format(show_count(key.grants or 0, "live grant"))]
     if visit.may(LIST_GRANTS_OF_KEY.name):
         page = visit.call(LIST_GRANTS_OF_KEY, shapes.ListGrantsOfKey(key_id=key.key_id, state="live", limit=200))
         since = visit.now - HOUR
