@@ -2,13 +2,14 @@
 
 import json
 import re
+import threading
 
 import pytest
 from markupsafe import escape
 from tests.conftest import clean_environment, run_command
 from tests.console.conftest import Desk, sign_in, start, watched
 from tests.console.test_pages import HOSTILE, intruders, problems_of
-from tests.webhooks.receivers import Receiver, says
+from tests.webhooks.receivers import Receiver, is_slow, says, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +103,20 @@ def test_a_webhook_that_fails_says_so_in_words_and_how_many_events_wait(open_des
     for _ in range(2):
         open_desk.server.create_key()
     assert "2 events that it did not get yet are lost to it." in visitor.get(f"/webhooks/{webhook_id}/delete").text
+
+
+def test_a_webhook_that_is_being_tried_is_not_tried_again_meanwhile(open_desk, receiver):
+    receiver.answer = is_slow(2)
+    webhook_id = create(open_desk, receiver.url(), "--event", "key.created")
+    visitor = open_desk.visitor().by_link()
+    visitor.get(f"/webhooks/{webhook_id}")
+    trying = threading.Thread(target=lambda: visitor.post(f"/webhooks/{webhook_id}/test"))
+    trying.start()
+    wait_until(lambda: receiver.received)
+    answer = visitor.post(f"/webhooks/{webhook_id}/test")
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "5")
+    trying.join(10)
+    assert len(receiver.received) == 1
 
 
 @pytest.mark.parametrize(

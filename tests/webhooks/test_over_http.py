@@ -8,7 +8,7 @@ import httpx2
 import pytest
 from tests.conftest import free_port
 from tests.e2e.conftest import PLAIN
-from tests.webhooks.receivers import is_slow, wait_until
+from tests.webhooks.receivers import accepts, is_slow, wait_until
 
 
 class Api:
@@ -116,14 +116,21 @@ def test_a_drain_answers_the_polls_that_wait(server, api):
     assert (answers, time.monotonic() - began < 5) == ([200], True)
 
 
-def test_an_endpoint_that_is_tried_and_slow_holds_up_no_other_call(api, receive):
-    slow = receive(is_slow(3))
-    made = api("POST", "/webhooks", {"url": slow.url()}).json()
-    trying = threading.Thread(target=lambda: api("POST", f"/webhooks/{made['webhook_id']}/test"))
-    trying.start()
-    wait_until(lambda: slow.received)
+def test_endpoints_that_are_tried_and_slow_hold_up_no_other_call_and_more_of_them_are_refused(api, receive):
+    slow = receive(is_slow(4))
+    made = [api("POST", "/webhooks", {"url": slow.url(path=f"/{n}")}).json()["webhook_id"] for n in range(5)]
+    trying = [threading.Thread(target=lambda each=each: api("POST", f"/webhooks/{each}/test")) for each in made[:4]]
+    for each in trying:
+        each.start()
+    wait_until(lambda: len(slow.received) == 4)
+
     began = time.monotonic()
+    refused = [api("POST", f"/webhooks/{each}/test") for each in (made[0], made[4])]
+    assert [(each.status_code, each.headers["retry-after"]) for each in refused] == [(429, "5")] * 2
     assert api("GET", "/webhooks").status_code == 200
-    assert api("POST", "/webhooks", {"url": slow.url(path="/2")}).status_code == 201
+    assert api("POST", "/webhooks", {"url": slow.url(path="/new")}).status_code == 201
     assert time.monotonic() - began < 2
-    trying.join(10)
+    for each in trying:
+        each.join(10)
+    slow.answer = accepts
+    assert api("POST", f"/webhooks/{made[0]}/test").json()["result"] == "delivered"

@@ -18,12 +18,13 @@ class Outside(Exception):
     """Raised by a use case that needs something which takes time: a resolver's answer, or another server's.
 
     The transaction is undone, `work` is done outside of any, and the use case is called again with what it returned as
-    `outside`. So no other transaction waits for the network.
+    `outside`. So no other transaction waits for the network. `test_of` is the id of the webhook that is tried out.
     """
 
-    def __init__(self, work: Callable[[], Any]) -> None:
+    def __init__(self, work: Callable[[], Any], *, test_of: str | None = None) -> None:
         super().__init__()
         self.work = work
+        self.test_of = test_of
 
 
 class Context(NamedTuple):

@@ -86,7 +86,10 @@ def try_webhook(ctx: Context, asked: shapes.WebhookNamed) -> shapes.TriedWebhook
     if ctx.outside is None:
         own = webhooks.server_secret(ctx.store, ctx.master)
         allow_private = ctx.settings.webhook_allow_private
-        raise Outside(lambda: try_out(webhook, own, ctx.now, actor=ctx.actor, allow_private=allow_private))
+        raise Outside(
+            lambda: try_out(webhook, own, ctx.now, actor=ctx.actor, allow_private=allow_private),
+            test_of=webhook.webhook_id,
+        )
     attempt: Attempt = ctx.outside
     ctx.store.add_deliveries([as_delivery(webhook, attempt, ctx.now)])
     return shapes.TriedWebhook(

@@ -13,12 +13,13 @@ from typing import Any, TypeVar
 
 from hourpass.admin import shapes
 from hourpass.admin.operations import IMPORT_KEYS, Operation
-from hourpass.core.errors import HourpassError, Refused, StorageUnavailable, as_trouble
+from hourpass.core.errors import HourpassError, Refused, StorageUnavailable, Throttled, as_trouble
 from hourpass.server.admin.administration import AdminIdentity, Administration, AdminKeyIdentity, is_at_once
 from hourpass.server.admin.context import Outside
 from hourpass.server.admin.idempotency import KeyedCall, keep, keep_refusal
 from hourpass.server.admin.key_import import ImportBatch
 from hourpass.server.issuing.issuer import Issuer
+from hourpass.server.run.admin_network import AdminNetwork
 from hourpass.server.run.open import open_store
 from hourpass.server.settings.settings import Settings
 from hourpass.server.store import Store
@@ -78,20 +79,21 @@ class AdminWork:
         self._clock = clock
         self._quick = _Lane("hourpass-admin", settings, self._on)
         self._long = _Lane("hourpass-admin-long", settings, self._on)
-        self._network = ThreadPoolExecutor(4, "hourpass-admin-network")
+        self._network = AdminNetwork()
         self._in_memory = (settings.database_url or "").endswith(":memory:")
 
     async def call(self, operation: Operation[Q, A], asked: Q, identity: AdminIdentity) -> A:
         """Carry out an operation. What it changed is in force on this node when it returns.
 
         Raises:
-            StorageUnavailable: if too many calls wait. Besides what `Administration.call` raises.
+            StorageUnavailable: if too many calls wait.
+            Throttled: if too many calls wait for other hosts. Besides what `Administration.call` raises.
         """
         try:
             answer = await self._once(operation, asked, identity, None)
         except Outside as needed:
             # Not in the thread of the administration, where everybody would wait for the network.
-            outside = await asyncio.get_running_loop().run_in_executor(self._network, needed.work)
+            outside = await self._network.do(needed)
             answer = await self._once(operation, asked, identity, outside)
         if not operation.reads:
             await self._issuer.verification.observe(self._clock())
@@ -147,7 +149,7 @@ class AdminWork:
         try:
             return await lane.run(lambda desk: work(desk, None))
         except Outside as needed:
-            outside = await asyncio.get_running_loop().run_in_executor(self._network, _outcome, needed.work)
+            outside = await self._outcome(needed)
         return await lane.run(lambda desk: work(desk, outside))
 
     async def in_thread(self, work: Callable[[Administration], T]) -> T:
@@ -162,12 +164,13 @@ class AdminWork:
         """Finish the work under way, and close the connections."""
         await self._quick.close()
         await self._long.close()
-        self._network.shutdown(wait=False, cancel_futures=True)
+        self._network.close()
 
-
-def _outcome(work: Callable[[], Any]) -> Any:
-    """What work returned, or the refusal that it raised: a page shows that beside its form."""
-    try:
-        return work()
-    except Refused as error:
-        return error
+    async def _outcome(self, needed: Outside) -> Any:
+        """What its work returned, or the refusal that it raised: a page shows that beside its form."""
+        try:
+            return await self._network.do(needed)
+        except Throttled:
+            raise
+        except Refused as error:
+            return error
