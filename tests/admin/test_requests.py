@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 import socket
+from types import SimpleNamespace
 
 import httpx2
 import msgspec
@@ -11,6 +12,9 @@ import pytest
 from tests.conftest import free_port
 
 from hourpass.admin.operations import OPERATIONS
+from hourpass.core.errors import InvalidRequest
+from hourpass.server.endpoints import admin_api
+from hourpass.server.endpoints.admin_api import if_match
 
 pytestmark = pytest.mark.anyio
 
@@ -162,8 +166,18 @@ async def test_if_match_compares_strongly_and_takes_lists_and_a_star(here):
     for values in (['"x"'], ["W/TAG"], ['""'], ['"x", W/TAG'], [tag]):
         await patched()
         assert await patched(*values) == (412, "precondition_failed"), values
-    for values in (["x"], ["TAG x"], [tag.strip('"')], ["W/"], ["*, TAG"], [""]):
+    for values in (["x"], ["TAG x"], [tag.strip('"')], ["W/"], ["*, TAG"], [""], [","], ["TAG TAG"], ["TAG," * 500]):
         assert await patched(*values) == (400, "invalid_request"), values
+
+
+@pytest.mark.parametrize("part", ['"a"' + " " * 12, '"a"' + "\t," * 6, '"a",' + " " * 12, " ", ",", '"', 'W/""', "W/"])
+async def test_no_if_match_takes_longer_than_its_length_allows(monkeypatch, part):
+    # With a pattern that can match in several ways this takes years.
+    monkeypatch.setattr(admin_api, "LONGEST_IF_MATCH", 1 << 20)
+    request = SimpleNamespace(headers=[(b"if-match", (part * 1_000 + "x").encode())])
+
+    with pytest.raises(InvalidRequest):
+        if_match(request)
 
 
 async def test_a_lost_race_of_two_patches_is_told(anywhere):
