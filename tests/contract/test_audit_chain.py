@@ -112,6 +112,37 @@ def test_after_pruning_the_trail_is_whole_and_tampering_is_found_as_before(trail
     assert trail.says() == ["row 13 is missing", "row 15 was changed"]
 
 
+BACK_DATED = {
+    "as many as should go": ["update audit set at = 1000 where n <= 9"],
+    "with the instants of their MACs": ["update audit set at = 1000, chained_at = 1000 where n <= 9"],
+    "with rows removed before them": ["update audit set at = 1000 where n = 6", "delete from audit where n < 6"],
+    "without their MACs": ["update audit set at = 1000, chained_at = 1000, mac = null where n <= 9"],
+    "one put before them": ["insert into audit (n, at, event, detail) values (-5, 1000, 'forged', '{}')"],
+}
+
+
+@pytest.mark.parametrize("statements", BACK_DATED.values(), ids=BACK_DATED)
+def test_pruning_deletes_nothing_that_was_dated_back(trail, statements):
+    """Otherwise the server itself would take the evidence away, and make the anchor fit."""
+    trail.sql(*statements)
+    before = trail.says()
+    assert before
+
+    with pytest.raises(ChainBroken, match="row "):
+        trail.prune(NOW - MINUTE)
+    assert trail.says() == before
+
+
+def test_rows_that_were_dated_back_before_they_were_chained_are_not_pruned_either(trail):
+    trail.prune(NOW + 1)
+    trail.write(3)
+    trail.sql("update audit set at = 1000 where n > 12")
+    trail.chain()
+
+    assert trail.prune(NOW) == 0
+    assert [str(finding) for finding in trail.verified().late] != []
+
+
 def test_rows_that_are_not_chained_yet_are_not_pruned(trail):
     trail.write()
 

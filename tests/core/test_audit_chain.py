@@ -53,7 +53,7 @@ class Trail:
         ]
 
     def prune(self, count: int) -> None:
-        gone = prunable(self.ends, self.lines[:count], NOW + 10**9)
+        gone = prunable(self.ends, self.lines[:count], NOW + 10**9, self.ring)
         assert len(gone) == count
         if not gone:
             return
@@ -260,8 +260,48 @@ def test_a_trail_that_is_pruned_to_its_last_row_is_whole(trail):
 def test_only_rows_that_are_chained_and_old_enough_are_prunable(trail):
     trail.write()
 
-    assert [line.n for line in prunable(trail.ends, trail.lines, NOW + 4)] == [1, 2, 3]
-    assert [line.n for line in prunable(trail.ends, trail.lines, NOW + 99)] == list(range(1, 11))
+    assert [line.n for line in prunable(trail.ends, trail.lines, NOW + 4, RING)] == [1, 2, 3]
+    assert [line.n for line in prunable(trail.ends, trail.lines, NOW + 99, RING)] == list(range(1, 11))
+
+
+@pytest.mark.parametrize("n", [1, 4])
+@pytest.mark.parametrize("change", [{"at": 0}, {"chained_at": 0}, {"event": "x"}, {"new_column": 1}])
+def test_no_row_is_prunable_if_one_of_them_was_changed(trail, n, change):
+    """Not even the rows before it: the anchor goes on only if all is well. Row 4 is the first that would stay."""
+    trail.change(n, **change)
+
+    with pytest.raises(ChainBroken, match=f"row {n} was changed"):
+        prunable(trail.ends, trail.lines, NOW + 4, RING)
+
+
+def test_rows_are_prunable_over_a_change_of_secrets_but_not_back(trail):
+    trail.ring = BOTH
+    trail.write(2)
+    trail.chain(SECOND_)
+    assert len(prunable(trail.ends, trail.lines, NOW + 99, BOTH)) == 12
+
+    trail.write()
+    trail.chain(FIRST)
+    with pytest.raises(ChainBroken, match="row 13"):
+        prunable(trail.ends, trail.lines, NOW + 99, BOTH)
+
+
+def test_a_row_that_was_dated_back_before_it_was_chained_is_as_young_as_its_mac(trail):
+    trail.prune(10)
+    trail.write(at=1_000)
+    trail.chain(now=NOW + 50)
+
+    assert prunable(trail.ends, trail.lines, NOW + 50, RING) == []
+    assert [line.n for line in prunable(trail.ends, trail.lines, NOW + 51, RING)] == [11]
+
+
+def test_rows_from_before_the_chain_are_prunable_at_the_instant_that_they_tell():
+    trail = Trail(0)
+    trail.write(2)
+    trail.ends = begun(2, 1, NOW, FIRST)
+    trail.chain(now=NOW + MINUTE)
+
+    assert [line.n for line in prunable(trail.ends, trail.lines, NOW + 2, RING)] == [1]
 
 
 def test_a_row_is_late_after_five_seconds_and_not_before(trail):

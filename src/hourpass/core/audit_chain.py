@@ -115,11 +115,33 @@ def extend(ends: Ends, lines: Sequence[Line], now: int, secret: ServerSecret) ->
     return ends._replace(head_n=head_n, head_mac=before).sealed(secret), macs
 
 
-def prunable(ends: Ends, lines: Iterable[Line], before: int) -> list[Line]:
-    """Those of the oldest rows that may be deleted: chained, and in order up to the first that is not old enough."""
+def prunable(ends: Ends, lines: Iterable[Line], before: int, ring: SecretRing) -> list[Line]:
+    """Those of the oldest rows that may be deleted: chained, and in order up to the first that is not old enough.
+
+    `lines` are the first rows of the table. Each is verified, also the one that stays: with its row goes the evidence
+    that somebody changed it. A row that was chained later than its instant tells is as young as its MAC, because until
+    then anybody could have given it an earlier instant. Only rows from before the chain are as old as they say.
+
+    Raises:
+        ChainBroken: if a row is not what was written there.
+    """
     gone: list[Line] = []
+    secrets, mac = (
+        ring.secrets[::-1],
+        ends.anchor_mac,
+    )  # from the oldest on: the chain never goes back to an earlier one
     for line in lines:
-        if line.mac is None or line.n > ends.head_n or line.at >= before:
+        if line.n <= ends.anchor_n:
+            raise ChainBroken(f"row {line.n} was inserted: rows up to {ends.anchor_n} were pruned")
+        if line.n > ends.head_n:
+            break
+        made = next(
+            (position for position, each in enumerate(secrets) if link(each, mac, line.values) == line.mac), None
+        )
+        if line.mac is None or made is None:
+            raise ChainBroken(f"row {line.n} was changed, or rows before it are missing")
+        secrets, mac = secrets[made:], line.mac
+        if (line.at if line.n <= ends.began_n else max(line.at, line.at + line.late)) >= before:
             break
         gone.append(line)
     return gone

@@ -96,11 +96,11 @@ def prune_rows(store: Store, secrets: Secrets, before: int, now: int, limit: int
     Rows that are not chained yet stay. Returns how many were deleted.
 
     Raises:
-        ChainBroken: if the ends of the chain were tampered with. Nothing is deleted then.
+        ChainBroken: if the ends of the chain or one of these rows were tampered with. Nothing is deleted then.
     """
     ends = _ends(store)
     secret = secret_for(ends, secrets.ring(TRAIL), now)
-    gone = prunable(ends, store.audit_lines(ends.anchor_n + 1, limit), before)
+    gone = prunable(ends, store.audit_lines(FIRST_NUMBER, limit), before, secrets.ring(TRAIL))
     if gone:
         store.delete_audit_to(gone[-1].n)
         store.save_audit_ends(pruned(ends, gone[-1], secret))

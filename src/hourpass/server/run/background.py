@@ -201,9 +201,9 @@ class Background:
 
         await self._ledger.run(keep)
         await self._trail.tell_expiring()
-        await self._trail.prune()
         while await self._ledger.run(self._prune_calls) == CALLS_TOGETHER:
             await asyncio.sleep(random.uniform(0.01, 0.05))  # noqa: S311 - as above
+        await self._trail.prune()  # last, because it stops at a row that somebody changed
 
     def _prune_calls(self, store: Store) -> int:
         return store.prune_calls(self._clock(), CALLS_TOGETHER)
