@@ -55,6 +55,7 @@ class Visitor:
         self.headers = {"host": desk.server.admin, **headers}
         self.cookies: dict[str, str] = {}
         self.form = ""
+        self.once = ""
 
     def ask(self, method: str, path: str, **options) -> httpx2.Response:
         url = path if path.startswith("http") else self.desk.url(path)
@@ -67,13 +68,15 @@ class Visitor:
             self.cookies[name] = value
         found = re.search(r'name="form" value="(\w+)"', answer.text)
         self.form = found[1] if found else self.form
+        found = re.search(r'name="once" value="([\w-]+)"', answer.text)
+        self.once = found[1] if found else self.once
         return answer
 
     def get(self, path: str, **options) -> httpx2.Response:
         return self.ask("GET", path, **options)
 
     def post(self, path: str, data: dict[str, str] | None = None, **options) -> httpx2.Response:
-        return self.ask("POST", path, data={"form": self.form, **(data or {})}, **options)
+        return self.ask("POST", path, data={"form": self.form, "once": self.once, **(data or {})}, **options)
 
     def by_link(self) -> "Visitor":
         """Sign in as the owner at the command line."""

@@ -30,6 +30,7 @@ from hourpass.server.console.guard import (
 from hourpass.server.console.page import Download, GoTo, PageAnswer, Section, Shown, View, Visit
 from hourpass.server.console.pages import SECTIONS
 from hourpass.server.console.rendering import BASE, render_page
+from hourpass.server.console.used_forms import FormUsed
 from hourpass.server.issuing.issuer import Issuer
 from hourpass.server.issuing.throttle import Throttle
 from hourpass.server.run.admin_work import AdminWork
@@ -216,7 +217,11 @@ class _Call:
         handler = view.act if self.request.method == "POST" else view.show
         if handler is None:
             raise NotFound("this page has no such form")
-        return self._reply(handler(visit), section, visit)
+        try:
+            answer = handler(visit)
+        except FormUsed:
+            answer = Shown("done_already.html", {"back": self.path.rpartition("/")[0]}, 409)
+        return self._reply(answer, section, visit)
 
     def _nobody(self) -> Reply:
         if self.request.method == "POST":

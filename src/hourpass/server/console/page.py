@@ -11,10 +11,11 @@ from typing import Any, NamedTuple, TypeVar
 from hourpass.admin import shapes
 from hourpass.admin.operations import OPERATIONS, Operation
 from hourpass.core.admin_access import AdminCaller, may
-from hourpass.core.errors import Refused
+from hourpass.core.errors import InvalidRequest, Refused
 from hourpass.core.sign_in import SignIn
 from hourpass.server.admin.administration import Administration
 from hourpass.server.console.door import Person
+from hourpass.server.console.used_forms import forget_use, use_form
 from hourpass.server.settings.settings import Settings
 from hourpass.server.store import reading
 
@@ -96,6 +97,22 @@ class Visit:
         if isinstance(outside, Refused):
             raise outside
         return self._administration.call_once(operation, asked, self.person.identity, outside)
+
+    def call_once(self, operation: Operation[Q, A], asked: Q) -> A:
+        """The same for a page that shows a secret once: a form that is sent again, as a reload does, does nothing.
+
+        Raises:
+            FormUsed: if the form was sent before. InvalidRequest: if it has no id. Besides what `call` raises.
+        """
+        if not (form_id := self.form.get("once", "")):
+            raise InvalidRequest("the form is not whole: load the page again")
+        once = (self.person.sign_in.id_hash, form_id)
+        use = self._administration.in_transaction(lambda store, now: use_form(store, *once, now))
+        try:
+            return self.call(operation, asked)
+        except Exception:
+            self._administration.in_transaction(lambda store, now: forget_use(store, use))
+            raise
 
     def sign_ins(self) -> list[SignIn]:
         """Where the person is signed in."""

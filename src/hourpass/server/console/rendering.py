@@ -14,6 +14,7 @@ from markupsafe import Markup
 from hourpass.server.console import pictures
 from hourpass.server.console.assets import assets
 from hourpass.server.console.icons import icon, shape
+from hourpass.server.console.used_forms import new_form_id
 
 BASE = "/console"
 """Where the console is on the admin listener."""
@@ -64,6 +65,7 @@ def _environment() -> Environment:
         "shape": shape,
         "tone_of": lambda word: TONES.get(word, "idle"),
         "pictures": pictures,
+        "new_form_id": new_form_id,
         # Values of pages that most of them do not need.
         "flash": "",
         "visit": None,

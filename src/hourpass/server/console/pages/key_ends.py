@@ -43,7 +43,7 @@ def _rotate(visit: Visit) -> PageAnswer:
         return _ask_rotate(visit, key, "This is not the key’s name.", 422)
     asked = shapes.RotateKey(key_id=key.key_id, now=at_once, overlap=UNSET if at_once else _overlap(visit))
     try:
-        rotated = visit.call(ROTATE_KEY, asked)
+        rotated = visit.call_once(ROTATE_KEY, asked)
     except (InvalidRequest, RotationUnderWay) as error:
         return _ask_rotate(visit, key, f"{error.detail}.", 409)
     title = f"The next secret of {key.name}"

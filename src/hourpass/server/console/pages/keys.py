@@ -114,7 +114,7 @@ def _create(visit: Visit) -> PageAnswer:
 
 
 def _made(visit: Visit) -> PageAnswer:
-    created = visit.call(CREATE_KEY, msgspec.convert(asked_of(visit.form, new=True), shapes.CreateKey))
+    created = visit.call_once(CREATE_KEY, msgspec.convert(asked_of(visit.form, new=True), shapes.CreateKey))
     return Shown("show_once.html", {"title": f"{created.name} is ready", "key": created, "api_key": created.api_key})
 
 

@@ -100,7 +100,7 @@ def _tried(visit: Visit, webhook: shapes.ShownWebhook | None, act: Callable[[], 
 
 def _create(visit: Visit) -> PageAnswer:
     def act() -> PageAnswer:
-        made = visit.call(CREATE_WEBHOOK, msgspec.convert(_asked(visit), shapes.CreateWebhook))
+        made = visit.call_once(CREATE_WEBHOOK, msgspec.convert(_asked(visit), shapes.CreateWebhook))
         return _secret(f"{urlsplit(made.url).netloc} is ready", made)
 
     return _tried(visit, None, act)
@@ -157,11 +157,12 @@ def _show_rotate(visit: Visit) -> PageAnswer:
     ]
     if webhook.old_secrets_until:
         effects.append("The secret before the old one keeps the end that it has.")
-    return _confirm(webhook, "rotate-secret", "Make the next secret", "Every event gets two signatures", effects)
+    page = _confirm(webhook, "rotate-secret", "Make the next secret", "Every event gets two signatures", effects)
+    return page._replace(values={**page.values, "once": True})
 
 
 def _rotate(visit: Visit) -> PageAnswer:
-    made = visit.call(ROTATE_WEBHOOK_SECRET, _named(visit))
+    made = visit.call_once(ROTATE_WEBHOOK_SECRET, _named(visit))
     return _secret(f"The next secret of {urlsplit(made.url).netloc}", made)
 
 
