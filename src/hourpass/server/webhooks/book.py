@@ -8,7 +8,7 @@ from typing import Any
 from hourpass.core.webhook import DELIVERIES_KEPT, MOST_DELIVERIES
 from hourpass.server.store import Store, WebhookDelivery, WebhookProgress
 
-MOST_UNSAVED = 20
+MOST_UNSAVED = 100
 """How many attempts of a webhook may be unsaved. A crash repeats at most so many deliveries."""
 
 
@@ -21,7 +21,6 @@ class Book:
         self._progress: dict[str, WebhookProgress] = {}
         self._deliveries: list[WebhookDelivery] = []
         self._unsaved: Counter[str] = Counter()
-        self._saved = asyncio.Event()
         self._saving = asyncio.Lock()
 
     def note(self, progress: WebhookProgress, delivery: WebhookDelivery | None = None) -> None:
@@ -32,9 +31,14 @@ class Book:
             self._unsaved[progress.webhook_id] += 1
 
     async def room(self, webhook_id: str) -> None:
-        """Wait until little of a webhook is unsaved."""
-        while self._unsaved[webhook_id] >= MOST_UNSAVED:
-            await self._saved.wait()
+        """Write everything down if much of a webhook is unsaved: a fast receiver does not wait for the next `save`.
+
+        Raises:
+            StorageUnavailable: as `save`.
+        """
+        if self._unsaved[webhook_id] >= MOST_UNSAVED:
+            # A webhook that is changed meanwhile ends its work, and must not leave a transaction half noted.
+            await asyncio.shield(self.save())
 
     async def save(self) -> None:
         """Write it all down.
@@ -60,5 +64,3 @@ class Book:
             self._progress = {key: now for key, now in self._progress.items() if progress.get(key) != now}
             self._deliveries = self._deliveries[len(deliveries) :]
             self._unsaved = self._unsaved - unsaved
-            self._saved.set()
-            self._saved = asyncio.Event()
