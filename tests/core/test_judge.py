@@ -41,6 +41,17 @@ def test_from_a_foreign_address_nothing_is_rotated_replayed_or_told_of(address, 
     assert not isinstance(judged(grant, listed, generation=generation, tag=tag), Dead)
 
 
+@pytest.mark.parametrize("generation", [0, 1, 2], ids=["superseded", "current", "ahead"])
+@pytest.mark.parametrize("role", [None, "owner"], ids=["ordinary", "admin"])
+def test_each_listener_refreshes_its_own_keys_and_changes_nothing_of_the_others(role, generation):
+    grant = rotated(new_grant(), START - HOUR)
+    key = stored_key(admin=role)
+    asked = {"generation": generation, "tag": generation_tag(grant.seed, generation)}
+
+    assert judged(grant, key, **asked, admin=role is None) == Dead("unknown")
+    assert not isinstance(judged(grant, key, **asked, admin=role is not None), Dead)
+
+
 def test_an_ended_grant_is_over_from_every_address():
     """The client learns that its grant or key has ended, and not that it should go elsewhere."""
     listed = stored_key(allowed_ips=("192.0.2.0/24",))

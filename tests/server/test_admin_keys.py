@@ -4,6 +4,7 @@ import httpx2
 import pytest
 from tests.server.conftest import claims_of, key_id_of
 
+from hourpass.core.grant import GrantRef
 from hourpass.server.endpoints.admin_listener import AdminApp
 
 pytestmark = pytest.mark.anyio
@@ -70,6 +71,41 @@ async def test_a_refresh_token_works_on_the_listener_that_made_it_and_not_on_the
         refused = await client.post("/auth/refresh", json={"refreshToken": foreign})
         assert (refused.status_code, refused.json()["reason"]) == (400, "malformed")
         assert (await client.post("/auth/refresh", json={"refreshToken": own})).status_code == 200
+
+
+async def test_a_grant_is_refreshed_by_the_listener_of_its_key_whatever_its_refresh_token_was_made_for(
+    server, admin, http
+):
+    """A node from before admin keys exchanges one as any other key. Its refresh token looks like one of a client."""
+    issuer, boss, other = server.app.issuer, await server.create_key(admin="owner"), await server.create_key()
+    own = {"boss": await pair_of(admin, boss), "other": (await exchanged(http, other)).json()}
+    forged = {
+        "boss": await minted_anew(issuer, own["boss"], issuer.secrets.refresh_tokens(ISSUER)),
+        "other": await minted_anew(issuer, own["other"], issuer.secrets.admin_refresh_tokens(ISSUER)),
+    }
+
+    refusals = [
+        await http.post("/auth/refresh", json={"refreshToken": forged["boss"]}),
+        await http.post("/oauth/token", data={"grant_type": "refresh_token", "refresh_token": forged["boss"]}),
+        await admin.post("/auth/refresh", json={"refreshToken": forged["other"]}),
+    ]
+
+    assert [refused.status_code for refused in refusals] == [400] * 3
+    assert [refused.json().get("reason") for refused in refusals] == ["unknown"] * 3
+    reader = await server.create_key(scope="introspect", audience=f"{ISSUER}/admin")
+    asked = await http.post("/oauth/introspect", data={"token": own["boss"]["refresh_token"]}, auth=(reader, ""))
+    assert asked.json() == {"active": False}
+    for client, name in ((admin, "boss"), (http, "other")):
+        refreshed = await client.post("/auth/refresh", json={"refreshToken": own[name]["refresh_token"]})
+        assert claims_of(refreshed.json()["refresh_token"])["gen"] == 1, "the refusals rotated nothing"
+
+
+async def minted_anew(issuer, pair, tokens) -> str:
+    """The refresh token of a pair as other tokens make it."""
+    claims = claims_of(pair["refresh_token"])
+    ref = GrantRef(claims["client_id"], bytes.fromhex(claims["sid"]))
+    grant = (await issuer.ledger.read(lambda store: store.grants([ref])))[ref]
+    return tokens.mint(grant, claims["iat"]).decode()
 
 
 async def test_an_admin_token_opens_no_api(server, admin, http):

@@ -150,17 +150,23 @@ def judge(
     now: int,
     policy: Policy,
     address: str | None,
+    *,
+    admin: bool = False,
 ) -> Decision:
     """Decide what a refresh token is worth whose signature is proven.
 
     `grant` and `key` are what the database has, None if it has no such row. `generation` and `tag` come from the token,
-    `now` is epoch milliseconds, `address` is the caller's. A caller from outside the key's allow-list is refused before
-    anything in the grant changes: nothing is rotated, burnt or revoked.
+    `now` is epoch milliseconds, `address` is the caller's. `admin` says that the admin listener asks: it refreshes the
+    grants of admin keys alone, and every other listener all others, whatever the token was made for. Such a caller, or
+    one from outside the key's allow-list, is refused before anything in the grant changes: nothing is rotated, burnt or
+    revoked.
     """
     if grant is None or not is_genuine(grant, generation, tag):
         return Dead("unknown")
     if key is None:
         return decide_refresh(grant, generation, now, policy, key_usable=False)
+    if (key.admin is not None) is not admin:
+        return Dead("unknown")
     if key.valid_from is not None and grant.created_at < key.valid_from:
         return Dead("revoked")
     if grant.audience is not None and key.audience is not None and grant.audience not in key.audiences(""):

@@ -187,7 +187,9 @@ def _access_worth(ctx: Context, signing_keys: SigningKeys, access: _Access) -> T
 def _refresh_facts(ctx: Context, refresh: _Refresh) -> shapes.TokenFacts:
     opened, grant, key = refresh
     policy = ctx.policy.with_retry_window(key.retry_window if key else None)
-    decision = judge(grant, key and from_anywhere(key), opened.generation, opened.tag, ctx.now, ctx.policy, None)
+    admin = key is not None and key.admin is not None
+    proven = opened.generation, opened.tag
+    decision = judge(grant, key and from_anywhere(key), *proven, ctx.now, ctx.policy, None, admin=admin)
     return _facts(
         "refresh_token",
         refresh_worth(decision, grant, opened.generation, policy, ctx.now),

@@ -199,7 +199,7 @@ class Issuer:
             if client_id is not None or request != PLAIN_REQUEST:
                 await self._require_refreshable(opened, request, client_id)
             answer, pair = await self.ledger.refresh(
-                Refreshing(opened.ref, opened.generation, opened.tag, address, now),
+                Refreshing(opened.ref, opened.generation, opened.tag, address, now, admin),
                 lambda answer: (answer, self._refreshed(answer, request, now)),
             )
         except InvalidGrant as error:

@@ -52,13 +52,17 @@ class Opening(msgspec.Struct, frozen=True):
 
 
 class Refreshing(msgspec.Struct, frozen=True):
-    """A proven refresh token: its grant, generation and tag, the caller's address, and when it was presented."""
+    """A proven refresh token: its grant, generation and tag, the caller's address, and when it was presented.
+
+    `admin` says that it was presented to the admin listener.
+    """
 
     ref: GrantRef
     generation: int
     tag: bytes
     address: str | None
     now: int
+    admin: bool = False
 
 
 class Refreshed(msgspec.Struct, frozen=True):
@@ -238,7 +242,7 @@ class Settling:
         if self._stalls and key is not None and key.retry_window is not None:
             self._stalls.consider(key.retry_window)
         policy = self.policy_at(asked.now)
-        decision = judge(grant, key, asked.generation, asked.tag, asked.now, policy, asked.address)
+        decision = judge(grant, key, asked.generation, asked.tag, asked.now, policy, asked.address, admin=asked.admin)
         return Refreshed(decision, key, None)
 
     def _tell(
