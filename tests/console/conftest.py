@@ -66,6 +66,8 @@ class Visitor:
         for line in answer.headers.get_list("set-cookie"):
             name, _, value = line.partition(";")[0].partition("=")
             self.cookies[name] = value
+            if "Max-Age=0" in line:
+                del self.cookies[name]
         found = re.search(r'name="form" value="(\w+)"', answer.text)
         self.form = found[1] if found else self.form
         found = re.search(r'name="once" value="([\w-]+)"', answer.text)

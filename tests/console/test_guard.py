@@ -1,7 +1,15 @@
 """What keeps strangers out of the console: the Host, the origin and the token of a form, and what browsers are told."""
 
+import re
+from importlib.resources import files
+from urllib.parse import quote
+
 import httpx2
 import pytest
+
+from hourpass.server import console
+from hourpass.server.console.pages import SECTIONS
+from hourpass.server.console.rendering import own_path
 
 PAGES = ["/sign-in", "/keys", "/nothing-here", "/connect"]
 
@@ -109,7 +117,7 @@ def test_the_cookie_is_for_this_console_alone(desk):
     cookie = visitor.get("/sign-in").headers["set-cookie"]
     port = desk.server.admin.rpartition(":")[2]
 
-    assert cookie.startswith(f"hourpass_{port}=")
+    assert cookie.startswith(f"hourpass_door_{port}=")
     assert cookie.split("; ")[1:] == ["Path=/", "HttpOnly", "SameSite=Strict"]
 
 
@@ -149,12 +157,101 @@ def test_a_console_on_a_unix_socket_is_for_who_forwards_a_port_to_it(tmp_path):
         server.kill()
 
 
-def test_two_cookies_of_one_name_are_none(desk):
+@pytest.mark.parametrize("planted", ["planted", "p" * 43])
+def test_a_cookie_that_another_port_planted_keeps_nobody_out(desk, planted):
+    """A cookie does not tell ports apart, so any server on this host can set one of our name."""
     visitor = desk.visitor().by_link()
     [(name, value)] = visitor.cookies.items()
     visitor.cookies = {}
+    many = f"{name}={planted}; " * 20
+    both = {"cookie": f"{many}{name}={value}"}
 
-    assert visitor.get("/keys", headers={"cookie": f"{name}=planted; {name}={value}"}).status_code == 303
+    page = visitor.get("/keys", headers=both)
+    assert page.status_code == 200
+    assert visitor.post("/sign-out", headers=both).headers["location"] == "/console/sign-in?done=out"
+
+
+def test_two_sign_ins_in_one_browser_are_none_and_signing_in_again_ends_both(desk):
+    """The one that was planted is the attacker's, and who works in it gives him what they do."""
+    mine, planted = desk.visitor().by_link(), desk.visitor().by_key(desk.admin_key("auditor")["api_key"])
+    [(name, value)], [other] = mine.cookies.items(), planted.cookies.values()
+    both = {"cookie": f"{name}={other}; {name}={value}"}
+    mine.cookies = {}
+    assert mine.get("/keys", headers=both).status_code == 303
+
+    link = desk.link()
+    mine.get(link)
+    [(door, door_id)] = mine.cookies.items()
+    mine.cookies = {}
+    entered = mine.post(link, headers={"cookie": f"{both['cookie']}; {door}={door_id}"})
+    assert entered.status_code == 303
+    mine.cookies[name] += f"; {name}={other}"
+    assert mine.get("/keys").status_code == 200
+
+
+def test_the_door_leaves_a_sign_in_alone(desk):
+    """A page of a stranger can lead a browser to the door, and the browser leaves the strict cookie at home then."""
+    visitor = desk.visitor().by_link()
+    before = dict(visitor.cookies)
+    visitor.cookies = {}
+    answer = visitor.get("/sign-in", headers={"sec-fetch-site": "cross-site"})
+
+    assert answer.status_code == 200
+    assert not visitor.cookies.keys() & before.keys()
+    visitor.cookies |= before
+    assert visitor.get("/keys").status_code == 200
+
+
+NOT_LINKS = ["", "x", "a" * 42, "a" * 44, "a" * 42 + ".", "a" * 21 + "/" + "a" * 21, "é" * 43]
+
+
+@pytest.mark.parametrize("link", NOT_LINKS)
+def test_what_does_not_look_like_a_link_of_ours_has_no_page(desk, link):
+    visitor = desk.visitor().by_link()
+
+    assert visitor.get(f"/sign-in/{quote(link, safe='')}").status_code == 404
+    assert visitor.post(f"/sign-in/{quote(link, safe='')}").status_code == 404
+
+
+ACTS = sorted({view.path for section in SECTIONS for view in section.views if view.act is not None})
+
+
+@pytest.mark.parametrize("path", ["/sign-out", "/sign-out-everywhere", *ACTS])
+def test_no_address_makes_a_form_for_something_else(desk, path):
+    """A link that somebody follows must not show a button that does what the link says."""
+    visitor = desk.visitor().by_link()
+    for trick in (f"/sign-in/..{path}", f"/sign-in/{'a' * 43}/..{path}", f"/keys/..{path}", f"{path}?x=", f"{path}#"):
+        page = visitor.get(quote(trick, safe="").replace("%2F", "/", 1).replace("%2F", "/", 1))
+        actions = set(re.findall(r'<form[^>]* action="([^"]*)"', page.text))
+        assert actions <= {"/console/sign-out"}, trick
+
+
+@pytest.mark.parametrize("path", ["", "x", "/..", "/a/../b", "//evil.example", "/a?b", "/a#b", "/a/", "/a\\b", "/%2e"])
+def test_a_form_leads_to_a_path_of_the_consoles_and_to_nothing_else(path):
+    with pytest.raises(ValueError, match="lead"):
+        own_path(path)
+
+
+def test_every_form_that_changes_something_has_its_address_from_one_place():
+    for template in files(console).joinpath("templates").iterdir():
+        text = template.read_text()
+        actions = re.findall(r'(?:action|formaction)="([^"]*)"', text)
+        assert all(re.fullmatch(r"\{\{ own\(path\) \}\}|\{\{ base \}\}[a-z/-]+", each) for each in actions), (
+            template.name
+        )
+        assert not re.search(r"hx-(?:post|put|patch|delete)", text), template.name
+
+
+def test_a_form_of_the_door_is_not_one_of_a_sign_in(desk):
+    visitor = desk.visitor().by_link()
+    inside = visitor.form
+    visitor.get("/sign-in")
+    at_the_door = visitor.form
+
+    assert visitor.post("/sign-out-everywhere", {"form": at_the_door}).status_code == 403
+    assert visitor.post("/sign-in", {"form": inside, "api_key": "x"}).status_code == 403
+    assert "load the page again" in visitor.post(desk.link(), {"form": inside}).text
+    assert visitor.get("/keys").status_code == 200
 
 
 def test_a_link_from_elsewhere_leads_in(desk):

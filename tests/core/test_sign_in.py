@@ -1,5 +1,7 @@
 """Sign-ins of the console: when they end, and which forms are theirs."""
 
+from base64 import urlsafe_b64encode
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from hourpass.core.api_key import ApiKey, KeySecret
 from hourpass.core.sign_in import (
     ABSOLUTE,
+    ID_BYTES,
     IDLE,
     LINK_LIFETIME,
     NOTED_EVERY,
@@ -15,6 +18,7 @@ from hourpass.core.sign_in import (
     form_token,
     hash_of,
     is_form_of,
+    is_id,
     is_signed_in,
     is_to_note,
     key_fingerprint,
@@ -40,6 +44,21 @@ def test_a_sign_in_in_use_ends_after_twelve_hours():
 def test_a_use_is_noted_once_a_minute():
     assert not is_to_note(SIGN_IN, 1_000 + NOTED_EVERY - 1)
     assert is_to_note(SIGN_IN, 1_000 + NOTED_EVERY)
+
+
+@given(st.text(min_size=1))
+def test_a_form_of_the_door_is_of_no_sign_in(one):
+    assert is_form_of(one, form_token(one, "door"), "door")
+    assert not is_form_of(one, form_token(one, "door"))
+    assert not is_form_of(one, form_token(one), "door")
+
+
+@given(st.binary(min_size=ID_BYTES, max_size=ID_BYTES))
+def test_an_id_looks_like_what_we_make_and_like_nothing_else(made):
+    ours = urlsafe_b64encode(made).rstrip(b"=").decode()
+    assert is_id(ours)
+    for other in (ours[1:], ours + "A", ours + "\n", "." + ours[1:], "é" + ours[1:], "/" + ours[1:]):
+        assert not is_id(other)
 
 
 def test_a_link_signs_in_for_a_minute():

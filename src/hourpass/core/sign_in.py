@@ -5,6 +5,7 @@ reads the database can use neither.
 """
 
 import hmac
+import re
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -62,6 +63,14 @@ class OneTimeLink(NamedTuple):
         return f"OneTimeLink({self.who!r})"
 
 
+def is_id(text: str) -> bool:
+    """Whether a text looks like an id of ours: `ID_BYTES` in base64url. Anything else is not worth a question."""
+    return _ID.fullmatch(text) is not None
+
+
+_ID = re.compile(r"[A-Za-z0-9_-]{43}")
+
+
 def hash_of(id: str) -> bytes:  # noqa: A002
     """What is stored in place of the id of a sign-in or a link. A random id needs no slow hash."""
     return sha256(id.encode()).digest()
@@ -94,14 +103,15 @@ def opens(link: OneTimeLink, now: int) -> bool:
     return now < link.made_at + LINK_LIFETIME
 
 
-def form_token(id: str) -> str:  # noqa: A002
-    """What each form of a sign-in carries. It follows from the id in the cookie, which no other site can read.
+def form_token(id: str, place: str = "form") -> str:  # noqa: A002
+    """What each form carries. It follows from the id in the cookie, which no other site can read.
 
-    Nobody can compute the id from it, so it may stand in a page.
+    Nobody can compute the id from it, so it may stand in a page. `place` is `form` behind the door and `door` at it: a
+    token of one is not good at the other.
     """
-    return hmac.digest(id.encode(), b"hourpass console form", "sha256").hex()
+    return hmac.digest(id.encode(), f"hourpass console {place}".encode(), "sha256").hex()
 
 
-def is_form_of(id: str, token: str) -> bool:  # noqa: A002
-    """Whether a form is one of the sign-in with this id. Compared in constant time."""
-    return bool(id) and hmac.compare_digest(form_token(id).encode(), token.encode("utf-8", "surrogateescape"))
+def is_form_of(id: str, token: str, place: str = "form") -> bool:  # noqa: A002
+    """Whether a form was made for this id, at this place. Compared in constant time."""
+    return bool(id) and hmac.compare_digest(form_token(id, place).encode(), token.encode("utf-8", "surrogateescape"))

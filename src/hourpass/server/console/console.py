@@ -13,7 +13,7 @@ from hourpass.core.admin_host import is_known_host, is_own_page
 from hourpass.core.audit import Actor
 from hourpass.core.caller import bucket
 from hourpass.core.errors import InvalidCredentials, NotFound, Refused
-from hourpass.core.sign_in import FAILURES, ID_BYTES, form_token, hash_of, is_form_of, is_to_note
+from hourpass.core.sign_in import FAILURES, ID_BYTES, form_token, hash_of, is_form_of, is_id, is_to_note
 from hourpass.server.admin.administration import Administration
 from hourpass.server.console import door
 from hourpass.server.console.assets import assets_by_path
@@ -94,9 +94,11 @@ class Console:
     async def _sign_in(self, call: "_Call") -> Reply:
         """Show a form for a key or for a link, or sign in by one of them."""
         link = call.path.removeprefix("/sign-in").removeprefix("/")
+        if call.path != "/sign-in" and not is_id(link):
+            raise NotFound("there is no such link")
         if call.request.method != "POST":
             return call.sign_in_page(link)
-        call.require_own_form()
+        call.require_form_of_the_door()
         caller = bucket(call.address)
         self._failures.require_room(caller, self._timer())
         try:
@@ -138,24 +140,38 @@ class _Call:
         self.now = request.now
         self.address = request.address()
         self.cookie: Cookie = cookie_of(request)
-        self.id = self.cookie.id_in(request)
+        self.ids = self.cookie.ids_in(request)
+        self.id = ""  # the one of them that somebody is signed in with
+        # The door has a cookie of its own. A link on another site leads to it without the cookie of the sign-in, and
+        # what it sets must not take that one's place.
+        self.door_cookie: Cookie = cookie_of(request, "hourpass_door")
+        self.door_ids = self.door_cookie.ids_in(request)
         self.form = fields_of(request.body) if request.method == "POST" else {}
         self._query = fields_of(request.query)
 
     def require_own_form(self) -> None:
-        """Refuse a form that was not made for the cookie of this request."""
+        """Refuse a form that was not made for the sign-in of this request."""
         if not is_form_of(self.id, self.form.get("form", "")):
             raise _Refusal(403, "the form is not one of this sign-in: load the page again")
+
+    def require_form_of_the_door(self) -> None:
+        """Refuse a form to sign in that was not made for this browser."""
+        if not any(is_form_of(each, self.form.get("form", ""), "door") for each in self.door_ids):
+            raise _Refusal(403, "the form is not one of this browser: load the page again")
 
     # Signing in.
 
     def sign_in_page(self, link: str = "", problem: str = "") -> Reply:
         """The page for a key, or for a link. It gives the browser an id for its form. It needs no thread."""
-        visitor = self.id or _new_id()
-        values = {"form_token": form_token(visitor), "problem": problem, "to": _inside(self._query.get("to", "/"))}
+        visitor = self.door_ids[-1] if self.door_ids else _new_id()
+        values = {
+            "form_token": form_token(visitor, "door"),
+            "problem": problem,
+            "to": _inside(self._query.get("to", "/")),
+        }
         values["flash"] = _SIGN_IN_WORDS.get(self._query.get("done", ""), "")
         page = ("link.html", {**values, "link": link}) if link else ("sign_in.html", values)
-        headers = [*OF_PAGES] if self.id else [*OF_PAGES, self.cookie.setting(visitor)]
+        headers = [*OF_PAGES] if self.door_ids else [*OF_PAGES, self.door_cookie.setting(visitor)]
         return Reply(403 if problem else 200, headers, render_page(*page))
 
     def use_link(self, administration: Administration, link: str) -> Reply:
@@ -174,20 +190,23 @@ class _Call:
         new_id = _new_id()  # never the one that the browser had before (session fixation)
 
         def enter(store: Store, now: int) -> None:
-            store.end_sign_in(hash_of(self.id))
+            for each in self.ids:
+                store.end_sign_in(hash_of(each))
             begin(store, new_id, Actor("", self.address, self.request_id))
 
         administration.in_transaction(enter)
-        return _see(_inside(self.form.get("to", "/")), self.cookie.setting(new_id))
+        to = _inside(self.form.get("to", "/"))
+        return _see(to, self.cookie.setting(new_id), self.door_cookie.removal())
 
     # Everything else.
 
     def answer(self, administration: Administration, outside: object) -> Reply:
         """The answer to somebody who is signed in. Anybody else is sent to sign in. `outside` is for `Visit.call`."""
         with reading(administration.store) as store:
-            person = door.who_is(store, self.id, self.address, self.request_id, self.now)
-        if person is None:
+            found = door.who_is_one_of(store, self.ids, self.address, self.request_id, self.now)
+        if found is None:
             return self._nobody()
+        self.id, person = found
         # What a page asks for by itself is not a use: a page that is left open would keep somebody signed in.
         if is_to_note(person.sign_in, self.now) and self.request.header(b"hx-request") is None:
             id_hash = person.sign_in.id_hash

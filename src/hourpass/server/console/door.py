@@ -3,6 +3,7 @@
 These are use cases on a store, in a transaction of the caller's.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from hourpass.core.admin_access import AdminCaller, caller_of, owner, role_of
@@ -83,6 +84,19 @@ def who_is(store: Store, id: str, address: str | None, request_id: str, now: int
         caller = owner(actor)
         return Person(one, caller, caller, "owner", "")
     return _by_key(one, key, actor)
+
+
+def who_is_one_of(
+    store: Store, ids: Sequence[str], address: str | None, request_id: str, now: int
+) -> tuple[str, Person] | None:
+    """Who is signed in with one of the ids that a browser sent, and with which.
+
+    Others may be planted. If two are good, one of them belongs to somebody who wants this person to work as them: then
+    nobody is signed in, and signing in again ends both.
+    """
+    each = ((one, who_is(store, one, address, request_id, now)) for one in dict.fromkeys(ids))
+    found = [(one, person) for one, person in each if person is not None]
+    return found[0] if len(found) == 1 else None
 
 
 def _by_key(one: SignIn, key: ApiKey, actor: Actor) -> Person | None:

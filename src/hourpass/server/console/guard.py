@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 
 from hourpass.core.address import in_networks
 from hourpass.core.errors import InvalidRequest
+from hourpass.core.sign_in import is_id
 from hourpass.server.transport.request import Headers, Request
 
 POLICY = (
@@ -30,12 +31,15 @@ OF_PAGES: Headers = [*EVERY, (b"cache-control", b"no-store"), (b"content-type", 
 
 OF_ASSETS: Headers = [*EVERY, (b"cache-control", b"public, max-age=31536000, immutable"), (b"vary", b"accept-encoding")]
 
+MOST_IDS = 16
+"""Cookies of one name that are looked at. The browser sends those of the shortest path last, and ours has the root."""
+
 MAX_FIELDS = 200
 """Fields of a form or a query."""
 
 
 class Cookie(NamedTuple):
-    """The cookie that holds the id of a sign-in (RFC 6265).
+    """A cookie that holds an id (RFC 6265): of a sign-in, or of a browser at the door.
 
     Its name has the port that the browser asks for, because cookies do not tell ports apart: consoles on two ports of
     one machine, such as two tunnels, would sign each other out. Behind https no other host can set it (`__Host-`).
@@ -44,12 +48,14 @@ class Cookie(NamedTuple):
     name: str
     secure: bool
 
-    def id_in(self, request: Request) -> str:
-        """The id that a request carries, empty if it has none or more than one."""
+    def ids_in(self, request: Request) -> list[str]:
+        """What a request carries that looks like an id of ours.
+
+        There may be several: a server on another port of this host can set a cookie of this name for another path.
+        """
         lines = [value.decode("latin-1") for name, value in request.headers if name == b"cookie"]
         pairs = [pair.strip(" ").partition("=") for line in lines for pair in line.split(";")]
-        found = [value for name, _, value in pairs if name == self.name]
-        return found[0] if len(found) == 1 else ""
+        return [value for name, _, value in pairs if name == self.name and is_id(value)][-MOST_IDS:]
 
     def setting(self, id: str) -> tuple[bytes, bytes]:  # noqa: A002
         """The header that gives the browser an id."""
@@ -63,11 +69,11 @@ class Cookie(NamedTuple):
         return "Path=/; HttpOnly; SameSite=Strict" + ("; Secure" if self.secure else "")
 
 
-def cookie_of(request: Request) -> Cookie:
-    """The cookie for the address that the browser asks."""
+def cookie_of(request: Request, kind: str = "hourpass") -> Cookie:
+    """The cookie for the address that the browser asks: that of a sign-in, or another `kind`."""
     secure = is_https(request)
     port = host_of(request).rpartition("]")[2].partition(":")[2]
-    name = f"hourpass_{port}" if port.isdecimal() else "hourpass"
+    name = f"{kind}_{port}" if port.isdecimal() else kind
     return Cookie(f"__Host-{name}" if secure else name, secure)
 
 

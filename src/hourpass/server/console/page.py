@@ -152,8 +152,8 @@ class View(NamedTuple):
     act: PageHandler | None = None
 
     def match(self, path: str) -> dict[str, str] | None:
-        """The parts of a path, None if it is not this view's."""
-        found = re.fullmatch(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", self.path), path)
+        """The parts of a path, None if it is not this view's. A part is made of letters, digits, `_`, `-` and `.`."""
+        found = re.fullmatch(re.sub(r"\{(\w+)\}", r"(?P<\1>[A-Za-z0-9_-][A-Za-z0-9_.-]*)", self.path), path)
         return None if found is None else found.groupdict()
 
 

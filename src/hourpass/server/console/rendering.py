@@ -3,6 +3,7 @@
 Everything is escaped unless one of our own functions made it, and a name that a page does not give is an error.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -48,6 +49,16 @@ def render_page(template: str, values: Mapping[str, Any]) -> bytes:
     return _environment().get_template(template).render(values).encode()
 
 
+def own_path(path: str) -> str:
+    """The address of a form: a path of the console's. Raises ValueError for one that could lead elsewhere."""
+    if _OWN_PATH.fullmatch(path) is None:
+        raise ValueError("this is not where a form may lead")
+    return BASE + path
+
+
+_OWN_PATH = re.compile(r"(/[A-Za-z0-9_-]+)+")
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -60,6 +71,7 @@ def _environment() -> Environment:
     )
     environment.globals |= {
         "base": BASE,
+        "own": own_path,
         "asset": lambda name: f"{BASE}/assets/{assets()[name].served_as}",
         "icon": icon,
         "shape": shape,
