@@ -1,5 +1,6 @@
 """The audit trail in the console: found, followed, taken along and verified."""
 
+import html
 import json
 import re
 
@@ -124,3 +125,23 @@ def test_what_lines_say_is_only_ever_text(desk):
 
     assert intruders(page) == []
     assert [text for text in HOSTILE if str(escape(text)) not in page] == []
+
+
+def test_a_change_says_what_each_member_was_and_is(desk):
+    [key_id] = key_ids(desk)
+    desk.server.command("keys", "update", key_id, "--name", "Two → 3", "--tag", "a=b")
+    page = html.unescape(desk.visitor().by_link().get(f"/audit?key={key_id}&event=key.updated").text)
+
+    assert ' → "Two → 3"</span>' in page
+    assert '<span class="tag">tags=' in page
+    assert "old=" not in page
+
+
+def test_a_webhook_in_the_trail_leads_to_its_page(desk):
+    made = desk.server.command("webhooks", "create", "https://hooks.invalid/x", "--json")
+    webhook_id = json.loads(made.stdout)["webhook_id"]
+    visitor = desk.visitor().by_link()
+
+    assert f'href="/console/webhooks/{webhook_id}"' in visitor.get("/audit?event=webhook.created").text
+    delegated = desk.admin_key("operator", "--subject-prefix", "acme", "--max-scope", "")
+    assert "/console/webhooks/" not in desk.visitor().by_key(delegated["api_key"]).get("/audit").text

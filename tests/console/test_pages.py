@@ -179,6 +179,25 @@ def test_an_auditor_sees_no_button_that_would_be_refused(browser, desk, filled):
     }
 
 
+def test_the_page_of_a_key_that_has_ended_shows_nothing_that_cannot_happen_any_more(desk):
+    server = desk.server
+    key = server.create_key("--expires-in", "90d", "--name", "Over")
+    pair = httpx2.post(f"{server.url}/auth/api-key", json={"apiKey": key["api_key"]})
+    assert pair.status_code == 200
+    server.command("keys", "rotate", key["key_id"])
+    visitor = desk.visitor().by_link()
+    path = f"/keys/{key['key_id']}"
+    ahead = ["A new secret waits", "<dt>Expires</dt>", "live grant"]
+    page = visitor.get(path).text
+    assert [words for words in ahead if words not in page] == []
+
+    server.command("keys", "revoke", key["key_id"])
+    page = visitor.get(path).text
+    assert [words for words in ahead if words in page] == []
+    assert f'href="/console/grants?key={key["key_id"]}">Its ended grants</a>' in page
+    assert re.search(r'data-label="Expires"></td>', visitor.get("/keys?q=Over").text)
+
+
 def test_a_delegated_admin_sees_its_own_keys_and_no_overview(browser, desk, filled):
     key = desk.admin_key("operator", "--subject-prefix", "acme", "--max-scope", "videos.read")
     visitor = desk.visitor().by_key(key["api_key"])

@@ -133,3 +133,8 @@ def test_the_part_of_a_life_that_is_over_is_solid():
     ]
 
     assert lines == [("lived", "M0 24H250"), ("ahead", "M250 24H1000")]
+
+
+@pytest.mark.parametrize("draw", [bars, curve])
+def test_where_nothing_happened_only_the_base_is_drawn(draw):
+    assert [each.get("class") for each in drawn(draw("Title", [0, 0, 0])) if each.get("class")] == ["base"]

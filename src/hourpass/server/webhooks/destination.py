@@ -69,7 +69,9 @@ def read_destination(url: str, *, allow_private: bool) -> Destination:
         raise _invalid("the URL cannot be read") from None
     https = parts.scheme == "https"
     if not https and not (allow_private and parts.scheme == "http"):
-        raise _invalid("the URL must begin with https://")
+        if allow_private:
+            raise _invalid("the URL must begin with https:// or http://")
+        raise _invalid("the URL must begin with https://: for http, the server needs the setting webhook_allow_private")
     if "@" in parts.netloc:
         raise _invalid("the URL must not have a user or password")
     is_address = _is_address(host)
@@ -77,7 +79,8 @@ def read_destination(url: str, *, allow_private: bool) -> Destination:
     if not readable or port == 0:
         raise _invalid("the URL has no host that can be looked up")
     if not allow_private and (is_local_name(host) or is_numeric(host) or (is_address and not is_public(host))):
-        raise PrivateAddress(f"{host} is not a public address")
+        words = f"{host} is not a public address: for others, the server needs the setting webhook_allow_private"
+        raise PrivateAddress(words)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Destination(https, host, port or (443 if https else 80), target)
 

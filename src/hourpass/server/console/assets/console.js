@@ -27,7 +27,4 @@ document.addEventListener("submit", (event) => {
   });
 });
 
-// On a phone the menu is wider than the screen.
-document.querySelector(".menu [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
-
 for (const button of document.querySelectorAll("[data-copy], [data-live]")) button.hidden = false;

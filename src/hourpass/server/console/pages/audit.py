@@ -96,11 +96,22 @@ def _instant(name: str, text: str, now: int) -> str | None:
 
 def _details(line: shapes.AuditLine) -> list[tuple[str, str]]:
     """What the event says besides, each member by itself, so that a text cannot look like another one."""
-    return [
-        (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-        for name, value in line.detail.items()
+    others, changed = line.detail, []
+    match others:
+        case {"old": dict(old), "new": dict(new), **others}:
+            changed = [(name, f"{_written(old.get(name))} → {_written(new.get(name))}") for name in {**old, **new}]
+        case _:
+            pass
+    told = [
+        (name, value if isinstance(value, str) else _written(value))
+        for name, value in others.items()
         if value is not None
     ]
+    return told + changed
+
+
+def _written(value: object) -> str:
+    return "none" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def _export(visit: Visit) -> PageAnswer:

@@ -15,7 +15,7 @@ PROXY_FILES = ("nginx.conf", "Caddyfile")
 CLIENT = """\
 export HOURPASS_URL={issuer}
 export HOURPASS_API_KEY_FILE=~/.config/hourpass-key
-curl -H "$(hourpass auth-header)" https://api.example.com/videos"""
+hourpass auth-header | curl --header @- https://api.example.com/videos"""
 
 PYTHON_CLIENT = """\
 from pathlib import Path
@@ -34,7 +34,8 @@ with httpx2.Client(auth=HourpassAuth(source)) as api:
     videos = api.get("https://api.example.com/videos")"""
 
 HTTP_CLIENT = """\
-curl {issuer}/auth/api-key -H "Content-Type: application/json" -d '{{"apiKey": "…"}}'"""
+printf '{{"apiKey":"%s"}}' "$(cat hourpass-key)" |
+  curl {issuer}/auth/api-key --header "Content-Type: application/json" --data @-"""
 
 FASTAPI = """\
 from fastapi import FastAPI

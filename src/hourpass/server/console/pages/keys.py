@@ -27,7 +27,7 @@ STATES = (("", "any"), ("active", "active"), ("disabled", "disabled"), ("expired
 
 USES: dict[str, tuple[str, dict[str, Any]]] = {
     "": ("any", {}),
-    "raw": ("sent itself in the last 7 days", {"raw_since": 7 * DAY // SECOND}),
+    "raw": ("raw key used in the last 7 days", {"raw_since": 7 * DAY // SECOND}),
     "unused": ("not used for 90 days", {"unused_for": 90 * DAY // SECOND}),
     "expiring": ("ends within 30 days", {"expires_within": 30 * DAY // SECOND}),
     "waiting": ("new secret not used yet", {"next_waits": True}),
@@ -121,11 +121,13 @@ def _made(visit: Visit) -> PageAnswer:
 def _show_key(visit: Visit) -> PageAnswer:
     """One key."""
     key = named_key(visit)
-    grants = None
+    grants, had_grants = None, False
     if visit.may(LIST_GRANTS_OF_KEY.name):
         asked = shapes.ListGrantsOfKey(key_id=key.key_id, limit=GRANTS_SHOWN, state="live")
         grants = visit.call(LIST_GRANTS_OF_KEY, asked).data
-    return Shown("key.html", {"key": key, "grants": grants})
+        any_of_it = shapes.ListGrantsOfKey(key_id=key.key_id, limit=1)
+        had_grants = not grants and bool(visit.call(LIST_GRANTS_OF_KEY, any_of_it).data)
+    return Shown("key.html", {"key": key, "grants": grants, "had_grants": had_grants})
 
 
 def _show_edit(visit: Visit) -> PageAnswer:

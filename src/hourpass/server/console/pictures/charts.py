@@ -33,7 +33,7 @@ def curve(title: str, values: Sequence[int], *, unit: str = "") -> Markup:
         f"{coordinate(at * step)} {coordinate(HEIGHT - value / highest * HEIGHT)}" for at, value in enumerate(values)
     ]
     content = Markup('<path class="base" d="M0 {h}H{w}"/>').format(h=HEIGHT, w=WIDTH)
-    if points:
+    if any(values):
         line = "L".join(points)
         area = f"M0 {HEIGHT}L{line}L{coordinate((len(points) - 1) * step)} {HEIGHT}z"
         content += Markup('<path class="under" d="{}"/><path class="curve" d="M{}"/>').format(area, line)
