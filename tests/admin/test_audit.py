@@ -1,8 +1,10 @@
 """The audit trail over the admin API: pages in both directions, what follows, and what a delegated caller sees."""
 
+import msgspec
 import pytest
 from tests.admin.conftest import refused
 
+from hourpass.admin.shapes import AuditLine
 from hourpass.core import audit
 from hourpass.core.audit import Actor
 
@@ -115,3 +117,38 @@ async def test_the_trail_is_verified(owner):
 
     assert (verified["intact"], verified["findings"]) == (True, [])
     assert verified["rows"] == len(await lines(owner))
+
+
+async def test_a_change_is_told_with_the_values_of_the_admin_api(server, owner):
+    made = (await owner.post("keys", json={"name": "a", "tags": {"plan": "old"}, "claims": {"seats": 1}})).json()
+    members = {
+        "retry_window": 30,
+        "access_token_lifetime": 600,
+        "expires_at": "2027-03-01T00:00:00Z",
+        "raw_until": "2027-02-01T00:00:00Z",
+        "tags": {},
+        "claims": {"seats": 2},
+        "allowed_ips": ["192.0.2.0/24"],
+        "self_rotation": True,
+        "scope": "videos.read",
+    }
+
+    changed = (await owner.patch(f"keys/{made['key_id']}", json=members)).json()
+
+    [line] = await lines(owner, event="key.updated")
+    told = line["detail"]
+    assert {name: changed[name] for name in members} == members
+    assert {name: told["new"][name] for name in members} == members
+    assert {name: told["old"][name] for name in members} == {name: made[name] for name in members}
+
+
+async def test_a_line_about_a_secret_keeps_its_own_number_everywhere(server, owner):
+    key_id = (await owner.post("keys", json={"name": "a"})).json()["key_id"]
+    await owner.post(f"keys/{key_id}/rotate")
+
+    [line] = await lines(owner, event="key.rotated")
+    event = (await owner.get("events", params={"after": line["number"] - 1})).json()["data"][0]
+    flat = msgspec.convert(line, AuditLine).members()
+
+    assert (event["type"], event["number"], flat["number"]) == ("key.rotated", line["number"], line["number"])
+    assert flat["secret_number"] == line["detail"]["secret_number"] == event["data"]["detail"]["secret_number"] == 1

@@ -347,7 +347,7 @@ def test_an_agent_that_is_killed_at_any_step_recovers(step, server, relay, run, 
     assert facts(server, made)["next_secret_at"] is None
     trail = json.loads(server.command("audit", "--json").stdout)
     own = [each for each in trail if each.get("key_id") == made["key_id"] and each["event"] == "key.rotated"]
-    assert [each["number"] for each in own] == [1]
+    assert [each["secret_number"] for each in own] == [1]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 

@@ -78,9 +78,10 @@ def test_a_change_that_is_refused_changes_nothing(store, trail, members, error):
     assert trail() == []
 
 
+@pytest.mark.parametrize("disabled_at", [None, NOW])
 @pytest.mark.parametrize("change", [update_key, disable_key, enable_key])
-def test_an_ended_or_unknown_key_changes_no_more(store, change):
-    ended = make_key(revoked_at=NOW, disabled_at=NOW if change is enable_key else None)
+def test_an_ended_or_unknown_key_changes_no_more(store, change, disabled_at):
+    ended = make_key(revoked_at=NOW, disabled_at=disabled_at)
     store.add_key(ended)
     more = ({"name": "new"},) if change is update_key else ()
 

@@ -4,6 +4,8 @@ import typing
 
 import pytest
 
+from hourpass.admin.audit_detail import told_detail
+from hourpass.admin.shapes import AuditLine
 from hourpass.core import audit
 from hourpass.core.event_names import event_name, name_before, name_now
 
@@ -80,3 +82,11 @@ def test_no_event_has_a_member_for_a_secret(event):
 def test_every_event_has_an_actor_whose_address_is_not_beside_it(event):
     assert event.__annotations__["actor"] is audit.Actor
     assert not {"address", "request_id"} & set(event._fields)
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_no_member_of_an_event_is_told_by_the_name_of_one_that_every_line_has(event):
+    """Text, JSON and exports put them side by side: one would overwrite the other."""
+    own = set(AuditLine.__struct_fields__) - {"key_id", "grant_id", "actor"}
+
+    assert not own & told_detail(dict.fromkeys(event._fields, 1)).keys()

@@ -78,9 +78,9 @@ def enable_key(store: Store, key_id: str, now: int, *, actor: audit.Actor) -> bo
         InvalidRequest: if the key was revoked.
     """
     key = get_key(store, key_id)
+    _require_not_ended(key)
     if key.disabled_at is None:
         return False
-    _require_not_ended(key)
     store.update_key(key._replace(disabled_at=None))
     store.append_audit(now, [audit.KeyEnabled(key_id, actor)])
     return True
