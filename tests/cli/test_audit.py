@@ -173,7 +173,7 @@ def test_follow_goes_on_with_what_happens_until_ctrl_c(hourpass, as_json):
         following.kill()
         following.communicate()
 
-    events = [json.loads(line)["event"] if as_json else line.split()[1] for line in lines]
+    events = [json.loads(line)["event"] if as_json else line.split()[2] for line in lines]
     assert events == ["signing_key.published", "key.created", "key.created"]
     assert "Traceback" not in complaint
 

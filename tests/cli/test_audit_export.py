@@ -29,7 +29,7 @@ def test_the_file_has_what_the_command_shows_and_is_for_its_owner_alone(hourpass
     assert lines_of(file.read_text()) == hourpass.json("audit")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [path.name for path in file.parent.iterdir()] == ["trail.jsonl"]
-    assert "2 events" in said.stderr
+    assert "2 lines" in said.stderr
     assert said.stdout == ""
 
 

@@ -1,9 +1,12 @@
 """`hourpass audit verify`: whether the trail is as it was written, in words and in JSON."""
 
+import re
 import sqlite3
 from contextlib import closing
 
 import pytest
+
+WHAT_TO_DO = "What to do: the runbook docs/runbooks/audit-trail.md\n"
 
 
 def sql(hourpass, *statements: str, file: str = "hourpass.db") -> None:
@@ -23,9 +26,11 @@ def trail(hourpass):
 def test_a_whole_trail_is_0_with_its_rows_and_instants(trail):
     said = trail("audit", "verify").stdout
 
-    assert said.startswith("4 rows, 1 (20")
+    assert said.startswith("4 lines, 1 (20")
     assert ": nobody changed, removed, inserted or reordered one.\n" in said
-    assert "The chain ends at row 4, MAC " in said
+    mac = trail.json("audit", "verify")["chain"]["mac"]
+    assert f"The chain ends at line 4, MAC {mac}.\n" in said
+    assert "What to do" not in said
 
 
 def test_commands_chain_what_they_write_so_that_the_trail_is_whole_without_a_server(trail):
@@ -40,12 +45,22 @@ def test_findings_are_1_and_are_named(trail):
 
     result = trail("audit", "verify", code=1)
 
-    assert result.stderr == "row 2 was changed\nthe last row is missing: row 4\n"
+    assert result.stderr == "line 2 was changed\nthe last line is missing: line 4\n" + WHAT_TO_DO
     assert ": 2 findings.\n" in result.stdout
     assert trail.json("audit", "verify", code=1)["findings"] == [
-        {"kind": "changed", "first": 2, "last": 2, "why": "", "text": "row 2 was changed"},
-        {"kind": "last_missing", "first": 4, "last": 4, "why": "", "text": "the last row is missing: row 4"},
+        {"kind": "changed", "first": 2, "last": 2, "why": "", "text": "line 2 was changed"},
+        {"kind": "last_missing", "first": 4, "last": 4, "why": "", "text": "the last line is missing: line 4"},
     ]
+
+
+def test_a_line_that_verify_names_is_found_in_the_trail_as_people_read_it(trail):
+    sql(trail, "update audit set actor = 'cli:eve' where n = 3")
+
+    [named] = re.findall(r"line (\d+) was changed", trail("audit", "verify", code=1).stderr)
+
+    shown = {line.split()[0]: line for line in trail("audit").stdout.splitlines()}
+    assert list(shown) == ["1", "2", "3", "4"]
+    assert "actor=cli:eve" in shown[named]
 
 
 def test_a_broken_chain_ends_no_command(trail):
@@ -59,9 +74,9 @@ def test_a_broken_chain_ends_no_command(trail):
 def test_a_row_that_nobody_chains_is_named(trail):
     sql(trail, "insert into audit (at, event, detail) values (1, 'key_created', '{}')")
 
-    assert "row 5 is not chained: since " in trail("audit", "verify", code=1).stderr
+    assert "line 5 has not been chained for " in trail("audit", "verify", code=1).stderr
     trail.create_key()
-    assert "Note: row 5 was chained late, or its instant is wrong: by " in trail("audit", "verify").stdout
+    assert "Note: line 5 was chained late, or its instant is wrong: by " in trail("audit", "verify").stdout
     assert [each["first"] for each in trail.json("audit", "verify")["late"]] == [5]
 
 
@@ -85,12 +100,12 @@ def test_a_trail_of_a_program_of_before_is_whole_and_says_since_when(trail):
     """As after the migration: nothing is chained, and the secret does not exist."""
     sql(trail, "update audit set mac = null", "delete from audit_chain", "delete from secrets where name = 'trail'")
 
-    assert "4 rows at the end: not chained yet." in trail("audit", "verify").stdout
+    assert "4 lines at the end: not chained yet." in trail("audit", "verify").stdout
     trail.create_key()
 
     said = trail("audit", "verify").stdout
-    assert said.startswith("5 rows, ")
-    assert "Rows up to 4 were there when it began, on 20" in said
+    assert said.startswith("5 lines, ")
+    assert "Lines up to 4 were there when it began, on 20" in said
 
 
 def test_another_master_key_changes_nothing_of_the_chain(trail):

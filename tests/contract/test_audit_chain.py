@@ -44,27 +44,27 @@ def test_an_untouched_trail_is_whole_with_its_numbers_and_instants(trail):
 
 
 TAMPERING = {
-    "an instant": (["update audit set at = at + 1 where n = 5"], ["row 5 was changed"]),
-    "an event": (["update audit set event = 'other' where n = 1"], ["row 1 was changed"]),
-    "an actor": (["update audit set actor = 'cli:eve' where n = 12"], ["row 12 was changed"]),
-    "an address": (["update audit set address = null where n = 5"], ["row 5 was changed"]),
-    "a request": (["update audit set request_id = '' where n = 5"], ["row 5 was changed"]),
-    "a key": (["update audit set key_id = null where n = 5"], ["row 5 was changed"]),
-    "a grant": (["update audit set grant_id = 'g' where n = 5"], ["row 5 was changed"]),
-    "a detail": (["update audit set detail = '{}' where n = 5"], ["row 5 was changed"]),
-    "a MAC": (["update audit set mac = null where n = 5"], ["row 5 was changed"]),
-    "two rows": (["update audit set at = 0 where n in (4, 9)"], ["row 4 was changed", "row 9 was changed"]),
-    "the first removed": (["delete from audit where n = 1"], ["row 1 is missing"]),
-    "some removed": (["delete from audit where n in (5, 6, 7)"], ["rows 5 to 7 are missing"]),
-    "the last removed": (["delete from audit where n > 9"], ["the last 3 rows are missing: rows 10 to 12"]),
-    "all removed": (["delete from audit"], ["the last 12 rows are missing: rows 1 to 12"]),
+    "an instant": (["update audit set at = at + 1 where n = 5"], ["line 5 was changed"]),
+    "an event": (["update audit set event = 'other' where n = 1"], ["line 1 was changed"]),
+    "an actor": (["update audit set actor = 'cli:eve' where n = 12"], ["line 12 was changed"]),
+    "an address": (["update audit set address = null where n = 5"], ["line 5 was changed"]),
+    "a request": (["update audit set request_id = '' where n = 5"], ["line 5 was changed"]),
+    "a key": (["update audit set key_id = null where n = 5"], ["line 5 was changed"]),
+    "a grant": (["update audit set grant_id = 'g' where n = 5"], ["line 5 was changed"]),
+    "a detail": (["update audit set detail = '{}' where n = 5"], ["line 5 was changed"]),
+    "a MAC": (["update audit set mac = null where n = 5"], ["line 5 was changed"]),
+    "two rows": (["update audit set at = 0 where n in (4, 9)"], ["line 4 was changed", "line 9 was changed"]),
+    "the first removed": (["delete from audit where n = 1"], ["line 1 is missing"]),
+    "some removed": (["delete from audit where n in (5, 6, 7)"], ["lines 5 to 7 are missing"]),
+    "the last removed": (["delete from audit where n > 9"], ["the last 3 lines are missing: lines 10 to 12"]),
+    "all removed": (["delete from audit"], ["the last 12 lines are missing: lines 1 to 12"]),
     "two swapped": (
         [
             "update audit set n = 99 where n = 5",
             "update audit set n = 5 where n = 6",
             "update audit set n = 6 where n = 99",
         ],
-        ["rows 5 to 7 were changed or put into another order"],
+        ["lines 5 to 7 were changed or put into another order"],
     ),
     "one put in between": (
         [
@@ -72,15 +72,15 @@ TAMPERING = {
             "update audit set n = n - 99 where n > 100",
             "insert into audit (n, at, event, detail, mac) select 5, at, 'forged', detail, mac from audit where n = 4",
         ],
-        ["row 5 was inserted: the rows after that have other numbers now"],
+        ["line 5 was inserted: the lines after that have other numbers now"],
     ),
     "one put before the first": (
         ["insert into audit (n, at, event, detail) values (-9223372036854775808, 0, 'forged', '{}')"],
-        ["row -9223372036854775808 was inserted: rows up to 0 were pruned"],
+        ["line -9223372036854775808 was inserted: lines up to 0 were pruned"],
     ),
     "one put after the last": (
         ["insert into audit (n, at, event, detail, mac) select 13, at, 'forged', detail, mac from audit where n = 4"],
-        ["row 13 was inserted: the chain ends at row 12"],
+        ["line 13 was inserted: the chain ends at line 12"],
     ),
     "the ends": (
         ["update audit_chain set head_n = 10, head_mac = (select mac from audit where n = 10)"],
@@ -109,7 +109,7 @@ def test_after_pruning_the_trail_is_whole_and_tampering_is_found_as_before(trail
     assert trail.says() == []
 
     trail.sql("update audit set at = 0 where n = 15", "delete from audit where n = 13")
-    assert trail.says() == ["row 13 is missing", "row 15 was changed"]
+    assert trail.says() == ["line 13 is missing", "line 15 was changed"]
 
 
 BACK_DATED = {
@@ -128,7 +128,7 @@ def test_pruning_deletes_nothing_that_was_dated_back(trail, statements):
     before = trail.says()
     assert before
 
-    with pytest.raises(ChainBroken, match="row "):
+    with pytest.raises(ChainBroken, match="line "):
         trail.prune(NOW - MINUTE)
     assert trail.says() == before
 
@@ -158,9 +158,9 @@ def test_the_ends_from_an_earlier_moment_are_found_and_nothing_is_chained_from_t
     trail.chain()
     trail.sql("delete from audit_chain", "insert into audit_chain select * from earlier", "drop table earlier")
 
-    assert trail.says() == ["the record of the chain's ends is an older one: it ends at row 12"]
+    assert trail.says() == ["the record of the chain's ends is an older one: it ends at line 12"]
     trail.sql("update audit set detail = '{}' where n = 14")
-    with pytest.raises(ChainBroken, match="row 14 has a MAC"):
+    with pytest.raises(ChainBroken, match="line 14 has a MAC"):
         trail.chain()
 
 
@@ -175,9 +175,9 @@ def test_rows_that_were_chained_again_from_earlier_ends_are_noted_with_their_del
 
     verified = trail.verified()
     assert verified.findings == []
-    assert list(map(str, verified.late)) == ["rows 13 to 15 were chained late, or their instants are wrong: by 60 s"]
+    assert list(map(str, verified.late)) == ["lines 13 to 15 were chained late, or their instants are wrong: by 60 s"]
     trail.sql("update audit set chained_at = at where n > 12")
-    assert trail.says() == ["rows 13 to 15 were changed or put into another order"]
+    assert trail.says() == ["lines 13 to 15 were changed or put into another order"]
 
 
 @pytest.mark.parametrize("broken", ["delete from audit_chain", "update audit_chain set began_n = 12"])
@@ -208,7 +208,7 @@ def test_a_row_is_late_after_five_seconds(trail):
 
     assert trail.verified(NOW + 6_000).unchained == 2
     assert trail.says(NOW + 6_000) == []
-    assert trail.says(NOW + 7_000) == ["rows 13 to 14 are not chained: since 6 s"]
+    assert trail.says(NOW + 7_000) == ["lines 13 to 14 have not been chained for 6 s"]
 
 
 def test_many_rows_are_chained_a_few_at_a_time(kind):
@@ -248,7 +248,7 @@ def test_what_programs_of_before_wrote_is_chained_as_it_is_and_verified_from_the
     verified = trail.verified()
     assert (verified.findings, verified.rows, verified.ends.began_n) == ([], 5, 3)
     trail.sql("update audit set detail = '{}' where n in (2, 5)")
-    assert trail.says() == ["row 2 was changed", "row 5 was changed"]
+    assert trail.says() == ["line 2 was changed", "line 5 was changed"]
 
 
 def test_a_column_that_a_later_version_adds_is_covered_and_changes_nothing_of_the_rows_before(trail):
@@ -260,7 +260,7 @@ def test_a_column_that_a_later_version_adds_is_covered_and_changes_nothing_of_th
 
         assert trail.says() == []
         trail.sql("update audit set newer = 'y' where n = 13")
-        assert trail.says() == ["row 13 was changed"]
+        assert trail.says() == ["line 13 was changed"]
     finally:
         trail.store.rollback()
         trail.sql("alter table audit drop column newer")

@@ -106,38 +106,38 @@ def test_a_trail_without_rows_is_whole():
 def test_a_changed_row_is_named(trail, n, change):
     trail.change(n, **change)
 
-    assert trail.says() == [f"row {n} was changed"]
+    assert trail.says() == [f"line {n} was changed"]
 
 
 def test_a_changed_mac_is_its_rows(trail):
     trail.lines[4] = trail.lines[4]._replace(mac=b"x" * 32)
 
-    assert trail.says() == ["row 5 was changed"]
+    assert trail.says() == ["line 5 was changed"]
 
 
 def test_a_mac_that_was_taken_away_is_its_rows(trail):
     trail.lines[4] = trail.lines[4]._replace(mac=None)
 
-    assert trail.says() == ["row 5 was changed"]
+    assert trail.says() == ["line 5 was changed"]
 
 
 def test_several_changed_rows_are_named_each(trail):
     for n in (3, 7):
         trail.change(n, event="x")
 
-    assert trail.says() == ["row 3 was changed", "row 7 was changed"]
+    assert trail.says() == ["line 3 was changed", "line 7 was changed"]
 
 
 @pytest.mark.parametrize(
     ("first", "last", "said"),
     [
-        (1, 1, "row 1 is missing"),
-        (1, 3, "rows 1 to 3 are missing"),
-        (4, 4, "row 4 is missing"),
-        (4, 6, "rows 4 to 6 are missing"),
-        (10, 10, "the last row is missing: row 10"),
-        (8, 10, "the last 3 rows are missing: rows 8 to 10"),
-        (1, 10, "the last 10 rows are missing: rows 1 to 10"),
+        (1, 1, "line 1 is missing"),
+        (1, 3, "lines 1 to 3 are missing"),
+        (4, 4, "line 4 is missing"),
+        (4, 6, "lines 4 to 6 are missing"),
+        (10, 10, "the last line is missing: line 10"),
+        (8, 10, "the last 3 lines are missing: lines 8 to 10"),
+        (1, 10, "the last 10 lines are missing: lines 1 to 10"),
     ],
 )
 def test_removed_rows_are_named(trail, first, last, said):
@@ -150,7 +150,7 @@ def test_the_last_rows_are_missing_even_if_the_last_number_was_set_back(trail):
     trail.remove(9, 10)
     trail.last = 8
 
-    assert trail.says() == ["the last 2 rows are missing: rows 9 to 10"]
+    assert trail.says() == ["the last 2 lines are missing: lines 9 to 10"]
 
 
 @pytest.mark.parametrize(("n", "after"), [(1, 0), (5, 4), (10, 9)])
@@ -158,13 +158,13 @@ def test_a_row_put_in_between_is_named(trail, n, after):
     lines = [line if line.n < n else Line({**line.values, "n": line.n + 1}, line.mac) for line in trail.lines]
     trail.lines = [*lines, Line(row(n, event="forged"), b"x" * 32)]
 
-    assert trail.says() == [f"row {n} was inserted: the rows after that have other numbers now"]
+    assert trail.says() == [f"line {n} was inserted: the lines after that have other numbers now"]
 
 
 def test_a_row_that_is_put_after_the_end_with_a_mac_is_named(trail):
     trail.lines.append(Line(row(11), b"x" * 32))
 
-    assert trail.says() == ["row 11 was inserted: the chain ends at row 10"]
+    assert trail.says() == ["line 11 was inserted: the chain ends at line 10"]
 
 
 def test_rows_before_the_first_one_are_named(trail):
@@ -172,8 +172,8 @@ def test_rows_before_the_first_one_are_named(trail):
     trail.lines += [Line(row(-5), None), Line(row(2), b"x" * 32)]
 
     assert trail.says() == [
-        "row -5 was inserted: rows up to 2 were pruned",
-        "row 2 was inserted: rows up to 2 were pruned",
+        "line -5 was inserted: lines up to 2 were pruned",
+        "line 2 was inserted: lines up to 2 were pruned",
     ]
 
 
@@ -182,14 +182,14 @@ def test_rows_that_changed_places_are_named(trail):
     trail.lines[3:5] = [Line({**five.values, "n": 4}, five.mac), Line({**four.values, "n": 5}, four.mac)]
 
     (said,) = trail.says()
-    assert said.startswith("rows 4 to ")
+    assert said.startswith("lines 4 to ")
     assert said.endswith(" were changed or put into another order")
 
 
 def test_other_numbers_are_named(trail):
     trail.lines = [line if line.n < 6 else Line({**line.values, "n": line.n + 3}, line.mac) for line in trail.lines]
 
-    assert trail.says() == ["rows 9 to 13 were changed or put into another order"]
+    assert trail.says() == ["lines 9 to 13 were changed or put into another order"]
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_missing_ends_are_named_and_the_rows_are_verified_all_the_same(trail):
     trail.ends = None
     trail.change(5, event="x")
 
-    assert trail.says() == ["the record of the chain's ends is missing", "row 5 was changed"]
+    assert trail.says() == ["the record of the chain's ends is missing", "line 5 was changed"]
 
 
 def test_the_ends_of_an_earlier_moment_are_named(trail):
@@ -219,7 +219,7 @@ def test_the_ends_of_an_earlier_moment_are_named(trail):
     trail.chain()
     trail.ends = earlier
 
-    assert trail.says() == ["the record of the chain's ends is an older one: it ends at row 10"]
+    assert trail.says() == ["the record of the chain's ends is an older one: it ends at line 10"]
 
 
 def test_the_ends_from_before_a_pruning_leave_rows_missing(trail):
@@ -227,7 +227,7 @@ def test_the_ends_from_before_a_pruning_leave_rows_missing(trail):
     trail.prune(3)
     trail.ends = earlier
 
-    assert trail.says() == ["rows 1 to 3 are missing"]
+    assert trail.says() == ["lines 1 to 3 are missing"]
 
 
 def test_a_row_of_another_copy_of_the_same_installation_is_named(trail):
@@ -236,7 +236,7 @@ def test_a_row_of_another_copy_of_the_same_installation_is_named(trail):
     other.chain()
     trail.lines = other.lines
 
-    assert trail.says() == ["row 10 was changed"]
+    assert trail.says() == ["line 10 was changed"]
 
 
 def test_a_pruned_trail_is_whole_and_tampering_shows_as_before(trail):
@@ -245,7 +245,7 @@ def test_a_pruned_trail_is_whole_and_tampering_shows_as_before(trail):
     assert trail.says() == []
     trail.remove(5, 6)
     trail.change(9, event="x")
-    assert trail.says() == ["rows 5 to 6 are missing", "row 9 was changed"]
+    assert trail.says() == ["lines 5 to 6 are missing", "line 9 was changed"]
 
 
 def test_a_trail_that_is_pruned_to_its_last_row_is_whole(trail):
@@ -270,7 +270,7 @@ def test_no_row_is_prunable_if_one_of_them_was_changed(trail, n, change):
     """Not even the rows before it: the anchor goes on only if all is well. Row 4 is the first that would stay."""
     trail.change(n, **change)
 
-    with pytest.raises(ChainBroken, match=f"row {n} was changed"):
+    with pytest.raises(ChainBroken, match=f"line {n} was changed"):
         prunable(trail.ends, trail.lines, NOW + 4, RING)
 
 
@@ -282,7 +282,7 @@ def test_rows_are_prunable_over_a_change_of_secrets_but_not_back(trail):
 
     trail.write()
     trail.chain(FIRST)
-    with pytest.raises(ChainBroken, match="row 13"):
+    with pytest.raises(ChainBroken, match="line 13"):
         prunable(trail.ends, trail.lines, NOW + 99, BOTH)
 
 
@@ -308,7 +308,7 @@ def test_a_row_is_late_after_five_seconds_and_not_before(trail):
     trail.write(2)
 
     assert trail.says(NOW + 11 + LATE) == []
-    assert trail.says(NOW + 11 + LATE + 1) == ["rows 11 to 12 are not chained: since 5 s"]
+    assert trail.says(NOW + 11 + LATE + 1) == ["lines 11 to 12 have not been chained for 5 s"]
     assert trail.verified().unchained == 2
 
 
@@ -316,9 +316,9 @@ def test_a_row_that_was_removed_before_it_was_chained_is_named(trail):
     trail.write(3)
     trail.remove(12, 12)
 
-    assert trail.says() == ["row 12 is missing: removed before it was chained"]
+    assert trail.says() == ["line 12 is missing: removed before it was chained"]
     trail.chain()
-    assert trail.says() == ["row 12 is missing: removed before it was chained"]
+    assert trail.says() == ["line 12 is missing: removed before it was chained"]
 
 
 def test_rows_from_before_the_chain_are_chained_as_they_are_and_are_never_late():
@@ -331,7 +331,7 @@ def test_rows_from_before_the_chain_are_chained_as_they_are_and_are_never_late()
     trail.chain()
     assert trail.says(NOW + MINUTE) == []
     trail.change(4, event="x")
-    assert trail.says() == ["row 4 was changed"]
+    assert trail.says() == ["line 4 was changed"]
 
 
 def test_a_new_secret_goes_on_with_the_chain_and_an_earlier_one_never_after_it(trail):
@@ -342,7 +342,7 @@ def test_a_new_secret_goes_on_with_the_chain_and_an_earlier_one_never_after_it(t
     assert trail.says() == []
     trail.write()
     trail.chain(FIRST)
-    assert trail.says() == ["row 14 was changed"]
+    assert trail.says() == ["line 14 was changed"]
 
 
 def test_who_has_an_earlier_secret_cannot_rewrite_what_a_later_one_covers(trail):
@@ -355,7 +355,7 @@ def test_who_has_an_earlier_secret_cannot_rewrite_what_a_later_one_covers(trail)
     forged.chain()
     trail.lines[:10] = forged.lines
 
-    assert trail.says() == ["row 11 was changed"]
+    assert trail.says() == ["line 11 was changed"]
 
 
 def test_ends_under_an_earlier_secret_are_named_once_the_later_one_is_in_use(trail):
@@ -377,7 +377,7 @@ def test_the_secret_in_use_chains_and_never_one_from_before_that_of_the_ends(tra
 
 
 def test_a_row_with_a_mac_after_the_end_is_not_chained(trail):
-    with pytest.raises(ChainBroken, match="row 11 has a MAC"):
+    with pytest.raises(ChainBroken, match="line 11 has a MAC"):
         extend(trail.ends, [Line(row(11), b"x" * 32)], NOW, FIRST)
 
 
@@ -407,7 +407,7 @@ def test_rows_that_were_chained_long_after_they_were_written_are_noted(trail):
     verified = trail.verified()
     assert verified.findings == []
     assert [str(finding) for finding in verified.late] == [
-        "rows 11 to 13 were chained late, or their instants are wrong: by 5 s"
+        "lines 11 to 13 were chained late, or their instants are wrong: by 5 s"
     ]
 
 

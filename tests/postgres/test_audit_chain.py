@@ -95,7 +95,7 @@ async def test_a_node_notices_once_that_the_chain_ends_earlier_than_it_did(datab
     await chaining.look(NOW)
     set_head(database, 0)
 
-    with pytest.raises(ChainBroken, match="ends at row 0 now"):
+    with pytest.raises(ChainBroken, match="ends at line 0 now"):
         await chaining.look(NOW)
     assert await chaining.look(NOW)
 

@@ -30,5 +30,5 @@ def test_a_trail_that_somebody_changed_raises_the_alarm_and_the_row_is_named(
             db.execute(f"insert into audit_chain values ({', '.join('?' * len(ends))})", ends)
             db.execute("update audit set detail = ? where n = 2", [detail])
     book.await_over()
-    assert "the record of the chain's ends is missing\nrow 2 was changed\n" in said[VERIFY]
-    assert "row 2 was changed" in said[copied]
+    assert "the record of the chain's ends is missing\nline 2 was changed\n" in said[VERIFY]
+    assert "line 2 was changed" in said[copied]

@@ -110,7 +110,7 @@ def extend(ends: Ends, lines: Sequence[Line], now: int, secret: ServerSecret) ->
         if line.mac is None:
             macs.append((line.n, before))
         elif line.mac != before:
-            raise ChainBroken(f"row {line.n} has a MAC, but the chain ends at row {ends.head_n}")
+            raise ChainBroken(f"line {line.n} has a MAC, but the chain ends at line {ends.head_n}")
     head_n = lines[-1].n if lines else ends.head_n
     return ends._replace(head_n=head_n, head_mac=before).sealed(secret), macs
 
@@ -132,14 +132,14 @@ def prunable(ends: Ends, lines: Iterable[Line], before: int, ring: SecretRing) -
     )  # from the oldest on: the chain never goes back to an earlier one
     for line in lines:
         if line.n <= ends.anchor_n:
-            raise ChainBroken(f"row {line.n} was inserted: rows up to {ends.anchor_n} were pruned")
+            raise ChainBroken(f"line {line.n} was inserted: lines up to {ends.anchor_n} were pruned")
         if line.n > ends.head_n:
             break
         made = next(
             (position for position, each in enumerate(secrets) if link(each, mac, line.values) == line.mac), None
         )
         if line.mac is None or made is None:
-            raise ChainBroken(f"row {line.n} was changed, or rows before it are missing")
+            raise ChainBroken(f"line {line.n} was changed, or lines before it are missing")
         secrets, mac = secrets[made:], line.mac
         if (line.at if line.n <= ends.began_n else max(line.at, line.at + line.late)) >= before:
             break

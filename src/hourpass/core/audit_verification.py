@@ -28,21 +28,22 @@ class TrailFinding(NamedTuple):
     why: str = ""
 
     def __str__(self) -> str:
-        """In plain English, such as `row 17 was changed`."""
+        """In plain English, such as `line 17 was changed`."""
         several = self.last > self.first
-        rows = f"rows {self.first} to {self.last}" if several else f"row {self.first}"
-        are, were = ("are", "were") if several else ("is", "was")
+        lines = f"lines {self.first} to {self.last}" if several else f"line {self.first}"
+        are, were, have = ("are", "were", "have") if several else ("is", "was", "has")
         said = {
-            "changed": f"{rows} {were} changed{' or put into another order' * several}",
-            "missing": f"{rows} {are} missing",
-            "last_missing": f"the last {self.last - self.first + 1} rows are missing: {rows}"
+            "changed": f"{lines} {were} changed{' or put into another order' * several}",
+            "missing": f"{lines} {are} missing",
+            "last_missing": f"the last {self.last - self.first + 1} lines are missing: {lines}"
             if several
-            else f"the last row is missing: {rows}",
-            "inserted": f"{rows} {were} inserted",
-            "unchained": f"{rows} {are} not chained",
-            "late": f"{rows} {were} chained late, or {'their instants are' if several else 'its instant is'} wrong",
+            else f"the last line is missing: {lines}",
+            "inserted": f"{lines} {were} inserted",
+            "unchained": f"{lines} {have} not been chained",
+            "late": f"{lines} {were} chained late, or {'their instants are' if several else 'its instant is'} wrong",
         }
-        return ": ".join(filter(None, (said.get(self.kind), self.why)))
+        separator = " " if self.kind == "unchained" else ": "
+        return separator.join(filter(None, (said.get(self.kind), self.why)))
 
 
 class Verified(NamedTuple):
@@ -103,7 +104,7 @@ class TrailVerification:
             self._last = (line.n, line.at)
             self._first = self._first or self._last
             if ends and line.n <= ends.anchor_n:
-                self._find("inserted", line.n, line.n, f"rows up to {ends.anchor_n} were pruned")
+                self._find("inserted", line.n, line.n, f"lines up to {ends.anchor_n} were pruned")
                 continue
             if line.mac is None and (ends is None or line.n > ends.head_n):
                 self._pass(line.n, self._last)
@@ -165,9 +166,11 @@ class TrailVerification:
         if run is None:
             return
         if self._ends and run.first > self._ends.head_n:
-            self._find("inserted", run.first, run.last, f"the chain ends at row {self._ends.head_n}")
+            self._find("inserted", run.first, run.last, f"the chain ends at line {self._ends.head_n}")
         elif at_the_end and run.strange and run.moved and run.in_order:
-            self._find("inserted", run.first, run.first + run.strange - 1, "the rows after that have other numbers now")
+            self._find(
+                "inserted", run.first, run.first + run.strange - 1, "the lines after that have other numbers now"
+            )
         else:
             self._find("changed", run.first, run.last)
 
@@ -181,7 +184,7 @@ class TrailVerification:
             self._find("last_missing", last + 1, last_number)
         if ends and self._good_n is not None:
             if self._good_n > ends.head_n:
-                self._find("ends", why=f"the record of the chain's ends is an older one: it ends at row {ends.head_n}")
+                self._find("ends", why=f"the record of the chain's ends is an older one: it ends at line {ends.head_n}")
             elif self._good_n == ends.head_n and self._good_mac != ends.head_mac:
                 self._find("changed", ends.head_n, ends.head_n)
         self._judge_late(now)
@@ -193,7 +196,7 @@ class TrailVerification:
         if self._unchained:
             (first, at), (last, _) = self._unchained[0], self._unchained[-1]
             if now - at > LATE and (ends is None or first > ends.began_n):
-                self._find("unchained", first, last, f"since {(now - at) // SECOND} s")
+                self._find("unchained", first, last, f"for {(now - at) // SECOND} s")
         in_use, its_own = self._ring.used_at(now), self._ring.of_kid(ends.kid) if ends else None
         if ends and its_own in self._ring.earlier_than(in_use) and now - self._ring.used_from(in_use) > LATE:
             self._find("ends", why=f"the chain still ends under the secret {ends.kid}: {in_use.kid} is in use")

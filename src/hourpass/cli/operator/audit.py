@@ -146,7 +146,7 @@ def export(flags: dict[str, object], file: Path, wanted: Wanted) -> None:
             raise ConfigurationError(f"{file} exists already: an export never overwrites a file") from error
         except OSError as error:
             raise ConfigurationError(f"cannot make {file}: {error.strerror}") from error
-    say(f"{file} has {written:,} event{'s' * (written != 1)}.")
+    say(f"{file} has {written:,} line{'s' * (written != 1)}.")
 
 
 def _lines(desk: Desk, chosen: dict[str, Any]) -> Iterator[str]:
@@ -169,7 +169,7 @@ def _show(lines: list[shapes.AuditLine], *, as_json: bool) -> None:
             continue
         members = ((name, value) for name, value in facts.items() if name not in ("number", "at", "event"))
         detail = " ".join(f"{_quoted(name)}={_quoted(value)}" for name, value in members)
-        print_line(f"{facts['at']}  {_quoted(line.event):24}", detail)
+        print_line(f"{line.number:>6}  {line.at}  {_quoted(line.event):24}", detail)
 
 
 _WORD = re.compile(r"[A-Za-z0-9_.:/@+-]+")

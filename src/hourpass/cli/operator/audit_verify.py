@@ -10,15 +10,17 @@ from hourpass.cli.operator.administration import administration
 from hourpass.cli.operator.database import database_options
 from hourpass.cli.terminal import json_option, print_json, say
 
+WHAT_TO_DO = "What to do: the runbook docs/runbooks/audit-trail.md"
+
 
 @click.command()
 @database_options
 @json_option
 def verify(flags: dict[str, object], as_json: bool) -> None:
-    """Verify that nobody changed, removed, inserted or reordered a row of the audit trail.
+    """Verify that nobody changed, removed, inserted or reordered a line of the audit trail.
 
-    It names each row that is not as it was written, and ends with 1 if there is one. Whoever has the database and the
-    master key can rewrite the trail without a trace.
+    It names each line that is not as it was written, and ends with 1 if there is one. Run it on a schedule. Somebody
+    who has the database and the master key can rewrite the trail without a trace.
     """
     with administration(flags) as desk:
         verified = desk.call(operations.VERIFY_AUDIT, shapes.Nothing())
@@ -29,19 +31,21 @@ def verify(flags: dict[str, object], as_json: bool) -> None:
             print(line)
         for finding in verified.findings:
             say(finding.text)
+        if not verified.intact:
+            say(WHAT_TO_DO)
     sys.exit(0 if verified.intact else 1)
 
 
 def _lines(verified: shapes.VerifiedAudit) -> list[str]:
     chain = verified.chain
-    lines = [f"{_rows(verified.rows)}{_span(verified)}: {_outcome(verified)}."]
+    lines = [f"{_count(verified.rows)}{_span(verified)}: {_outcome(verified)}."]
     if verified.unchained:
-        lines.append(f"{_rows(verified.unchained)} at the end: not chained yet.")
+        lines.append(f"{_count(verified.unchained)} at the end: not chained yet.")
     lines += [f"Note: {note.text}." for note in verified.late]
     if chain is not None:
-        lines.append(f"The chain ends at row {chain.ends_at}, MAC {chain.mac[:16]}….")
+        lines.append(f"The chain ends at line {chain.ends_at}, MAC {chain.mac}.")
         if chain.began_after > chain.pruned_to:
-            lines.append(f"Rows up to {chain.began_after} were there when it began, on {chain.began_at}.")
+            lines.append(f"Lines up to {chain.began_after} were there when it began, on {chain.began_at}.")
     return lines
 
 
@@ -51,8 +55,8 @@ def _outcome(verified: shapes.VerifiedAudit) -> str:
     return f"{len(verified.findings)} finding{'s' * (len(verified.findings) > 1)}"
 
 
-def _rows(count: int) -> str:
-    return "1 row" if count == 1 else f"{count:,} rows"
+def _count(lines: int) -> str:
+    return "1 line" if lines == 1 else f"{lines:,} lines"
 
 
 def _span(verified: shapes.VerifiedAudit) -> str:

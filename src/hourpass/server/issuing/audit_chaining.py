@@ -40,7 +40,9 @@ class AuditChaining:
         if self._since is None and max(state.head_n, state.began_n) < state.last:
             self._since, self._awaited = self._timer(), state.last
         if state.head_n < before:
-            raise ChainBroken(f"the chain of the audit trail ended at row {before}, and ends at row {state.head_n} now")
+            raise ChainBroken(
+                f"the chain of the audit trail ended at line {before}, and ends at line {state.head_n} now"
+            )
         return state.is_behind
 
     async def chain(self, now: int) -> None:
