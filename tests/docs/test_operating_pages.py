@@ -9,6 +9,7 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from hourpass.admin.audit_detail import told_detail
+from hourpass.admin.operations import OPERATIONS
 from hourpass.cli import command
 from hourpass.core.event_names import NAMES
 from hourpass.server.settings.settings import described
@@ -20,6 +21,7 @@ OPERATE = "docs/how-to/operate.md"
 METRICS = "docs/reference/metrics.md"
 SETTINGS = "docs/reference/settings.md"
 EVENTS = "docs/reference/events.md"
+ADMIN_API = "docs/reference/admin-api.md"
 COMMANDS = "docs/reference/commands.md"
 COMPUTED = {
     "claim_headers",
@@ -85,6 +87,15 @@ def test_a_secret_settings_file_variable_is_named(name, pages):
 
 def test_every_command_is_in_the_table(table, code):
     assert {code(row[0])[0] for row in table(COMMANDS, "Command")} == set(commands())
+
+
+def test_every_route_of_the_admin_api_is_in_the_table_with_its_scope(table, code):
+    rows = [[code(route)[0], scope.strip("`"), *more] for route, scope, *more in table(ADMIN_API, "Route")]
+
+    scopes = {f"{each.method} {each.path}": each.scope or "any" for each in OPERATIONS}
+    delegated = {f"{each.method} {each.path}": "yes" if each.delegated else "no" for each in OPERATIONS}
+    assert {route: more[0] for route, _, *more in rows if len(more) == 2} == delegated
+    assert [(route, scope) for route, scope, *_ in rows if scopes[route] != scope] == []
 
 
 def test_every_flag_of_making_a_key_is_in_the_table(table, code):
