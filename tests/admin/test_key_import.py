@@ -4,7 +4,8 @@ import hmac
 import json
 
 import pytest
-from tests.admin.conftest import ISSUER, refused
+from tests.admin.conftest import ISSUER, later, refused
+from tests.server.conftest import claims_of
 
 from hourpass.server.endpoints.admin_import import MOST_LISTED
 from hourpass.server.keys.importing import TOGETHER
@@ -212,3 +213,33 @@ async def test_a_line_without_an_end_is_refused(owner):
 async def test_a_query_that_is_not_understood_is_refused(owner, query):
     assert refused(await load(owner, *many(1), **query))[0] in {400, 422}
     assert len(await keys_of(owner)) == 1
+
+
+ENDS = {
+    "its token": lambda owner, token: owner.post("tokens/revoke", json={"token": token}),
+    "its grant": lambda owner, token: owner.post(f"grants/{claims_of(token)['sid']}/revoke", json={}),
+    "its secret": lambda owner, token: owner.post(f"keys/{claims_of(token)['client_id']}/rotate", json={"now": True}),
+    "every token": lambda owner, token: owner.post("tokens/revoke-issued-before", json={}),
+}
+
+
+@pytest.mark.parametrize("end", [*ENDS.values(), None], ids=[*ENDS, "its hour"])
+async def test_a_token_that_ends_meanwhile_imports_no_further_batch(server, admin, owner, end):
+    """Who stole a token must not go on with what he began, for as long as he keeps sending."""
+    operator = await admin.called("operator")
+    token = operator.headers["authorization"].removeprefix("Bearer ")
+
+    async def body():
+        yield lines(*many(TOGETHER + 5)).encode() + b"\n"
+        if end is None:
+            await later(server, 3700)
+        else:
+            server.clock.advance(2)
+            assert (await end(owner, token)).status_code == 200
+        yield lines(*[{**row, "key": f"{row['key']}-other"} for row in many(TOGETHER)]).encode()
+
+    answer = await operator.post("keys/import", content=body())
+
+    assert answer.status_code == 401, answer.text
+    imported = await server.app.issuer.ledger.read(lambda store: store.keys_page("", 5_000))
+    assert sum(key.name.startswith("customer") for key in imported) == TOGETHER

@@ -27,3 +27,21 @@ async def test_only_so_many_polls_of_a_key_wait_and_the_next_is_answered_at_once
         answers = await asyncio.gather(*waiting)
 
     assert all(answer["data"] for answer in answers)
+
+
+async def test_a_poll_that_waits_ends_with_its_token_and_tells_no_news(server, admin, owner):
+    news, reader = server.app.issuer.ledger.news, await admin.called("auditor")
+    last = (await reader.get("events")).json()["last"]
+
+    async with asyncio.timeout(10):
+        waiting = asyncio.ensure_future(reader.get("events", params={"after": last, "wait": 30}))
+        while not news.waiting:
+            await asyncio.sleep(0.001)
+        token = reader.headers["authorization"].removeprefix("Bearer ")
+        assert (await owner.post("tokens/revoke", json={"token": token})).status_code == 200
+        await server.create_key(name="unheard of")
+        news.seen(last + 2)
+        answer = await waiting
+
+    assert answer.status_code == 401
+    assert "unheard of" not in answer.text

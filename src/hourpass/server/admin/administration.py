@@ -48,7 +48,8 @@ class AdminKeyIdentity(NamedTuple):
     """A caller who has proven an admin key. What it may do is read from the key's record in each transaction.
 
     `scope` is that of its access token, None if it has all scopes of the key's role. `reserved` is the call, if it came
-    with an Idempotency-Key.
+    with an Idempotency-Key. `judge` judges the access token again, in each transaction: a call that waits, or that goes
+    on for long, ends with its token. It gets epoch milliseconds, and raises InvalidToken.
     """
 
     key_id: str
@@ -56,6 +57,7 @@ class AdminKeyIdentity(NamedTuple):
     address: str | None = None
     request_id: str | None = None
     reserved: Reserved | None = None
+    judge: Callable[[int], object] | None = None
 
 
 AdminIdentity = AdminCaller | AdminKeyIdentity
@@ -87,8 +89,9 @@ class Administration:
         """Carry out one operation.
 
         Raises:
-            InvalidToken: if the caller's key is not accepted any more. InsufficientScope: if the caller may not.
-            Refused: what the use case raises. StorageUnavailable: if nothing was kept.
+            InvalidToken: if the caller's key or token is not accepted any more.
+            InsufficientScope: if the caller may not. Refused: what the use case raises.
+            StorageUnavailable: if nothing was kept.
         """
         try:
             return self.call_once(operation, asked, identity)
@@ -230,6 +233,8 @@ def is_at_once(asked: shapes.Asked) -> bool:
 def _caller(store: Store, identity: AdminIdentity, now: int) -> AdminCaller:
     if isinstance(identity, AdminCaller):
         return identity
+    if identity.judge is not None:
+        identity.judge(now)
     key = store.key(identity.key_id)
     if key is None or not is_usable(key, now):
         raise InvalidToken("revoked", "its key is not usable")

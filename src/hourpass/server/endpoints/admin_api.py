@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
@@ -13,6 +14,7 @@ from hourpass.admin.http import in_query, read_body, read_query
 from hourpass.admin.operations import DESCRIBE, LIST_EVENTS, ME, OPERATIONS, ROOT, Operation
 from hourpass.admin.shapes import EventList, ListEvents, ShownWebhook, webhook_etag
 from hourpass.core.caller import bucket
+from hourpass.core.claims import Claims
 from hourpass.core.errors import InsufficientScope, InvalidRequest, InvalidToken
 from hourpass.core.policy import SECOND
 from hourpass.core.requirement import Requirement, judge_token, nowhere
@@ -162,10 +164,16 @@ class AdminApi:
             raise Unauthenticated
         if not isinstance(credential, bytes):
             raise InvalidToken("malformed", "an API key is not accepted here: exchange it")
+        claims = self._judge(credential, request.now)
+        again = partial(self._judge, credential)
+        return AdminKeyIdentity(claims.client_id, claims.scope, request.address(), request_id, judge=again)
+
+    def _judge(self, credential: bytes, now: int) -> Claims:
+        """Judge an access token, in any thread. Raises InvalidToken, and Unavailable if revocations are too old."""
         self._issuer.verification.require_fresh()
-        claims = self._issuer.verification.verify(credential, request.now)
+        claims = self._issuer.verification.verify(credential, now)
         judge_token(claims, self._needed, None, nowhere)
-        return AdminKeyIdentity(claims.client_id, claims.scope, request.address(), request_id)
+        return claims
 
 
 def _read(operation: Operation[Any, Any], path: dict[str, str], request: Request) -> Any:
