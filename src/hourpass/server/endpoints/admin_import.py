@@ -1,6 +1,7 @@
 """`POST /admin/v1/keys/import`: reads JSON lines while they come, and has them imported batch by batch.
 
-Each batch is a transaction of its own, for which the caller and its access token are judged again. The next one is read after it.
+Each batch is a transaction of its own, for which the caller and its access token are judged again. The next one is read
+after it.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
