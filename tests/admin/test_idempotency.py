@@ -336,6 +336,22 @@ async def test_who_may_no_longer_do_it_gets_no_answer_again(anywhere):
     assert (await helper.post("/keys", json=NEW, once=KEY)).status_code == 401
 
 
+async def test_who_may_no_longer_make_an_admin_key_is_not_told_the_one_that_it_made(anywhere):
+    boss, helper = await anywhere.caller(), await anywhere.caller()
+    new = {"name": "another owner", "admin": "owner"}
+    made = await helper.post("/keys", json=new, once=KEY)
+    assert made.status_code == 201
+    rotate = f"/keys/{made.json()['key_id']}/rotate"
+    assert (await helper.post(rotate, json={}, once="rotated")).status_code == 200
+
+    narrow = await anywhere.caller_with(helper.api_key, scope="keys:write")
+    assert (await narrow.post("/keys", json=new, once=KEY)).status_code == 403
+    assert (await narrow.post(rotate, json={}, once="rotated")).status_code == 403
+    await boss.patch(f"/keys/{helper.key_id}", json={"admin": "operator"})
+    assert (await helper.post("/keys", json=new, once=KEY)).status_code == 403
+    assert (await helper.post(rotate, json={}, once="rotated")).status_code == 403
+
+
 async def test_a_delegated_key_with_other_confines_gets_no_secret_of_before(here):
     boss = await here.caller()
     acme = await here.caller("operator", subject_prefix="acme/", max_scope="videos.read")

@@ -12,8 +12,9 @@ from hourpass.core.admin_access import (
     owner,
     require_allowed,
     require_changeable,
+    require_giveable,
     require_not_reserved,
-    require_own,
+    require_settable,
     require_whole,
     role_of,
     scope_of_admin,
@@ -108,28 +109,47 @@ def test_only_an_owner_changes_an_admin_key():
         require_changeable(operator, key(admin="auditor"))
 
 
-def test_a_delegated_caller_makes_only_keys_of_its_own_within_its_scope():
+@pytest.mark.parametrize(
+    ("beyond", "name"),
+    [
+        ({"subject": "other/1"}, "subject"),
+        ({"scope": "a c"}, "scope"),
+        ({"audience": "https://billing.example"}, "audiences"),
+        ({"more_audiences": ("https://billing.example",)}, "audiences"),
+        ({"claims": (("tenant", "acme"),)}, "claims"),
+    ],
+)
+def test_a_delegated_caller_gives_life_only_to_keys_that_it_could_make(beyond, name):
     caller = caller_of(DELEGATED_KEY, None, ACTOR)
 
-    require_own(caller, key(scope="a"), {"name", "scope"})
-    require_own(owner(ACTOR), key(subject="other", scope="z"), {"claims"})
-    for made, given, name in (
-        (key(subject="other/1"), {"subject"}, "subject"),
-        (key(scope="a c"), {"scope"}, "scope"),
-        (key(), {"claims", "name"}, "claims"),
-        (key(), {"audiences"}, "audiences"),
-    ):
-        with pytest.raises(InvalidRequest) as refused:
-            require_own(caller, made, given)
-        assert refused.value.name == name
+    require_giveable(caller, key(scope="a", external_id="42", allowed_ips=("10.0.0.0/8",)))
+    require_giveable(owner(ACTOR), key(**beyond))
+    with pytest.raises(InvalidRequest) as refused:
+        require_giveable(caller, key(**beyond))
+    assert refused.value.name == name
 
 
 def test_a_delegated_caller_without_a_maximum_scope_gives_none():
     caller = AdminCaller(ACTOR, DELEGATED, "k", "acme/", None)
 
-    require_own(caller, key(), ())
+    require_giveable(caller, key())
     with pytest.raises(InvalidRequest):
-        require_own(caller, key(scope="a"), ())
+        require_giveable(caller, key(scope="a"))
+
+
+@pytest.mark.parametrize("name", ["audiences", "claims", "external_id"])
+def test_a_delegated_caller_does_not_set_what_says_more_than_its_scope_or_is_unique_among_all(name):
+    require_settable(owner(ACTOR), {name})
+    with pytest.raises(InvalidRequest) as refused:
+        require_settable(caller_of(DELEGATED_KEY, None, ACTOR), {"name", name})
+    assert refused.value.name == name
+
+
+@pytest.mark.parametrize("name", ["admin", "subject_prefix", "max_scope"])
+def test_only_an_owner_sets_what_makes_an_admin_key(name):
+    require_settable(owner(ACTOR), {name})
+    with pytest.raises(InsufficientScope):
+        require_settable(caller_of(key(admin="operator"), None, ACTOR), {name})
 
 
 def test_the_scope_of_an_admin_key_is_that_of_its_role():

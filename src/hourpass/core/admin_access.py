@@ -37,8 +37,12 @@ DELEGATED = frozenset({"keys:read", "keys:write", "grants:read", "grants:write",
 NOT_FOR_ADMINS = frozenset({"scope", "audiences", "claims", "self_rotation", "raw_until"})
 """Members that an admin key cannot have: its role says all that its tokens may do."""
 
-NOT_DELEGATED = frozenset({"audiences", "claims"})
-"""Members that a delegated caller cannot set: they could say more of a key than its maximum scope allows."""
+NOT_DELEGATED = frozenset({"audiences", "claims", "external_id"})
+"""Members that a delegated caller cannot set.
+
+Audiences and claims could say more of a key than its maximum scope allows. An external id is unique among all keys, so
+a refusal would tell which ones other subjects have.
+"""
 
 
 def admin_audience(issuer: str) -> str:
@@ -146,20 +150,36 @@ def require_changeable(caller: AdminCaller, key: ApiKey) -> None:
         require_allowed(caller, "admin:write")
 
 
-def require_own(caller: AdminCaller, key: ApiKey, given: Collection[str]) -> None:
-    """Refuse what a delegated caller must not make of a key. `given` names the members that it set.
+def require_settable(caller: AdminCaller, given: Collection[str]) -> None:
+    """Refuse members that the caller must not set, before anything is made of them.
 
     Raises:
-        InvalidRequest: naming the member.
+        InvalidRequest: naming the member, if the caller is delegated and it is not for such callers.
+        InsufficientScope: if the member is one of admin keys, and the caller does not have `admin:write`.
+    """
+    if not {"admin", "subject_prefix", "max_scope"}.isdisjoint(given):
+        require_allowed(caller, "admin:write")
+    if caller.is_delegated and (forbidden := sorted(NOT_DELEGATED & set(given))):
+        raise InvalidRequest(f"a delegated admin key cannot set {forbidden[0]}", name=forbidden[0])
+
+
+def require_giveable(caller: AdminCaller, key: ApiKey) -> None:
+    """Refuse to make a key, to change it, or to give it life or a secret, if the caller could not make it as it is.
+
+    Whatever ends a key does not ask this.
+
+    Raises:
+        InvalidRequest: naming the member that is beyond a delegated caller.
     """
     if caller.subject_prefix is None:
         return
-    if forbidden := sorted(NOT_DELEGATED & set(given)):
-        raise InvalidRequest(f"a delegated admin key cannot set {forbidden[0]}", name=forbidden[0])
     if not key.subject.startswith(caller.subject_prefix):
         raise InvalidRequest(f"the subject must begin with {caller.subject_prefix}", name="subject")
     if narrow_scope(caller.max_scope or "", key.scope) is None:
         raise InvalidRequest("the scope is more than this admin key may give", name="scope")
+    for name, has in (("audiences", key.audience or key.more_audiences), ("claims", key.claims)):
+        if has:
+            raise InvalidRequest(f"the key has {name}, which a delegated admin key cannot give", name=name)
 
 
 def require_whole(key: ApiKey, given: Collection[str]) -> ApiKey:

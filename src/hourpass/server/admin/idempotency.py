@@ -77,8 +77,10 @@ def reserve(ctx: Context, call: KeyedCall) -> Reserved | Reply:
         AnswerGone: if the answer held a secret that cannot be derived any more.
     """
     own = _own_secret(ctx)
-    # A delegated key with other confines is another caller: what it could see before is not answered again.
-    caller = msgspec.json.encode([ctx.caller.key_id, ctx.caller.subject_prefix, ctx.caller.max_scope])
+    # A key with another role, confines or a narrower token is another caller: an answer again skips the use case, so
+    # whoever gets it must be one who could have made the call.
+    who = ctx.caller
+    caller = msgspec.json.encode([who.key_id, sorted(who.scopes), who.subject_prefix, who.max_scope])
     digest = _mac(own, b"call", caller, call.key.encode())
     asked = msgspec.json.encode(call.asked, order="deterministic")
     fingerprint = _mac(own, b"asked", call.operation.name.encode(), asked)

@@ -6,7 +6,7 @@ from msgspec import UNSET
 
 from hourpass.admin import shapes
 from hourpass.admin.instants import moment
-from hourpass.core.admin_access import require_allowed, require_not_reserved, require_own, sees
+from hourpass.core.admin_access import require_giveable, require_not_reserved, require_settable, sees
 from hourpass.core.api_key import ApiKey
 from hourpass.core.errors import ChangedMeanwhile, InvalidRequest, NotFound, RotationUnderWay
 from hourpass.core.grant import state_of
@@ -85,7 +85,7 @@ def create_key(ctx: Context, asked: shapes.CreateKey) -> shapes.CreatedKey:
         prefix=ctx.settings.key_prefix,
         **given,
     )
-    require_own(ctx.caller, new.key, given)
+    require_giveable(ctx.caller, new.key)
     return new_key_shape(new.key, ctx.now, new.api_key)
 
 
@@ -100,20 +100,19 @@ def update_key(ctx: Context, asked: shapes.UpdateKey) -> shapes.Key:
         raise InvalidRequest("nothing is asked to change")
     ends_tokens = ctx.policy if asked.now else None
     new = editing.update_key(ctx.store, asked.key_id, given, ctx.now, actor=ctx.actor, ends_tokens=ends_tokens)
-    require_own(ctx.caller, new, given)
+    require_giveable(ctx.caller, new)
     return key_shape(new, ctx.now)
 
 
 def _require_may_give(ctx: Context, given: dict[str, Any]) -> None:
     """Refuse members that the caller must not set, before anything is made of them."""
-    if given.keys() & {"admin", "subject_prefix", "max_scope"}:
-        require_allowed(ctx.caller, "admin:write")
+    require_settable(ctx.caller, given.keys())
     require_not_reserved(given.get("audiences", ()), ctx.settings.public_url())
 
 
 def rotate_key(ctx: Context, asked: shapes.RotateKey) -> shapes.RotatedKey:
     """Make the next secret of a key. The old one goes on until the new one is in use, or with `now` it ends at once."""
-    ctx.key(asked.key_id, change=True)
+    require_giveable(ctx.caller, ctx.key(asked.key_id, change=True))
     if asked.now and asked.overlap is not UNSET:
         raise InvalidRequest("after a leak there is no overlap: give now or overlap", name="overlap")
     overlap = 0 if asked.now else DAY if asked.overlap is UNSET else asked.overlap * SECOND
@@ -145,7 +144,7 @@ def disable_key(ctx: Context, asked: shapes.DisableKey) -> shapes.Changed:
 
 def enable_key(ctx: Context, asked: shapes.KeyNamed) -> shapes.Changed:
     """Let a disabled key work again."""
-    ctx.key(asked.key_id, change=True)
+    require_giveable(ctx.caller, ctx.key(asked.key_id, change=True))
     done = editing.enable_key(ctx.store, asked.key_id, ctx.now, actor=ctx.actor)
     return shapes.Changed(key_id=asked.key_id, changed=done)
 

@@ -1,13 +1,15 @@
 """Derives the secret of an answer again, for a call that is repeated by its Idempotency-Key.
 
 The context's random bytes are those that the call had. `public` is the part of the text that is no secret: what comes
-before the last underscore, and this one. Each function returns None if the text cannot be derived any more.
+before the last underscore, and this one. Each function returns None if the text cannot be derived any more. The secret
+of a key is refused to a caller who may not give one to that key now, because the key may have changed meanwhile.
 """
 
 from collections.abc import Callable
 from typing import Any
 
 from hourpass.admin import shapes
+from hourpass.core.admin_access import require_giveable
 from hourpass.core.api_key import ENTROPY_BYTES, new_api_key
 from hourpass.core.key_rotation import SEED_BYTES
 from hourpass.core.webhook import SEED_BYTES as WEBHOOK_SEED_BYTES
@@ -22,15 +24,18 @@ SECRET_MEMBERS = ("api_key", "secret")
 def create_key(ctx: Context, asked: shapes.CreateKey, public: str) -> str | None:
     """A new key's text. Its prefix is that of the day when it was made."""
     prefix = public.rsplit("_", 3)[0]
-    return new_api_key(asked.environment, ctx.random(ENTROPY_BYTES), prefix)[1]
+    key_id, text = new_api_key(asked.environment, ctx.random(ENTROPY_BYTES), prefix)
+    require_giveable(ctx.caller, ctx.key(key_id, change=True))
+    return text
 
 
 def rotate_key(ctx: Context, asked: shapes.RotateKey, public: str) -> str | None:
     """The text of a key's next secret, as long as the key has it and the server knows what made it."""
     seed, prefix = ctx.random(SEED_BYTES), public.rsplit("_", 3)[0]
-    key = ctx.store.key(asked.key_id)
-    made = [secret for secret in key.secrets if secret.seed == seed] if key else []
-    return ctx.secrets.text_again(key, made[-1], prefix) if key and made else None
+    key = ctx.key(asked.key_id, change=True)
+    require_giveable(ctx.caller, key)
+    made = [secret for secret in key.secrets if secret.seed == seed]
+    return ctx.secrets.text_again(key, made[-1], prefix) if made else None
 
 
 def create_webhook(ctx: Context, asked: shapes.CreateWebhook, public: str) -> str | None:

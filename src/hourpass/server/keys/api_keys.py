@@ -76,7 +76,8 @@ def create_key(
 
     Raises:
         InvalidScope: if the scope breaks RFC 6749 §3.3's grammar.
-        InvalidRequest: if another member is out of range, or nodes run that do not know admin keys.
+        InvalidRequest: if another member is out of range, the external id is taken, or nodes run that do not know admin
+            keys.
     """
     if expires_in is not None:
         if expires_in <= 0:
@@ -96,6 +97,8 @@ def create_key(
         store.need_program(ADMIN_KEYS)
     if key.raw_until is not None:
         key = key._replace(raw_until_set_at=now)
+    if key.external_id is not None and store.key_of_external_id(key.external_id) is not None:
+        raise InvalidRequest("another key has this external_id", name="external_id")
     store.add_key(key)
     store.append_audit(now, [audit.KeyCreated(key_id, name, actor)])
     return NewKey(key, text)

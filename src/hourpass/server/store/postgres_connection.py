@@ -251,12 +251,19 @@ def _storage_errors() -> Iterator[None]:
         yield
     except (errors.SerializationFailure, errors.DeadlockDetected) as error:
         raise TransactionConflict(_words(error)) from error
-    except psycopg.IntegrityError:
+    except psycopg.IntegrityError as error:
+        # Another transaction took it since this one looked. The next attempt sees that.
+        if error.diag.constraint_name in _TAKEN_MEANWHILE:
+            raise TransactionConflict(_words(error)) from error
         raise
     except errors.DiskFull as error:
         raise DiskFull(_words(error)) from error
     except (psycopg.Error, OSError) as error:
         raise StorageUnavailable(_words(error)) from error
+
+
+_TAKEN_MEANWHILE = {"api_keys_external_id", "key_secrets_pkey"}
+"""What callers name themselves and what must be unique."""
 
 
 def _words(error: psycopg.Error | OSError) -> str:
