@@ -28,7 +28,10 @@ ID_BYTES = 32
 """How many random bytes an id has."""
 
 FAILURES = 5
-"""How many attempts to sign in may fail, a minute and address."""
+"""How many attempts to sign in may fail, a minute and address. A good one is never refused because of others."""
+
+SIGN_INS = 5
+"""How often a key may sign in, a minute. Each time is a line of the audit trail and a row of the database."""
 
 
 class SignIn(NamedTuple):

@@ -1,6 +1,7 @@
 """Answers the requests of the console: proves who asks, finds the page, and has it rendered.
 
-Everything but signing in by a key runs in the administration's thread, the rendering too, so it holds up no token.
+What somebody asks who is signed in runs in the administration's thread, the rendering too, so it holds up no token. A
+request with nothing that looks like a sign-in never gets there.
 """
 
 import secrets
@@ -13,10 +14,21 @@ from hourpass.core.admin_host import is_known_host, is_own_page
 from hourpass.core.audit import Actor
 from hourpass.core.caller import bucket
 from hourpass.core.errors import InvalidCredentials, NotFound, Refused
-from hourpass.core.sign_in import FAILURES, ID_BYTES, form_token, hash_of, is_form_of, is_id, is_to_note
+from hourpass.core.sign_in import (
+    FAILURES,
+    ID_BYTES,
+    SIGN_INS,
+    SignIn,
+    form_token,
+    hash_of,
+    is_form_of,
+    is_id,
+    is_to_note,
+)
 from hourpass.server.admin.administration import Administration
 from hourpass.server.console import door
 from hourpass.server.console.assets import assets_by_path
+from hourpass.server.console.door import Person
 from hourpass.server.console.guard import (
     EVERY,
     OF_ASSETS,
@@ -37,6 +49,14 @@ from hourpass.server.run.admin_work import AdminWork
 from hourpass.server.settings.settings import Settings
 from hourpass.server.store import Store, reading
 from hourpass.server.transport.request import Headers, Reply, Request
+
+STRANGERS = ""
+"""The caller who all are that nobody knows yet. Together they have the places of one person."""
+
+SIGN_OUTS = ("/sign-out", "/sign-out-everywhere")
+
+MOST_KNOWN = 1_000
+"""Sign-ins that a node remembers, to know whose request it is before it asks the database."""
 
 
 class _Refusal(Refused):
@@ -59,6 +79,8 @@ class Console:
         self._listen = listen
         self._timer = timer
         self._failures = Throttle(FAILURES)
+        self._entries = Throttle(SIGN_INS)
+        self._known: dict[bytes, str] = {}
 
     async def answer(self, request: Request, request_id: str) -> Reply:
         """The answer to a request for `/console` or below.
@@ -86,10 +108,30 @@ class Console:
         call = _Call(self._settings, request, request_id, path)
         if path == "/sign-in" or path.startswith("/sign-in/"):
             return await self._sign_in(call)
-        reply = await self._work.page(call.answer, long=_is_long(path))
+        if not call.ids or (who := await self._who(call)) is None:
+            return call.nobody()
+        if path not in SIGN_OUTS:  # whoever has stolen a cookie must not keep its owner from ending it
+            self._work.calls.admit(who, self._timer())
+        reply = await self._work.page(who, call.answer, long=_is_long(path))
         if request.method == "POST":
             await self._issuer.verification.observe(request.now)
         return reply
+
+    async def _who(self, call: "_Call") -> str | None:
+        """Who is or was signed in, for the limits. What the person may do is decided in the thread."""
+        for each in call.ids:
+            if (who := self._known.get(hash_of(each))) is not None:
+                return who
+        person = await self._work.in_thread(STRANGERS, call.who)
+        if person is None:
+            return None
+        return self._remember(person.sign_in)
+
+    def _remember(self, one: SignIn) -> str:
+        if len(self._known) >= MOST_KNOWN:
+            del self._known[next(iter(self._known))]
+        self._known[one.id_hash] = one.who
+        return one.who
 
     async def _sign_in(self, call: "_Call") -> Reply:
         """Show a form for a key or for a link, or sign in by one of them."""
@@ -99,19 +141,21 @@ class Console:
         if call.request.method != "POST":
             return call.sign_in_page(link)
         call.require_form_of_the_door()
-        caller = bucket(call.address)
-        self._failures.require_room(caller, self._timer())
         try:
             if link:
-                return await self._work.in_thread(lambda administration: call.use_link(administration, link))
+                return await self._work.in_thread(STRANGERS, lambda administration: call.use_link(administration, link))
             given = call.form.get("api_key", "").strip()
             self._issuer.verification.require_fresh()
             prove = self._issuer.authentication.prove
             proven = await prove(given, call.address, call.now, kind="exchanged", throttled=True, admin=True)
             await self._issuer.answers(proven, call.now)
-            return await self._work.in_thread(lambda administration: call.use_key(administration, proven.key.key_id))
+            key_id = proven.key.key_id
+            self._entries.admit(key_id, self._timer())
+            return await self._work.in_thread(
+                f"key:{key_id}", lambda administration: call.use_key(administration, key_id)
+            )
         except InvalidCredentials as error:
-            self._failures.admit(caller, self._timer())
+            self._failures.admit(bucket(call.address), self._timer())
             return call.sign_in_page(problem=_why_not(error, by_link=bool(link)))
 
 
@@ -200,12 +244,21 @@ class _Call:
 
     # Everything else.
 
+    def who(self, administration: Administration) -> Person | None:
+        """Who is signed in, None if nobody is."""
+        with reading(administration.store) as store:
+            found = self._find(store)
+        return found and found[1]
+
+    def _find(self, store: Store) -> tuple[str, Person] | None:
+        return door.who_is_one_of(store, self.ids, self.address, self.request_id, self.now)
+
     def answer(self, administration: Administration, outside: object) -> Reply:
         """The answer to somebody who is signed in. Anybody else is sent to sign in. `outside` is for `Visit.call`."""
         with reading(administration.store) as store:
-            found = door.who_is_one_of(store, self.ids, self.address, self.request_id, self.now)
+            found = self._find(store)
         if found is None:
-            return self._nobody()
+            return self.nobody()
         self.id, person = found
         # What a page asks for by itself is not a use: a page that is left open would keep somebody signed in.
         if is_to_note(person.sign_in, self.now) and self.request.header(b"hx-request") is None:
@@ -213,7 +266,7 @@ class _Call:
             administration.in_transaction(lambda store, now: store.note_seen(id_hash, now))
         if self.request.method == "POST":
             self.require_own_form()
-            if self.path in {"/sign-out", "/sign-out-everywhere"}:
+            if self.path in SIGN_OUTS:
                 everywhere = self.path == "/sign-out-everywhere"
                 administration.in_transaction(lambda store, now: door.leave(store, person, now, everywhere=everywhere))
                 return _see("/sign-in?done=out", self.cookie.removal())
@@ -242,7 +295,8 @@ class _Call:
             answer = Shown("done_already.html", {"back": self.path.rpartition("/")[0]}, 409)
         return self._reply(answer, section, visit)
 
-    def _nobody(self) -> Reply:
+    def nobody(self) -> Reply:
+        """The way to the door, for somebody who is not signed in. It needs no thread."""
         if self.request.method == "POST":
             raise _Refusal(401, "you are not signed in any more")
         here = quote(self.path) + (f"?{self.request.query.decode('latin-1')}" if self.request.query else "")
@@ -324,7 +378,7 @@ _TITLES = {
     413: "That is too much",
     421: "Not the console’s name",
     422: "That does not fit",
-    429: "Too many attempts",
+    429: "Too many requests",
     503: "Not available at the moment",
 }
 

@@ -25,7 +25,7 @@ from hourpass.server.endpoints.admin_openapi import describe_admin
 from hourpass.server.endpoints.admin_problem import Unauthenticated, admin_problem
 from hourpass.server.issuing.issuer import Issuer
 from hourpass.server.issuing.throttle import Throttle
-from hourpass.server.run.admin_work import AdminWork
+from hourpass.server.run.admin_work import AdminWork, caller_name
 from hourpass.server.settings.settings import Settings
 from hourpass.server.transport.render import JSON_HEADERS, MethodNotAllowed, NoSuchRoute
 from hourpass.server.transport.request import Reply, Request
@@ -66,7 +66,6 @@ class AdminApi:
         self._work = work
         self._timer = timer
         self._polls: Counter[str] = Counter()
-        self._calls = Throttle(settings.admin_limit)
         self._failures = Throttle(settings.admin_limit)
         self._routes = _routes()
         self._description = shapes.Description(**describe_admin())
@@ -150,7 +149,7 @@ class AdminApi:
         except (Unauthenticated, InvalidToken, InvalidRequest):
             self._failures.admit(bucket(request.address()), now)
             raise
-        self._calls.admit(identity.key_id, now)
+        self._work.calls.admit(caller_name(identity), now)
         return identity
 
     def _authenticate(self, request: Request, request_id: str) -> AdminKeyIdentity:

@@ -7,7 +7,7 @@ holds up no other call. A database in memory has one connection, which is the le
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ from hourpass.server.admin.context import Outside
 from hourpass.server.admin.idempotency import KeyedCall, keep, keep_refusal
 from hourpass.server.admin.key_import import ImportBatch
 from hourpass.server.issuing.issuer import Issuer
+from hourpass.server.issuing.throttle import Throttle
 from hourpass.server.run.admin_network import AdminNetwork
 from hourpass.server.run.open import open_store
 from hourpass.server.settings.settings import Settings
@@ -33,6 +34,35 @@ MOST_WAITING = 64
 """Calls that may wait for the thread. One more is refused: whoever sends so many would only wait longer."""
 
 
+MOST_OF_ONE = 8
+"""Calls of one caller that may wait for the thread. Further ones wait before that, where they take nobody's place."""
+
+
+class _Gate:
+    def __init__(self) -> None:
+        self.turns = asyncio.Semaphore(MOST_OF_ONE)
+        self.users = 0
+
+
+class _Places:
+    """Lets so many calls of each caller in at a time."""
+
+    def __init__(self) -> None:
+        self._gates: dict[str, _Gate] = {}
+
+    @contextlib.asynccontextmanager
+    async def of(self, caller: str) -> AsyncIterator[None]:
+        gate = self._gates.setdefault(caller, _Gate())
+        gate.users += 1
+        try:
+            async with gate.turns:
+                yield
+        finally:
+            gate.users -= 1
+            if not gate.users:
+                del self._gates[caller]
+
+
 class _Lane:
     """A thread with a database connection, which is opened when it is first needed."""
 
@@ -43,16 +73,18 @@ class _Lane:
         self._administration: Administration | None = None
         self._store: Store | None = None
         self._waiting = 0
+        self._places = _Places()
 
-    async def run(self, work: Callable[[Administration], T]) -> T:
-        """Do work in the thread. Raises StorageUnavailable if too much work waits."""
-        if self._waiting >= MOST_WAITING:
-            raise StorageUnavailable("too many calls of the administration wait")
-        self._waiting += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, self._do, work)
-        finally:
-            self._waiting -= 1
+    async def run(self, caller: str, work: Callable[[Administration], T]) -> T:
+        """Do work of a caller in the thread. Raises StorageUnavailable if too much work waits."""
+        async with self._places.of(caller):
+            if self._waiting >= MOST_WAITING:
+                raise StorageUnavailable("too many calls of the administration wait")
+            self._waiting += 1
+            try:
+                return await asyncio.get_running_loop().run_in_executor(self._thread, self._do, work)
+            finally:
+                self._waiting -= 1
 
     def _do(self, work: Callable[[Administration], T]) -> T:
         if self._administration is None:
@@ -80,6 +112,7 @@ class AdminWork:
         self._quick = _Lane("hourpass-admin", settings, self._on)
         self._long = _Lane("hourpass-admin-long", settings, self._on)
         self._network = AdminNetwork()
+        self.calls = Throttle(settings.admin_limit)  # by who calls, over the API and at the console together
         self._in_memory = (settings.database_url or "").endswith(":memory:")
 
     async def call(self, operation: Operation[Q, A], asked: Q, identity: AdminIdentity) -> A:
@@ -105,41 +138,44 @@ class AdminWork:
         Raises:
             KeyReused, CallUnderWay, AnswerGone: as `idempotency.reserve`. Besides what `call` raises.
         """
-        reserved = await self._transact(lambda desk, store, now: desk.reserve(store, call, identity, now))
+        reserved = await self._transact(identity, lambda desk, store, now: desk.reserve(store, call, identity, now))
         if isinstance(reserved, Reply):
             return reserved
         try:
             answer = await self.call(call.operation, call.asked, identity._replace(reserved=reserved))
             if is_at_once(call.asked):
-                await self._transact(lambda _, store, now: keep(store, reserved, answer, now))
+                await self._transact(identity, lambda _, store, now: keep(store, reserved, answer, now))
         except Exception as error:
             trouble = as_trouble(error)
             # If that fails too, the reservation ends by itself.
             with contextlib.suppress(HourpassError):
-                await self._transact(lambda _, store, now: keep_refusal(store, reserved, trouble, now))
+                await self._transact(identity, lambda _, store, now: keep_refusal(store, reserved, trouble, now))
             raise
         return call.tell(answer)
 
-    async def _transact(self, work: Callable[[Administration, Store, int], T]) -> T:
+    async def _transact(self, identity: AdminIdentity, work: Callable[[Administration, Store, int], T]) -> T:
         if self._in_memory:
             return await self._issuer.ledger.run(lambda store: work(self._on(store), store, self._clock()))
-        return await self.in_thread(lambda desk: desk.in_transaction(lambda *at: work(desk, *at)))
+        return await self.in_thread(
+            caller_name(identity), lambda desk: desk.in_transaction(lambda *at: work(desk, *at))
+        )
 
     async def import_rows(self, batch: ImportBatch, identity: AdminIdentity) -> shapes.ImportedKeys:
         """Import a batch of keys in one transaction. A running server accepts its keys within a second."""
         if not self._in_memory:
-            return await self.in_thread(lambda desk: desk.import_rows(batch, identity))
+            return await self.in_thread(caller_name(identity), lambda desk: desk.import_rows(batch, identity))
         return await self._once(IMPORT_KEYS._replace(reads=batch.dry_run), batch, identity, None)
 
     async def _once(self, operation: Operation[Q, A], asked: Q, identity: AdminIdentity, outside: Any) -> A:
         if not self._in_memory:
             lane = self._long if operation.long else self._quick
-            return await lane.run(lambda desk: desk.call_once(operation, asked, identity, outside))
+            caller = caller_name(identity)
+            return await lane.run(caller, lambda desk: desk.call_once(operation, asked, identity, outside))
         run = self._issuer.ledger.read if operation.reads else self._issuer.ledger.run
         return await run(lambda store: self._on(store).do(store, operation, asked, identity, self._clock(), outside))
 
-    async def page(self, work: Callable[[Administration, Any], T], *, long: bool = False) -> T:
-        """Do work in the thread of the administration, and what must be done outside of a transaction beside it.
+    async def page(self, caller: str, work: Callable[[Administration, Any], T], *, long: bool = False) -> T:
+        """Do work of a caller in the thread, and beside it what must be done outside of a transaction.
 
         With `long` it may take seconds.
 
@@ -147,14 +183,14 @@ class AdminWork:
         """
         lane = self._long if long else self._quick
         try:
-            return await lane.run(lambda desk: work(desk, None))
+            return await lane.run(caller, lambda desk: work(desk, None))
         except Outside as needed:
             outside = await self._outcome(needed)
-        return await lane.run(lambda desk: work(desk, outside))
+        return await lane.run(caller, lambda desk: work(desk, outside))
 
-    async def in_thread(self, work: Callable[[Administration], T]) -> T:
-        """Do work with the administration in its thread. Raises StorageUnavailable if too much work waits."""
-        return await self._quick.run(work)
+    async def in_thread(self, caller: str, work: Callable[[Administration], T]) -> T:
+        """Do work of a caller in the administration's thread. Raises StorageUnavailable if too much work waits."""
+        return await self._quick.run(caller, work)
 
     def _on(self, store: Store) -> Administration:
         secrets = self._issuer.secrets
@@ -174,3 +210,8 @@ class AdminWork:
             raise
         except Refused as error:
             return error
+
+
+def caller_name(identity: AdminIdentity) -> str:
+    """By what name a caller is limited: that of the audit trail, so that it is one over the API and at the console."""
+    return f"key:{identity.key_id}" if isinstance(identity, AdminKeyIdentity) else identity.actor.name
