@@ -254,6 +254,7 @@ class App:
     def drain(self) -> None:
         """Report that this node is not ready any more, and answer all polls that wait."""
         self.draining = True
+        self._running.background.leave(self.settings.drain_timeout)
         self.issuer.verification.close()
         self.issuer.ledger.news.close()
 

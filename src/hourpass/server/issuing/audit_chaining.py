@@ -45,12 +45,14 @@ class AuditChaining:
             )
         return state.is_behind
 
-    async def chain(self, now: int) -> None:
-        """Chain everything that is not chained yet, in small transactions.
+    async def chain(self, now: int, until: int | None = None) -> None:
+        """Chain everything that is not chained yet, in small transactions. After `until`, by the timer, begin no more.
 
         Raises:
             ChainBroken: if somebody has tampered with the trail, so that the chain cannot go on.
             StorageUnavailable: if the database fails.
         """
         while await self._ledger.run(lambda store: chain_rows(store, self._secrets, now)):
+            if until is not None and self._timer() >= until:
+                return
             await asyncio.sleep(random.uniform(0.001, 0.01))  # noqa: S311 - jitter, not a secret

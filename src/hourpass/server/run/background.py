@@ -9,7 +9,7 @@ from typing import cast
 
 from hourpass.core.errors import HourpassError, StorageUnavailable, Unavailable, as_trouble
 from hourpass.core.grant import GrantRef
-from hourpass.core.policy import MINUTE
+from hourpass.core.policy import MINUTE, SECOND
 from hourpass.core.stats import STATS_KEPT
 from hourpass.server.clock.timekeeping import Timekeeper
 from hourpass.server.issuing.issuer import Issuer
@@ -64,6 +64,9 @@ before a row is late."""
 CHAIN_LATE = 5.0
 """Seconds after which a row that is not chained is trouble."""
 
+CHAIN_AT_LEAST = 1_000
+"""Milliseconds for which a node that stops chains what is left, even if its time is over."""
+
 UNCHAINED = "audit trail not chained"
 """The event that is logged for rows of the audit trail that are late."""
 
@@ -104,6 +107,11 @@ class Background:
         self.stats = StatsKeeper(issuer.counts, ledger, self._node)
         self._trail = TrailKeeper(ledger, issuer.secrets, time.clock, retention)
         self._tasks: list[asyncio.Task[None]] = []
+        self._leave_by: int | None = None
+
+    def leave(self, seconds: float) -> None:
+        """The node is told to stop, and has so many seconds for it."""
+        self._leave_by = self._time.timer() + round(seconds * SECOND)
 
     def start(self) -> None:
         """Begin all jobs, in the running event loop."""
@@ -125,7 +133,10 @@ class Background:
         self._tasks = [asyncio.create_task(job) for job in jobs]
 
     async def stop(self) -> None:
-        """End all jobs, and wait until they have ended."""
+        """End all jobs, and wait until they have ended.
+
+        A long trail may not be chained by then. The next node that runs goes on with it.
+        """
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -133,7 +144,9 @@ class Background:
         self._issuer.authentication.wrong_keys.close()
         self._issuer.replay_log.look(self._clock(), leaving=True)
         # The chain comes last: the others may write to the audit trail.
-        chained = self._issuer.audit_chaining.chain(self._clock())
+        least = self._time.timer() + CHAIN_AT_LEAST
+        until = least if self._leave_by is None else max(self._leave_by, least)
+        chained = self._issuer.audit_chaining.chain(self._clock(), until)
         last_work = (
             ("keep_uses", self.keep_uses()),
             ("keep_stats", self.keep_stats(leaving=True)),
