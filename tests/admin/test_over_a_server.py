@@ -1,5 +1,9 @@
 """`--server`: which commands have a use for it, and what is said when the server cannot be asked."""
 
+import json
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
 import httpx2
 import pytest
 from tests.admin.both import Both
@@ -116,3 +120,48 @@ def test_a_server_needs_a_key_and_goes_with_no_database(both):
         1,
         "hourpass: cannot read the admin key: No such file or directory\n",
     )
+
+
+def test_words_of_a_server_move_nothing_on_the_terminal_and_stay_on_one_line(both):
+    told = {"title": "t", "detail": "no\x1b]0;title\x07\r\nhourpass: all is well", "reason": "\x1b[2Jgone"}
+
+    statuses = [401, 403, 422, 503]
+
+    class Liar(BaseHTTPRequestHandler):
+        def do_POST(self):
+            asked = self.rfile.read(int(self.headers["content-length"]))
+            self.answer(200, httpx2.post(f"{both.admin}{self.path}", content=asked).content)
+
+        def do_GET(self):
+            self.answer(statuses[0], json.dumps(told).encode())
+
+        def answer(self, status, body):
+            self.send_response(status)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Liar) as liar:
+        Thread(target=liar.serve_forever, daemon=True).start()
+        while statuses:
+            code, words = list_keys(both, f"http://127.0.0.1:{liar.server_port}")
+            assert code == 1
+            assert words.isprintable()
+            assert "\\x1b" in words
+            statuses.pop(0)
+        liar.shutdown()
+
+
+def test_an_admin_key_that_everyone_can_read_is_told(both):
+    file = both.files / "open-key"
+    file.write_text(both.key_file.read_text())
+    command = ("--server", both.admin, "--admin-key-file", str(file), "keys", "list")
+    for mode, said in (
+        (0o644, f"everyone on this machine can read {file} (mode 0644): chmod o-r {file}\n"),
+        (0o600, ""),
+    ):
+        file.chmod(mode)
+        assert run_command(*command, env=both.environment).stderr == said

@@ -92,9 +92,11 @@ async def test_a_grant_is_refreshed_by_the_listener_of_its_key_whatever_its_refr
 
     assert [refused.status_code for refused in refusals] == [400] * 3
     assert [refused.json().get("reason") for refused in refusals] == ["unknown"] * 3
-    reader = await server.create_key(scope="introspect", audience=f"{ISSUER}/admin")
-    asked = await http.post("/oauth/introspect", data={"token": own["boss"]["refresh_token"]}, auth=(reader, ""))
-    assert asked.json() == {"active": False}
+    for audience in (None, f"{ISSUER}/admin"):
+        reader = await server.create_key(scope="introspect", audience=audience)
+        for token in (own["boss"]["refresh_token"], forged["boss"]):
+            asked = await http.post("/oauth/introspect", data={"token": token}, auth=(reader, ""))
+            assert asked.json() == {"active": False}
     for client, name in ((admin, "boss"), (http, "other")):
         refreshed = await client.post("/auth/refresh", json={"refreshToken": own[name]["refresh_token"]})
         assert claims_of(refreshed.json()["refresh_token"])["gen"] == 1, "the refusals rotated nothing"

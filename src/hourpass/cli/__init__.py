@@ -198,8 +198,10 @@ def _open_what_is_closed() -> None:
 
 
 def _fail(words: str, code: int = 1) -> NoReturn:
+    from hourpass.cli.terminal import say
+
     if words:
-        print(f"hourpass: {words}", file=sys.stderr)
+        say(f"hourpass: {words}")
     # Drop what could not be written: the interpreter would try to write it again on its way out.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)

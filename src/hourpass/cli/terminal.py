@@ -79,7 +79,7 @@ def _fact(value: object) -> str:
 
 def print_line(head: str, text: str) -> None:
     """Print a head and a text after it, and flush. On a terminal that is too narrow, the text goes on below."""
-    print("\n".join(folding.line(head, text, screen_width())), flush=True)
+    print("\n".join(folding.line(plain(head), plain(text), screen_width())), flush=True)
 
 
 def screen_width() -> int | None:

@@ -8,7 +8,7 @@ import msgspec
 from hourpass.admin import operations, shapes
 from hourpass.cli.operator.administration import administration
 from hourpass.cli.operator.database import database_options
-from hourpass.cli.terminal import json_option, print_json, say
+from hourpass.cli.terminal import json_option, plain, print_json, say
 
 WHAT_TO_DO = "What to do: the runbook docs/runbooks/audit-trail.md"
 
@@ -28,7 +28,7 @@ def verify(flags: dict[str, object], as_json: bool) -> None:
         print_json(msgspec.to_builtins(verified))
     else:
         for line in _lines(verified):
-            print(line)
+            print(plain(line))
         for finding in verified.findings:
             say(finding.text)
         if not verified.intact:

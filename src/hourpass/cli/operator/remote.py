@@ -16,12 +16,13 @@ from hourpass import __version__
 from hourpass.admin import operations, shapes
 from hourpass.admin.http import Written, write_request
 from hourpass.admin.operations import ROOT, Operation
+from hourpass.cli.terminal import plain, say
 from hourpass.client.auth.httpx2 import HourpassAuth
 from hourpass.client.refresh.cache import FileCache, MemoryCache
 from hourpass.client.source import TokenSource
 from hourpass.core.errors import ConfigurationError, HourpassError, LoginRequired, Unavailable
 from hourpass.home import folder_for
-from hourpass.ownership import read_named_file
+from hourpass.ownership import note_on_readers, read_named_file
 from hourpass.server.admin.key_import import ImportBatch
 from hourpass.urls import check_url
 
@@ -163,7 +164,8 @@ def _refusal(response: httpx2.Response) -> HourpassError:
         problem = msgspec.json.decode(response.content, type=_Problem)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         problem = _Problem()
-    words = problem.detail or problem.title or f"the server answered {response.status_code}"
+    # On one line: what a server says must not look like words of this command.
+    words = plain(problem.detail or problem.title or f"the server answered {response.status_code}")
     if response.status_code == 401:
         return _key_refused(problem.reason)
     if response.status_code == 403:
@@ -175,7 +177,7 @@ def _key_refused(reason: str | None) -> HourpassError:
     """What to say when the server takes neither the admin key nor its token."""
     if reason == "wrong_listener":
         return HourpassError("this is not an admin key, or the URL is not that of the admin listener")
-    return HourpassError("the server does not accept the admin key" + (f": {reason}" if reason else ""))
+    return HourpassError("the server does not accept the admin key" + (f": {plain(reason)}" if reason else ""))
 
 
 def _checked(url: str) -> str:
@@ -189,10 +191,13 @@ def _checked(url: str) -> str:
 
 def _read_key(file: str) -> str:
     try:
-        return read_named_file(Path(file)).strip()
+        key = read_named_file(Path(file)).strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise ConfigurationError(f"cannot read the admin key: {reason}") from None
+    if readers := note_on_readers(Path(file)):
+        say(readers)
+    return key
 
 
 def _cache(url: str, key: str, environ: Any) -> FileCache | MemoryCache:

@@ -82,8 +82,8 @@ async def _introspect_refresh_token(issuer: Issuer, token: str, caller: ApiKey, 
     try:
         opened, grant = await issuer.look_up(token, now)
         key = await issuer.ledger.key(grant.key_id)
-        if key is None:
-            return INACTIVE
+        if key is None or key.admin is not None:
+            return INACTIVE  # an admin key's tokens are for the admin listener alone
         theirs = (grant.audience,) if grant.audience else key.audiences(issuer.audience)
         needed = _needed(caller, caller.audiences(issuer.audience), theirs)
         judge_key(from_anywhere(key)._replace(audience=theirs[0], more_audiences=theirs[1:]), "", needed, nowhere)
