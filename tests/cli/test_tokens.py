@@ -110,14 +110,14 @@ def test_inspecting_a_replay_does_not_revoke_the_grant(hourpass, api_key):
 
 
 @pytest.mark.parametrize("token", ["", "nonsense", "a.b.c", "é", "\u001b[31m.W10.x"])
-def test_a_token_that_this_server_did_not_make_is_unknown(hourpass, token):
+def test_a_text_that_is_not_a_token_is_not_taken_for_that_of_another_server(hourpass, token):
     facts = hourpass.json("tokens", "inspect", "-", input=token, code=1)
 
     assert facts == {
         "kind": "unknown",
         "valid": False,
         "reason": "strange",
-        "words": "no: this server did not make it",
+        "words": "no: this is not a token, or a part of it is missing",
     }
 
 

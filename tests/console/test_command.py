@@ -83,7 +83,7 @@ def test_a_folder_without_a_database_is_an_error(tmp_path):
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 412, 413, 421, 422, 429, 500, 503])
 @pytest.mark.parametrize("detail", ["", "the <b>detail</b>"])
 def test_every_refusal_has_a_page_that_says_what_it_is(status, detail):
-    reply = refusal_page(status, detail, "0123456789abcdef", [(b"retry-after", b"7")])
+    reply = refusal_page(status, detail, [(b"retry-after", b"7")], "0123456789abcdef")
     page = reply.body.decode()
 
     assert (reply.status, (b"retry-after", b"7") in reply.headers) == (status, True)

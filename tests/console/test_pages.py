@@ -198,6 +198,42 @@ def test_the_page_of_a_key_that_has_ended_shows_nothing_that_cannot_happen_any_m
     assert re.search(r'data-label="Expires"></td>', visitor.get("/keys?q=Over").text)
 
 
+def test_a_refusal_keeps_the_menu_and_speaks_of_the_role(desk, filled):
+    auditor = desk.visitor().by_key(desk.admin_key("auditor")["api_key"])
+    operator = desk.visitor().by_key(desk.admin_key("operator")["api_key"])
+    pages = {
+        403: auditor.get(f"/keys/{filled['key']}/edit"),
+        404: auditor.get("/nothing-here"),
+    }
+    told = operator.get("/inspect/brake")
+
+    for status, page in pages.items():
+        assert page.status_code == status
+        assert 'aria-label="Console"' in page.text
+    assert "Your role, auditor, may only look." in pages[403].text
+    assert "Your role, operator, may not do this." in told.text
+    assert "scope" not in pages[403].text + told.text
+
+
+def test_the_role_of_an_admin_key_is_changed_on_its_page(desk):
+    key = desk.admin_key("owner", "--name", "Carol")["key_id"]
+    visitor = desk.visitor().by_link()
+
+    def saved(**role: str) -> dict:
+        visitor.get(f"/keys/{key}/edit")
+        assert visitor.post(f"/keys/{key}/edit", {"name": "Carol", **role}).status_code == 303
+        shown = json.loads(desk.server.command("keys", "show", key, "--json").stdout)
+        return {name: shown.get(name) for name in ("admin", "subject_prefix", "max_scope")}
+
+    delegated = {"admin": "operator", "subject_prefix": "acme/", "max_scope": "a b"}
+    assert saved(**delegated) == delegated
+    alone = {"admin": "operator", "subject_prefix": "", "max_scope": ""}
+    assert saved(**alone) == {"admin": "operator", "subject_prefix": None, "max_scope": None}
+    assert saved(admin="auditor")["admin"] == "auditor"
+    ordinary = desk.server.create_key()["key_id"]
+    assert 'name="admin"' not in visitor.get(f"/keys/{ordinary}/edit").text
+
+
 def test_a_delegated_admin_sees_its_own_keys_and_no_overview(browser, desk, filled):
     key = desk.admin_key("operator", "--subject-prefix", "acme", "--max-scope", "videos.read")
     visitor = desk.visitor().by_key(key["api_key"])

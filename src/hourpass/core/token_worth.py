@@ -29,6 +29,8 @@ class TokenWorth(NamedTuple):
         return self.reason is None
 
 
+NOT_A_TOKEN = TokenWorth("strange", "no: this is not a token, or a part of it is missing")
+
 STRANGE = TokenWorth("strange", "no: this server did not make it")
 
 FROM_ELSEWHERE = TokenWorth("strange", "no: it comes from another server, or its signing key was withdrawn")

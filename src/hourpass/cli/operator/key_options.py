@@ -177,7 +177,10 @@ _OPTIONS = [
         "--self-rotation/--no-self-rotation", default=None, help="whether its holder may rotate it; no, by default"
     ),
     click.option(
-        "--admin", type=click.Choice(ROLES), help="an admin key of this role: for the admin API and the console alone"
+        "--admin",
+        type=click.Choice(ROLES),
+        help="an admin key of this role, for the admin API and the console alone. "
+        "A key is an admin key from the beginning, or never",
     ),
     click.option(
         "--subject-prefix",

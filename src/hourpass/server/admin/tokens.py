@@ -19,6 +19,7 @@ from hourpass.core.revocation import Revocations
 from hourpass.core.token_worth import (
     API_KEY,
     FROM_ELSEWHERE,
+    NOT_A_TOKEN,
     SIGNING_KEY_GONE,
     STRANGE,
     TokenWorth,
@@ -212,6 +213,8 @@ def _strange_facts(ctx: Context, signing_keys: SigningKeys, token: str) -> shape
     if re.match(BEGINNING, token):
         return _facts("api_key", API_KEY)
     header = token.partition(".")[0].encode()
+    if issuer is UNSET and not is_plausible(header):
+        return _facts("unknown", NOT_A_TOKEN)
     if ctx.caller.is_delegated or not is_plausible(header):
         return _facts("unknown", STRANGE, unverified_issuer=issuer)
     kid = next((pair.kid for pair in signing_keys.pairs.values() if pair.header == header), None)

@@ -6,6 +6,8 @@ request with nothing that looks like a sign-in never gets there.
 
 import secrets
 from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -13,7 +15,7 @@ from hourpass.core.admin_access import require_allowed
 from hourpass.core.admin_host import is_known_host, is_own_page
 from hourpass.core.audit import Actor
 from hourpass.core.caller import bucket
-from hourpass.core.errors import InvalidCredentials, NotFound, Refused
+from hourpass.core.errors import InsufficientScope, InvalidCredentials, NotFound, Refused
 from hourpass.core.sign_in import (
     FAILURES,
     ID_BYTES,
@@ -50,6 +52,9 @@ from hourpass.server.settings.settings import Settings
 from hourpass.server.store import Store, reading
 from hourpass.server.transport.request import Headers, Reply, Request
 
+Tell = Callable[[Exception], tuple[int, str, Headers]]
+"""With which status, words and headers the administration tells an error."""
+
 STRANGERS = ""
 """The caller who all are that nobody knows yet. Together they have the places of one person."""
 
@@ -71,13 +76,20 @@ class Console:
     """The pages. `listen` is the admin listener's address. `timer` returns milliseconds that nobody can set."""
 
     def __init__(
-        self, settings: Settings, issuer: Issuer, work: AdminWork, listen: str, timer: Callable[[], int]
+        self,
+        settings: Settings,
+        issuer: Issuer,
+        work: AdminWork,
+        listen: str,
+        timer: Callable[[], int],
+        told: Tell,
     ) -> None:
         self._settings = settings
         self._issuer = issuer
         self._work = work
         self._listen = listen
         self._timer = timer
+        self._told = told
         self._failures = Throttle(FAILURES)
         self._entries = Throttle(SIGN_INS)
         self._known: dict[bytes, str] = {}
@@ -91,21 +103,22 @@ class Console:
         try:
             return await self._answer(request, request_id)
         except _Refusal as error:
-            return refusal_page(error.status, error.detail, request_id)
+            return refusal_page(error.status, error.detail, [], request_id)
 
     async def _answer(self, request: Request, request_id: str) -> Reply:
         if request.path in {"/", BASE}:
             return _see("/")
         path = request.path.removeprefix(BASE)
         if not is_known_host(host_of(request), self._settings.admin_hosts, self._listen):
-            raise _Refusal(421, "the console is not known by this name: add it to admin_hosts")
+            named = host_of(request) or "without a name"
+            raise _Refusal(421, f"the console is not known as {named}: add the name to admin_hosts")
         if path.startswith("/assets/"):
             return _asset(path.removeprefix("/assets/"), request)
         if request.method == "POST" and not is_own_page(
             text_of(request, b"sec-fetch-site"), text_of(request, b"origin"), host_of(request)
         ):
             raise _Refusal(403, "the form came from another site")
-        call = _Call(self._settings, request, request_id, path)
+        call = _Call(self._settings, request, request_id, path, self._told)
         if path == "/sign-in" or path.startswith("/sign-in/"):
             return await self._sign_in(call)
         if not call.ids or (who := await self._who(call)) is None:
@@ -176,8 +189,9 @@ def _why_not(error: InvalidCredentials, *, by_link: bool) -> str:
 class _Call:
     """One request to the console. Its methods run in the administration's thread, unless they say otherwise."""
 
-    def __init__(self, settings: Settings, request: Request, request_id: str, path: str) -> None:
+    def __init__(self, settings: Settings, request: Request, request_id: str, path: str, told: Tell) -> None:
         self._settings = settings
+        self._told = told
         self.request = request
         self.request_id = request_id
         self.path = path
@@ -273,19 +287,28 @@ class _Call:
         menu = [each.path for each in SECTIONS if each.is_for(person.caller)]
         if self.path == "/" and "/" not in menu:
             return _see(menu[0])
-        section, view, parts = _find(self.path)
-        require_allowed(person.caller, view.needs.scope, delegated=view.needs.delegated)
-        visit = Visit(
+        visit_of = partial(
+            Visit,
             administration,
             self._settings,
             person,
             self.now,
-            path=parts,
             query=self._query,
             form=self.form,
             menu=menu,
             outside=outside,
         )
+        try:
+            return self._shown(visit_of)
+        except Refused as error:
+            status, words, headers = self._told(error)
+            words = _not_for(person) if isinstance(error, InsufficientScope) else words
+            return refusal_page(status, words, headers, self.request_id, self._page("", visit_of(path={})))
+
+    def _shown(self, visit_of: Callable[..., Visit]) -> Reply:
+        section, view, parts = _find(self.path)
+        visit = visit_of(path=parts)
+        require_allowed(visit.caller, view.needs.scope, delegated=view.needs.delegated)
         handler = view.act if self.request.method == "POST" else view.show
         if handler is None:
             raise NotFound("this page has no such form")
@@ -317,18 +340,24 @@ class _Call:
                 headers = [(b"content-type", media_type.encode()), (b"content-disposition", named.encode())]
                 return Reply(200, [*EVERY, (b"cache-control", b"no-store"), *headers], body)
             case Shown(template, values, status):
-                page = {
-                    "visit": visit,
-                    "now": self.now,
-                    "here": section.name,
-                    "menu": [each for each in SECTIONS if each.is_for(visit.caller)],
-                    "form_token": form_token(self.id),
-                    "flash": section.done.get(self._query.get("done", ""), ""),
-                }
-                return Reply(status, OF_PAGES, render_page(template, page | dict(values)))
+                flash = {"flash": section.done.get(self._query.get("done", ""), "")}
+                page = self._page(section.name, visit) | flash | dict(values)
+                return Reply(status, OF_PAGES, render_page(template, page))
+
+    def _page(self, here: str, visit: Visit) -> dict[str, Any]:
+        """What every page of somebody who is signed in needs."""
+        menu = [each for each in SECTIONS if each.is_for(visit.caller)]
+        return {"visit": visit, "now": self.now, "here": here, "menu": menu, "form_token": form_token(self.id)}
 
 
 _SIGN_IN_WORDS = {"out": "You are signed out."}
+
+
+def _not_for(person: Person) -> str:
+    """Why an operation is not for somebody, in words of the console: people have roles, and tokens have scopes."""
+    if person.caller.is_delegated:
+        return "your key is delegated, and this is not for such a key"
+    return f"your role, {person.role}, " + ("may only look" if person.role == "auditor" else "may not do this")
 
 
 def _find(path: str) -> tuple[Section, View, Mapping[str, str]]:
@@ -383,8 +412,13 @@ _TITLES = {
 }
 
 
-def refusal_page(status: int, detail: str, request_id: str, more: Headers = []) -> Reply:  # noqa: B006 - only read
-    """An error as a page. `detail` is for the person who asked, and may be empty. `more` says when to retry."""
+def refusal_page(
+    status: int, detail: str, more: Headers, request_id: str, page: Mapping[str, Any] = MappingProxyType({})
+) -> Reply:
+    """An error as a page. `detail` is for the person who asked, and may be empty. `more` says when to retry.
+
+    `page` has what a page in the frame needs, if the person is signed in.
+    """
     title = _TITLES.get(status, "Something went wrong")
     words = (
         detail[:1].upper() + detail[1:] + "."
@@ -397,5 +431,6 @@ def refusal_page(status: int, detail: str, request_id: str, more: Headers = []) 
         "words": words,
         "request_id": request_id,
         "form_token": "",
+        **page,
     }
     return Reply(status, [*OF_PAGES, *more], render_page("refused.html", values))

@@ -17,7 +17,7 @@ from hourpass.server.run.admin_work import AdminWork
 from hourpass.server.telemetry.exposition import MEDIA_TYPE
 from hourpass.server.transport.asgi import Receive, Scope, Send, respond
 from hourpass.server.transport.render import NO_STORE, MethodNotAllowed, problem
-from hourpass.server.transport.request import Reply, Request, TooLarge
+from hourpass.server.transport.request import Headers, Reply, Request, TooLarge
 
 BODY_LIMIT = 64 * 1024
 """Bytes of a request to the admin API."""
@@ -39,7 +39,7 @@ class AdminApp:
         self._stopwatch = time.perf_counter
         self._work = AdminWork(app.settings, app.issuer, app.clock)
         self._api = AdminApi(app.settings, app.issuer, self._work, app.time.timer)
-        self._console = Console(app.settings, app.issuer, self._work, listen, app.time.timer)
+        self._console = Console(app.settings, app.issuer, self._work, listen, app.time.timer, self._told)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request as an ASGI application."""
@@ -90,12 +90,15 @@ class AdminApp:
             trouble = as_trouble(error)
             if self._is_console(request.path):
                 self._app.report(BASE, trouble)  # the path may hold a one-time link
-                status, _, detail, *_, headers = tell(trouble, self._settings.realm)
-                return refusal_page(status, detail, request_id, headers)
+                return refusal_page(*self._told(trouble), request_id)
             self._app.report(request.path, trouble)
             if request.path in CREDENTIALS:
                 return problem(trouble)
             return admin_problem(trouble, self._settings.realm, request_id)
+
+    def _told(self, error: Exception) -> tuple[int, str, Headers]:
+        status, _, detail, *_, headers = tell(error, self._settings.realm)
+        return status, detail, headers
 
     def _is_console(self, path: str) -> bool:
         return self._settings.console and (path in {"/", BASE} or path.startswith(BASE + "/"))

@@ -20,7 +20,7 @@ KINDS: Mapping[shapes.TokenKind, str] = {
     "access_token": "An access token",
     "refresh_token": "A refresh token",
     "api_key": "An API key",
-    "unknown": "Not a token",
+    "unknown": "Not a known token",
 }
 
 

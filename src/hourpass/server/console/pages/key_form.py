@@ -30,6 +30,7 @@ def form_of(key: shapes.Key | None) -> Fields:
         "claims": "\n".join(f"{name}={_shown(value)}" for name, value in key.claims.items()),
         "retry_window": "" if key.retry_window is None else str(key.retry_window),
         "access_token_lifetime": "" if key.access_token_lifetime is None else str(key.access_token_lifetime),
+        "admin": key.admin or "",
         "subject_prefix": key.subject_prefix or "",
         "max_scope": key.max_scope or "",
     }
@@ -59,9 +60,11 @@ def asked_of(form: Mapping[str, str], *, new: bool, admin: bool = False) -> dict
                 asked[name] = _pairs(name, given)
             case "retry_window" | "access_token_lifetime":
                 asked[name] = _whole(name, given)
-            case "subject_prefix" | "max_scope" if admin and given:
+            case "subject_prefix" | "max_scope" if admin:
+                asked[name] = given or None
+            case "admin" if given:
                 asked[name] = given
-            case "subject" | "external_id" | "environment" | "admin" if new:
+            case "subject" | "external_id" | "environment" if new:
                 asked[name] = given
             case _:
                 pass

@@ -131,6 +131,6 @@ SECTION = Section(
     ),
     {
         "rotated": "A new signing key is published.",
-        "withdrawn": "The signing key is withdrawn. The tokens that it signed are refused.",
+        "withdrawn": "The signing key is withdrawn. Its tokens are refused here, and within four minutes elsewhere.",
     },
 )
