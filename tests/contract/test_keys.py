@@ -3,6 +3,7 @@
 import pytest
 from tests.contract.conftest import KEY, NOW, make_key
 
+from hourpass.core.admin_access import SCOPES
 from hourpass.core.api_key import KeySecret
 from hourpass.core.signing_key import SigningKey
 from hourpass.server.store import StoredSigningKey, transaction
@@ -247,3 +248,10 @@ def test_a_leaked_secret_is_noted_once(store):
     assert store.note_leak(b"a" * 32, "key1", NOW)
     assert not store.note_leak(b"a" * 32, "key1", NOW + 1)
     assert store.note_leak(b"b" * 32, "key1", NOW + 1)
+
+
+def test_an_admin_key_has_the_scope_that_its_role_means_now(store):
+    store.add_key(make_key(admin="auditor", scope="keys:read what:auditors-had-before"))
+
+    assert store.key(KEY).scope.split() == sorted(SCOPES["auditor"])
+    assert store.keys_page("", 10)[0].scope == store.keys_of_ids([KEY])[KEY].scope == store.key(KEY).scope

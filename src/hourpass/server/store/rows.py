@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from hourpass.core.admin_access import scope_of_admin
 from hourpass.core.api_key import ApiKey, KeySecret
 from hourpass.core.audit import Actor, Event
 from hourpass.core.audit_chain import Ends
@@ -167,7 +168,9 @@ def read_key(row: Row, secrets: Sequence[KeySecret]) -> ApiKey:
         record[name] = tuple(msgspec.json.decode(record[name]).items()) if record[name] else ()
     record["self_rotation"] = bool(record["self_rotation"])
     known = tuple(secrets) or (KeySecret(row[-1], 0, record["created_at"]),)
-    return ApiKey(**record, secrets=known)
+    key = ApiKey(**record, secrets=known)
+    # Its scope was written when it was made. A role may mean more or less by now.
+    return key if key.admin is None else key._replace(scope=scope_of_admin(key))
 
 
 def key_search(wanted: KeyFilter) -> dict[str, Any]:
