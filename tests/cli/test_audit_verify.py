@@ -96,11 +96,35 @@ def test_a_backup_and_what_is_restored_from_it_are_whole(trail, tmp_path):
     assert trail.json("audit", "verify", code=1)["intact"] is False
 
 
-def test_a_trail_of_a_program_of_before_is_whole_and_says_since_when(trail):
+NOT_CHAINED = "the record of the chain's ends is missing, and so is its secret: the trail is not chained\n"
+
+
+@pytest.mark.parametrize(
+    "command", [("audit", "verify"), ("audit",), ("keys", "list"), ("secrets", "status")], ids=" ".join
+)
+def test_a_command_that_only_looks_begins_no_chain_and_a_chain_that_is_gone_is_found(trail, command):
+    """Otherwise verifying would repair what it should report."""
+    sql(trail, "update audit set mac = null, chained_at = null", "delete from audit_chain")
+    sql(trail, "delete from secrets where name = 'trail'")
+
+    trail(*command, code=1 if command == ("audit", "verify") else 0)
+
+    assert trail("audit", "verify", code=1).stderr == NOT_CHAINED + WHAT_TO_DO
+    with closing(sqlite3.connect(trail.data / "hourpass.db")) as db:
+        assert db.execute("select count(*) from secrets where name = 'trail'").fetchone() == (0,)
+
+
+def test_a_chain_that_is_gone_but_for_its_macs_is_found_without_its_secret(trail):
+    sql(trail, "delete from audit_chain", "delete from secrets where name = 'trail'")
+
+    assert trail("audit", "verify", code=1).stderr.startswith(NOT_CHAINED)
+
+
+def test_a_trail_of_a_program_of_before_is_chained_by_the_first_change_and_says_since_when(trail):
     """As after the migration: nothing is chained, and the secret does not exist."""
     sql(trail, "update audit set mac = null", "delete from audit_chain", "delete from secrets where name = 'trail'")
 
-    assert "4 lines at the end: not chained yet." in trail("audit", "verify").stdout
+    assert "4 lines at the end: not chained yet." in trail("audit", "verify", code=1).stdout
     trail.create_key()
 
     said = trail("audit", "verify").stdout

@@ -87,7 +87,8 @@ class TrailVerification:
 
     def _trusted(self, ends: Ends | None, ring: SecretRing) -> Ends | None:
         if ends is None:
-            self._find("ends", why="the record of the chain's ends is missing")
+            why = "the record of the chain's ends is missing"
+            self._find("ends", why=why if ring.secrets else f"{why}, and so is its secret: the trail is not chained")
         elif ring.of_kid(ends.kid) is None:
             self._find("ends", why="the secret that made the chain is missing")
         elif not ends.is_genuine(ring):
@@ -143,7 +144,7 @@ class TrailVerification:
             if mac == line.mac:
                 self._secrets = self._secrets[position:]
                 return mac
-        return link(self._secrets[0], self._mac, line.values)
+        return link(self._secrets[0], self._mac, line.values) if self._secrets else b""
 
     def _follows(self, line: Line, mac: bytes, before: bytes) -> bool:
         return any(link(secret, before, line.values) == mac for secret in self._secrets)
@@ -197,8 +198,10 @@ class TrailVerification:
             (first, at), (last, _) = self._unchained[0], self._unchained[-1]
             if now - at > LATE and (ends is None or first > ends.began_n):
                 self._find("unchained", first, last, f"for {(now - at) // SECOND} s")
-        in_use, its_own = self._ring.used_at(now), self._ring.of_kid(ends.kid) if ends else None
-        if ends and its_own in self._ring.earlier_than(in_use) and now - self._ring.used_from(in_use) > LATE:
+        if ends is None:
+            return
+        in_use, its_own = self._ring.used_at(now), self._ring.of_kid(ends.kid)
+        if its_own in self._ring.earlier_than(in_use) and now - self._ring.used_from(in_use) > LATE:
             self._find("ends", why=f"the chain still ends under the secret {ends.kid}: {in_use.kid} is in use")
 
     def _find(self, kind: TrailFindingKind, first: int = 0, last: int = 0, why: str = "") -> None:

@@ -156,7 +156,7 @@ def open_secrets(
 
     Raises:
         ConfigurationError: if the schema or the master key does not fit. Also if the installation was moved to another
-            database, unless the caller only wants to `look`.
+            database, unless the caller only wants to `look`. Such a caller begins no chain over the audit trail.
     """
     if not look:
         require_not_moved(store)
@@ -166,7 +166,7 @@ def open_secrets(
         fresh = not store.secrets("pepper")
         master = load_master_key(settings.master_key, Path(settings.data), environ, create=fresh)
         algorithm: Algorithm = settings.signing_algorithm  # type: ignore[assignment]
-        secrets = prepare(store, master, algorithm, now, settings.policy(), os.urandom, serving=serving)
+        secrets = prepare(store, master, algorithm, now, settings.policy(), os.urandom, serving=serving, look=look)
     return master, secrets
 
 
