@@ -1,5 +1,7 @@
 """Changing an API key: the next look sees it, the audit trail has both values, and an ended key changes no more."""
 
+import json
+
 import pytest
 from tests.contract.conftest import KEY, NOW, make_key
 
@@ -25,6 +27,25 @@ def test_only_what_differs_is_in_the_trail_with_its_old_value(store, trail):
     old = {"scope": "a", "audience": None, "more_audiences": [], "tags": {"team": "x"}}
     new = {"scope": "a b", "audience": "p", "more_audiences": ["q"], "tags": {"team": "y"}}
     assert trail() == [("key.updated", KEY, {"old": old, "new": new}, "cli:me")]
+
+
+def test_a_long_value_is_cut_in_the_trail_however_long_it_is(store, trail):
+    """Who may change a key could fill the trail otherwise: a delegated caller changes tags 600 times a minute."""
+    many = {f"tag {number}": "\N{GRINNING FACE}" * 200 for number in range(32)}
+    scope = " ".join(f"right-{number}" for number in range(50))
+    networks = [f"10.{number}.0.0/16" for number in range(256)]
+    store.add_key(make_key())
+
+    long = {"scope": scope, "audiences": [f"https://{number}" for number in range(999)], "allowed_ips": networks}
+    update_key(store, KEY, {"tags": many, **long}, NOW, actor=Actor("key:x"))
+    update_key(store, KEY, {"tags": {"new": "1"}}, NOW, actor=Actor("key:x"))
+
+    (_, _, first, _), (_, _, second, _) = trail()
+    assert len(json.dumps(first, ensure_ascii=False).encode()) < 6_000
+    assert all("… (cut, " in first["new"][name] for name in ("tags", "more_audiences", "allowed_ips"))
+    assert first["new"]["scope"] == store.key(KEY).scope
+    assert second["new"] == {"tags": {"new": "1"}}
+    assert second["old"]["tags"].startswith('{"tag 0":"\N{GRINNING FACE}')
 
 
 def test_a_change_that_changes_nothing_leaves_no_line_and_no_new_version(store, trail):

@@ -6,6 +6,16 @@ No event ever holds a key, a token or a digest.
 
 from typing import NamedTuple
 
+LONGEST_VALUE = 1_100
+"""Bytes of an old or a new value in a line, as JSON. A longer one is cut. A scope and claims are shorter."""
+
+
+def in_bounds(value: object, written: bytes) -> object:
+    """A value as a line may keep it: itself, or the beginning of its JSON (`written`) with how long it was."""
+    if len(written) <= LONGEST_VALUE:
+        return value
+    return f"{written[:LONGEST_VALUE].decode(errors='ignore')}… (cut, {len(written):,} bytes)"
+
 
 class Actor(NamedTuple):
     """Who did something: `cli:USER@HOST`, `key:ID`, `client` (a caller over HTTP), `server` (hourpass by itself).
@@ -60,7 +70,10 @@ class KeyLeaked(NamedTuple):
 
 
 class KeyUpdated(NamedTuple):
-    """Members of an API key were changed: those that differ, as they were and as they are."""
+    """Members of an API key were changed: those that differ, as they were and as they are, each as `in_bounds` has it.
+
+    Who may change a key chooses these texts, and the trail keeps them for as long as the proof is needed.
+    """
 
     key_id: str
     old: dict[str, object]

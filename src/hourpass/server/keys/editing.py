@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from hourpass.core import audit
 from hourpass.core.admin_access import require_whole
 from hourpass.core.api_key import ApiKey
@@ -102,8 +104,7 @@ def change_of(key: ApiKey, new: ApiKey, actor: audit.Actor) -> audit.KeyUpdated 
     changed = [name for name in ApiKey._fields if repr(getattr(new, name)) != repr(getattr(key, name))]
     if not changed:
         return None
-    old_values = {name: _plain(getattr(key, name)) for name in changed}
-    new_values = {name: _plain(getattr(new, name)) for name in changed}
+    old_values, new_values = ({name: _told(getattr(each, name)) for name in changed} for each in (key, new))
     return audit.KeyUpdated(key.key_id, old_values, new_values, actor)
 
 
@@ -112,8 +113,8 @@ def _require_not_ended(key: ApiKey) -> None:
         raise InvalidRequest("the key was revoked: nothing about it changes any more")
 
 
-def _plain(value: Any) -> Any:
+def _told(value: Any) -> object:
     # A tuple of pairs is a mapping; another one is a list.
     if isinstance(value, tuple):
-        return dict(value) if value and isinstance(value[0], tuple) else list(value)
-    return value
+        value = dict(value) if value and isinstance(value[0], tuple) else list(value)
+    return audit.in_bounds(value, msgspec.json.encode(value))
