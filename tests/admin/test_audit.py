@@ -7,10 +7,12 @@ from tests.admin.conftest import refused
 from hourpass.admin.shapes import AuditLine
 from hourpass.core import audit
 from hourpass.core.audit import Actor
+from hourpass.server.admin.audit import DISTANCE
 
 pytestmark = pytest.mark.anyio
 
 ADA = Actor("cli:ada@desk", "192.0.2.9", "0123")
+OTHER = Actor("cli:bob@desk")
 CLIENT = Actor("client", "198.51.100.7", "4567")
 
 
@@ -56,6 +58,15 @@ async def test_a_page_costs_little_and_the_next_one_goes_on_though_nothing_was_w
     assert (page["data"], page["last"]) == ([], 5_000)
     assert await lines(owner, event="key.revoked") == []
     assert await lines(owner, event="key.created", newest=True, limit=1) == await lines(owner, event="key.created")
+
+
+async def test_a_page_looks_through_a_part_of_the_trail_for_an_actor_and_the_next_one_goes_on(server, owner):
+    await append(server, audit.KeyImported("key", "one", ADA), *[audit.KeyImported("key", "x", OTHER)] * DISTANCE)
+
+    page = (await owner.get("audit", params={"actor": "cli:ada", "newest": True})).json()
+
+    assert (page["data"], page["next"] is None) == ([], False)
+    assert [line["actor"] for line in await lines(owner, actor="cli:ada", newest=True)] == ["cli:ada@desk"]
 
 
 async def test_a_follower_goes_on_after_the_last_line(server, owner):

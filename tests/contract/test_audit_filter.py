@@ -6,6 +6,7 @@ from tests.contract.conftest import NOW
 from hourpass.core import audit
 from hourpass.core.audit import Actor
 from hourpass.core.audit_filter import AuditFilter
+from hourpass.core.policy import HOUR
 from hourpass.server.store.tables import TABLES
 
 EVENTS = [
@@ -35,6 +36,8 @@ def _of_a_program_of_before(line, number):
         AuditFilter(),
         AuditFilter(key_id="key1"),
         AuditFilter(grant_id="aa"),
+        AuditFilter(grant_id="aa", key_id="key1", event="grant.revoked"),
+        AuditFilter(grant_id="aa", key_id="key2"),
         AuditFilter(event="key.revoked"),
         AuditFilter(key_id="key1", event="key.revoked"),
         AuditFilter(event="key_revoked"),
@@ -62,6 +65,19 @@ def test_the_newest_lines_that_are_wanted_come_oldest_first(store, wanted, limit
     assert len(lines) == len(EVENTS) + len(OLD)
     assert store.newest_audit(wanted, limit) == taken[-limit:]
     assert store.newest_audit(wanted, limit, before=3) == [each for each in taken if each.n < 3][-limit:]
+    assert store.newest_audit(wanted, limit, above=2) == [each for each in taken if each.n > 2][-limit:]
+
+
+def test_a_line_of_a_node_whose_clock_was_wrong_by_hours_is_found_by_its_own_instant(store):
+    for hours in (0, 1, -20, 2, 20, 3, 30):
+        store.append_audit(NOW + hours * HOUR, [EVENTS[0]])
+
+    def found(**times):
+        return [each.n for each in store.newest_audit(AuditFilter(**times), 10)]
+
+    assert found(since=NOW - 21 * HOUR, until=NOW) == [3]
+    assert found(since=NOW + 19 * HOUR, until=NOW + 21 * HOUR) == [5]
+    assert found(until=NOW + 3 * HOUR) == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("name", ["key.revoked", "key_revoked"])

@@ -22,6 +22,10 @@ READS = 10
 """So often at most for one page, however few of the lines are wanted. The next page goes on after them."""
 
 
+DISTANCE = 50_000
+"""How many lines one page looks through for an actor, by whom no index finds them."""
+
+
 def list_audit(ctx: Context, asked: shapes.ListAudit) -> shapes.AuditPage:
     """The lines of the trail that fulfil all conditions. A delegated caller sees those about its own keys."""
     wanted = _Wanted(ctx, _filter(asked))
@@ -46,17 +50,26 @@ def _after(ctx: Context, asked: shapes.ListAudit, wanted: "_Wanted", number: int
 def _newest(ctx: Context, asked: shapes.ListAudit, wanted: "_Wanted", before: int) -> shapes.AuditPage:
     found: list[shapes.AuditLine] = []
     last = min(before - 1, ctx.store.last_audit())
+    floor = _floor(ctx, wanted, last)
     for _ in range(READS):
-        page = ctx.store.newest_audit(wanted.narrowing, TOGETHER, before)
+        page = ctx.store.newest_audit(wanted.narrowing, TOGETHER, before, floor)
         lines, room = [*wanted.of(page)], asked.limit - len(found)
         is_last = len(page) < TOGETHER and len(lines) <= room
         found = lines[-room:] + found
         if is_last:
-            return shapes.AuditPage(data=found, next=None, last=last)
+            rest = _Cursor(floor + 1, newest=True).text() if floor else None
+            return shapes.AuditPage(data=found, next=rest, last=last)
         if len(found) == asked.limit:
             return shapes.AuditPage(data=found, next=_Cursor(found[0].number, newest=True).text(), last=last)
         before = page[0].n
     return shapes.AuditPage(data=found, next=_Cursor(before, newest=True).text(), last=last)
+
+
+def _floor(ctx: Context, wanted: "_Wanted", last: int) -> int:
+    """The number down to which one page looks. 0 if that is the whole trail."""
+    floor = last - DISTANCE
+    first = ctx.store.first_audit()
+    return floor if wanted.narrowing.actor and first is not None and floor >= first else 0
 
 
 class _Cursor(NamedTuple):

@@ -456,8 +456,11 @@ class Store(Protocol):
     def audit_after(self, n: int, limit: int) -> list[AuditRecord]:
         """The audit trail after a number."""
 
-    def newest_audit(self, wanted: AuditFilter, limit: int, before: int = ENDLESS) -> list[AuditRecord]:
-        """The newest lines of the audit trail before a number that are wanted, oldest first."""
+    def newest_audit(self, wanted: AuditFilter, limit: int, before: int = ENDLESS, above: int = 0) -> list[AuditRecord]:
+        """The newest lines of the audit trail between two numbers that are wanted, oldest first.
+
+        For instants it finds by the numbers where to look, which are in the order of time up to a day.
+        """
 
     def audit_of_grant(self, grant_id: str, limit: int) -> list[AuditRecord]:
         """The newest lines about a grant (its id in hex), oldest first."""

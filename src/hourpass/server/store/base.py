@@ -10,7 +10,7 @@ from hourpass.core.api_key import ApiKey, KeySecret, UseKind
 from hourpass.core.attention import EXPIRES_SOON, KeyNumbers, RawNumbers
 from hourpass.core.audit import Event
 from hourpass.core.audit_chain import Ends, Line
-from hourpass.core.audit_filter import AuditFilter
+from hourpass.core.audit_filter import FOREVER, AuditFilter
 from hourpass.core.audit_folding import Admitted
 from hourpass.core.event_names import name_before, name_now
 from hourpass.core.grant import Grant, GrantAge, GrantRef
@@ -63,6 +63,9 @@ ROOM = 100
 
 CLOCKS_APART = 5 * MINUTE
 """Milliseconds by which a line of the audit trail may be older than one with a lower number: nodes have clocks."""
+
+SURELY_APART = DAY
+"""The same where no line may be missed. What is older by its number is not looked at for an instant."""
 
 NewRevocation = tuple[Kind, str, int, int | None]
 """An entry of the revocation list before it has its number."""
@@ -379,13 +382,20 @@ class BaseStore(ABC):
         """The audit trail after a number."""
         return [read_audit(row) for row in self._rows("audit_after", n, limit)]
 
-    def newest_audit(self, wanted: AuditFilter, limit: int, before: int = ENDLESS) -> list[AuditRecord]:
-        """The newest lines before a number that are wanted."""
+    def newest_audit(self, wanted: AuditFilter, limit: int, before: int = ENDLESS, above: int = 0) -> list[AuditRecord]:
+        """The newest lines between two numbers that are wanted."""
         event, old = name_now(wanted.event), name_before(name_now(wanted.event))
-        times = (wanted.since, wanted.until, before)
-        others = (wanted.grant_id, wanted.grant_id, wanted.actor, wanted.actor, *times, limit)
-        if wanted.key_id:
-            rows = self._rows("newest_audit_of_key", wanted.key_id, event, event, old, *others)
+        if wanted.since > 0:
+            above = max(above, self._first_audit(wanted.since - SURELY_APART) - 1)
+        if wanted.until < FOREVER:
+            before = min(before, self._first_audit(wanted.until + SURELY_APART))
+        others = (wanted.actor, wanted.actor, wanted.since, wanted.until, before, above, limit)
+        events = (event, event, old)
+        if wanted.grant_id:
+            key = (wanted.key_id, wanted.key_id)
+            rows = self._rows("newest_audit_of_grant", wanted.grant_id, *key, *events, *others)
+        elif wanted.key_id:
+            rows = self._rows("newest_audit_of_key", wanted.key_id, *events, *others)
         elif event:
             found = [self._rows("newest_audit_of_event", name, *others) for name in {event, old}]
             rows = sorted((row for each in found for row in each), reverse=True, key=itemgetter(0))[:limit]

@@ -52,6 +52,7 @@ def _show(visit: Visit) -> PageAnswer:
             "attention": [_attention(visit, each) for each in facts.attention],
             "charts": [(chart, getattr(facts.totals, chart.name), _picture(chart, facts)) for chart in CHARTS],
             "hours": hours,
+            "refresh": 60 if hours == "168" else 15,
             "choices": HOURS,
             "columns": ["From", *([chart.title] for chart in CHARTS)],
             "hourly": _table(facts),

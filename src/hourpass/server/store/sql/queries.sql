@@ -250,22 +250,29 @@ select {AuditRecord} from audit where n > ? order by n limit ?
 -- The newest lines of the audit trail before a number that are wanted. An empty text is no condition. Of a line of a
 -- program of before the detail has the actor.
 select {AuditRecord} from audit
-where (? = '' or grant_id = ?) and (? = '' or instr(coalesce(actor, detail ->> 'actor'), ?) = 1)
-    and at >= ? and at < ? and n < ?
+where (? = '' or instr(coalesce(actor, detail ->> 'actor'), ?) = 1)
+    and at >= ? and at < ? and n < ? and n > ?
 order by n desc limit ?
 
 -- name: newest_audit_of_key
 -- The same for the lines about one key, and of an event in two spellings if one is wanted.
 select {AuditRecord} from audit
-where key_id = ? and (? = '' or event in (?, ?)) and (? = '' or grant_id = ?) and (? = '' or instr(coalesce(actor, detail ->> 'actor'), ?) = 1)
-    and at >= ? and at < ? and n < ?
+where key_id = ? and (? = '' or event in (?, ?)) and (? = '' or instr(coalesce(actor, detail ->> 'actor'), ?) = 1)
+    and at >= ? and at < ? and n < ? and n > ?
+order by n desc limit ?
+
+-- name: newest_audit_of_grant
+-- The same for the lines about one grant, and of a key and an event if they are wanted.
+select {AuditRecord} from audit
+where grant_id = ? and (? = '' or key_id = ?) and (? = '' or event in (?, ?)) and (? = '' or instr(coalesce(actor, detail ->> 'actor'), ?) = 1)
+    and at >= ? and at < ? and n < ? and n > ?
 order by n desc limit ?
 
 -- name: newest_audit_of_event
 -- The same for the lines that tell of one event, in one spelling.
 select {AuditRecord} from audit
-where event = ? and (? = '' or grant_id = ?) and (? = '' or instr(coalesce(actor, detail ->> 'actor'), ?) = 1)
-    and at >= ? and at < ? and n < ?
+where event = ? and (? = '' or instr(coalesce(actor, detail ->> 'actor'), ?) = 1)
+    and at >= ? and at < ? and n < ? and n > ?
 order by n desc limit ?
 
 -- name: audit_lines
