@@ -58,6 +58,15 @@ def test_the_url_that_you_say_wins(folder):
     assert given.stdout.startswith("https://admin.example.com/console/sign-in/")
 
 
+@pytest.mark.parametrize(
+    "url", ["javascript:alert(1)", "x", "ftp://a", "http://", "http://a/x?y", "http://a#b", "http://u@a"]
+)
+def test_a_url_to_which_no_path_can_be_added_is_refused(folder, url):
+    refused = console(folder, "--url", url, check=False)
+
+    assert (refused.returncode, refused.stdout) == (2, "")
+
+
 def test_a_unix_socket_needs_a_forwarded_port(folder):
     refused = console(folder, "--admin-listen", "unix:/run/hourpass/admin.sock", check=False)
 

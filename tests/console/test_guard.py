@@ -133,6 +133,50 @@ def test_behind_https_the_cookie_is_secure_and_no_other_host_can_set_it(desk):
     assert over_http.get("/keys").status_code == 303
 
 
+@pytest.mark.parametrize("told", ["HTTPS", "https, http", "https,https"])
+def test_https_is_known_however_proxies_spell_it(desk, told):
+    cookie = desk.visitor(**{"x-forwarded-proto": told}).get("/sign-in").headers["set-cookie"]
+
+    assert cookie.startswith("__Host-")
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "FOO"])
+@pytest.mark.parametrize("path", ["/keys", "/sign-in"])
+def test_only_reading_and_forms_are_methods(desk, method, path):
+    answer = desk.visitor().ask(method, path)
+
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, POST")
+
+
+def test_a_page_says_how_it_may_be_asked(desk):
+    visitor = desk.visitor().by_link()
+    to_read, to_act = visitor.post("/audit"), visitor.get("/keys/x/enable")
+
+    assert (to_read.status_code, to_read.headers["allow"]) == (405, "GET, HEAD")
+    assert (to_act.status_code, to_act.headers["allow"]) == (405, "POST")
+    assert visitor.post("/nothing-here").status_code == 404
+
+
+def test_no_link_shows_a_message_about_what_was_not_done(desk):
+    visitor = desk.visitor().by_link()
+    assert "is refused" not in visitor.get("/inspect?done=braked").text
+    made = visitor.post("/signing-keys/rotate").headers["location"].removeprefix("/console")
+    words = "A new signing key is published."
+    assert words in visitor.get(made).text
+    assert words not in visitor.get(made.replace("/signing-keys", "/sessions")).text
+    assert words not in desk.visitor().by_link().get(made).text, "it is another's"
+    assert "signed out" not in desk.visitor().get("/sign-in?done=out").text
+    out = visitor.post("/sign-out").headers["location"]
+    assert "You are signed out." in visitor.get(f"{desk.origin}{out}").text
+
+
+def test_what_cannot_be_read_tells_the_browser_what_it_may_do(desk):
+    answer = desk.visitor().by_link().post("/keys/new", {"name": "x" * 70_000})
+
+    assert answer.status_code == 413
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
 def test_a_stranger_cannot_claim_https(tmp_path):
     from tests.console.conftest import Desk, start
 
@@ -153,6 +197,7 @@ def test_a_console_on_a_unix_socket_is_for_who_forwards_a_port_to_it(tmp_path):
         with httpx2.Client(transport=httpx2.HTTPTransport(uds=str(socket))) as client:
             assert client.get("http://localhost:4000/console/sign-in").status_code == 200
             assert client.get("http://evil.example/console/sign-in").status_code == 421
+            assert client.get("http://unix/console/sign-in").status_code == 421
     finally:
         server.kill()
 
@@ -168,7 +213,7 @@ def test_a_cookie_that_another_port_planted_keeps_nobody_out(desk, planted):
 
     page = visitor.get("/keys", headers=both)
     assert page.status_code == 200
-    assert visitor.post("/sign-out", headers=both).headers["location"] == "/console/sign-in?done=out"
+    assert visitor.post("/sign-out", headers=both).headers["location"].startswith("/console/sign-in?done=out.")
 
 
 def test_two_sign_ins_in_one_browser_are_none_and_signing_in_again_ends_both(desk):

@@ -141,7 +141,7 @@ def test_signing_out_ends_this_sign_in_and_no_other(desk):
     cookie = dict(one.cookies)
     answer = one.post("/sign-out")
 
-    assert answer.headers["location"] == "/console/sign-in?done=out"
+    assert answer.headers["location"].startswith("/console/sign-in?done=out.")
     assert "Max-Age=0" in answer.headers["set-cookie"]
     one.cookies = cookie
     assert one.get("/keys").status_code == 303
@@ -211,6 +211,8 @@ def test_five_attempts_a_minute_may_fail_for_each_address_and_good_ones_are_neve
 
     assert failed == [403] * 5
     assert (answer.status_code, "retry-after" in answer.headers) == (429, True)
+    [line] = [line for line in trail(own_desk) if line["event"] == "console.refused"]
+    assert (line["by"], line["times"], line["address"]) == (by, 1, "127.0.0.1"), "no more than one a minute"
     own_desk.visitor().by_key(own_desk.admin_key("owner")["api_key"])
     own_desk.visitor().by_link()
     elsewhere = own_desk.visitor(**{"x-forwarded-for": "192.0.2.9"})

@@ -41,6 +41,7 @@ SPELLINGS = {
     audit.SecretRotated: ("secret.rotated", "secret_rotated"),
     audit.SecretRetired: ("secret.retired", "secret_retired"),
     audit.ConsoleSignedIn: ("console.signed_in", "console_signed_in"),
+    audit.ConsoleRefused: ("console.refused", "console_refused"),
     audit.ConsoleSignedOut: ("console.signed_out", "console_signed_out"),
     audit.WebhookCreated: ("webhook.created", "webhook_created"),
     audit.WebhookUpdated: ("webhook.updated", "webhook_updated"),

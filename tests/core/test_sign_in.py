@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hourpass.core.api_key import ApiKey, KeySecret
+from hourpass.core.policy import MINUTE, SECOND
 from hourpass.core.sign_in import (
     ABSOLUTE,
     ID_BYTES,
@@ -24,6 +25,8 @@ from hourpass.core.sign_in import (
     key_fingerprint,
     opens,
     still_signs_in,
+    told_of,
+    word_of,
 )
 
 SIGN_IN = SignIn(hash_of("id"), "cli:ada@host", None, None, started_at=1_000, seen_at=1_000)
@@ -83,6 +86,25 @@ def test_no_form_is_of_a_request_without_a_sign_in(token):
 def test_neither_the_hash_nor_the_token_of_a_form_is_the_id():
     assert "id" not in {hash_of("id").hex(), form_token("id")}
     assert hash_of("id").hex() != form_token("id")
+
+
+def test_a_clock_that_was_set_back_makes_no_sign_in_longer():
+    assert is_signed_in(SIGN_IN, 1_000 - MINUTE), "clocks of nodes differ"
+    assert not is_signed_in(SIGN_IN, 1_000 - MINUTE - 1)
+    assert not opens(OneTimeLink(hash_of("id"), "cli:ada@host", 1_000), 1_000 - MINUTE - 1)
+
+
+@given(st.text(max_size=60))
+def test_a_word_about_what_was_done_is_of_one_sign_in_path_and_minute(text):
+    now = 1_800_000_000_000
+    told = told_of("id", "/keys", "changed", now)
+
+    assert word_of("id", "/keys", told, now + MINUTE - SECOND) == "changed"
+    for other in (("x", "/keys", told, now), ("", "/keys", told, now), ("id", "/key", told, now)):
+        assert word_of(*other) == ""
+    assert word_of("id", "/keys", told, now + MINUTE) == ""
+    assert word_of("id", "/keys", told.replace("changed", "revoked"), now) == ""
+    assert word_of("id", "/keys", text, now) == ""
 
 
 def test_what_is_printed_shows_no_hash():

@@ -25,7 +25,7 @@ def is_known_host(host: str, named: Iterable[str], listen: str) -> bool:
         return True
     if name in LOOPBACK_NAMES or name.endswith(".localhost"):
         return True
-    own = _without_port(listen.lower())
+    own = "" if listen.startswith("unix:") else _without_port(listen.lower())
     try:
         address = ip_address(name.strip("[]"))
     except ValueError:

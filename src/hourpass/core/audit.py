@@ -290,6 +290,17 @@ class ConsoleSignedIn(NamedTuple):
     actor: Actor
 
 
+class ConsoleRefused(NamedTuple):
+    """Attempts to sign in to the console failed: so many since the line before this one, all addresses together.
+
+    `by` and the address are those of the last one: a `link`, or a `key`.
+    """
+
+    by: str
+    times: int
+    actor: Actor
+
+
 class ConsoleSignedOut(NamedTuple):
     """Somebody signed out of the console everywhere, which ended so many sign-ins."""
 
@@ -404,6 +415,7 @@ Event = (
     | SecretRotated
     | SecretRetired
     | ConsoleSignedIn
+    | ConsoleRefused
     | ConsoleSignedOut
     | Folded
     | StorageTrouble

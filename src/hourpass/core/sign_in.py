@@ -81,7 +81,12 @@ def hash_of(id: str) -> bytes:  # noqa: A002
 
 def is_signed_in(one: SignIn, now: int) -> bool:
     """Whether a sign-in is still good. At exactly the end of its time it is not."""
-    return now < one.seen_at + IDLE and now < one.started_at + ABSOLUTE
+    return _is_within(one.seen_at, IDLE, now) and _is_within(one.started_at, ABSOLUTE, now)
+
+
+def _is_within(began: int, lifetime: int, now: int) -> bool:
+    """Clocks of nodes differ by seconds. If one was set back by more, what began later than now would never end."""
+    return -MINUTE <= now - began < lifetime
 
 
 def key_fingerprint(key: ApiKey) -> bytes:
@@ -103,7 +108,29 @@ def is_to_note(one: SignIn, now: int) -> bool:
 
 def opens(link: OneTimeLink, now: int) -> bool:
     """Whether a link still signs in."""
-    return now < link.made_at + LINK_LIFETIME
+    return _is_within(link.made_at, LINK_LIFETIME, now)
+
+
+def told_of(id: str, path: str, word: str, now: int) -> str:  # noqa: A002
+    """A word about what was just done, for the address that the browser goes to. Nobody else can make it."""
+    second = now // SECOND
+    return f"{word}.{second}.{_seal(id, path, word, second)}"
+
+
+def word_of(id: str, path: str, told: str, now: int) -> str:  # noqa: A002
+    """The word of `told_of`, empty if it is not this sign-in's and path's, or is older than a minute."""
+    word, _, rest = told.partition(".")
+    second, _, seal = rest.partition(".")
+    if not (id and second.isascii() and second.isdecimal() and len(second) <= 12):
+        return ""
+    if not hmac.compare_digest(_seal(id, path, word, int(second)).encode(), seal.encode("utf-8", "surrogateescape")):
+        return ""
+    return word if _is_within(int(second) * SECOND, MINUTE, now) else ""
+
+
+def _seal(id: str, path: str, word: str, second: int) -> str:  # noqa: A002
+    told = f"hourpass console done {word} {second} {path}".encode("utf-8", "surrogateescape")
+    return hmac.digest(id.encode(), told, "sha256").hex()[:32]
 
 
 def form_token(id: str, place: str = "form") -> str:  # noqa: A002

@@ -1,6 +1,7 @@
 """`hourpass console`: a one-time link that signs in to the console."""
 
 import secrets
+from urllib.parse import urlsplit
 
 import click
 
@@ -27,7 +28,7 @@ def console(flags: dict[str, object], url: str | None, as_json: bool) -> None:
     """Print a link that signs you in to the console as an owner. It works once, for a minute."""
     link_id = secrets.token_urlsafe(ID_BYTES)
     with open_database(flags) as db:
-        base = (url or _address(db.settings)).rstrip("/")
+        base = _checked(url) if url else _address(db.settings)
         make_link(db.store, link_id, actor(), db.now)
         until = db.now + LINK_LIFETIME
     link = f"{base}{PATH}{link_id}"
@@ -36,6 +37,14 @@ def console(flags: dict[str, object], url: str | None, as_json: bool) -> None:
     else:
         print(link)
         say(f"Open it in your browser within {LINK_LIFETIME // SECOND} seconds. It works once.")
+
+
+def _checked(url: str) -> str:
+    """The URL without a slash at its end. Raises BadParameter unless a browser can add a path to it."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment or "@" in url:
+        raise click.BadParameter("it begins with http:// or https:// and a host, and has no query", param_hint="--url")
+    return url.rstrip("/")
 
 
 def _address(settings: Settings) -> str:

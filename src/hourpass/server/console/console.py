@@ -13,9 +13,9 @@ from urllib.parse import quote, urlencode
 
 from hourpass.core.admin_access import require_allowed
 from hourpass.core.admin_host import is_known_host, is_own_page
-from hourpass.core.audit import Actor
+from hourpass.core.audit import Actor, ConsoleRefused
 from hourpass.core.caller import bucket
-from hourpass.core.errors import InsufficientScope, InvalidCredentials, NotFound, Refused
+from hourpass.core.errors import InsufficientScope, InvalidCredentials, NotFound, Refused, Throttled
 from hourpass.core.sign_in import (
     FAILURES,
     ID_BYTES,
@@ -26,6 +26,8 @@ from hourpass.core.sign_in import (
     is_form_of,
     is_id,
     is_to_note,
+    told_of,
+    word_of,
 )
 from hourpass.server.admin.administration import Administration
 from hourpass.server.console import door
@@ -50,6 +52,7 @@ from hourpass.server.issuing.throttle import Throttle
 from hourpass.server.run.admin_work import AdminWork
 from hourpass.server.settings.settings import Settings
 from hourpass.server.store import Store, reading
+from hourpass.server.transport.render import MethodNotAllowed
 from hourpass.server.transport.request import Headers, Reply, Request
 
 Tell = Callable[[Exception], tuple[int, str, Headers]]
@@ -57,6 +60,8 @@ Tell = Callable[[Exception], tuple[int, str, Headers]]
 
 STRANGERS = ""
 """The caller who all are that nobody knows yet. Together they have the places of one person."""
+
+METHODS = ("GET", "HEAD", "POST")
 
 SIGN_OUTS = ("/sign-out", "/sign-out-everywhere")
 
@@ -92,6 +97,8 @@ class Console:
         self._told = told
         self._failures = Throttle(FAILURES)
         self._entries = Throttle(SIGN_INS)
+        self._refused = 0  # attempts that are in no line of the trail yet
+        self._lines = Throttle(1)  # so that no stranger fills the trail
         self._known: dict[bytes, str] = {}
 
     async def answer(self, request: Request, request_id: str) -> Reply:
@@ -112,6 +119,8 @@ class Console:
         if not is_known_host(host_of(request), self._settings.admin_hosts, self._listen):
             named = host_of(request) or "without a name"
             raise _Refusal(421, f"the console is not known as {named}: add the name to admin_hosts")
+        if request.method not in METHODS:
+            raise MethodNotAllowed(", ".join(METHODS))
         if path.startswith("/assets/"):
             return _asset(path.removeprefix("/assets/"), request)
         if request.method == "POST" and not is_own_page(
@@ -169,7 +178,24 @@ class Console:
             )
         except InvalidCredentials as error:
             self._failures.admit(bucket(call.address), self._timer())
+            await self._tell_refused(call, "link" if link else "key")
             return call.sign_in_page(problem=_why_not(error, by_link=bool(link)))
+
+    async def _tell_refused(self, call: "_Call", by: str) -> None:
+        """Note an attempt that failed: in the log by its address, and in the trail at most once a minute."""
+        if by == "link":  # proving a key has noted that one
+            self._issuer.authentication.wrong_keys.note(call.address)
+        self._refused += 1
+        try:
+            self._lines.admit(STRANGERS, self._timer())
+        except Throttled:
+            return
+        times, self._refused = self._refused, 0
+        event = ConsoleRefused(by, times, Actor("client", call.address, call.request_id))
+        await self._work.in_thread(
+            STRANGERS,
+            lambda administration: administration.in_transaction(lambda store, now: store.append_audit(now, [event])),
+        )
 
 
 def _why_not(error: InvalidCredentials, *, by_link: bool) -> str:
@@ -221,16 +247,22 @@ class _Call:
 
     def sign_in_page(self, link: str = "", problem: str = "") -> Reply:
         """The page for a key, or for a link. It gives the browser an id for its form. It needs no thread."""
-        visitor = self.door_ids[-1] if self.door_ids else _new_id()
+        visitor, cookies = self._at_the_door()
         values = {
             "form_token": form_token(visitor, "door"),
             "problem": problem,
             "to": _inside(self._query.get("to", "/")),
         }
-        values["flash"] = _SIGN_IN_WORDS.get(self._query.get("done", ""), "")
+        values["flash"] = _SIGN_IN_WORDS.get(word_of(visitor, "/sign-in", self._query.get("done", ""), self.now), "")
         page = ("link.html", {**values, "link": link}) if link else ("sign_in.html", values)
-        headers = [*OF_PAGES] if self.door_ids else [*OF_PAGES, self.door_cookie.setting(visitor)]
-        return Reply(403 if problem else 200, headers, render_page(*page))
+        return Reply(403 if problem else 200, [*OF_PAGES, *cookies], render_page(*page))
+
+    def _at_the_door(self) -> tuple[str, list[tuple[bytes, bytes]]]:
+        """The id that the browser has at the door, and the cookie for it if it has none yet."""
+        if self.door_ids:
+            return self.door_ids[-1], []
+        new_id = _new_id()
+        return new_id, [self.door_cookie.setting(new_id)]
 
     def use_link(self, administration: Administration, link: str) -> Reply:
         """Sign in by a one-time link."""
@@ -283,7 +315,9 @@ class _Call:
             if self.path in SIGN_OUTS:
                 everywhere = self.path == "/sign-out-everywhere"
                 administration.in_transaction(lambda store, now: door.leave(store, person, now, everywhere=everywhere))
-                return _see("/sign-in?done=out", self.cookie.removal())
+                visitor, cookies = self._at_the_door()
+                told = told_of(visitor, "/sign-in", "out", self.now)
+                return _see(f"/sign-in?done={told}", self.cookie.removal(), *cookies)
         menu = [each.path for each in SECTIONS if each.is_for(person.caller)]
         if self.path == "/" and "/" not in menu:
             return _see(menu[0])
@@ -311,7 +345,7 @@ class _Call:
         require_allowed(visit.caller, view.needs.scope, delegated=view.needs.delegated)
         handler = view.act if self.request.method == "POST" else view.show
         if handler is None:
-            raise NotFound("this page has no such form")
+            raise MethodNotAllowed("GET, HEAD" if view.show else "POST")
         try:
             answer = handler(visit)
         except FormUsed:
@@ -334,13 +368,15 @@ class _Call:
     def _reply(self, answer: PageAnswer, section: Section, visit: Visit) -> Reply:
         match answer:
             case GoTo(path, done):
-                return _see(path + (f"{'&' if '?' in path else '?'}done={done}" if done else ""))
+                told = told_of(self.id, path.partition("?")[0], done, self.now)
+                return _see(path + (f"{'&' if '?' in path else '?'}done={told}" if done else ""))
             case Download(name, media_type, body):
                 named = f'attachment; filename="{quote(name, safe=".-_")}"'
                 headers = [(b"content-type", media_type.encode()), (b"content-disposition", named.encode())]
                 return Reply(200, [*EVERY, (b"cache-control", b"no-store"), *headers], body)
             case Shown(template, values, status):
-                flash = {"flash": section.done.get(self._query.get("done", ""), "")}
+                done = word_of(self.id, self.path, self._query.get("done", ""), self.now)
+                flash = {"flash": section.done.get(done, "")}
                 page = self._page(section.name, visit) | flash | dict(values)
                 return Reply(status, OF_PAGES, render_page(template, page))
 

@@ -86,7 +86,8 @@ def is_https(request: Request) -> bool:
     """Whether the browser speaks https, as a trusted proxy says it (X-Forwarded-Proto). The listener has none."""
     told = [value for name, value in request.headers if name == b"x-forwarded-proto"]
     trusted = request.peer is not None and in_networks(request.peer, request.trusted_proxies)
-    return trusted and told == [b"https"]
+    # Of several proxies, the browser spoke to the first. A client that lies here gets a cookie that it cannot use.
+    return trusted and b",".join(told).partition(b",")[0].strip().lower() == b"https"
 
 
 def text_of(request: Request, name: bytes) -> str | None:

@@ -7,6 +7,7 @@ from collections.abc import Container
 from hourpass.admin.operations import OPERATIONS, ROOT
 from hourpass.core.errors import as_trouble
 from hourpass.server.console.console import Console, refusal_page
+from hourpass.server.console.guard import EVERY
 from hourpass.server.console.rendering import BASE
 from hourpass.server.endpoints import api_key
 from hourpass.server.endpoints.admin_api import AdminApi
@@ -65,7 +66,8 @@ class AdminApp:
     def refusal(self, status: int) -> Reply:
         """The answer to a request that cannot be read, or one too many."""
         request_id = secrets.token_hex(8)
-        return _named(refused_reply(status, request_id), request_id)
+        reply = refused_reply(status, request_id)  # its path is not known, and it may be one of the console's
+        return _named(Reply(reply.status, [*reply.headers, *EVERY], reply.body), request_id)
 
     async def _answer(self, request: Request, request_id: str) -> Reply:
         if request.path == "/metrics":
