@@ -143,6 +143,8 @@ def test_signing_out_ends_this_sign_in_and_no_other(desk):
 
     assert answer.headers["location"].startswith("/console/sign-in?done=out.")
     assert "Max-Age=0" in answer.headers["set-cookie"]
+    [line] = [line for line in trail(desk) if line["event"] == "console.signed_out"][-1:]
+    assert line["ended"] == 1
     one.cookies = cookie
     assert one.get("/keys").status_code == 303
     assert other.get("/keys").status_code == 200
@@ -210,6 +212,7 @@ def test_five_attempts_a_minute_may_fail_for_each_address_and_good_ones_are_neve
     answer = wrong(6)
 
     assert failed == [403] * 5
+    assert "wrong-" not in own_desk.server.log.read_text()
     assert (answer.status_code, "retry-after" in answer.headers) == (429, True)
     [line] = [line for line in trail(own_desk) if line["event"] == "console.refused"]
     assert (line["by"], line["times"], line["address"]) == (by, 1, "127.0.0.1"), "no more than one a minute"

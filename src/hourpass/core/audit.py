@@ -302,7 +302,7 @@ class ConsoleRefused(NamedTuple):
 
 
 class ConsoleSignedOut(NamedTuple):
-    """Somebody signed out of the console everywhere, which ended so many sign-ins."""
+    """Somebody signed out of the console, in one browser or everywhere, which ended so many sign-ins."""
 
     ended: int
     actor: Actor

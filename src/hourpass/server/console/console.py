@@ -177,8 +177,8 @@ class Console:
                 f"key:{key_id}", lambda administration: call.use_key(administration, key_id)
             )
         except InvalidCredentials as error:
-            self._failures.admit(bucket(call.address), self._timer())
             await self._tell_refused(call, "link" if link else "key")
+            self._failures.admit(bucket(call.address), self._timer())
             return call.sign_in_page(problem=_why_not(error, by_link=bool(link)))
 
     async def _tell_refused(self, call: "_Call", by: str) -> None:

@@ -111,6 +111,7 @@ def leave(store: Store, person: Person, now: int, *, everywhere: bool) -> None:
     """Sign somebody out, in this browser or in all of theirs."""
     if everywhere:
         ended = store.end_sign_ins_of(person.sign_in.who)
-        store.append_audit(now, [ConsoleSignedOut(ended, person.caller.actor)])
     else:
         store.end_sign_in(person.sign_in.id_hash)
+        ended = 1
+    store.append_audit(now, [ConsoleSignedOut(ended, person.caller.actor)])
