@@ -23,8 +23,8 @@ from hourpass.client import TokenSource
 from hourpass.client.auth.httpx2 import HourpassAuth
 from hourpass.core.errors import HourpassError
 
-HOURPASS = os.environ.get("HOURPASS_SERVER", "http://127.0.0.1:3601")
-ADMIN_KEYS = Path(os.environ.get("ADMIN_KEYS", "admin-keys"))
+HOURPASS = os.environ.get("ADMIN_URL", "http://127.0.0.1:3601")
+ADMIN_KEYS = Path(os.environ.get("ADMIN_KEYS") or Path.home() / "my-api-keys")
 PASSWORDS = {"acme": "acme's password", "globex": "globex's password"}  # in the place of your own sign-in
 FORM_SECRET = secrets.token_bytes(32)
 HEADERS = {
@@ -108,7 +108,7 @@ async def create(customer: Customer, sent: Form) -> HTMLResponse:
 
 @app.post("/keys/{key_id}/rotate")
 async def rotate(customer: Customer, key_id: KeyId, sent: Form) -> HTMLResponse:
-    """Make the next secret. The old one goes on for a day, or until the new one is used."""
+    """Make the next secret. The old one goes on as long as nobody uses it, and then for a day."""
     once = {"idempotency-key": sent.get("once", [""])[0]}
     return await show(customer, await ask(customer, "POST", f"/keys/{key_id}/rotate", json={}, headers=once))
 

@@ -118,7 +118,7 @@ def test_a_server_needs_a_key_and_goes_with_no_database(both):
     missing = run_command("--server", both.admin, "--admin-key-file", "missing", "keys", "list", check=False)
     assert (missing.returncode, missing.stderr) == (
         1,
-        "hourpass: cannot read the admin key: No such file or directory\n",
+        "hourpass: cannot read the admin key from missing: No such file or directory\n",
     )
 
 
@@ -155,13 +155,30 @@ def test_words_of_a_server_move_nothing_on_the_terminal_and_stay_on_one_line(bot
         liar.shutdown()
 
 
-def test_an_admin_key_that_everyone_can_read_is_told(both):
-    file = both.files / "open-key"
+def test_the_key_in_the_place_of_its_file_is_not_repeated(both):
+    """In the variable nothing refuses it before."""
+    key = both.key_file.read_text()
+    environment = both.environment | {"HOURPASS_SERVER": both.admin, "HOURPASS_ADMIN_KEY_FILE": key}
+
+    said = run_command("keys", "list", check=False, env=environment)
+
+    assert (
+        said.stderr
+        == "hourpass: cannot read the admin key from the file of your admin key: No such file or directory\n"
+    )
+    assert key[-10:] not in said.stderr
+
+
+def test_the_file_of_an_admin_key_is_judged_as_other_files_that_hold_secrets(both):
+    file = both.files / "shared"
     file.write_text(both.key_file.read_text())
     command = ("--server", both.admin, "--admin-key-file", str(file), "keys", "list")
-    for mode, said in (
-        (0o644, f"everyone on this machine can read {file} (mode 0644): chmod o-r {file}\n"),
-        (0o600, ""),
-    ):
+    said = {}
+    for mode in (0o600, 0o640, 0o644, 0o646):
         file.chmod(mode)
-        assert run_command(*command, env=both.environment).stderr == said
+        said[mode] = run_command(*command, check=False, env=both.environment)
+
+    assert [each.returncode for each in said.values()] == [0, 0, 0, 1]
+    assert said[0o600].stderr == said[0o640].stderr == ""
+    assert said[0o644].stderr == f"everyone on this machine can read {file} (mode 0644): chmod o-r {file}\n"
+    assert f"others can write {file} (mode 0646)" in said[0o646].stderr

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 
+from hourpass.cli import command
+
 # Written apart, so that this file does not contain what it looks for.
 MACHINE_PATHS = re.compile(
     rb"(?<![\w.:/])/(?:"
@@ -57,3 +59,13 @@ def test_no_file_names_the_host_of_a_package_index(root):
     for path in kept_files(root):
         content = path.read_bytes()
         assert not [host for host in REGISTRIES if host in content], path.relative_to(root)
+
+
+def test_no_example_reads_a_variable_that_turns_the_command_to_another_server(root):
+    """Somebody exports it for the example, and the command then refuses to serve, or asks a server."""
+    ours = {option.envvar for option in command.params if getattr(option, "envvar", None)}
+
+    assert "HOURPASS_SERVER" in ours
+    texts = {path.name: path.read_text("utf-8") for path in (root / "examples").rglob("*.*") if path.suffix != ".pyc"}
+    assert "README.md" in texts
+    assert [(name, each) for name, text in texts.items() for each in ours if each in text] == []

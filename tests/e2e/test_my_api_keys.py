@@ -39,7 +39,7 @@ def app(server, tmp_path_factory):
     """The URL of the running example."""
     url = f"http://127.0.0.1:{free_port()}"
     environment = clean_environment(
-        HOURPASS_SERVER=server.admin_url, ADMIN_KEYS=str(server.folder), PORT=url.rpartition(":")[2]
+        ADMIN_URL=server.admin_url, ADMIN_KEYS=str(server.folder), PORT=url.rpartition(":")[2]
     )
     path = tmp_path_factory.mktemp("app") / "log"
     with path.open("wb") as log:

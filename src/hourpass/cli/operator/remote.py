@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,7 @@ from hourpass.client.auth.httpx2 import HourpassAuth
 from hourpass.client.refresh.cache import FileCache, MemoryCache
 from hourpass.client.source import TokenSource
 from hourpass.core.errors import ConfigurationError, HourpassError, LoginRequired, Unavailable
+from hourpass.core.key_shape import BEGINNING
 from hourpass.home import folder_for
 from hourpass.ownership import note_on_readers, read_named_file
 from hourpass.server.admin.key_import import ImportBatch
@@ -190,13 +192,17 @@ def _checked(url: str) -> str:
 
 
 def _read_key(file: str) -> str:
+    # A key may be given in the place of its file's name, by mistake: then the name is not repeated.
+    shown = "the file of your admin key" if re.search(BEGINNING, file) else file
     try:
         key = read_named_file(Path(file)).strip()
+    except ConfigurationError as error:
+        raise ConfigurationError(error.detail.replace(file, shown)) from None
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise ConfigurationError(f"cannot read the admin key: {reason}") from None
-    if readers := note_on_readers(Path(file)):
-        say(readers)
+        raise ConfigurationError(f"cannot read the admin key from {shown}: {reason}") from None
+    if note := note_on_readers(Path(file)):
+        say(note.replace(file, shown))
     return key
 
 
