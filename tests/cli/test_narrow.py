@@ -97,6 +97,19 @@ def test_every_table_fits(full):
     assert "https://application-8.example.com" in whole["settings"]
 
 
+def test_the_first_line_of_a_key_says_which_it_is_and_whether_it_works(hourpass):
+    key_id = hourpass.create_key("--name", "Nightly report", "--scope", SCOPE, "--subject", "acme/1")["key_id"]
+    owner = hourpass.create_key("--name", "Ada's laptop", "--admin", "owner")["key_id"]
+
+    shown = on_terminal(hourpass, "keys", "list")
+
+    lines = {line.split()[0]: number for number, line in enumerate(shown) if line[:1].strip()}
+    assert shown[lines[key_id]].split() == [key_id, "active", "production", "Nightly", "report", "acme/1"]
+    own = " ".join(" ".join(shown[lines[owner] : lines[owner] + 3]).split())
+    assert "(admin key: owner)" in own
+    assert "keys:read" not in " ".join(shown)
+
+
 def test_facts_fit_and_a_key_stays_in_one_piece(full):
     made = on_terminal(full, "keys", "create", "--name", NAMES[0], "--scope", SCOPE)
     # Talk is prose, which the terminal breaks.

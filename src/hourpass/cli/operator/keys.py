@@ -93,7 +93,9 @@ def list_keys(flags: dict[str, object], tags: dict[str, str], as_json: bool, **c
     if as_json:
         print_json(facts)
     else:
-        columns = ("key_id", "name", "environment", "scope", "state", "created_at", "expires_at")
+        columns = ("key_id", "state", "environment", "name", "subject", "scope", "created_at", "expires_at")
+        for fact in facts:
+            fact["scope"] = f"(admin key: {fact['admin']})" if fact["admin"] else fact["scope"]
         rows = (
             [*(fact[column] for column in columns), use_in_words(key.last_used or {})]
             for fact, key in zip(facts, found, strict=True)

@@ -17,7 +17,7 @@ from hourpass.server.webhooks.trying import as_delivery, try_out
 
 
 def list_events(ctx: Context, asked: shapes.ListEvents) -> shapes.EventList:
-    """The published events after a number. It never waits: who serves it over HTTP does."""
+    """The published events after a number. Over HTTP `wait` is for how many seconds it waits for one."""
     page = events_after(ctx.store, asked.after, asked.limit, ctx.caller)
     return shapes.EventList(data=[each.event for each in page.events], last=page.last)
 
