@@ -1,13 +1,17 @@
 """The audit trail over the admin API: pages in both directions, what follows, and what a delegated caller sees."""
 
+import asyncio
+
 import msgspec
 import pytest
-from tests.admin.conftest import refused
+from tests.admin.conftest import MASTER_KEY, refused
 
 from hourpass.admin.shapes import AuditLine
 from hourpass.core import audit
 from hourpass.core.audit import Actor
+from hourpass.server.admin import audit as admin_audit
 from hourpass.server.admin.audit import DISTANCE
+from hourpass.server.keys.audit_chain import verify_trail
 
 pytestmark = pytest.mark.anyio
 
@@ -163,3 +167,17 @@ async def test_a_line_about_a_secret_keeps_its_own_number_everywhere(server, own
 
     assert (event["type"], event["number"], flat["number"]) == ("key.rotated", line["number"], line["number"])
     assert flat["secret_number"] == line["detail"]["secret_number"] == event["data"]["detail"]["secret_number"] == 1
+
+
+async def test_many_who_verify_at_once_share_one_pass_and_each_is_judged(start, tmp_path, monkeypatch):
+    server = await start(database_url=f"sqlite:{tmp_path / 'hourpass.db'}", master_key=MASTER_KEY)
+    readers = [await server.caller("auditor") for _ in range(20)]
+    stranger = await server.caller_with((await server.caller("owner")).api_key, scope="keys:read")
+    passes = []
+    monkeypatch.setattr(admin_audit, "verify_trail", lambda *asked: passes.append(asked) or verify_trail(*asked))
+
+    answers = await asyncio.gather(*(each.get("/audit/verify") for each in [*readers, stranger]))
+
+    assert [answer.status_code for answer in answers] == [200] * 20 + [403]
+    assert all(answer.json()["intact"] for answer in answers[:20])
+    assert 1 <= len(passes) <= 3, "the one that ran, and one for all who came meanwhile"

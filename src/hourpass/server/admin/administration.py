@@ -179,6 +179,15 @@ class Administration:
         """
         return reserve(self._context(store, call.operation, identity, now), call)
 
+    def authorize(self, operation: Operation[Any, Any], identity: AdminIdentity) -> None:
+        """Only ask whether the caller may. Raises what `call` raises."""
+
+        def attempt() -> None:
+            with reading(self.store):
+                self._context(self.store, operation, identity, self._clock())
+
+        persist(attempt, self.store.rollback)
+
     def in_transaction(self, work: Callable[[Store, int], T]) -> T:
         """Do work in a transaction that writes, at an instant in epoch milliseconds. Raises StorageUnavailable."""
 

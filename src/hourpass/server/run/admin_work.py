@@ -9,10 +9,12 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from hourpass.admin import shapes
-from hourpass.admin.operations import IMPORT_KEYS, Operation
+from hourpass.admin.operations import IMPORT_KEYS, VERIFY_AUDIT, Operation
+from hourpass.core.admin_access import owner
+from hourpass.core.audit import SERVER
 from hourpass.core.errors import HourpassError, Refused, StorageUnavailable, Throttled, as_trouble
 from hourpass.server.admin.administration import AdminIdentity, Administration, AdminKeyIdentity, is_at_once
 from hourpass.server.admin.context import Outside
@@ -20,6 +22,7 @@ from hourpass.server.admin.idempotency import KeyedCall, keep, keep_refusal
 from hourpass.server.admin.key_import import ImportBatch
 from hourpass.server.issuing.issuer import Issuer
 from hourpass.server.issuing.throttle import Throttle
+from hourpass.server.issuing.together import Together
 from hourpass.server.run.admin_network import AdminNetwork
 from hourpass.server.run.open import open_store
 from hourpass.server.settings.settings import Settings
@@ -111,6 +114,8 @@ class AdminWork:
         self._clock = clock
         self._quick = _Lane("hourpass-admin", settings, self._on)
         self._long = _Lane("hourpass-admin-long", settings, self._on)
+        # The only long one. Every caller who may ask gets the same answer, so that it costs one pass for all of them.
+        self._verifying = Together(self._verify)
         self._network = AdminNetwork()
         self.calls = Throttle(settings.admin_limit)  # by who calls, over the API and at the console together
         self._in_memory = (settings.database_url or "").endswith(":memory:")
@@ -122,6 +127,10 @@ class AdminWork:
             StorageUnavailable: if too many calls wait.
             Throttled: if too many calls wait for other hosts. Besides what `Administration.call` raises.
         """
+        if operation.long and not self._in_memory:
+            name = caller_name(identity)
+            await self._quick.run(name, lambda desk: desk.authorize(operation, identity))
+            return cast("A", await self._verifying(self._clock()))
         try:
             answer = await self._once(operation, asked, identity, None)
         except Outside as needed:
@@ -131,6 +140,9 @@ class AdminWork:
         if not operation.reads:
             await self._issuer.verification.observe(self._clock())
         return answer
+
+    async def _verify(self, now: int) -> shapes.VerifiedAudit:
+        return await self._once(VERIFY_AUDIT, shapes.Nothing(), owner(SERVER), None)
 
     async def call_once(self, call: KeyedCall, identity: AdminKeyIdentity) -> Reply:
         """Carry out a call that came with an Idempotency-Key, or answer it as before.
