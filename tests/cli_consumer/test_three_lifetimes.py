@@ -84,7 +84,7 @@ def test_a_run_whose_server_is_away_goes_on_and_recovers(user, server, tmp_path)
         process = user.start(
             "run", "--", "sh", "-c", f"echo $HOURPASS_TOKEN_FILE > {tmp_path}/path; sleep 60", stderr=stderr
         )
-        path = wait_for(lambda: Path((tmp_path / "path").read_text().strip()))
+        path = Path(wait_for(lambda: (tmp_path / "path").read_text().strip()))
         first = path.read_text()
         server.kill()
         wait_for(lambda: "no connection" in log.read_text() or None)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from hourpass.server.transport.body import PIECE
 from hourpass.server.transport.http1 import Connection
+from hourpass.server.transport.message import refusal
 from hourpass.server.transport.request import BodyCutOff, Reply, Request
 
 BODY_LIMIT = 8_192
@@ -113,6 +114,9 @@ class Recorder:
 
     def left(self, connection):
         self.open -= 1
+
+    def refusal(self, status):
+        return refusal(status)
 
     def refused(self, kind, address):
         self.refusals.append(kind)

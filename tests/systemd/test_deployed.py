@@ -114,7 +114,7 @@ def test_a_client_gets_through_nginx_and_the_socket_to_the_api(said, machine):
 def test_commands_run_with_the_servers_user_and_key_and_the_trail_names_the_caller(said, machine):
     machine.run("SUDO_USER=ada hourpass-as-server keys create --name second")
 
-    assert "cli:hourpass (USER=ada)" in machine.run("hourpass-as-server audit").stdout
+    assert re.search(r"cli:hourpass@\S+ \(USER=ada\)", machine.run("hourpass-as-server audit").stdout)
     assert machine.run("find /var/lib/hourpass ! -user hourpass ! -name hourpass.toml").stdout == ""
 
 

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+import msgspec
+
 from hourpass.admin import shapes
 from hourpass.admin.operations import IMPORT_KEYS, Operation
 from hourpass.core.admin_access import AdminCaller, caller_of, require_allowed
@@ -130,6 +132,7 @@ class Administration:
             for _ in range(REPEATS):
                 if in_time:
                     break
+                page = [_without_condition(each) for each in page]
                 again, in_time = self._attempt(operation, page, identity, outside, at_once=at_once)
                 done = [_of_both(first, second) for first, second in zip(done, again, strict=True)]
             if not in_time:
@@ -254,6 +257,11 @@ def _caller(store: Store, identity: AdminIdentity, now: int) -> AdminCaller:
         return caller_of(key, identity.scope, actor)
     except NotFound:
         raise InvalidToken("audience", "its key is not an admin key") from None
+
+
+def _without_condition(asked: Q) -> Q:
+    """What is asked again after it was done once: it is not as it was read any more, because of that."""
+    return msgspec.structs.replace(asked, if_match=None) if hasattr(asked, "if_match") else asked
 
 
 def _of_both(first: Any, second: Any) -> Any:
