@@ -69,7 +69,7 @@ ENABLE_KEY = Operation(
     "enable_key", "POST", "/keys/{key_id}/enable", "keys:write", shapes.KeyNamed, shapes.Changed, delegated=True
 )
 REVOKE_KEY = Operation(
-    "revoke_key", "POST", "/keys/{key_id}/revoke", "keys:write", shapes.KeyNamed, shapes.Changed, delegated=True
+    "revoke_key", "POST", "/keys/{key_id}/revoke", "keys:write", shapes.RevokeKey, shapes.Changed, delegated=True
 )
 IMPORT_KEYS = Operation(
     "import_keys", "POST", "/keys/import", "keys:write", shapes.ImportKeys, shapes.ImportedKeys, streams=True

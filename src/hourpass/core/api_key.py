@@ -34,7 +34,7 @@ UseKind = Literal["exchanged", "refreshed", "raw"]
 """How a key is used: for a first pair of tokens, by a refresh, or itself at a protected endpoint."""
 
 KeyRevokedWhy = Literal["revoked", "exposed", "leaked"]
-"""Why a key was ended: an operator's decision, by somebody who had the key itself, or because a scanner found it."""
+"""Why a key was ended: an operator's decision, by somebody who had the key itself, or because it leaked."""
 
 KEY_ID_PATTERN = re.compile(r"[0-9A-Za-z]{12}", re.ASCII)
 

@@ -1,6 +1,6 @@
 """What is asked and answered about API keys."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -142,6 +142,12 @@ class FindKey(Asked, kw_only=True):
     def __repr__(self) -> str:
         """Without the key."""
         return "FindKey(…)"
+
+
+class RevokeKey(KeyNamed, kw_only=True):
+    """A key to end. `reason` is kept with the end, and told in events and to its holder."""
+
+    reason: Literal["revoked", "leaked"] = "revoked"
 
 
 class DisableKey(KeyNamed, kw_only=True):

@@ -128,7 +128,7 @@ def show(flags: dict[str, object], key_id: str, as_json: bool) -> None:
 def revoke(flags: dict[str, object], key_ids: tuple[str, ...], as_json: bool) -> None:
     """Revoke API keys, their grants and their access tokens. `-` reads a whole key from standard input."""
     done = change_named(
-        flags, key_ids, operations.REVOKE_KEY, lambda key_id: shapes.KeyNamed(key_id=key_id), alive=True
+        flags, key_ids, operations.REVOKE_KEY, lambda key_id: shapes.RevokeKey(key_id=key_id), alive=True
     )
     tell_each(done, "revoked", as_json=as_json, several=len(key_ids) > 1)
 

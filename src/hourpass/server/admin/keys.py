@@ -149,10 +149,11 @@ def enable_key(ctx: Context, asked: shapes.KeyNamed) -> shapes.Changed:
     return shapes.Changed(key_id=asked.key_id, changed=done)
 
 
-def revoke_key(ctx: Context, asked: shapes.KeyNamed) -> shapes.Changed:
+def revoke_key(ctx: Context, asked: shapes.RevokeKey) -> shapes.Changed:
     """Revoke a key, its grants and their access tokens."""
     ctx.key(asked.key_id, change=True)
-    done = api_keys.revoke_key(ctx.store, asked.key_id, ctx.now, ctx.policy, ctx.actor) is not None
+    revoked = api_keys.revoke_key(ctx.store, asked.key_id, ctx.now, ctx.policy, ctx.actor, why=asked.reason)
+    done = revoked is not None
     return shapes.Changed(key_id=asked.key_id, changed=done)
 
 

@@ -151,5 +151,5 @@ def show_why(word: str) -> str:
     """Why a key was ended, after the words "it was ended"."""
     return {
         "exposed": "by somebody who had the key itself",
-        "leaked": "because a scanner found it",
+        "leaked": "because it leaked",
     }.get(word, "by an operator")

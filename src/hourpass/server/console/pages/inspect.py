@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from markupsafe import Markup
 
 from hourpass.admin import shapes
-from hourpass.admin.instants import known_moment
 from hourpass.admin.operations import INSPECT_TOKEN, REVOKE_ISSUED_BEFORE, REVOKE_TOKEN
 from hourpass.core.errors import InvalidRequest, NotFound
 from hourpass.server.console.page import GoTo, PageAnswer, Section, Shown, View, Visit
 from hourpass.server.console.pages.alive import alive
+from hourpass.server.console.rendering import show_moment
 
 BRAKE = "every token"
 """What somebody types who means it."""
@@ -62,7 +63,9 @@ def _ask(visit: Visit, problem: str) -> Shown:
             "crumbs": [("Inspect", "/inspect")],
             "consequence": "This is the emergency brake",
             "effects": [
-                f"Every access token of every key that was issued before {known_moment(visit.now)} is refused at once.",
+                Markup("Every access token of every key that was issued before {} is refused at once.").format(
+                    show_moment(visit.now)
+                ),
                 alive(visit),
                 "Grants go on: each client refreshes once, and has a good token again. All come at the same time.",
             ],

@@ -1,6 +1,7 @@
 """What replaces or ends a key: rotate, disable, enable, revoke. Each says in numbers what it will end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from msgspec import UNSET
 
@@ -15,9 +16,14 @@ from hourpass.admin.operations import (
     ROTATE_KEY,
 )
 from hourpass.core.errors import InvalidRequest, RotationUnderWay
-from hourpass.core.policy import DAY, HOUR, SECOND
-from hourpass.server.console.page import GoTo, PageAnswer, Shown, View, Visit
+from hourpass.core.policy import HOUR, SECOND
+from hourpass.server.console.page import Fields, GoTo, PageAnswer, Shown, View, Visit
+from hourpass.server.console.pages.key_form import whole_field
 from hourpass.server.console.rendering import show_count, show_span
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
+NOT_USED = "No use of it is written down. A use is written within half a minute."
 
 
 def named_key(visit: Visit) -> shapes.Key:
@@ -27,12 +33,13 @@ def named_key(visit: Visit) -> shapes.Key:
 
 def _show_rotate(visit: Visit) -> PageAnswer:
     """What a rotation does, and how."""
-    return _ask_rotate(visit, named_key(visit), "", 200)
+    return _ask_rotate(visit, named_key(visit), {}, 200)
 
 
-def _ask_rotate(visit: Visit, key: shapes.Key, problem: str, status: int) -> Shown:
-    effects = _numbers(visit, key, "Ends {} and all access tokens at once.")
-    return Shown("rotate_key.html", {"key": key, "problem": problem, "effects": effects}, status)
+def _ask_rotate(visit: Visit, key: shapes.Key, problems: Mapping[str, str], status: int) -> Shown:
+    effects = numbers(visit, key, "Ends {} and all access tokens at once.")
+    values = {"key": key, "problems": Fields(problems), "effects": effects, "overlap": visit.form.get("overlap", "24")}
+    return Shown("rotate_key.html", values, status)
 
 
 def _rotate(visit: Visit) -> PageAnswer:
@@ -40,19 +47,23 @@ def _rotate(visit: Visit) -> PageAnswer:
     key = named_key(visit)
     at_once = visit.form.get("how") == "now"
     if at_once and visit.form.get("confirm", "").strip() != key.name:
-        return _ask_rotate(visit, key, "This is not the key’s name.", 422)
-    asked = shapes.RotateKey(key_id=key.key_id, now=at_once, overlap=UNSET if at_once else _overlap(visit))
+        return _ask_rotate(visit, key, {"confirm": "This is not the key’s name."}, 422)
     try:
+        asked = shapes.RotateKey(key_id=key.key_id, now=at_once, overlap=UNSET if at_once else _overlap(visit))
         rotated = visit.call_once(ROTATE_KEY, asked)
-    except (InvalidRequest, RotationUnderWay) as error:
-        return _ask_rotate(visit, key, f"{error.detail}.", 409)
+    except InvalidRequest as error:
+        return _ask_rotate(visit, key, dict.fromkeys(error.names or ("",), error.detail), 422)
+    except RotationUnderWay as error:
+        return _ask_rotate(visit, key, {"": f"{error.detail}."}, 409)
     title = f"The next secret of {key.name}"
     return Shown("show_once.html", {"title": title, "key": key, "api_key": rotated.api_key})
 
 
 def _overlap(visit: Visit) -> int:
-    hours = visit.form.get("overlap", "24")
-    return int(hours) * HOUR // SECOND if hours.isdecimal() and len(hours) < 6 else DAY // SECOND
+    hours = whole_field("overlap", visit.form.get("overlap", "").strip(), "hours")
+    if hours is None:
+        raise InvalidRequest("say for how many hours", name="overlap")
+    return hours * HOUR // SECOND
 
 
 def _show_disable(visit: Visit) -> PageAnswer:
@@ -60,35 +71,41 @@ def _show_disable(visit: Visit) -> PageAnswer:
     key = named_key(visit)
     effects = [
         "The key is refused from now on.",
-        *_numbers(visit, key, "{} cannot refresh until you enable the key again."),
+        *numbers(visit, key, "{} cannot refresh until you enable the key again."),
     ]
-    return _confirm(key, "disable", "Disable", f"Nothing of {key.name} works until you enable it", effects)
+    return confirm_change(key, "disable", "Disable", f"Nothing of {key.name} works until you enable it", effects)
 
 
 def _show_revoke(visit: Visit) -> PageAnswer:
     """What it means to end the key."""
     key = named_key(visit)
-    effects = _numbers(visit, key, "Ends {} and all access tokens at once.")
-    return _confirm(key, "revoke", "Revoke", f"This ends {key.name} for good", effects)
+    effects = numbers(visit, key, "Ends {} and all access tokens at once.")
+    return confirm_change(key, "revoke", "Revoke", f"This ends {key.name} for good", effects)
 
 
-def _numbers(visit: Visit, key: shapes.Key, what: str) -> list[str]:
+def numbers(visit: Visit, key: shapes.Key, what: str) -> list[str]:
     """What an end means: how many grants, how many clients are at work, and when the key itself came last."""
+    grants: list[shapes.GrantFacts] = []
     told = [what.format(show_count(key.grants or 0, "live grant"))]
     if visit.may(LIST_GRANTS_OF_KEY.name):
         page = visit.call(LIST_GRANTS_OF_KEY, shapes.ListGrantsOfKey(key_id=key.key_id, state="live", limit=200))
         since = visit.now - HOUR
         fresh = sum(each.refreshed_at is not None and read_moment(each.refreshed_at) >= since for each in page.data)
-        more = "At least " if page.next else ""
+        more = "At least " if page.next and fresh else ""
         told.append(f"{more}{show_count(fresh, 'client')} refreshed in the last hour.")
-    last = max((use.at for use in (key.last_used or {}).values()), default=None)
-    told.append(
-        "It was never used." if last is None else f"It was last used {show_span(visit.now - read_moment(last))} ago."
-    )
+        grants = page.data
+    # Uses are written later than what became of the grants.
+    uses = [use.at for use in (key.last_used or {}).values()]
+    known = [*uses, *(each.refreshed_at or each.created_at for each in grants)]
+    last = max(map(read_moment, known), default=None)
+    told.append(NOT_USED if last is None else f"It was last used {show_span(visit.now - last)} ago.")
     return told
 
 
-def _confirm(key: shapes.Key, act: str, verb: str, consequence: str, effects: list[str], problem: str = "") -> Shown:
+def confirm_change(
+    key: shapes.Key, act: str, verb: str, consequence: str, effects: Sequence[str], carried: Mapping[str, str] = NOTHING
+) -> Shown:
+    """Ask whether it is meant. `carried` is what the next form has besides the name."""
     return Shown(
         "confirm.html",
         {
@@ -97,13 +114,12 @@ def _confirm(key: shapes.Key, act: str, verb: str, consequence: str, effects: li
             "consequence": consequence,
             "effects": effects,
             "action": f"/keys/{key.key_id}/{act}",
-            "carried": {},
+            "carried": carried,
             "expected": key.name,
             "verb": f"{verb} the key",
             "back": f"/keys/{key.key_id}",
-            "problem": problem,
+            "problem": "",
         },
-        422 if problem else 200,
     )
 
 
@@ -138,10 +154,32 @@ def _revoke(visit: Visit) -> PageAnswer:
     """End the key."""
 
     def act(key: shapes.Key) -> PageAnswer:
-        visit.call(REVOKE_KEY, shapes.KeyNamed(key_id=key.key_id))
+        visit.call(REVOKE_KEY, shapes.RevokeKey(key_id=key.key_id))
         return GoTo(f"/keys/{key.key_id}", "revoked")
 
     return _confirmed(visit, _show_revoke, act)
+
+
+def _show_leaked(visit: Visit) -> PageAnswer:
+    """What ends if somebody else has the key."""
+    key = named_key(visit)
+    effects = [
+        *numbers(visit, key, "Ends {} and all access tokens at once."),
+        "Its holder and the audit trail are told that it leaked.",
+    ]
+    page = confirm_change(key, "leaked", "Revoke", f"Somebody else has {key.name}: this ends it for good", effects)
+    other = (f"/keys/{key.key_id}/rotate#h-leak", "Replace its secret instead")
+    return page._replace(values={**page.values, "title": f"{key.name} leaked", "other": other})
+
+
+def _leaked(visit: Visit) -> PageAnswer:
+    """End the key because it leaked."""
+
+    def act(key: shapes.Key) -> PageAnswer:
+        visit.call(REVOKE_KEY, shapes.RevokeKey(key_id=key.key_id, reason="leaked"))
+        return GoTo(f"/keys/{key.key_id}", "revoked")
+
+    return _confirmed(visit, _show_leaked, act)
 
 
 VIEWS = (
@@ -149,4 +187,5 @@ VIEWS = (
     View("/keys/{key_id}/disable", DISABLE_KEY, _show_disable, _disable),
     View("/keys/{key_id}/enable", ENABLE_KEY, None, _enable),
     View("/keys/{key_id}/revoke", REVOKE_KEY, _show_revoke, _revoke),
+    View("/keys/{key_id}/leaked", REVOKE_KEY, _show_leaked, _leaked),
 )

@@ -7,9 +7,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from markupsafe import Markup
+
 from hourpass.admin import shapes
+from hourpass.admin.instants import read_moment
 from hourpass.core.errors import InvalidRequest
+from hourpass.core.key_members import END_OF_TIME
 from hourpass.server.console.page import Fields
+from hourpass.server.console.rendering import show_moment
 
 NOT_FOR_ADMINS = frozenset({"scope", "audiences", "claims", "self_rotation", "raw_until"})
 """What the form does not have for an admin key."""
@@ -53,13 +58,13 @@ def asked_of(form: Mapping[str, str], *, new: bool, admin: bool = False) -> dict
             case "name" | "scope":
                 asked[name] = given
             case "expires_at" | "raw_until":
-                asked[name] = f"{given}:00Z" if len(given) == len("2027-01-31T12:00") else given or None
+                asked[name] = _instant(given)
             case "audiences" | "allowed_ips":
                 asked[name] = [line.strip() for line in given.splitlines() if line.strip()] or None
             case "tags" | "claims":
                 asked[name] = _pairs(name, given)
             case "retry_window" | "access_token_lifetime":
-                asked[name] = _whole(name, given)
+                asked[name] = whole_field(name, given)
             case "subject_prefix" | "max_scope" if admin:
                 asked[name] = given or None
             case "admin" if given:
@@ -71,6 +76,59 @@ def asked_of(form: Mapping[str, str], *, new: bool, admin: bool = False) -> dict
     if not admin:
         asked["self_rotation"] = "self_rotation" in form
     return asked
+
+
+def edited_of(form: Mapping[str, str], key: shapes.Key) -> dict[str, Any]:
+    """The members of a key that a form changes. What the form shows as it is was not edited, and stays exactly so.
+
+    Raises:
+        InvalidRequest: naming a field that cannot be split into members.
+    """
+    shown = form_of(key)
+    changed = {name: text for name, text in form.items() if _plain(text) != _plain(shown[name])}
+    asked = asked_of(changed, new=False, admin=key.admin is not None)
+    if ("self_rotation" in form) == key.self_rotation:
+        asked.pop("self_rotation", None)
+    return asked
+
+
+def narrowed_by(key: shapes.Key, asked: Mapping[str, Any], now: int) -> list[str]:
+    """What a change of members takes away from who uses the key, in sentences. `now` is epoch milliseconds.
+
+    Raises:
+        InvalidRequest: if the key would end in the past, or an instant is not one.
+    """
+    told: list[str] = []
+    if ends := asked.get("expires_at"):
+        if _at("expires_at", ends) <= now:
+            raise InvalidRequest("this is over already. To end the key now, revoke it", name="expires_at")
+        if key.expires_at is None or _at("expires_at", ends) < read_moment(key.expires_at):
+            told.append(Markup("The key and its grants end at {}.").format(show_moment(_at("expires_at", ends))))
+    if lost := set(key.scope.split()) - set(asked.get("scope", key.scope).split()):
+        told.append(f"Its tokens lose {' '.join(sorted(lost))}.")
+    if "audiences" in asked and not set(key.audiences or [""]) <= set(asked["audiences"] or [""]):
+        told.append(f"Its tokens are only for {' '.join(asked['audiences'] or ['the server’s audience'])}.")
+    if (allowed := asked.get("allowed_ips")) and not set(key.allowed_ips or [""]) <= set(allowed):
+        told.append(f"Clients are refused at all addresses but {' '.join(allowed)}.")
+    raw = asked.get("raw_until")
+    if raw and (key.raw_until is None or _at("raw_until", raw) < read_moment(key.raw_until)):
+        told.append(Markup("The key itself is refused from {} on.").format(show_moment(_at("raw_until", raw))))
+    return told
+
+
+def _at(name: str, text: str) -> int:
+    try:
+        at = read_moment(text)
+    except ValueError:
+        at = 0
+    if not 0 < at < END_OF_TIME:
+        raise InvalidRequest("this is not an instant before the year 9999", name=name)
+    return at
+
+
+def _plain(text: str) -> str:
+    """A field's text without what browsers make of its ends of lines."""
+    return text.replace("\r\n", "\n").strip()
 
 
 def _pairs(name: str, text: str) -> dict[str, Any] | None:
@@ -88,7 +146,7 @@ def _value(text: str) -> object:
     """A claim's value: a number, a truth value or null as JSON has them, everything else as text."""
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     return value if isinstance(value, bool | int | float | str) or value is None else text
 
@@ -100,14 +158,22 @@ def _shown(value: object) -> str:
     return json.dumps(value)
 
 
-def _whole(name: str, text: str) -> int | None:
+def whole_field(name: str, text: str, unit: str = "seconds") -> int | None:
+    """A whole number of a field, None if it is empty. Raises InvalidRequest."""
     if not text:
         return None
     if not text.isascii() or not text.isdecimal() or len(text) > 9:
-        raise InvalidRequest("this is a whole number of seconds", name=name)
+        raise InvalidRequest(f"this is not a whole number of {unit}", name=name)
     return int(text)
 
 
 def _local(instant: str | None) -> str:
     """An instant for a field of the kind `datetime-local`, in UTC."""
-    return "" if instant is None else instant[:16]
+    return "" if instant is None else instant[:19].removesuffix(":00")
+
+
+def _instant(given: str) -> str | None:
+    """The instant of such a field, which leaves out seconds that are zero."""
+    if len(given) == len("2027-01-31T12:00"):
+        return f"{given}:00Z"
+    return f"{given}Z" if len(given) == len("2027-01-31T12:00:00") else given or None

@@ -21,7 +21,7 @@ from hourpass.core.policy import DAY, SECOND
 from hourpass.server.console.page import Fields, GoTo, PageAnswer, Section, Shown, View, Visit
 from hourpass.server.console.pages import key_ends
 from hourpass.server.console.pages.key_ends import named_key
-from hourpass.server.console.pages.key_form import asked_of, form_of
+from hourpass.server.console.pages.key_form import asked_of, edited_of, form_of, narrowed_by
 
 STATES = (("", "any"), ("active", "active"), ("disabled", "disabled"), ("expired", "expired"), ("revoked", "revoked"))
 
@@ -145,14 +145,30 @@ def _edit(visit: Visit) -> PageAnswer:
 
 
 def _changed(visit: Visit, key: shapes.Key) -> PageAnswer:
-    asked = {
-        **asked_of(visit.form, new=False, admin=key.admin is not None),
-        "key_id": key.key_id,
-        "now": "now" in visit.form,
-        "if_match": visit.form.get("tag"),
-    }
-    visit.call(UPDATE_KEY, msgspec.convert(asked, shapes.UpdateKey))
+    tag, now = visit.form.get("tag", ""), "now" in visit.form
+    if not shapes.precondition_holds(tag, shapes.etag(key)):
+        raise ChangedMeanwhile  # what the form changes is known only beside what it showed
+    members = edited_of(visit.form, key)
+    if not members and not now:
+        return GoTo(f"/keys/{key.key_id}")
+    asked = msgspec.convert({**members, "key_id": key.key_id, "now": now, "if_match": tag}, shapes.UpdateKey)
+    ends = ["The access tokens that are out end at once."] if now else []
+    taken = [*narrowed_by(key, members, visit.now), *ends]
+    if taken and visit.form.get("confirm", "").strip() != key.name.strip():
+        return _ask_edit(visit, key, taken)
+    visit.call(UPDATE_KEY, asked)
     return GoTo(f"/keys/{key.key_id}", "changed")
+
+
+def _ask_edit(visit: Visit, key: shapes.Key, taken: list[str]) -> Shown:
+    """Ask whether a change is meant that takes something away."""
+    effects = [*taken, *key_ends.numbers(visit, key, "It has {}.")]
+    carried = {name: text for name, text in visit.form.items() if name not in {"form", "confirm"}}
+    consequence = f"This takes something away from the clients of {key.name}"
+    page = key_ends.confirm_change(key, "edit", "Change", consequence, effects, carried)
+    if "confirm" not in visit.form:
+        return page
+    return page._replace(values={**page.values, "problem": "This is not the key’s name."}, status=422)
 
 
 def _tried(visit: Visit, template: str, values: Mapping[str, Any], act: Callable[[], PageAnswer]) -> PageAnswer:
