@@ -220,8 +220,8 @@ def test_the_role_of_an_admin_key_is_changed_on_its_page(desk):
     visitor = desk.visitor().by_link()
 
     def saved(**role: str) -> dict:
-        visitor.get(f"/keys/{key}/edit")
-        assert visitor.post(f"/keys/{key}/edit", {"name": "Carol", **role}).status_code == 303
+        tag = re.search(r'name="tag" value="([^"]+)"', visitor.get(f"/keys/{key}/edit").text)[1]
+        assert visitor.post(f"/keys/{key}/edit", {"name": "Carol", "tag": tag, **role}).status_code == 303
         shown = json.loads(desk.server.command("keys", "show", key, "--json").stdout)
         return {name: shown.get(name) for name in ("admin", "subject_prefix", "max_scope")}
 
