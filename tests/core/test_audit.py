@@ -7,6 +7,7 @@ import pytest
 from hourpass.admin.audit_detail import told_detail
 from hourpass.admin.shapes import AuditLine
 from hourpass.core import audit
+from hourpass.core.audit import LONGEST_VALUE, in_bounds
 from hourpass.core.event_names import event_name, name_before, name_now
 
 EVENTS = typing.get_args(audit.Event)
@@ -91,3 +92,15 @@ def test_no_member_of_an_event_is_told_by_the_name_of_one_that_every_line_has(ev
     own = set(AuditLine.__struct_fields__) - {"key_id", "grant_id", "actor"}
 
     assert not own & told_detail(dict.fromkeys(event._fields, 1)).keys()
+
+
+@pytest.mark.parametrize("length", [LONGEST_VALUE - 1, LONGEST_VALUE])
+def test_a_value_that_is_not_too_long_is_kept_as_it_is(length):
+    assert in_bounds("value", b"x" * length) == "value"
+
+
+def test_a_longer_value_is_cut_and_says_how_long_it_was():
+    """Also in the middle of a letter of several bytes."""
+    written = b"x" * (LONGEST_VALUE - 1) + "ü".encode()
+
+    assert in_bounds(["value"], written) == "x" * (LONGEST_VALUE - 1) + "… (cut, 1,101 bytes)"

@@ -484,3 +484,12 @@ def test_no_tampering_of_any_kind_goes_unseen(data):
 
     verified = trail.verified()
     assert bool(verified.findings or verified.unchained) == touched
+
+
+def test_a_line_from_before_the_anchor_stops_the_pruning(trail):
+    """It was pruned, so somebody put it back."""
+    lines = list(trail.lines)
+    trail.prune(3)
+
+    with pytest.raises(ChainBroken, match="line 1 was inserted"):
+        prunable(trail.ends, lines, NOW + 99, RING)
