@@ -7,6 +7,7 @@ from tests.conftest import ServerProcess
 from tests.monitoring.prometheus import Prometheus, prometheus_of
 from tests.postgres.conftest import clusters, nodes, own_database
 from tests.runbooks.runbook import ADMIN, DATA, FOLDER, LOG, PROMETHEUS, SERVER, Runbook
+from tests.webhooks.receivers import wait_until
 
 __all__ = ["clusters", "nodes", "own_database"]
 
@@ -48,8 +49,9 @@ def await_symptom(prometheus):
 
     def wait(book: Runbook, server: ServerProcess) -> None:
         prometheus.await_fired(server.admin, *book.page.alerts)
-        log = server.log.read_text()
-        assert not [said for said in book.page.symptom("Log line") if said not in log], log
+        # An alert may fire a moment before the line that says the same.
+        for said in book.page.symptom("Log line"):
+            wait_until(lambda said=said: said in server.log.read_text())
         for event in book.page.symptom("Audit trail"):
             assert server.command("audit", "--event", event, "--json").stdout.strip() not in ("", "[]")
         assert book.is_over() != "", "the page's last commands say that it is over, but it has just begun"
