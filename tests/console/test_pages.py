@@ -75,6 +75,7 @@ def paths(filled) -> list[str]:
         "/keys?q=nobody",
         "/keys/new",
         "/keys/find",
+        "/keys/import",
         key,
         *(f"{key}/{part}" for part in ("edit", "rotate", "disable", "revoke")),
         f"/keys/{filled['admin']}/edit",
@@ -165,6 +166,7 @@ def test_an_auditor_sees_no_button_that_would_be_refused(browser, desk, filled):
     assert seen["/keys/ID"] == seen["/grants/ID"] == seen["/webhooks"] == seen["/webhooks/ID"] == set()
     assert {path for path, what in seen.items() if what == "refused"} == {
         "/keys/new",
+        "/keys/import",
         "/keys/ID/edit",
         "/keys/ID/rotate",
         "/keys/ID/disable",

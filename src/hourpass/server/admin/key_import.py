@@ -69,6 +69,13 @@ def _note(whole: shapes.ImportedKeys, line: int, row: ImportRow | str, result: I
         )
 
 
+def add_batch(whole: shapes.ImportedKeys, done: shapes.ImportedKeys, most: int) -> None:
+    """Add what became of a batch to what became of those before. Of the lines, `most` are listed."""
+    for name in ("created", "updated", "unchanged", "failed", "ambiguous"):
+        setattr(whole, name, getattr(whole, name) + getattr(done, name))
+    whole.lines += done.lines[: most - len(whole.lines)]
+
+
 def provider_hash(store: Store, secrets: Secrets, hmac_secret: str) -> KeyHash:
     """How a provider hashes keys with a secret. Call it inside a transaction of the store."""
     return secrets.hmac_hash(hashes_in_use(store, secrets.master), hmac_secret.encode())

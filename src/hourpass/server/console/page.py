@@ -14,6 +14,7 @@ from hourpass.core.admin_access import AdminCaller, may
 from hourpass.core.errors import InvalidRequest, Refused
 from hourpass.core.sign_in import SignIn
 from hourpass.server.admin.administration import Administration
+from hourpass.server.admin.key_import import ImportBatch
 from hourpass.server.console.door import Person
 from hourpass.server.console.used_forms import forget_use, use_form
 from hourpass.server.settings.settings import Settings
@@ -113,6 +114,10 @@ class Visit:
         except Exception:
             self._administration.in_transaction(lambda store, now: forget_use(store, use))
             raise
+
+    def import_rows(self, batch: ImportBatch) -> shapes.ImportedKeys:
+        """Import a batch of keys. Raises what `Administration.import_rows` raises."""
+        return self._administration.import_rows(batch, self.person.identity)
 
     def sign_ins(self) -> list[SignIn]:
         """Where the person is signed in."""

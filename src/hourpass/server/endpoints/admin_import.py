@@ -10,7 +10,7 @@ import msgspec
 
 from hourpass.admin import shapes
 from hourpass.core.errors import ExtraMissing, InvalidRequest
-from hourpass.server.admin.key_import import ImportBatch
+from hourpass.server.admin.key_import import ImportBatch, add_batch
 from hourpass.server.keys.import_rows import MAX_LINE
 from hourpass.server.keys.importing import TOGETHER
 from hourpass.server.transport.request import Request
@@ -65,9 +65,7 @@ async def _import(whole: shapes.ImportedKeys, batch: ImportBatch, carry_out: Car
         done = await carry_out(batch)
     except ExtraMissing as error:
         raise InvalidRequest(f"the server cannot import this: {error.detail}") from None
-    for name in ("created", "updated", "unchanged", "failed", "ambiguous"):
-        setattr(whole, name, getattr(whole, name) + getattr(done, name))
-    whole.lines += done.lines[: MOST_LISTED - len(whole.lines)]
+    add_batch(whole, done, MOST_LISTED)
 
 
 async def _lines(request: Request, first: int) -> AsyncIterator[tuple[int, bytes]]:

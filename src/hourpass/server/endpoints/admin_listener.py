@@ -8,6 +8,7 @@ from hourpass.admin.operations import OPERATIONS, ROOT
 from hourpass.core.errors import as_trouble
 from hourpass.server.console.console import Console, refusal_page
 from hourpass.server.console.guard import EVERY
+from hourpass.server.console.pages import key_import
 from hourpass.server.console.rendering import BASE
 from hourpass.server.endpoints import api_key
 from hourpass.server.endpoints.admin_api import AdminApi
@@ -50,6 +51,8 @@ class AdminApp:
         """The largest body for a path, in bytes."""
         if path in STREAMS:
             return IMPORT_LIMIT
+        if path == BASE + key_import.PATH:
+            return key_import.FORM_LIMIT
         return BODY_LIMIT if path.startswith((ROOT + "/", "/auth/", BASE + "/")) else 0
 
     def answer_at_once(self, request: Request) -> None:

@@ -19,7 +19,7 @@ from hourpass.core.api_key import KEY_ID_PATTERN
 from hourpass.core.errors import ChangedMeanwhile, InvalidRequest, InvalidScope, NotFound
 from hourpass.core.policy import DAY, SECOND
 from hourpass.server.console.page import Fields, GoTo, PageAnswer, Section, Shown, View, Visit
-from hourpass.server.console.pages import key_ends
+from hourpass.server.console.pages import key_ends, key_import
 from hourpass.server.console.pages.key_ends import named_key
 from hourpass.server.console.pages.key_form import asked_of, edited_of, form_of, narrowed_by
 
@@ -194,6 +194,7 @@ SECTION = Section(
         View("/keys", LIST_KEYS, _show_keys),
         View("/keys/new", CREATE_KEY, _show_new, _create),
         View("/keys/find", FIND_KEY, _show_find, _find_whole_key),
+        *key_import.VIEWS,
         View("/keys/{key_id}", GET_KEY, _show_key),
         View("/keys/{key_id}/edit", UPDATE_KEY, _show_edit, _edit),
         *key_ends.VIEWS,

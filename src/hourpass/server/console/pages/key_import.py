@@ -1,0 +1,58 @@
+"""Import keys that another system made: paste lines, look first, then import.
+
+The lines hold keys in plain. They are in no page, and the server keeps none of them between two forms.
+"""
+
+from typing import Any
+
+from hourpass.admin import shapes
+from hourpass.admin.operations import IMPORT_KEYS
+from hourpass.core.errors import ExtraMissing
+from hourpass.server.admin.key_import import ImportBatch, add_batch
+from hourpass.server.console.page import PageAnswer, Shown, View, Visit
+from hourpass.server.keys.importing import TOGETHER
+
+PATH = "/keys/import"
+
+MOST = 64 * 1024
+"""Bytes of the lines."""
+
+FORM_LIMIT = 4 * MOST
+"""Bytes of the form. It spells a byte of the lines with up to three, and more lines than may be get a page, too."""
+
+LISTED = 100
+"""Failed lines that a page names. The rest is only counted."""
+
+
+def _show(visit: Visit) -> PageAnswer:
+    """The form for lines of keys."""
+    return _page()
+
+
+def _import(visit: Visit) -> PageAnswer:
+    """Import the lines, or say what would become of them. The same lines again change nothing, so a reload may come."""
+    text = visit.form.get("lines", "").encode()
+    rows = [(number, line) for number, line in enumerate(text.split(b"\n"), 1) if line.strip()]
+    dry_run, accept_weak = visit.form.get("how") != "import", "accept_weak" in visit.form
+    if not rows:
+        return _page(422, problem="There is no line.")
+    if len(text) > MOST:
+        return _page(413, problem="These lines are more than 64 KiB. Nothing was changed.")
+    done = shapes.ImportedKeys()
+    missing = ""
+    try:
+        for start in range(0, len(rows), TOGETHER):
+            batch = ImportBatch(rows=rows[start : start + TOGETHER], dry_run=dry_run, accept_weak=accept_weak)
+            add_batch(done, visit.import_rows(batch), LISTED)
+    except ExtraMissing as error:  # the batches before are imported
+        missing = error.detail
+    status = 422 if missing else 200
+    return _page(status, done=done, dry_run=dry_run, accept_weak=accept_weak, missing=missing)
+
+
+def _page(status: int = 200, **values: Any) -> Shown:
+    nothing = {"done": None, "dry_run": True, "accept_weak": False, "missing": ""}
+    return Shown("import_keys.html", {**nothing, **values}, status)
+
+
+VIEWS = (View(PATH, IMPORT_KEYS, _show, _import),)
