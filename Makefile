@@ -3,8 +3,8 @@ PYTHON ?= $(shell for p in .venv/bin/python python3 python3.14 python3.13 python
 	$$p -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && exit; done; echo python3)
 BIN := .venv/bin
 UV ?= uv
-# Many tests wait for other processes, so a few more workers than two cores still pay.
-WORKERS ?= 3
+# Many tests wait for other processes, so twice as many workers as two cores still pay.
+WORKERS ?= 4
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	$(if $(UPGRADE),--upgrade)
 # The extras in the container's image.
@@ -13,7 +13,7 @@ MAKEFLAGS += --no-print-directory
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test test-slow check fix docs screenshots bench drill proof pins dist clean
+.PHONY: check-core check-types help setup setup-test run test test-slow check fix docs screenshots bench drill proof pins dist clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -41,11 +41,17 @@ endif
 check: setup-test ## format, lint, types, layers, tests, core coverage: the same as make test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	@$(MAKE) -j 2 check-types check-core
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --ignore tests/core
+
+# Both take one core for most of a minute.
+check-types:
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+check-core:
 	$(BIN)/coverage run -m pytest tests/core
 	$(BIN)/coverage report
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --ignore tests/core
 
 fix: setup-test ## format, and repair what the linter can
 	$(BIN)/ruff format .

@@ -421,7 +421,7 @@ async def test_a_call_that_took_too_long_and_was_made_again_meanwhile_changes_no
     asked = CreateKey(name="customer")
     call = KeyedCall(KEY, CREATE_KEY, asked, lambda answer: Reply(201, [], encode(answer)))
     identity = AdminKeyIdentity(owner.key_id)
-    slow = await work._transact(lambda desk, store, now: desk.reserve(store, call, identity, now))
+    slow = await work._transact(identity, lambda desk, store, now: desk.reserve(store, call, identity, now))
     await anywhere.later(30)
     made = await owner.post("/keys", json={"name": "customer"}, once=KEY)
     assert made.status_code == 201

@@ -31,6 +31,7 @@ class LosingRelay:
                     more = client.recv(65_536)
                     asked += more
                     server.sendall(more)
+                server.shutdown(socket.SHUT_WR)  # it keeps connections, and ends one on which no more can come
                 said = b""
                 while piece := server.recv(65_536):
                     said += piece

@@ -219,7 +219,7 @@ async def test_no_value_of_any_member_makes_the_server_fail(anywhere):
     """Every member of every operation with every odd value: whatever it answers, it is no failure."""
     owner = await anywhere.caller()
     server = anywhere
-    server.admin_app._api._calls._interval = 0
+    server.admin_app._work.calls._interval = 0
     asked = 0
     for operation in OPERATIONS:
         if getattr(operation, "streams", False) or operation.name in {"withdraw_signing_key", "revoke_issued_before"}:

@@ -102,7 +102,7 @@ def test_a_changed_line_is_found_and_named(own_desk):
         [(number,)] = db.execute("update audit set actor = 'cli:eve' where key_id = ? returning n", [key_id])
     page = visitor.get("/audit/verify").text
     assert "The trail is not as it was written" in page
-    assert f"Row {number} was changed." in page
+    assert f"Line {number} was changed." in page
 
 
 def test_a_delegated_admin_sees_its_own_lines_and_cannot_verify(desk):

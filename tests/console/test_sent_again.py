@@ -1,6 +1,7 @@
 """A page that shows a secret once: a reload sends its form again, and nothing is done again."""
 
 import json
+from urllib.parse import quote
 
 import pytest
 from tests.console.conftest import sign_in, watched
@@ -75,4 +76,5 @@ def test_a_reload_makes_no_second_key(browser, desk, script):
 
         assert page.get_by_role("heading", name="This was done already").is_visible()
         page.get_by_role("link", name="Look at what is there").click()
+        page.goto(desk.url(f"/keys?q={quote(name)}"))
         assert page.get_by_role("link", name=name).count() == 1
