@@ -6,7 +6,7 @@ import pytest
 from tests.conftest import run_command
 
 from hourpass.core.sign_in import LINK_LIFETIME
-from hourpass.server.console.console import refusal_page
+from hourpass.server.console.answers import refusal_page
 
 
 def console(folder, *flags: str, check: bool = True):

@@ -9,6 +9,10 @@ from hashlib import sha256
 from importlib import resources
 from typing import NamedTuple
 
+from hourpass.core.errors import NotFound
+from hourpass.server.console.guard import OF_ASSETS
+from hourpass.server.transport.request import Reply, Request
+
 KINDS = {
     "css": b"text/css; charset=utf-8",
     "js": b"text/javascript; charset=utf-8",
@@ -46,3 +50,14 @@ def assets() -> dict[str, Asset]:
 def assets_by_path() -> dict[str, Asset]:
     """The same files by the names under which they are served."""
     return {asset.served_as: asset for asset in assets().values()}
+
+
+def asset_answer(served_as: str, request: Request) -> Reply:
+    """One of the files, compressed if the browser can read that. Raises NotFound if there is no such file."""
+    asset = assets_by_path().get(served_as)
+    if asset is None:
+        raise NotFound("there is no such file")
+    headers = [*OF_ASSETS, (b"content-type", asset.media_type)]
+    if b"gzip" in (request.header(b"accept-encoding") or b""):
+        return Reply(200, [*headers, (b"content-encoding", b"gzip")], asset.compressed)
+    return Reply(200, headers, asset.body)

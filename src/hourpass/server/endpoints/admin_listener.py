@@ -6,7 +6,8 @@ from collections.abc import Container
 
 from hourpass.admin.operations import OPERATIONS, ROOT
 from hourpass.core.errors import as_trouble
-from hourpass.server.console.console import Console, refusal_page
+from hourpass.server.console.answers import refusal_page
+from hourpass.server.console.console import Console
 from hourpass.server.console.guard import EVERY
 from hourpass.server.console.pages import key_import
 from hourpass.server.console.rendering import BASE

@@ -1,0 +1,42 @@
+"""What a browser sends: by which cookies it may be known, what it fills into a form, and whether the form is ours."""
+
+from hourpass.core.sign_in import is_form_of
+from hourpass.server.console.answers import RefusedHere
+from hourpass.server.console.guard import Cookie, cookie_of, fields_of
+from hourpass.server.transport.request import Request
+
+
+class BrowserRequest:
+    """One request to the console. `path` is its path below the console's address. Nothing of it is proven.
+
+    Raises:
+        InvalidRequest: if its query or its form is malformed.
+    """
+
+    def __init__(self, request: Request, request_id: str, path: str) -> None:
+        self.request = request
+        self.request_id = request_id
+        self.path = path
+        self.now = request.now
+        self.address = request.address()
+        self.is_post = request.method == "POST"
+        # What a page asks for by itself, without its person (the header is htmx's).
+        self.is_by_itself = request.header(b"hx-request") is not None
+        self.cookie: Cookie = cookie_of(request)
+        self.ids = self.cookie.ids_in(request)
+        # The door has a cookie of its own. A link on another site leads to it without the cookie of the sign-in, and
+        # what it sets must not take that one's place.
+        self.door_cookie: Cookie = cookie_of(request, "hourpass_door")
+        self.door_ids = self.door_cookie.ids_in(request)
+        self.form = fields_of(request.body) if self.is_post else {}
+        self.query = fields_of(request.query)
+
+    def require_form_of(self, id: str) -> None:  # noqa: A002
+        """Refuse a form that was not made for the sign-in with this id."""
+        if not is_form_of(id, self.form.get("form", "")):
+            raise RefusedHere(403, "the form is not one of this sign-in: load the page again")
+
+    def require_form_of_the_door(self) -> None:
+        """Refuse a form to sign in that was not made for this browser."""
+        if not any(is_form_of(each, self.form.get("form", ""), "door") for each in self.door_ids):
+            raise RefusedHere(403, "the form is not one of this browser: load the page again")
