@@ -158,7 +158,7 @@ def test_a_key_is_disabled_rotated_and_revoked(both, key):
     both.same("keys", "rotate", key_id, other, "--overlap", "1h", "--json", fresh=NEW_KEY)
     both.same("keys", "rotate", key_id, "--now", fresh=NEW_KEY)
     both.same("keys", "rotate", key_id, "--now", "--overlap", "1h", code=2)
-    both.same("keys", "revoke", "-", stdin=both.create()["api_key"])
+    both.same("keys", "revoke", "-", "--reason", "leaked", stdin=both.create()["api_key"])
     both.same("keys", "revoke", key_id, other)
     both.same("keys", "revoke", key_id, "--json")
     both.same("keys", "rotate", key_id, code=1)

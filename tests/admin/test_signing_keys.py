@@ -16,7 +16,8 @@ async def test_a_key_is_published_and_then_withdrawn(server, owner):
     assert (old["state"], old["retired_at"]) == ("signing", new["signs_from"])
     assert old["verifies_until"] > old["retired_at"]
     assert new["verifies_until"] is None
-    assert refused(await owner.post("signing-keys/rotate")) == (400, "invalid_request")
+    early = await owner.post("signing-keys/rotate")
+    assert (refused(early), early.headers["retry-after"]) == ((409, "rotation_under_way"), "600")
     gone = (await owner.post(f"signing-keys/{new['kid']}/withdraw")).json()
     assert (gone["kid"], gone["stand_in"]["state"]) == (new["kid"], "published")
     assert refused(await owner.post(f"signing-keys/{new['kid']}/withdraw")) == (404, "not_found")

@@ -126,6 +126,15 @@ def test_revoke_ends_the_key_and_says_whether_it_did(hourpass):
     shown = hourpass.json("keys", "show", key_id)
     assert shown["state"] == "revoked"
     assert shown["revoked_at"] is not None
+    assert shown["revoked_why"] == "revoked"
+
+
+def test_a_key_is_revoked_because_it_leaked(hourpass):
+    key_id = hourpass.create_key()["key_id"]
+
+    hourpass("keys", "revoke", key_id, "--reason", "leaked")
+
+    assert hourpass.json("keys", "show", key_id)["revoked_why"] == "leaked"
 
 
 def test_revoke_talks_on_stderr(hourpass):

@@ -69,7 +69,8 @@ def test_failed_rows_are_named_by_their_lines_and_stop_no_other(hourpass, tmp_pa
     done = load(hourpass, text, "--json", "--report", str(report), code=1)
 
     assert counts(done) == {**COUNTS, "created": 1, "failed": 4}
-    assert done.stderr.splitlines()[:4] == [
+    assert done.stderr.splitlines()[:5] == [
+        f"Database: {hourpass.name}",
         "line 2: name: not 1 to 200 printable characters",
         "line 5: key: not 16 to 512 visible ASCII characters",
         "line 6: scope: not scopes separated by spaces",

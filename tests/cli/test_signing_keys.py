@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import HOURPASS
 
 from hourpass.core.audit import Actor
-from hourpass.core.errors import InvalidRequest
+from hourpass.core.errors import RotationUnderWay
 from hourpass.core.policy import HOUR, LEEWAY, MINUTE, SECOND, Policy
 from hourpass.core.signing_key import signing_key_state
 from hourpass.server.keys.master_key import load_master_key
@@ -80,8 +80,11 @@ def test_the_old_key_verifies_until_its_last_token_has_expired(vault):
 def test_a_rotation_is_refused_until_exactly_the_instant_at_which_the_last_one_signs(vault):
     waiting = vault.rotate(NOW)
 
-    with pytest.raises(InvalidRequest, match=f"signing key {waiting.kid} is waiting already: it signs in 1 s"):
+    with pytest.raises(
+        RotationUnderWay, match=f"signing key {waiting.kid} is waiting already: it signs in 1 s"
+    ) as early:
         vault.rotate(waiting.signs_from - 1)
+    assert early.value.retry_after == 1
 
     assert vault.rotate(waiting.signs_from).signs_from == waiting.signs_from + 10 * MINUTE
 
@@ -89,7 +92,7 @@ def test_a_rotation_is_refused_until_exactly_the_instant_at_which_the_last_one_s
 def test_a_refused_rotation_changes_nothing(vault):
     vault.rotate(NOW)
     before = vault.loaded().pairs.keys()
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(RotationUnderWay):
         vault.rotate(NOW + SECOND)
 
     assert vault.loaded().pairs.keys() == before

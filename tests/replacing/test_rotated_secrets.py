@@ -13,7 +13,7 @@ from tests.server.test_key_rotation import Installation, installation
 
 from hourpass.core.api_key import key_digest
 from hourpass.core.audit import Actor
-from hourpass.core.errors import InvalidCredentials, InvalidGrant, InvalidRequest, InvalidToken
+from hourpass.core.errors import InvalidCredentials, InvalidGrant, InvalidRequest, InvalidToken, RotationUnderWay
 from hourpass.core.grant import state_of
 from hourpass.core.key_hash import KeyHash
 from hourpass.core.key_rotation import MAX_OVERLAP
@@ -490,7 +490,7 @@ async def test_the_old_one_is_gone_after_the_longest_overlap(installation):
 async def test_while_a_new_one_waits_no_other_is_made(installation, kind):
     await rotate(installation, kind)
 
-    with pytest.raises(InvalidRequest, match="is waiting already: it is used in 60 s"):
+    with pytest.raises(RotationUnderWay, match="is waiting already: it is used in 60 s"):
         await rotate(installation, kind)
     with pytest.raises(InvalidRequest, match="rotate first"):
         await retire(installation, kind)

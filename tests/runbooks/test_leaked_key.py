@@ -49,7 +49,7 @@ def test_the_pages_commands_end_a_leaked_key_and_say_who_used_it(leak, github, p
     # The first report has a key that is still good, and that is what the exit code says.
     said = book.run(fails={"hourpass keys leaked findings.txt": 1}, until={LEAKED: '"reason":"revoked"'})
     said |= book.run("Find the next leak sooner")
-    assert "HourpassEndedKeyUsed" in prometheus.fired(server.admin)
+    assert "HourpassLeakedKeyUsed" in prometheus.fired(server.admin)
     book.await_over()
 
     assert key["api_key"] not in "".join(said.values())
@@ -71,7 +71,7 @@ def test_the_pages_commands_end_a_leaked_key_and_say_who_used_it(leak, github, p
     ("command", "alert"),
     [
         ("keys rotate {} --now", "HourpassLeakedKeyUsed"),
-        ("keys revoke {}", "HourpassEndedKeyUsed"),
+        ("keys revoke {} --reason leaked", "HourpassLeakedKeyUsed"),
         ("keys disable {} --now", "HourpassEndedKeyUsed"),
     ],
 )

@@ -11,7 +11,7 @@
     │   ├── InvalidToken         the access token was not accepted
     │   ├── InsufficientScope    the access token is good, but it lacks a scope
     │   ├── Throttled            too many requests, come back after `retry_after` seconds
-    │   ├── RotationUnderWay     two secrets of an API key are alive, come back after `retry_after` seconds
+    │   ├── RotationUnderWay     the rotation before this one is not over, come back after `retry_after` seconds
     │   ├── SelfRotationOff      the API key may not rotate itself
     │   ├── PrivateAddress       a URL leads to an address that is not on the public Internet
     │   ├── ChangedMeanwhile     somebody else changed it first
@@ -166,7 +166,10 @@ class Throttled(Refused):
 
 
 class RotationUnderWay(Refused):
-    """Two secrets of the API key are alive until `ends_at` (epoch milliseconds): a third one has to wait."""
+    """The rotation before this one is not over until `ends_at` (epoch milliseconds): the next one must wait.
+
+    Two secrets of an API key are alive, or a signing key or a secret of the server waits to be used.
+    """
 
     code = "rotation_under_way"
 

@@ -123,13 +123,22 @@ def show(flags: dict[str, object], key_id: str, as_json: bool) -> None:
 
 @keys.command()
 @keys_argument
+@click.option(
+    "--reason",
+    type=click.Choice(["revoked", "leaked"]),
+    default="revoked",
+    show_default=True,
+    help="kept with the end and told in events; after leaked, an alert says if somebody still tries the key",
+)
 @database_options
 @json_option
-def revoke(flags: dict[str, object], key_ids: tuple[str, ...], as_json: bool) -> None:
+def revoke(flags: dict[str, object], key_ids: tuple[str, ...], reason: Any, as_json: bool) -> None:
     """Revoke API keys, their grants and their access tokens. `-` reads a whole key from standard input."""
-    done = change_named(
-        flags, key_ids, operations.REVOKE_KEY, lambda key_id: shapes.RevokeKey(key_id=key_id), alive=True
-    )
+
+    def ask(key_id: str) -> shapes.RevokeKey:
+        return shapes.RevokeKey(key_id=key_id, reason=reason)
+
+    done = change_named(flags, key_ids, operations.REVOKE_KEY, ask, alive=True)
     tell_each(done, "revoked", as_json=as_json, several=len(key_ids) > 1)
 
 

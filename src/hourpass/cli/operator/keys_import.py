@@ -17,6 +17,7 @@ from hourpass.cli.no_secrets import id_of_ours
 from hourpass.cli.operator.administration import administration
 from hourpass.cli.operator.database import database_options
 from hourpass.cli.operator.import_file import Columns, Format, format_of, rows_of
+from hourpass.cli.operator.key_named import tell_where
 from hourpass.cli.terminal import json_line, json_option, print_json, say
 from hourpass.core.errors import ConfigurationError, HourpassError, Unavailable
 from hourpass.ownership import read_named_file
@@ -59,17 +60,19 @@ def import_file(
         changes = not dry_run
         desk = opened.enter_context(administration(flags, changes=changes, create=changes, small=True))
         report_to = _Report(None if report is None else opened.enter_context(_make(report)))
-        for batch in _batches(chain(first, rows), desk.rows_together):
-            asked = ImportBatch(
+        batches = (
+            ImportBatch(
                 rows=batch, hmac_secret=secret, dry_run=dry_run, accept_weak=accept_weak, each=report is not None
             )
-            try:
-                report_to.add(desk.import_rows(asked))
-            except Unavailable as error:
-                done = sum(report_to.counts.values())
-                raise type(error)(f"{error.detail}; {done} rows are done: run it again to go on") from error
+            for batch in _batches(chain(first, rows), desk.rows_together)
+        )
+        try:
+            for done in tell_where(desk, map(desk.import_rows, batches)):
+                report_to.add(done)
+        except Unavailable as error:
+            rows_done = sum(report_to.counts.values())
+            raise type(error)(f"{error.detail}; {rows_done} rows are done: run it again to go on") from error
     report_to.end(as_json=as_json, dry_run=dry_run)
-    say(desk.name)
     sys.exit(1 if report_to.counts["failed"] else 0)
 
 

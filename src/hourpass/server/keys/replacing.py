@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple
 
 from hourpass.core import audit
-from hourpass.core.errors import InvalidRequest
+from hourpass.core.errors import InvalidRequest, RotationUnderWay
 from hourpass.core.policy import SECOND, Policy
 from hourpass.core.secret_ring import ServerSecret, decide_new_secret
 from hourpass.server.keys.sealed import NEEDED, PEPPER, REFRESH, add_secret, require_no_older_node
@@ -23,12 +23,14 @@ def rotate_secret(
     """Publish a new secret of a kind. It is used a minute later, when every node knows it.
 
     Raises:
-        InvalidRequest: if a new one waits already, or nodes of an older version run.
+        RotationUnderWay: if a new one waits already.
+        InvalidRequest: if nodes of an older version run.
     """
     require_no_older_node(store)
     if waiting := decide_new_secret(secrets.ring(kind), now):
         seconds = -(-(waiting.used_from - now) // SECOND)
-        raise InvalidRequest(f"a new {kind} secret is waiting already: it is used in {seconds} s")
+        words = f"a new {kind} secret is waiting already: it is used in {seconds} s"
+        raise RotationUnderWay(waiting.used_from, now, words)
     kid = random(6).hex()
     add_secret(store, secrets.master, kind, kid, random(32), now)
     secrets.learn(store.sealed_secrets(), now)

@@ -7,7 +7,7 @@ and the server can share them. `core/signing_key.py` decides when a key signs an
 from collections.abc import Callable, Iterator
 
 from hourpass.core import audit
-from hourpass.core.errors import ConfigurationError, InvalidRequest, NotFound, Unavailable
+from hourpass.core.errors import ConfigurationError, NotFound, RotationUnderWay, Unavailable
 from hourpass.core.policy import SECOND, Policy
 from hourpass.core.signing_key import (
     Algorithm,
@@ -95,13 +95,14 @@ def rotate_signing_key(
     The key that signs until then retires at that instant. It verifies until its last token has expired.
 
     Raises:
-        InvalidRequest: if a key is waiting to sign already. A second one would retire it before it ever signs.
+        RotationUnderWay: if a key is waiting to sign already. A second one would retire it before it ever signs.
     """
     keys = [stored.key for stored in store.signing_keys()]
     for key in keys:
         if signing_key_state(key, now, policy) == "published":
             seconds = -(-(key.signs_from - now) // SECOND)
-            raise InvalidRequest(f"the signing key {key.kid} is waiting already: it signs in {seconds} s")
+            words = f"the signing key {key.kid} is waiting already: it signs in {seconds} s"
+            raise RotationUnderWay(key.signs_from, now, words)
     return _publish(store, master, keys[-1].algorithm, keys, now, policy, random, actor=actor)
 
 

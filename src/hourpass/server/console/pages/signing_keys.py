@@ -7,7 +7,7 @@ from hourpass.admin import shapes
 from hourpass.admin.instants import read_moment
 from hourpass.admin.operations import LIST_SIGNING_KEYS, ROTATE_SIGNING_KEYS, WITHDRAW_SIGNING_KEY
 from hourpass.core.duration import span
-from hourpass.core.errors import InvalidRequest, NotFound
+from hourpass.core.errors import NotFound, RotationUnderWay
 from hourpass.core.policy import HOUR
 from hourpass.server.console.page import GoTo, PageAnswer, Section, Shown, View, Visit
 from hourpass.server.console.pages.alive import alive
@@ -57,8 +57,8 @@ def _show_rotate(visit: Visit) -> Shown:
 def _rotate(visit: Visit) -> PageAnswer:
     try:
         visit.call(ROTATE_SIGNING_KEYS, shapes.Nothing())
-    except InvalidRequest as error:
-        return _again(_show_rotate(visit), f"{error.detail[:1].upper()}{error.detail[1:]}.")
+    except RotationUnderWay as error:
+        return _again(_show_rotate(visit), f"{error.detail[:1].upper()}{error.detail[1:]}.", 409)
     return GoTo("/signing-keys", "rotated")
 
 
@@ -93,8 +93,8 @@ def _withdraw(visit: Visit) -> PageAnswer:
     return GoTo("/signing-keys", "withdrawn")
 
 
-def _again(asked: Shown, problem: str) -> Shown:
-    return asked._replace(values={**asked.values, "problem": problem}, status=422)
+def _again(asked: Shown, problem: str, status: int = 422) -> Shown:
+    return asked._replace(values={**asked.values, "problem": problem}, status=status)
 
 
 def _key(visit: Visit) -> shapes.SigningKeyFacts:
