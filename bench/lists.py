@@ -23,8 +23,9 @@ from hourpass.server.keys.api_keys import keys_with_uses
 from hourpass.server.keys.listing import grants_page, keys_page
 from hourpass.server.run.open import open_store
 from hourpass.server.settings.settings import Settings
-from hourpass.server.store import GRANTS_IN_USE, Measured, reading, transaction
-from hourpass.server.store.rows import table_row
+from hourpass.server.store import reading, transaction
+from hourpass.server.store.api_keys import table_row
+from hourpass.server.store.stats import GRANTS_IN_USE, Measured
 from hourpass.server.store.tables import TABLES
 
 NOW = 1_800_000_000_000

@@ -16,7 +16,7 @@ from hourpass.server.admin.idempotency import KeyedCall, Reserved
 from hourpass.server.admin.secrets_again import MADE_AGAIN, SECRET_MEMBERS
 from hourpass.server.keys.replacing import retire_secrets, rotate_secret
 from hourpass.server.keys.sealed import IDEMPOTENCY
-from hourpass.server.store import IdempotentCall
+from hourpass.server.store.idempotent_calls import IdempotentCall
 from hourpass.server.transport.request import Reply
 
 pytestmark = pytest.mark.anyio

@@ -7,7 +7,7 @@ from hourpass.core.api_key import KeySecret
 from hourpass.core.audit import Actor, GrantsClosed
 from hourpass.core.audit_chain import Ends
 from hourpass.core.signing_key import SigningKey
-from hourpass.server.store import StoredSigningKey
+from hourpass.server.store.sealed import StoredSigningKey
 from hourpass.server.store.tables import TABLES
 
 ACTOR = Actor("key:k1", "192.0.2.1", "r1")

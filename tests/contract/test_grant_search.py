@@ -7,7 +7,7 @@ from tests.contract.conftest import NOW, make_grant, make_key
 
 from hourpass.core.grant import GrantRef, state_of
 from hourpass.server.keys.listing import grants_page
-from hourpass.server.store import FIRST_GRANT, LAST_GRANT
+from hourpass.server.store.grants import FIRST_GRANT, LAST_GRANT
 
 KEYS = {
     "000000000000": {},

@@ -4,7 +4,8 @@ import pytest
 from tests.contract.conftest import KEY, NOW, make_grant, rotated
 
 from hourpass.core.grant import GrantAge, GrantRef
-from hourpass.server.store import Expiry, transaction
+from hourpass.server.store import transaction
+from hourpass.server.store.grants import Expiry
 
 FULL_RING = tuple(NOW - n for n in range(8))
 

@@ -2,7 +2,7 @@
 
 from tests.contract.conftest import NOW
 
-from hourpass.server.store import IdempotentCall
+from hourpass.server.store.idempotent_calls import IdempotentCall
 
 CALL = IdempotentCall(b"\x00digest", b"print", b"seed", NOW + 5)
 

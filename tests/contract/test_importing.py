@@ -16,7 +16,7 @@ from hourpass.server.keys.key_hashes import hashes_in_use
 from hourpass.server.keys.master_key import MasterKey
 from hourpass.server.keys.sealed import label_of
 from hourpass.server.keys.server_secrets import Secrets
-from hourpass.server.store import StoredSecret
+from hourpass.server.store.sealed import StoredSecret
 
 PEPPER = bytes(range(32))
 MASTER = MasterKey(bytes(32))

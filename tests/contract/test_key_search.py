@@ -14,7 +14,7 @@ from hourpass.core.key_filter import KeyFilter
 from hourpass.core.last_use import LastUse
 from hourpass.core.policy import DAY
 from hourpass.server.keys.listing import find_keys, keys_page
-from hourpass.server.store import KeyUse
+from hourpass.server.store.key_uses import KeyUse
 
 ALPHABET = "aAbkKiIsS ss%_!\\'\"{}:,éÉßſİıK請"
 """Letters that change with their case into others, or into several, and what patterns and JSON have a meaning for."""

@@ -6,7 +6,8 @@ from tests.contract.conftest import KEY, NOW, make_key
 from hourpass.core.admin_access import SCOPES
 from hourpass.core.api_key import KeySecret
 from hourpass.core.signing_key import SigningKey
-from hourpass.server.store import StoredSigningKey, transaction
+from hourpass.server.store import transaction
+from hourpass.server.store.sealed import StoredSigningKey
 
 SIGNING_KEY = StoredSigningKey(SigningKey("kid1", "ES256", NOW, NOW + 600), b"sealed\0bytes")
 

@@ -4,7 +4,8 @@ from tests.contract.conftest import NOW
 
 from hourpass.core.address import pack_address
 from hourpass.core.last_use import LastUse
-from hourpass.server.store import KeyUse, transaction
+from hourpass.server.store import transaction
+from hourpass.server.store.key_uses import KeyUse
 
 KEYS = ("0aZkey000001", "0aZkey000002", "0aZkey000003")
 

@@ -27,7 +27,7 @@ from hourpass.server.keys.sealed import (
     sealings,
 )
 from hourpass.server.keys.signing_keys import SigningKeys, prepare, rotate_signing_key
-from hourpass.server.store import StoredSigningKey
+from hourpass.server.store.sealed import StoredSigningKey
 
 OLD_KEY, NEW_KEY, STRANGE_KEY = bytes(range(32)), bytes(range(1, 33)), bytes(range(2, 34))
 OLD, NEW = id_of_key(OLD_KEY), id_of_key(NEW_KEY)

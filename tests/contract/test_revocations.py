@@ -7,7 +7,8 @@ from hourpass.core import audit
 from hourpass.core.audit import Actor
 from hourpass.core.event_names import event_name
 from hourpass.core.revocation import Revocation
-from hourpass.server.store import AuditRecord, transaction
+from hourpass.server.store import transaction
+from hourpass.server.store.audit_trail import AuditRecord
 from hourpass.server.store.tables import TABLES
 
 

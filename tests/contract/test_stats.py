@@ -4,7 +4,8 @@ from tests.contract.conftest import NOW
 
 from hourpass.core.policy import MINUTE
 from hourpass.core.stats import Stats
-from hourpass.server.store import Measured, transaction
+from hourpass.server.store import transaction
+from hourpass.server.store.stats import Measured
 
 FIRST = NOW // MINUTE // 15 * 15
 ONE = Stats(*range(1, len(Stats._fields) + 1))

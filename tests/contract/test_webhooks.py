@@ -4,7 +4,8 @@ from tests.contract.conftest import NOW
 
 from hourpass.core.audit import GrantsClosed
 from hourpass.core.webhook import Seed, Webhook
-from hourpass.server.store import WebhookDelivery, WebhookProgress, transaction
+from hourpass.server.store import transaction
+from hourpass.server.store.webhooks import WebhookDelivery, WebhookProgress
 
 WEBHOOK = Webhook(
     "wh_1",

@@ -12,7 +12,8 @@ from hourpass.core.grant import revoke
 from hourpass.core.signing_key import SigningKey
 from hourpass.server.keys.audit_chain import begin_chain
 from hourpass.server.keys.master_key import MasterKey
-from hourpass.server.store import Store, StoredSigningKey, transaction
+from hourpass.server.store import Store, transaction
+from hourpass.server.store.sealed import StoredSigningKey
 from hourpass.server.store.tables import TABLES
 
 DIRECTIONS = ["sqlite to postgres", "postgres to sqlite", "sqlite to sqlite", "postgres to postgres"]

@@ -9,7 +9,8 @@ from tests.copy.conftest import MASTER, Pair, Sqlite, content, fill, seen
 
 from hourpass.core.audit import Actor, KeyRevoked
 from hourpass.server.copy import PAGE, copy
-from hourpass.server.store import Numbers, transaction
+from hourpass.server.store import transaction
+from hourpass.server.store.copying import Numbers
 from hourpass.server.store.sqlite import SqliteStore
 from hourpass.server.store.tables import TABLES
 

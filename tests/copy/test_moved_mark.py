@@ -5,7 +5,8 @@ from tests.copy.conftest import NOW, fill
 
 from hourpass.core.errors import ConfigurationError
 from hourpass.server.copy import copy, moved_to, require_not_moved
-from hourpass.server.store import Moved, transaction
+from hourpass.server.store import transaction
+from hourpass.server.store.copying import Moved
 
 
 def mark(store, target="postgresql://h:5432/d", at=NOW) -> None:

@@ -8,8 +8,8 @@ import apsw
 import pytest
 
 from hourpass.core.errors import ConfigurationError, StorageUnavailable
+from hourpass.server.store.migrations import Applied, Migration, checksum, compare, load_migrations, number
 from hourpass.server.store.sqlite import SqliteStore
-from hourpass.server.store.statements import Applied, Migration, checksum, compare, load_migrations, number
 from hourpass.server.store.tables import TABLES
 
 NOW = 1_800_000_000_000

@@ -11,7 +11,7 @@ from tests.postgres.conftest import LocalNode
 
 from hourpass.core.errors import ConfigurationError, InvalidToken
 from hourpass.core.grant import GrantRef
-from hourpass.server.store.statements import load_migrations, number
+from hourpass.server.store.migrations import load_migrations, number
 from hourpass.server.store.tables import TABLES
 from hourpass.testing import Clock
 

@@ -7,8 +7,8 @@ from tests.postgres.cluster import NEWEST, clusters_of
 
 from hourpass.core.audit import Actor, KeyRevoked
 from hourpass.core.errors import ConfigurationError, StorageUnavailable
+from hourpass.server.store.migrations import load_migrations, number
 from hourpass.server.store.postgres import PostgresStore
-from hourpass.server.store.statements import load_migrations, number
 
 NOW = 1_800_000_000_000
 NAMES = [name for name, _ in load_migrations("postgres")]

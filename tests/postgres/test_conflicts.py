@@ -7,7 +7,8 @@ from tests.contract.conftest import make_grant, rotated
 from tests.postgres.conftest import NOW
 
 from hourpass.core.errors import StorageUnavailable
-from hourpass.server.store import PAUSES, TransactionConflict, persist, transaction
+from hourpass.server.store import PAUSES, persist, transaction
+from hourpass.server.store.connection import TransactionConflict
 
 
 def test_two_transactions_that_wait_for_each_other_both_succeed_in_the_end(database):

@@ -17,7 +17,7 @@ from tests.conftest import HOURPASS, clean_environment, run_command
 from hourpass.core.errors import ConfigurationError
 from hourpass.server.run.open import open_store
 from hourpass.server.settings.settings import Settings
-from hourpass.server.store import Unreachable
+from hourpass.server.store.connection import Unreachable
 from hourpass.server.store.postgres import PostgresStore
 
 PASSWORD = "hunter2hunter2"

@@ -13,7 +13,7 @@ import pytest
 from tests.postgres.test_kills import crowd_on, refreshed, require_nothing_lost, until_refreshed
 
 import hourpass
-from hourpass.server.store.statements import load_migrations
+from hourpass.server.store.migrations import load_migrations
 
 pytestmark = pytest.mark.anyio
 

@@ -11,7 +11,8 @@ from tests.postgres.relay import Relay
 from hourpass.core.grant import Ahead, Replay, Rotate, generation_tag
 from hourpass.core.policy import Policy
 from hourpass.server.ledger.batch import Refreshing, Settling
-from hourpass.server.store import Unreachable, transaction
+from hourpass.server.store import transaction
+from hourpass.server.store.connection import Unreachable
 
 POLICY = Policy(grants_per_key=1)
 LATER = NOW + 10**9

@@ -12,7 +12,8 @@ import pytest
 from tests.postgres.conftest import Database
 
 from hourpass.core.errors import StorageUnavailable
-from hourpass.server.store import Unreachable, transaction
+from hourpass.server.store import transaction
+from hourpass.server.store.connection import Unreachable
 from hourpass.server.store.postgres import PostgresStore
 from hourpass.testing import InMemoryServer
 

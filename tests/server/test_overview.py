@@ -13,7 +13,7 @@ from hourpass.core.webhook import Webhook
 from hourpass.jose import decode_segment
 from hourpass.server.admin.overview import COUNTED_AT_ONCE
 from hourpass.server.endpoints.admin_listener import AdminApp
-from hourpass.server.store import GRANTS_IN_USE, Measured
+from hourpass.server.store.stats import GRANTS_IN_USE, Measured
 
 pytestmark = pytest.mark.anyio
 

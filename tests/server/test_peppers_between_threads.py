@@ -12,7 +12,8 @@ from hourpass.server.issuing.slow_proofs import SlowProofs
 from hourpass.server.keys.master_key import MasterKey
 from hourpass.server.keys.sealed import label_of
 from hourpass.server.keys.server_secrets import Secrets
-from hourpass.server.store import SlowHash, StoredSecret
+from hourpass.server.store.key_secrets import SlowHash
+from hourpass.server.store.sealed import StoredSecret
 
 MADE = 1_000_000
 KEY = ApiKey("imported0001", "", "", "", "production", None, None, (), 0)

@@ -8,7 +8,7 @@ from hourpass.core.errors import InvalidCredentials, InvalidGrant, StorageUnavai
 from hourpass.core.policy import MINUTE
 from hourpass.core.stats import STATS_KEPT, Stats, total
 from hourpass.server.run.stats import COUNTED, KEPT, StatsKeeper
-from hourpass.server.store import GRANTS_IN_USE
+from hourpass.server.store.stats import GRANTS_IN_USE
 from hourpass.server.telemetry.counts import CELL, Counts
 from hourpass.testing import START
 

@@ -11,7 +11,7 @@ from tests.webhooks.receivers import accepts, hangs_up, is_slow, never_ends, say
 from hourpass.core import audit
 from hourpass.core.published import PUBLISHED
 from hourpass.core.webhook import GIVE_UP_AFTER
-from hourpass.server.store import WebhookProgress
+from hourpass.server.store.webhooks import WebhookProgress
 from hourpass.server.webhooks.book import MOST_UNSAVED
 from hourpass.server.webhooks.webhooks import get_webhook, recent_deliveries, shown_url
 

@@ -16,7 +16,9 @@ from hourpass.core.policy import SECOND
 from hourpass.server.keys.master_key import MasterKey
 from hourpass.server.keys.sealed import NEEDED, PEPPER, require_opens
 from hourpass.server.keys.server_secrets import FIRST_PEPPER
-from hourpass.server.store import Moved, Numbers, Row, Store
+from hourpass.server.store import Store
+from hourpass.server.store.connection import Row
+from hourpass.server.store.copying import Moved, Numbers
 from hourpass.server.store.tables import TABLES, Table
 
 PAGE = 2_000

@@ -21,7 +21,8 @@ from hourpass.server.copy import copy as copy_all
 from hourpass.server.keys.master_key import MasterKey, load_master_key
 from hourpass.server.run.open import DATABASE_NAME, open_shared_store, open_store, with_master_key
 from hourpass.server.settings.settings import POSTGRESQL, Settings
-from hourpass.server.store import Moved, Store, transaction
+from hourpass.server.store import Store, transaction
+from hourpass.server.store.copying import Moved
 from hourpass.server.store.sqlite import SqliteStore
 
 

@@ -13,7 +13,8 @@ from hourpass.core.errors import InvalidRequest
 from hourpass.core.event_names import NAMES, name_now
 from hourpass.server.admin.context import Context
 from hourpass.server.keys.audit_chain import verify_trail
-from hourpass.server.store import ENDLESS, AuditRecord
+from hourpass.server.store.audit_trail import AuditRecord
+from hourpass.server.store.connection import ENDLESS
 
 TOGETHER = 500
 """Lines that are read at once."""

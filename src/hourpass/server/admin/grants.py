@@ -12,7 +12,7 @@ from hourpass.core.key_filter import KeyFilter
 from hourpass.server.admin.context import Context
 from hourpass.server.keys import api_keys, listing
 from hourpass.server.keys.listing import GrantsPage
-from hourpass.server.store import FIRST_GRANT
+from hourpass.server.store.grants import FIRST_GRANT
 
 MOST_LINES = 500
 """How many lines of the audit trail are told of one grant at most, the newest ones."""

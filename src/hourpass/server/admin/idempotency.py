@@ -21,7 +21,8 @@ from hourpass.core.policy import DAY, SECOND
 from hourpass.server.admin.context import Context
 from hourpass.server.admin.secrets_again import MADE_AGAIN, SECRET_MEMBERS
 from hourpass.server.keys.sealed import IDEMPOTENCY, add_secret, open_secrets_of
-from hourpass.server.store import IdempotentCall, Store
+from hourpass.server.store import Store
+from hourpass.server.store.idempotent_calls import IdempotentCall
 from hourpass.server.transport.request import Reply
 
 KEPT = DAY

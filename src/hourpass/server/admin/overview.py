@@ -8,7 +8,8 @@ from hourpass.core.signing_key import key_that_signs, signing_key_state, signs_u
 from hourpass.core.stats import total, window
 from hourpass.server.admin.context import Context
 from hourpass.server.keys.sealed import PEPPER, REFRESH, ROTATION
-from hourpass.server.store import GRANTS_IN_USE, Measured, Store
+from hourpass.server.store import Store
+from hourpass.server.store.stats import GRANTS_IN_USE, Measured
 
 COUNTED_AT_ONCE = 20_000
 """So many grants are counted for each question: a few milliseconds. For more, the number is as old as the last walk."""

@@ -9,7 +9,7 @@ from hourpass.admin.instants import exact_moment, known_moment, moment
 from hourpass.core.errors import ChangedMeanwhile, InvalidRequest
 from hourpass.core.webhook import Attempt, Webhook
 from hourpass.server.admin.context import Context, Outside
-from hourpass.server.store import WebhookDelivery
+from hourpass.server.store.webhooks import WebhookDelivery
 from hourpass.server.webhooks import webhooks
 from hourpass.server.webhooks.destination import Destination, new_destination
 from hourpass.server.webhooks.events import events_after

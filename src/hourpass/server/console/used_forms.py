@@ -7,7 +7,8 @@ import secrets
 from hashlib import sha256
 
 from hourpass.core.sign_in import ABSOLUTE
-from hourpass.server.store import IdempotentCall, Store
+from hourpass.server.store import Store
+from hourpass.server.store.idempotent_calls import IdempotentCall
 
 _SEED_BYTES = 16
 

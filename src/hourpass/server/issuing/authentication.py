@@ -32,7 +32,8 @@ from hourpass.server.keys.server_secrets import DigestMatch, Secrets
 from hourpass.server.ledger.key_lookup import KeyLookUp
 from hourpass.server.ledger.ledger import Ledger
 from hourpass.server.ledger.remembered import Keys
-from hourpass.server.store import SlowHash, Store
+from hourpass.server.store import Store
+from hourpass.server.store.key_secrets import SlowHash
 from hourpass.server.telemetry.counts import Counts
 from hourpass.server.telemetry.wrong_keys import WrongKeys
 

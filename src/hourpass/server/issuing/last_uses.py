@@ -9,7 +9,7 @@ import asyncio
 from hourpass.core.address import pack_address
 from hourpass.core.api_key import UseKind
 from hourpass.server.ledger.ledger import Ledger
-from hourpass.server.store import KeyUse
+from hourpass.server.store.key_uses import KeyUse
 
 TOGETHER = 1_000
 """Uses in one transaction: a few milliseconds, for which refreshes wait."""

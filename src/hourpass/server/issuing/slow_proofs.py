@@ -16,7 +16,8 @@ from hourpass.core.key_hash import slow_digest
 from hourpass.server.keys.server_secrets import Secrets
 from hourpass.server.keys.slow_hashes import SlowAlgorithm, first_match
 from hourpass.server.ledger.ledger import Ledger
-from hourpass.server.store import SlowHash, Store
+from hourpass.server.store import Store
+from hourpass.server.store.key_secrets import SlowHash
 
 AT_ONCE = 2
 """Hashes that are checked at once: each takes a core and, with Argon2, up to 256 MiB."""

@@ -14,7 +14,8 @@ from hourpass.server.keys.editing import change_of
 from hourpass.server.keys.import_rows import Hashed, ImportRow, InPlain, RowRefused, SlowlyHashed
 from hourpass.server.keys.key_hashes import hashes_in_use, note_hash
 from hourpass.server.keys.server_secrets import DigestMatch, DigestMove, Secrets, move_digests
-from hourpass.server.store import SlowHash, Store
+from hourpass.server.store import Store
+from hourpass.server.store.key_secrets import SlowHash
 
 TOGETHER = 250
 """Rows in one transaction: some 10 ms, for which a server on the same SQLite file waits."""

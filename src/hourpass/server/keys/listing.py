@@ -11,7 +11,8 @@ from hourpass.core.api_key import ApiKey
 from hourpass.core.grant import Grant, GrantRef, state_of
 from hourpass.core.key_filter import KeyFilter
 from hourpass.core.last_use import LastUses
-from hourpass.server.store import FIRST_GRANT, GrantSearch, Store
+from hourpass.server.store import Store
+from hourpass.server.store.grants import FIRST_GRANT, GrantSearch
 
 MAX_PAGE = 200
 """The most rows of a page that a caller may ask for."""

@@ -14,7 +14,8 @@ from hourpass.core.errors import ConfigurationError, InvalidRequest
 from hourpass.core.secret_ring import ServerSecret
 from hourpass.core.signing_key import SigningKey
 from hourpass.server.keys.master_key import MasterKey
-from hourpass.server.store import Store, StoredSecret, StoredSigningKey
+from hourpass.server.store import Store
+from hourpass.server.store.sealed import StoredSecret, StoredSigningKey
 
 PEPPER = "pepper"
 ROTATION = "rotation"

@@ -25,7 +25,9 @@ from hourpass.server.keys.sealed import (
     add_secret,
     open_secret,
 )
-from hourpass.server.store import ENDLESS, Store, StoredSecret
+from hourpass.server.store import Store
+from hourpass.server.store.connection import ENDLESS
+from hourpass.server.store.sealed import StoredSecret
 
 FIRST_PEPPER = "1"
 """The kid of the first pepper. A digest whose pepper is not noted is under this one."""

@@ -25,7 +25,8 @@ from hourpass.server.keys.audit_chain import begin_chain
 from hourpass.server.keys.master_key import MasterKey
 from hourpass.server.keys.sealed import add_signing_key, open_signing_key
 from hourpass.server.keys.server_secrets import Secrets, make_missing_secrets
-from hourpass.server.store import Store, StoredSigningKey
+from hourpass.server.store import Store
+from hourpass.server.store.sealed import StoredSigningKey
 
 Random = Callable[[int], bytes]
 

@@ -14,7 +14,7 @@ import msgspec
 from hourpass.core import audit
 from hourpass.core.address import unpack_address
 from hourpass.core.api_key import ApiKey, Proven, is_usable, still_proves, why_unusable
-from hourpass.core.errors import InvalidCredentials
+from hourpass.core.errors import InvalidCredentials, StorageUnavailable
 from hourpass.core.grant import (
     Ahead,
     Dead,
@@ -33,7 +33,7 @@ from hourpass.core.revocation import Kind, Revocation
 from hourpass.server.ledger.absences import Absences
 from hourpass.server.ledger.remembered import Keys
 from hourpass.server.ledger.stall import Stalls
-from hourpass.server.store import GrantHeld, Store
+from hourpass.server.store import Store
 
 TOLD_EVERY = HOUR
 """How often (in milliseconds) the trail reports a grant whose client sends a token from the future, or retries from
@@ -41,6 +41,10 @@ another address."""
 
 TOLD_KEPT = 100_000
 """How many such cases are remembered."""
+
+
+class GrantHeld(StorageUnavailable):
+    """Another transaction holds the grant at this moment. Nothing was decided, and the next try may find it free."""
 
 
 class Opening(msgspec.Struct, frozen=True):

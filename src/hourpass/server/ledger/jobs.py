@@ -6,7 +6,8 @@ from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from hourpass.core.errors import StorageUnavailable
-from hourpass.server.store import Store, Unreachable, persist
+from hourpass.server.store import Store, persist
+from hourpass.server.store.connection import Unreachable
 
 JobKind = Literal["writes", "reads", "looks"]
 

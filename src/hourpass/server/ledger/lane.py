@@ -9,9 +9,9 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
-from hourpass.server.store import SharedStore, Store
+from hourpass.server.store import Store
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ class Lane:
             self._watch = self._loop.call_later(self.patience, self._cut)
 
     def _cut(self) -> None:
-        cast("SharedStore", self.store).interrupt()
+        self.store.interrupt()
         # A pooler takes a new connection although the database behind it is away: that one may hang, too.
         self._keep_watch()
 

@@ -20,7 +20,7 @@ from hourpass.core.errors import StorageUnavailable
 from hourpass.core.grant import Grant
 from hourpass.core.policy import MAX_RETRY_WINDOW, Policy
 from hourpass.server.ledger.absences import Absences
-from hourpass.server.ledger.batch import Opened, Opening, Refreshed, Refreshing, Settling
+from hourpass.server.ledger.batch import GrantHeld, Opened, Opening, Refreshed, Refreshing, Settling
 from hourpass.server.ledger.folds import Folds
 from hourpass.server.ledger.jobs import Job, JobKind, do_all
 from hourpass.server.ledger.key_lookup import KeyLookUp
@@ -30,7 +30,9 @@ from hourpass.server.ledger.news import News
 from hourpass.server.ledger.remembered import Keys
 from hourpass.server.ledger.stall import Stalled, Stalls
 from hourpass.server.ledger.writability import Writability
-from hourpass.server.store import Control, GrantHeld, Store, Unreachable, persist
+from hourpass.server.store import Store, persist
+from hourpass.server.store.connection import Unreachable
+from hourpass.server.store.control import Control
 from hourpass.server.telemetry.counts import Counts
 from hourpass.tracing import is_used, lasting
 

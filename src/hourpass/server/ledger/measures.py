@@ -2,7 +2,7 @@
 
 from hourpass.core.errors import StorageUnavailable
 from hourpass.core.policy import SECOND
-from hourpass.server.store import DiskFull, TransactionConflict, Unreachable
+from hourpass.server.store.connection import DiskFull, TransactionConflict, Unreachable
 from hourpass.server.telemetry.counts import Counts
 
 _KINDS = {DiskFull: "store_full", Unreachable: "store_unreachable", TransactionConflict: "store_conflict"}

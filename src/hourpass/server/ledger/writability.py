@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from hourpass.core.errors import StorageUnavailable
-from hourpass.server.store import DiskFull, Store, TransactionConflict
+from hourpass.server.store import Store
+from hourpass.server.store.connection import DiskFull, TransactionConflict
 
 PROOF_LASTS = 10.0
 """Seconds for which a write that was kept shows that the database takes writes."""

@@ -16,7 +16,8 @@ from hourpass.server.issuing.issuer import Issuer
 from hourpass.server.ledger.ledger import Ledger
 from hourpass.server.run.stats import StatsKeeper
 from hourpass.server.run.trail import TrailKeeper
-from hourpass.server.store import GRANTS_IN_USE, Measured, SharedStore, Store
+from hourpass.server.store import SharedStore, Store
+from hourpass.server.store.stats import GRANTS_IN_USE, Measured
 from hourpass.server.telemetry.limited_log import LimitedLog
 from hourpass.server.telemetry.tally import Meter
 from hourpass.server.webhooks.deliverer import Deliverer

@@ -23,7 +23,8 @@ from hourpass.server.keys.master_key import MasterKey, load_master_key
 from hourpass.server.keys.server_secrets import Secrets
 from hourpass.server.keys.signing_keys import prepare
 from hourpass.server.settings.settings import Settings
-from hourpass.server.store import SharedStore, Store, Unreachable, transaction
+from hourpass.server.store import SharedStore, Store, transaction
+from hourpass.server.store.connection import Unreachable
 from hourpass.server.store.sqlite import SqliteStore
 from hourpass.server.store.sqlite_connection import CACHE, SMALL_CACHE
 

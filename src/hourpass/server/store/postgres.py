@@ -15,34 +15,22 @@ from hourpass.core.grant import Grant, GrantRef
 from hourpass.core.key_filter import KeyFilter
 from hourpass.core.last_use import LastUse
 from hourpass.core.revocation import Revocation
-from hourpass.server.store import (
-    ENDLESS,
-    Control,
-    KeyUse,
-    Numbers,
-    Row,
-    TransactionConflict,
-    persist,
-)
-from hourpass.server.store.base import BaseStore, NewRevocation, read_uses
+from hourpass.server.store import SharedStore, persist
+from hourpass.server.store.api_keys import read_key
+from hourpass.server.store.audit_trail import AuditRow, audit_row
+from hourpass.server.store.connection import ENDLESS, Row, TransactionConflict
+from hourpass.server.store.control import Control
+from hourpass.server.store.copying import Numbers
+from hourpass.server.store.grants import grant_row, pack, read_grant
+from hourpass.server.store.key_uses import KeyUse, read_uses
+from hourpass.server.store.migrations import Applied, Compared, Migration, compare
 from hourpass.server.store.postgres_connection import PostgresConnection
-from hourpass.server.store.rows import AuditRow, audit_row, grant_row, pack, read_grant, read_key
-from hourpass.server.store.statements import Applied, Compared, Migration, compare
+from hourpass.server.store.revocations import NewRevocation
 from hourpass.server.store.tables import Table
 
 
-class PostgresStore(PostgresConnection, BaseStore):
+class PostgresStore(SharedStore, PostgresConnection):
     """One connection to a PostgreSQL database that several servers may share."""
-
-    def commit(self) -> None:
-        """Make the transaction durable."""
-        super().commit()
-        self._is_kept()
-
-    def rollback(self) -> None:
-        """Undo the transaction."""
-        super().rollback()
-        self._is_undone()
 
     def add_grants(self, grants: Sequence[Grant]) -> None:
         """Store new grants."""
@@ -136,10 +124,6 @@ class PostgresStore(PostgresConnection, BaseStore):
         asked = [(each,) for each in external_ids]
         return dict(self._batch("keys_of_external_ids", ("external_id",), asked)) if asked else {}
 
-    def time(self) -> int:
-        """The database's clock, in epoch milliseconds."""
-        return int(self._rows("time")[0][0])
-
     def look(self) -> Control:
         """What every process polls, in one round trip."""
         return Control._make(self._rows_alone("control")[0])
@@ -154,22 +138,14 @@ class PostgresStore(PostgresConnection, BaseStore):
             sentences.append("Citus is not supported: use a PostgreSQL of its own for each shard of the keys")
         return sentences
 
-    def numbered_since(self) -> int:
-        """When the numbering of revocations began without a break."""
-        return int(self._rows("numbered_since")[0][0])
-
     def older_programs(self, number: int) -> int:
         """How many connections of older programs there are. A pooler's connections tell nothing."""
         return 0 if self._begins_with else int(self._rows("older_programs", f"hourpass/{number:04}")[0][0])
 
-    def take_lease(self, name: str, holder: str, now: int, until: int) -> bool:
-        """Take or renew a lease."""
-        return self._run("take_lease", name, holder, until, now) > 0
-
     def count_rows(self, table: Table) -> int:
         """How many rows a table has, however long it takes to count them."""
         self._run("take_time")
-        return int(self._fetch(table.count_sql)[0][0])
+        return super().count_rows(table)
 
     def count_live_grants(self, now: int, opened_before: int = ENDLESS) -> int:
         """How many grants are neither revoked nor expired, however long it takes to count them."""
@@ -183,10 +159,6 @@ class PostgresStore(PostgresConnection, BaseStore):
     def add_rows(self, table: Table, rows: Sequence[Row]) -> None:
         """Add rows as the `rows_page` of another store returned them."""
         self._stream(f"copy {table.name} ({', '.join(table.columns)}) from stdin", rows)
-
-    def numbers(self) -> Numbers:
-        """The counters of this database."""
-        return Numbers(*self._rows("numbers")[0])
 
     def go_on_from(self, numbers: Numbers) -> None:
         """Set the counters to those of another database."""
@@ -223,9 +195,6 @@ class PostgresStore(PostgresConnection, BaseStore):
     def _compare(self) -> Compared:
         rows = self._execute(_APPLIED).fetchall() if self.is_migrated() else []
         return compare("postgres", [Applied(*row) for row in rows])
-
-    def maintain(self) -> None:
-        """Does nothing: the database server maintains itself."""
 
 
 _ROTATION = ("key_id", "grant_id", "decided_on", "generation", "superseded", "idle_expires_at", "last_from")

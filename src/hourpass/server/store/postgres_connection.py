@@ -15,8 +15,9 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 
 from hourpass.core.errors import ConfigurationError, StorageUnavailable
-from hourpass.server.store import DiskFull, Row, TransactionConflict, Unreachable
-from hourpass.server.store.statements import load_migrations, load_queries, number
+from hourpass.server.store.connection import DatabaseConnection, DiskFull, Row, TransactionConflict, Unreachable
+from hourpass.server.store.migrations import load_migrations, number
+from hourpass.server.store.statements import load_queries
 
 DEFAULTS = {
     # Seconds for each host before it is given up and the next one is tried.
@@ -63,7 +64,7 @@ _NAMED = re.compile(r"(?<!:):(\w+)")
 _Q = {name: _NAMED.sub(r"%(\1)s", sql.replace("?", "%s")) for name, sql in load_queries("postgres").items()}
 
 
-class PostgresConnection:
+class PostgresConnection(DatabaseConnection):
     """One connection, made again if the server was restarted or replaced. The repr does not show the URL.
 
     The URL may name several hosts, certificates, and everything else that libpq knows.
@@ -106,7 +107,7 @@ class PostgresConnection:
             try:
                 self._rows("hold_control")
             except StorageUnavailable:
-                self.rollback()
+                self._rollback()
                 raise
         else:
             self._start("begin")
@@ -116,12 +117,12 @@ class PostgresConnection:
         """Start a transaction that reads one moment of the database."""
         self._start("begin isolation level repeatable read read only")
 
-    def commit(self) -> None:
+    def _commit(self) -> None:
         """Make the transaction durable."""
         if self._execute("commit").statusmessage != "COMMIT":
             raise StorageUnavailable("PostgreSQL: the transaction had failed before its commit")
 
-    def rollback(self) -> None:
+    def _rollback(self) -> None:
         """Undo the transaction. If the connection cannot do even that, it is closed, and the server undoes it."""
         try:
             if self._db.info.transaction_status != TransactionStatus.IDLE:
@@ -137,6 +138,9 @@ class PostgresConnection:
                 line.shutdown(socket.SHUT_RDWR)
             finally:
                 line.detach()
+
+    def maintain(self) -> None:
+        """Do nothing: the database server maintains itself."""
 
     def close(self) -> None:
         """Close the connection."""

@@ -7,26 +7,21 @@ from hourpass.core.audit import Event
 from hourpass.core.audit_chain import Line
 from hourpass.core.grant import Grant, GrantRef
 from hourpass.core.revocation import Revocation
-from hourpass.server.store import Control, KeyUse, Numbers, Row
-from hourpass.server.store.base import BaseStore, NewRevocation
-from hourpass.server.store.rows import audit_row, grant_row, pack, read_grant
+from hourpass.server.store import Store
+from hourpass.server.store.audit_trail import audit_row
+from hourpass.server.store.connection import Row
+from hourpass.server.store.control import Control
+from hourpass.server.store.copying import Numbers
+from hourpass.server.store.grants import grant_row, pack, read_grant
+from hourpass.server.store.key_uses import KeyUse
+from hourpass.server.store.migrations import Applied, Compared, compare
+from hourpass.server.store.revocations import NewRevocation
 from hourpass.server.store.sqlite_connection import Q, SqliteConnection, storage_errors
-from hourpass.server.store.statements import Applied, Compared, compare
 from hourpass.server.store.tables import Table
 
 
-class SqliteStore(SqliteConnection, BaseStore):
+class SqliteStore(Store, SqliteConnection):
     """One SQLite file. `path` may be `:memory:` for tests. With `read_only` nothing in the file is changed."""
-
-    def commit(self) -> None:
-        """Write the log and sync it."""
-        super().commit()
-        self._is_kept()
-
-    def rollback(self) -> None:
-        """Undo the transaction."""
-        super().rollback()
-        self._is_undone()
 
     def look(self) -> Control:
         """What every process polls."""
@@ -34,7 +29,7 @@ class SqliteStore(SqliteConnection, BaseStore):
         return self.control()
 
     def prove_writable(self) -> None:
-        """As the base. SQLite writes nothing for an update that changes no byte, so one is made and taken back."""
+        """Write without changing anything. An update that changes no byte writes nothing, so one is made and undone."""
         self._rows("bump_control")
         self._rows("take_back_bump_control")
 
@@ -125,14 +120,6 @@ class SqliteStore(SqliteConnection, BaseStore):
         """Of many ids of the provider's, whose they are."""
         found = ((external_id, self.key_of_external_id(external_id)) for external_id in external_ids)
         return {external_id: key_id for external_id, key_id in found if key_id is not None}
-
-    def count_rows(self, table: Table) -> int:
-        """How many rows a table has."""
-        return int(self._fetch(table.count_sql)[0][0])
-
-    def rows_page(self, table: Table, after: Row, limit: int) -> list[Row]:
-        """A table's rows after a primary key."""
-        return self._fetch(table.page_sql, *after, limit)
 
     def add_rows(self, table: Table, rows: Sequence[Row]) -> None:
         """Add rows as the `rows_page` of another store returned them."""

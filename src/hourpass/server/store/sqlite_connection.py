@@ -14,7 +14,7 @@ from typing import Literal
 import apsw
 
 from hourpass.core.errors import StorageUnavailable
-from hourpass.server.store import DiskFull, Row
+from hourpass.server.store.connection import DatabaseConnection, DiskFull, Row
 from hourpass.server.store.statements import load_queries
 
 LOG_WORTH_COPYING = 1_024
@@ -44,7 +44,7 @@ Q = load_queries()
 """The named SQL."""
 
 
-class SqliteConnection:
+class SqliteConnection(DatabaseConnection):
     """One SQLite file. `path` may be `:memory:` for tests. With `read_only` nothing in the file is changed.
 
     `cache` is how much of the file stays in memory, in KiB.
@@ -151,17 +151,20 @@ class SqliteConnection:
         with storage_errors():
             self._execute("begin")
 
-    def commit(self) -> None:
+    def _commit(self) -> None:
         """Write the log and sync it. Raises StorageUnavailable also if the files are not in their places any more."""
         with storage_errors():
             self._execute("commit")
         self._require_files()
 
-    def rollback(self) -> None:
+    def _rollback(self) -> None:
         """Undo the transaction. SQLite may have done so itself after an error."""
         with contextlib.suppress(apsw.Error):
             if self._db.in_transaction:
                 self._execute("rollback")
+
+    def interrupt(self) -> None:
+        """Do nothing: no statement waits for a network."""
 
     def maintain(self) -> None:
         """Copy the log into the database file, and start the log over if it has grown past its bound."""

@@ -5,7 +5,11 @@ Six tables are not here, because they are not copied row by row. `control` holds
 `one_time_links` end with it: nobody stays signed in to the console of a copy, and no backup lets anybody in.
 """
 
-from typing import Any, NamedTuple
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from hourpass.server.store.connection import DatabaseConnection, Row
 
 
 class Table(NamedTuple):
@@ -21,7 +25,7 @@ class Table(NamedTuple):
         """All columns, in the order of a row that is copied."""
         return tuple(f"{self.key}, {self.rest}".split(", "))
 
-    def key_of(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
+    def key_of(self, row: Row) -> Row:
         """The primary key of a row that is copied."""
         return row[: len(self.start)]
 
@@ -109,3 +113,19 @@ TABLES = (
     ),
 )
 """In the order in which they are copied."""
+
+
+class TableStore(DatabaseConnection):
+    """What is asked about rows as they are, by the code that copies them or adds many."""
+
+    def count_rows(self, table: Table) -> int:
+        """How many rows a table has, however long it takes to count them."""
+        return int(self._fetch(table.count_sql)[0][0])
+
+    def rows_page(self, table: Table, after: Row, limit: int) -> list[Row]:
+        """A table's rows after a primary key, in the order of the keys, with the columns in the table's order."""
+        return self._fetch(table.page_sql, *after, limit)
+
+    @abstractmethod
+    def add_rows(self, table: Table, rows: Sequence[Row]) -> None:
+        """Add rows as the `rows_page` of another store returned them."""

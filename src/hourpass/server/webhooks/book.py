@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from hourpass.core.webhook import DELIVERIES_KEPT, MOST_DELIVERIES
-from hourpass.server.store import Store, WebhookDelivery, WebhookProgress
+from hourpass.server.store import Store
+from hourpass.server.store.webhooks import WebhookDelivery, WebhookProgress
 
 MOST_UNSAVED = 100
 """How many attempts of a webhook may be unsaved. A crash repeats at most so many deliveries."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from hourpass.core.published import takes
 from hourpass.core.webhook import Attempt, Delivered, Disabled, EndWebhook, TryAgain, Webhook, decide_delivery
 from hourpass.server.ledger.news import News
-from hourpass.server.store import WebhookDelivery, WebhookProgress
+from hourpass.server.store.webhooks import WebhookDelivery, WebhookProgress
 from hourpass.server.telemetry.counts import Counts
 from hourpass.server.webhooks.book import Book
 from hourpass.server.webhooks.destination import LookUp

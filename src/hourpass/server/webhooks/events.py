@@ -7,7 +7,8 @@ from hourpass.admin.instants import exact_moment
 from hourpass.admin.shapes import EventData, PublishedEvent
 from hourpass.core.admin_access import HIDDEN_ACTOR, AdminCaller, sees, sees_actor
 from hourpass.core.published import PUBLISHED
-from hourpass.server.store import AuditRecord, Store
+from hourpass.server.store import Store
+from hourpass.server.store.audit_trail import AuditRecord
 
 SCANNED = 500
 """How many lines of the trail are read for one page, so that a page costs little however few of them are published."""

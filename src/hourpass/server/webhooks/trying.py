@@ -10,7 +10,7 @@ import httpx2
 from hourpass.core.audit import Actor
 from hourpass.core.published import TEST
 from hourpass.core.webhook import Attempt, Webhook
-from hourpass.server.store import WebhookDelivery
+from hourpass.server.store.webhooks import WebhookDelivery
 from hourpass.server.webhooks.destination import LookUp, addresses_of
 from hourpass.server.webhooks.message import outgoing, test_event
 from hourpass.server.webhooks.sending import Sender

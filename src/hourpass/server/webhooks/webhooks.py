@@ -24,7 +24,8 @@ from hourpass.core.webhook import (
 )
 from hourpass.server.keys.master_key import MasterKey
 from hourpass.server.keys.sealed import WEBHOOK, add_secret, open_secrets_of
-from hourpass.server.store import Store, WebhookDelivery
+from hourpass.server.store import Store
+from hourpass.server.store.webhooks import WebhookDelivery
 from hourpass.server.webhooks.destination import Destination, read_destination
 
 LONGEST_DESCRIPTION = 200
