@@ -52,7 +52,7 @@ class Site:
     """A server with a thousand grants and some webhooks, and the events that happen in it."""
 
     def __init__(self, folder, urls):
-        from hourpass.core.audit import Actor
+        from hourpass.core.actor import Actor
         from hourpass.server.run.open import open_secrets, open_store
         from hourpass.server.settings.settings import Settings
         from hourpass.server.store import transaction
@@ -87,7 +87,7 @@ class Site:
         return told
 
     def _happen(self, ended):
-        from hourpass.core.audit import KeyCreated
+        from hourpass.core.key_events import KeyCreated
         from hourpass.server.store import transaction
 
         while not ended.wait(1 / EVENTS):

@@ -13,7 +13,7 @@ import tempfile
 from types import TracebackType
 from typing import Any, Self
 
-from hourpass.core.audit import Actor
+from hourpass.core.actor import Actor
 from hourpass.core.token_request import TokenRequest
 from hourpass.server.endpoints.app import App
 from hourpass.server.issuing.minting import TokenPair

@@ -7,8 +7,8 @@ import pytest
 from tests.admin.conftest import MASTER_KEY, refused
 
 from hourpass.admin.shapes import AuditLine
-from hourpass.core import audit
-from hourpass.core.audit import Actor
+from hourpass.core import grant_events, key_events
+from hourpass.core.actor import Actor
 from hourpass.server.admin import audit as admin_audit
 from hourpass.server.admin.audit import DISTANCE
 from hourpass.server.keys.audit_chain import verify_trail
@@ -44,7 +44,7 @@ def numbers(found):
 
 @pytest.mark.parametrize("limit", [1, 3, 200])
 async def test_pages_forward_and_back_have_every_line_once_in_order(server, owner, limit):
-    await append(server, *[audit.KeyImported(f"key{n}", "one", ADA) for n in range(7)])
+    await append(server, *[key_events.KeyImported(f"key{n}", "one", ADA) for n in range(7)])
     everything = numbers(await lines(owner, limit=200))
 
     assert everything == sorted(set(everything))
@@ -55,7 +55,7 @@ async def test_pages_forward_and_back_have_every_line_once_in_order(server, owne
 
 
 async def test_a_page_costs_little_and_the_next_one_goes_on_though_nothing_was_wanted(server, owner):
-    await append(server, *[audit.KeyImported("key", "one", ADA) for _ in range(5_100)])
+    await append(server, *[key_events.KeyImported("key", "one", ADA) for _ in range(5_100)])
 
     page = (await owner.get("audit", params={"event": "key.revoked"})).json()
 
@@ -65,7 +65,9 @@ async def test_a_page_costs_little_and_the_next_one_goes_on_though_nothing_was_w
 
 
 async def test_a_page_looks_through_a_part_of_the_trail_for_an_actor_and_the_next_one_goes_on(server, owner):
-    await append(server, audit.KeyImported("key", "one", ADA), *[audit.KeyImported("key", "x", OTHER)] * DISTANCE)
+    await append(
+        server, key_events.KeyImported("key", "one", ADA), *[key_events.KeyImported("key", "x", OTHER)] * DISTANCE
+    )
 
     page = (await owner.get("audit", params={"actor": "cli:ada", "newest": True})).json()
 
@@ -76,7 +78,7 @@ async def test_a_page_looks_through_a_part_of_the_trail_for_an_actor_and_the_nex
 async def test_a_follower_goes_on_after_the_last_line(server, owner):
     last = (await owner.get("audit", params={"newest": True, "limit": 1})).json()["last"]
     assert (await owner.get("audit", params={"after": last})).json() == {"data": [], "next": None, "last": last}
-    await append(server, audit.KeyRevoked("key", "leaked", ADA))
+    await append(server, key_events.KeyRevoked("key", "leaked", ADA))
 
     [line] = (await owner.get("audit", params={"after": last})).json()["data"]
 
@@ -105,8 +107,10 @@ async def test_a_delegated_caller_sees_its_own_keys_and_not_who_administers_them
     key = (await delegated.post("keys", json={"name": "a", "subject": "acme/a", "scope": "videos.read"})).json()
     own = key["key_id"]
     theirs = (await server.create_key(subject="other")).split("_")[2]
-    replay = audit.GrantReplayed("00" * 16, own, 1, 2, CLIENT)
-    await append(server, audit.KeyRevoked(theirs, "leaked", ADA), audit.KeyRevoked(own, "leaked", ADA), replay)
+    replay = grant_events.GrantReplayed("00" * 16, own, 1, 2, CLIENT)
+    await append(
+        server, key_events.KeyRevoked(theirs, "leaked", ADA), key_events.KeyRevoked(own, "leaked", ADA), replay
+    )
     me = f"key:{(await delegated.get('me')).json()['key_id']}"
 
     found = await lines(delegated, newest=newest)

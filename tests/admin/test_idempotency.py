@@ -9,7 +9,7 @@ from tests.server.conftest import key_id_of
 
 from hourpass.admin.operations import CREATE_KEY, OPERATIONS
 from hourpass.admin.shapes import CreateKey
-from hourpass.core.audit import Actor
+from hourpass.core.actor import Actor
 from hourpass.core.errors import CallUnderWay
 from hourpass.server.admin.administration import AdminKeyIdentity
 from hourpass.server.admin.idempotency import KeyedCall, Reserved

@@ -7,8 +7,8 @@ import subprocess
 import pytest
 from tests.conftest import HOURPASS
 
-from hourpass.core import audit
-from hourpass.core.audit import Actor
+from hourpass.core import key_events
+from hourpass.core.actor import Actor
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def _fill(hourpass, count: int) -> None:
     hourpass.create_key()
 
     async def fill(server):
-        events = [audit.KeyDisabled("0aZkey000001", Actor("cli:ada@desk"))] * count
+        events = [key_events.KeyDisabled("0aZkey000001", Actor("cli:ada@desk"))] * count
         await server.app.issuer.ledger.run(lambda store: store.append_audit(server.clock(), events))
 
     hourpass.with_server(fill)

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from tests.conftest import HOURPASS
 
-from hourpass.core.audit import Actor
+from hourpass.core.actor import Actor
 from hourpass.core.errors import RotationUnderWay
 from hourpass.core.policy import HOUR, LEEWAY, MINUTE, SECOND, Policy
 from hourpass.core.signing_key import signing_key_state

@@ -12,7 +12,7 @@ from tests.cli.test_signing_keys import FACTS, NOW, POLICY, Vault
 from tests.conftest import HOURPASS
 from tests.verifier.conftest import refuses, until
 
-from hourpass.core.audit import Actor
+from hourpass.core.actor import Actor
 from hourpass.core.errors import NotFound
 from hourpass.core.policy import HOUR, MINUTE, SECOND
 from hourpass.server.keys.signing_keys import withdraw_signing_key

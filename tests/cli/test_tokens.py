@@ -6,7 +6,7 @@ import re
 import pytest
 from tests.cli.conftest import ISSUER
 
-from hourpass.core.audit import Actor
+from hourpass.core.actor import Actor
 from hourpass.core.errors import InvalidGrant
 from hourpass.server.keys.master_key import load_master_key
 from hourpass.server.keys.signing_keys import rotate_signing_key

@@ -3,7 +3,7 @@
 from collections import Counter
 from contextlib import asynccontextmanager
 
-from hourpass.core.audit import Actor
+from hourpass.core.actor import Actor
 from hourpass.core.grant import Grant, generation_tag, open_grant
 from hourpass.core.policy import Policy
 from hourpass.core.secret_ring import ServerSecret

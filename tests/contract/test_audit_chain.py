@@ -8,8 +8,8 @@ import pytest
 from tests.contract.conftest import NOW, Postgres, PostgresSerializable, SqliteOnFile
 from tests.contract.trail import ACTOR, MASTER, Trail
 
-from hourpass.core.audit import GrantsClosed
 from hourpass.core.audit_chain import ChainBroken
+from hourpass.core.grant_events import GrantsClosed
 from hourpass.core.policy import MINUTE, Policy
 from hourpass.server.copy import copy
 from hourpass.server.keys.audit_chain import TOGETHER, chain_rows, chain_state

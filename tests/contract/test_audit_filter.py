@@ -3,18 +3,18 @@
 import pytest
 from tests.contract.conftest import NOW
 
-from hourpass.core import audit
-from hourpass.core.audit import Actor
+from hourpass.core import grant_events, key_events, server_events
+from hourpass.core.actor import Actor
 from hourpass.core.audit_filter import AuditFilter
 from hourpass.core.policy import HOUR
 from hourpass.server.store.tables import TABLES
 
 EVENTS = [
-    audit.KeyCreated("key1", "x", Actor("me")),
-    audit.GrantRevoked("aa", "key1", "revoked", Actor("me")),
-    audit.KeyRevoked("key1", "leaked", Actor("me")),
-    audit.KeyRevoked("key2", "revoked", Actor("me")),
-    audit.SigningKeyWithdrawn("kid", None, Actor("me")),
+    key_events.KeyCreated("key1", "x", Actor("me")),
+    grant_events.GrantRevoked("aa", "key1", "revoked", Actor("me")),
+    key_events.KeyRevoked("key1", "leaked", Actor("me")),
+    key_events.KeyRevoked("key2", "revoked", Actor("me")),
+    server_events.SigningKeyWithdrawn("kid", None, Actor("me")),
 ]
 
 
@@ -82,7 +82,7 @@ def test_a_line_of_a_node_whose_clock_was_wrong_by_hours_is_found_by_its_own_ins
 
 @pytest.mark.parametrize("name", ["key.revoked", "key_revoked"])
 def test_either_spelling_finds_the_lines_of_both(store, name):
-    store.append_audit(NOW, [audit.KeyRevoked("key1", "leaked", Actor("me"))])
+    store.append_audit(NOW, [key_events.KeyRevoked("key1", "leaked", Actor("me"))])
     store.add_rows(TRAIL, [_of_a_program_of_before(OLD[0], 10)])
 
     found = store.newest_audit(AuditFilter(event=name), 10)

@@ -3,9 +3,10 @@
 import pytest
 from tests.contract.conftest import NOW, make_grant, make_key
 
+from hourpass.core.actor import Actor
 from hourpass.core.api_key import KeySecret
-from hourpass.core.audit import Actor, GrantsClosed
 from hourpass.core.audit_chain import Ends
+from hourpass.core.grant_events import GrantsClosed
 from hourpass.core.signing_key import SigningKey
 from hourpass.server.store.sealed import StoredSigningKey
 from hourpass.server.store.tables import TABLES

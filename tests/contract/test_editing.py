@@ -5,7 +5,7 @@ import json
 import pytest
 from tests.contract.conftest import KEY, NOW, make_key
 
-from hourpass.core.audit import Actor
+from hourpass.core.actor import Actor
 from hourpass.core.errors import InvalidRequest, InvalidScope, NotFound
 from hourpass.server.keys.editing import disable_key, enable_key, update_key
 

@@ -3,7 +3,9 @@
 import pytest
 from tests.contract.conftest import NOW
 
-from hourpass.core.audit import Actor, Folded, GrantReplayed
+from hourpass.core.actor import Actor
+from hourpass.core.audit import Folded
+from hourpass.core.grant_events import GrantReplayed
 from hourpass.core.policy import HOUR
 from hourpass.server.ledger.folds import Folds
 from hourpass.server.store import transaction

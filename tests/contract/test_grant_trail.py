@@ -3,8 +3,10 @@
 import pytest
 from tests.contract.conftest import KEY, NOW
 
-from hourpass.core.audit import Actor, GrantReplayed, GrantRevoked, KeyDisabled
+from hourpass.core.actor import Actor
 from hourpass.core.audit_chain import Ends
+from hourpass.core.grant_events import GrantReplayed, GrantRevoked
+from hourpass.core.key_events import KeyDisabled
 from hourpass.core.policy import MINUTE
 from hourpass.server.admin.overview import CHAINED_WITHIN, lines_not_chained
 from hourpass.server.store.tables import TABLES

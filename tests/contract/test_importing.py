@@ -6,7 +6,7 @@ import os
 import pytest
 from tests.contract.conftest import NOW
 
-from hourpass.core.audit import Actor
+from hourpass.core.actor import Actor
 from hourpass.core.key_hash import KeyHash, KeyHashes, slow_digest
 from hourpass.core.policy import DAY, Policy
 from hourpass.server.keys.api_keys import revoke_key

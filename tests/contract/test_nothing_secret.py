@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hourpass.core.audit import Actor
+from hourpass.core.actor import Actor
 from hourpass.core.errors import ConfigurationError, InvalidGrant, InvalidToken
 from hourpass.core.grant import GrantRef
 from hourpass.core.secret_ring import ServerSecret, ring_of

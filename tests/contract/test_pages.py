@@ -3,8 +3,9 @@
 import pytest
 from tests.contract.conftest import NOW, make_grant, make_key
 
-from hourpass.core.audit import Actor, KeyRevoked
+from hourpass.core.actor import Actor
 from hourpass.core.grant import GrantRef
+from hourpass.core.key_events import KeyRevoked
 
 KEYS = ["0000000000aA", "0000000000aa", "AAAAAAAAAAAA", "ZZZZZZZZZZZZ", "aaaaaaaaaaaa", "zzzzzzzzzzzz"]
 """In the order of their bytes. A database that sorts text by a language's rules would mix capitals with the others."""

@@ -9,7 +9,7 @@ import pytest
 from tests.contract.conftest import NOW, make_key
 from tests.contract.desk import POLICY, nothing, open_desk
 
-from hourpass.core.audit import Actor
+from hourpass.core.actor import Actor
 from hourpass.core.errors import InvalidCredentials
 from hourpass.core.grant import Burst, Dead, Replay, Retry, Rotate, decide_refresh, revoke
 from hourpass.core.policy import RING_SIZE

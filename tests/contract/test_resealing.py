@@ -8,7 +8,7 @@ import pytest
 from tests.contract.conftest import NOW
 
 import hourpass
-from hourpass.core.audit import Actor
+from hourpass.core.actor import Actor
 from hourpass.core.errors import ConfigurationError, InvalidRequest
 from hourpass.core.key_hash import KeyHash
 from hourpass.core.policy import Policy

@@ -3,8 +3,8 @@
 import pytest
 from tests.contract.conftest import NOW
 
-from hourpass.core import audit
-from hourpass.core.audit import Actor
+from hourpass.core import grant_events, key_events, server_events
+from hourpass.core.actor import Actor
 from hourpass.core.event_names import event_name
 from hourpass.core.revocation import Revocation
 from hourpass.server.store import transaction
@@ -98,15 +98,15 @@ def test_another_connection_sees_that_there_is_a_newer_entry(shared):
 ADA = Actor("cli:ada@desk")
 
 EVENTS = [
-    audit.KeyCreated("key1", "a name – with a dash", ADA),
-    audit.KeyRevoked("key1", "leaked", Actor("client", "192.0.2.1")),
-    audit.GrantRevoked("aa" * 16, "key1", "revoked", ADA),
-    audit.GrantReplayed("aa" * 16, "key1", 3, 5, Actor("client", "192.0.2.1")),
-    audit.RefreshAhead("aa" * 16, "key1", 9, 5, Actor("client")),
-    audit.GrantsClosed("key1", 100),
-    audit.TokenRevoked("jti", "aa" * 16, "key1", Actor("client", "::1", "r1")),
-    audit.TokensRevoked(1_800_000_000, ADA),
-    audit.SigningKeyPublished("kid1", "ES256", NOW),
+    key_events.KeyCreated("key1", "a name – with a dash", ADA),
+    key_events.KeyRevoked("key1", "leaked", Actor("client", "192.0.2.1")),
+    grant_events.GrantRevoked("aa" * 16, "key1", "revoked", ADA),
+    grant_events.GrantReplayed("aa" * 16, "key1", 3, 5, Actor("client", "192.0.2.1")),
+    grant_events.RefreshAhead("aa" * 16, "key1", 9, 5, Actor("client")),
+    grant_events.GrantsClosed("key1", 100),
+    grant_events.TokenRevoked("jti", "aa" * 16, "key1", Actor("client", "::1", "r1")),
+    grant_events.TokensRevoked(1_800_000_000, ADA),
+    server_events.SigningKeyPublished("kid1", "ES256", NOW),
 ]
 
 

@@ -2,7 +2,7 @@
 
 from tests.contract.conftest import NOW
 
-from hourpass.core.audit import GrantsClosed
+from hourpass.core.grant_events import GrantsClosed
 from hourpass.core.webhook import Seed, Webhook
 from hourpass.server.store import transaction
 from hourpass.server.store.webhooks import WebhookDelivery, WebhookProgress

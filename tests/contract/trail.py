@@ -7,7 +7,8 @@ import apsw
 import psycopg
 from tests.contract.conftest import NOW
 
-from hourpass.core.audit import Actor, GrantsClosed
+from hourpass.core.actor import Actor
+from hourpass.core.grant_events import GrantsClosed
 from hourpass.core.policy import Policy
 from hourpass.server.keys.audit_chain import chain_rows, prune_rows, verify_trail
 from hourpass.server.keys.master_key import MasterKey

@@ -7,8 +7,9 @@ from tests.contract.conftest import NOW, SqliteOnFile, make_grant, make_key, rot
 from tests.postgres.cluster import NEWEST, clusters_of
 from tests.postgres.conftest import Database
 
-from hourpass.core.audit import Actor, KeyRevoked
+from hourpass.core.actor import Actor
 from hourpass.core.grant import revoke
+from hourpass.core.key_events import KeyRevoked
 from hourpass.core.signing_key import SigningKey
 from hourpass.server.keys.audit_chain import begin_chain
 from hourpass.server.keys.master_key import MasterKey

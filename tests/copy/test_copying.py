@@ -7,7 +7,8 @@ import pytest
 from tests.contract.conftest import NOW, make_grant
 from tests.copy.conftest import MASTER, Pair, Sqlite, content, fill, seen
 
-from hourpass.core.audit import Actor, KeyRevoked
+from hourpass.core.actor import Actor
+from hourpass.core.key_events import KeyRevoked
 from hourpass.server.copy import PAGE, copy
 from hourpass.server.store import transaction
 from hourpass.server.store.copying import Numbers

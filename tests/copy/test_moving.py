@@ -8,7 +8,7 @@ import pytest
 from tests.copy.conftest import MASTER
 from tests.postgres.conftest import LocalNode
 
-from hourpass.core.audit import Actor
+from hourpass.core.actor import Actor
 from hourpass.core.errors import InvalidGrant, InvalidToken
 from hourpass.core.policy import Policy
 from hourpass.core.token_request import TokenRequest

@@ -9,7 +9,7 @@ import pytest
 from tests.contract.conftest import NOW
 from tests.copy.conftest import MASTER, content, fill
 
-from hourpass.core.audit import Actor
+from hourpass.core.actor import Actor
 from hourpass.core.policy import HOUR, SECOND, Policy
 from hourpass.server.copy import copy
 from hourpass.server.keys.api_keys import end_restored_grants
@@ -22,7 +22,7 @@ DIE = """
 import os, signal, sys
 from hourpass.core.policy import Policy
 from hourpass.server.copy import copy
-from hourpass.core.audit import Actor
+from hourpass.core.actor import Actor
 from hourpass.server.keys.api_keys import end_restored_grants
 from hourpass.server.store.postgres import PostgresStore
 from hourpass.server.store.sqlite import SqliteStore

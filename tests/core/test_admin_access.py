@@ -2,6 +2,7 @@
 
 import pytest
 
+from hourpass.core.actor import Actor
 from hourpass.core.admin_access import (
     DELEGATED,
     SCOPES,
@@ -22,7 +23,6 @@ from hourpass.core.admin_access import (
     sees_actor,
 )
 from hourpass.core.api_key import ApiKey
-from hourpass.core.audit import Actor
 from hourpass.core.errors import InsufficientScope, InvalidRequest, NotFound
 
 ACTOR = Actor("key:k")

@@ -6,50 +6,51 @@ import pytest
 
 from hourpass.admin.audit_detail import told_detail
 from hourpass.admin.shapes import AuditLine
-from hourpass.core import audit
-from hourpass.core.audit import LONGEST_VALUE, in_bounds
+from hourpass.core import audit, grant_events, key_events, server_events, webhook_events
+from hourpass.core.actor import Actor
+from hourpass.core.audit import LONGEST_VALUE, Event, Folded, in_bounds
 from hourpass.core.event_names import event_name, name_before, name_now
 
-EVENTS = typing.get_args(audit.Event)
+EVENTS = typing.get_args(Event)
 SPELLINGS = {
-    audit.KeyCreated: ("key.created", "key_created"),
-    audit.KeyImported: ("key.imported", "key_imported"),
-    audit.KeyLeaked: ("key.leaked", "key_leaked"),
-    audit.KeyUpdated: ("key.updated", "key_updated"),
-    audit.KeyTokensEnded: ("key.tokens_ended", "key_tokens_ended"),
-    audit.KeyDisabled: ("key.disabled", "key_disabled"),
-    audit.KeyEnabled: ("key.enabled", "key_enabled"),
-    audit.KeyRevoked: ("key.revoked", "key_revoked"),
-    audit.KeyRotated: ("key.rotated", "key_rotated"),
-    audit.KeyRotatedUsed: ("key.rotated_used", "key_rotated_used"),
-    audit.KeyRawUsedAfterEnd: ("key.raw_used_after_end", "key_raw_used_after_end"),
-    audit.KeyExpiring: ("key.expiring", "key_expiring"),
-    audit.KeyExpired: ("key.expired", "key_expired"),
-    audit.Folded: ("folded", "folded"),
-    audit.StorageTrouble: ("storage.trouble", "storage_trouble"),
-    audit.StorageRecovered: ("storage.recovered", "storage_recovered"),
-    audit.GrantRevoked: ("grant.revoked", "grant_revoked"),
-    audit.GrantReplayed: ("grant.replayed", "refresh_replayed"),
-    audit.GrantsClosed: ("grants.closed", "grants_closed"),
-    audit.RefreshAhead: ("refresh.ahead", "refresh_ahead"),
-    audit.RefreshRetriedElsewhere: ("refresh.retried_elsewhere", "refresh_retried_elsewhere"),
-    audit.TokenRevoked: ("token.revoked", "token_revoked"),
-    audit.TokensRevoked: ("tokens.revoked", "tokens_revoked"),
-    audit.Restored: ("restored", "restored"),
-    audit.SigningKeyPublished: ("signing_key.published", "signing_key_published"),
-    audit.SigningKeyWithdrawn: ("signing_key.withdrawn", "signing_key_withdrawn"),
-    audit.MasterKeyRotated: ("master_key.rotated", "master_key_rotated"),
-    audit.SecretRotated: ("secret.rotated", "secret_rotated"),
-    audit.SecretRetired: ("secret.retired", "secret_retired"),
-    audit.ConsoleSignedIn: ("console.signed_in", "console_signed_in"),
-    audit.ConsoleRefused: ("console.refused", "console_refused"),
-    audit.ConsoleSignedOut: ("console.signed_out", "console_signed_out"),
-    audit.WebhookCreated: ("webhook.created", "webhook_created"),
-    audit.WebhookUpdated: ("webhook.updated", "webhook_updated"),
-    audit.WebhookRotated: ("webhook.rotated", "webhook_rotated"),
-    audit.WebhookDisabled: ("webhook.disabled", "webhook_disabled"),
-    audit.WebhookEnabled: ("webhook.enabled", "webhook_enabled"),
-    audit.WebhookDeleted: ("webhook.deleted", "webhook_deleted"),
+    key_events.KeyCreated: ("key.created", "key_created"),
+    key_events.KeyImported: ("key.imported", "key_imported"),
+    key_events.KeyLeaked: ("key.leaked", "key_leaked"),
+    key_events.KeyUpdated: ("key.updated", "key_updated"),
+    key_events.KeyTokensEnded: ("key.tokens_ended", "key_tokens_ended"),
+    key_events.KeyDisabled: ("key.disabled", "key_disabled"),
+    key_events.KeyEnabled: ("key.enabled", "key_enabled"),
+    key_events.KeyRevoked: ("key.revoked", "key_revoked"),
+    key_events.KeyRotated: ("key.rotated", "key_rotated"),
+    key_events.KeyRotatedUsed: ("key.rotated_used", "key_rotated_used"),
+    key_events.KeyRawUsedAfterEnd: ("key.raw_used_after_end", "key_raw_used_after_end"),
+    key_events.KeyExpiring: ("key.expiring", "key_expiring"),
+    key_events.KeyExpired: ("key.expired", "key_expired"),
+    Folded: ("folded", "folded"),
+    server_events.StorageTrouble: ("storage.trouble", "storage_trouble"),
+    server_events.StorageRecovered: ("storage.recovered", "storage_recovered"),
+    grant_events.GrantRevoked: ("grant.revoked", "grant_revoked"),
+    grant_events.GrantReplayed: ("grant.replayed", "refresh_replayed"),
+    grant_events.GrantsClosed: ("grants.closed", "grants_closed"),
+    grant_events.RefreshAhead: ("refresh.ahead", "refresh_ahead"),
+    grant_events.RefreshRetriedElsewhere: ("refresh.retried_elsewhere", "refresh_retried_elsewhere"),
+    grant_events.TokenRevoked: ("token.revoked", "token_revoked"),
+    grant_events.TokensRevoked: ("tokens.revoked", "tokens_revoked"),
+    server_events.Restored: ("restored", "restored"),
+    server_events.SigningKeyPublished: ("signing_key.published", "signing_key_published"),
+    server_events.SigningKeyWithdrawn: ("signing_key.withdrawn", "signing_key_withdrawn"),
+    server_events.MasterKeyRotated: ("master_key.rotated", "master_key_rotated"),
+    server_events.SecretRotated: ("secret.rotated", "secret_rotated"),
+    server_events.SecretRetired: ("secret.retired", "secret_retired"),
+    server_events.ConsoleSignedIn: ("console.signed_in", "console_signed_in"),
+    server_events.ConsoleRefused: ("console.refused", "console_refused"),
+    server_events.ConsoleSignedOut: ("console.signed_out", "console_signed_out"),
+    webhook_events.WebhookCreated: ("webhook.created", "webhook_created"),
+    webhook_events.WebhookUpdated: ("webhook.updated", "webhook_updated"),
+    webhook_events.WebhookRotated: ("webhook.rotated", "webhook_rotated"),
+    webhook_events.WebhookDisabled: ("webhook.disabled", "webhook_disabled"),
+    webhook_events.WebhookEnabled: ("webhook.enabled", "webhook_enabled"),
+    webhook_events.WebhookDeleted: ("webhook.deleted", "webhook_deleted"),
 }
 """The name of each event, and how it was spelt before the names had dots."""
 
@@ -67,10 +68,12 @@ def test_an_event_that_only_a_newer_program_knows_keeps_its_name():
     assert name_now("moon.risen") == name_before("moon.risen") == "moon.risen"
 
 
-def test_every_type_of_the_module_is_an_event():
-    types = {member for member in vars(audit).values() if isinstance(member, type) and hasattr(member, "_fields")}
+def test_every_type_of_the_modules_is_an_event():
+    modules = (audit, grant_events, key_events, server_events, webhook_events)
+    members = [member for module in modules for member in vars(module).values()]
+    types = {member for member in members if isinstance(member, type) and hasattr(member, "_fields")}
 
-    assert types - {audit.Actor} == set(EVENTS) == set(SPELLINGS)
+    assert types - {Actor} == set(EVENTS) == set(SPELLINGS)
 
 
 @pytest.mark.parametrize("event", EVENTS)
@@ -82,7 +85,7 @@ def test_no_event_has_a_member_for_a_secret(event):
 
 @pytest.mark.parametrize("event", EVENTS)
 def test_every_event_has_an_actor_whose_address_is_not_beside_it(event):
-    assert event.__annotations__["actor"] is audit.Actor
+    assert event.__annotations__["actor"] is Actor
     assert not {"address", "request_id"} & set(event._fields)
 
 

@@ -2,21 +2,13 @@
 
 import pytest
 
-from hourpass.core.audit import (
-    SERVER,
-    Actor,
-    Folded,
-    GrantReplayed,
-    GrantsClosed,
-    KeyRevoked,
-    KeyRotatedUsed,
-    RefreshAhead,
-    StorageTrouble,
-    TokenRevoked,
-    TokensRevoked,
-)
+from hourpass.core.actor import SERVER, Actor
+from hourpass.core.audit import Folded
 from hourpass.core.audit_folding import LINES_AN_HOUR, Folding, lines_an_hour
+from hourpass.core.grant_events import GrantReplayed, GrantsClosed, RefreshAhead, TokenRevoked, TokensRevoked
+from hourpass.core.key_events import KeyRevoked, KeyRotatedUsed
 from hourpass.core.policy import HOUR
+from hourpass.core.server_events import StorageTrouble
 
 START = 1_800_000_000_000
 CLIENT = Actor("client", "192.0.2.1")

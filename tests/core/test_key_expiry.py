@@ -2,7 +2,7 @@
 
 import pytest
 
-from hourpass.core.audit import KeyExpired, KeyExpiring
+from hourpass.core.key_events import KeyExpired, KeyExpiring
 from hourpass.core.key_expiry import LAST, KeyExpiry, first_worth_telling, notice, told_until
 from hourpass.core.policy import DAY
 

@@ -5,8 +5,9 @@ import threading
 import pytest
 from tests.postgres.cluster import NEWEST, clusters_of
 
-from hourpass.core.audit import Actor, KeyRevoked
+from hourpass.core.actor import Actor
 from hourpass.core.errors import ConfigurationError, StorageUnavailable
+from hourpass.core.key_events import KeyRevoked
 from hourpass.server.store.migrations import load_migrations, number
 from hourpass.server.store.postgres import PostgresStore
 

@@ -9,8 +9,9 @@ from tests.contract.conftest import make_grant, rotated
 from tests.contract.trail import Trail
 from tests.postgres.conftest import NOW, Nodes
 
-from hourpass.core.audit import Actor, GrantsClosed
+from hourpass.core.actor import Actor
 from hourpass.core.audit_chain import ChainBroken
+from hourpass.core.grant_events import GrantsClosed
 from hourpass.server.issuing.audit_chaining import AuditChaining
 from hourpass.server.keys.audit_chain import TOGETHER, chain_rows
 from hourpass.server.run.background import CHAIN_LEASE

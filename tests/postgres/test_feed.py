@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from hourpass.core.audit import Actor
+from hourpass.core.actor import Actor
 from hourpass.core.secret_ring import ServerSecret
 from hourpass.jose import decode_segment
 from hourpass.server.keys.api_keys import create_key, revoke_key

@@ -9,7 +9,8 @@ import pytest
 from tests.contract.conftest import make_key
 from tests.postgres.conftest import NOW
 
-from hourpass.core.audit import Actor, KeyRevoked
+from hourpass.core.actor import Actor
+from hourpass.core.key_events import KeyRevoked
 
 TAKE = {
     "a revocation": lambda store: store.add_revocation("key", "value", NOW + 1).n,

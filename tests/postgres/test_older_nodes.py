@@ -6,7 +6,7 @@ import time
 import pytest
 from tests.postgres.conftest import NOW
 
-from hourpass.core.audit import Actor
+from hourpass.core.actor import Actor
 from hourpass.core.errors import InvalidRequest
 from hourpass.core.policy import Policy
 from hourpass.core.secret_ring import PUBLISH_AHEAD

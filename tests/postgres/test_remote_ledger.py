@@ -9,7 +9,7 @@ from tests.contract.conftest import make_grant
 from tests.contract.desk import POLICY, Desk, Witness, nothing
 from tests.postgres.conftest import NOW
 
-from hourpass.core.audit import Actor
+from hourpass.core.actor import Actor
 from hourpass.core.errors import InvalidCredentials, StorageUnavailable
 from hourpass.core.grant import Dead, Retry, Rotate
 from hourpass.server.keys.api_keys import revoke_key

@@ -11,7 +11,7 @@ from tests.postgres.conftest import MASTER_KEY
 from tests.replacing.test_rotated_secrets import AHEAD, refresh
 from tests.server.test_key_rotation import Installation, installation
 
-from hourpass.core.audit import Actor
+from hourpass.core.actor import Actor
 from hourpass.core.errors import ConfigurationError, InvalidToken, Unavailable
 from hourpass.server.issuing.self_rotation import next_secret
 from hourpass.server.keys.master_key import MasterKey

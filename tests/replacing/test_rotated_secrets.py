@@ -11,8 +11,8 @@ from tests.server.conftest import key_id_of, nobodys_key, other_secret
 from tests.server.test_imported_keys import TEXT, import_key
 from tests.server.test_key_rotation import Installation, installation
 
+from hourpass.core.actor import Actor
 from hourpass.core.api_key import key_digest
-from hourpass.core.audit import Actor
 from hourpass.core.errors import InvalidCredentials, InvalidGrant, InvalidRequest, InvalidToken, RotationUnderWay
 from hourpass.core.grant import state_of
 from hourpass.core.key_hash import KeyHash

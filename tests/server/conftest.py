@@ -6,8 +6,8 @@ import httpx2
 import jwt
 import pytest
 
+from hourpass.core.actor import Actor
 from hourpass.core.api_key import _checksum, new_api_key
-from hourpass.core.audit import Actor
 from hourpass.server.keys.api_keys import revoke_key
 from hourpass.testing import InMemoryServer
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from hourpass.core.audit import SERVER, GrantsClosed
+from hourpass.core.actor import SERVER
+from hourpass.core.grant_events import GrantsClosed
 from hourpass.server.keys.audit_chain import TOGETHER
 from hourpass.testing import Clock
 

@@ -7,7 +7,7 @@ from tests.server.conftest import claims_of, key_id_of
 from tests.server.test_api_keys import basic
 from tests.server.test_verify import verify
 
-from hourpass.core.audit import Actor
+from hourpass.core.actor import Actor
 from hourpass.server.keys.editing import update_key
 
 pytestmark = pytest.mark.anyio

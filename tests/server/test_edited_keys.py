@@ -5,7 +5,7 @@ from tests.server.conftest import key_id_of
 from tests.server.test_api_keys import basic
 from tests.server.test_verify import invalid, verify
 
-from hourpass.core.audit import Actor
+from hourpass.core.actor import Actor
 from hourpass.core.errors import InvalidCredentials, InvalidGrant
 from hourpass.server.keys.editing import disable_key, enable_key, update_key
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.server.conftest import claims_of, key_id_of
 
-from hourpass.core.audit import Actor
+from hourpass.core.actor import Actor
 from hourpass.core.errors import InvalidCredentials, InvalidGrant, InvalidToken, StorageUnavailable
 from hourpass.server.issuing.revoke_introspect import revoke
 from hourpass.server.keys.api_keys import create_key, get_grant, revoke_grant, revoke_key, revoke_token

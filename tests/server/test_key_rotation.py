@@ -16,8 +16,8 @@ from tests.postgres.conftest import LocalNode
 from tests.server.conftest import claims_of, key_id_of, other_secret
 from tests.server.test_imported_keys import TEXT, import_key
 
+from hourpass.core.actor import Actor
 from hourpass.core.api_key import KeySecret
-from hourpass.core.audit import Actor
 from hourpass.core.errors import (
     InvalidCredentials,
     InvalidGrant,

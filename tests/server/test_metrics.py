@@ -10,8 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.server.conftest import key_id_of, nobodys_key
 from tests.server.test_github_leaks import Github
 
+from hourpass.core.actor import Actor
 from hourpass.core.api_key import KeyRevokedWhy
-from hourpass.core.audit import Actor
 from hourpass.core.errors import RefusalReason
 from hourpass.core.grant import Ahead, Dead, Decision, Replay
 from hourpass.server.endpoints.admin_listener import AdminApp

@@ -4,7 +4,7 @@ import pytest
 from tests.server.conftest import key_id_of
 from tests.server.test_verify import invalid
 
-from hourpass.core.audit import Actor
+from hourpass.core.actor import Actor
 from hourpass.core.policy import DAY
 from hourpass.server.keys.api_keys import last_uses_of
 from hourpass.server.keys.editing import update_key

@@ -11,7 +11,7 @@ import bcrypt
 import pytest
 from tests.server.conftest import nobodys_key
 
-from hourpass.core.audit import Actor
+from hourpass.core.actor import Actor
 from hourpass.core.errors import InvalidCredentials, Throttled, Unavailable
 from hourpass.core.token_request import PLAIN_REQUEST
 from hourpass.server.issuing.slow_proofs import WAITING

@@ -5,7 +5,7 @@ from tests.server.conftest import claims_of, key_id_of
 from tests.server.test_api_keys import basic
 from tests.spec.test_rfc6749 import FORM, error
 
-from hourpass.core.audit import Actor
+from hourpass.core.actor import Actor
 from hourpass.core.errors import InvalidTarget
 from hourpass.server.keys.editing import update_key
 

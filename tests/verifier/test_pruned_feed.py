@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from hourpass.core.audit import Actor
+from hourpass.core.actor import Actor
 from hourpass.core.policy import HOUR, LEEWAY, SECOND
 from hourpass.jose import decode_segment
 from hourpass.server.keys.api_keys import revoke_key

@@ -10,7 +10,8 @@ import pytest
 from tests.webhooks.certificates import Authority
 from tests.webhooks.receivers import Receiver, accepts
 
-from hourpass.core.audit import Actor, KeyCreated
+from hourpass.core.actor import Actor
+from hourpass.core.key_events import KeyCreated
 from hourpass.server.keys.master_key import MasterKey
 from hourpass.server.run.open import open_secrets, open_store
 from hourpass.server.settings.settings import Settings

@@ -8,7 +8,7 @@ import pytest
 from tests.webhooks.conftest import ACTOR
 from tests.webhooks.receivers import accepts, hangs_up, is_slow, never_ends, says, takes_its_time, wait_until
 
-from hourpass.core import audit
+from hourpass.core import key_events
 from hourpass.core.published import PUBLISHED
 from hourpass.core.webhook import GIVE_UP_AFTER
 from hourpass.server.store.webhooks import WebhookProgress
@@ -105,7 +105,7 @@ def test_a_webhook_gets_what_it_subscribed_to_and_learns_of_changes_while_the_se
     first, second = receive(), receive()
     made = desk(server).create(first.url(), events=["key.revoked"])
     created = desk(server).happen(2)
-    revoked = desk(server).append(audit.KeyRevoked("0aZkey000001", "revoked", ACTOR))
+    revoked = desk(server).append(key_events.KeyRevoked("0aZkey000001", "revoked", ACTOR))
     wait_until(lambda: first.numbers() == [revoked])
 
     webhook_id = made.webhook.webhook_id

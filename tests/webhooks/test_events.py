@@ -5,7 +5,8 @@ import asyncio
 import pytest
 from tests.webhooks.conftest import NOW
 
-from hourpass.core import audit
+from hourpass.core import grant_events, key_events, server_events
+from hourpass.core.actor import Actor
 from hourpass.core.admin_access import AdminCaller
 from hourpass.core.api_key import ApiKey, KeySecret
 from hourpass.server.ledger.news import MAX_WAITERS, News
@@ -17,10 +18,10 @@ def happen(store, *events):
 
 
 def created(key_id="k1"):
-    return audit.KeyCreated(key_id, "a name", audit.Actor("key:k9", "192.0.2.1"))
+    return key_events.KeyCreated(key_id, "a name", Actor("key:k9", "192.0.2.1"))
 
 
-HIDDEN = audit.GrantsClosed("k1", 3)
+HIDDEN = grant_events.GrantsClosed("k1", 3)
 
 
 def test_an_event_says_what_happened_when_to_what_by_whom(store):
@@ -64,10 +65,15 @@ def test_a_prefix_shows_only_events_of_keys_whose_subject_begins_so(store):
             ApiKey(key_id, "", subject, "", "production", None, None, (), NOW, admin=admin, secrets=(secret,))
         )
     happen(
-        store, created("k1"), created("k2"), created("k3"), audit.SigningKeyPublished("s", "ES256", NOW), created("k1")
+        store,
+        created("k1"),
+        created("k2"),
+        created("k3"),
+        server_events.SigningKeyPublished("s", "ES256", NOW),
+        created("k1"),
     )
 
-    caller = AdminCaller(audit.Actor("key:k9"), frozenset(), "k9", "acme/", "a")
+    caller = AdminCaller(Actor("key:k9"), frozenset(), "k9", "acme/", "a")
     events, last = events_after(store, 0, caller=caller)
     assert ([each.event.number for each in events], last) == ([1, 5], 5)
 

@@ -7,8 +7,8 @@ key's record, which is read again for every call.
 from collections.abc import Collection, Iterable
 from typing import Literal, NamedTuple, get_args
 
+from hourpass.core.actor import Actor
 from hourpass.core.api_key import ApiKey, narrow_scope
-from hourpass.core.audit import Actor
 from hourpass.core.errors import InsufficientScope, InvalidRequest, NotFound
 
 Role = Literal["owner", "operator", "auditor"]

@@ -6,9 +6,11 @@ and the count is one more line when the hour is over.
 
 from typing import NamedTuple
 
-from hourpass.core.audit import Event, Folded, GrantsClosed, StorageRecovered, StorageTrouble
+from hourpass.core.audit import Event, Folded
 from hourpass.core.event_names import event_name
+from hourpass.core.grant_events import GrantsClosed
 from hourpass.core.policy import HOUR
+from hourpass.core.server_events import StorageRecovered, StorageTrouble
 
 LINES_AN_HOUR = 60
 """Enough to see who does it and from where. More of the same proves nothing more."""

@@ -3,7 +3,7 @@
 from itertools import pairwise
 from typing import NamedTuple
 
-from hourpass.core.audit import KeyExpired, KeyExpiring
+from hourpass.core.key_events import KeyExpired, KeyExpiring
 from hourpass.core.policy import DAY
 
 NOTICES = (30, 7, 1, 0)

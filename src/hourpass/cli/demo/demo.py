@@ -15,7 +15,7 @@ import click
 from hourpass.cli.demo.api import SCOPE, DemoApi
 from hourpass.cli.operator.database import open_database, settings_options
 from hourpass.cli.terminal import bold, say
-from hourpass.core.audit import Actor
+from hourpass.core.actor import Actor
 from hourpass.core.errors import HourpassError
 from hourpass.core.token_request import TokenRequest
 from hourpass.server.endpoints.app import App

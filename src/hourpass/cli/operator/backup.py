@@ -12,9 +12,9 @@ from hourpass.cli.operator.copy import at, carry_out, open_source
 from hourpass.cli.operator.database import actor, database_options, open_database, read_settings
 from hourpass.cli.terminal import json_option, say
 from hourpass.clocks import wall_clock
-from hourpass.core.audit import Restored
 from hourpass.core.errors import ConfigurationError
 from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, SECOND
+from hourpass.core.server_events import Restored
 from hourpass.secret_file import new_file
 from hourpass.server.keys.api_keys import end_restored_grants
 from hourpass.server.run.open import open_store

@@ -12,7 +12,7 @@ import click
 
 from hourpass.admin.instants import moment
 from hourpass.cli.terminal import say
-from hourpass.core.audit import Actor
+from hourpass.core.actor import Actor
 from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME
 from hourpass.server.keys.audit_chain import chain_own_rows
 from hourpass.server.keys.master_key import BACK_IT_UP, MasterKey

@@ -12,9 +12,9 @@ import msgspec
 
 from hourpass.admin import shapes
 from hourpass.admin.operations import IMPORT_KEYS, Operation
+from hourpass.core.actor import Actor
 from hourpass.core.admin_access import AdminCaller, caller_of, require_allowed
 from hourpass.core.api_key import allows_ip, is_usable
-from hourpass.core.audit import Actor
 from hourpass.core.errors import InvalidToken, NotFound, StorageUnavailable
 from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, SECOND
 from hourpass.server.admin.context import Context, Outside

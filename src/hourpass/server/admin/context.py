@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from hourpass.core.actor import Actor
 from hourpass.core.admin_access import AdminCaller, require_changeable, sees
 from hourpass.core.api_key import ApiKey
-from hourpass.core.audit import Actor
 from hourpass.core.policy import Policy
 from hourpass.server.keys.api_keys import get_key, no_such_key
 from hourpass.server.keys.master_key import MasterKey

@@ -6,10 +6,11 @@ These are use cases on a store, in a transaction of the caller's.
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from hourpass.core.actor import Actor
 from hourpass.core.admin_access import AdminCaller, caller_of, owner, role_of
 from hourpass.core.api_key import ApiKey, allows_ip
-from hourpass.core.audit import Actor, ConsoleSignedIn, ConsoleSignedOut
 from hourpass.core.errors import InvalidCredentials
+from hourpass.core.server_events import ConsoleSignedIn, ConsoleSignedOut
 from hourpass.core.sign_in import (
     ABSOLUTE,
     IDLE,

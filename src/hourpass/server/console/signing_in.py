@@ -7,9 +7,10 @@ import secrets
 from collections.abc import Callable
 from urllib.parse import quote, urlencode
 
-from hourpass.core.audit import Actor, ConsoleRefused
+from hourpass.core.actor import Actor
 from hourpass.core.caller import bucket
 from hourpass.core.errors import InvalidCredentials, NotFound, Throttled
+from hourpass.core.server_events import ConsoleRefused
 from hourpass.core.sign_in import FAILURES, ID_BYTES, SIGN_INS, form_token, hash_of, is_id, told_of, word_of
 from hourpass.server.admin.administration import Administration
 from hourpass.server.console import door

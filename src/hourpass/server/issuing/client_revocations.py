@@ -6,7 +6,7 @@ So they are limited for each key, a grant can have only a few of them, and askin
 import asyncio
 from collections.abc import Callable, Coroutine
 
-from hourpass.core.audit import Actor
+from hourpass.core.actor import Actor
 from hourpass.core.claims import Claims
 from hourpass.core.grant import Grant, GrantRef
 from hourpass.core.policy import LEEWAY, Policy

@@ -4,8 +4,8 @@ The finder of a leaked key is a stranger. So the key's allow-list and the finder
 the answer never says whether there was a key to end.
 """
 
+from hourpass.core.actor import Actor
 from hourpass.core.api_key import why_unusable
-from hourpass.core.audit import Actor
 from hourpass.core.errors import InvalidCredentials
 from hourpass.core.revocation import Revocation
 from hourpass.server.issuing.issuer import Issuer

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hourpass import wire
-from hourpass.core import audit
+from hourpass.core import key_events
+from hourpass.core.actor import Actor
 from hourpass.core.api_key import keys_in, why_unusable
 from hourpass.core.caller import bucket
 from hourpass.core.errors import InvalidCredentials
@@ -30,7 +31,7 @@ MAX_URL = 500
 
 log = logging.getLogger("hourpass")
 
-_Done = tuple[audit.KeyLeaked, Revocation | None]
+_Done = tuple[key_events.KeyLeaked, Revocation | None]
 
 
 class LeakReports:
@@ -72,7 +73,7 @@ class LeakReports:
         if not await self._is_githubs(body, identifier, signature):
             raise InvalidCredentials("the report has no signature of GitHub's")
         findings = wire.read_leak_report(body)
-        by = audit.Actor("github", address)
+        by = Actor("github", address)
         done = await self._ledger.run(lambda store: self._settle(store, findings, by, now))
         self._counts.add("leak", len(done))
         for event, revocation in done:
@@ -89,7 +90,7 @@ class LeakReports:
             await asyncio.to_thread(self._keys.reread)
         return self._keys.verify(identifier, signature, body)
 
-    def _settle(self, store: Store, findings: Sequence[wire.LeakFinding], by: audit.Actor, now: int) -> list[_Done]:
+    def _settle(self, store: Store, findings: Sequence[wire.LeakFinding], by: Actor, now: int) -> list[_Done]:
         done: list[_Done] = []
         for finding in findings:
             found = identify_key(store, self._secrets, finding.token)
@@ -98,7 +99,7 @@ class LeakReports:
             key, secret = found
             if why_unusable(key, now, secret) not in MAY_COME_BACK:
                 continue
-            event = audit.KeyLeaked(key.key_id, "github", _shown(finding.url or ""), by)
+            event = key_events.KeyLeaked(key.key_id, "github", _shown(finding.url or ""), by)
             new = store.note_leak(secret.digest, key.key_id, now)
             if new:
                 store.append_audit(now, [event])

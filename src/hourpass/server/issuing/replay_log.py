@@ -2,9 +2,11 @@
 
 import logging
 
-from hourpass.core.audit import Actor, Folded, GrantReplayed
+from hourpass.core.actor import Actor
+from hourpass.core.audit import Folded
 from hourpass.core.audit_folding import Folding
 from hourpass.core.grant import GrantRef
+from hourpass.core.grant_events import GrantReplayed
 
 SAID = "a refresh token was replayed"
 

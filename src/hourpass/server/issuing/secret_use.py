@@ -3,8 +3,10 @@
 Both are rare. The hot path asks one question of the secret that proved the key, and no more.
 """
 
-from hourpass.core import audit
+from hourpass.core import key_events
+from hourpass.core.actor import Actor
 from hourpass.core.api_key import ApiKey, KeySecret, Proven
+from hourpass.core.audit import Event
 from hourpass.core.errors import InvalidCredentials, Unavailable
 from hourpass.core.key_rotation import may_be_pending
 from hourpass.core.policy import HOUR
@@ -23,7 +25,7 @@ class SecretUse:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._told: dict[tuple[type[audit.Event], str], int] = {}
+        self._told: dict[tuple[type[Event], str], int] = {}
 
     async def answers(self, proven: Proven, now: int) -> None:
         """The secret proved its key, and the answer will be a good one: if that is its first use, it is durable now.
@@ -41,14 +43,14 @@ class SecretUse:
 
     async def ended(self, key_id: str, secret: KeySecret, address: str | None, now: int) -> None:
         """A secret was presented after it had ended. Its caller is refused, whether or not this can be told."""
-        await self._tell(audit.KeyRotatedUsed(key_id, secret.n, audit.Actor("client", address)), now)
+        await self._tell(key_events.KeyRotatedUsed(key_id, secret.n, Actor("client", address)), now)
 
     async def raw_after_end(self, key: ApiKey, address: str | None, now: int) -> None:
         """A key came itself after its `raw_until`. Its caller is refused, whether or not this can be told."""
         if key.raw_until is not None and now >= key.raw_until:
-            await self._tell(audit.KeyRawUsedAfterEnd(key.key_id, key.raw_until, audit.Actor("client", address)), now)
+            await self._tell(key_events.KeyRawUsedAfterEnd(key.key_id, key.raw_until, Actor("client", address)), now)
 
-    async def _tell(self, event: audit.KeyRotatedUsed | audit.KeyRawUsedAfterEnd, now: int) -> None:
+    async def _tell(self, event: key_events.KeyRotatedUsed | key_events.KeyRawUsedAfterEnd, now: int) -> None:
         about = type(event), event.key_id
         if now - self._told.get(about, now - TOLD_EVERY) < TOLD_EVERY:
             return

@@ -6,7 +6,8 @@ Each function works inside one transaction of a store, so the command and the se
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, cast
 
-from hourpass.core import audit
+from hourpass.core import grant_events, key_events, server_events
+from hourpass.core.actor import Actor
 from hourpass.core.admin_access import require_whole
 from hourpass.core.api_key import (
     ENTROPY_BYTES,
@@ -62,7 +63,7 @@ def create_key(
     name: str,
     now: int,
     random: Callable[[int], bytes],
-    actor: audit.Actor,
+    actor: Actor,
     environment: Environment = "production",
     subject: str | None = None,
     audience: str | None = None,
@@ -100,7 +101,7 @@ def create_key(
     if key.external_id is not None and store.key_of_external_id(key.external_id) is not None:
         raise InvalidRequest("another key has this external_id", name="external_id")
     store.add_key(key)
-    store.append_audit(now, [audit.KeyCreated(key_id, name, actor)])
+    store.append_audit(now, [key_events.KeyCreated(key_id, name, actor)])
     return NewKey(key, text)
 
 
@@ -191,7 +192,7 @@ def revoke_key(
     key_id: str,
     now: int,
     policy: Policy,
-    actor: audit.Actor,
+    actor: Actor,
     why: KeyRevokedWhy = "revoked",
 ) -> Revocation | None:
     """Revoke an API key, its grants and their access tokens. None if the key was revoked before.
@@ -202,7 +203,7 @@ def revoke_key(
     get_key(store, key_id)
     if not store.revoke_key(key_id, now, why):
         return None
-    store.append_audit(now, [audit.KeyRevoked(key_id, why, actor)])
+    store.append_audit(now, [key_events.KeyRevoked(key_id, why, actor)])
     # The rows of the grants stay as they are: without its key a grant is dead. This entry refuses its access tokens.
     return store.add_revocation("key", key_id, now + policy.revocation_lifetime)
 
@@ -237,7 +238,7 @@ def all_grants(store: Store, key_id: str | None = None) -> Iterator[Grant]:
 
 
 def revoke_grant(
-    store: Store, grant: Grant, now: int, policy: Policy, *, actor: audit.Actor, token: bool = False
+    store: Store, grant: Grant, now: int, policy: Policy, *, actor: Actor, token: bool = False
 ) -> Revocation | None:
     """Revoke a grant and its access tokens. None if it was revoked before.
 
@@ -247,11 +248,11 @@ def revoke_grant(
     if not store.revoke_grant(grant):
         return None
     grant_id = grant.grant_id.hex()
-    store.append_audit(now, [audit.GrantRevoked(grant_id, grant.key_id, str(grant.revoked_why), actor)])
+    store.append_audit(now, [grant_events.GrantRevoked(grant_id, grant.key_id, str(grant.revoked_why), actor)])
     return store.add_revocation("grant", grant_id, now + policy.revocation_lifetime)
 
 
-def end_restored_grants(store: Store, now: int, policy: Policy, actor: audit.Actor) -> audit.Restored:
+def end_restored_grants(store: Store, now: int, policy: Policy, actor: Actor) -> server_events.Restored:
     """Revoke every grant of a restored backup, and every access token that was issued until now.
 
     A backup does not know which refresh tokens were used since it was made. If a thief copied one before the backup, it
@@ -263,13 +264,13 @@ def end_restored_grants(store: Store, now: int, policy: Policy, actor: audit.Act
             ended += len(store.revoke_grants(live))
         after = page[-1].ref
     # The first whole second after now: `iat` has whole seconds, so a token of this second may be older than `now`.
-    restored = audit.Restored(ended, now // SECOND + 1, actor)
+    restored = server_events.Restored(ended, now // SECOND + 1, actor)
     store.add_revocation("issued_before", str(restored.issued_before), now + policy.revocation_lifetime)
     store.append_audit(now, [restored])
     return restored
 
 
-def revoke_issued_before(store: Store, at: int, now: int, policy: Policy, actor: audit.Actor) -> int:
+def revoke_issued_before(store: Store, at: int, now: int, policy: Policy, actor: Actor) -> int:
     """Revoke every access token that was issued before an instant. Returns that instant in epoch seconds.
 
     `iat` has whole seconds. So tokens that are issued later in the second of the instant are revoked as well.
@@ -279,13 +280,13 @@ def revoke_issued_before(store: Store, at: int, now: int, policy: Policy, actor:
     """
     if at > now:
         raise InvalidRequest("the time is to come: tokens that are issued until then would be refused, too")
-    revoked = audit.TokensRevoked(-(-at // SECOND), actor)
+    revoked = grant_events.TokensRevoked(-(-at // SECOND), actor)
     store.append_audit(now, [revoked])
     store.add_revocation("issued_before", str(revoked.issued_before), now + policy.revocation_lifetime)
     return revoked.issued_before
 
 
-def revoke_token(store: Store, claims: Claims, now: int, *, actor: audit.Actor) -> Revocation:
+def revoke_token(store: Store, claims: Claims, now: int, *, actor: Actor) -> Revocation:
     """Revoke a single access token, whose claims are verified. `now` is epoch milliseconds."""
-    store.append_audit(now, [audit.TokenRevoked(claims.jti, claims.sid, claims.client_id, actor)])
+    store.append_audit(now, [grant_events.TokenRevoked(claims.jti, claims.sid, claims.client_id, actor)])
     return store.add_revocation("token", claims.jti, token_until(claims.exp, LEEWAY))

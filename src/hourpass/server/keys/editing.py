@@ -5,9 +5,11 @@ from typing import Any
 
 import msgspec
 
-from hourpass.core import audit
+from hourpass.core import key_events
+from hourpass.core.actor import Actor
 from hourpass.core.admin_access import require_whole
 from hourpass.core.api_key import ApiKey
+from hourpass.core.audit import in_bounds
 from hourpass.core.errors import InvalidRequest
 from hourpass.core.key_members import EDITABLE, fields
 from hourpass.core.policy import SECOND, Policy
@@ -21,7 +23,7 @@ def update_key(
     members: Mapping[str, Any],
     now: int,
     *,
-    actor: audit.Actor,
+    actor: Actor,
     ends_tokens: Policy | None = None,
 ) -> ApiKey:
     """Change members of a key, named as in `core/key_members.py`. Returns the changed key.
@@ -53,7 +55,7 @@ def update_key(
     return _save(store, new, now, actor, ends_tokens)
 
 
-def disable_key(store: Store, key_id: str, now: int, *, actor: audit.Actor, ends_tokens: Policy | None = None) -> bool:
+def disable_key(store: Store, key_id: str, now: int, *, actor: Actor, ends_tokens: Policy | None = None) -> bool:
     """Refuse a key, its grants' refreshes included, until it is enabled again. False if it is disabled already.
 
     `ends_tokens` does what it does in `update_key`, and the grants refresh again once the key is enabled.
@@ -66,13 +68,13 @@ def disable_key(store: Store, key_id: str, now: int, *, actor: audit.Actor, ends
     _require_not_ended(key)
     done = key.disabled_at is None
     if done:
-        store.append_audit(now, [audit.KeyDisabled(key_id, actor)])
+        store.append_audit(now, [key_events.KeyDisabled(key_id, actor)])
     if done or ends_tokens:
         _save(store, key._replace(disabled_at=now) if done else key, now, actor, ends_tokens)
     return done
 
 
-def enable_key(store: Store, key_id: str, now: int, *, actor: audit.Actor) -> bool:
+def enable_key(store: Store, key_id: str, now: int, *, actor: Actor) -> bool:
     """Let a disabled key work again, and its grants refresh. False if it is not disabled.
 
     Raises:
@@ -84,28 +86,28 @@ def enable_key(store: Store, key_id: str, now: int, *, actor: audit.Actor) -> bo
     if key.disabled_at is None:
         return False
     store.update_key(key._replace(disabled_at=None))
-    store.append_audit(now, [audit.KeyEnabled(key_id, actor)])
+    store.append_audit(now, [key_events.KeyEnabled(key_id, actor)])
     return True
 
 
-def _save(store: Store, new: ApiKey, now: int, actor: audit.Actor, ends_tokens: Policy | None) -> ApiKey:
+def _save(store: Store, new: ApiKey, now: int, actor: Actor, ends_tokens: Policy | None) -> ApiKey:
     if ends_tokens:
         second = now // SECOND + 1
         new = new._replace(tokens_from=second * SECOND)
         store.end_tokens_of_key(new.key_id, second, now + ends_tokens.revocation_lifetime)
-        store.append_audit(now, [audit.KeyTokensEnded(new.key_id, second, actor)])
+        store.append_audit(now, [key_events.KeyTokensEnded(new.key_id, second, actor)])
     store.update_key(new)
     return new
 
 
-def change_of(key: ApiKey, new: ApiKey, actor: audit.Actor) -> audit.KeyUpdated | None:
+def change_of(key: ApiKey, new: ApiKey, actor: Actor) -> key_events.KeyUpdated | None:
     """What the audit trail says of a change; None if nothing differs."""
     # Not the values themselves: 1, 1.0 and true are equal in Python, and differ in a token.
     changed = [name for name in ApiKey._fields if repr(getattr(new, name)) != repr(getattr(key, name))]
     if not changed:
         return None
     old_values, new_values = ({name: _told(getattr(each, name)) for name in changed} for each in (key, new))
-    return audit.KeyUpdated(key.key_id, old_values, new_values, actor)
+    return key_events.KeyUpdated(key.key_id, old_values, new_values, actor)
 
 
 def _require_not_ended(key: ApiKey) -> None:
@@ -117,4 +119,4 @@ def _told(value: Any) -> object:
     # A tuple of pairs is a mapping; another one is a list.
     if isinstance(value, tuple):
         value = dict(value) if value and isinstance(value[0], tuple) else list(value)
-    return audit.in_bounds(value, msgspec.json.encode(value))
+    return in_bounds(value, msgspec.json.encode(value))

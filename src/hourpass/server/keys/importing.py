@@ -7,8 +7,10 @@ An import never changes what became of a key here: its state, its rotation, `raw
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, NamedTuple, assert_never
 
-from hourpass.core import audit
+from hourpass.core import key_events
+from hourpass.core.actor import Actor
 from hourpass.core.api_key import ENTROPY_BYTES, ApiKey, KeySecret, new_api_key
+from hourpass.core.audit import Event
 from hourpass.core.key_hash import PLAIN, KeyHash, KeyHashes, slow_digest
 from hourpass.server.keys.editing import change_of
 from hourpass.server.keys.import_rows import Hashed, ImportRow, InPlain, RowRefused, SlowlyHashed
@@ -39,7 +41,7 @@ def import_keys(
     now: int,
     *,
     random: Callable[[int], bytes],
-    actor: audit.Actor,
+    actor: Actor,
     dry_run: bool = False,
 ) -> list[Imported]:
     """Import some rows in one transaction of a store; what became of each, in their order.
@@ -71,7 +73,7 @@ class _Batch:
         rows: Sequence[ImportRow],
         now: int,
         random: Callable[[int], bytes],
-        actor: audit.Actor,
+        actor: Actor,
     ) -> None:
         self._store = store
         self._secrets = secrets
@@ -92,7 +94,7 @@ class _Batch:
         self._restood: list[SlowHash] = []
         self._used: dict[KeyHash, None] = {}
         self._lookups: set[int] = set()
-        self._events: list[audit.Event] = []
+        self._events: list[Event] = []
 
     def _digests(self, row: ImportRow) -> Iterable[DigestMatch]:
         """What the store may keep of the row's key, the likeliest first; the first is what a new key gets."""
@@ -162,7 +164,7 @@ class _Batch:
         self._known[digest] = key_id
         if key.external_id is not None:
             self._external[key.external_id] = key_id
-        self._events.append(audit.KeyImported(key_id, key.name, self._actor))
+        self._events.append(key_events.KeyImported(key_id, key.name, self._actor))
         return Imported("created", key_id)
 
     def _add_slow(self, slow: SlowlyHashed, key_id: str) -> None:

@@ -6,7 +6,8 @@ The functions each work inside one transaction of a store. Nodes learn of it by 
 from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple
 
-from hourpass.core import audit
+from hourpass.core import server_events
+from hourpass.core.actor import Actor
 from hourpass.core.errors import InvalidRequest, RotationUnderWay
 from hourpass.core.policy import SECOND, Policy
 from hourpass.core.secret_ring import ServerSecret, decide_new_secret
@@ -18,7 +19,7 @@ SecretKind = Literal["refresh", "pepper", "rotation", "trail"]
 
 
 def rotate_secret(
-    store: Store, secrets: Secrets, kind: SecretKind, now: int, random: Callable[[int], bytes], *, actor: audit.Actor
+    store: Store, secrets: Secrets, kind: SecretKind, now: int, random: Callable[[int], bytes], *, actor: Actor
 ) -> ServerSecret:
     """Publish a new secret of a kind. It is used a minute later, when every node knows it.
 
@@ -37,7 +38,7 @@ def rotate_secret(
     new = secrets.ring(kind).secrets[0]
     if kind == PEPPER:
         store.need_program(NEEDED)
-    store.append_audit(now, [audit.SecretRotated(kind, kid, secrets.ring(kind).used_from(new), actor)])
+    store.append_audit(now, [server_events.SecretRotated(kind, kid, secrets.ring(kind).used_from(new), actor)])
     return new
 
 
@@ -79,7 +80,7 @@ def retire_secrets(
     policy: Policy,
     random: Callable[[int], bytes],
     *,
-    actor: audit.Actor,
+    actor: Actor,
 ) -> Retired:
     """Delete the secrets of a kind from before the one in use: nothing that they made is good any more.
 
@@ -99,7 +100,7 @@ def retire_secrets(
     kids = _delete(store, kind, secrets.ring(kind).secrets, now, actor, issued_before)
     fresh = random(6).hex()
     add_secret(store, secrets.master, kind, fresh, random(32), now)
-    store.append_audit(now, [audit.SecretRotated(kind, fresh, now, actor)])
+    store.append_audit(now, [server_events.SecretRotated(kind, fresh, now, actor)])
     store.add_revocation("issued_before", str(issued_before), now + policy.revocation_lifetime)
     return Retired(kids, fresh, issued_before)
 
@@ -109,11 +110,11 @@ def _delete(
     kind: str,
     old: Iterable[ServerSecret],
     now: int,
-    actor: audit.Actor,
+    actor: Actor,
     issued_before: int | None = None,
 ) -> list[str]:
     kids = [secret.kid for secret in old]
     for kid in kids:
         store.delete_secret(kind, kid)
-    store.append_audit(now, [audit.SecretRetired(kind, kid, issued_before, actor) for kid in kids])
+    store.append_audit(now, [server_events.SecretRetired(kind, kid, issued_before, actor) for kid in kids])
     return kids

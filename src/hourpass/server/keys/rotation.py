@@ -7,7 +7,8 @@ the others of its kind, so several nodes and commands can do the same at once.
 from collections.abc import Callable
 from typing import assert_never
 
-from hourpass.core import audit
+from hourpass.core import key_events
+from hourpass.core.actor import Actor
 from hourpass.core.api_key import ApiKey, KeySecret, still_proves
 from hourpass.core.errors import InvalidCredentials, InvalidRequest, RotationUnderWay, SelfRotationOff
 from hourpass.core.key_rotation import (
@@ -38,7 +39,7 @@ def rotate_key(
     *,
     overlap: int,
     random: Callable[[int], bytes],
-    actor: audit.Actor,
+    actor: Actor,
     prefix: str = PREFIX,
 ) -> NewKey:
     """Make the next secret of a key. It becomes the current one on its first use; then the overlap begins.
@@ -71,7 +72,7 @@ def _keep(
     now: int,
     overlap: int,
     random: Callable[[int], bytes],
-    actor: audit.Actor,
+    actor: Actor,
     prefix: str,
 ) -> NewKey:
     seed = random(SEED_BYTES)
@@ -86,7 +87,7 @@ def _keep(
     store.add_key_secret(key.key_id, fresh)
     if made.at_once:
         store.show_key_secret(key.key_id, fresh)
-    store.append_audit(now, [audit.KeyRotated(key.key_id, made.n, overlap // SECOND, made.at_once, actor)])
+    store.append_audit(now, [key_events.KeyRotated(key.key_id, made.n, overlap // SECOND, made.at_once, actor)])
     return NewKey(key._replace(secrets=(*made.keep, fresh)), text)
 
 
@@ -123,7 +124,7 @@ def rotate_by_holder(
         case MakeNext() as made:
             if may_be_pending(presented):
                 store.show_key_secret(key_id, presented)
-            by = audit.Actor("client", address)
+            by = Actor("client", address)
             return _keep(store, secrets, key, made, now, overlap, random, by, prefix).api_key
         case TwoAlive(ends_at):
             raise RotationUnderWay(ends_at, now)
@@ -141,7 +142,7 @@ def rotate_key_at_once(
     policy: Policy,
     *,
     random: Callable[[int], bytes],
-    actor: audit.Actor,
+    actor: Actor,
     prefix: str = PREFIX,
 ) -> NewKey:
     """End every secret of a key, its grants and their access tokens, and give it a new secret: after a leak.

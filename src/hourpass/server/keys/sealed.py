@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from hourpass.core import audit
+from hourpass.core import server_events
+from hourpass.core.actor import Actor
 from hourpass.core.errors import ConfigurationError, InvalidRequest
 from hourpass.core.secret_ring import ServerSecret
 from hourpass.core.signing_key import SigningKey
@@ -120,7 +121,7 @@ class Resealed(NamedTuple):
     others: tuple[str, ...]
 
 
-def reseal(store: Store, master: MasterKey, now: int, *, actor: audit.Actor) -> Resealed:
+def reseal(store: Store, master: MasterKey, now: int, *, actor: Actor) -> Resealed:
     """Seal everything by the first key of the master key. Doing it again changes nothing.
 
     It works inside one transaction of a store that waits for the others of its kind: all of it is done, or nothing.
@@ -135,7 +136,7 @@ def reseal(store: Store, master: MasterKey, now: int, *, actor: audit.Actor) -> 
     first, old = master.ids[0], key_that_seals(store, master)
     done = sum(_reseal(store, master, value, first) for value in list(_everything(store)))
     if done:
-        store.append_audit(now, [audit.MasterKeyRotated(first, old, done, actor)])
+        store.append_audit(now, [server_events.MasterKeyRotated(first, old, done, actor)])
     return Resealed(first, done, master.ids[1:])
 
 

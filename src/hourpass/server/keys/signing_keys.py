@@ -6,7 +6,8 @@ and the server can share them. `core/signing_key.py` decides when a key signs an
 
 from collections.abc import Callable, Iterator
 
-from hourpass.core import audit
+from hourpass.core import server_events
+from hourpass.core.actor import SERVER, Actor
 from hourpass.core.errors import ConfigurationError, NotFound, RotationUnderWay, Unavailable
 from hourpass.core.policy import SECOND, Policy
 from hourpass.core.signing_key import (
@@ -57,7 +58,7 @@ def prepare(
     keys = [stored.key for stored in store.signing_keys() if signing_key_state(stored.key, now, policy) != "gone"]
     wanted = [key for key in keys if key.algorithm == algorithm and key.retired_at is None] if serving else keys
     if not wanted:
-        _publish(store, master, algorithm, keys, now, policy, random, actor=audit.SERVER)
+        _publish(store, master, algorithm, keys, now, policy, random, actor=SERVER)
     return Secrets(master, store.sealed_secrets(), now, policy)
 
 
@@ -70,7 +71,7 @@ def _publish(
     policy: Policy,
     random: Random,
     *,
-    actor: audit.Actor,
+    actor: Actor,
 ) -> SigningKey:
     key = schedule(random(6).hex(), algorithm, keys, now, policy)
     for old in keys:
@@ -80,16 +81,16 @@ def _publish(
     return key
 
 
-def _make(store: Store, master: MasterKey, key: SigningKey, now: int, actor: audit.Actor) -> None:
+def _make(store: Store, master: MasterKey, key: SigningKey, now: int, actor: Actor) -> None:
     pair = SigningKeyPair.generate(key.kid, key.algorithm)
     add_signing_key(store, master, key, pair.private_bytes())
     if key.retired_at is not None:
         store.retire_signing_key(key.kid, key.retired_at)
-    store.append_audit(now, [audit.SigningKeyPublished(key.kid, key.algorithm, key.signs_from, actor)])
+    store.append_audit(now, [server_events.SigningKeyPublished(key.kid, key.algorithm, key.signs_from, actor)])
 
 
 def rotate_signing_key(
-    store: Store, master: MasterKey, now: int, policy: Policy, random: Random, *, actor: audit.Actor
+    store: Store, master: MasterKey, now: int, policy: Policy, random: Random, *, actor: Actor
 ) -> SigningKey:
     """Publish a signing key of the newest one's algorithm. It takes over after verifiers had time to learn of it.
 
@@ -108,7 +109,7 @@ def rotate_signing_key(
 
 
 def withdraw_signing_key(
-    store: Store, master: MasterKey, kid: str, now: int, policy: Policy, random: Random, *, actor: audit.Actor
+    store: Store, master: MasterKey, kid: str, now: int, policy: Policy, random: Random, *, actor: Actor
 ) -> SigningKey | None:
     """Delete a compromised signing key. Every token that it signed is refused from now on.
 
@@ -126,7 +127,7 @@ def withdraw_signing_key(
         fresh = stand_in(random(6).hex(), key, now)
         _make(store, master, fresh, now, actor)
     store.delete_signing_key(kid)
-    store.append_audit(now, [audit.SigningKeyWithdrawn(kid, None if fresh is None else fresh.kid, actor)])
+    store.append_audit(now, [server_events.SigningKeyWithdrawn(kid, None if fresh is None else fresh.kid, actor)])
     return fresh
 
 

@@ -11,9 +11,11 @@ from typing import Any
 
 import msgspec
 
-from hourpass.core import audit
+from hourpass.core import grant_events
+from hourpass.core.actor import Actor
 from hourpass.core.address import unpack_address
 from hourpass.core.api_key import ApiKey, Proven, is_usable, still_proves, why_unusable
+from hourpass.core.audit import Event
 from hourpass.core.errors import InvalidCredentials, StorageUnavailable
 from hourpass.core.grant import (
     Ahead,
@@ -156,7 +158,7 @@ class Settling:
                 openings.append(asked)
             else:
                 refreshings.append(asked)
-        events: list[tuple[int, audit.Event]] = []
+        events: list[tuple[int, Event]] = []
         opened: list[Any] = self._open_all(store, keys, openings, events) if openings else []
         refreshed: list[Any] = self._refresh_all(store, keys, refreshings, events) if refreshings else []
         if events:
@@ -168,7 +170,7 @@ class Settling:
         return [next(of_openings if isinstance(asked, Opening) else of_refreshings) for asked in batch]
 
     def _open_all(
-        self, store: Store, keys: Keys, openings: list[Opening], events: list[tuple[int, audit.Event]]
+        self, store: Store, keys: Keys, openings: list[Opening], events: list[tuple[int, Event]]
     ) -> list[Any]:
         grants: list[Grant] = []
         answers: list[Any] = []
@@ -188,8 +190,8 @@ class Settling:
             closed = self._make_room(store, key_id, newcomers[key_id])
             if closed:
                 opened_from = openings[position].grant.opened_from
-                by = audit.Actor("client", unpack_address(opened_from) if opened_from else None)
-                events.append((openings[position].now, audit.GrantsClosed(key_id, closed, by)))
+                by = Actor("client", unpack_address(opened_from) if opened_from else None)
+                events.append((openings[position].now, grant_events.GrantsClosed(key_id, closed, by)))
                 answers[position] = Opened(answers[position].key, closed)
         return answers
 
@@ -210,7 +212,7 @@ class Settling:
         return closed
 
     def _refresh_all(
-        self, store: Store, keys: Keys, refreshings: list[Refreshing], events: list[tuple[int, audit.Event]]
+        self, store: Store, keys: Keys, refreshings: list[Refreshing], events: list[tuple[int, Event]]
     ) -> list[Refreshed | GrantHeld]:
         """Decide on each one in turn, on the state that the one before it left. Then store what changed.
 
@@ -254,7 +256,7 @@ class Settling:
         store: Store,
         refreshings: list[Refreshing],
         answers: list[Refreshed | GrantHeld],
-        events: list[tuple[int, audit.Event]],
+        events: list[tuple[int, Event]],
     ) -> None:
         """Revoke replayed grants and write audit events, for the whole batch at once. Rotations are stored already."""
         replays: list[tuple[int, Refreshed, Grant]] = []
@@ -264,7 +266,7 @@ class Settling:
             if isinstance(answer.decision, Replay):
                 replays.append((i, answer, answer.decision.grant))
             elif isinstance(answer.decision, Ahead) and self._is_news(answer.decision.grant.ref, refreshings[i].now):
-                events.append(_event(audit.RefreshAhead, refreshings[i], answer.decision.grant))
+                events.append(_event(grant_events.RefreshAhead, refreshings[i], answer.decision.grant))
             elif isinstance(answer.decision, Retry) and answer.decision.elsewhere:
                 events += self._retried_elsewhere(refreshings[i], answer.decision.grant)
         ended = store.revoke_grants([grant for *_, grant in replays]) if replays else ()
@@ -277,14 +279,14 @@ class Settling:
         ]
         for (i, answer, grant), revocation in zip(told, store.add_revocations(entries), strict=True):
             answers[i] = Refreshed(answer.decision, answer.key, revocation)
-            events.append(_event(audit.GrantReplayed, refreshings[i], grant))
+            events.append(_event(grant_events.GrantReplayed, refreshings[i], grant))
 
-    def _retried_elsewhere(self, asked: Refreshing, grant: Grant) -> list[tuple[int, audit.Event]]:
+    def _retried_elsewhere(self, asked: Refreshing, grant: Grant) -> list[tuple[int, Event]]:
         if grant.last_from is None or not self._is_news((grant.ref, grant.last_from), asked.now):
             return []
         ids = grant.grant_id.hex(), grant.key_id, asked.generation, grant.generation
-        by = unpack_address(grant.last_from), audit.Actor("client", asked.address)
-        return [(asked.now, audit.RefreshRetriedElsewhere(*ids, *by))]
+        by = unpack_address(grant.last_from), Actor("client", asked.address)
+        return [(asked.now, grant_events.RefreshRetriedElsewhere(*ids, *by))]
 
     def _is_news(self, about: object, now: int) -> bool:
         """Whether the trail should report a case now. The same request may be settled more than once."""
@@ -305,7 +307,7 @@ def _may_open(key: ApiKey, asked: Opening) -> bool:
 
 
 def _event(
-    kind: type[audit.RefreshAhead | audit.GrantReplayed], asked: Refreshing, grant: Grant
-) -> tuple[int, audit.Event]:
+    kind: type[grant_events.RefreshAhead | grant_events.GrantReplayed], asked: Refreshing, grant: Grant
+) -> tuple[int, Event]:
     generations = asked.generation, grant.generation
-    return asked.now, kind(grant.grant_id.hex(), grant.key_id, *generations, audit.Actor("client", asked.address))
+    return asked.now, kind(grant.grant_id.hex(), grant.key_id, *generations, Actor("client", asked.address))

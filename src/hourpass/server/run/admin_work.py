@@ -13,8 +13,8 @@ from typing import Any, TypeVar, cast
 
 from hourpass.admin import shapes
 from hourpass.admin.operations import IMPORT_KEYS, VERIFY_AUDIT, Operation
+from hourpass.core.actor import SERVER
 from hourpass.core.admin_access import owner
-from hourpass.core.audit import SERVER
 from hourpass.core.errors import HourpassError, Refused, StorageUnavailable, Throttled, as_trouble
 from hourpass.server.admin.administration import AdminIdentity, Administration, AdminKeyIdentity, is_at_once
 from hourpass.server.admin.context import Outside

@@ -6,9 +6,10 @@ import asyncio
 import random
 from collections.abc import Callable
 
-from hourpass.core.audit import Event, StorageRecovered, StorageTrouble
+from hourpass.core.audit import Event
 from hourpass.core.key_expiry import NOTICES, first_worth_telling, notice, told_until
 from hourpass.core.policy import SECOND
+from hourpass.core.server_events import StorageRecovered, StorageTrouble
 from hourpass.server.keys.audit_chain import prune_rows
 from hourpass.server.keys.server_secrets import Secrets
 from hourpass.server.ledger.ledger import Ledger

@@ -7,7 +7,8 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from hourpass.core.audit import Actor, Event
+from hourpass.core.actor import Actor
+from hourpass.core.audit import Event
 from hourpass.core.audit_chain import Ends, Line
 from hourpass.core.audit_filter import FOREVER, AuditFilter
 from hourpass.core.audit_folding import Admitted

@@ -6,7 +6,7 @@ import msgspec
 
 from hourpass.admin.instants import exact_moment
 from hourpass.admin.shapes import EventData, PublishedEvent
-from hourpass.core.audit import Actor
+from hourpass.core.actor import Actor
 from hourpass.core.published import TEST
 from hourpass.core.webhook import message_id, signature_headers
 from hourpass.server.webhooks.events import Occurred

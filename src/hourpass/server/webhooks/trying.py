@@ -7,7 +7,7 @@ import asyncio
 
 import httpx2
 
-from hourpass.core.audit import Actor
+from hourpass.core.actor import Actor
 from hourpass.core.published import TEST
 from hourpass.core.webhook import Attempt, Webhook
 from hourpass.server.store.webhooks import WebhookDelivery

@@ -6,7 +6,9 @@ Each function works inside one transaction of a store. What an operator may subs
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from hourpass.core import audit
+from hourpass.core import webhook_events
+from hourpass.core.actor import SERVER, Actor
+from hourpass.core.audit import Event
 from hourpass.core.errors import InvalidRequest, NotFound
 from hourpass.core.published import unpublished
 from hourpass.core.webhook import (
@@ -49,7 +51,7 @@ def create_webhook(
     now: int,
     random: Callable[[int], bytes],
     *,
-    actor: audit.Actor,
+    actor: Actor,
     events: Sequence[str] = (),
     description: str = "",
 ) -> NewSecret:
@@ -72,7 +74,7 @@ def create_webhook(
         delivered=store.last_audit(),
     )
     store.add_webhook(webhook)
-    store.append_audit(now, [audit.WebhookCreated(webhook.webhook_id, destination.origin, actor)])
+    store.append_audit(now, [webhook_events.WebhookCreated(webhook.webhook_id, destination.origin, actor)])
     return NewSecret(webhook, _newest_secret(store, master, webhook, now, random))
 
 
@@ -98,7 +100,7 @@ def update_webhook(
     webhook_id: str,
     now: int,
     *,
-    actor: audit.Actor,
+    actor: Actor,
     destination: Destination | None = None,
     events: Sequence[str] | None = None,
     description: str | None = None,
@@ -133,11 +135,11 @@ def disable_failed(store: Store, webhook: Webhook, why: Disabled, now: int) -> b
     if found is None or found.revision != webhook.revision or found.disabled_at is not None:
         return False
     store.update_webhook(found._replace(disabled_at=now, disabled_why=why))
-    store.append_audit(now, [audit.WebhookDisabled(found.webhook_id, shown_url(found.url), why, audit.SERVER)])
+    store.append_audit(now, [webhook_events.WebhookDisabled(found.webhook_id, shown_url(found.url), why, SERVER)])
     return True
 
 
-def delete_webhook(store: Store, webhook_id: str, now: int, *, actor: audit.Actor) -> None:
+def delete_webhook(store: Store, webhook_id: str, now: int, *, actor: Actor) -> None:
     """Delete a webhook, and what is known of its deliveries.
 
     Raises:
@@ -145,11 +147,11 @@ def delete_webhook(store: Store, webhook_id: str, now: int, *, actor: audit.Acto
     """
     webhook = get_webhook(store, webhook_id)
     store.delete_webhook(webhook_id)
-    store.append_audit(now, [audit.WebhookDeleted(webhook_id, shown_url(webhook.url), actor)])
+    store.append_audit(now, [webhook_events.WebhookDeleted(webhook_id, shown_url(webhook.url), actor)])
 
 
 def rotate_webhook_secret(
-    store: Store, master: MasterKey, webhook_id: str, now: int, random: Callable[[int], bytes], *, actor: audit.Actor
+    store: Store, master: MasterKey, webhook_id: str, now: int, random: Callable[[int], bytes], *, actor: Actor
 ) -> NewSecret:
     """Make the next secret of a webhook. It signs at once, and the one from before signs along for a day.
 
@@ -159,7 +161,7 @@ def rotate_webhook_secret(
     old = get_webhook(store, webhook_id)
     new = old._replace(seeds=rotated_seeds(old.seeds, random(SEED_BYTES), now))
     store.update_webhook(new)
-    store.append_audit(now, [audit.WebhookRotated(webhook_id, new.seeds[1].until or now, actor)])
+    store.append_audit(now, [webhook_events.WebhookRotated(webhook_id, new.seeds[1].until or now, actor)])
     return NewSecret(new._replace(revision=old.revision + 1), _newest_secret(store, master, new, now, random))
 
 
@@ -204,18 +206,18 @@ def _newest_secret(store: Store, master: MasterKey, webhook: Webhook, now: int, 
     return secret_text(secrets_of(server_secret(store, master), webhook, now)[0])
 
 
-def _changes(old: Webhook, new: Webhook, actor: audit.Actor) -> Iterable[audit.Event]:
+def _changes(old: Webhook, new: Webhook, actor: Actor) -> Iterable[Event]:
     before, after = _shown(old), _shown(new)
     changed = [name for name in before if before[name] != after[name]]
     if new.url != old.url and "url" not in changed:
         changed.append("url")
     if changed:
         olds, news = ({name: facts[name] for name in changed} for facts in (before, after))
-        yield audit.WebhookUpdated(old.webhook_id, olds, news, actor)
+        yield webhook_events.WebhookUpdated(old.webhook_id, olds, news, actor)
     if new.disabled_at is not None and old.disabled_at is None:
-        yield audit.WebhookDisabled(new.webhook_id, shown_url(new.url), "operator", actor)
+        yield webhook_events.WebhookDisabled(new.webhook_id, shown_url(new.url), "operator", actor)
     if new.disabled_at is None and old.disabled_at is not None:
-        yield audit.WebhookEnabled(new.webhook_id, actor)
+        yield webhook_events.WebhookEnabled(new.webhook_id, actor)
 
 
 def _shown(webhook: Webhook) -> dict[str, object]:

@@ -1,0 +1,18 @@
+"""Who does something, as the audit trail tells it."""
+
+from typing import NamedTuple
+
+
+class Actor(NamedTuple):
+    """Who did something: `cli:USER@HOST`, `key:ID`, `client` (a caller over HTTP), `server` (hourpass by itself).
+
+    `address` is the caller's IP address and `request_id` the id of the HTTP request, None if there is none.
+    """
+
+    name: str
+    address: str | None = None
+    request_id: str | None = None
+
+
+SERVER = Actor("server")
+"""What hourpass does by itself."""
