@@ -11,7 +11,7 @@ from tests.postgres.cluster import NEWEST, clusters_of
 
 from hourpass.core.errors import ConfigurationError
 from hourpass.server.keys.key_command import key_from_command
-from hourpass.server.settings.settings import load
+from hourpass.server.settings.loading import load
 
 KEY = base64.b64encode(os.urandom(32)).decode()
 OTHER = base64.b64encode(os.urandom(32)).decode()

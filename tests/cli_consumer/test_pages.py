@@ -9,7 +9,7 @@ from tests.conftest import HOURPASS
 
 from hourpass.cli.client.client import LOCK_TIMEOUT, LOGIN_REQUIRED, NO_TOKEN, STILL_VALID, USAGE
 from hourpass.cli.client.token import token
-from hourpass.server.settings.settings import CLIENT_VARIABLES, is_clients
+from hourpass.server.settings.loading import CLIENT_VARIABLES, is_clients
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -22,7 +22,7 @@ from hourpass.cli import main
 from hourpass.cli.operator import config, master_key, secrets
 from hourpass.core.policy import MINUTE
 from hourpass.server.run.open import open_store
-from hourpass.server.settings.settings import load
+from hourpass.server.settings.loading import load
 from hourpass.server.store import transaction
 from hourpass.server.store.sqlite_connection import SqliteConnection
 

@@ -4,7 +4,9 @@ import pytest
 
 from hourpass.core.authorization import KeySources
 from hourpass.core.errors import ConfigurationError
-from hourpass.server.settings.settings import Settings, described, load, notes, require_issuer, variable
+from hourpass.server.settings.agreement import require_issuer
+from hourpass.server.settings.loading import load, notes
+from hourpass.server.settings.settings import Settings, described, variable
 
 DATA = "/var/lib/hourpass"
 

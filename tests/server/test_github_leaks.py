@@ -15,7 +15,8 @@ from tests.server.test_imported_keys import TEXT, import_key
 from hourpass.core.errors import ConfigurationError
 from hourpass.server.keys.github_keys import GithubKeys
 from hourpass.server.serve import create_app
-from hourpass.server.settings.settings import Settings, load
+from hourpass.server.settings.loading import load
+from hourpass.server.settings.settings import Settings
 
 pytestmark = pytest.mark.anyio
 

@@ -3,7 +3,7 @@
 import pytest
 
 from hourpass.core.errors import ConfigurationError
-from hourpass.server.settings.settings import load
+from hourpass.server.settings.loading import load
 from hourpass.service_links import note_on_service_links, service_links
 
 

@@ -4,7 +4,8 @@ import pytest
 
 from hourpass.core.errors import ConfigurationError
 from hourpass.server.serve import create_app, serve
-from hourpass.server.settings.settings import load, require_issuer
+from hourpass.server.settings.agreement import require_issuer
+from hourpass.server.settings.loading import load
 from hourpass.testing import InMemoryServer
 
 

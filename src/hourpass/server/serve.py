@@ -28,7 +28,9 @@ from hourpass.server.keys.master_key import BACK_IT_UP
 from hourpass.server.run.background import UNAVAILABLE
 from hourpass.server.run.open import default_data, wait_for_database, with_master_key
 from hourpass.server.run.running import Running
-from hourpass.server.settings.settings import Settings, load, notes, require_issuer
+from hourpass.server.settings.agreement import require_issuer
+from hourpass.server.settings.loading import load, notes
+from hourpass.server.settings.settings import Settings
 from hourpass.server.sockets import Sockets, address_of, open_sockets, passed_sockets, sockets_of_worker
 from hourpass.server.supervision import Condition, Supervision
 from hourpass.server.telemetry.limited_log import LimitedLog

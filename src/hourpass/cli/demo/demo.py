@@ -24,7 +24,8 @@ from hourpass.server.issuing.revoke_introspect import INTROSPECT_SCOPE
 from hourpass.server.keys.api_keys import NewKey, create_key
 from hourpass.server.run.open import default_data
 from hourpass.server.serve import serve as run
-from hourpass.server.settings.settings import Settings, load
+from hourpass.server.settings.loading import load
+from hourpass.server.settings.settings import Settings
 from hourpass.server.sockets import bind
 from hourpass.server.telemetry.line_writer import LineWriter
 

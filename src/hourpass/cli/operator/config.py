@@ -13,7 +13,8 @@ from hourpass.server.keys.github_keys import GithubKeys
 from hourpass.server.keys.master_key import load_master_key
 from hourpass.server.keys.sealed import require_opens
 from hourpass.server.run.open import open_store, with_master_key
-from hourpass.server.settings.settings import described, require_issuer
+from hourpass.server.settings.agreement import require_issuer
+from hourpass.server.settings.settings import described
 
 
 @click.group()

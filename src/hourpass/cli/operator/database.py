@@ -18,7 +18,8 @@ from hourpass.server.keys.audit_chain import chain_own_rows
 from hourpass.server.keys.master_key import BACK_IT_UP, MasterKey
 from hourpass.server.keys.server_secrets import Secrets
 from hourpass.server.run.open import current_time, default_data, open_secrets, open_store
-from hourpass.server.settings.settings import Origin, Settings, described, load, notes
+from hourpass.server.settings.loading import Origin, load, notes
+from hourpass.server.settings.settings import Settings, described
 from hourpass.server.store import Store, reading, transaction
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -7,7 +7,7 @@ import click
 from hourpass.cli.operator.database import settings_options
 from hourpass.server.run.open import default_data
 from hourpass.server.serve import serve as run
-from hourpass.server.settings.settings import load
+from hourpass.server.settings.loading import load
 
 
 @click.command()

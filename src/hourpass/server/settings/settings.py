@@ -1,52 +1,25 @@
-"""Settings: flag > environment > file > default. It has no side effects, and reads only the files that it is told to.
+"""Every setting of the server, described once.
 
-Each setting is described once, here. The command's flags, `config show` and the documentation's table follow from it.
+The command's flags, the variables, `config show` and the documentation's table follow from it. Where the values come
+from is in `loading.py`.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from ipaddress import ip_address
-from pathlib import Path
-from socket import inet_aton
-from typing import Any, Literal, NamedTuple, get_args
+from collections.abc import Callable
+from typing import Any, Literal, get_args
 
 from hourpass.core.address import normal_network
 from hourpass.core.authorization import BASIC, KeySources, read_key_source, read_key_sources
-from hourpass.core.errors import ConfigurationError
 from hourpass.core.key_rotation import MAX_OVERLAP
 from hourpass.core.key_shape import PREFIX as KEY_PREFIX
 from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, MAX_RETRY_WINDOW, SECOND, Policy
 from hourpass.core.signing_key import Algorithm
-from hourpass.ownership import note_on_readers, read_named_file, require_own_folder
 from hourpass.server.settings import parsers
-from hourpass.service_links import is_service_link, note_on_service_links
-from hourpass.settings_file import did_you_mean, read_settings_file
 
 PREFIX = "HOURPASS_"
 
 POSTGRESQL = ("postgresql://", "postgres://")
 """How a PostgreSQL URL begins. libpq accepts both."""
-
-CLIENT_VARIABLES = frozenset(
-    f"HOURPASS_{name}"
-    for name in (
-        "URL",
-        "ALLOW_HTTP",
-        "API_KEY",
-        "API_KEY_FILE",
-        "API_KEY_COMMAND",
-        "CACHE",
-        "AGENT",
-        "TOKEN_FILE",
-        "SERVER",
-        "ADMIN_KEY_FILE",
-    )
-)
-"""The client's variables. Client and server may run on one machine, so each one ignores the variables of the other."""
-
-
-GONE = {"unix_socket": "this is now an address in the list listen, such as unix:/run/hourpass/http.sock"}
-"""Settings of earlier versions, and what takes their place."""
 
 
 def _setting(default: Any, parse: Callable[[object], Any], help: str, *, secret: bool = False) -> Any:  # noqa: A002
@@ -258,57 +231,6 @@ class Settings:
         return self.issuer or f"http://{self.web_address()}{self.path_prefix}"
 
 
-def require_issuer(settings: Settings) -> None:
-    """Refuse to guess the public URL of a server that listens on every address, or only on unix sockets.
-
-    Raises:
-        ConfigurationError: if the issuer is not set, and the server has no address that a client can use.
-    """
-    host = settings.web_address().rpartition(":")[0].strip("[]")
-    if settings.issuer:
-        return
-    if not host:
-        why = "no client can reach a unix socket"
-    elif _is_every_address(host):
-        why = f"{host} is every address of this machine, and none that a client can use"
-    else:
-        return
-    raise ConfigurationError(
-        f"issuer: {why}; set --issuer to the URL that clients see, such as https://auth.example.com"
-    )
-
-
-def _is_every_address(host: str) -> bool:
-    try:
-        # Read like a socket reads it: 0 and 0x0 are 0.0.0.0, too.
-        address = ip_address(host if ":" in host else inet_aton(host))
-    except (OSError, ValueError):
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_unspecified
-
-
-def notes(settings: Settings, environ: Mapping[str, str]) -> list[str]:
-    """Sentences for the log at the start, about old names, ignored variables and secret files that all can read."""
-    names = [f"{variable(name)}_FILE" for name, field in described().items() if field.metadata["secret"]]
-    readers = [note_on_readers(Path(environ[name])) for name in names if name in environ]
-    return [note for note in (_note_on_old_names(settings), note_on_service_links(environ), *readers) if note]
-
-
-def _note_on_old_names(settings: Settings) -> str | None:
-    if settings.accept_api_keys is None:
-        return None
-    instead = "basic" if settings.accept_api_keys else "an empty list"
-    return f"accept_api_keys is an old name that still works: set api_key_sources to {instead}"
-
-
-class Origin(NamedTuple):
-    """Where a setting's value came from."""
-
-    value: object
-    source: str
-
-
 def described() -> dict[str, dataclasses.Field[Any]]:
     """Every setting by name, with `parse`, `help` and `secret` in its metadata."""
     return {field.name: field for field in dataclasses.fields(Settings)}
@@ -317,112 +239,3 @@ def described() -> dict[str, dataclasses.Field[Any]]:
 def variable(name: str) -> str:
     """The environment variable of a setting."""
     return PREFIX + name.upper()
-
-
-def load(
-    flags: Mapping[str, object],
-    environ: Mapping[str, str],
-    default_data: str | None,
-) -> tuple[Settings, dict[str, Origin]]:
-    """The settings, and where each one came from.
-
-    `flags` has only the flags that were given. The file to read is the flag `config`, else HOURPASS_CONFIG, else
-    `hourpass.toml` in the data folder if it exists. `default_data` is None if the user has no home folder.
-
-    Raises:
-        ConfigurationError: if a setting is wrong or unknown. It names the setting, its source, and the nearest known
-            one. Also if the data folder or the file is not ours.
-    """
-    known = described()
-    layers: list[tuple[dict[str, object], str]] = [({k: v for k, v in flags.items() if k != "config"}, "flag")]
-    layers.append((_environment(environ, known), "environment"))
-    data = next((str(layer["data"]) for layer, _ in layers if "data" in layer), default_data)
-    if data is None:
-        raise ConfigurationError("data: this user has no home folder; name a folder with --data or HOURPASS_DATA")
-    path = flags.get("config") or environ.get(PREFIX + "CONFIG")
-    file = Path(str(path)) if path else Path(data) / "hourpass.toml"
-    # The folder first: what lies in it may name programs to run.
-    if _is_there_and_ours(Path(data), file) or path:
-        values = read_settings_file(file, (*known, *GONE))
-        if "data" in values:
-            raise ConfigurationError(f"{file}: data cannot be set in the file that is found through it")
-        layers.append((values, str(file)))
-    layers.append(({"data": data}, "default"))
-    for layer, source in layers:
-        for name in GONE.keys() & layer.keys():
-            raise ConfigurationError(f"{name} (from {source}): {GONE[name]}")
-
-    origins: dict[str, Origin] = {}
-    for name, field in known.items():
-        source, value = next(
-            ((source, layer[name]) for layer, source in layers if name in layer), ("default", field.default)
-        )
-        if source != "default":
-            try:
-                value = field.metadata["parse"](value)
-            except ValueError as error:
-                raise ConfigurationError(f"{name} (from {source}): {error}") from None
-        origins[name] = Origin(value, source)
-    if all(origins[name].source != "default" for name in ("accept_api_keys", "api_key_sources")):
-        raise ConfigurationError("accept_api_keys: this is the old name of api_key_sources, set only that one")
-    chosen: dict[str, Any] = {name: origin.value for name, origin in origins.items()}
-    settings = Settings(**chosen)
-    _check(settings)
-    return settings, origins
-
-
-def _is_there_and_ours(data: Path, file: Path) -> bool:
-    """Whether there is a settings file. The data folder must be ours, if there is one."""
-    try:
-        if data.is_dir():
-            require_own_folder(data)
-        return file.is_file()
-    except OSError as error:
-        raise ConfigurationError(f"cannot look into {data}: {error.strerror}") from error
-
-
-def is_clients(key: str) -> bool:
-    """Whether an environment variable belongs to the client or its agent. Then it is not a misspelt setting of ours."""
-    return key in CLIENT_VARIABLES or key.startswith("HOURPASS_AGENT_")
-
-
-def _environment(environ: Mapping[str, str], known: Mapping[str, dataclasses.Field[Any]]) -> dict[str, object]:
-    values: dict[str, object] = {}
-    for key, value in environ.items():
-        if not key.startswith(PREFIX) or key == PREFIX + "CONFIG" or is_clients(key):
-            continue
-        if is_service_link(key, value):
-            continue  # `notes` reports it
-        name = key.removeprefix(PREFIX).lower()
-        secret_file = name.removesuffix("_file")
-        if name not in known and secret_file in known and known[secret_file].metadata["secret"]:
-            if variable(secret_file) in environ:
-                raise ConfigurationError(f"{variable(secret_file)} and {key} are both set")
-            try:
-                values[secret_file] = read_named_file(Path(value)).strip()
-            except (OSError, UnicodeDecodeError) as error:
-                raise ConfigurationError(f"{key}: cannot read {value}: {error}") from None
-            except ConfigurationError as error:
-                raise ConfigurationError(f"{key}: {error.detail}") from None
-        elif name in known or name in GONE:
-            values[name] = value
-        else:
-            raise ConfigurationError(f"{key} is not a setting{did_you_mean(name, known)}")
-    return values
-
-
-def _check(settings: Settings) -> None:
-    if settings.database_url and not settings.database_url.startswith(("sqlite:", *POSTGRESQL)):
-        raise ConfigurationError("database_url: must be sqlite:PATH or postgresql://USER@HOST/NAME")
-    if settings.workers > 1 and not settings.shares_database:
-        raise ConfigurationError("workers: more than one needs a PostgreSQL database: SQLite has only one writer")
-    if settings.github_leaks != "off" and not settings.github_leak_keys:
-        raise ConfigurationError("github_leak_keys: name the file with GitHub's public keys, as github_leaks is on")
-    if settings.master_key is not None and settings.master_key_command:
-        raise ConfigurationError("master_key_command: master_key is set, too; set only one of them")
-    if settings.absolute_lifetime < settings.access_token_lifetime:
-        raise ConfigurationError("absolute_lifetime: a grant cannot end before its first access token does")
-    if not all("\x21" <= letter <= "\x7e" for letter in settings.audience or ""):
-        raise ConfigurationError("audience: must be visible ASCII characters")
-    if not all("\x20" <= letter <= "\x7e" and letter not in '"\\' for letter in settings.realm):
-        raise ConfigurationError("realm: must be ASCII without quotes and backslashes")
