@@ -10,11 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hourpass import wire
 from hourpass.core.claims import UnverifiedClaims
 from hourpass.core.errors import InvalidRequest
+from hourpass.wire.identity import raw_key_end
+from hourpass.wire.problems import OAuthError, Problem
+from hourpass.wire.reading import MAX_DEPTH, read_exchange, read_form, read_refresh
+from hourpass.wire.shapes import ExchangeRequest, Introspection, OAuthTokenAnswer, RefreshRequest, TokenAnswer, encode
 
-READERS = [(wire.read_exchange, "apiKey"), (wire.read_refresh, "refreshToken")]
+READERS = [(read_exchange, "apiKey"), (read_refresh, "refreshToken")]
 BOTH = pytest.mark.parametrize(("read", "member"), READERS, ids=["exchange", "refresh"])
 
 
@@ -28,11 +31,11 @@ def refused_name(read, body: bytes) -> str:
 def test_an_exchange_is_read_with_all_that_may_be_asked_for():
     body = b'{"apiKey":"k","scope":"a b","expiresIn":60,"audience":"https://api.example"}'
 
-    assert wire.read_exchange(body) == wire.ExchangeRequest("k", "a b", 60, "https://api.example")
+    assert read_exchange(body) == ExchangeRequest("k", "a b", 60, "https://api.example")
 
 
 def test_a_refresh_is_read_with_all_that_may_be_asked_for():
-    assert wire.read_refresh(b'{"refreshToken":"t","scope":"","expiresIn":1}') == wire.RefreshRequest("t", "", 1)
+    assert read_refresh(b'{"refreshToken":"t","scope":"","expiresIn":1}') == RefreshRequest("t", "", 1)
 
 
 @BOTH
@@ -118,19 +121,19 @@ def test_a_member_of_the_wrong_type_is_named(read, member, asked, value):
 
 
 def test_an_audience_of_the_wrong_type_is_named():
-    assert refused_name(wire.read_exchange, b'{"apiKey":"k","audience":["a"]}') == "audience"
+    assert refused_name(read_exchange, b'{"apiKey":"k","audience":["a"]}') == "audience"
 
 
 def test_all_members_at_fault_are_named_and_the_first_one_first():
     with pytest.raises(InvalidRequest) as refusal:
-        wire.read_exchange(b'{"expiresIn":"x","scope":1,"apiKey":"k"}')
+        read_exchange(b'{"expiresIn":"x","scope":1,"apiKey":"k"}')
 
     assert refusal.value.names == ("scope", "expiresIn")
     assert refusal.value.name == "scope"
 
 
 def test_a_wrong_value_is_refused_even_if_a_later_one_replaces_it():
-    assert refused_name(wire.read_exchange, b'{"apiKey":1,"apiKey":"k"}') == ""
+    assert refused_name(read_exchange, b'{"apiKey":1,"apiKey":"k"}') == ""
 
 
 def nested(depth: int, filling: str = "") -> bytes:
@@ -140,8 +143,8 @@ def nested(depth: int, filling: str = "") -> bytes:
 
 
 def test_json_may_be_16_deep_and_no_deeper():
-    assert wire.read_exchange(nested(16)).api_key == "k"
-    assert refused_name(wire.read_exchange, nested(17)) == ""
+    assert read_exchange(nested(16)).api_key == "k"
+    assert refused_name(read_exchange, nested(17)) == ""
 
 
 @pytest.mark.parametrize("opening", ['{"a":', "[", '[{"a":'])
@@ -152,8 +155,8 @@ def test_objects_and_lists_are_equally_deep(opening):
     def body(times: int) -> bytes:
         return f'{{"apiKey":"k","x":{opening * times}1{closing * times}}}'.encode()
 
-    assert wire.read_exchange(body(15 // brackets)).api_key == "k"
-    assert refused_name(wire.read_exchange, body(15 // brackets + 1)) == ""
+    assert read_exchange(body(15 // brackets)).api_key == "k"
+    assert refused_name(read_exchange, body(15 // brackets + 1)) == ""
 
 
 @pytest.mark.parametrize(
@@ -161,17 +164,17 @@ def test_objects_and_lists_are_equally_deep(opening):
     ['"[[[["', r'"\"[[[["', r'"\\\"{{{{"', r'"[\\"', '"é[[[["', r'"[","[","\\","["'],
 )
 def test_brackets_inside_strings_add_no_depth(filling):
-    assert wire.read_exchange(nested(16, filling)).api_key == "k"
+    assert read_exchange(nested(16, filling)).api_key == "k"
 
 
 @pytest.mark.parametrize("filling", ['"",[]', r'"\\",[]', r'"\"",[]', '"]]]]",[]', r'"\\\"]]",{}'])
 def test_a_string_does_not_hide_the_bracket_after_it(filling):
-    assert wire.read_exchange(nested(15, filling)).api_key == "k"
-    assert refused_name(wire.read_exchange, nested(16, filling)) == ""
+    assert read_exchange(nested(15, filling)).api_key == "k"
+    assert refused_name(read_exchange, nested(16, filling)) == ""
 
 
 def test_wide_is_not_deep():
-    assert wire.read_exchange(nested(2, ",".join(["[[{}]]"] * 1_000))).api_key == "k"
+    assert read_exchange(nested(2, ",".join(["[[{}]]"] * 1_000))).api_key == "k"
 
 
 @given(st.integers(2, 40), st.lists(st.sampled_from(['"["', r'"\""', r'"\\"', "[]", "{}", "1"]), max_size=4))
@@ -182,10 +185,10 @@ def test_the_depth_that_is_counted_is_the_depth_that_a_parser_sees(depth, items)
         members = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
         return 0 if members is None else 1 + max(map(depth_of, members), default=0)
 
-    if depth_of(json.loads(body)) <= wire.MAX_DEPTH:
-        assert wire.read_exchange(body).api_key == "k"
+    if depth_of(json.loads(body)) <= MAX_DEPTH:
+        assert read_exchange(body).api_key == "k"
     else:
-        assert refused_name(wire.read_exchange, body) == ""
+        assert refused_name(read_exchange, body) == ""
 
 
 json_values = st.recursive(
@@ -204,12 +207,12 @@ bodies = (
 @given(body=bodies)
 def test_any_bytes_are_read_or_refused_as_an_invalid_request(read, member, body):
     with contextlib.suppress(InvalidRequest):
-        assert isinstance(read(body), wire.ExchangeRequest | wire.RefreshRequest)
+        assert isinstance(read(body), ExchangeRequest | RefreshRequest)
 
 
 def test_the_token_answer_is_these_bytes():
     """The contract's four members, compact and in this order. Official clients parse them with little care."""
-    answer = wire.encode(wire.TokenAnswer("Bearer", 3_600, "eyJ0eXAiO.a", "eyJ0eXAiO.r"))
+    answer = encode(TokenAnswer("Bearer", 3_600, "eyJ0eXAiO.a", "eyJ0eXAiO.r"))
 
     assert answer == (
         b'{"token_type":"Bearer","expires_in":3600,"access_token":"eyJ0eXAiO.a","refresh_token":"eyJ0eXAiO.r"}'
@@ -218,7 +221,7 @@ def test_the_token_answer_is_these_bytes():
 
 @pytest.mark.parametrize("scope", ["", "a b", 'a"b\\c'])
 def test_the_oauth_answer_carries_the_scope_as_well(scope):
-    answer = wire.encode(wire.OAuthTokenAnswer("Bearer", 1, "a", "r", scope))
+    answer = encode(OAuthTokenAnswer("Bearer", 1, "a", "r", scope))
 
     assert json.loads(answer) == {
         "token_type": "Bearer",
@@ -231,26 +234,26 @@ def test_the_oauth_answer_carries_the_scope_as_well(scope):
 
 def test_an_introspection_may_say_every_claim_and_says_nothing_that_is_unknown():
     """RFC 7662 §2.2: all but `active` may be missing."""
-    members = [field.name for field in msgspec.structs.fields(wire.Introspection)]
+    members = [field.name for field in msgspec.structs.fields(Introspection)]
 
     assert members == ["active", "token_type", *UnverifiedClaims._fields]
-    assert wire.encode(wire.Introspection(active=False)) == b'{"active":false}'
+    assert encode(Introspection(active=False)) == b'{"active":false}'
 
 
 def test_a_problem_always_has_its_four_members_and_others_only_if_they_say_something():
     """RFC 9457. One client reads `title` without looking."""
-    assert wire.encode(wire.Problem("about:blank", "Gone.", "", 400)) == (
+    assert encode(Problem("about:blank", "Gone.", "", 400)) == (
         b'{"type":"about:blank","title":"Gone.","name":"","status":400}'
     )
-    assert wire.encode(wire.OAuthError("invalid_grant")) == b'{"error":"invalid_grant"}'
+    assert encode(OAuthError("invalid_grant")) == b'{"error":"invalid_grant"}'
 
 
 @pytest.mark.parametrize(
     "shape",
     [
-        wire.ExchangeRequest("hush-hush"),
-        wire.RefreshRequest("hush-hush"),
-        wire.TokenAnswer("Bearer", 1, "hush-hush", "hush-hush"),
+        ExchangeRequest("hush-hush"),
+        RefreshRequest("hush-hush"),
+        TokenAnswer("Bearer", 1, "hush-hush", "hush-hush"),
     ],
     ids=lambda shape: type(shape).__name__,
 )
@@ -279,7 +282,7 @@ def test_no_repr_shows_a_secret(shape):
 )
 def test_a_form_is_read_and_an_empty_value_is_treated_as_absent(body, fields):
     """RFC 6749 §3.2 and appendix B."""
-    assert wire.read_form(body) == fields
+    assert read_form(body) == fields
 
 
 @pytest.mark.parametrize(
@@ -300,7 +303,7 @@ def test_a_form_is_read_and_an_empty_value_is_treated_as_absent(body, fields):
 )
 def test_a_form_that_repeats_a_parameter_or_is_not_a_form_is_refused(body):
     """RFC 6749 §3.2: request parameters must not be included more than once."""
-    assert refused_name(wire.read_form, body) == ""
+    assert refused_name(read_form, body) == ""
 
 
 @pytest.mark.parametrize(
@@ -316,17 +319,17 @@ def test_a_form_that_repeats_a_parameter_or_is_not_a_form_is_refused(body):
 )
 def test_an_empty_pair_is_skipped(body, fields):
     """WHATWG URL §5.1: an empty sequence between two ampersands is passed over."""
-    assert wire.read_form(body) == fields
+    assert read_form(body) == fields
 
 
 def test_empty_pairs_do_not_add_up_to_too_many_fields():
-    assert wire.read_form(b"&" * 60_000 + b"x=1" + b"&" * 5_000) == {"x": "1"}
+    assert read_form(b"&" * 60_000 + b"x=1" + b"&" * 5_000) == {"x": "1"}
 
 
 @given(st.binary() | st.text("&=%+;ab0", max_size=20).map(str.encode))
 def test_any_form_is_read_or_refused(body):
     with contextlib.suppress(InvalidRequest):
-        assert all(wire.read_form(body).values())
+        assert all(read_form(body).values())
 
 
 @given(
@@ -349,20 +352,20 @@ def test_a_body_is_too_deep_beyond_16_not_counting_brackets_in_strings(value, mo
         return 0 if inner is None else 1 + max(map(depth, inner), default=0)
 
     raw = json.dumps(body).encode()
-    if depth(body) <= wire.MAX_DEPTH:
-        assert wire.read_exchange(raw).api_key == "a"
+    if depth(body) <= MAX_DEPTH:
+        assert read_exchange(raw).api_key == "a"
     else:
-        assert refused_name(wire.read_exchange, raw) == ""
+        assert refused_name(read_exchange, raw) == ""
 
 
 @given(st.dictionaries(st.text(min_size=1), st.text(min_size=1), max_size=8))
 def test_a_form_is_read_as_the_standard_library_writes_it(fields):
-    assert wire.read_form(urlencode(fields).encode()) == fields
+    assert read_form(urlencode(fields).encode()) == fields
 
 
 @pytest.mark.parametrize("body", [b"a=%", b"a=%4", b"a=%zz", b"%=a", b"a=%%41"])
 def test_a_form_with_a_broken_escape_is_refused(body):
-    assert refused_name(wire.read_form, body) == ""
+    assert refused_name(read_form, body) == ""
 
 
 @pytest.mark.parametrize(
@@ -377,7 +380,7 @@ def test_a_form_with_a_broken_escape_is_refused(body):
     ],
 )
 def test_a_form_that_looks_like_quoted_printable_is_read_as_a_form(body, fields):
-    assert wire.read_form(body) == fields
+    assert read_form(body) == fields
 
 
 @pytest.mark.parametrize(
@@ -392,9 +395,9 @@ def test_a_form_that_looks_like_quoted_printable_is_read_as_a_form(body, fields)
 )
 def test_the_end_of_a_raw_key_is_written_as_the_two_standards_have_it(until, set_at, expected):
     """RFC 8594 §3: an HTTP date. RFC 9745 §2.1: `@` and epoch seconds."""
-    assert wire.raw_key_end(until, set_at) == expected
+    assert raw_key_end(until, set_at) == expected
 
 
 @given(st.integers(0, 253_402_300_799))
 def test_an_http_date_is_what_the_standard_library_writes(seconds):
-    assert wire.raw_key_end(seconds * 1_000, None)[0] == formatdate(seconds, usegmt=True)
+    assert raw_key_end(seconds * 1_000, None)[0] == formatdate(seconds, usegmt=True)

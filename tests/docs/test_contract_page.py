@@ -9,7 +9,6 @@ from typing import get_args
 
 import pytest
 
-from hourpass import wire
 from hourpass.core.errors import RefusalReason, Refused, TokenProblem
 from hourpass.server.endpoints.app import VERIFY
 from hourpass.server.issuing import authentication
@@ -19,6 +18,8 @@ from hourpass.server.settings.settings import Settings
 from hourpass.server.transport import render
 from hourpass.server.transport.request import Request
 from hourpass.testing import InMemoryServer
+from hourpass.wire.problems import TITLES
+from hourpass.wire.shapes import write_introspection
 
 PAGE = "docs/reference/contract.md"
 
@@ -41,7 +42,7 @@ def titles() -> set[str]:
 
 def early_titles() -> set[str]:
     """The titles that depend on the status alone, also before the application sees the request."""
-    return set(wire.TITLES.values())
+    return set(TITLES.values())
 
 
 def key_reasons() -> set[str]:
@@ -122,7 +123,7 @@ async def test_the_claims_and_the_introspection_example_are_the_real_ones(table,
         pair = await server.exchange(await server.create_key(scope="introspect"))
         key, _ = await server.app.issuer.prove(await server.create_key(scope="introspect"), None, server.clock())
         answer = await introspect(server.app.issuer, pair.access_token.decode(), key, server.clock())
-        told = json.loads(wire.write_introspection(answer))
+        told = json.loads(write_introspection(answer))
 
     example = next(json.loads(text) for text in re.findall(r"```json\n(.*?)```", pages[PAGE], re.DOTALL))
     assert list(example) == list(told)

@@ -17,7 +17,6 @@ TWICE_ON_PURPOSE = {
     "Scope": "ASGI's word, on both sides of it",
     "Send": "ASGI's word, on both sides of it",
     "identify": "the same question to the ASGI and the WSGI middleware",
-    "identity_headers": "for an identity, by those for its parts",
     "introspect": "the route and its use case",
     "revoke": "the route, its use case and its rule",
 }

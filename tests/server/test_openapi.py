@@ -13,7 +13,7 @@ from hourpass.server.endpoints.app import VERIFY
 from hourpass.server.endpoints.openapi import answer_of
 from hourpass.server.issuing.revoke_introspect import introspect
 from hourpass.server.transport.request import Reply, Request
-from hourpass.wire import FORM, write_introspection
+from hourpass.wire.shapes import FORM, write_introspection
 
 pytestmark = pytest.mark.anyio
 

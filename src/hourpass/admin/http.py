@@ -11,7 +11,7 @@ import msgspec
 from hourpass.admin import shapes
 from hourpass.admin.operations import Operation
 from hourpass.core.errors import InvalidRequest
-from hourpass.wire import require_shallow
+from hourpass.wire.reading import require_shallow
 
 Q = TypeVar("Q", bound=shapes.Asked)
 

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from hourpass import wire
 from hourpass.core.api_key import normal_scope
 from hourpass.core.authorization import BASIC, KeySources, read_key_sources
 from hourpass.core.claims import Claims, require_scope
@@ -19,6 +18,8 @@ from hourpass.core.errors import (
     Unavailable,
 )
 from hourpass.verifier.raw_keys import KeyIdentity as KeyIdentity  # noqa: PLC0414 - policies of API keys import it from here
+from hourpass.wire.identity import write_identity
+from hourpass.wire.problems import PROBLEM, challenge, write_problem
 
 _ODD = re.compile(
     r"\A(?!/)"  # no slash in front
@@ -119,16 +120,16 @@ class Guard:
         title = None
         match error:
             case None | InvalidRequest() | InvalidToken() | InsufficientScope():
-                status, challenge = wire.challenge(error, self._realm)
+                status, words = challenge(error, self._realm)
                 title = _TITLES[status] if error else "A credential is missing."
-                headers.append(("WWW-Authenticate", challenge))
+                headers.append(("WWW-Authenticate", words))
             case Unavailable():
                 status = 503
                 headers.append(("Retry-After", str(error.retry_after)))
             case _:
                 status = 500
-        body = wire.write_problem(status, title)
-        headers += [("Content-Type", wire.PROBLEM.decode()), ("Cache-Control", "no-store")]
+        body = write_problem(status, title)
+        headers += [("Content-Type", PROBLEM.decode()), ("Cache-Control", "no-store")]
         return Refusal(status, [*headers, ("Content-Length", str(len(body)))], body)
 
 
@@ -182,11 +183,9 @@ def is_ours(header: str) -> bool:
 def identity_headers(identity: Identity) -> list[tuple[str, str]]:
     """The headers that tell the application who sent the request."""
     if isinstance(identity, Claims):
-        return wire.identity_headers(
-            identity.sub, identity.client_id, identity.scope, identity.env, identity.sid, "bearer"
-        )
+        return write_identity(identity.sub, identity.client_id, identity.scope, identity.env, identity.sid, "bearer")
     end = identity.sunset, identity.deprecation
-    return wire.identity_headers(identity.sub, identity.client_id, identity.scope, identity.env, "", "api-key", *end)
+    return write_identity(identity.sub, identity.client_id, identity.scope, identity.env, "", "api-key", *end)
 
 
 def is_odd(path: str) -> bool:

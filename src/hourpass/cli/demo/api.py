@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
-from hourpass import wire
 from hourpass.server.endpoints.app import App
 from hourpass.server.transport.asgi import Receive, Scope, Send, respond
 from hourpass.server.transport.request import Reply, Request
+from hourpass.wire.problems import PROBLEM, write_problem
+from hourpass.wire.shapes import JSON, encode
 
 SCOPE = "videos.read"
 """The scope that a token or a key needs for every route here."""
@@ -118,12 +119,12 @@ def _answer(method: str, path: str, query: bytes) -> Reply:
 
 
 def _ok(data: object) -> Reply:
-    return Reply(200, [(b"content-type", wire.JSON), (b"cache-control", b"no-store")], wire.encode(data))
+    return Reply(200, [(b"content-type", JSON), (b"cache-control", b"no-store")], encode(data))
 
 
 def _problem(status: int, title: str, name: str = "", *, headers: Mapping[bytes, bytes] | None = None) -> Reply:
-    all_headers = {b"content-type": wire.PROBLEM, b"cache-control": b"no-store", **(headers or {})}
-    return Reply(status, list(all_headers.items()), wire.write_problem(status, title, name))
+    all_headers = {b"content-type": PROBLEM, b"cache-control": b"no-store", **(headers or {})}
+    return Reply(status, list(all_headers.items()), write_problem(status, title, name))
 
 
 def _read_page(query: bytes) -> _Page | str:

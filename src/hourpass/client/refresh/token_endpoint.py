@@ -21,7 +21,7 @@ from hourpass.client.refresh.challenge import retry_after_of
 from hourpass.client.refresh.setting import Setting
 from hourpass.client.refresh.transaction import Granted, NotAccepted, Outcome, Transient, Unknown
 from hourpass.core.errors import ConfigurationError
-from hourpass.wire import ExchangeRequest, RefreshRequest, RotateAnswer, RotateRequest, encode
+from hourpass.wire.shapes import ExchangeRequest, RefreshRequest, RotateAnswer, RotateRequest, encode
 
 MAX_ANSWER = 64 * 1024
 CONNECT = 5.0

@@ -8,7 +8,6 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from hourpass import wire
 from hourpass.admin import shapes
 from hourpass.admin.http import in_query, read_body, read_query
 from hourpass.admin.operations import DESCRIBE, LIST_EVENTS, ME, OPERATIONS, ROOT, Operation
@@ -29,6 +28,7 @@ from hourpass.server.run.admin_work import AdminWork, caller_name
 from hourpass.server.settings.settings import Settings
 from hourpass.server.transport.render import JSON_HEADERS, MethodNotAllowed, NoSuchRoute
 from hourpass.server.transport.request import Reply, Request
+from hourpass.wire.shapes import encode
 
 MOST_POLLS = 16
 """Polls for events that may wait with one admin key: a connection that waits cannot be closed in favour of another."""
@@ -111,7 +111,7 @@ class AdminApi:
             headers.append((b"etag", b'"%b"' % shapes.etag(answer).encode()))
         elif isinstance(answer, ShownWebhook):
             headers.append((b"etag", b'"%b"' % webhook_etag(answer).encode()))
-        return Reply(operation.status, headers, wire.encode(answer))
+        return Reply(operation.status, headers, encode(answer))
 
     async def _with_news(self, asked: ListEvents, answer: EventList, identity: AdminKeyIdentity) -> EventList:
         """The answer, after waiting for an event if it has none. All who wait share one look at the trail."""

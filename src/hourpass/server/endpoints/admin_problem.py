@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from hourpass import wire
 from hourpass.core.errors import (
     AnswerGone,
     CallUnderWay,
@@ -27,6 +26,8 @@ from hourpass.core.errors import (
 )
 from hourpass.server.transport.render import NO_STORE, MethodNotAllowed, NoSuchRoute
 from hourpass.server.transport.request import Headers, Reply, TooLarge
+from hourpass.wire.problems import PROBLEM, Challenged, challenge
+from hourpass.wire.shapes import encode
 
 _TITLES = {
     400: "Bad Request",
@@ -149,15 +150,15 @@ def admin_problem(error: Exception, realm: str, request_id: str) -> Reply:
     status, code, detail, reason, names, headers = tell(error, realm)
     problems = [FieldProblem(name, detail) for name in names] or None
     problem = AdminProblem("about:blank", _TITLES[status], status, code, detail, reason, problems, request_id)
-    return Reply(status, [(b"content-type", wire.PROBLEM), *NO_STORE, *headers], wire.encode(problem))
+    return Reply(status, [(b"content-type", PROBLEM), *NO_STORE, *headers], encode(problem))
 
 
 def refused_reply(status: int, request_id: str) -> Reply:
     """The answer to what cannot be read as a request, or is one too many."""
-    headers = [(b"content-type", wire.PROBLEM), *NO_STORE, *([(b"retry-after", b"1")] if status == 503 else [])]
+    headers = [(b"content-type", PROBLEM), *NO_STORE, *([(b"retry-after", b"1")] if status == 503 else [])]
     problem = AdminProblem("about:blank", _TITLES[status], status, _UNREAD[status], request_id=request_id)
-    return Reply(status, headers, wire.encode(problem))
+    return Reply(status, headers, encode(problem))
 
 
-def _challenge(error: wire.Challenged | None, realm: str) -> tuple[bytes, bytes]:
-    return b"www-authenticate", wire.challenge(error, realm)[1].encode()
+def _challenge(error: Challenged | None, realm: str) -> tuple[bytes, bytes]:
+    return b"www-authenticate", challenge(error, realm)[1].encode()

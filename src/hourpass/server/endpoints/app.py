@@ -12,7 +12,6 @@ from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
-from hourpass import wire
 from hourpass.core.errors import HourpassError, Unavailable, as_trouble
 from hourpass.server.endpoints import api_key, forward_auth, leaks, oauth
 from hourpass.server.endpoints.openapi import describe
@@ -23,6 +22,16 @@ from hourpass.server.telemetry.counts import FIRST_BUCKET
 from hourpass.server.transport.asgi import Receive, Scope, Send, respond
 from hourpass.server.transport.render import JSON_HEADERS, MethodNotAllowed, NoSuchRoute, oauth_error, problem
 from hourpass.server.transport.request import Headers, Reply, Request, TooLarge
+from hourpass.wire.shapes import (
+    JSON,
+    ExchangeRequest,
+    OAuthTokenRequest,
+    RefreshRequest,
+    RotateRequest,
+    TokenReference,
+    encode,
+    write_introspection,
+)
 
 VERIFY = "/auth/verify"
 METADATA = "/.well-known/oauth-authorization-server"
@@ -62,7 +71,7 @@ class Route(NamedTuple):
     while this process stood still."""
     room: int = 1
     """How many times the usual body limit is allowed."""
-    write: Callable[[Any], bytes] = wire.encode
+    write: Callable[[Any], bytes] = encode
     """Writes the shape that a handler answers."""
 
 
@@ -93,19 +102,19 @@ class App:
         # An issuer's own path comes after the well-known one (RFC 8414 §3.1), so no prefix precedes that.
         self._metadata_path = METADATA + urlsplit(settings.public_url()).path
         self.routes = {
-            "/auth/api-key": Route({"POST": api_key.exchange}, problem, True, wire.ExchangeRequest, True),
-            "/auth/refresh": Route({"POST": api_key.refresh}, problem, True, wire.RefreshRequest, True),
-            "/auth/rotate": Route({"POST": api_key.rotate}, problem, False, wire.RotateRequest, True),
-            "/oauth/token": Route({"POST": oauth.token}, oauth_error, True, wire.OAuthTokenRequest, True, FORM_ROOM),
-            "/oauth/revoke": Route({"POST": oauth.revoke}, oauth_error, True, wire.TokenReference, True, FORM_ROOM),
+            "/auth/api-key": Route({"POST": api_key.exchange}, problem, True, ExchangeRequest, True),
+            "/auth/refresh": Route({"POST": api_key.refresh}, problem, True, RefreshRequest, True),
+            "/auth/rotate": Route({"POST": api_key.rotate}, problem, False, RotateRequest, True),
+            "/oauth/token": Route({"POST": oauth.token}, oauth_error, True, OAuthTokenRequest, True, FORM_ROOM),
+            "/oauth/revoke": Route({"POST": oauth.revoke}, oauth_error, True, TokenReference, True, FORM_ROOM),
             "/oauth/introspect": Route(
                 {"POST": oauth.introspect},
                 oauth_error,
                 False,
-                wire.TokenReference,
+                TokenReference,
                 False,
                 FORM_ROOM,
-                wire.write_introspection,
+                write_introspection,
             ),
             "/.well-known/jwks.json": _reading(_jwks, cors=True),
             METADATA: _reading(_metadata, cors=True),
@@ -216,14 +225,14 @@ class App:
     async def _openapi(self, issuer: Issuer, request: Request) -> Reply:
         """This description of the interface."""
         if not self._description:  # made once, because it takes as long as a dozen exchanges
-            self._description = wire.encode(describe(self.routes, issuer.url))
+            self._description = encode(describe(self.routes, issuer.url))
         return _published(self._description, request)
 
     async def _ready(self, issuer: Issuer, request: Request) -> Reply:
         """Whether requests should be sent here, with each check by name."""
         checks = await self.readiness(request.now)
         good = all(word == "ok" for word in checks.values())
-        body = wire.encode({"status": "ok" if good else "unavailable", "checks": checks})
+        body = encode({"status": "ok" if good else "unavailable", "checks": checks})
         return Reply(200 if good else 503, JSON_HEADERS, body)
 
     def route(self, path: str) -> str | None:
@@ -305,12 +314,12 @@ def _published(body: bytes, request: Request) -> Reply:
     headers = [(b"cache-control", b"public, max-age=%d" % JWKS_MAX_AGE), (b"etag", etag)]
     if etag in (request.header(b"if-none-match") or b""):
         return Reply(304, headers)
-    return Reply(200, [(b"content-type", wire.JSON), *headers], body)
+    return Reply(200, [(b"content-type", JSON), *headers], body)
 
 
 async def _jwks(issuer: Issuer, request: Request) -> Reply:
     """The JWK Set (RFC 7517)."""
-    return _published(wire.encode({"keys": issuer.verification.jwks(request.now)}), request)
+    return _published(encode({"keys": issuer.verification.jwks(request.now)}), request)
 
 
 async def _revocations(issuer: Issuer, request: Request) -> Reply:
@@ -335,9 +344,9 @@ async def _metadata(issuer: Issuer, request: Request) -> Reply:
         "revocation_endpoint_auth_methods_supported": [*methods, "none"],
         "introspection_endpoint_auth_methods_supported": methods,
     }
-    return _published(wire.encode(body), request)
+    return _published(encode(body), request)
 
 
 async def _live(issuer: Issuer, request: Request) -> Reply:
     """Whether the process answers. It checks nothing else."""
-    return Reply(200, JSON_HEADERS, wire.encode({"status": "ok"}))
+    return Reply(200, JSON_HEADERS, encode({"status": "ok"}))

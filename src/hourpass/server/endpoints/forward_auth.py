@@ -4,7 +4,6 @@ from functools import lru_cache
 from typing import Literal
 from urllib.parse import parse_qsl
 
-from hourpass import wire
 from hourpass.core.api_key import ApiKey, normal_scope
 from hourpass.core.claims import Claims
 from hourpass.core.errors import InsufficientScope, InvalidCredentials, InvalidRequest, InvalidToken, TokenProblem
@@ -13,6 +12,8 @@ from hourpass.server.issuing.issuer import Issuer
 from hourpass.server.telemetry.counts import CELL
 from hourpass.server.transport.render import NO_STORE
 from hourpass.server.transport.request import Reply, Request
+from hourpass.wire.identity import claim_headers, raw_key_end, write_identity
+from hourpass.wire.problems import Challenged, challenge
 
 _KEY_PROBLEMS: dict[str | None, TokenProblem] = {
     "expired": "expired",
@@ -74,16 +75,16 @@ def verify_at_once(issuer: Issuer, request: Request, realm: str) -> Reply | None
         return _refusal(issuer, error, realm)
 
 
-def _refusal(issuer: Issuer, error: wire.Challenged | None, realm: str) -> Reply:
+def _refusal(issuer: Issuer, error: Challenged | None, realm: str) -> Reply:
     """The challenge. It has no body, because the proxy needs none."""
     issuer.counts.add(f"verify_{_reason(error)}")
-    status, challenge = wire.challenge(error, realm)
+    status, words = challenge(error, realm)
     if status == 400:
         status = 401  # nginx's auth_request passes on only 401 and 403, and would turn the 400 of RFC 6750 into a 500
-    return Reply(status, [(b"www-authenticate", challenge.encode()), *NO_STORE])
+    return Reply(status, [(b"www-authenticate", words.encode()), *NO_STORE])
 
 
-def _reason(error: wire.Challenged | None) -> str:
+def _reason(error: Challenged | None) -> str:
     """Why a request is refused, as it is counted."""
     if error is None:
         return "no_credential"
@@ -102,18 +103,18 @@ def _identity(
     sunset: str = "",
     deprecation: str = "",
 ) -> Reply:
-    headers = [*wire.identity_headers(subject, key_id, scope, environment, grant, auth, sunset, deprecation), *more]
+    headers = [*write_identity(subject, key_id, scope, environment, grant, auth, sunset, deprecation), *more]
     return Reply(204, [(name.lower().encode(), value.encode()) for name, value in headers])
 
 
 def _token_identity(issuer: Issuer, claims: Claims) -> Reply:
-    more = wire.claim_headers(claims.custom, issuer.claim_headers) if issuer.claim_headers else ()
+    more = claim_headers(claims.custom, issuer.claim_headers) if issuer.claim_headers else ()
     return _identity(claims.sub, claims.client_id, claims.scope, claims.env, claims.sid, "bearer", more)
 
 
 def _key_identity(issuer: Issuer, key: ApiKey) -> Reply:
-    more = wire.claim_headers(key.claims, issuer.claim_headers)
-    end = wire.raw_key_end(key.raw_until, key.raw_until_set_at)
+    more = claim_headers(key.claims, issuer.claim_headers)
+    end = raw_key_end(key.raw_until, key.raw_until_set_at)
     return _identity(key.subject, key.key_id, key.scope, key.environment, "", "api-key", more, *end)
 
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import NamedTuple, assert_never
 from urllib.parse import unquote_plus
 
-from hourpass import wire
 from hourpass.core.api_key import Proven, UseKind, is_well_formed
 from hourpass.core.authorization import Basic, read_credential
 from hourpass.core.errors import InvalidCredentials, InvalidRequest, InvalidTarget
@@ -14,6 +13,8 @@ from hourpass.server.issuing.exposed import end_exposed_key, may_be_token
 from hourpass.server.issuing.issuer import Issuer
 from hourpass.server.transport.render import NO_STORE
 from hourpass.server.transport.request import Reply, Request
+from hourpass.wire.reading import read_form, read_token_reference, read_token_request
+from hourpass.wire.shapes import FORM, Introspection, OAuthTokenAnswer, OAuthTokenRequest
 
 
 class _Client(NamedTuple):
@@ -28,10 +29,10 @@ class _Client(NamedTuple):
         return self.key
 
 
-async def token(issuer: Issuer, request: Request) -> wire.OAuthTokenAnswer:
+async def token(issuer: Issuer, request: Request) -> OAuthTokenAnswer:
     """Exchange by client credentials (RFC 6749 §4.4), or refresh (§6)."""
     form = _form(request)
-    asked = wire.read_token_request(form)
+    asked = read_token_request(form)
     token_request = TokenRequest(scope=asked.scope, audience=_target(asked))
     address = request.address()
     kind: UseKind | None = "exchanged" if asked.grant_type == "client_credentials" else None
@@ -49,12 +50,12 @@ async def token(issuer: Issuer, request: Request) -> wire.OAuthTokenAnswer:
                 await issuer.answers(client.key, request.now)
         case _:  # pragma: no cover - the type checker proves it unreachable
             assert_never(asked.grant_type)
-    return wire.OAuthTokenAnswer(
+    return OAuthTokenAnswer(
         "Bearer", pair.expires_in, pair.access_token.decode(), pair.refresh_token.decode(), pair.scope
     )
 
 
-def _target(asked: wire.OAuthTokenRequest) -> str | None:
+def _target(asked: OAuthTokenRequest) -> str | None:
     """The requested audience. `resource` (RFC 8707) and `audience` are two names for it."""
     if asked.audience is not None and asked.resource is not None and asked.audience != asked.resource:
         raise InvalidTarget("audience and resource differ")
@@ -67,7 +68,7 @@ async def revoke(issuer: Issuer, request: Request) -> Reply:
     An API key as the token ends that key.
     """
     form = _form(request)
-    asked = wire.read_token_reference(form)
+    asked = read_token_reference(form)
     address = request.address()
     if not may_be_token(asked.token):
         await end_exposed_key(issuer, asked.token, address, request.now)
@@ -77,11 +78,11 @@ async def revoke(issuer: Issuer, request: Request) -> Reply:
     return Reply(200, NO_STORE)
 
 
-async def introspect(issuer: Issuer, request: Request) -> wire.Introspection:
+async def introspect(issuer: Issuer, request: Request) -> Introspection:
     """Introspect a token (RFC 7662). The caller's key needs the scope `introspect`."""
     form = _form(request)
     caller = (await _client(issuer, request, form, request.address())).proven()
-    asked = wire.read_token_reference(form)
+    asked = read_token_reference(form)
     known = await revoke_introspect.introspect(issuer, asked.token, caller.key, request.now)
     await issuer.answers(caller, request.now)
     return known
@@ -89,9 +90,9 @@ async def introspect(issuer: Issuer, request: Request) -> wire.Introspection:
 
 def _form(request: Request) -> dict[str, str]:
     media_type = (request.header(b"content-type") or b"").split(b";")[0].strip().lower()
-    if media_type != wire.FORM.encode():
-        raise InvalidRequest(f"the body must be {wire.FORM}")
-    return wire.read_form(request.body)
+    if media_type != FORM.encode():
+        raise InvalidRequest(f"the body must be {FORM}")
+    return read_form(request.body)
 
 
 async def _client(

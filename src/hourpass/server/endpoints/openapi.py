@@ -5,9 +5,11 @@ from typing import Annotated, Any, Protocol, get_origin, get_type_hints
 
 import msgspec
 
-from hourpass import __version__, wire
+from hourpass import __version__
 from hourpass.server.transport.render import oauth_error
 from hourpass.server.transport.request import Reply
+from hourpass.wire.problems import PROBLEM, OAuthError, Problem
+from hourpass.wire.shapes import FORM, Introspection
 
 VERIFY = "/auth/verify"
 
@@ -42,10 +44,10 @@ def describe(routes: Mapping[str, Described], url: str) -> dict[str, Any]:
     asked = {route.asks for route in routes.values()}
     answered = {answer_of(handler) for route in routes.values() for handler in route.methods.values()}
     shapes = sorted(filter(None, asked | answered), key=lambda shape: shape.__name__)
-    ordered = [*shapes, wire.Problem, wire.OAuthError]
+    ordered = [*shapes, Problem, OAuthError]
     schemas, components = msgspec.json.schema_components(ordered, ref_template=REFERENCE)
     schema_of = dict(zip(ordered, schemas, strict=True))
-    if wire.Introspection in answered:
+    if Introspection in answered:
         # What a key says besides travels as members of its own, whose names its owner chose.
         del components["Introspection"]["properties"]["custom"]
     paths = {
@@ -76,7 +78,7 @@ def _operation(handler: Any, route: Described, schema_of: Mapping[type, dict[str
     answer: dict[str, Any] = {"description": "Done."}
     if (shape := answer_of(handler)) is not None:
         answer["content"] = {"application/json": {"schema": schema_of[shape]}}
-    kind, error = ("application/json", wire.OAuthError) if spelt_by_oauth else (wire.PROBLEM.decode(), wire.Problem)
+    kind, error = ("application/json", OAuthError) if spelt_by_oauth else (PROBLEM.decode(), Problem)
     operation: dict[str, Any] = {
         "operationId": handler.__name__.strip("_"),
         "summary": (handler.__doc__ or "").strip().splitlines()[0],
@@ -86,7 +88,7 @@ def _operation(handler: Any, route: Described, schema_of: Mapping[type, dict[str
         },
     }
     if route.asks is not None:
-        media_type = wire.FORM if spelt_by_oauth else "application/json"
+        media_type = FORM if spelt_by_oauth else "application/json"
         operation["requestBody"] = {"required": True, "content": {media_type: {"schema": schema_of[route.asks]}}}
     return operation
 
@@ -96,7 +98,7 @@ def _verify(schema_of: Mapping[type, dict[str, Any]]) -> dict[str, Any]:
         "headers": {"WWW-Authenticate": {"schema": {"type": "string"}}},
         "description": "Refused, with the challenge of RFC 6750 §3.",
     }
-    problem = {"schema": schema_of[wire.Problem]}
+    problem = {"schema": schema_of[Problem]}
     return {
         "operationId": "verify",
         "summary": "Forward auth, with any method: whether the request's credential is good here.",
@@ -113,6 +115,6 @@ def _verify(schema_of: Mapping[type, dict[str, Any]]) -> dict[str, Any]:
             "204": {"description": "Good; the identity is in the Hourpass-* headers."},
             "401": challenged,
             "403": challenged,
-            "default": {"description": "Refused.", "content": {wire.PROBLEM.decode(): problem}},
+            "default": {"description": "Refused.", "content": {PROBLEM.decode(): problem}},
         },
     }

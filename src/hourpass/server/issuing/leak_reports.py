@@ -9,7 +9,6 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from hourpass import wire
 from hourpass.core import key_events
 from hourpass.core.actor import Actor
 from hourpass.core.api_key import keys_in, why_unusable
@@ -26,6 +25,8 @@ from hourpass.server.ledger.ledger import Ledger
 from hourpass.server.settings.settings import Settings
 from hourpass.server.store import Store
 from hourpass.server.telemetry.counts import Counts
+from hourpass.wire.reading import read_leak_report
+from hourpass.wire.shapes import LeakFinding
 
 MAX_URL = 500
 
@@ -72,7 +73,7 @@ class LeakReports:
         self._throttle.admit(bucket(address), self._timer())
         if not await self._is_githubs(body, identifier, signature):
             raise InvalidCredentials("the report has no signature of GitHub's")
-        findings = wire.read_leak_report(body)
+        findings = read_leak_report(body)
         by = Actor("github", address)
         done = await self._ledger.run(lambda store: self._settle(store, findings, by, now))
         self._counts.add("leak", len(done))
@@ -90,7 +91,7 @@ class LeakReports:
             await asyncio.to_thread(self._keys.reread)
         return self._keys.verify(identifier, signature, body)
 
-    def _settle(self, store: Store, findings: Sequence[wire.LeakFinding], by: Actor, now: int) -> list[_Done]:
+    def _settle(self, store: Store, findings: Sequence[LeakFinding], by: Actor, now: int) -> list[_Done]:
         done: list[_Done] = []
         for finding in findings:
             found = identify_key(store, self._secrets, finding.token)

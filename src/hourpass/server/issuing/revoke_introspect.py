@@ -1,17 +1,17 @@
 """What a client may do with a token besides refreshing it: revoke it (RFC 7009), or ask about it (RFC 7662)."""
 
-from hourpass import wire
 from hourpass.core.api_key import ApiKey, from_anywhere
 from hourpass.core.errors import InsufficientScope, InvalidGrant, InvalidToken
 from hourpass.core.grant import Burst, Retry, Rotate, judge
 from hourpass.core.policy import SECOND
 from hourpass.core.requirement import Requirement, judge_key, judge_token, nowhere
 from hourpass.server.issuing.issuer import Issuer
+from hourpass.wire.shapes import Introspection
 
 INTROSPECT_SCOPE = "introspect"
 """The scope that a key needs to introspect tokens."""
 
-INACTIVE = wire.Introspection(active=False)
+INACTIVE = Introspection(active=False)
 
 
 async def revoke(
@@ -51,7 +51,7 @@ def _require_owner(owner: str, client_id: str | None) -> None:
         raise InvalidGrant("unknown", "the token belongs to another client")
 
 
-async def introspect(issuer: Issuer, token: str, caller: ApiKey, now: int) -> wire.Introspection:
+async def introspect(issuer: Issuer, token: str, caller: ApiKey, now: int) -> Introspection:
     """What is known about a token (RFC 7662 §2.2). If the token is not valid, the answer has only `active`: false.
 
     A token of another environment or for another audience than the caller's key is not valid for the caller
@@ -70,7 +70,7 @@ async def introspect(issuer: Issuer, token: str, caller: ApiKey, now: int) -> wi
         judge_token(claims, _needed(caller, caller.audiences(issuer.audience), theirs), None, nowhere)
     except InvalidToken:
         return await _introspect_refresh_token(issuer, token, caller, now)
-    return wire.Introspection(active=True, token_type="Bearer", **claims._asdict())
+    return Introspection(active=True, token_type="Bearer", **claims._asdict())
 
 
 def _needed(caller: ApiKey, own: tuple[str, ...], theirs: tuple[str, ...]) -> Requirement:
@@ -78,7 +78,7 @@ def _needed(caller: ApiKey, own: tuple[str, ...], theirs: tuple[str, ...]) -> Re
     return Requirement(next((each for each in own if each in theirs), own[0]), caller.environment)
 
 
-async def _introspect_refresh_token(issuer: Issuer, token: str, caller: ApiKey, now: int) -> wire.Introspection:
+async def _introspect_refresh_token(issuer: Issuer, token: str, caller: ApiKey, now: int) -> Introspection:
     try:
         opened, grant = await issuer.look_up(token, now)
         key = await issuer.ledger.key(grant.key_id)
@@ -93,7 +93,7 @@ async def _introspect_refresh_token(issuer: Issuer, token: str, caller: ApiKey, 
     decision = judge(grant, from_anywhere(key), opened.generation, opened.tag, now, issuer.ledger.policy_at(now), None)
     if not isinstance(decision, Rotate | Burst | Retry):
         return INACTIVE
-    return wire.Introspection(
+    return Introspection(
         active=True,
         iss=issuer.url,
         sub=key.subject,

@@ -10,9 +10,9 @@ from functools import lru_cache
 from http import HTTPStatus
 from urllib.parse import unquote
 
-from hourpass import wire
 from hourpass.server.telemetry.refusals import ConnectionFault
 from hourpass.server.transport.request import LONGEST_REMEMBERED, UNSIZED, Headers, Reply, Request
+from hourpass.wire.problems import PROBLEM, write_problem
 
 IN_CHUNKS = -1
 """The length of a body in chunks, which is not known before its end."""
@@ -230,8 +230,8 @@ def _head(status: int, headers: Headers) -> bytes:
 
 def refusal(status: int) -> Reply:
     """The answer to a request that never reaches the application: a problem (RFC 9457)."""
-    headers = [(b"content-type", wire.PROBLEM), *([(b"retry-after", b"1")] if status == 503 else [])]
-    return Reply(status, headers, wire.write_problem(status))
+    headers = [(b"content-type", PROBLEM), *([(b"retry-after", b"1")] if status == 503 else [])]
+    return Reply(status, headers, write_problem(status))
 
 
 def last_answer(reply: Reply) -> bytes:

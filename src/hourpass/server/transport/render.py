@@ -1,6 +1,5 @@
 """Renders errors as answers. This one place says what a caller learns about an error, so nothing private leaks."""
 
-from hourpass import wire
 from hourpass.core.errors import (
     InsufficientScope,
     InvalidCredentials,
@@ -17,8 +16,10 @@ from hourpass.core.errors import (
     UnsupportedGrantType,
 )
 from hourpass.server.transport.request import Headers, Reply, TooLarge
+from hourpass.wire.problems import PROBLEM, TITLES, OAuthError, write_problem
+from hourpass.wire.shapes import JSON, encode
 
-JSON_HEADERS: Headers = [(b"content-type", wire.JSON), (b"cache-control", b"no-store")]
+JSON_HEADERS: Headers = [(b"content-type", JSON), (b"cache-control", b"no-store")]
 NO_STORE: Headers = [(b"cache-control", b"no-store")]
 
 OAUTH_WORDS: dict[type[Exception], str] = {
@@ -52,7 +53,7 @@ class MethodNotAllowed(Refused):
 
 def problem(error: Exception, realm: str = "") -> Reply:  # noqa: C901 - one case for each kind of error
     """An error as the source spells it, after RFC 9457. An unknown error tells the caller nothing."""
-    status, title, headers = 500, wire.TITLES[500], []
+    status, title, headers = 500, TITLES[500], []
     name, reason, problems = "", None, None
     match error:
         case InvalidRequest():
@@ -76,12 +77,12 @@ def problem(error: Exception, realm: str = "") -> Reply:  # noqa: C901 - one cas
             status, title = 429, "Too many requests."
             headers = [(b"retry-after", b"%d" % error.retry_after)]
         case Unavailable():
-            status, title = 503, wire.TITLES[503]
+            status, title = 503, TITLES[503]
             headers = [(b"retry-after", b"%d" % error.retry_after)]
         case LengthRequired():
             status, title = 411, "A body in chunks is not accepted here."
         case TooLarge():
-            status, title = 413, wire.TITLES[413]
+            status, title = 413, TITLES[413]
         case NoSuchRoute():
             status, title = 404, "Unrecognized request URL."
         case MethodNotAllowed():
@@ -89,8 +90,8 @@ def problem(error: Exception, realm: str = "") -> Reply:  # noqa: C901 - one cas
             headers = [(b"allow", error.allow.encode())]
         case _:
             pass
-    body = wire.write_problem(status, title, name, reason, problems)
-    return Reply(status, [(b"content-type", wire.PROBLEM), *NO_STORE, *headers], body)
+    body = write_problem(status, title, name, reason, problems)
+    return Reply(status, [(b"content-type", PROBLEM), *NO_STORE, *headers], body)
 
 
 def oauth_error(error: Exception, realm: str) -> Reply:
@@ -110,4 +111,4 @@ def oauth_error(error: Exception, realm: str) -> Reply:
             return problem(error)
     description = REFRESH_WORDS.get(reason) if reason else None
     description = description or OAUTH_WORDS.get(type(error)) or error.detail
-    return Reply(status, headers, wire.encode(wire.OAuthError(error.code, description, reason)))
+    return Reply(status, headers, encode(OAuthError(error.code, description, reason)))
