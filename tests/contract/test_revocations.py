@@ -9,6 +9,7 @@ from hourpass.core.event_names import event_name
 from hourpass.core.revocation import Revocation
 from hourpass.server.store import transaction
 from hourpass.server.store.audit_trail import AuditRecord
+from hourpass.server.store.revocations import NewRevocation
 from hourpass.server.store.tables import TABLES
 
 
@@ -23,7 +24,7 @@ def test_an_entry_gets_the_next_number_and_comes_back(store, kind):
 
 
 def test_a_cutoff_of_a_key_is_an_entry_with_a_second(store):
-    first = store.end_tokens_of_key("key", 1_800_000_001, NOW + 1)
+    first = store.add_revocation("key", "key", NOW + 1, issued_before=1_800_000_001)
 
     assert first == Revocation(first.n, "key", "key", NOW + 1, 1_800_000_001)
     assert store.revocations_after(0, NOW) == [first]
@@ -39,7 +40,7 @@ def test_only_entries_after_the_number_are_returned_in_order(store):
 def test_several_entries_get_numbers_that_follow_each_other_in_their_order(store):
     before = store.add_revocation("grant", "before", NOW + 1)
 
-    entries = store.add_revocations([("grant", f"grant{n}", NOW + n) for n in (9, 2, 5)])
+    entries = store.add_revocations([NewRevocation("grant", f"grant{n}", NOW + n) for n in (9, 2, 5)])
 
     assert [(entry.n, entry.value) for entry in entries] == [
         (before.n + 1, "grant9"),

@@ -12,6 +12,7 @@ from tests.postgres.cluster import VERSIONS
 from tests.postgres.conftest import Database, Nodes
 
 from hourpass.server.store import transaction
+from hourpass.server.store.revocations import NewRevocation
 
 
 @pytest.fixture(params=VERSIONS)
@@ -57,7 +58,7 @@ def test_held_grants_and_numbers_work_on_every_version(on_version):
         {make_grant(2).ref: make_grant(2)},
         {make_grant(1).ref},
     )
-    numbered = store.add_revocations([("grant", "one", 9), ("grant", "two", 9)])
+    numbered = store.add_revocations([NewRevocation("grant", "one", 9), NewRevocation("grant", "two", 9)])
     assert [entry.n for entry in numbered] == [1, 2]
     store.commit()
     assert store.look().last_revocation == 2

@@ -94,7 +94,7 @@ def _save(store: Store, new: ApiKey, now: int, actor: Actor, ends_tokens: Policy
     if ends_tokens:
         second = now // SECOND + 1
         new = new._replace(tokens_from=second * SECOND)
-        store.end_tokens_of_key(new.key_id, second, now + ends_tokens.revocation_lifetime)
+        store.add_revocation("key", new.key_id, now + ends_tokens.revocation_lifetime, issued_before=second)
         store.append_audit(now, [key_events.KeyTokensEnded(new.key_id, second, actor)])
     store.update_key(new)
     return new

@@ -25,10 +25,10 @@ from hourpass.core.key_rotation import (
 )
 from hourpass.core.key_shape import PREFIX
 from hourpass.core.policy import DAY, MAX_RETRY_WINDOW, SECOND, Policy
-from hourpass.core.revocation import Kind
 from hourpass.server.keys.api_keys import NewKey, all_grants, get_key
 from hourpass.server.keys.server_secrets import Secrets
 from hourpass.server.store import Store
+from hourpass.server.store.revocations import NewRevocation
 
 
 def rotate_key(
@@ -163,10 +163,8 @@ def rotate_key_at_once(
     # A verifier that does not know cutoffs refuses the tokens of these grants. There may be others: closed ones.
     with_tokens = now - policy.revocation_lifetime - MAX_RETRY_WINDOW
     grants = (grant for grant in all_grants(store, key_id) if grant.generation_at > with_tokens)
-    entries: list[tuple[Kind, str, int]] = [("grant", g.grant_id.hex(), until) for g in grants if g.revoked_at is None]
-    if entries:
-        store.add_revocations(entries)
-    store.end_tokens_of_key(key_id, (made.valid_from or 0) // SECOND, until)
+    entries = [NewRevocation("grant", g.grant_id.hex(), until) for g in grants if g.revoked_at is None]
+    store.add_revocations([*entries, NewRevocation("key", key_id, until, (made.valid_from or 0) // SECOND)])
     return new
 
 

@@ -31,11 +31,12 @@ from hourpass.core.grant import (
     judge,
 )
 from hourpass.core.policy import HOUR, Policy
-from hourpass.core.revocation import Kind, Revocation
+from hourpass.core.revocation import Revocation
 from hourpass.server.ledger.absences import Absences
 from hourpass.server.ledger.remembered import Keys
 from hourpass.server.ledger.stall import Stalls
 from hourpass.server.store import Store
+from hourpass.server.store.revocations import NewRevocation
 
 TOLD_EVERY = HOUR
 """How often (in milliseconds) the trail reports a grant whose client sends a token from the future, or retries from
@@ -274,9 +275,7 @@ class Settling:
             return
         told = [replay for replay in replays if replay[2].ref in ended]
         lifetime = self._policy.revocation_lifetime
-        entries: list[tuple[Kind, str, int]] = [
-            ("grant", grant.grant_id.hex(), refreshings[i].now + lifetime) for i, _, grant in told
-        ]
+        entries = [NewRevocation("grant", grant.grant_id.hex(), refreshings[i].now + lifetime) for i, _, grant in told]
         for (i, answer, grant), revocation in zip(told, store.add_revocations(entries), strict=True):
             answers[i] = Refreshed(answer.decision, answer.key, revocation)
             events.append(_event(grant_events.GrantReplayed, refreshings[i], grant))

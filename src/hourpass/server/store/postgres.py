@@ -77,8 +77,9 @@ class PostgresStore(SharedStore, PostgresConnection):
         if uses:
             self._batch("keep_uses", KeyUse._fields, sorted(uses, key=itemgetter(0, 1)))
 
-    def _add_entries(self, entries: Sequence[NewRevocation]) -> list[Revocation]:
-        numbers = sorted(self._batch("add_revocations", _ENTRY, entries, count=len(entries)))
+    def add_revocations(self, entries: Sequence[NewRevocation]) -> list[Revocation]:
+        """Add entries to the revocation list."""
+        numbers = sorted(self._batch("add_revocations", NewRevocation._fields, entries, count=len(entries)))
         return [Revocation(n, *entry) for (n,), entry in zip(numbers, entries, strict=True)]
 
     def _add_lines(self, lines: Sequence[tuple[int, Event]]) -> None:
@@ -200,7 +201,6 @@ class PostgresStore(SharedStore, PostgresConnection):
 _ROTATION = ("key_id", "grant_id", "decided_on", "generation", "superseded", "idle_expires_at", "last_from")
 _KEY_ID = ("key_id",)
 _END = ("key_id", "grant_id", "revoked_at", "revoked_why")
-_ENTRY = ("kind", "value", "until", "issued_before")
 """The names of a batch's columns, in the order of its rows."""
 
 _MAKE_MIGRATIONS = """

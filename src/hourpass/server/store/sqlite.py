@@ -88,7 +88,8 @@ class SqliteStore(Store, SqliteConnection):
         with storage_errors():
             self._db.executemany(Q["keep_use"], uses)
 
-    def _add_entries(self, entries: Sequence[NewRevocation]) -> list[Revocation]:
+    def add_revocations(self, entries: Sequence[NewRevocation]) -> list[Revocation]:
+        """Add entries to the revocation list."""
         return [Revocation(self._rows("add_revocation", *entry)[0][0], *entry) for entry in entries]
 
     def _add_lines(self, lines: Sequence[tuple[int, Event]]) -> None:
