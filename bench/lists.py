@@ -145,7 +145,7 @@ def questions(store, ids):
         "a grant by its id alone": lambda: store.find_grant(grant.grant_id),
         "how many grants can refresh": lambda: store.measured(GRANTS_IN_USE),
         "the same, counted": lambda: store.count_live_grants(NOW),
-        "the trail of a grant": lambda: store.audit_of_grant(grant.grant_id.hex(), 500),
+        "the trail of a grant": lambda: store.newest_audit(AuditFilter(grant_id=grant.grant_id.hex()), 500),
         "the trail of a key": lambda: store.newest_audit(AuditFilter(key_id=ids[7]), 50),
         "the trail of a rare event": lambda: store.newest_audit(AuditFilter(event="grant.replayed"), 50),
         "the trail of an actor": lambda: store.newest_audit(AuditFilter(actor="cli:nobody"), 50),

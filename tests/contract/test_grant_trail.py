@@ -5,6 +5,7 @@ from tests.contract.conftest import KEY, NOW
 
 from hourpass.core.actor import Actor
 from hourpass.core.audit_chain import Ends
+from hourpass.core.audit_filter import AuditFilter
 from hourpass.core.grant_events import GrantReplayed, GrantRevoked
 from hourpass.core.key_events import KeyDisabled
 from hourpass.core.policy import MINUTE
@@ -22,15 +23,15 @@ def test_the_lines_of_a_grant_come_oldest_first_and_those_of_others_do_not(store
     store.append_lines([(NOW + n, replay(n % 2)) for n in range(5)])
     store.append_lines([(NOW, KeyDisabled(KEY, ACTOR)), (NOW + 9, GrantRevoked(f"{1:032x}", KEY, "revoked", ACTOR))])
 
-    lines = store.audit_of_grant(f"{1:032x}", 10)
+    lines = store.newest_audit(AuditFilter(grant_id=f"{1:032x}"), 10)
 
     assert [(line.at, line.event) for line in lines] == [
         (NOW + 1, "grant.replayed"),
         (NOW + 3, "grant.replayed"),
         (NOW + 9, "grant.revoked"),
     ]
-    assert [line.at for line in store.audit_of_grant(f"{1:032x}", 2)] == [NOW + 3, NOW + 9]
-    assert store.audit_of_grant("ab", 10) == []
+    assert [line.at for line in store.newest_audit(AuditFilter(grant_id=f"{1:032x}"), 2)] == [NOW + 3, NOW + 9]
+    assert store.newest_audit(AuditFilter(grant_id="ab"), 10) == []
 
 
 @pytest.mark.parametrize("since", range(-1, 12))

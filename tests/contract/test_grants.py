@@ -201,7 +201,7 @@ def test_deleting_takes_just_the_grants_that_are_named(store):
 
     assert store.delete_grants([grants[0].ref, grants[2].ref, make_grant(9).ref]) == 2
 
-    assert store.grants_of_key(KEY, b"", 10) == [grants[1]]
+    assert store.grants_page(GrantRef(KEY, b""), 10, KEY) == [grants[1]]
     assert store.delete_grants([]) == 0
     assert store.count_grants(KEY) == 1
 

@@ -77,7 +77,7 @@ def test_a_row_becomes_a_key_that_is_found_by_its_digest(store, load):
     assert (key.name, key.subject, key.scope, key.environment) == ("customer 1", "account-7", "a b", "production")
     assert (key.claims, key.external_id, key.created_at) == ((("tenant", "acme"),), "42", NOW)
     assert store.key_of_digest(key.secrets[0].digest) == made.key_id
-    assert store.key_of_external_id("42") == made.key_id
+    assert store.keys_of_external_ids(["42"]) == {"42": made.key_id}
     assert [each.name for each in hashes_in_use(store, SECRETS.master).fast] == ["plain"]
     assert trail(store) == ["key.imported"]
 
@@ -173,7 +173,7 @@ def test_a_key_may_get_an_external_id_later(store, load):
     [made] = load(plain())
 
     assert results(load(plain(external_id="1"))) == ["updated"]
-    assert store.key_of_external_id("1") == made.key_id
+    assert store.keys_of_external_ids(["1"]) == {"1": made.key_id}
 
 
 def test_rows_of_one_transaction_know_each_other(store, load):
@@ -202,9 +202,9 @@ def test_the_secret_of_hmac_hashes_is_kept_sealed(store, load):
 
     assert results(load(row, by=by) + load(row, by=by)) == ["created", "unchanged"]
 
-    [(kid, sealed)] = store.secrets("import_hmac")
-    assert kid == by.kid
-    assert b"the provider's secret" not in sealed
+    [stored] = store.sealed_secrets("import_hmac")
+    assert stored.kid == by.kid
+    assert b"the provider's secret" not in stored.sealed
     assert hashes_in_use(store, SECRETS.master).fast == (by,)
     assert results(load(plain())) == ["unchanged"]
 
@@ -303,7 +303,7 @@ def test_the_same_provider_secret_is_known_under_another_pepper(store, load):
     assert again == by
     assert with_another_pepper().hmac_hash(KeyHashes(), b"the provider's secret") != by
     assert import_again(store, row, by=again) == ["unchanged"]
-    assert len(store.secrets("import_hmac")) == 1
+    assert len(store.sealed_secrets("import_hmac")) == 1
 
 
 def test_a_slow_hash_stands_under_the_pepper_in_use_after_another_import(store, load):

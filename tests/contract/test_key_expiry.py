@@ -10,7 +10,7 @@ from hourpass.server.run.trail import tell_expiring
 
 def walk(store, now: int, limit: int = 500) -> list[tuple[str, str, int | None]]:
     """The notices that one walk writes: event, key and days."""
-    before = store.last_audit()
+    before = store.control().last_audit
     for days in NOTICES:
         while tell_expiring(store, days, now, limit):
             pass

@@ -197,4 +197,3 @@ def test_last_uses_of_many_keys_are_those_of_each(stocked):
     asked = [KEYS[1].key_id, KEYS[4].key_id]
 
     assert stocked.uses_of_keys(asked) == {KEYS[1].key_id: {"raw": LastUse(NOW + 1, None)}}
-    assert stocked.uses_of_keys([]) == {}

@@ -7,7 +7,7 @@ from hourpass.core.admin_access import SCOPES
 from hourpass.core.api_key import KeySecret
 from hourpass.core.signing_key import SigningKey
 from hourpass.server.store import transaction
-from hourpass.server.store.sealed import StoredSigningKey
+from hourpass.server.store.sealed import StoredSecret, StoredSigningKey
 
 SIGNING_KEY = StoredSigningKey(SigningKey("kid1", "ES256", NOW, NOW + 600), b"sealed\0bytes")
 
@@ -93,8 +93,8 @@ def test_a_key_is_found_by_each_of_its_secrets_and_by_the_providers_own_id(store
         make_key("otherkey0000").secrets,
     ]
     assert store.key_of_digest(bytes(32)) == store.key_of_digest(make_key().secrets[0].digest) == KEY
-    assert store.key_of_external_id("42") == KEY
-    assert store.key_of_digest(b"1" * 32) is store.key_of_external_id("43") is None
+    assert store.keys_of_external_ids(["42", "43"]) == {"42": KEY}
+    assert store.key_of_digest(b"1" * 32) is None
 
 
 def test_a_secret_notes_its_first_use_and_its_end_and_can_be_taken_away(store):
@@ -171,9 +171,14 @@ def test_secrets_come_newest_first_and_by_their_name(store):
     store.add_secret("refresh", "a", b"middle", NOW + 1)
     store.add_secret("pepper", "1", b"other", NOW + 3)
 
-    assert store.secrets("refresh") == [("c", b"newest"), ("a", b"middle"), ("b", b"old")]
-    assert store.secrets("pepper") == [("1", b"other")]
-    assert store.secrets("nothing") == []
+    assert [(each.kid, each.sealed) for each in store.sealed_secrets("refresh")] == [
+        ("c", b"newest"),
+        ("a", b"middle"),
+        ("b", b"old"),
+    ]
+    assert store.sealed_secrets("pepper") == [StoredSecret("pepper", "1", b"other", NOW + 3)]
+    assert store.sealed_secrets("nothing") == []
+    assert [each.kid for each in store.sealed_secrets()] == ["1", "c", "a", "b"]
 
 
 CHANGES_OF_KEYS = {

@@ -85,18 +85,18 @@ def test_what_a_program_of_before_sealed_is_tried_with_each_key(filled):
 def test_doing_it_again_changes_nothing_and_tells_nothing(filled):
     """So an operator whose command was killed just runs it again."""
     reseal(filled, BOTH, NOW, actor=Actor("test"))
-    rows, trail = (filled.sealed_secrets(), filled.signing_keys()), filled.last_audit()
+    rows, trail = (filled.sealed_secrets(), filled.signing_keys()), filled.control().last_audit
 
     assert reseal(filled, BOTH, NOW, actor=Actor("test")) == Resealed(NEW, 0, (OLD,))
 
     assert (filled.sealed_secrets(), filled.signing_keys()) == rows
-    assert filled.last_audit() == trail
+    assert filled.control().last_audit == trail
 
 
 def test_it_is_a_line_of_the_trail_without_any_key(filled):
     reseal(filled, BOTH, NOW, actor=Actor("test"))
 
-    [record] = filled.audit_after(filled.last_audit() - 1, 9)
+    [record] = filled.audit_after(filled.control().last_audit - 1, 9)
     assert record.event == "master_key.rotated"
     assert record.detail == {"master_key": NEW, "before": OLD, "values": 6}
     assert record.actor == "test"

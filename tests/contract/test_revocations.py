@@ -165,8 +165,8 @@ def test_lines_of_several_instants_keep_their_order_and_instants(store):
 
 
 def test_the_newest_number_of_the_trail(store):
-    assert store.last_audit() == 0
+    assert store.control().last_audit == 0
     store.append_audit(NOW, EVENTS[:3])
 
-    assert store.last_audit() == store.audit_after(0, 10)[-1].n
-    assert store.audit_after(store.last_audit(), 10) == []
+    assert store.control().last_audit == store.audit_after(0, 10)[-1].n
+    assert store.audit_after(store.control().last_audit, 10) == []

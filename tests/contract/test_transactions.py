@@ -8,6 +8,7 @@ from tests.contract.conftest import NOW, make_grant, make_key, rotated
 from hourpass.core.errors import StorageUnavailable
 from hourpass.core.grant import GrantRef
 from hourpass.server.store import transaction
+from hourpass.server.store.grants import FIRST_GRANT
 
 
 def test_everybody_sees_a_commit(shared):
@@ -34,7 +35,7 @@ def test_a_rollback_undoes_everything_since_the_beginning(database):
     store.rollback()
 
     with transaction(store):
-        assert store.grants_of_key(make_grant().key_id, b"", 10) == [make_grant(1)]
+        assert store.grants_page(FIRST_GRANT, 10) == [make_grant(1)]
         assert store.key(make_key().key_id) == make_key()
         assert store.revocations_after(0, NOW) == []
 

@@ -82,14 +82,14 @@ def test_it_is_of_one_moment_although_others_write_meanwhile(pair):
 def test_numbers_go_on_even_after_those_that_are_gone(pair):
     """A reader of the feed would believe that it knows a number that is given twice."""
     source, target = fill(pair.source), pair.target.open()
-    lines = seen(source, lambda store: store.last_audit())
+    lines = seen(source, lambda store: store.control().last_audit)
 
     copy(source, target, NOW)
 
     with transaction(target):
         assert target.add_revocation("token", "next", NOW + 9).n == 4
         target.append_audit(NOW, [KeyRevoked("next", "revoked", Actor("test"))])
-    assert seen(target, lambda store: store.last_audit()) == lines + 1
+    assert seen(target, lambda store: store.control().last_audit) == lines + 1
     ours, theirs = seen(source, lambda store: store.numbers()), seen(target, lambda store: store.numbers())
     assert ours[:3] == (ours.version, 3, lines)
     assert theirs[:3] == (ours.version, 4, lines + 1)

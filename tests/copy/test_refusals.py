@@ -164,4 +164,6 @@ def test_nobody_else_gets_to_write_into_the_target_meanwhile(pair):
     copy(source, target, NOW, progress=start)
 
     assert tried == ["audit"]
-    assert seen(newcomer, lambda store: store.secrets("pepper")) == seen(source, lambda store: store.secrets("pepper"))
+    assert seen(newcomer, lambda store: store.sealed_secrets("pepper")) == seen(
+        source, lambda store: store.sealed_secrets("pepper")
+    )

@@ -75,7 +75,7 @@ def test_one_entry_refuses_every_earlier_token_and_the_trail_says_so(pair):
 
     with transaction(target):
         entry = target.revocations_after(last, NOW)
-        [trail] = target.audit_after(target.last_audit() - 1, 10)
+        [trail] = target.audit_after(target.control().last_audit - 1, 10)
     second = NOW // SECOND + 1
     assert [(each.kind, each.value, each.until) for each in entry] == [
         ("issued_before", str(second), NOW + 1 + POLICY.revocation_lifetime)

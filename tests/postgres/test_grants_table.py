@@ -103,5 +103,5 @@ def test_every_statement_on_grants_and_keys_names_the_key_by_which_they_could_be
 
     named = {name for name in on_either if NAMES_THE_KEY.search(" ".join(load_queries("postgres")[name].split()))}
 
-    assert {"grants", "add_grants", "rotate_grants", "revoke_grants", "key", "add_key", "expiries_page"} <= named
+    assert {"grants", "add_grants", "rotate_grants", "revoke_grants", "key", "revoke_key", "expiries_page"} <= named
     assert on_either - named == WITHOUT_A_KEY

@@ -118,7 +118,7 @@ async def test_many_uses_are_written_in_several_transactions(server):
         keeper.seen["refreshed"][f"key{number:09}"] = number, None
     await keeper.keep()
 
-    kept = await ledger.ledger.read(lambda store: store.last_uses("key", "key9"))
+    kept = await ledger.ledger.read(lambda store: store.uses_of_keys([f"key{number:09}" for number in range(9)]))
     assert ledger.transactions == 3
     assert {key_id: uses["refreshed"].at for key_id, uses in kept.items()} == {f"key{n:09}": n for n in range(5)}
 

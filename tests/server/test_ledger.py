@@ -229,7 +229,7 @@ async def test_more_than_the_queue_holds_is_refused_at_once_and_the_others_are_s
 
 async def test_work_of_other_kinds_has_a_bound_of_its_own(database):
     async with open_desk(database, queue_limit=3) as desk:
-        waiting = [desk.ledger.read(lambda store: store.last_audit()) for _ in range(4)]
+        waiting = [desk.ledger.read(lambda store: store.control().last_audit) for _ in range(4)]
 
         assert await outcomes(waiting) == [int, int, int, StorageUnavailable]
 

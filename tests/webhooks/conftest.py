@@ -111,7 +111,7 @@ class Desk:
 
         def work(store):
             store.append_audit(int(time.time() * 1000), events)
-            return store.last_audit()
+            return store.control().last_audit
 
         return self.do(work)
 

@@ -73,7 +73,7 @@ def copy(
             raise ConfigurationError(f"the target is not empty (rows: {found}): only an empty one takes a copy")
         if master is not None:
             require_opens(source, master)
-        if any(stored.kid != FIRST_PEPPER for stored in source.sealed_secrets() if stored.name == PEPPER):
+        if any(stored.kid != FIRST_PEPPER for stored in source.sealed_secrets(PEPPER)):
             target.need_program(NEEDED)
         copied = [_send(source, target, table, progress) for table in TABLES]
         target.go_on_from(_begun_anew(source.numbers(), now))

@@ -50,7 +50,7 @@ def _after(ctx: Context, asked: shapes.ListAudit, wanted: "_Wanted", number: int
 
 def _newest(ctx: Context, asked: shapes.ListAudit, wanted: "_Wanted", before: int) -> shapes.AuditPage:
     found: list[shapes.AuditLine] = []
-    last = min(before - 1, ctx.store.last_audit())
+    last = min(before - 1, ctx.store.control().last_audit)
     floor = _floor(ctx, wanted, last)
     for _ in range(READS):
         page = ctx.store.newest_audit(wanted.narrowing, TOGETHER, before, floor)

@@ -5,6 +5,7 @@ from hourpass.admin.instants import known_moment, moment
 from hourpass.core.address import unpack_address
 from hourpass.core.admin_access import HIDDEN_ACTOR, require_changeable, sees, sees_actor
 from hourpass.core.api_key import ApiKey
+from hourpass.core.audit_filter import AuditFilter
 from hourpass.core.errors import InvalidRequest
 from hourpass.core.grant import Grant, GrantRef, state_of
 from hourpass.core.grant_life import TrailLine, life_of
@@ -97,7 +98,7 @@ def get_grant(ctx: Context, asked: shapes.GrantNamed) -> shapes.GrantFacts:
 def grant_timeline(ctx: Context, asked: shapes.GrantNamed) -> shapes.GrantTimeline:
     """What happened to a grant, oldest first, and what is planned."""
     grant, key = _named(ctx, asked)
-    trail = ctx.store.audit_of_grant(grant.grant_id.hex(), MOST_LINES)
+    trail = ctx.store.newest_audit(AuditFilter(grant_id=grant.grant_id.hex()), MOST_LINES)
     lines = [TrailLine(line.at, line.event, line.address, line.actor, line.detail) for line in trail]
     lines = [
         line if sees_actor(ctx.caller, line.actor) else line._replace(address=None, actor=HIDDEN_ACTOR)

@@ -102,4 +102,4 @@ def lines_not_chained(store: Store, now: int) -> int:
     behind = store.audit_after(0 if ends is None else ends.head_n, 1)
     if not behind or behind[0].at > now - CHAINED_WITHIN:
         return 0
-    return store.last_audit() - behind[0].n + 1
+    return store.control().last_audit - behind[0].n + 1

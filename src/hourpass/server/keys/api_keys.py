@@ -38,6 +38,7 @@ from hourpass.server.keys.sealed import require_no_older_node
 from hourpass.server.keys.server_secrets import Secrets
 from hourpass.server.keys.slow_hashes import SlowAlgorithm, first_match
 from hourpass.server.store import Store
+from hourpass.server.store.grants import FIRST_GRANT, LAST_GRANT
 
 PAGE = 500
 
@@ -98,7 +99,7 @@ def create_key(
         store.need_program(ADMIN_KEYS)
     if key.raw_until is not None:
         key = key._replace(raw_until_set_at=now)
-    if key.external_id is not None and store.key_of_external_id(key.external_id) is not None:
+    if key.external_id is not None and store.keys_of_external_ids([key.external_id]):
         raise InvalidRequest("another key has this external_id", name="external_id")
     store.add_key(key)
     store.append_audit(now, [key_events.KeyCreated(key_id, name, actor)])
@@ -178,13 +179,13 @@ def keys_with_uses(store: Store, after: str = "") -> Iterator[tuple[ApiKey, Last
     """Every API key after an id with its last uses, in the order of their ids."""
     while page := store.keys_page(after, PAGE):
         after = page[-1].key_id
-        uses = store.last_uses(page[0].key_id, after)
+        uses = store.uses_of_keys([key.key_id for key in page])
         yield from ((key, uses.get(key.key_id, {})) for key in page)
 
 
 def last_uses_of(store: Store, key_id: str) -> LastUses:
     """The last uses of one API key."""
-    return store.last_uses(key_id, key_id).get(key_id, {})
+    return store.uses_of_keys([key_id]).get(key_id, {})
 
 
 def revoke_key(
@@ -231,8 +232,8 @@ def no_such_grant(grant_id: str) -> NotFound:
 
 def all_grants(store: Store, key_id: str | None = None) -> Iterator[Grant]:
     """Every grant of one key, or of all keys, in the order of their ids."""
-    after = GrantRef(key_id or "", b"")
-    while page := store.grants_of_key(*after, PAGE) if key_id else store.grants_page(after, PAGE):
+    after, last_key = (FIRST_GRANT, LAST_GRANT.key_id) if key_id is None else (GrantRef(key_id, b""), key_id)
+    while page := store.grants_page(after, PAGE, last_key):
         yield from page
         after = page[-1].ref
 
@@ -258,7 +259,7 @@ def end_restored_grants(store: Store, now: int, policy: Policy, actor: Actor) ->
     A backup does not know which refresh tokens were used since it was made. If a thief copied one before the backup, it
     would be current again, and the theft would never show.
     """
-    ended, after = 0, GrantRef("", b"")
+    ended, after = 0, FIRST_GRANT
     while page := store.grants_page(after, PAGE):
         if live := [revoke(grant, now, "restored") for grant in page if grant.revoked_at is None]:
             ended += len(store.revoke_grants(live))

@@ -33,7 +33,7 @@ def begin_chain(store: Store, master: MasterKey, now: int, random: Callable[[int
 
     Both happen in one transaction, and only once. So if one of them is missing later, somebody took it away.
     """
-    if store.secrets(TRAIL):
+    if store.sealed_secrets(TRAIL):
         return
     add_secret(store, master, TRAIL, random(6).hex(), random(32), now)
     if store.audit_ends() is None:

@@ -34,6 +34,6 @@ def hashes_in_use(store: Store, master: MasterKey) -> KeyHashes:
 
 def note_hash(store: Store, master: MasterKey, used: KeyHash, now: int) -> None:
     """Note that keys are imported by a hash, and keep its secret sealed, if it has one."""
-    if used.kid and used.kid not in dict(store.secrets(HMAC_SECRET)):
+    if used.kid and used.kid not in {stored.kid for stored in store.sealed_secrets(HMAC_SECRET)}:
         add_secret(store, master, HMAC_SECRET, used.kid, used.secret, now)
     store.add_key_hash(used.name, now)

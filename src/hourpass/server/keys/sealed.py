@@ -62,7 +62,7 @@ def open_secret(master: MasterKey, stored: StoredSecret) -> ServerSecret:
 
 def open_secrets_of(store: Store, master: MasterKey, name: str) -> list[ServerSecret]:
     """The secrets of a name, newest first. Raises ConfigurationError if the master key did not seal them."""
-    return [open_secret(master, stored) for stored in store.sealed_secrets() if stored.name == name]
+    return [open_secret(master, stored) for stored in store.sealed_secrets(name)]
 
 
 def open_signing_key(master: MasterKey, stored: StoredSigningKey) -> bytes:
@@ -82,7 +82,7 @@ def key_that_seals(store: Store, master: MasterKey) -> str:
     Raises:
         ConfigurationError: if it is not among the keys of the master key.
     """
-    pepper = next((stored for stored in store.sealed_secrets() if stored.name == PEPPER), None)
+    pepper = next(iter(store.sealed_secrets(PEPPER)), None)
     if pepper is None:
         return master.ids[0]
     return master.sealer(label_of(pepper.name, pepper.kid), pepper.sealed, pepper.sealed_by)

@@ -253,5 +253,5 @@ def move_digests(store: Store, moves: Iterable[DigestMove]) -> None:
 def make_missing_secrets(store: Store, master: MasterKey, now: int, random: Callable[[int], bytes]) -> None:
     """Make the first secret of each kind that has none."""
     for name in (PEPPER, ROTATION, REFRESH):
-        if not store.secrets(name):
+        if not store.sealed_secrets(name):
             add_secret(store, master, name, random(6).hex() if name == REFRESH else FIRST_PEPPER, random(32), now)

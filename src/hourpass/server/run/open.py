@@ -164,7 +164,7 @@ def open_secrets(
     settings = with_master_key(settings, environ)
     store.migrate(now)
     with transaction(store):
-        fresh = not store.secrets("pepper")
+        fresh = not store.sealed_secrets("pepper")
         master = load_master_key(settings.master_key, Path(settings.data), environ, create=fresh)
         algorithm: Algorithm = settings.signing_algorithm  # type: ignore[assignment]
         secrets = prepare(store, master, algorithm, now, settings.policy(), os.urandom, serving=serving, look=look)

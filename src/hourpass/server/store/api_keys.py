@@ -30,12 +30,10 @@ class KeyStore(ControlStore, TableStore):
 
     def add_key(self, key: ApiKey) -> None:
         """Store a new API key."""
-        self._change_keys("add_key", *key_row(key))
-        for secret in key.secrets:
-            self._run("add_key_secret", key.key_id, *secret)
+        self.add_keys([key])
 
     def add_keys(self, keys: Sequence[ApiKey]) -> None:
-        """Keep many new API keys."""
+        """Store new API keys."""
         if keys:
             self.add_rows(API_KEYS, [table_row(API_KEYS, key) for key in keys])
             secrets = [(secret.digest, key.key_id, *secret[1:]) for key in keys for secret in key.secrets]
@@ -80,11 +78,6 @@ class KeyStore(ControlStore, TableStore):
         """How many keys were sent themselves lately."""
         return RawNumbers._make(self._rows_named("raw_numbers", {"day": now - DAY, "week": now - 7 * DAY})[0])
 
-    def key_of_external_id(self, external_id: str) -> str | None:
-        """The id of the key that has this id of the provider's, None if no key has it."""
-        rows = self._rows("key_of_external_id", external_id)
-        return rows[0][0] if rows else None
-
     @abstractmethod
     def keys_of_external_ids(self, external_ids: Sequence[str]) -> dict[str, str]:
         """Of many ids of the provider's, the ids of the keys that have them."""
@@ -119,12 +112,6 @@ class KeyStore(ControlStore, TableStore):
         """The keys that end after one and not after an instant, with their names, in order. None that is revoked."""
         rows = self._rows("expiring_keys", *after, until, limit)
         return [(KeyExpiry(expires_at, key_id), name) for expires_at, key_id, name in rows]
-
-
-def key_row(key: ApiKey) -> list[Any]:
-    """An API key as its columns, the digest last."""
-    record = _record(key)
-    return [*(record[name] for name in RECORD), key.secrets[-1].digest]
 
 
 def table_row(table: Table, key: ApiKey) -> Row:

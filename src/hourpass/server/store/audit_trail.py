@@ -14,7 +14,8 @@ from hourpass.core.audit_filter import FOREVER, AuditFilter
 from hourpass.core.audit_folding import Admitted
 from hourpass.core.event_names import event_name, name_before, name_now
 from hourpass.core.policy import DAY, MINUTE
-from hourpass.server.store.connection import ENDLESS, DatabaseConnection, Row
+from hourpass.server.store.connection import ENDLESS, Row
+from hourpass.server.store.control import ControlStore
 
 CLOCKS_APART = 5 * MINUTE
 """Milliseconds by which a line of the audit trail may be older than one with a lower number: nodes have clocks."""
@@ -71,7 +72,7 @@ class Sieve(Protocol):
         """The transaction of these lines failed."""
 
 
-class AuditStore(DatabaseConnection):
+class AuditStore(ControlStore):
     """What is asked about the audit trail. With a `sieve`, not every line of it is written."""
 
     sieve: Sieve | None = None
@@ -129,10 +130,6 @@ class AuditStore(DatabaseConnection):
             rows = self._rows("newest_audit", *others)
         return [read_audit(row) for row in reversed(rows)]
 
-    def audit_of_grant(self, grant_id: str, limit: int) -> list[AuditRecord]:
-        """The newest lines about a grant (its id in hex), oldest first."""
-        return [read_audit(row) for row in reversed(self._rows("audit_of_grant", grant_id, limit))]
-
     def count_audit(self, event: str, since: int) -> int:
         """How many lines tell of an event since an instant.
 
@@ -143,7 +140,7 @@ class AuditStore(DatabaseConnection):
 
     def _first_audit(self, at: int) -> int:
         """A number from which all lines of an instant and later are."""
-        low, high = 0, self.last_audit() + 1
+        low, high = 0, self.control().last_audit + 1
         while low < high:
             middle = (low + high) // 2
             rows = self._rows("audit_at", middle)
@@ -152,10 +149,6 @@ class AuditStore(DatabaseConnection):
             else:
                 low = rows[0][0] + 1
         return low
-
-    def last_audit(self) -> int:
-        """The newest number of the audit trail, 0 if it is empty."""
-        return int(self._rows("last_audit")[0][0])
 
     def first_audit(self) -> int | None:
         """The number of the oldest row of the audit trail, None if it is empty."""

@@ -98,13 +98,9 @@ class GrantStore(DatabaseConnection):
         """What decides which grants of a key are closed first."""
         return [GrantAge._make(row) for row in self._rows("grant_ages", key_id)]
 
-    def grants_page(self, after: GrantRef, limit: int) -> list[Grant]:
-        """Grants in the order of their keys and ids."""
-        return [read_grant(row) for row in self._rows("grants_page", *after, limit)]
-
-    def grants_of_key(self, key_id: str, after: bytes, limit: int) -> list[Grant]:
-        """A key's grants in the order of their ids."""
-        return [read_grant(row) for row in self._rows("grants_of_key", key_id, after, limit)]
+    def grants_page(self, after: GrantRef, limit: int, last_key: str = LAST_GRANT.key_id) -> list[Grant]:
+        """Grants up to the last one of a key, in the order of their keys and ids."""
+        return [read_grant(row) for row in self._rows("grants_page", *after, last_key, limit)]
 
     def find_grants(self, wanted: GrantSearch, after: GrantRef, limit: int) -> list[Grant]:
         """Grants after one that a search may want, in the order of their keys and ids, as far as it looks.

@@ -26,13 +26,9 @@ class KeyUseStore(DatabaseConnection):
     def keep_uses(self, uses: Sequence[KeyUse]) -> None:
         """Note when keys were last used, each unless a later use is known. No other process is told."""
 
-    def last_uses(self, first: str, last: str) -> dict[str, dict[UseKind, LastUse]]:
-        """The last uses of the keys between two ids, both included; a key that was never used is missing."""
-        return read_uses(self._rows("last_uses", first, last))
-
+    @abstractmethod
     def uses_of_keys(self, key_ids: Sequence[str]) -> dict[str, dict[UseKind, LastUse]]:
         """The last uses of these keys; a key that was never used is missing."""
-        return read_uses(row for key_id in key_ids for row in self._rows("last_uses", key_id, key_id))
 
 
 def read_uses(rows: Iterable[Row]) -> dict[str, dict[UseKind, LastUse]]:

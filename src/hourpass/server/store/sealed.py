@@ -31,13 +31,9 @@ class SealedStore(ControlStore):
         """Store a sealed secret."""
         self._change_keys("add_secret", name, kid, sealed, at, sealed_by)
 
-    def secrets(self, name: str) -> list[tuple[str, bytes]]:
-        """The sealed secrets of a name with their key ids, newest first."""
-        return [(kid, sealed) for kid, sealed in self._rows("secrets", name)]
-
-    def sealed_secrets(self) -> list[StoredSecret]:
-        """All sealed secrets, those of a name newest first."""
-        return [StoredSecret._make(row) for row in self._rows("sealed_secrets")]
+    def sealed_secrets(self, name: str | None = None) -> list[StoredSecret]:
+        """The sealed secrets of a name, or all, those of a name newest first."""
+        return [StoredSecret._make(row) for row in self._rows_named("sealed_secrets", {"name": name})]
 
     def seal_secret(self, old: StoredSecret, new: StoredSecret) -> bool:
         """Put another sealing of a secret in the place of one. False if that is not there any more."""

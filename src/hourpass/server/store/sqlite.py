@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from hourpass.core.api_key import ApiKey
+from hourpass.core.api_key import ApiKey, UseKind
 from hourpass.core.audit import Event
 from hourpass.core.audit_chain import Line
 from hourpass.core.grant import Grant, GrantRef
+from hourpass.core.last_use import LastUse
 from hourpass.core.revocation import Revocation
 from hourpass.server.store import Store
 from hourpass.server.store.audit_trail import audit_row
@@ -13,7 +14,7 @@ from hourpass.server.store.connection import Row
 from hourpass.server.store.control import Control
 from hourpass.server.store.copying import Numbers
 from hourpass.server.store.grants import grant_row, pack, read_grant
-from hourpass.server.store.key_uses import KeyUse
+from hourpass.server.store.key_uses import KeyUse, read_uses
 from hourpass.server.store.migrations import Applied, Compared, compare
 from hourpass.server.store.revocations import NewRevocation
 from hourpass.server.store.sqlite_connection import Q, SqliteConnection, storage_errors
@@ -88,6 +89,10 @@ class SqliteStore(Store, SqliteConnection):
         with storage_errors():
             self._db.executemany(Q["keep_use"], uses)
 
+    def uses_of_keys(self, key_ids: Sequence[str]) -> dict[str, dict[UseKind, LastUse]]:
+        """The last uses of these keys."""
+        return read_uses(row for key_id in key_ids for row in self._rows("uses_of_key", key_id))
+
     def add_revocations(self, entries: Sequence[NewRevocation]) -> list[Revocation]:
         """Add entries to the revocation list."""
         return [Revocation(self._rows("add_revocation", *entry)[0][0], *entry) for entry in entries]
@@ -119,8 +124,7 @@ class SqliteStore(Store, SqliteConnection):
 
     def keys_of_external_ids(self, external_ids: Sequence[str]) -> dict[str, str]:
         """Of many ids of the provider's, whose they are."""
-        found = ((external_id, self.key_of_external_id(external_id)) for external_id in external_ids)
-        return {external_id: key_id for external_id, key_id in found if key_id is not None}
+        return dict(row for each in external_ids for row in self._rows("key_of_external_id", each))
 
     def add_rows(self, table: Table, rows: Sequence[Row]) -> None:
         """Add rows as the `rows_page` of another store returned them."""

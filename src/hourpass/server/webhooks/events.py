@@ -34,7 +34,7 @@ def events_after(store: Store, after: int, limit: int = SCANNED, caller: AdminCa
     To a delegated caller only events of the keys that it sees, and not who else administers the server.
     """
     records = store.audit_after(after, SCANNED)
-    last = records[-1].n if len(records) == SCANNED else max(after, store.last_audit())
+    last = records[-1].n if len(records) == SCANNED else max(after, store.control().last_audit)
     found = [record for record in records if record.event in PUBLISHED]
     if caller is not None and caller.is_delegated:
         found = _seen_by(caller, store, found)

@@ -71,7 +71,7 @@ def create_webhook(
         description=_description(description),
         created_at=now,
         seeds=(Seed(random(SEED_BYTES)),),
-        delivered=store.last_audit(),
+        delivered=store.control().last_audit,
     )
     store.add_webhook(webhook)
     store.append_audit(now, [webhook_events.WebhookCreated(webhook.webhook_id, destination.origin, actor)])
@@ -201,7 +201,7 @@ def shown_url(url: str) -> str:
 
 
 def _newest_secret(store: Store, master: MasterKey, webhook: Webhook, now: int, random: Callable[[int], bytes]) -> str:
-    if not any(stored.name == WEBHOOK for stored in store.sealed_secrets()):
+    if not store.sealed_secrets(WEBHOOK):
         add_secret(store, master, WEBHOOK, "1", random(32), now)
     return secret_text(secrets_of(server_secret(store, master), webhook, now)[0])
 

@@ -45,14 +45,9 @@ where (g.key_id, g.grant_id) > (?, ?) and (g.key_id, g.grant_id) <= (?, ?)
 select {GrantAge} from grants where key_id = ? and revoked_at is null
 
 -- name: grants_page
--- A page of all grants, in the order of their keys and ids.
+-- A page of the grants up to the last one of a key, in the order of their keys and ids.
 select {Grant}
-from grants where (key_id, grant_id) > (?, ?) order by key_id, grant_id limit ?
-
--- name: grants_of_key
--- A page of a key's grants, in the order of their ids.
-select {Grant}
-from grants where key_id = ? and grant_id > ? order by grant_id limit ?
+from grants where (key_id, grant_id) > (?, ?) and key_id <= ? order by key_id, grant_id limit ?
 
 -- name: find_grants
 -- Among the next grants after one, those that may be in a state, in the order of their keys and ids. If the state depends
@@ -80,10 +75,6 @@ from grants where grant_id = ?
 -- A page of what pruning must know.
 select key_id, grant_id, idle_expires_at, expires_at, revoked_at
 from grants where (key_id, grant_id) > (?, ?) order by key_id, grant_id limit ?
-
--- name: add_key
--- Store a new API key. The digest is that of its newest secret, for programs that know one.
-insert into api_keys ({ApiKeyRow}) values ({?ApiKeyRow})
 
 -- name: key
 -- One API key by its id.
@@ -154,7 +145,7 @@ select key_id from key_secrets where digest = ?
 
 -- name: key_of_external_id
 -- Which key has the provider's own id.
-select key_id from api_keys where external_id = ?
+select external_id, key_id from api_keys where external_id = ?
 
 -- name: update_key
 -- Change what may change of a key: everything but its id, when it was made, its secrets and its end.
@@ -210,9 +201,9 @@ insert into key_hashes (algorithm, created_at) values (?, ?) on conflict (algori
 insert into key_uses ({KeyUse}) values ({?KeyUse})
 on conflict (key_id, kind) do update set at = excluded.at, address = excluded.address where excluded.at >= key_uses.at
 
--- name: last_uses
--- When the keys between two ids were last used, both included.
-select {KeyUse} from key_uses where key_id >= ? and key_id <= ?
+-- name: uses_of_key
+-- When a key was last used.
+select {KeyUse} from key_uses where key_id = ?
 
 -- name: slow_hashes
 -- The slow hashes of the keys that begin like this.
@@ -304,10 +295,6 @@ select {Ends} from audit_chain
 insert into audit_chain (the_row, {Ends}) values (1, {?Ends})
 on conflict (the_row) do update set ({Ends}) = ({excluded.Ends})
 
--- name: audit_of_grant
--- What the audit trail says of a grant, newest first.
-select {AuditRecord} from audit where grant_id = ? order by n desc limit ?
-
 -- name: audit_at
 -- The number and the instant of the first line of the audit trail from a number on.
 select n, at from audit where n >= ? order by n limit 1
@@ -315,10 +302,6 @@ select n, at from audit where n >= ? order by n limit 1
 -- name: count_audit
 -- How many lines from a number on tell of an event, in today's spelling or in that of before, since an instant.
 select count(*) from audit where n >= ? and event in (?, ?) and at >= ?
-
--- name: last_audit
--- The newest number of the audit trail.
-select coalesce(max(n), 0) from audit
 
 -- name: control
 -- What a process polls: the version of the keys, the newest revocation, and the newest line of the audit trail.
@@ -344,13 +327,9 @@ update control set version = version - 1
 -- Store a sealed secret.
 insert into secrets ({StoredSecret}) values ({?StoredSecret})
 
--- name: secrets
--- The sealed secrets of a name, newest first.
-select kid, sealed from secrets where name = ? order by created_at desc, kid
-
 -- name: sealed_secrets
--- All sealed secrets, those of a name newest first.
-select {StoredSecret} from secrets order by name, created_at desc, kid
+-- The sealed secrets of a name, or all, those of a name newest first.
+select {StoredSecret} from secrets where cast(:name as text) is null or name = :name order by name, created_at desc, kid
 
 -- name: seal_secret
 -- Put another sealing in the place of one, unless somebody else did.

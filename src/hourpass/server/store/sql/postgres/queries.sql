@@ -158,10 +158,6 @@ select to_jsonb(a) - 'mac', mac from audit a where n >= ? order by n limit ?
 -- Chain a batch of rows.
 update audit a set mac = r.mac, chained_at = :at from unnest(:n::bigint[], :mac::bytea[]) as r (n, mac) where a.n = r.n
 
--- name: last_audit
--- The newest number of the audit trail.
-select last_audit from control
-
 -- name: older_programs
 -- How many connections there are of programs that are older than one. Those of before had no number.
 select count(*) from pg_stat_activity
