@@ -7,6 +7,7 @@ import struct
 
 import httpx2
 import pytest
+from tests.front import client, until
 from tests.hostile.conftest import message
 
 from hourpass.server.sockets import bind
@@ -83,21 +84,6 @@ async def fronted(**settings):
             app.go.set()
             await front.drain()
         assert all(isinstance(each, BodyCutOff) for each in failures)
-
-
-@contextlib.asynccontextmanager
-async def client(port):
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        yield reader, writer
-    finally:
-        writer.transport.abort()
-
-
-async def until(true):
-    async with asyncio.timeout(10):
-        while not true():
-            await asyncio.sleep(0.001)
 
 
 async def talk(port, *parts):

@@ -8,9 +8,13 @@ them is an id of ours.
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO
 
 import click
 
+from hourpass.core.errors import HourpassError
 from hourpass.core.key_shape import BEGINNING
 
 _KEY = re.compile(BEGINNING + "[0-9A-Za-z]{12}_[0-9A-Za-z]")
@@ -57,3 +61,17 @@ def without_secrets(error: click.UsageError) -> click.UsageError:
 def from_standard_input() -> str:
     """A key or token from a pipe: it is not in the process list."""
     return sys.stdin.read(65_536).strip()
+
+
+def open_key_source(file: str, opened: ExitStack) -> BinaryIO:
+    """A file that holds keys, or standard input for `-`. The stack closes the file.
+
+    Raises:
+        HourpassError: if it cannot be read. Its name is not repeated: it may be a key that somebody pasted there.
+    """
+    if file == "-":
+        return sys.stdin.buffer
+    try:
+        return opened.enter_context(Path(file).open("rb"))
+    except OSError as error:
+        raise HourpassError(f"cannot read the file: {error.strerror}") from None

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import uvloop
 from tests.conftest import ServerProcess
+from tests.front import client, until
 
 from hourpass.server.sockets import bind
 from hourpass.server.transport.house import ConnectionState
@@ -75,21 +76,6 @@ async def fronted(**settings):
         finally:
             app.go.set()
             await front.drain()
-
-
-@contextlib.asynccontextmanager
-async def client(port):
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        yield reader, writer
-    finally:
-        writer.transport.abort()
-
-
-async def until(true):
-    async with asyncio.timeout(10):
-        while not true():
-            await asyncio.sleep(0.001)
 
 
 async def answered(reader, writer, path=b"/"):

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import chain, islice
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import TextIO
 
 import click
 import msgspec
 
 from hourpass.admin.shapes import ImportedKeys
-from hourpass.cli.no_secrets import id_of_ours
+from hourpass.cli.no_secrets import id_of_ours, open_key_source
 from hourpass.cli.operator.administration import administration
 from hourpass.cli.operator.database import database_options
 from hourpass.cli.operator.import_file import Columns, Format, format_of, rows_of
@@ -54,7 +54,7 @@ def import_file(
     by its line, never by its key, and does not stop the others. Exits with 1 if any failed.
     """
     with ExitStack() as opened:
-        rows = rows_of(_open(file, opened), file_format or format_of(file))
+        rows = rows_of(open_key_source(file, opened), file_format or format_of(file))
         first = list(islice(rows, 1))  # a wrong header ends it before the database is opened
         secret = None if hmac_secret_file is None else _hmac_secret(hmac_secret_file)
         changes = not dry_run
@@ -74,16 +74,6 @@ def import_file(
             raise type(error)(f"{error.detail}; {rows_done} rows are done: run it again to go on") from error
     report_to.end(as_json=as_json, dry_run=dry_run)
     sys.exit(1 if report_to.counts["failed"] else 0)
-
-
-def _open(file: str, opened: ExitStack) -> BinaryIO:
-    if file == "-":
-        return sys.stdin.buffer
-    try:
-        return opened.enter_context(Path(file).open("rb"))
-    except OSError as error:
-        # Its name is not repeated: it may be a key that was pasted here.
-        raise HourpassError(f"cannot read the file: {error.strerror}") from None
 
 
 def _make(report: str) -> TextIO:

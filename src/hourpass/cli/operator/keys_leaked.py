@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import BinaryIO
 
 import click
@@ -11,6 +10,7 @@ import msgspec
 
 from hourpass.admin import operations, shapes
 from hourpass.admin.shapes import MOST_TEXTS
+from hourpass.cli.no_secrets import open_key_source
 from hourpass.cli.operator.administration import administration
 from hourpass.cli.operator.database import database_options
 from hourpass.cli.terminal import json_option, print_json, print_table, say
@@ -32,7 +32,7 @@ def leaked(flags: dict[str, object], file: str, end: bool, as_json: bool) -> Non
     Exits with 1 if a key was found that is still good.
     """
     with ExitStack() as opened:
-        texts = key_texts(_blocks(_open(file, opened), file))
+        texts = key_texts(_blocks(open_key_source(file, opened), file))
     operation = operations.REVOKE_LEAKED_KEYS if end else operations.FIND_LEAKED_KEYS
     with administration(flags, changes=end) as desk:
         batches = [texts[start : start + MOST_TEXTS] for start in range(0, len(texts), MOST_TEXTS)]
@@ -51,16 +51,6 @@ def leaked(flags: dict[str, object], file: str, end: bool, as_json: bool) -> Non
         say(f"{len(facts)} key{'s' * (len(facts) != 1)} of this server, and {strangers} {look} like one.")
         say("Imported keys have no shape of ours, so this cannot find them.")
     sys.exit(1 if any(key.good for key in keys) else 0)
-
-
-def _open(file: str, opened: ExitStack) -> BinaryIO:
-    if file == "-":
-        return sys.stdin.buffer
-    try:
-        return opened.enter_context(Path(file).open("rb"))
-    except OSError as error:
-        # Without its name, which may be an imported key that somebody took for the argument.
-        raise HourpassError(f"cannot read the file: {error.strerror}") from None
 
 
 def _blocks(source: BinaryIO, file: str) -> Iterator[str]:
