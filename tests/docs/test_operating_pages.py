@@ -13,8 +13,8 @@ from hourpass.admin.operations import OPERATIONS
 from hourpass.cli import command
 from hourpass.core.event_names import NAMES
 from hourpass.server.settings.settings import described
-from hourpass.server.telemetry.counts import METRICS as METRICS_TABLE
-from hourpass.server.telemetry.counts import Counter, Gauge, Requests
+from hourpass.server.telemetry.metrics import METRICS as METRICS_TABLE
+from hourpass.server.telemetry.metrics import Counter, Gauge, Requests
 from hourpass.testing import InMemoryServer
 
 OPERATE = "docs/how-to/operate.md"

@@ -19,9 +19,10 @@ from hourpass.server.endpoints.app import App
 from hourpass.server.keys.api_keys import revoke_key
 from hourpass.server.run.running import Running
 from hourpass.server.settings.settings import Settings
-from hourpass.server.telemetry.counts import CELL, GRANTED, METRICS, REFUSED, ROUTES, Counter, Counts, Gauge, outcome_of
+from hourpass.server.telemetry.counts import CELL, Counts, outcome_of
 from hourpass.server.telemetry.exposition import exposition
 from hourpass.server.telemetry.limited_log import LimitedLog
+from hourpass.server.telemetry.metrics import GRANTED, METRICS, REFUSED, ROUTES, Counter, Gauge
 from hourpass.server.telemetry.refusals import ConnectionFault, Refusals
 from hourpass.server.transport.request import Request
 from hourpass.testing import Clock

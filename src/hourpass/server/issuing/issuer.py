@@ -54,7 +54,8 @@ from hourpass.server.keys.server_secrets import Secrets
 from hourpass.server.ledger.ledger import Ledger, Refreshed, Refreshing
 from hourpass.server.settings.settings import Settings
 from hourpass.server.store import Store
-from hourpass.server.telemetry.counts import CELL, GRANTED, REFUSED, Counts
+from hourpass.server.telemetry.counts import CELL, Counts
+from hourpass.server.telemetry.metrics import GRANTED, REFUSED
 
 _EXCHANGES = CELL["exchange"]
 _GRANTED = {decision: CELL[name] for decision, name in GRANTED.items()}

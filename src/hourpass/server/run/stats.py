@@ -8,7 +8,8 @@ import asyncio
 from hourpass.core.policy import MINUTE
 from hourpass.core.stats import NOTHING, Stats, since, total
 from hourpass.server.ledger.ledger import Ledger
-from hourpass.server.telemetry.counts import CELL, METRICS, REFUSED, Counter, Counts
+from hourpass.server.telemetry.counts import CELL, Counts
+from hourpass.server.telemetry.metrics import METRICS, REFUSED, Counter
 
 KEPT = 60
 """How many minutes wait while the database cannot be written to. Beyond that, the oldest one joins the next."""

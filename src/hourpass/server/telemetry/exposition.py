@@ -7,12 +7,11 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, get_args
 
-from hourpass.server.telemetry.counts import (
-    CELL,
+from hourpass.server.telemetry.counts import CELL, Cells
+from hourpass.server.telemetry.metrics import (
     METRICS,
     ROUTES,
     TIMES,
-    Cells,
     Counter,
     Gauge,
     Histogram,
