@@ -20,9 +20,10 @@ from tests.conftest import free_port
 from hourpass.client.agent.agent import Agent
 from hourpass.client.agent.delivery import Plan
 from hourpass.client.agent.hooks import Hooks
+from hourpass.client.agent.local_server import MAX_CONNECTIONS, TIMEOUT
 from hourpass.client.agent.mailbox import Mailbox
 from hourpass.client.agent.peer import peer_uid
-from hourpass.client.agent.socket import MAX_CONNECTIONS, STRANGERS, TIMEOUT, LoopbackSocket, UnixSocket
+from hourpass.client.agent.socket import STRANGERS, LoopbackSocket, UnixSocket
 from hourpass.client.source import TokenSource
 from hourpass.core.errors import ConfigurationError
 
