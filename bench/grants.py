@@ -41,7 +41,7 @@ def fill(folder, key_id, count, *, refreshes=0, tokens=0, issuer="", database=No
     for _ in range(0, count, BATCH):
         batch = [
             open_grant(
-                grant_id=new_grant_id(at, os.urandom(GRANT_ID_ENTROPY)),
+                grant_id=new_grant_id(at, os.urandom(GRANT_ID_ENTROPY), key_id),
                 seed=os.urandom(16),
                 key_id=key_id,
                 scope=None,

@@ -1,11 +1,26 @@
-"""The bench of lists asks every question of a small database, and its narrowed searches cost less than judging all."""
+"""The bench of lists asks for every page and list of a small installation, and says which cost too much."""
 
-from bench.lists import measure
+from bench.lists import EVERY, measure, show
+
+from hourpass.server.console.pages import SECTIONS
 
 
-def test_a_narrowed_search_costs_a_fraction_of_judging_every_key(tmp_path):
-    """At this size. Among 100,000 keys it is a fiftieth."""
-    costs = measure(f"sqlite:{tmp_path}/hourpass.db", tmp_path, keys=3_000, grants=3_000, audit=1_000, nodes=1)
+def test_every_page_and_list_is_measured_and_costs_little_among_few(tmp_path):
+    size = {"keys": 300, "grants": 300, "audit": 1_000, "nodes": 1}
 
-    for name in ("a key by its external id", "keys by a text, none of them", "how many keys are in each state"):
-        assert costs[name] < costs["every key judged, as before"] / 5
+    costs = measure(f"sqlite:{tmp_path}/hourpass.db", tmp_path, size=size)
+
+    assert {section.name.lower() for section in SECTIONS} <= {name.partition(",")[0] for name in costs}
+    assert len(costs) > 90
+
+
+def test_the_table_marks_what_costs_too_much():
+    table = show(
+        {
+            "SQLite": {EVERY: (900, 900), "slow": (99, 900), "quick": (1, 1)},
+            "PostgreSQL": {EVERY: (900, 900), "slow": (100.1, 900), "quick": (1, 1)},
+        }
+    ).splitlines()
+
+    assert [line.partition(" ")[0] for line in table if line.endswith("over 100")] == ["slow"]
+    assert table[-1] == "1 of 2 pages and lists cost more than 100 ms"

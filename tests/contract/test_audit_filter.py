@@ -88,3 +88,37 @@ def test_either_spelling_finds_the_lines_of_both(store, name):
     found = store.newest_audit(AuditFilter(event=name), 10)
 
     assert [(each.n, each.event) for each in found] == [(1, "key.revoked"), (10, "key.revoked")]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "floors"),
+    [
+        (AuditFilter(actor="m"), {1: 8, 8: 1, 9: 0}),
+        (AuditFilter(key_id="key1", actor="m"), {1: 7, 4: 1, 5: 0}),
+        (AuditFilter(event="key.revoked"), {1: 7, 4: 3, 5: 0}),
+        (AuditFilter(event="key_revoked", actor="m"), {1: 7, 4: 3, 5: 0}),
+        (AuditFilter(grant_id="aa", actor="m"), {1: 0}),
+        (AuditFilter(key_id="nobody"), {1: 0}),
+    ],
+)
+def test_a_search_looks_down_to_the_line_after_so_many_that_its_index_finds(store, wanted, floors):
+    """About key1 are 1, 3, 5, 7 and 9. Revocations are 3, 4, 6, 7 and 8."""
+    created, revoked = (
+        [kind(key, "x", Actor("me")) for key in ("key1", "key2")]
+        for kind in (key_events.KeyCreated, key_events.KeyRevoked)
+    )
+    store.append_audit(NOW, [*created, *revoked, created[0], revoked[1], *revoked[:1], revoked[1], created[0]])
+
+    assert {distance: store.audit_floor(wanted, distance) for distance in floors} == floors
+
+
+def test_a_search_in_the_past_looks_down_from_there_and_not_from_the_end(store):
+    for day in range(10):
+        store.append_audit(NOW + day * 24 * HOUR, [EVENTS[0]])
+
+    past = AuditFilter(until=NOW + 5 * 24 * HOUR)
+
+    assert store.audit_floor(past, 2) == 4
+    assert store.audit_floor(past._replace(since=NOW + 5 * 24 * HOUR), 1) == 5
+    assert store.audit_floor(past._replace(since=NOW + 5 * 24 * HOUR), 2) == 0
+    assert store.audit_floor(past, 2, before=4) == 1

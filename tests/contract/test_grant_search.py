@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.contract.conftest import NOW, make_grant, make_key
+from tests.contract.conftest import KEY, NOW, make_grant, make_key
 
 from hourpass.core.grant import GrantRef, state_of
 from hourpass.server.keys.listing import grants_page
@@ -101,3 +101,13 @@ def test_which_grant_is_so_many_after_one(stocked):
     assert stocked.grant_after(FIRST_GRANT, 1) == make_grant(0).ref
     assert stocked.grant_after(make_grant(0).ref, 2) == make_grant(2).ref
     assert stocked.grant_after(make_grant(0).ref, 3) is None
+
+
+def test_which_grant_of_a_key_is_so_many_after_one(stocked):
+    """The grants of other keys are not even read: a delegated caller asks for each of its keys."""
+    stocked.add_grants([make_grant(number) for number in range(3)])
+    stocked.add_grants([make_grant(number, key_id="z" * 12) for number in range(3)])
+
+    assert stocked.grant_after(GrantRef(KEY, b""), 3, KEY) == make_grant(2).ref
+    assert stocked.grant_after(GrantRef(KEY, b""), 4, KEY) is None
+    assert stocked.grant_after(GrantRef(KEY, b""), 4) == make_grant(0, key_id="z" * 12).ref

@@ -3,7 +3,7 @@
 import pytest
 from tests.contract.conftest import KEY, NOW, make_grant, rotated
 
-from hourpass.core.grant import GrantAge, GrantRef
+from hourpass.core.grant import GrantAge, GrantRef, new_grant_id
 from hourpass.server.store import transaction
 from hourpass.server.store.grants import Expiry
 
@@ -29,6 +29,15 @@ def test_a_grant_comes_back_as_it_was_opened(store, grant):
 
     assert store.grants([grant.ref]) == {grant.ref: grant}
     assert store.find_grant(grant.grant_id) == grant
+
+
+def test_a_grant_is_found_by_its_id_alone_whether_or_not_that_tells_its_key(store):
+    named = make_grant(grant_id=new_grant_id(NOW, bytes(7), KEY))
+    misnamed = make_grant(grant_id=new_grant_id(NOW, bytes(7), "z" * 12))
+    plain = make_grant(grant_id=new_grant_id(NOW, bytes(7), "\0" * 12))
+    store.add_grants([named, misnamed, plain])
+
+    assert [store.find_grant(each.grant_id) for each in (named, misnamed, plain)] == [named, misnamed, plain]
 
 
 def test_only_the_grants_that_exist_are_returned(store):

@@ -11,6 +11,7 @@ from hourpass.core.grant import (
     generation_tag,
     is_live,
     is_prunable,
+    keys_of_grant,
     new_grant_id,
     open_grant,
     revoke,
@@ -130,15 +131,32 @@ def test_grants_refreshed_in_the_same_millisecond_close_in_the_order_of_their_op
 
 def test_grants_opened_later_sort_later_and_differ_within_a_millisecond():
     """RFC 9562 §5.7: big-endian milliseconds first, so that byte order is the order of time."""
-    early, late = new_grant_id(START, b"\xff" * 10), new_grant_id(START + 1, b"\x00" * 10)
+    early, late = new_grant_id(START, b"\xff" * 7, "key1"), new_grant_id(START + 1, b"\x00" * 7, "key1")
     assert early < late
     assert len(early) == 16
-    assert new_grant_id(START, b"\x00" * 10) != early
+    assert new_grant_id(START, b"\x00" * 7, "key1") != early
 
 
-def test_a_grant_id_is_made_from_exactly_ten_random_bytes():
-    with pytest.raises(ValueError, match="10 random bytes"):
-        new_grant_id(START, b"\x00" * 9)
+@pytest.mark.parametrize("entropy", [6, 8])
+def test_a_grant_id_is_made_from_exactly_seven_random_bytes(entropy):
+    with pytest.raises(ValueError, match="7 random bytes"):
+        new_grant_id(START, b"\x00" * entropy, "key1")
+
+
+@pytest.mark.parametrize("key_id", ["zzzzzzzzzzzz", "000000000000", "AbC123456789"])
+def test_a_grant_id_tells_how_the_id_of_its_key_begins(key_id):
+    first, last = keys_of_grant(new_grant_id(START, b"\xff" * 7, key_id)) or ("", "")
+
+    assert first == key_id[:3]
+    assert first <= key_id <= last
+
+
+@pytest.mark.parametrize(
+    "grant_id", [b"", bytes(16), b"\xff" * 16, b"012345" + "ab\u00e9".encode("latin-1") + bytes(7)]
+)
+def test_an_id_that_is_not_made_like_this_tells_nothing_of_its_key(grant_id):
+    """No database is asked for a key's id that it could not even read."""
+    assert keys_of_grant(grant_id) is None
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def test_every_rotation_of_a_clients_hourly_rhythm_is_in_place(database):
     store = database.connect()
     made = [
         open_grant(
-            grant_id=new_grant_id(NOW + number // 16, os.urandom(10)),
+            grant_id=new_grant_id(NOW + number // 16, os.urandom(7), "0aZkey000001"),
             seed=os.urandom(16),
             key_id="0aZkey000001",
             scope=None,
@@ -92,7 +92,7 @@ WITHOUT_A_KEY = {
 """An operator who has nothing but a grant's id, or counts grants or keys, asks everywhere."""
 
 NAMES_THE_KEY = re.compile(
-    r"where (g\.)?key_id = |where \(?([gk]\.)?key_id(, (g\.)?grant_id\))? > |"
+    r"where (g\.)?key_id = |where \(?([gk]\.)?key_id(, (g\.)?grant_id\))? >=? |"
     r"on g\.key_id = |insert into \w+ \((grant_id, )?key_id,"
 )
 

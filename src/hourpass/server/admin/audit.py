@@ -22,9 +22,11 @@ TOGETHER = 500
 READS = 10
 """So often at most for one page, however few of the lines are wanted. The next page goes on after them."""
 
+READS_OF_OWN = 3
+"""The same for a delegated caller, for whom the keys of all these lines are read as well."""
 
 DISTANCE = 50_000
-"""How many lines one page looks through for an actor, by whom no index finds them."""
+"""How many lines one page looks through for what no index finds, such as an actor."""
 
 
 def list_audit(ctx: Context, asked: shapes.ListAudit) -> shapes.AuditPage:
@@ -36,7 +38,7 @@ def list_audit(ctx: Context, asked: shapes.ListAudit) -> shapes.AuditPage:
 
 def _after(ctx: Context, asked: shapes.ListAudit, wanted: "_Wanted", number: int) -> shapes.AuditPage:
     found: list[shapes.AuditLine] = []
-    for _ in range(READS):
+    for _ in range(wanted.reads):
         page = ctx.store.audit_after(number, TOGETHER)
         for line in wanted.of(page):
             found.append(line)
@@ -51,8 +53,8 @@ def _after(ctx: Context, asked: shapes.ListAudit, wanted: "_Wanted", number: int
 def _newest(ctx: Context, asked: shapes.ListAudit, wanted: "_Wanted", before: int) -> shapes.AuditPage:
     found: list[shapes.AuditLine] = []
     last = min(before - 1, ctx.store.control().last_audit)
-    floor = _floor(ctx, wanted, last)
-    for _ in range(READS):
+    floor = ctx.store.audit_floor(wanted.narrowing, DISTANCE, before)
+    for _ in range(wanted.reads):
         page = ctx.store.newest_audit(wanted.narrowing, TOGETHER, before, floor)
         lines, room = [*wanted.of(page)], asked.limit - len(found)
         is_last = len(page) < TOGETHER and len(lines) <= room
@@ -64,13 +66,6 @@ def _newest(ctx: Context, asked: shapes.ListAudit, wanted: "_Wanted", before: in
             return shapes.AuditPage(data=found, next=_Cursor(found[0].number, newest=True).text(), last=last)
         before = page[0].n
     return shapes.AuditPage(data=found, next=_Cursor(before, newest=True).text(), last=last)
-
-
-def _floor(ctx: Context, wanted: "_Wanted", last: int) -> int:
-    """The number down to which one page looks. 0 if that is the whole trail."""
-    floor = last - DISTANCE
-    first = ctx.store.first_audit()
-    return floor if wanted.narrowing.actor and first is not None and floor >= first else 0
 
 
 class _Cursor(NamedTuple):
@@ -98,6 +93,7 @@ class _Wanted:
     def __init__(self, ctx: Context, wanted: AuditFilter) -> None:
         self._ctx = ctx
         self._wanted = wanted
+        self.reads = READS_OF_OWN if ctx.caller.is_delegated else READS
         # A caller from whom actors are hidden must not find them by asking for them.
         self.narrowing = wanted._replace(actor="") if ctx.caller.is_delegated else wanted
 

@@ -149,7 +149,7 @@ class Issuer:
         opened = now if key.valid_from is None else opened_at(key, now)
         entropy = self._entropy.draw(GRANT_ID_ENTROPY + SEED_BYTES)
         grant = open_grant(
-            grant_id=new_grant_id(opened, entropy[:GRANT_ID_ENTROPY]),
+            grant_id=new_grant_id(opened, entropy[:GRANT_ID_ENTROPY], key.key_id),
             seed=entropy[GRANT_ID_ENTROPY:],
             key_id=key.key_id,
             scope=scope,

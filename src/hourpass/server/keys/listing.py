@@ -94,5 +94,4 @@ def grants_page(
         return GrantsPage(found[:limit], found[limit - 1][0].ref)
     if len(candidates) == together:
         return GrantsPage(found, candidates[-1].ref)
-    end = store.grant_after(after, distance)
-    return GrantsPage(found, end if end is not None and key_id in {None, end.key_id} else None)
+    return GrantsPage(found, store.grant_after(after, distance, key_id))

@@ -22,6 +22,9 @@ RECORD = tuple(field for field in ApiKey._fields if field != "secrets")
 EDITABLE = tuple(field for field in RECORD if field not in {"key_id", "created_at", "revoked_at", "revoked_why"})
 """What may change of a record while the key has not ended."""
 
+TEXTS_TOGETHER = 10_000
+"""Keys whose texts are read at once, if the database cannot tell what is in them."""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -63,10 +66,18 @@ class KeyStore(ControlStore, TableStore):
     def find_keys(self, wanted: KeyFilter, now: int, after: str, limit: int) -> list[str]:
         """The ids after one, in order, of the keys that the filter may take. It takes none of the others.
 
-        Those with letters beyond ASCII are among them, whatever text is wanted. The caller asks the filter about each.
+        If they are fewer than `limit`, they are the last ones. The caller asks the filter about each.
         """
-        rows = self._rows_named("find_keys", {**key_search(wanted), "now": now, "after": after, "limit": limit})
-        return [key_id for (key_id,) in rows]
+        search, together = {**key_search(wanted), "now": now}, limit
+        folded = "" if wanted.text is None else wanted.text.casefold()
+        found: list[str] = []
+        while True:
+            rows = self._rows_named("find_keys", {**search, "after": after, "limit": together})
+            # Here and not by the caller, who reads a whole key for each id.
+            found += [_id_in(texts) for (texts,) in rows if folded in texts.casefold()]
+            if len(rows) < together or len(found) >= limit:
+                return found[:limit]
+            after, together = _id_in(rows[-1][0]), TEXTS_TOGETHER
 
     def key_numbers(self, now: int) -> KeyNumbers:
         """How many keys are in each state. It reads all of them."""
@@ -161,6 +172,10 @@ def _record(key: ApiKey) -> dict[str, Any]:
         "tags": _encode(dict(key.tags)).decode() if key.tags else "",
         "self_rotation": int(key.self_rotation),
     }
+
+
+def _id_in(texts: str) -> str:
+    return texts.partition(" ")[0]
 
 
 def _pattern(text: str) -> str:

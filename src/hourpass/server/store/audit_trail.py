@@ -112,10 +112,7 @@ class AuditStore(ControlStore):
         For instants it finds by the numbers where to look, which are in the order of time up to a day.
         """
         event, old = name_now(wanted.event), name_before(name_now(wanted.event))
-        if wanted.since > 0:
-            above = max(above, self._first_audit(wanted.since - SURELY_APART) - 1)
-        if wanted.until < FOREVER:
-            before = min(before, self._first_audit(wanted.until + SURELY_APART))
+        before, above = self._audit_between(wanted, before, above)
         others = (wanted.actor, wanted.actor, wanted.since, wanted.until, before, above, limit)
         events = (event, event, old)
         if wanted.grant_id:
@@ -124,11 +121,43 @@ class AuditStore(ControlStore):
         elif wanted.key_id:
             rows = self._rows("newest_audit_of_key", wanted.key_id, *events, *others)
         elif event:
-            found = [self._rows("newest_audit_of_event", name, *others) for name in {event, old}]
+            search = {**wanted._asdict(), "before": before, "above": above, "limit": limit}
+            found = [self._rows_named("newest_audit_of_event", {**search, "event": name}) for name in (event, old)]
             rows = sorted((row for each in found for row in each), reverse=True, key=itemgetter(0))[:limit]
         else:
             rows = self._rows("newest_audit", *others)
         return [read_audit(row) for row in reversed(rows)]
+
+    def audit_floor(self, wanted: AuditFilter, distance: int, before: int = ENDLESS) -> int:
+        """The number of a line down to which a search looks, without that line, if it is to read `distance` lines.
+
+        These are the lines of the wanted key or event, or else all lines, between the wanted instants. 0 if there are
+        not more of them, and for a grant, which never has many.
+        """
+        before, above = self._audit_between(wanted, before, 0)
+        if wanted.grant_id:
+            return 0
+        if wanted.key_id:
+            rows = self._rows("audit_floor_of_key", wanted.key_id, before, above, distance)
+        elif event := name_now(wanted.event):
+            search = {"before": before, "above": above, "distance": distance}
+            found = [
+                self._rows_named("audit_floor_of_event", {**search, "event": name})
+                for name in (event, name_before(event))
+            ]
+            rows = [row for each in found for row in each]
+        else:
+            floor, first = min(before - 1, self.control().last_audit) - distance, self.first_audit()
+            return floor if first is not None and floor > above and floor >= first else 0
+        return max((n for (n,) in rows), default=0)
+
+    def _audit_between(self, wanted: AuditFilter, before: int, above: int) -> tuple[int, int]:
+        """Before and above which numbers the lines of the wanted instants are."""
+        if wanted.since > 0:
+            above = max(above, self._first_audit(wanted.since - SURELY_APART) - 1)
+        if wanted.until < FOREVER:
+            before = min(before, self._first_audit(wanted.until + SURELY_APART))
+        return before, above
 
     def count_audit(self, event: str, since: int) -> int:
         """How many lines tell of an event since an instant.
@@ -136,7 +165,9 @@ class AuditStore(ControlStore):
         It finds where to begin by the numbers, which are in the order of time up to `CLOCKS_APART`.
         """
         begin = self._first_audit(since - CLOCKS_APART)
-        return int(self._rows("count_audit", begin, event, name_before(event), since)[0][0])
+        search = {"begin": begin, "since": since}
+        found = [self._rows_named("count_audit", {**search, "event": name}) for name in (event, name_before(event))]
+        return sum(int(rows[0][0]) for rows in found)
 
     def _first_audit(self, at: int) -> int:
         """A number from which all lines of an instant and later are."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from hourpass.core.grant import Grant, GrantAge, GrantRef
+from hourpass.core.grant import Grant, GrantAge, GrantRef, keys_of_grant
 from hourpass.server.store.connection import ENDLESS, DatabaseConnection, Row
 
 FIRST_GRANT, LAST_GRANT = GrantRef("", b""), GrantRef("~", b"")
@@ -59,8 +59,10 @@ class GrantStore(DatabaseConnection):
         """
 
     def find_grant(self, grant_id: bytes) -> Grant | None:
-        """One grant by its id alone. It is slow, and meant for an operator who knows nothing else."""
-        rows = self._rows("find_grant", grant_id)
+        """One grant by its id alone: at once if the id tells whose it is, or else it reads all of them."""
+        between = keys_of_grant(grant_id)
+        rows = [] if between is None else self._rows("find_grant_between", *between, grant_id)
+        rows = rows or self._rows("find_grant", grant_id)
         return read_grant(rows[0]) if rows else None
 
     @abstractmethod
@@ -111,9 +113,9 @@ class GrantStore(DatabaseConnection):
         bounds = {"after_key": after.key_id, "after_id": after.grant_id, "last_key": last, "limit": limit}
         return [read_grant(row) for row in self._rows_named("find_grants", {**wanted._asdict(), **bounds})]
 
-    def grant_after(self, after: GrantRef, distance: int) -> GrantRef | None:
-        """The grant that is so many after one, None if there are fewer."""
-        rows = self._rows("grant_after", *after, distance - 1)
+    def grant_after(self, after: GrantRef, distance: int, key_id: str | None = None) -> GrantRef | None:
+        """The grant of one key, or of all, that is so many after one. None if there are fewer."""
+        rows = self._rows("grant_after", *after, LAST_GRANT.key_id if key_id is None else key_id, distance - 1)
         return GrantRef._make(rows[0]) if rows else None
 
     def expiries_page(self, after: GrantRef, limit: int) -> list[Expiry]:

@@ -63,11 +63,17 @@ where cast(:state as text) is null
 order by key_id, grant_id limit :limit
 
 -- name: grant_after
--- Which grant is so many after one.
-select key_id, grant_id from grants where (key_id, grant_id) > (?, ?) order by key_id, grant_id limit 1 offset ?
+-- Which grant is so many after one, up to those of a key.
+select key_id, grant_id from grants where (key_id, grant_id) > (?, ?) and key_id <= ?
+order by key_id, grant_id limit 1 offset ?
+
+-- name: find_grant_between
+-- One grant by its id, if it is of a key between two ids.
+select {Grant}
+from grants where key_id >= ? and key_id <= ? and grant_id = ?
 
 -- name: find_grant
--- One grant by its id alone. It reads all of them, for an operator who knows nothing else.
+-- One grant by its id alone. It reads all of them, for one that was opened by a program of before.
 select {Grant}
 from grants where grant_id = ?
 
@@ -89,8 +95,9 @@ from api_keys where key_id > ? order by key_id limit ?
 -- name: find_keys
 -- Which keys after an id a search may want, in the order of their ids. A condition that is null takes every key. The rule
 -- is in core/key_filter.py, and decides about each of these: this only drops what that surely drops. `lower` knows no
--- letters beyond ASCII on one database, and other ones than Python on another, so a text with such letters stays in.
-select k.key_id from api_keys k
+-- letters beyond ASCII on one database, and other ones than Python on another, so a text with such letters stays in. It
+-- comes along for that, and begins with the id.
+select k.key_id || ' ' || k.name || ' ' || k.subject || ' ' || coalesce(k.external_id, '') from api_keys k
 where k.key_id > :after
 and (cast(:state as text) is null or :state = case
     when k.revoked_at is not null then 'revoked'
@@ -262,9 +269,17 @@ order by n desc limit ?
 -- name: newest_audit_of_event
 -- The same for the lines that tell of one event, in one spelling.
 select {AuditRecord} from audit
-where event = ? and (? = '' or instr(coalesce(actor, detail ->> 'actor'), ?) = 1)
-    and at >= ? and at < ? and n < ? and n > ?
-order by n desc limit ?
+where event = :event and n < :before and n > :above
+    and (:actor = '' or instr(coalesce(actor, detail ->> 'actor'), :actor) = 1) and at >= :since and at < :until
+order by n desc limit :limit
+
+-- name: audit_floor_of_key
+-- The number of the line about one key that is so many lines before a number, if there are as many above another one.
+select n from audit where key_id = ? and n < ? and n > ? order by n desc limit 1 offset ?
+
+-- name: audit_floor_of_event
+-- The same for the lines that tell of one event, in one spelling.
+select n from audit where event = :event and n < :before and n > :above order by n desc limit 1 offset :distance
 
 -- name: audit_lines
 -- The rows of the audit trail from a number on, with all the columns that the table has: the chain covers each of them.
@@ -300,8 +315,8 @@ on conflict (the_row) do update set ({Ends}) = ({excluded.Ends})
 select n, at from audit where n >= ? order by n limit 1
 
 -- name: count_audit
--- How many lines from a number on tell of an event, in today's spelling or in that of before, since an instant.
-select count(*) from audit where n >= ? and event in (?, ?) and at >= ?
+-- How many lines from a number on tell of an event, in one spelling, since an instant.
+select count(*) from audit where event = :event and n >= :begin and at >= :since
 
 -- name: control
 -- What a process polls: the version of the keys, the newest revocation, and the newest line of the audit trail.

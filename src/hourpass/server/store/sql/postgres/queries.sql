@@ -144,11 +144,38 @@ where grant_id = ? and (? = '' or key_id = ?) and (? = '' or event in (?, ?)) an
 order by n desc limit ?
 
 -- name: newest_audit_of_event
--- The same for the lines that tell of one event, in one spelling.
+-- The same for the lines that tell of one event, in one spelling. Compared as a pair, so that no plan can read lines of
+-- other events: one that is rare or unknown would be looked for in the whole trail.
 select {AuditRecord} from audit
-where event = ? and (? = '' or starts_with(coalesce(actor, detail::json ->> 'actor'), ?))
-    and at >= ? and at < ? and n < ? and n > ?
-order by n desc limit ?
+where (event, n) < (:event, :before) and (event, n) > (:event, :above)
+    and (:actor = '' or starts_with(coalesce(actor, detail::json ->> 'actor'), :actor)) and at >= :since and at < :until
+order by event desc, n desc limit :limit
+
+-- name: audit_floor_of_event
+-- The number of the line that tells of one event, in one spelling, so many lines before a number, above another one.
+select n from audit where (event, n) < (:event, :before) and (event, n) > (:event, :above)
+order by event desc, n desc limit 1 offset :distance
+
+-- name: count_audit
+-- How many lines from a number on tell of an event, in one spelling, since an instant.
+select count(*) from audit where (event, n) >= (:event, :begin) and event <= :event and at >= :since
+
+-- name: stats_since
+-- What happened on all nodes from a minute on, in steps of so many minutes. Added up as floating-point numbers, which is
+-- exact here and takes half of the time.
+select minute / ? * ?,
+    cast(sum(exchanges::float8) as bigint),
+    cast(sum(refreshes::float8) as bigint),
+    cast(sum(retries::float8) as bigint),
+    cast(sum(replays::float8) as bigint),
+    cast(sum(refusals::float8) as bigint),
+    cast(sum(raw_accepted::float8) as bigint),
+    cast(sum(raw_refused::float8) as bigint),
+    cast(sum(bearer_accepted::float8) as bigint),
+    cast(sum(verify_refused::float8) as bigint),
+    cast(sum(unavailable::float8) as bigint),
+    cast(sum(failures::float8) as bigint)
+from stats where minute >= ? group by 1 order by 1
 
 -- name: audit_lines
 -- The rows of the audit trail from a number on, with all the columns that the table has: the chain covers each of them.
