@@ -8,7 +8,8 @@ from hourpass.core.grant import Grant, generation_tag, open_grant
 from hourpass.core.policy import Policy
 from hourpass.core.secret_ring import ServerSecret
 from hourpass.server.keys.api_keys import create_key
-from hourpass.server.ledger.ledger import Ledger, Refreshing
+from hourpass.server.ledger.asking import Refreshing
+from hourpass.server.ledger.ledger import Ledger
 from hourpass.server.store import Store, transaction
 from hourpass.testing import START as NOW
 

@@ -15,8 +15,8 @@ from tests.e2e.conftest import PLAIN, claims_of, generation
 from tests.postgres.conftest import NOW
 
 from hourpass.core.grant import Dead, Replay, Rotate
-from hourpass.server.ledger.batch import GrantHeld
-from hourpass.server.ledger.ledger import HELD_PAUSES, Ledger, Opened
+from hourpass.server.ledger.asking import GrantHeld, Opened
+from hourpass.server.ledger.ledger import HELD_PAUSES, Ledger
 from hourpass.server.store import transaction
 
 pytestmark = pytest.mark.anyio

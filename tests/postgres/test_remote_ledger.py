@@ -13,7 +13,8 @@ from hourpass.core.actor import Actor
 from hourpass.core.errors import InvalidCredentials, StorageUnavailable
 from hourpass.core.grant import Dead, Retry, Rotate
 from hourpass.server.keys.api_keys import revoke_key
-from hourpass.server.ledger.ledger import BATCH_LIMIT, Ledger, Refreshed
+from hourpass.server.ledger.asking import Refreshed
+from hourpass.server.ledger.ledger import BATCH_LIMIT, Ledger
 from hourpass.server.store import transaction
 from hourpass.server.store.connection import TransactionConflict, Unreachable
 

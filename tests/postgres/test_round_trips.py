@@ -10,7 +10,8 @@ from tests.postgres.relay import Relay
 
 from hourpass.core.grant import Ahead, Replay, Rotate, generation_tag
 from hourpass.core.policy import Policy
-from hourpass.server.ledger.batch import Refreshing, Settling
+from hourpass.server.ledger.asking import Refreshing
+from hourpass.server.ledger.batch import Settling
 from hourpass.server.store import transaction
 from hourpass.server.store.connection import Unreachable
 

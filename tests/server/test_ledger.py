@@ -9,7 +9,8 @@ from tests.contract.desk import nothing, open_desk
 
 from hourpass.core.errors import StorageUnavailable
 from hourpass.core.grant import Retry, Rotate
-from hourpass.server.ledger.ledger import BATCH_LIMIT, Refreshed
+from hourpass.server.ledger.asking import Refreshed
+from hourpass.server.ledger.ledger import BATCH_LIMIT
 from hourpass.testing import START as NOW
 
 pytestmark = pytest.mark.anyio

@@ -51,7 +51,8 @@ from hourpass.server.issuing.throttle import Throttle
 from hourpass.server.issuing.together import Together
 from hourpass.server.issuing.verification import Verification
 from hourpass.server.keys.server_secrets import Secrets
-from hourpass.server.ledger.ledger import Ledger, Refreshed, Refreshing
+from hourpass.server.ledger.asking import Refreshed, Refreshing
+from hourpass.server.ledger.ledger import Ledger
 from hourpass.server.settings.settings import Settings
 from hourpass.server.store import Store
 from hourpass.server.telemetry.counts import CELL, Counts

@@ -9,18 +9,15 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from hourpass.core import grant_events
 from hourpass.core.actor import Actor
 from hourpass.core.address import unpack_address
-from hourpass.core.api_key import ApiKey, Proven, is_usable, still_proves, why_unusable
+from hourpass.core.api_key import ApiKey, is_usable, still_proves, why_unusable
 from hourpass.core.audit import Event
-from hourpass.core.errors import InvalidCredentials, StorageUnavailable
+from hourpass.core.errors import InvalidCredentials
 from hourpass.core.grant import (
     Ahead,
     Dead,
-    Decision,
     Grant,
     GrantRef,
     Replay,
@@ -31,8 +28,8 @@ from hourpass.core.grant import (
     judge,
 )
 from hourpass.core.policy import HOUR, Policy
-from hourpass.core.revocation import Revocation
 from hourpass.server.ledger.absences import Absences
+from hourpass.server.ledger.asking import GrantHeld, Opened, Opening, Refreshed, Refreshing
 from hourpass.server.ledger.remembered import Keys
 from hourpass.server.ledger.stall import Stalls
 from hourpass.server.store import Store
@@ -46,48 +43,7 @@ TOLD_KEPT = 100_000
 """How many such cases are remembered."""
 
 
-class GrantHeld(StorageUnavailable):
-    """Another transaction holds the grant at this moment. Nothing was decided, and the next try may find it free."""
-
-
-class Opening(msgspec.Struct, frozen=True):
-    """A grant to open, when its exchange was asked for, in epoch milliseconds, and what proved its key, if known."""
-
-    grant: Grant
-    now: int
-    proven: Proven | None = None
-
-
-class Refreshing(msgspec.Struct, frozen=True):
-    """A proven refresh token: its grant, generation and tag, the caller's address, and when it was presented.
-
-    `admin` says that it was presented to the admin listener.
-    """
-
-    ref: GrantRef
-    generation: int
-    tag: bytes
-    address: str | None
-    now: int
-    admin: bool = False
-
-
-class Refreshed(msgspec.Struct, frozen=True):
-    """The decision on a refresh token, the key of its grant, and the revocation if a replay caused one."""
-
-    decision: Decision
-    key: ApiKey | None
-    revocation: Revocation | None
-
-
 _UNDECIDED = Refreshed(Dead("unknown"), None, None)
-
-
-class Opened(msgspec.Struct, frozen=True):
-    """The grant is open. `closed` is how many others of its key were closed to make room."""
-
-    key: ApiKey
-    closed: int
 
 
 class Settling:

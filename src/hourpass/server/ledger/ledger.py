@@ -1,17 +1,14 @@
 """The ledger: many callers, one transaction, each answered after the commit.
 
-Everything that waits goes into the next transaction. A turn is one coroutine for each batch. With a local store the
-statements run in the event loop, because they are short and contend for the interpreter lock anyway. The commit, which
-waits for the disk, runs in a thread while the next batch gathers. With a remote store the statements wait for a
-network: the whole batch runs in the thread, and each further connection carries one more at the same time.
+Everything that waits goes into the next transaction. A turn is one coroutine for each batch. Each further connection
+to a remote store carries one more batch at the same time.
 """
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -20,7 +17,9 @@ from hourpass.core.errors import StorageUnavailable
 from hourpass.core.grant import Grant
 from hourpass.core.policy import MAX_RETRY_WINDOW, Policy
 from hourpass.server.ledger.absences import Absences
-from hourpass.server.ledger.batch import GrantHeld, Opened, Opening, Refreshed, Refreshing, Settling
+from hourpass.server.ledger.asking import GrantHeld, Opened, Opening, Refreshed, Refreshing
+from hourpass.server.ledger.batch import Settling
+from hourpass.server.ledger.callers import Asker, tell_all, tell_caller
 from hourpass.server.ledger.folds import Folds
 from hourpass.server.ledger.jobs import Job, JobKind, do_all
 from hourpass.server.ledger.key_lookup import KeyLookUp
@@ -29,17 +28,13 @@ from hourpass.server.ledger.measures import Measures
 from hourpass.server.ledger.news import News
 from hourpass.server.ledger.remembered import Keys
 from hourpass.server.ledger.stall import Stalled, Stalls
+from hourpass.server.ledger.transactions import Transactions
 from hourpass.server.ledger.writability import Writability
-from hourpass.server.store import Store, persist
+from hourpass.server.store import Store
 from hourpass.server.store.connection import Unreachable
 from hourpass.server.store.control import Control
 from hourpass.server.telemetry.counts import Counts
 from hourpass.tracing import is_used, lasting
-
-if TYPE_CHECKING:
-    from opentelemetry.trace import Span
-
-__all__ = ["BATCH_LIMIT", "Ledger", "Opened", "Refreshed", "Refreshing"]
 
 QUEUE_LIMIT = 10_000
 """Callers beyond this are told to come back at once: waiting longer than a client's time-out helps nobody."""
@@ -51,22 +46,10 @@ PATIENCE = 6.0
 """Seconds a remote store may take for one turn: longer than any of its statements may, and with an attempt to connect
 after it still shorter than a client waits."""
 
-WAITS = 2_000
-"""Milliseconds for which a batch may wait for other transactions, besides what makes a stall."""
-
 HELD_PAUSES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.4, 0.4)
 """Seconds before each further batch that takes a caller along whose grant another transaction held: 1.9 in all."""
 
 T = TypeVar("T")
-
-
-class _Entry(msgspec.Struct, frozen=True):
-    asked: Opening | Refreshing
-    finish: Callable[[Any], Any]
-    future: "asyncio.Future[Any]"
-    at: int
-    tries: int = 0
-    span: "Span | None" = None
 
 
 class Ledger:
@@ -98,9 +81,9 @@ class Ledger:
         self._look_up = KeyLookUp(self.read, self._settling.look_up)
         self._look_up_fresh = KeyLookUp(self.read, self._settling.look_up_fresh)
         self._writability = Writability(self.run, self._loop.time)
-        self._remote = remote
+        self._transactions = Transactions(self._settling, self._stalls, remote=remote)
         self._queue_limit = queue_limit
-        self._entries: deque[_Entry] = deque()
+        self._entries: deque[Asker] = deque()
         self._jobs: deque[Job] = deque()
         self._arrived = asyncio.Event()
         self._door = asyncio.Lock()  # one lane at a time waits for what arrives
@@ -230,7 +213,7 @@ class Ledger:
             return future
         if not self._entries:  # otherwise the one before it has said so
             self._arrived.set()
-        self._entries.append(_Entry(asked, finish, future, now, span=lasting("hourpass.ledger", future)))
+        self._entries.append(Asker(asked, finish, future, now, span=lasting("hourpass.ledger", future)))
         return future
 
     async def _serve(self, lane: Lane) -> None:
@@ -245,7 +228,7 @@ class Ledger:
                 outcomes = await lane.do(partial(do_all, jobs))
                 for outcome in outcomes:
                     self._measures.failed(outcome)
-                _resolve(jobs, outcomes)
+                tell_all(jobs, outcomes)
             elif batch:
                 await self._settle(lane, batch)
             await asyncio.sleep(0)  # the callers that were just told go first: some of them ask again
@@ -272,15 +255,15 @@ class Ledger:
         self._batch_last = not jobs
         return jobs
 
-    def _next_batch(self) -> list[_Entry]:
+    def _next_batch(self) -> list[Asker]:
         """Those that have not waited for too long; the others are told so."""
         batch = [self._entries.popleft() for _ in range(min(len(self._entries), BATCH_LIMIT))]
         oldest = self._stalls.timer() - self._stalls.limit
         late = [entry for entry in batch if entry.at < oldest]
-        _resolve(late, [Stalled("the request has waited for too long")] * len(late))
+        tell_all(late, [Stalled("the request has waited for too long")] * len(late))
         return [entry for entry in batch if entry.at >= oldest] if late else batch
 
-    async def _settle(self, lane: Lane, batch: list[_Entry]) -> None:
+    async def _settle(self, lane: Lane, batch: list[Asker]) -> None:
         """One batch, from its transaction to its answers."""
         began = self._stalls.timer()
         self._measures.begins(len(batch), began - batch[0].at)
@@ -289,11 +272,7 @@ class Ledger:
                 if entry.span:
                     entry.span.add_event("transaction", {"callers": len(batch)})
         try:
-            if self._remote:
-                answers, took = await lane.do(lambda store: self._settle_there(store, batch, began))
-                outcomes = _finished(batch, answers)
-            else:
-                outcomes, took = await self._settle_here(lane, batch, began)
+            outcomes, took = await self._transactions.settle(lane, batch, began)
             self._measures.committed(took)
         except Exception as error:
             self._settling.distrust()
@@ -303,88 +282,25 @@ class Ledger:
                 # The callers behind these would wait for the same in vain.
                 batch = [*batch, *self._entries]
                 self._entries.clear()
-            _resolve(batch, [error] * len(batch))
+            tell_all(batch, [error] * len(batch))
         else:
             self._writability.note(None)
             self._answer(batch, outcomes)
 
-    async def _settle_here(self, lane: Lane, batch: list[_Entry], began: int) -> tuple[list[Any], float]:
-        """A local store: its statements in the loop, and all waiting in the thread."""
-        if not lane.store.begin(wait=False):
-            await lane.do(lambda store: store.begin(wait=True))
-        try:
-            answers = self._settling.settle(lane.store, [entry.asked for entry in batch])
-            committing = lane.do(lambda store: self._commit(store, began))
-            # While the disk is at work: by the time it is done, most or all of the answers are made.
-            outcomes = _finished(batch, answers)
-            took = await committing
-        except Exception:
-            lane.store.rollback()
-            raise
-        return outcomes, took
-
-    def _settle_there(self, store: Store, batch: list[_Entry], began: int) -> tuple[list[Any], float]:
-        """A remote store: all of it in the thread, and again if another transaction was in the way."""
-
-        def attempt() -> tuple[list[Any], float]:
-            store.begin(wait=False)
-            answers = self._settling.settle(store, [entry.asked for entry in batch])
-            return answers, self._commit(store, began)
-
-        return persist(attempt, store.rollback)
-
-    def _commit(self, store: Store, began: int) -> float:
-        """Commit. Returns how many seconds that took."""
-        # What a stalled transaction decided is too old to be kept.
-        self._stalls.require_prompt(began, allowance=WAITS)
-        asked = time.perf_counter()
-        store.commit()
-        return time.perf_counter() - asked
-
-    def _answer(self, batch: list[_Entry], outcomes: list[Any]) -> None:
+    def _answer(self, batch: list[Asker], outcomes: list[Any]) -> None:
         """Answer. A caller whose grant is held comes again in a later batch, and nobody else waits for that."""
         for entry, outcome in zip(batch, outcomes, strict=True):
             if not isinstance(outcome, Exception):
-                if not entry.future.done():  # not through `_tell`: each exchange and refresh pays for the call
+                if not entry.future.done():  # not through `tell_caller`: each exchange and refresh pays for the call
                     entry.future.set_result(outcome)
             elif isinstance(outcome, GrantHeld) and entry.tries < len(HELD_PAUSES):
                 self._coming_again += 1
                 later = msgspec.structs.replace(entry, tries=entry.tries + 1)
                 self._loop.call_later(HELD_PAUSES[entry.tries], self._come_again, later)
             else:
-                _tell(entry, outcome)
+                tell_caller(entry, outcome)
 
-    def _come_again(self, entry: _Entry) -> None:
+    def _come_again(self, entry: Asker) -> None:
         self._coming_again -= 1
         self._entries.append(entry)
         self._arrived.set()
-
-
-def _resolve(callers: Sequence[_Entry | Job], outcomes: Sequence[Any]) -> None:
-    """Tell each caller what came of it."""
-    for caller, outcome in zip(callers, outcomes, strict=True):
-        _tell(caller, outcome)
-
-
-def _tell(caller: _Entry | Job, outcome: Any) -> None:
-    """Tell a caller who is still there."""
-    if caller.future.done():
-        return
-    if isinstance(outcome, Exception):
-        caller.future.set_exception(outcome)
-    else:
-        caller.future.set_result(outcome)
-
-
-def _finished(batch: list[_Entry], answers: list[Any]) -> list[Any]:
-    """What the callers will get, exceptions included. No answer is made for a caller who has left."""
-    finished = []
-    for entry, answer in zip(batch, answers, strict=True):
-        if isinstance(answer, Exception) or entry.future.done():
-            finished.append(answer)
-            continue
-        try:
-            finished.append(entry.finish(answer))
-        except Exception as error:
-            finished.append(error)
-    return finished
