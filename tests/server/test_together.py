@@ -94,7 +94,8 @@ async def test_however_many_strangers_ask_they_take_two_places_in_the_ledger_s_q
     asked = [asyncio.ensure_future(http.get(path.format(epoch=epoch))) for _ in range(50)]
     longest = 0
     while not all(request.done() for request in asked):
-        longest = max(longest, len(ledger._jobs))
+        # The node's own look at what others changed may be in the queue as well, four times a second.
+        longest = max(longest, sum(job.kind != "looks" for job in ledger._jobs))
         await asyncio.sleep(0)
 
     assert {request.result().status_code for request in asked} == {200}
