@@ -17,6 +17,7 @@ from hourpass.server.ledger.ledger import Ledger
 from hourpass.server.run.stats import StatsKeeper
 from hourpass.server.run.trail import TrailKeeper
 from hourpass.server.store import SharedStore, Store
+from hourpass.server.store.grants import FIRST_GRANT
 from hourpass.server.store.stats import GRANTS_IN_USE, Measured
 from hourpass.server.telemetry.limited_log import LimitedLog
 from hourpass.server.telemetry.tally import Meter
@@ -201,7 +202,7 @@ class Background:
         if not await self._leads("prune", PRUNE_LEASE):
             self._issuer.forget_expired(self._clock())
             return
-        after: GrantRef | None = GrantRef("", b"")
+        after: GrantRef | None = FIRST_GRANT
         in_use = 0
         while after is not None:
             after, passed = await self._issuer.prune(after, self._clock())

@@ -154,9 +154,9 @@ class AuditStore(ControlStore):
     def _audit_between(self, wanted: AuditFilter, before: int, above: int) -> tuple[int, int]:
         """Before and above which numbers the lines of the wanted instants are."""
         if wanted.since > 0:
-            above = max(above, self._first_audit(wanted.since - SURELY_APART) - 1)
+            above = max(above, self._number_at(wanted.since - SURELY_APART) - 1)
         if wanted.until < FOREVER:
-            before = min(before, self._first_audit(wanted.until + SURELY_APART))
+            before = min(before, self._number_at(wanted.until + SURELY_APART))
         return before, above
 
     def count_audit(self, event: str, since: int) -> int:
@@ -164,12 +164,12 @@ class AuditStore(ControlStore):
 
         It finds where to begin by the numbers, which are in the order of time up to `CLOCKS_APART`.
         """
-        begin = self._first_audit(since - CLOCKS_APART)
+        begin = self._number_at(since - CLOCKS_APART)
         search = {"begin": begin, "since": since}
         found = [self._rows_named("count_audit", {**search, "event": name}) for name in (event, name_before(event))]
         return sum(int(rows[0][0]) for rows in found)
 
-    def _first_audit(self, at: int) -> int:
+    def _number_at(self, at: int) -> int:
         """A number from which all lines of an instant and later are."""
         low, high = 0, self.control().last_audit + 1
         while low < high:

@@ -86,8 +86,7 @@ class SqliteStore(Store, SqliteConnection):
 
     def keep_uses(self, uses: Sequence[KeyUse]) -> None:
         """Note when keys were last used."""
-        with storage_errors():
-            self._db.executemany(Q["keep_use"], uses)
+        self._run_many("keep_use", uses)
 
     def uses_of_keys(self, key_ids: Sequence[str]) -> dict[str, dict[UseKind, LastUse]]:
         """The last uses of these keys."""
