@@ -2,7 +2,7 @@
 
 import pytest
 
-from hourpass.server.endpoints.app import JWKS_MAX_AGE
+from hourpass.server.endpoints.documents import JWKS_MAX_AGE
 from hourpass.server.keys.master_key import load_master_key
 from hourpass.server.keys.signing_keys import prepare
 

@@ -6,14 +6,14 @@ Handlers turn bytes into use cases and answers into bytes. All decisions are mad
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Container, Mapping
-from hashlib import sha256
 from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
 from hourpass.core.errors import HourpassError, Unavailable, as_trouble
-from hourpass.server.endpoints import api_key, forward_auth, leaks, oauth
+from hourpass.server.endpoints import api_key, documents, forward_auth, leaks, oauth
+from hourpass.server.endpoints.cors import Cors, preflight
 from hourpass.server.endpoints.openapi import describe
 from hourpass.server.issuing.issuer import Issuer
 from hourpass.server.run.running import Running
@@ -21,9 +21,8 @@ from hourpass.server.settings.settings import Settings
 from hourpass.server.telemetry.counts import FIRST_BUCKET
 from hourpass.server.transport.asgi import Receive, Scope, Send, respond
 from hourpass.server.transport.render import JSON_HEADERS, MethodNotAllowed, NoSuchRoute, oauth_error, problem
-from hourpass.server.transport.request import Headers, Reply, Request, TooLarge
+from hourpass.server.transport.request import Reply, Request, TooLarge
 from hourpass.wire.shapes import (
-    JSON,
     ExchangeRequest,
     OAuthTokenRequest,
     RefreshRequest,
@@ -36,21 +35,13 @@ from hourpass.wire.shapes import (
 VERIFY = "/auth/verify"
 METADATA = "/.well-known/oauth-authorization-server"
 
-JWKS_MAX_AGE = 300
-"""Seconds. It is half of the time for which a key is published before it signs."""
-
 _AT_ONCE = FIRST_BUCKET[VERIFY]
-
-MAX_ORIGIN = 512
-"""Bytes: a scheme, the longest host and a port. The headers of an answer are remembered, so they must stay short."""
 
 LEAKS_ROOM = 16
 """A report of leaked keys names many of them at once."""
 
 FORM_ROOM = 2
 """A form may be twice as large as other bodies: its values are escaped, and it has more of them."""
-
-_CORS_REQUEST_HEADERS = b"Authorization, Content-Type, AV-Origin-Client, AV-Origin-App, AV-Origin-Sdk, Content-Range"
 
 Handler = Callable[[Issuer, Request], Awaitable[Reply | msgspec.Struct]]
 """Returns a shape of `wire`, or a complete `Reply`. The OpenAPI description is made from the declared return type."""
@@ -96,7 +87,7 @@ class App:
         self._issuer: Issuer | None = None
         self._starting = asyncio.Lock()
         self._prefix = settings.path_prefix
-        self._origins = frozenset(origin.encode() for origin in settings.cors_origins)
+        self._cors = Cors(settings.cors_origins) if settings.cors_origins else None
         self._realm = settings.realm
         self._description = b""
         # An issuer's own path comes after the well-known one (RFC 8414 §3.1), so no prefix precedes that.
@@ -116,9 +107,9 @@ class App:
                 FORM_ROOM,
                 write_introspection,
             ),
-            "/.well-known/jwks.json": _reading(_jwks, cors=True),
-            METADATA: _reading(_metadata, cors=True),
-            "/auth/revocations": _reading(_revocations),
+            "/.well-known/jwks.json": _reading(documents.jwks, cors=True),
+            METADATA: _reading(documents.metadata, cors=True),
+            "/auth/revocations": _reading(documents.revocations),
             "/openapi.json": _reading(self._openapi, cors=True),
             "/health/live": _reading(_live),
             "/health/ready": _reading(self._ready),
@@ -172,8 +163,8 @@ class App:
         except Exception as error:  # noqa: BLE001 - the outermost net: no error ever leaks
             reply = self._failed(path, error, problem if route is None else route.tell)
         self.counts.request(path, reply.status, self._stopwatch() - began)
-        if self._origins and route is not None and route.cors:
-            return Reply(reply.status, [*reply.headers, *self._cors(request)], reply.body)
+        if self._cors is not None and route is not None and route.cors:
+            return Reply(reply.status, [*reply.headers, *self._cors.headers(request)], reply.body)
         return reply
 
     def answer_at_once(self, request: Request) -> Reply | None:
@@ -226,7 +217,7 @@ class App:
         """This description of the interface."""
         if not self._description:  # made once, because it takes as long as a dozen exchanges
             self._description = encode(describe(self.routes, issuer.url))
-        return _published(self._description, request)
+        return documents.cacheable(self._description, request)
 
     async def _ready(self, issuer: Issuer, request: Request) -> Reply:
         """Whether requests should be sent here, with each check by name."""
@@ -284,67 +275,13 @@ class App:
 
     def _other_method(self, request: Request, route: Route) -> Reply:
         methods = ", ".join(route.methods)
-        if request.method != "OPTIONS" or not route.cors or len(self._cors(request)) < 2:
-            raise MethodNotAllowed(methods)
-        return Reply(
-            204,
-            [
-                (b"access-control-allow-methods", methods.encode()),
-                (b"access-control-allow-headers", _CORS_REQUEST_HEADERS),
-                (b"access-control-max-age", b"600"),
-            ],
-        )
-
-    def _cors(self, request: Request) -> Headers:
-        # Without Vary, a shared cache would serve the answer for one origin to another (Fetch §3.2.7).
-        vary = (b"vary", b"Origin")
-        origin = request.header(b"origin")
-        if origin is None or len(origin) > MAX_ORIGIN or not (origin in self._origins or b"*" in self._origins):
-            return [vary]
-        return [(b"access-control-allow-origin", origin), vary]
+        if request.method == "OPTIONS" and route.cors and self._cors is not None and self._cors.allows(request):
+            return preflight(methods)
+        raise MethodNotAllowed(methods)
 
 
 def _reading(handler: Handler, *, cors: bool = False) -> Route:
     return Route({"GET": handler, "HEAD": handler}, cors=cors)
-
-
-def _published(body: bytes, request: Request) -> Reply:
-    """A document that may be cached for a while, and revalidated by its ETag (RFC 9110 §13.1.2)."""
-    etag = b'"%b"' % sha256(body).hexdigest()[:16].encode()
-    headers = [(b"cache-control", b"public, max-age=%d" % JWKS_MAX_AGE), (b"etag", etag)]
-    if etag in (request.header(b"if-none-match") or b""):
-        return Reply(304, headers)
-    return Reply(200, [(b"content-type", JSON), *headers], body)
-
-
-async def _jwks(issuer: Issuer, request: Request) -> Reply:
-    """The JWK Set (RFC 7517)."""
-    return _published(encode({"keys": issuer.verification.jwks(request.now)}), request)
-
-
-async def _revocations(issuer: Issuer, request: Request) -> Reply:
-    """The revocation feed: a signed snapshot, or a long poll for the entries after a number."""
-    return Reply(*await issuer.verification.answer(request.query, request.now))
-
-
-async def _metadata(issuer: Issuer, request: Request) -> Reply:
-    """Authorization server metadata (RFC 8414)."""
-    url = issuer.url
-    methods = ["client_secret_basic", "client_secret_post"]
-    body = {
-        "issuer": url,
-        "token_endpoint": f"{url}/oauth/token",
-        "jwks_uri": f"{url}/.well-known/jwks.json",
-        "revocations_uri": f"{url}/auth/revocations",
-        "revocation_endpoint": f"{url}/oauth/revoke",
-        "introspection_endpoint": f"{url}/oauth/introspect",
-        "grant_types_supported": ["client_credentials", "refresh_token"],
-        "response_types_supported": ["none"],
-        "token_endpoint_auth_methods_supported": [*methods, "none"],
-        "revocation_endpoint_auth_methods_supported": [*methods, "none"],
-        "introspection_endpoint_auth_methods_supported": methods,
-    }
-    return _published(encode(body), request)
 
 
 async def _live(issuer: Issuer, request: Request) -> Reply:
