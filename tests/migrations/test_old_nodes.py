@@ -86,7 +86,7 @@ async def test_a_running_node_revokes_prunes_and_looks_up_under_a_newer_schema(r
         with pytest.raises(InvalidToken, match="revoked"):
             desk.verify(pair)
     running.clock.advance(100 * 86_400)
-    assert await desk.issuer.prune(GrantRef("", b""), running.clock()) == (None, 0)
+    assert await desk.issuer.pruning.prune(GrantRef("", b""), running.clock()) == (None, 0)
     assert running.node.pruned == 2
 
 

@@ -74,7 +74,7 @@ async def prune_all(server: InMemoryServer) -> None:
     server.clock.advance((HOUR + LEEWAY) / SECOND)
     issuer = server.app.issuer
     await issuer.verification.observe(server.clock())
-    await issuer.prune(("", b""), server.clock())
+    await issuer.pruning.prune(("", b""), server.clock())
     assert (await issuer.ledger.observe()).last_revocation == 0
 
 

@@ -1,10 +1,9 @@
-"""The use cases: exchange a key, refresh a token, authenticate a caller, prune expired grants.
+"""The use cases: exchange a key, refresh a token, authenticate a caller.
 
 Each one gets the time as an argument. `core` decides what may happen. A caller is answered only after it is durable.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from hourpass.core.address import pack_address
 from hourpass.core.admin_access import admin_audience
@@ -27,11 +26,9 @@ from hourpass.core.grant import (
     Burst,
     Dead,
     Grant,
-    GrantRef,
     Retry,
     Rotate,
     is_genuine,
-    is_prunable,
     new_grant_id,
     open_grant,
 )
@@ -45,6 +42,7 @@ from hourpass.server.issuing.authentication import Authentication
 from hourpass.server.issuing.client_revocations import ClientRevocations
 from hourpass.server.issuing.leak_reports import LeakReports
 from hourpass.server.issuing.minting import Entropy, Mint, TokenPair
+from hourpass.server.issuing.pruning import Pruning
 from hourpass.server.issuing.replay_log import ReplayLog
 from hourpass.server.issuing.storage_checks import StorageChecks
 from hourpass.server.issuing.throttle import Throttle
@@ -54,7 +52,6 @@ from hourpass.server.keys.server_secrets import Secrets
 from hourpass.server.ledger.asking import Refreshed, Refreshing
 from hourpass.server.ledger.ledger import Ledger
 from hourpass.server.settings.settings import Settings
-from hourpass.server.store import Store
 from hourpass.server.telemetry.counts import CELL, Counts
 from hourpass.server.telemetry.metrics import GRANTED, REFUSED
 
@@ -63,16 +60,6 @@ _GRANTED = {decision: CELL[name] for decision, name in GRANTED.items()}
 
 BEHIND = "what other processes changed has not been learned for too long"
 """This node may still use keys and secrets that were retired. The caller is not at fault."""
-
-PRUNE_PAGE = 500
-"""How many grants one transaction of pruning reads. They take about a millisecond of the ledger's time."""
-
-
-class Pruned(NamedTuple):
-    """Where a walk over the grants goes on, None at its end, and how many of those just passed can refresh."""
-
-    after: GrantRef | None
-    in_use: int
 
 
 class Issuer:
@@ -113,6 +100,7 @@ class Issuer:
         self.last_uses = self.authentication.last_uses
         self.leak_reports = LeakReports(settings, ledger, secrets, verification, timer, counts)
         self.client_revocations = ClientRevocations(ledger, verification, self.policy, settings.exchange_limit, timer)
+        self.pruning = Pruning(ledger, verification, self.client_revocations, counts)
         self._refresh_tokens = secrets.refresh_tokens(self.url)
         self._admin_refresh_tokens = secrets.admin_refresh_tokens(self.url)
         self.admin_audience = admin_audience(self.url)
@@ -322,29 +310,6 @@ class Issuer:
     async def readiness(self, now: int) -> dict[str, str]:
         """The checks by name, each with `ok` or with what is wrong."""
         return {**await self.storage_checks(now), **self.verification.readiness(now)}
-
-    async def prune(self, after: GrantRef, now: int) -> Pruned:
-        """Delete the prunable ones among the next grants."""
-
-        def work(store: Store) -> tuple[Pruned, int]:
-            page = store.expiries_page(after, PRUNE_PAGE)
-            over = [row.ref for row in page if is_prunable(row.idle_expires_at, row.expires_at, row.revoked_at, now)]
-            store.delete_grants(over)
-            in_use = store.count_grants_in_use(now, after, page[-1].ref) if page else 0
-            return Pruned(page[-1].ref if len(page) == PRUNE_PAGE else None, in_use), len(over)
-
-        done, pruned = await self.ledger.run(work)
-        self.counts.add("grants_pruned", pruned)
-        if done.after is None:
-            await self.ledger.run(lambda store: store.prune_revocations(now))
-            self.forget_expired(now)
-        return done
-
-    def forget_expired(self, now: int) -> None:
-        """Forget revocations whose tokens have expired, and count grants again."""
-        self.verification.prune(now)
-        self.client_revocations.prune(now)
-        self.ledger.recount()
 
     def _open_refresh_token(self, tokens: RefreshTokens, token: str, now: int) -> OpenedRefreshToken:
         if not token.isascii():

@@ -200,12 +200,12 @@ class Background:
     async def prune(self) -> None:
         """Delete grants, revocations and numbers that are over, if this node is the one that prunes."""
         if not await self._leads("prune", PRUNE_LEASE):
-            self._issuer.forget_expired(self._clock())
+            self._issuer.pruning.forget_expired(self._clock())
             return
         after: GrantRef | None = FIRST_GRANT
         in_use = 0
         while after is not None:
-            after, passed = await self._issuer.prune(after, self._clock())
+            after, passed = await self._issuer.pruning.prune(after, self._clock())
             in_use += passed
             await asyncio.sleep(random.uniform(0.01, 0.05))  # noqa: S311 - jitter, not a secret
         counted = Measured(in_use, self._clock())
