@@ -3,7 +3,8 @@
 import pytest
 from tests.contract.conftest import KEY, NOW, make_grant, rotated
 
-from hourpass.core.grant import GrantAge, GrantRef, new_grant_id
+from hourpass.core.grant import GrantRef, new_grant_id
+from hourpass.core.grant_room import GrantAge
 from hourpass.server.store import transaction
 from hourpass.server.store.grants import Expiry
 

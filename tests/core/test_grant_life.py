@@ -3,20 +3,8 @@
 import pytest
 from tests.core.test_api_key import stored_key
 
-from hourpass.core.grant import (
-    REVOKED_KEPT,
-    GrantAge,
-    closing_order,
-    excess_grants,
-    generation_tag,
-    is_live,
-    is_prunable,
-    keys_of_grant,
-    new_grant_id,
-    open_grant,
-    revoke,
-    state_of,
-)
+from hourpass.core.grant import generation_tag, is_live, keys_of_grant, new_grant_id, open_grant, revoke, state_of
+from hourpass.core.grant_room import REVOKED_KEPT, GrantAge, closing_order, excess_grants, is_prunable
 from hourpass.core.policy import DAY, HOUR, Policy
 
 START = 1_800_000_000_000

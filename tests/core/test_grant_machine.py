@@ -16,20 +16,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from hourpass.core.grant import (
-    Ahead,
-    Burst,
-    Dead,
-    GrantAge,
-    Replay,
-    Retry,
-    Rotate,
-    closing_order,
-    decide_refresh,
-    excess_grants,
-    open_grant,
-    revoke,
-)
+from hourpass.core.grant import Ahead, Burst, Dead, Replay, Retry, Rotate, decide_refresh, open_grant, revoke
+from hourpass.core.grant_room import GrantAge, closing_order, excess_grants
 from hourpass.core.policy import HOUR, MINUTE, Policy
 
 START = 1_800_000_000_000

@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from hourpass.core.grant import GrantRef, is_prunable
+from hourpass.core.grant import GrantRef
+from hourpass.core.grant_room import is_prunable
 from hourpass.server.issuing.client_revocations import ClientRevocations
 from hourpass.server.issuing.verification import Verification
 from hourpass.server.ledger.ledger import Ledger

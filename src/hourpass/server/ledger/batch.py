@@ -15,18 +15,8 @@ from hourpass.core.address import unpack_address
 from hourpass.core.api_key import ApiKey, is_usable, still_proves, why_unusable
 from hourpass.core.audit import Event
 from hourpass.core.errors import InvalidCredentials
-from hourpass.core.grant import (
-    Ahead,
-    Dead,
-    Grant,
-    GrantRef,
-    Replay,
-    Retry,
-    Rotate,
-    closing_order,
-    excess_grants,
-    judge,
-)
+from hourpass.core.grant import Ahead, Dead, Grant, GrantRef, Replay, Retry, Rotate, judge
+from hourpass.core.grant_room import closing_order, excess_grants
 from hourpass.core.policy import HOUR, Policy
 from hourpass.server.ledger.absences import Absences
 from hourpass.server.ledger.asking import GrantHeld, Opened, Opening, Refreshed, Refreshing

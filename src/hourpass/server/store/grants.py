@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from hourpass.core.grant import Grant, GrantAge, GrantRef, keys_of_grant
+from hourpass.core.grant import Grant, GrantRef, keys_of_grant
+from hourpass.core.grant_room import GrantAge
 from hourpass.server.store.connection import ENDLESS, DatabaseConnection, Row
 
 FIRST_GRANT, LAST_GRANT = GrantRef("", b""), GrantRef("~", b"")

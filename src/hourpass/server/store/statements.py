@@ -8,7 +8,8 @@ from importlib import resources
 
 from hourpass.core.api_key import KeySecret
 from hourpass.core.audit_chain import Ends
-from hourpass.core.grant import Grant, GrantAge, GrantRef
+from hourpass.core.grant import Grant, GrantRef
+from hourpass.core.grant_room import GrantAge
 from hourpass.core.revocation import Revocation
 from hourpass.core.sign_in import OneTimeLink, SignIn
 from hourpass.core.signing_key import SigningKey
