@@ -1,7 +1,7 @@
 """A page on which each customer of an API manages its own keys: list, create, rotate, revoke. It needs no JavaScript.
 
-For each customer this backend has a delegated admin key, so hourpass itself keeps the customers apart: whatever this
-program asks for a customer, it gets and changes only keys whose subject begins with the customer's prefix.
+For each customer this backend has a delegated admin key, so hourpass itself keeps the customers apart: with that
+key, this program sees and changes only keys whose subject begins with the customer's prefix.
 """
 
 import hmac

@@ -36,7 +36,7 @@ MAY = {
 """A caller -> the scopes that it has."""
 
 REFUSED = ("nobody", "client", "basic", "bearer_key", "header_key", "forged", "revoked", "disabled", "expired")
-"""Callers whose credential is not accepted, whatever they ask."""
+"""Callers whose credential is not accepted for any call."""
 
 BODIES = {
     "revoke_issued_before": {"issued_before": "2999-01-01T00:00:00Z"},

@@ -216,7 +216,7 @@ ODD = [
 
 
 async def test_no_value_of_any_member_makes_the_server_fail(anywhere):
-    """Every member of every operation with every odd value: whatever it answers, it is no failure."""
+    """Every member of every operation with every odd value: the server never fails."""
     owner = await anywhere.caller()
     server = anywhere
     server.admin_app._work.calls._interval = 0

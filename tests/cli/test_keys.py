@@ -195,7 +195,7 @@ def test_an_imported_key_is_found_by_its_text(hourpass, hashed_by):
 
 
 def test_show_and_list_say_when_a_key_was_last_used_how_and_from_where(hourpass):
-    """Written at the end of the server, whatever the time."""
+    """The server writes it when it ends, at any time."""
     used, idle = hourpass.create_key(), hourpass.create_key()
     hourpass.exchange(used["api_key"], seconds_ago=60)
 

@@ -192,7 +192,7 @@ WAITING = [
 
 
 @pytest.mark.parametrize("arguments", WAITING, ids=" ".join)
-def test_the_database_does_not_wait_for_whoever_types_or_pipes(hourpass, api_key, arguments):
+def test_the_database_does_not_wait_for_the_input(hourpass, api_key, arguments):
     """A transaction that waits for standard input would stop the server."""
     nowhere = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     command = [HOURPASS, *arguments]

@@ -27,7 +27,7 @@ def pair(number: int, **changes: object) -> bytes:
 
 def http(status: int, body: bytes = b"", content_type: str | None = "application/json", *headers: str) -> bytes:
     """A whole response, with the length that it has unless `headers` say another."""
-    lines = [f"HTTP/1.1 {status} Whatever", "Connection: close", *headers]
+    lines = [f"HTTP/1.1 {status} Scripted", "Connection: close", *headers]
     if content_type is not None:
         lines.append(f"Content-Type: {content_type}")
     if not any(header.lower().startswith(("content-length:", "transfer-encoding:")) for header in headers):

@@ -146,7 +146,7 @@ def failing(text):
     ("key", "ending"),
     [
         pytest.param(failing(KEY), ConfigurationError, id="a callable that fails"),
-        pytest.param(lambda: f"{KEY}\udcff", Unavailable, id="a key that is no text"),
+        pytest.param(lambda: f"{KEY}\udcff", Unavailable, id="a key that is not a text"),
     ],
 )
 def test_no_key_that_cannot_be_had_is_told(other, source_of, heard, key, ending):

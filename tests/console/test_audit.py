@@ -29,7 +29,7 @@ def test_a_line_is_found_by_each_condition_of_the_command(desk):
     assert other not in page
     assert "No line is like that" in visitor.get(f"/audit?key={one}&until=1h").text
     assert "No line is like that" in visitor.get(f"/audit?key={one}&actor=client").text
-    assert one in visitor.get(f"/audit?key={one}&event=key_revoked").text, "programs of before spelt it so"
+    assert one in visitor.get(f"/audit?key={one}&event=key_revoked").text, "older programs spelt it so"
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_older_lines_are_on_the_next_page(own_desk):
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["with JavaScript", "without JavaScript"])
-def test_whoever_follows_the_trail_sees_new_lines(browser, desk, script):
+def test_a_followed_trail_shows_new_lines(browser, desk, script):
     with watched(browser, desk, java_script_enabled=script) as context:
         page = sign_in(context, desk)
         page.goto(desk.url("/audit?event=key.created"))

@@ -136,7 +136,7 @@ def test_too_many_lines_are_refused_with_a_page_of_the_console(desk):
     answer = sent(visitor, "import", lines_of(*[{"key": f"large{KEY}", "name": "Too large"}] * 1_000))
 
     assert 57_000 < len(fits) < 65_536
-    assert counts(sent(visitor, "look", fits).text)["created"] == 400, "how a form spells it does not count"
+    assert counts(sent(visitor, "look", fits).text)["created"] == 400, "the limit ignores how a form spells it"
     assert answer.status_code == 413
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert "These lines are more than 64 KiB. Nothing was changed." in answer.text

@@ -1,4 +1,4 @@
-"""The chain over the audit trail in real databases: whatever somebody does with SQL, `verify` says which row it is."""
+"""The chain over the audit trail in real databases: `verify` names the row that somebody changed with SQL."""
 
 import os
 import threading

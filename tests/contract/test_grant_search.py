@@ -62,7 +62,7 @@ def stocked(store):
     limit=st.integers(1, 13),
     distance=st.integers(1, 13),
 )
-def test_each_state_has_its_grants_whatever_the_size_of_a_page(stocked, found, limit, distance):
+def test_each_state_has_its_grants_with_pages_of_any_size(stocked, found, limit, distance):
     stocked.rollback()
     stocked.begin(wait=True)
     stocked.add_grants(found)

@@ -15,7 +15,7 @@ SIGNING_KEY = StoredSigningKey(SigningKey("kid1", "ES256", NOW, NOW + 600), b"se
 @pytest.mark.parametrize(
     "key",
     [
-        pytest.param(make_key(), id="only what has to be there"),
+        pytest.param(make_key(), id="only what must be there"),
         pytest.param(
             make_key(
                 subject="account-7",

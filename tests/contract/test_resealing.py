@@ -52,7 +52,7 @@ def opened(store, master) -> list:
 
 
 def forget_who_sealed(store) -> None:
-    """As a program of before leaves it."""
+    """As an older program leaves it."""
     for secret in store.sealed_secrets():
         store.seal_secret(secret, secret._replace(sealed_by=None))
     for key in store.signing_keys():

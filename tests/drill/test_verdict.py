@@ -13,7 +13,7 @@ SAME = [(8, "next"), (8, "next")]
         pytest.param([2, 3, 9], 6, id="between two"),
         pytest.param([6, 8], 6, id="before the first"),
         pytest.param([1, 2], 8, id="after the last"),
-        pytest.param([-5, 1, 5, 9, 40], 4, id="what lies outside does not count"),
+        pytest.param([-5, 1, 5, 9, 40], 4, id="what lies outside is left out"),
     ],
 )
 def test_a_gap_is_the_longest_time_in_which_nothing_happened(instants, gap):

@@ -38,7 +38,7 @@ def test_a_command_leaves_the_servers_signing_algorithm_alone(serve):
 
 
 def test_a_token_for_another_audience_is_revoked_and_introspected_all_the_same(serve):
-    """RFC 7009 §2.1: the issuer revokes what it issued, whomever it is for."""
+    """RFC 7009 §2.1: the issuer revokes what it issued, for any API."""
     server = serve()
     made = server.create_key("--audience", "https://other.example", "--scope", "introspect")
     token = httpx2.post(f"{server.url}/auth/api-key", json={"apiKey": made["api_key"]}).json()["access_token"]

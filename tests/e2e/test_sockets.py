@@ -144,7 +144,7 @@ def test_a_unix_socket_is_served_beside_the_port_and_is_gone_at_the_end(serve, t
 
 
 def test_the_admin_listener_may_be_a_unix_socket_which_is_gone_at_the_end(serve, tmp_path):
-    """It is the server's user's alone, whatever the mode of the others, whose group is the proxy's."""
+    """It is the server's user's alone, also if the others have a mode that lets in their group, the proxy's."""
     path = tmp_path / "admin"
     server = serve(admin_listen=f"unix:{path}", listen=f"unix:{tmp_path}/socket", socket_mode="0666")
 

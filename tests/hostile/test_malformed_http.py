@@ -48,7 +48,7 @@ REFUSED = {
     "an asterisk": (lambda body: message(b"OPTIONS", b"*", CLOSE), {400, 404}),
     "a percent sign alone": (lambda body: get(CLOSE, path=b"/auth/%zz"), {400, 404}),
     "a percent-encoded nul": (lambda body: get(CLOSE, path=b"/auth/verify%00"), {400, 404}),
-    "a percent-encoded byte that is no UTF-8": (lambda body: get(CLOSE, path=b"/auth/%ff"), {400, 404}),
+    "a percent-encoded byte that is not UTF-8": (lambda body: get(CLOSE, path=b"/auth/%ff"), {400, 404}),
     "dots that climb": (lambda body: get(CLOSE, path=b"/x/../auth/verify"), {400, 404}),
 }
 

@@ -167,7 +167,7 @@ async def test_a_caller_who_sends_on_gets_to_read_why_it_was_refused():
 
 
 async def test_a_client_that_is_faster_than_the_work_waits():
-    """The kernel and one piece hold what it sent, whatever it would send."""
+    """The kernel and one piece hold what it sent, however much it would send."""
     async with fronted() as (front, app, port):
         app.go.clear()
         with socket.create_connection(("127.0.0.1", port)) as sender:

@@ -1,4 +1,4 @@
-"""Ending keys on several nodes: each hears of it within a second, and one event is written whoever is asked."""
+"""Ending keys on several nodes: each hears of it within a second, and any node that is asked writes one event."""
 
 import json
 import time

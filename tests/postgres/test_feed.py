@@ -66,6 +66,6 @@ async def test_after_a_restored_backup_readers_must_begin_again(database, local_
     told = await asked(await local_nodes("a"), clock, 0, 0)
     database.run("update control set numbered_since = numbered_since + 60000")
 
-    anew = await asked(await local_nodes("b"), clock, told["last"], told["epoch"])
+    restored = await asked(await local_nodes("b"), clock, told["last"], told["epoch"])
 
-    assert anew["epoch"] == told["epoch"] + 60
+    assert restored["epoch"] == told["epoch"] + 60

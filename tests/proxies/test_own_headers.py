@@ -60,7 +60,7 @@ def nobody(claiming):
 
 
 def tenants(answer: httpx2.Response) -> list[str]:
-    """What the API received in X-Tenant, in whatever spelling. An empty header may be left out by the proxy."""
+    """What the API received in X-Tenant, in any spelling. An empty header may be left out by the proxy."""
     assert answer.status_code == 200, answer.text
     received = ((name.lower(), value) for name, value in answer.json()["headers"])
     return [value for name, value in received if name.startswith("x") and name.endswith("tenant") and value]

@@ -65,7 +65,7 @@ class Installation:
         return made.api_key
 
     async def rotate_at_once(self, api_key: str) -> str:
-        """As an operator does after a leak; every node takes note."""
+        """As an operator does after a leak. Every node takes note."""
         issuer, key_id = self.first.issuer, key_id_of(api_key)
         made = await self.run(
             lambda store: rotate_key_at_once(
@@ -480,7 +480,7 @@ async def test_who_asks_with_nobodys_key_learns_nothing(installation):
 
 
 async def test_an_operators_unused_next_secret_is_the_answer_too(installation):
-    """Whoever asks, the holder of the newest answer is never refused."""
+    """Other callers may ask as well: the holder of the newest answer is never refused."""
     old = await installation.create_key(self_rotation=True)
     new = await installation.rotate(old)
 

@@ -194,7 +194,7 @@ def test_a_folder_that_is_missing_is_named(folder):
 
 @pytest.mark.parametrize("mode", [0o600, 0o660, 0o666])
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
-def test_the_mode_is_the_one_that_was_asked_for_whatever_the_umask(folder, mode, umask):
+def test_the_mode_is_the_one_that_was_asked_for_under_any_umask(folder, mode, umask):
     before = os.umask(umask)
     try:
         listen_at(f"unix:{folder}/socket", mode).close()

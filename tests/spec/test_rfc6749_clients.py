@@ -58,7 +58,7 @@ WRONG = {
     "another id than the key's, in the body": lambda i, k: {"client_id": "x", "client_secret": k},
     "an id in the body that contradicts Basic": lambda i, k: {"authorization": basic(f"{i}:{k}"), "client_id": "x"},
     "another case": lambda i, k: {"client_id": i.swapcase() + "1", "client_secret": k},
-    "Basic that is no base64": lambda i, k: {"authorization": "Basic !"},
+    "Basic that is not base64": lambda i, k: {"authorization": "Basic !"},
     "Basic without a colon": lambda i, k: {"authorization": basic(k)},
     "Bearer with the key": lambda i, k: {"authorization": f"Bearer {k}"},
 }

@@ -115,7 +115,7 @@ async def test_4_14_2_a_replay_is_written_into_the_audit_trail_without_any_token
 
 @pytest.mark.anyio
 async def test_4_14_2_a_replay_is_one_warning_line_in_the_log_without_any_token(server, http, caplog):
-    """Whoever watches only the log sees it as well."""
+    """A person who watches only the log sees it as well."""
     access, stolen = await server.tokens()
     await refresh(http, stolen)
     await server.later(61)

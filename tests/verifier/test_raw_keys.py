@@ -33,7 +33,7 @@ def challenge(problem):
 
 
 class Server:
-    """A server whose answers the test decides; it keeps the headers of every question."""
+    """A server whose answers the test decides. It keeps the headers of every question."""
 
     def __init__(self):
         self.answer = 204, GOOD
@@ -331,7 +331,7 @@ def test_the_end_of_the_key_is_in_the_identity_headers(server, keys):
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory):
-    """A server that accepts keys everywhere, on loopback, where the client's address is believed."""
+    """A server that accepts keys everywhere. It is on loopback, so it believes the client's address."""
     folder = tmp_path_factory.mktemp("raw")
     flags = {"api-key-sources": "basic bearer header:X-API-Key", "exchange-limit": 0}
     server = ServerProcess(folder / "data", folder / "log", flags, {}).start()
@@ -419,7 +419,7 @@ def test_a_key_for_the_apis_own_audience_is_accepted(real):
 
 @BOTH
 def test_a_revoked_key_is_refused_within_a_second(ask, verifier, real):
-    """The feed is heard, whatever is remembered."""
+    """The feed is heard, also if the answer is remembered."""
     made = real.create_key()
     headers = SENT["header:X-API-Key"](made["api_key"])
     token = httpx2.post(f"{real.url}/auth/api-key", json={"apiKey": made["api_key"]}).json()["access_token"]

@@ -30,7 +30,7 @@ LOOK_EVERY = SECOND
 """A busy program looks at the file no more often than this."""
 
 PATIENCE = 2.0
-"""Seconds that an agent has to write a new token after the one in the file was rejected."""
+"""Seconds within which an agent must write a new token after the one in the file was rejected."""
 
 POLL = 50
 """Milliseconds between two looks while a new token is expected."""

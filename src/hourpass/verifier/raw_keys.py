@@ -109,7 +109,7 @@ class RawKeys:
         self._http: httpx2.Client | None = None
 
     def begin(self, key: Basic | RawKey, peer: str | None) -> KeyIdentity | Future[_Answer]:
-        """Whose key it is, if that is known; else the question, whose answer `end` reads.
+        """Whose key it is, if that is known, or else the question, whose answer `end` reads.
 
         `peer` is the client's address, for the key's allow-list.
 
@@ -209,7 +209,7 @@ class RawKeys:
             ):
                 status, said = answer.status_code, answer.headers
                 answered(status)
-        except Exception as error:  # noqa: BLE001 - whatever a library makes of it, no answer came
+        except Exception as error:  # noqa: BLE001 - any error of a library: no answer came
             raise Unavailable(f"API keys cannot be judged: {reason(error)}") from None
         if status == 204 and said.get("hourpass-auth") == "api-key":
             names = ("subject", "key-id", "scope", "environment", "api-key-sunset", "api-key-deprecation")
@@ -232,7 +232,7 @@ class RawKeys:
 
 
 def _spellings(key: Basic | RawKey) -> list[tuple[str, str]]:
-    """How the server is asked about a key: as Basic, or if the key has a colon as a bearer; then as it came."""
+    """How the server is asked about a key: as Basic, or as a bearer if the key has a colon. Then as it came."""
     text = key.unverified_key
     basic = "authorization", "Basic " + b64encode(f"{text}:".encode()).decode()
     bearer = "authorization", f"Bearer {text}"

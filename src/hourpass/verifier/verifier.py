@@ -209,14 +209,14 @@ class Verifier:
         return self._tokens.verify(raw, self._clock())
 
     def verify_key(self, key: Basic | RawKey, peer: str | None = None) -> KeyIdentity:
-        """The owner of a raw API key, as a request presents it; `peer` is the client's address.
+        """The owner of a raw API key, as a request presents it. `peer` is the client's address.
 
         The server is asked, and its answer is believed for 10 s at most. Waits as long as `timeout` says.
 
         Raises:
             InvalidToken: with one of the fixed words. Unavailable: if the server does not answer, or not about keys.
         """
-        self._start()  # the feed has to be heard before an answer is believed a second time
+        self._start()  # the feed must be heard before an answer is believed a second time
         found = self._raw_keys.begin(key, peer)
         if isinstance(found, KeyIdentity):
             return found

@@ -58,7 +58,7 @@ async def chunks(body):
 
 @pytest.mark.parametrize("server", [fronted, mounted])
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-async def test_a_body_is_read_up_to_the_limit_whatever_the_method(server, method):
+async def test_a_body_is_read_up_to_the_limit_with_any_method(server, method):
     async with server() as client, client:
         assert (await client.request(method, "/", content=b"x" * LIMIT)).content == b"x" * LIMIT
         assert (await client.request(method, "/", content=chunks(b"y" * LIMIT))).content == b"y" * LIMIT

@@ -45,7 +45,7 @@ def _event(ctx: click.Context, param: click.Parameter, value: str | None) -> str
 
 
 def _filter_options(command: F) -> F:
-    """The options that choose events; the command gets them as `wanted`, which needs the time."""
+    """The options that choose events. The command gets them as `wanted`, which needs the time."""
 
     @functools.wraps(command)
     def wrapper(since: PastInstant | None, until: PastInstant | None, **arguments: Any) -> Any:

@@ -27,7 +27,7 @@ LONGEST = 3660 * 86400
 
 
 def milliseconds_of(low: int, high: int, *, word: str = "") -> Convert:
-    """A callback for durations, which become milliseconds; the word, if there is one, becomes None."""
+    """A callback for durations, which become milliseconds. The word, if there is one, becomes None."""
     parse = seconds(low, high)
 
     def convert(ctx: click.Context, param: click.Parameter, value: str | None) -> object:
@@ -194,7 +194,7 @@ _OPTIONS = [
 
 
 def member_options(command: C) -> C:
-    """Add the options; what was given comes as `members`, a function of the current time.
+    """Add the options. The command gets what was given as `members`, a function of the current time.
 
     It returns members of `shapes.KeyMembers`, by their names.
     """

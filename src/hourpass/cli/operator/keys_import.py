@@ -24,7 +24,7 @@ from hourpass.ownership import read_named_file
 from hourpass.server.admin.key_import import ImportBatch
 
 SAID = 20
-"""Failed rows that are named on the screen; the report has all of them."""
+"""Failed rows that are named on the screen. The report has all of them."""
 
 
 @click.command("import")

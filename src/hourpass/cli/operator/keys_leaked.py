@@ -56,7 +56,7 @@ def leaked(flags: dict[str, object], file: str, end: bool, as_json: bool) -> Non
 def _blocks(source: BinaryIO, file: str) -> Iterator[str]:
     try:
         while block := source.read(BLOCK):
-            yield block.decode("latin-1")  # a key is ASCII, whatever is around it
+            yield block.decode("latin-1")  # a key is ASCII, and latin-1 reads all bytes around it
     except OSError as error:
         # Without its name, which may be an imported key that somebody took for the argument.
         raise HourpassError(f"cannot read the file: {error.strerror}") from None

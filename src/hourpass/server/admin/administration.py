@@ -170,7 +170,7 @@ class Administration:
             seal_cursor(ctx, operation, asked, answer)
             return answer
         answer = WORK[operation.name](ctx._replace(random=reserved.random()), asked)
-        if not is_at_once(asked):  # else it may have to be made again
+        if not is_at_once(asked):  # else the caller may need to make it again
             keep(store, reserved, answer, now)
         return answer
 

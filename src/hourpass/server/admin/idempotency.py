@@ -78,8 +78,8 @@ def reserve(ctx: Context, call: KeyedCall) -> Reserved | Reply:
         AnswerGone: if the answer held a secret that cannot be derived any more.
     """
     own = _own_secret(ctx)
-    # A key with another role, confines or a narrower token is another caller: an answer again skips the use case, so
-    # whoever gets it must be one who could have made the call.
+    # A key with another role, other confines or a narrower token is another caller: an answer again skips the use case,
+    # so it goes only to a caller who could have made the call.
     who = ctx.caller
     caller = msgspec.json.encode([who.key_id, sorted(who.scopes), who.subject_prefix, who.max_scope])
     digest = _mac(own, b"call", caller, call.key.encode())

@@ -1,7 +1,7 @@
 """Derives the secret of an answer again, for a call that is repeated by its Idempotency-Key.
 
-The context's random bytes are those that the call had. `public` is the part of the text that is no secret: what comes
-before the last underscore, and this one. Each function returns None if the text cannot be derived any more. The secret
+The context's random bytes are those that the call had. `public` is the part of the text that is not secret: all up
+to the last underscore, this one included. Each function returns None if the text cannot be derived any more. The secret
 of a key is refused to a caller who may not give one to that key now, because the key may have changed meanwhile.
 """
 

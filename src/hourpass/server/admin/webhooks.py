@@ -81,7 +81,7 @@ def rotate_webhook_secret(ctx: Context, asked: shapes.WebhookNamed) -> shapes.Cr
 
 
 def try_webhook(ctx: Context, asked: shapes.WebhookNamed) -> shapes.TriedWebhook:
-    """Send a test event to a webhook at once, and answer how that went, whatever the endpoint did."""
+    """Send a test event to a webhook at once, and answer how that went. A failed attempt is an answer, too."""
     webhook = webhooks.get_webhook(ctx.store, asked.webhook_id)
     if ctx.outside is None:
         own = webhooks.server_secret(ctx.store, ctx.master)

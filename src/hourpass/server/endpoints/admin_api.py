@@ -204,7 +204,7 @@ def idempotency_key(request: Request) -> str | None:
 
 
 def if_match(request: Request) -> str | None:
-    """The strong tags of If-Match, separated by spaces; a weak one never matches (RFC 9110 §13.1.1).
+    """The strong tags of If-Match, separated by spaces. A weak one never matches (RFC 9110 §13.1.1).
 
     None if every state will do.
 

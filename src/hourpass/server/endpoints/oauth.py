@@ -63,7 +63,7 @@ def _target(asked: OAuthTokenRequest) -> str | None:
 
 
 async def revoke(issuer: Issuer, request: Request) -> Reply:
-    """Revoke an access token, or with a refresh token its grant (RFC 7009). This is no use of the client's key.
+    """Revoke an access token, or with a refresh token its grant (RFC 7009). The client's key is not used by this.
 
     An API key as the token ends that key.
     """

@@ -182,7 +182,7 @@ class Authentication:
 
     async def _check(self, text: str, lookup: str) -> Proven | None:
         async with self._slow.turn(lookup):
-            found = await self._imported.key(text)  # whoever had the turn before may have proven the same
+            found = await self._imported.key(text)  # the turn before may have proven the same
             if isinstance(found, Candidates) and await self._slow.prove(text, found.hashes):
                 found = await self._imported.key(text)
         return None if isinstance(found, Candidates) else found

@@ -1,7 +1,7 @@
 """When keys were last used: counted in memory, and kept in the database every half a minute.
 
-A use costs its request a look-up in a dict and no more. Whoever kills the process may lose the last half a minute of
-this, and nothing else.
+A use costs its request a look-up in a dict and no more. If the process is killed, the last half a minute of this may
+be lost, and nothing else.
 """
 
 import asyncio

@@ -26,7 +26,7 @@ PATIENCE = 1.0
 """Seconds that a caller waits for its turn before it is told to come back."""
 
 WAITING = 100
-"""Callers that wait for their turn; further ones are told to come back at once."""
+"""Callers that may wait for their turn. Further ones are told at once to come back."""
 
 
 class SlowProofs:

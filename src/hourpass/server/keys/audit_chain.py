@@ -16,7 +16,7 @@ from hourpass.server.keys.server_secrets import Secrets
 from hourpass.server.store import Store
 
 TOGETHER = 250
-"""Rows that one transaction chains: a few milliseconds, for which other transactions that wait must wait."""
+"""Rows that one transaction chains: a few milliseconds, for which other transactions wait."""
 
 OWN_BATCHES = 40
 """How often an administrator's transaction chains so many: more than it writes. The rest is the server's."""
@@ -25,7 +25,7 @@ PAGE = 2_000
 """Rows in memory while a trail is verified."""
 
 FIRST_NUMBER = -(2**63)
-"""No row has a lower number, whoever gave it."""
+"""The lowest number of all. An administrator can give a row a negative number with SQL."""
 
 
 def begin_chain(store: Store, master: MasterKey, now: int, random: Callable[[int], bytes]) -> None:

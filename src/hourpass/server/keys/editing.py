@@ -116,7 +116,7 @@ def _require_not_ended(key: ApiKey) -> None:
 
 
 def _told(value: Any) -> object:
-    # A tuple of pairs is a mapping; another one is a list.
+    # A tuple of pairs is a mapping, any other one is a list.
     if isinstance(value, tuple):
         value = dict(value) if value and isinstance(value[0], tuple) else list(value)
     return in_bounds(value, msgspec.json.encode(value))

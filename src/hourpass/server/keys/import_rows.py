@@ -29,7 +29,7 @@ MAX_LINE = 1 << 20
 
 
 class RowRefused(Exception):
-    """A row that is not imported; its text is the reason, in words that repeat nothing of the row."""
+    """A row that is not imported. Its text is the reason, in words that repeat nothing of the row."""
 
 
 class InPlain(NamedTuple):

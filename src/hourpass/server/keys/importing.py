@@ -1,4 +1,4 @@
-"""Importing keys that another system made: rows become keys, whoever read them.
+"""Importing keys that another system made: rows become keys. Others read the rows from files and requests.
 
 The digest is the identity of a key, so the same rows again change nothing. The rows win for the columns that they have.
 An import never changes what became of a key here: its state, its rotation, `raw_until`.
@@ -27,7 +27,7 @@ KEYS_OF_A_LOOKUP = 4
 
 
 class Imported(NamedTuple):
-    """What became of a row. `reason` says why it failed; `key_id` is not there for one that failed."""
+    """What became of a row. One that failed has a `reason`, and every other one a `key_id`."""
 
     result: Literal["created", "updated", "unchanged", "failed"]
     key_id: str | None = None
@@ -44,12 +44,13 @@ def import_keys(
     actor: Actor,
     dry_run: bool = False,
 ) -> list[Imported]:
-    """Import some rows in one transaction of a store; what became of each, in their order.
+    """Import some rows in one transaction of a store, and return what became of each, in their order.
 
     With `dry_run` nothing is written.
 
     Raises:
-        ConfigurationError: if the master key is not the one that sealed a provider's secret; StorageUnavailable.
+        ConfigurationError: if the master key is not the one that sealed a provider's secret.
+        StorageUnavailable: if nothing was kept.
     """
     batch = _Batch(store, secrets, rows, now, random, actor)
     results = []
@@ -97,7 +98,7 @@ class _Batch:
         self._events: list[Event] = []
 
     def _digests(self, row: ImportRow) -> Iterable[DigestMatch]:
-        """What the store may keep of the row's key, the likeliest first; the first is what a new key gets."""
+        """What the store may keep of the row's key, the likeliest first. A new key gets the first."""
         match row.secret:
             case InPlain(text):
                 return self._secrets.digests(self._hashes, text)
@@ -111,7 +112,7 @@ class _Batch:
                 assert_never(row.secret)
 
     def take(self, row: ImportRow) -> Imported:
-        """Decide what a row does; those before it in the batch are known already."""
+        """Decide what a row does. Those before it in the batch are known already."""
         matches = list(self._digests(row))
         found = next((match for match in matches if match.digest in self._known), None)
         key_id = None if found is None else self._known[found.digest]

@@ -51,7 +51,7 @@ class Leaks(NamedTuple):
 def key_texts(blocks: Iterable[str]) -> list[str]:
     """The texts in blocks of text that look like keys, each once. Everything else takes no memory.
 
-    Read them before a transaction begins: whoever sends them may be slow.
+    Read them before a transaction begins, because a sender may be slow.
 
     Raises:
         InvalidRequest: if there are too many of them.

@@ -42,7 +42,7 @@ def rotate_key(
     actor: Actor,
     prefix: str = PREFIX,
 ) -> NewKey:
-    """Make the next secret of a key. It becomes the current one on its first use; then the overlap begins.
+    """Make the next secret of a key. It becomes the current one on its first use, and then the overlap begins.
 
     Raises:
         NotFound: if no key has this id; RotationUnderWay: if two secrets are alive.

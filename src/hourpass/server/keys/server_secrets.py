@@ -218,7 +218,7 @@ class Secrets:
                 yield DigestMatch(imported_digest(pepper.secret, each), now, in_use.kid)
 
     def hmac_hash(self, known: KeyHashes, secret: bytes) -> KeyHash:
-        """The hash that a provider's HMAC secret makes: the known one, whatever pepper named it, or a new one."""
+        """The hash that a provider's HMAC secret makes: the known one, under the pepper that named it, or a new one."""
         for each in known.fast:
             if each.secret == secret:
                 return each

@@ -1,7 +1,7 @@
 """Slow and salted hashes that come with an import: which are known, what they may cost, and whether a text matches one.
 
 The libraries are an extra (`hourpass[import]`). Checking one takes a tenth of a second or more of a core, and none of
-the interpreter's lock. Whoever checks one bounds how many are checked at once.
+the interpreter's lock. The caller bounds how many are checked at once.
 """
 
 import base64
@@ -17,7 +17,7 @@ from hourpass.core.key_hash import KeyHash
 SlowAlgorithm = Literal["bcrypt", "argon2", "django"]
 
 BCRYPT_BYTES = 72
-"""bcrypt takes no more of a text; what follows does not matter."""
+"""bcrypt reads no more of a text than this."""
 
 MOST_ROUNDS = 16
 MOST_ITERATIONS = 10_000_000

@@ -40,7 +40,7 @@ QUEUE_LIMIT = 10_000
 """Callers beyond this are told to come back at once: waiting longer than a client's time-out helps nobody."""
 
 BATCH_LIMIT = 256
-"""A transaction's statements hold the event loop; this many take a few milliseconds."""
+"""Entries of one transaction. Its statements hold the event loop, and this many take a few milliseconds."""
 
 PATIENCE = 6.0
 """Seconds a remote store may take for one turn: longer than any of its statements may, and with an attempt to connect
@@ -100,23 +100,23 @@ class Ledger:
     def open(
         self, grant: Grant, now: int, finish: Callable[[Opened], T], proven: Proven | None = None
     ) -> "asyncio.Future[T]":
-        """Open a grant; resolves to what `finish` makes of it, after the commit.
+        """Open a grant. The future resolves to what `finish` makes of it, after the commit.
 
-        `finish` runs in the loop, with a local store while the commit is on its way to the disk; what it makes is
+        `finish` runs in the loop, with a local store while the commit is on its way to the disk. What it makes is
         thrown away if the commit fails. The future raises InvalidCredentials if the key has ended meanwhile, and
         StorageUnavailable if nothing was kept.
         """
         return self._submit(Opening(grant, now, proven), finish)
 
     def refresh(self, asked: Refreshing, finish: Callable[[Refreshed], T]) -> "asyncio.Future[T]":
-        """Decide and carry out a refresh; resolves to what `finish` makes of it, after the commit. As for `open`.
+        """Decide and carry out a refresh. The future resolves as that of `open`.
 
-        The future raises StorageUnavailable if nothing was kept.
+        It raises StorageUnavailable if nothing was kept.
         """
         return self._submit(asked, finish)
 
     def run(self, work: Callable[[Store], T]) -> "asyncio.Future[T]":
-        """Run work in a transaction of its own, in a thread; resolves after the commit.
+        """Run work in a transaction of its own, in a thread. The future resolves after the commit.
 
         If another transaction was in the way, the work is done once more.
         """
@@ -142,7 +142,7 @@ class Ledger:
         return self.cached_key(key_id) or await self._look_up.key(key_id)
 
     async def fresh_key(self, key_id: str) -> ApiKey | None:
-        """A key as it is now, whatever is remembered: it may have a secret that was made a moment ago."""
+        """A key as the database has it, not as it is remembered: it may have a secret that was made a moment ago."""
         return await self._look_up_fresh.key(key_id)
 
     def forget_key(self, key_id: str, digest: bytes) -> None:
@@ -155,7 +155,7 @@ class Ledger:
         return self._settling.policy_at(now)
 
     async def observe(self) -> Control:
-        """What other processes changed; keys remembered from before such a change are forgotten."""
+        """Look at what other processes changed, and forget the keys remembered from before such a change."""
         asked_at = self._stalls.timer()
         control = await self._job(lambda store: store.look(), "looks")
         if self._absences:
@@ -165,7 +165,7 @@ class Ledger:
         return control
 
     def recount(self) -> None:
-        """Forget how many grants each key has; called after pruning."""
+        """Forget how many grants each key has. Call it after pruning."""
         self._settling.recount()
 
     @property
@@ -256,7 +256,7 @@ class Ledger:
         return jobs
 
     def _next_batch(self) -> list[Asker]:
-        """Those that have not waited for too long; the others are told so."""
+        """Those that have not waited for too long. The others are told so."""
         batch = [self._entries.popleft() for _ in range(min(len(self._entries), BATCH_LIMIT))]
         oldest = self._stalls.timer() - self._stalls.limit
         late = [entry for entry in batch if entry.at < oldest]

@@ -19,7 +19,7 @@ PROOF_PAUSE = 1.0
 
 
 class Writability:
-    """What the last write showed. `run` runs work in a transaction that writes; `timer` counts seconds."""
+    """What the last write showed. `run` runs work in a transaction that writes, and `timer` returns seconds."""
 
     def __init__(
         self, run: Callable[[Callable[[Store], None]], "asyncio.Future[None]"], timer: Callable[[], float]

@@ -34,7 +34,7 @@ A = TypeVar("A", bound=shapes.AdminAnswer)
 T = TypeVar("T")
 
 MOST_WAITING = 64
-"""Calls that may wait for the thread. One more is refused: whoever sends so many would only wait longer."""
+"""Calls that may wait for the thread. One more is refused, because it would only wait longer."""
 
 
 MOST_OF_ONE = 8

@@ -24,7 +24,7 @@ _SECRET = re.compile(BEGINNING + r"[0-9A-Za-z]{12}_[0-9A-Za-z]+|eyJ[0-9A-Za-z_-]
 
 
 LONGEST_TEXT = 500
-"""Characters of a library's text in one line. It may hold whatever a client sent."""
+"""Characters of a library's text in one line. It may hold anything that a client sent."""
 
 
 class _Handler(logging.Handler):

@@ -79,7 +79,7 @@ class Sender:
         await self._transport.aclose()
 
     async def send(self, outgoing: Outgoing) -> Attempt:
-        """Make one attempt. It never takes much longer than the time-out, whatever the endpoint does."""
+        """Make one attempt. No endpoint can make it take much longer than the time-out."""
         began = time.perf_counter()
         result, status = await self._attempt(outgoing)
         return Attempt(result, status, round((time.perf_counter() - began) * 1000))

@@ -1,4 +1,4 @@
-"""Tries out a webhook: one attempt, at once, whatever waits for it.
+"""Tries out a webhook: one attempt, at once, before any events that wait for it.
 
 Call it outside of any transaction, because it may take as long as an endpoint may.
 """

@@ -245,8 +245,8 @@ insert into audit ({AuditRow}) values ({?AuditRow})
 select {AuditRecord} from audit where n > ? order by n limit ?
 
 -- name: newest_audit
--- The newest lines of the audit trail before a number that are wanted. An empty text is no condition. Of a line of a
--- program of before the detail has the actor.
+-- The newest lines of the audit trail before a number that are wanted. An empty text is not a condition. In a line from
+-- an older program, the detail has the actor.
 select {AuditRecord} from audit
 where (? = '' or instr(coalesce(actor, detail ->> 'actor'), ?) = 1)
     and at >= ? and at < ? and n < ? and n > ?

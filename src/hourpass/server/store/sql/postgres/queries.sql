@@ -122,8 +122,8 @@ from numbered, unnest(:at::bigint[], :event::text[], :actor::text[], :address::t
     :key_id::text[], :grant_id::text[], :detail::text[]) with ordinality as line ({AuditRow}, position)
 
 -- name: newest_audit
--- The newest lines of the audit trail before a number that are wanted. An empty text is no condition. Of a line of a
--- program of before the detail has the actor.
+-- The newest lines of the audit trail before a number that are wanted. An empty text is not a condition. In a line from
+-- an older program, the detail has the actor.
 select {AuditRecord} from audit
 where (? = '' or starts_with(coalesce(actor, detail::json ->> 'actor'), ?))
     and at >= ? and at < ? and n < ? and n > ?
