@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+from hourpass.core.errors import InvalidRequest
+
 
 def moment(at: int | None) -> str | None:
     """An instant (epoch milliseconds) in RFC 3339, to the second."""
@@ -10,12 +12,13 @@ def moment(at: int | None) -> str | None:
 
 def known_moment(at: int) -> str:
     """The same for an instant that is always there."""
-    return _text(at // 1000 * 1000)
+    return exact_moment(at // 1000 * 1000)
 
 
-def exact_moment(at: int | None) -> str | None:
+def exact_moment(at: int) -> str:
     """An instant (epoch milliseconds) in RFC 3339, to the millisecond if it is not a whole second."""
-    return None if at is None else _text(at)
+    precision = "milliseconds" if at % 1000 else "seconds"
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec=precision).replace("+00:00", "Z")
 
 
 def read_moment(text: str) -> int:
@@ -28,6 +31,13 @@ def read_moment(text: str) -> int:
     return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
-def _text(at: int) -> str:
-    precision = "milliseconds" if at % 1000 else "seconds"
-    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec=precision).replace("+00:00", "Z")
+def given_moment(name: str, text: str) -> int:
+    """The epoch milliseconds of an instant that a caller gave as a member of this name.
+
+    Raises:
+        InvalidRequest: naming the member, if it is not an instant.
+    """
+    try:
+        return read_moment(text)
+    except ValueError:
+        raise InvalidRequest(f"{name} is not an instant such as 2027-01-31T00:00:00Z", name=name) from None

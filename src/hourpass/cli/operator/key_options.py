@@ -112,7 +112,7 @@ def _moment(name: str, at: int | None) -> str | None:
     # Later ones cannot be written. The rule itself is `fields`, which says the same.
     if at is not None and not 0 < at < END_OF_TIME:
         fields({name: at})
-    return exact_moment(at)
+    return None if at is None else exact_moment(at)
 
 
 def _seconds(milliseconds: object) -> object:

@@ -85,7 +85,7 @@ def _revoke_issued_before(flags: dict[str, object], issued_before: PastInstant, 
     with administration(flags, changes=True) as desk:
         # What now is, the server knows: this machine's clock may be ahead.
         at = issued_before(desk.now)
-        asked = shapes.RevokeIssuedBefore(issued_before=UNSET if at == desk.now else exact_moment(at) or UNSET)
+        asked = shapes.RevokeIssuedBefore(issued_before=UNSET if at == desk.now else exact_moment(at))
         before = desk.call(operations.REVOKE_ISSUED_BEFORE, asked).issued_before
     say(desk.name)
     if as_json:

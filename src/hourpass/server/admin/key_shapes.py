@@ -6,9 +6,8 @@ import msgspec
 from msgspec import UNSET
 
 from hourpass.admin import shapes
-from hourpass.admin.instants import known_moment, moment, read_moment
+from hourpass.admin.instants import given_moment, known_moment, moment
 from hourpass.core.api_key import ApiKey, key_state
-from hourpass.core.errors import InvalidRequest
 from hourpass.core.key_rotation import old_secret_until, pending_secret
 from hourpass.core.last_use import LastUses
 from hourpass.core.policy import SECOND
@@ -85,19 +84,12 @@ def members_of(asked: shapes.KeyMembers) -> dict[str, Any]:
     for name, value in given.items():
         match name:
             case "expires_at" | "raw_until" if value is not None:
-                given[name] = _instant(name, value)
+                given[name] = given_moment(name, value)
             case "retry_window" | "access_token_lifetime" if value is not None:
                 given[name] = value * SECOND
             case _:
                 given[name] = _NOTHING.get(name) if value is None else value
     return given
-
-
-def _instant(name: str, text: str) -> int:
-    try:
-        return read_moment(text)
-    except ValueError:
-        raise InvalidRequest(f"{name} is not an instant such as 2027-01-31T00:00:00Z", name=name) from None
 
 
 def _seconds(milliseconds: int | None) -> int | None:

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET
 
 from hourpass.admin import shapes
-from hourpass.admin.instants import known_moment, read_moment
+from hourpass.admin.instants import given_moment, known_moment
 from hourpass.core.admin_access import require_changeable, sees
 from hourpass.core.api_key import ApiKey, from_anywhere
 from hourpass.core.claims import Expected, UnverifiedClaims, validate_claims
@@ -83,11 +83,7 @@ def revoke_token(ctx: Context, asked: shapes.TokenGiven) -> shapes.RevokedToken:
 
 def revoke_issued_before(ctx: Context, asked: shapes.RevokeIssuedBefore) -> shapes.RevokedIssuedBefore:
     """The emergency brake: refuse every access token of every key that was issued before an instant."""
-    try:
-        at = ctx.now if asked.issued_before is UNSET else read_moment(asked.issued_before)
-    except ValueError:
-        words = "issued_before is not an instant such as 2027-01-31T00:00:00Z"
-        raise InvalidRequest(words, name="issued_before") from None
+    at = ctx.now if asked.issued_before is UNSET else given_moment("issued_before", asked.issued_before)
     before = api_keys.revoke_issued_before(ctx.store, at, ctx.now, ctx.policy, ctx.actor)
     return shapes.RevokedIssuedBefore(issued_before=known_moment(before * SECOND))
 

@@ -137,7 +137,7 @@ def _members(webhook: Webhook, now: int) -> dict[str, Any]:
 
 def _delivery(delivery: WebhookDelivery) -> shapes.ShownDelivery:
     return shapes.ShownDelivery(
-        at=exact_moment(delivery.at) or "",
+        at=exact_moment(delivery.at),
         number=delivery.number,
         event=delivery.event,
         result=delivery.result,

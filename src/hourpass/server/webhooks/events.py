@@ -52,7 +52,7 @@ def published(record: AuditRecord) -> PublishedEvent:
         address=record.address,
         detail=told_detail(record.detail),
     )
-    return PublishedEvent(type=record.event, number=record.n, timestamp=exact_moment(record.at) or "", data=data)
+    return PublishedEvent(type=record.event, number=record.n, timestamp=exact_moment(record.at), data=data)
 
 
 def _seen_by(caller: AdminCaller, store: Store, records: list[AuditRecord]) -> list[AuditRecord]:

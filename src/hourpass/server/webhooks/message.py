@@ -25,4 +25,4 @@ def test_event(webhook_id: str, actor: Actor, now: int) -> Occurred:
     """The event that tries out a webhook. It is not in the trail, so its number is 0."""
     detail = {"webhook_id": webhook_id}
     data = EventData(key_id=None, grant_id=None, actor=actor.name, address=actor.address, detail=detail)
-    return Occurred(now, PublishedEvent(type=TEST, number=0, timestamp=exact_moment(now) or "", data=data))
+    return Occurred(now, PublishedEvent(type=TEST, number=0, timestamp=exact_moment(now), data=data))
