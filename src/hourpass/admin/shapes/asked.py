@@ -1,7 +1,7 @@
 """What every question and every answer of the administration has in common."""
 
 import hashlib
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
@@ -48,9 +48,15 @@ class Description(AdminAnswer, kw_only=True):
     components: dict[str, Any]
 
 
-def tag_of(members: dict[str, object]) -> str:
-    """The entity tag of a few members."""
-    return hashlib.sha256(msgspec.json.encode(members, order="deterministic")).hexdigest()[:16]
+class TaggedAnswer(AdminAnswer, kw_only=True):
+    """An answer about something that can be changed. `TAGGED` names the members that a change can set."""
+
+    TAGGED: ClassVar[tuple[str, ...]] = ()
+
+    def etag(self) -> str:
+        """The entity tag (RFC 9110 §8.8.3), without quotes. It changes when one of the members in `TAGGED` does."""
+        members = {name: getattr(self, name) for name in self.TAGGED}
+        return hashlib.sha256(msgspec.json.encode(members, order="deterministic")).hexdigest()[:16]
 
 
 def precondition_holds(if_match: str | None, tag: str) -> bool:

@@ -5,9 +5,28 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from hourpass.admin.shapes.asked import PAGE, AdminAnswer, Asked, Instant, PageLimit, Seconds, tag_of
+from hourpass.admin.shapes.asked import PAGE, AdminAnswer, Asked, Instant, PageLimit, Seconds, TaggedAnswer
 from hourpass.core.admin_access import Role
 from hourpass.core.api_key import ClaimValue, Environment, KeyState
+
+
+class KeyMembers(Asked, kw_only=True):
+    """The members of a key that may be set. None takes a member away."""
+
+    name: str | UnsetType = UNSET
+    scope: str | UnsetType | None = UNSET
+    audiences: list[str] | UnsetType | None = UNSET
+    claims: dict[str, ClaimValue] | UnsetType | None = UNSET
+    tags: dict[str, str] | UnsetType | None = UNSET
+    allowed_ips: list[str] | UnsetType | None = UNSET
+    expires_at: Instant | UnsetType | None = UNSET
+    raw_until: Instant | UnsetType | None = UNSET
+    retry_window: int | UnsetType | None = UNSET
+    access_token_lifetime: int | UnsetType | None = UNSET
+    self_rotation: bool | UnsetType | None = UNSET
+    admin: Role | UnsetType | None = UNSET
+    subject_prefix: str | UnsetType | None = UNSET
+    max_scope: str | UnsetType | None = UNSET
 
 
 class Use(AdminAnswer, kw_only=True):
@@ -17,8 +36,10 @@ class Use(AdminAnswer, kw_only=True):
     address: str | None
 
 
-class Key(AdminAnswer, kw_only=True):
+class Key(TaggedAnswer, kw_only=True):
     """An API key, without any secret."""
+
+    TAGGED = KeyMembers.__struct_fields__
 
     key_id: str
     name: str
@@ -48,11 +69,6 @@ class Key(AdminAnswer, kw_only=True):
     max_scope: str | None
     grants: int | UnsetType = UNSET
     last_used: dict[str, Use] | UnsetType = UNSET
-
-
-def etag(key: Key) -> str:
-    """The entity tag of a key (RFC 9110 §8.8.3): it changes when a member changes that can be set."""
-    return tag_of({name: getattr(key, name) for name in KeyMembers.__struct_fields__})
 
 
 class CreatedKey(Key, kw_only=True):
@@ -95,25 +111,6 @@ class ListKeys(Asked, kw_only=True):
     text: str | None = None
     limit: PageLimit = PAGE
     cursor: str | None = None
-
-
-class KeyMembers(Asked, kw_only=True):
-    """The members of a key that may be set. None takes a member away."""
-
-    name: str | UnsetType = UNSET
-    scope: str | UnsetType | None = UNSET
-    audiences: list[str] | UnsetType | None = UNSET
-    claims: dict[str, ClaimValue] | UnsetType | None = UNSET
-    tags: dict[str, str] | UnsetType | None = UNSET
-    allowed_ips: list[str] | UnsetType | None = UNSET
-    expires_at: Instant | UnsetType | None = UNSET
-    raw_until: Instant | UnsetType | None = UNSET
-    retry_window: int | UnsetType | None = UNSET
-    access_token_lifetime: int | UnsetType | None = UNSET
-    self_rotation: bool | UnsetType | None = UNSET
-    admin: Role | UnsetType | None = UNSET
-    subject_prefix: str | UnsetType | None = UNSET
-    max_scope: str | UnsetType | None = UNSET
 
 
 class CreateKey(KeyMembers, kw_only=True):

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from hourpass.admin.shapes.asked import AdminAnswer, Asked, Instant, tag_of
+from hourpass.admin.shapes.asked import PAGE, AdminAnswer, Asked, Instant, PageLimit, TaggedAnswer
 from hourpass.core.webhook import Disabled, Result
 
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
@@ -35,7 +35,7 @@ class ListEvents(Asked, kw_only=True):
 
     after: Number = 0
     wait: Annotated[int, msgspec.Meta(ge=0, le=30)] = 0
-    limit: Annotated[int, msgspec.Meta(ge=1, le=200)] = 100
+    limit: PageLimit = 100
 
 
 class EventList(AdminAnswer, kw_only=True):
@@ -45,8 +45,10 @@ class EventList(AdminAnswer, kw_only=True):
     last: int
 
 
-class ShownWebhook(AdminAnswer, kw_only=True):
+class ShownWebhook(TaggedAnswer, kw_only=True):
     """A webhook, without any secret. No `events` means all of them."""
+
+    TAGGED = ("url", "events", "description", "disabled_at")
 
     webhook_id: str
     url: str
@@ -58,12 +60,6 @@ class ShownWebhook(AdminAnswer, kw_only=True):
     disabled_at: Instant | None
     disabled_why: Disabled | None
     old_secrets_until: Instant | None
-
-
-def webhook_etag(webhook: ShownWebhook) -> str:
-    """The entity tag of a webhook: it changes when a member changes that can be set."""
-    names = ("url", "events", "description", "disabled_at")
-    return tag_of({name: getattr(webhook, name) for name in names})
 
 
 class CreatedWebhook(ShownWebhook, kw_only=True):
@@ -136,7 +132,7 @@ class ShownDelivery(AdminAnswer, kw_only=True):
 class ListDeliveries(WebhookNamed, kw_only=True):
     """The newest attempts of a webhook in the last day."""
 
-    limit: Annotated[int, msgspec.Meta(ge=1, le=200)] = 50
+    limit: PageLimit = PAGE
 
 
 class DeliveryList(AdminAnswer, kw_only=True):

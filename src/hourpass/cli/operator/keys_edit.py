@@ -52,7 +52,7 @@ def update(
             if member in given or removed:
                 merged = {**getattr(key, member), **given.get(member, {})}
                 given[member] = {each: value for each, value in merged.items() if each not in removed}
-        return shapes.UpdateKey(key_id=key.key_id, now=ends_tokens, if_match=shapes.etag(key), **given)
+        return shapes.UpdateKey(key_id=key.key_id, now=ends_tokens, if_match=key.etag(), **given)
 
     def change(desk: Desk) -> Iterator[shapes.Key]:
         given = members(desk.now) | ({} if name is None else {"name": name})

@@ -108,7 +108,7 @@ def update(
     )
     with administration(flags, changes=True) as desk:
         old = desk.call(operations.GET_WEBHOOK, shapes.WebhookNamed(webhook_id=webhook_id))
-        asked.if_match = shapes.webhook_etag(old)
+        asked.if_match = old.etag()
         new = desk.call(operations.UPDATE_WEBHOOK, asked)
     say(desk.name)
     _show(msgspec.to_builtins(new), as_json=as_json)

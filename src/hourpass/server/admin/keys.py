@@ -92,7 +92,7 @@ def create_key(ctx: Context, asked: shapes.CreateKey) -> shapes.CreatedKey:
 def update_key(ctx: Context, asked: shapes.UpdateKey) -> shapes.Key:
     """Change a key. Its clients' next refresh sees the change."""
     key = ctx.key(asked.key_id, change=True)
-    if not shapes.precondition_holds(asked.if_match, shapes.etag(key_shape(key, ctx.now))):
+    if not shapes.precondition_holds(asked.if_match, key_shape(key, ctx.now).etag()):
         raise ChangedMeanwhile(f"the key {asked.key_id} was changed meanwhile: read it again")
     given = members_of(asked)
     _require_may_give(ctx, given)

@@ -50,7 +50,7 @@ def create_webhook(ctx: Context, asked: shapes.CreateWebhook) -> shapes.CreatedW
 def update_webhook(ctx: Context, asked: shapes.UpdateWebhook) -> shapes.ShownWebhook:
     """Change a webhook. One that is enabled again goes on with the events that it missed."""
     old = webhooks.get_webhook(ctx.store, asked.webhook_id)
-    if not shapes.precondition_holds(asked.if_match, shapes.webhook_etag(_shown(old, ctx.now))):
+    if not shapes.precondition_holds(asked.if_match, _shown(old, ctx.now).etag()):
         raise ChangedMeanwhile(f"the webhook {asked.webhook_id} was changed meanwhile: read it again")
     given = (asked.url, asked.events, asked.description, asked.disabled)
     if all(member is UNSET for member in given):

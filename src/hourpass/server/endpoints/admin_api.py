@@ -11,7 +11,7 @@ import msgspec
 from hourpass.admin import shapes
 from hourpass.admin.http import in_query, read_body, read_query
 from hourpass.admin.operations import DESCRIBE, LIST_EVENTS, ME, OPERATIONS, ROOT, Operation
-from hourpass.admin.shapes import EventList, ListEvents, ShownWebhook, webhook_etag
+from hourpass.admin.shapes import EventList, ListEvents
 from hourpass.core.caller import bucket
 from hourpass.core.claims import Claims
 from hourpass.core.errors import InsufficientScope, InvalidRequest, InvalidToken
@@ -107,10 +107,8 @@ class AdminApi:
 
     def _reply(self, operation: Operation[Any, Any], answer: Any) -> Reply:
         headers = [*JSON_HEADERS]
-        if isinstance(answer, shapes.Key):
-            headers.append((b"etag", b'"%b"' % shapes.etag(answer).encode()))
-        elif isinstance(answer, ShownWebhook):
-            headers.append((b"etag", b'"%b"' % webhook_etag(answer).encode()))
+        if isinstance(answer, shapes.TaggedAnswer):
+            headers.append((b"etag", b'"%b"' % answer.etag().encode()))
         return Reply(operation.status, headers, encode(answer))
 
     async def _with_news(self, asked: ListEvents, answer: EventList, identity: AdminKeyIdentity) -> EventList:

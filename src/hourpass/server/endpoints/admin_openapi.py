@@ -7,6 +7,7 @@ import msgspec
 from hourpass import __version__
 from hourpass.admin.http import IF_MATCH, in_query
 from hourpass.admin.operations import OPERATIONS, ROOT, Operation
+from hourpass.admin.shapes import TaggedAnswer
 from hourpass.server.admin.work import WORK
 from hourpass.server.endpoints.admin_problem import AdminProblem
 from hourpass.server.endpoints.openapi import REFERENCE
@@ -70,7 +71,7 @@ def _described(operation: Operation[Any, Any], components: Schema) -> Schema:
     members = components[operation.asks.__name__].get("properties", {})
     answer: Schema = {"description": "Done.", "headers": {**_ANSWER_HEADERS}}
     answer["content"] = {"application/json": {"schema": _reference(operation.answers)}}
-    if IF_MATCH in members or operation.name in {"get_key", "create_key", "get_webhook", "create_webhook"}:
+    if issubclass(operation.answers, TaggedAnswer):
         answer["headers"]["ETag"] = _TEXT
     refused: Schema = {
         "description": "Refused.",

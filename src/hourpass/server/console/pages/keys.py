@@ -133,7 +133,7 @@ def _show_key(visit: Visit) -> PageAnswer:
 def _show_edit(visit: Visit) -> PageAnswer:
     """The form that changes a key."""
     key = named_key(visit)
-    values = {"key": key, "values": form_of(key), "problems": Fields(), "tag": shapes.etag(key)}
+    values = {"key": key, "values": form_of(key), "problems": Fields(), "tag": key.etag()}
     return Shown("edit_key.html", values)
 
 
@@ -146,7 +146,7 @@ def _edit(visit: Visit) -> PageAnswer:
 
 def _changed(visit: Visit, key: shapes.Key) -> PageAnswer:
     tag, now = visit.form.get("tag", ""), "now" in visit.form
-    if not shapes.precondition_holds(tag, shapes.etag(key)):
+    if not shapes.precondition_holds(tag, key.etag()):
         raise ChangedMeanwhile  # what the form changes is known only beside what it showed
     members = edited_of(visit.form, key)
     if not members and not now:

@@ -113,8 +113,7 @@ def _secret(title: str, made: shapes.CreatedWebhook) -> Shown:
 def _show_edit(visit: Visit) -> PageAnswer:
     webhook = visit.call(GET_WEBHOOK, _named(visit))
     ticks = dict.fromkeys((f"{TICK}{name}" for name in webhook.events), "yes")
-    tag = shapes.webhook_etag(webhook)
-    values = Fields({"url": webhook.url, "description": webhook.description, "tag": tag, **ticks})
+    values = Fields({"url": webhook.url, "description": webhook.description, "tag": webhook.etag(), **ticks})
     return Shown("webhook_form.html", _form(webhook, values))
 
 
