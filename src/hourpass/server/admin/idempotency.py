@@ -20,7 +20,7 @@ from hourpass.core.errors import AnswerGone, CallUnderWay, KeyReused
 from hourpass.core.policy import DAY, SECOND
 from hourpass.server.admin.context import Context
 from hourpass.server.admin.secrets_again import MADE_AGAIN, SECRET_MEMBERS
-from hourpass.server.keys.sealed import IDEMPOTENCY, add_secret, open_secrets_of
+from hourpass.server.keys.sealed import IDEMPOTENCY, lasting_secret
 from hourpass.server.store import Store
 from hourpass.server.store.idempotent_calls import IdempotentCall
 from hourpass.server.transport.request import Reply
@@ -76,8 +76,10 @@ def reserve(ctx: Context, call: KeyedCall) -> Reserved | Reply:
     Raises:
         KeyReused: if the key came with another call. CallUnderWay: if the call still runs.
         AnswerGone: if the answer held a secret that cannot be derived any more.
+        ConfigurationError: if the master key did not seal the server's secret for all this.
     """
-    own = _own_secret(ctx)
+    # Never replaced, because what it makes ends in a day.
+    own = lasting_secret(ctx.store, ctx.master, IDEMPOTENCY, ctx.now, ctx.random)
     # A key with another role, other confines or a narrower token is another caller: an answer again skips the use case,
     # so it goes only to a caller who could have made the call.
     who = ctx.caller
@@ -150,20 +152,6 @@ def _again(ctx: Context, kept: Reserved) -> Reply:
 
 def _digest(reserved: Reserved, text: str) -> bytes:
     return _mac(reserved.own, b"secret", reserved.row.seed, text.encode())
-
-
-def _own_secret(ctx: Context) -> bytes:
-    """The server's secret for all this. It is made for the first call, and never replaced: what it makes ends in a day.
-
-    Raises:
-        ConfigurationError: if the master key did not seal it.
-    """
-    found = open_secrets_of(ctx.store, ctx.master, IDEMPOTENCY)
-    if found:
-        return found[-1].secret
-    secret = ctx.random(32)
-    add_secret(ctx.store, ctx.master, IDEMPOTENCY, "1", secret, ctx.now)
-    return secret
 
 
 def _mac(secret: bytes, *parts: bytes, size: int = 32) -> bytes:

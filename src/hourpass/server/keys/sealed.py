@@ -6,7 +6,7 @@ So the database says which key seals: the one that sealed the pepper, until `res
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from hourpass.core import server_events
@@ -46,6 +46,22 @@ def add_secret(store: Store, master: MasterKey, name: str, kid: str, secret: byt
     """Seal a new secret and keep it."""
     by = key_that_seals(store, master)
     store.add_secret(name, kid, master.seal(label_of(name, kid), secret, by), now, by)
+
+
+def lasting_secret(store: Store, master: MasterKey, name: str, now: int, random: Callable[[int], bytes]) -> bytes:
+    """The one secret of a name that is never replaced. It is made when it is first needed.
+
+    `now` is epoch milliseconds, and `random` returns so many random bytes.
+
+    Raises:
+        ConfigurationError: if the master key did not seal it.
+    """
+    found = open_secrets_of(store, master, name)
+    if found:
+        return found[-1].secret
+    secret = random(32)
+    add_secret(store, master, name, "1", secret, now)
+    return secret
 
 
 def add_signing_key(store: Store, master: MasterKey, key: SigningKey, private: bytes) -> None:

@@ -25,7 +25,7 @@ from hourpass.core.webhook import (
     webhook_secret,
 )
 from hourpass.server.keys.master_key import MasterKey
-from hourpass.server.keys.sealed import WEBHOOK, add_secret, open_secrets_of
+from hourpass.server.keys.sealed import WEBHOOK, lasting_secret, open_secrets_of
 from hourpass.server.store import Store
 from hourpass.server.store.webhooks import WebhookDelivery
 from hourpass.server.webhooks.destination import Destination, read_destination
@@ -201,9 +201,8 @@ def shown_url(url: str) -> str:
 
 
 def _newest_secret(store: Store, master: MasterKey, webhook: Webhook, now: int, random: Callable[[int], bytes]) -> str:
-    if not store.sealed_secrets(WEBHOOK):
-        add_secret(store, master, WEBHOOK, "1", random(32), now)
-    return secret_text(secrets_of(server_secret(store, master), webhook, now)[0])
+    own = lasting_secret(store, master, WEBHOOK, now, random)
+    return secret_text(secrets_of(own, webhook, now)[0])
 
 
 def _changes(old: Webhook, new: Webhook, actor: Actor) -> Iterable[Event]:
