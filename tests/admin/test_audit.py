@@ -103,7 +103,7 @@ async def test_what_cannot_be_read_is_refused(owner, query):
 
 
 @pytest.mark.parametrize("newest", [False, True])
-async def test_a_delegated_caller_sees_its_own_keys_and_not_who_administers_them(server, delegated, newest):
+async def test_a_delegated_caller_sees_its_own_keys_and_no_other_administrators(server, delegated, newest):
     key = (await delegated.post("keys", json={"name": "a", "subject": "acme/a", "scope": "videos.read"})).json()
     own = key["key_id"]
     theirs = (await server.create_key(subject="other")).split("_")[2]

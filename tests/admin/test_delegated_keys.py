@@ -72,7 +72,7 @@ async def test_an_external_id_that_is_taken_is_a_refusal_that_names_it(anywhere)
     assert {answer.json()["problems"][0]["name"] for answer in answers if answer.status_code == 422} == {"external_id"}
 
 
-async def test_of_calls_on_two_nodes_with_one_external_id_one_makes_a_key(start, place, kind):
+async def test_two_nodes_make_one_key_of_calls_with_one_external_id(start, place, kind):
     if kind == "memory":
         pytest.skip("a database in memory has one server")
     first = await start(**place)

@@ -326,7 +326,7 @@ async def test_twenty_calls_at_once_on_two_nodes_make_one_key(start, place, kind
     assert len(await keys_named(ada, "customer")) == 1
 
 
-async def test_who_may_no_longer_do_it_gets_no_answer_again(anywhere):
+async def test_a_caller_who_may_no_longer_do_it_gets_no_answer_again(anywhere):
     boss, helper = await anywhere.caller(), await anywhere.caller("operator")
     assert (await helper.post("/keys", json=NEW, once=KEY)).status_code == 201
 
@@ -336,7 +336,7 @@ async def test_who_may_no_longer_do_it_gets_no_answer_again(anywhere):
     assert (await helper.post("/keys", json=NEW, once=KEY)).status_code == 401
 
 
-async def test_who_may_no_longer_make_an_admin_key_is_not_told_the_one_that_it_made(anywhere):
+async def test_a_caller_who_may_no_longer_make_admin_keys_is_not_told_the_one_that_it_made(anywhere):
     boss, helper = await anywhere.caller(), await anywhere.caller()
     new = {"name": "another owner", "admin": "owner"}
     made = await helper.post("/keys", json=new, once=KEY)
@@ -352,7 +352,7 @@ async def test_who_may_no_longer_make_an_admin_key_is_not_told_the_one_that_it_m
     assert (await helper.post(rotate, json={}, once="rotated")).status_code == 403
 
 
-async def test_a_delegated_key_with_other_confines_gets_no_secret_of_before(here):
+async def test_a_delegated_key_with_other_confines_gets_no_earlier_secret(here):
     boss = await here.caller()
     acme = await here.caller("operator", subject_prefix="acme/", max_scope="videos.read")
     new = NEW | {"subject": "acme/1"}

@@ -12,7 +12,7 @@ async def told(client, texts, path="keys/leaked"):
     return [(key["key_id"], key["good"], key["state"], key["revoked"]) for key in answer["keys"]], answer["strangers"]
 
 
-async def test_an_auditor_looks_and_an_operator_ends_what_is_no_admin_key(server, admin, owner):
+async def test_an_auditor_looks_and_an_operator_ends_keys_but_not_admin_keys(server, admin, owner):
     auditor, operator = await admin.called("auditor"), await admin.called("operator")
     key, admins = await server.create_key(), await server.create_key(admin="owner")
     texts, ids = [key, admins, nobodys_key()], [text.split("_")[2] for text in (key, admins)]

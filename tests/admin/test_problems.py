@@ -47,5 +47,5 @@ def test_no_error_is_forgotten():
 
 
 @pytest.mark.parametrize("error", [RuntimeError("secret"), errors.ConfigurationError("secret"), KeyError("secret")])
-def test_what_is_no_refusal_tells_nothing(error):
+def test_an_error_that_is_not_a_refusal_tells_nothing(error):
     assert tell(error, "realm")[:4] == (500, "server_error", "", None)

@@ -120,7 +120,7 @@ def test_a_chain_that_is_gone_but_for_its_macs_is_found_without_its_secret(trail
     assert trail("audit", "verify", code=1).stderr.startswith(NOT_CHAINED)
 
 
-def test_a_trail_of_a_program_of_before_is_chained_by_the_first_change_and_says_since_when(trail):
+def test_a_trail_of_an_older_program_is_chained_by_the_first_change_and_says_since_when(trail):
     """As after the migration: nothing is chained, and the secret does not exist."""
     sql(trail, "update audit set mac = null", "delete from audit_chain", "delete from secrets where name = 'trail'")
 

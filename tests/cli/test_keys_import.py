@@ -109,7 +109,7 @@ def test_a_byte_order_mark_is_passed_over(hourpass, tmp_path):
 
 
 @pytest.mark.parametrize("line", ["5", "{", "[1]", "null", '{"key": "' + KEY + '"}'])
-def test_a_line_that_is_no_row_of_json_fails(hourpass, line):
+def test_a_line_that_is_not_a_row_of_json_fails(hourpass, line):
     assert counts(load(hourpass, line, "--format", "jsonl", "--json", code=1))["failed"] == 1
 
 

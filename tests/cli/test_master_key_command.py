@@ -74,7 +74,7 @@ def test_it_is_text_or_a_list_and_no_shell_reads_it(value, words):
 
 
 @pytest.mark.parametrize("value", ["", [], "'open", [1], "a\x00b"])
-def test_what_is_no_command_is_refused(value):
+def test_an_unknown_command_is_refused(value):
     with pytest.raises(ConfigurationError, match="master_key_command"):
         load({"master_key_command": value}, {}, "/nowhere")
 

@@ -75,7 +75,7 @@ def test_a_unix_socket_needs_a_forwarded_port(folder):
     assert "ssh -L 3601:/run/hourpass/admin.sock" in refused.stderr
 
 
-def test_no_admin_listener_is_no_console(folder):
+def test_without_an_admin_listener_there_is_no_console(folder):
     refused = console(folder, "--admin-listen", "off", check=False)
 
     assert (refused.returncode, refused.stdout) == (1, "")

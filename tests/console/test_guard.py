@@ -188,7 +188,7 @@ def test_a_stranger_cannot_claim_https(tmp_path):
         server.kill()
 
 
-def test_a_console_on_a_unix_socket_is_for_who_forwards_a_port_to_it(tmp_path):
+def test_a_console_on_a_unix_socket_needs_a_forwarded_port(tmp_path):
     from tests.console.conftest import start
 
     socket = tmp_path / "admin.sock"
@@ -216,7 +216,7 @@ def test_a_cookie_that_another_port_planted_keeps_nobody_out(desk, planted):
     assert visitor.post("/sign-out", headers=both).headers["location"].startswith("/console/sign-in?done=out.")
 
 
-def test_two_sign_ins_in_one_browser_are_none_and_signing_in_again_ends_both(desk):
+def test_two_sign_ins_in_one_browser_sign_nobody_in_and_signing_in_again_ends_both(desk):
     """The one that was planted is the attacker's, and who works in it gives him what they do."""
     mine, planted = desk.visitor().by_link(), desk.visitor().by_key(desk.admin_key("auditor")["api_key"])
     [(name, value)], [other] = mine.cookies.items(), planted.cookies.values()

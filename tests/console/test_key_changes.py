@@ -130,7 +130,7 @@ def test_what_cannot_be_read_is_explained_at_its_field(visitor, key, odd):
 
 
 @pytest.mark.parametrize("overlap", ["", "-5", "²", "1.5", "0x1", "99999", "9" * 5_000])
-def test_hours_that_are_none_make_no_secret(desk, visitor, key, overlap):
+def test_hours_that_are_not_a_number_make_no_secret(desk, visitor, key, overlap):
     visitor.get(f"/keys/{key}/rotate")
     answer = visitor.post(f"/keys/{key}/rotate", {"how": "overlap", "overlap": overlap})
 

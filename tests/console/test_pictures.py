@@ -136,5 +136,5 @@ def test_the_part_of_a_life_that_is_over_is_solid():
 
 
 @pytest.mark.parametrize("draw", [bars, curve])
-def test_where_nothing_happened_only_the_base_is_drawn(draw):
+def test_without_any_event_only_the_base_is_drawn(draw):
     assert [each.get("class") for each in drawn(draw("Title", [0, 0, 0])) if each.get("class")] == ["base"]

@@ -21,7 +21,7 @@ def trail(desk) -> list[dict]:
     return json.loads(desk.server.command("audit", "--json", "--last", "50").stdout)
 
 
-def test_a_page_sends_who_is_not_signed_in_to_the_door_and_back(desk):
+def test_a_page_sends_a_stranger_to_the_door_and_back(desk):
     visitor = desk.visitor()
     answer = visitor.get("/keys?state=active")
 
@@ -64,7 +64,7 @@ def test_a_link_is_over_after_a_minute(desk):
     assert "older than a minute" in answer.text
 
 
-def test_who_signed_in_by_a_link_is_the_owner_at_the_command_line(desk):
+def test_a_sign_in_by_a_link_is_that_of_the_owner_at_the_command_line(desk):
     visitor = desk.visitor().by_link()
     page = visitor.get("/keys").text
 
@@ -77,7 +77,7 @@ def test_who_signed_in_by_a_link_is_the_owner_at_the_command_line(desk):
 
 
 @pytest.mark.parametrize("role", ["owner", "operator", "auditor"])
-def test_who_signed_in_by_an_admin_key_has_its_role(desk, role):
+def test_a_sign_in_by_an_admin_key_has_its_role(desk, role):
     key = desk.admin_key(role, "--name", f"Ada the {role}")
     page = desk.visitor().by_key(key["api_key"]).get("/keys").text
 

@@ -234,7 +234,7 @@ def test_a_new_secret_goes_on_with_the_chain_even_if_nothing_is_written(trail):
     assert trail.says(later) == []
 
 
-def test_what_programs_of_before_wrote_is_chained_as_it_is_and_verified_from_then_on(kind):
+def test_lines_of_older_programs_are_chained_as_they_are_and_verified_from_then_on(kind):
     """Rows from before the migration, and rows that such a program writes beside us."""
     store = kind.connect()
     with transaction(store):

@@ -46,7 +46,7 @@ def test_events_are_counted_since_an_instant(store, since):
     assert store.count_audit("grant.replayed", NOW + since * MINUTE) == sum(at >= since for at in instants)
 
 
-def test_lines_of_programs_of_before_are_counted_and_numbers_may_have_gaps(store):
+def test_lines_of_older_programs_are_counted_and_numbers_may_have_gaps(store):
     (audit,) = (table for table in TABLES if table.name == "audit")
     rows = [(n, NOW + n, event) for n, event in ((3, "refresh_replayed"), (70, "key_created"), (900, "grant.replayed"))]
     store.add_rows(audit, [(*row, None, None, "{}") + (None,) * (len(audit.columns) - 6) for row in rows])

@@ -72,7 +72,7 @@ def test_after_it_the_new_key_alone_opens_everything_and_the_old_one_nothing(fil
             open_secret(ONLY_OLD, stored)
 
 
-def test_what_a_program_of_before_sealed_is_tried_with_each_key(filled):
+def test_a_value_that_an_older_program_sealed_is_tried_with_each_key(filled):
     forget_who_sealed(filled)
     before = opened(filled, BOTH)
     assert sealings(filled, BOTH) == [Sealing(NEW, True, 0), Sealing(OLD, True, 6)]

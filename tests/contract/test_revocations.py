@@ -135,7 +135,7 @@ OLD_LINES = {
 
 
 @pytest.mark.parametrize("old", OLD_LINES)
-def test_a_line_of_a_program_of_before_is_read_with_its_actor_and_address_in_their_places(store, old):
+def test_a_line_of_an_older_program_is_read_with_its_actor_and_address_in_their_places(store, old):
     (trail,) = (table for table in TABLES if table.name == "audit")
     stored, *expected = OLD_LINES[old]
     line = {"n": 1, "at": NOW, "event": "key.revoked", "key_id": "key1", "detail": stored}

@@ -41,7 +41,7 @@ def test_a_key_beside_a_token_does_not_reach_the_api(proxy, reader):
 
 
 @pytest.mark.parametrize("name", ["X_API_Key", "x-api_key", "X.API.KEY", "X-Api~Key"])
-def test_a_key_in_another_spelling_is_no_credential_and_does_not_reach_the_api(name, proxy, reader):
+def test_a_key_in_another_spelling_is_not_a_credential_and_does_not_reach_the_api(name, proxy, reader):
     assert proxy.client.get("/me", headers={name: reader.api_key}).status_code == 401
 
     answer = proxy.client.get("/me", headers={name: reader.api_key, **reader.bearer})

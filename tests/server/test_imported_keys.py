@@ -80,7 +80,7 @@ async def test_a_revoked_imported_key_is_told_so(server):
 
 
 @pytest.mark.parametrize("text", [TEXT + "x", "short", "x" * 513, "ü" * 20, "", "imported0001"])
-async def test_another_text_is_no_key(server, text):
+async def test_another_text_is_not_a_key(server, text):
     await import_key(server)
 
     with pytest.raises(InvalidCredentials) as refused:

@@ -325,7 +325,7 @@ async def test_a_rotation_is_in_the_trail_and_nothing_secret_is(installation):
 
 
 @pytest.mark.parametrize("late", [0, 1, 500, 999], ids=lambda late: f"{late} ms into a second")
-async def test_after_a_leak_all_of_before_ends_at_once_and_the_new_secret_works_at_once(installation, late):
+async def test_after_a_leak_everything_older_ends_at_once_and_the_new_secret_works_at_once(installation, late):
     installation.clock.advance(late / 1_000 - installation.clock() % 1_000 / 1_000 + 1)
     old, bystander = await installation.create_key(), await installation.create_key()
     pair, other = await installation.exchange(old), await installation.exchange(bystander)

@@ -89,7 +89,7 @@ def test_a_hash_that_costs_too_much_is_refused(algorithm, hashed):
 
 @pytest.mark.parametrize("hashed", ["", "x", "$2b$", "argon2$x", "bcrypt$x", "scrypt$a$b", "pbkdf2_md5$1$a$b"])
 @pytest.mark.parametrize("algorithm", ["bcrypt", "argon2", "django"])
-def test_another_text_is_no_hash(algorithm, hashed):
+def test_another_text_is_not_a_hash(algorithm, hashed):
     assert refusal_of(algorithm, hashed) == f"not a hash of {algorithm} that is known here"
     assert not matches(algorithm, hashed, KEY)
 

@@ -103,7 +103,7 @@ async def test_what_was_counted_before_this_process_began_is_not_written_again(c
 
 
 @pytest.mark.anyio
-async def test_who_leaves_writes_the_minute_that_is_not_over(counts, rows, keeper):
+async def test_a_process_that_ends_writes_the_minute_that_is_not_over(counts, rows, keeper):
     counts.add("refresh_rotate")
     await keeper.keep(START, leaving=True)
 

@@ -47,7 +47,7 @@ def write_request(operation: Operation[Q, Any], asked: Q) -> Written:
 
 
 def in_query(operation: Operation[Any, Any]) -> bool:
-    """Whether what is asked stands in the query, and not in a body."""
+    """Whether an operation has its members in the query, and not in a body."""
     return operation.method in {"GET", "DELETE"} or operation.streams
 
 

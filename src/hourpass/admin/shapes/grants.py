@@ -64,7 +64,7 @@ class RevokedGrant(AdminAnswer, kw_only=True):
 
 
 class GrantLifeEvent(AdminAnswer, kw_only=True):
-    """Something that happened to a grant, or will. `generation` is the one that began then, or that was presented."""
+    """Something that happened to a grant, or will. `generation` is the one that began or was presented then."""
 
     at: Instant
     kind: LifeKind

@@ -46,6 +46,7 @@ def _facts(found: shapes.Overview) -> dict[str, object]:
         "until": f"{found.at}, for {found.hours} h",
         **totals,
         "keys": states,
-        "raw keys sent": f"{found.raw.day:,} in a day, {found.raw.week:,} in a week, {keys.raw_until_set:,} may be",
+        "raw keys sent": f"{found.raw.day:,} in a day, {found.raw.week:,} in a week",
+        "raw_until set": f"{keys.raw_until_set:,} keys",
         "live grants": f"{found.live_grants.count:,}, counted at {found.live_grants.counted_at}",
     }

@@ -42,7 +42,7 @@ PATIENCE = 45
 
 
 class Remote:
-    """A server's admin listener at `url`. `key_file` holds an admin key, which is exchanged and never sent besides.
+    """A server's admin listener at `url`. `key_file` holds an admin key, which is sent only to be exchanged.
 
     `now` is this machine's time, in epoch milliseconds. `time` is seconds on a clock that nobody sets.
     """
@@ -64,7 +64,9 @@ class Remote:
         self.now = now
         self.rows_together = ROWS
         key = _read_key(key_file)
-        logging.getLogger("hourpass").addHandler(logging.NullHandler())  # each error is told once, as the command's own
+        logging.getLogger("hourpass").addHandler(
+            logging.NullHandler()
+        )  # else the library logs what the command says already
         source = TokenSource(self._url, lambda: key, cache=_cache(self._url, key, environ))
         self._client = httpx2.Client(
             base_url=self._url + ROOT,

@@ -61,8 +61,8 @@ def revoke(
 ) -> None:
     """Revoke an access token, or the whole grant of a refresh token.
 
-    With --issued-before, the emergency brake: every access token from before that time is refused, of all keys. Grants
-    go on, so clients refresh and get new tokens.
+    --issued-before is the emergency brake: it refuses every access token of every key from before that time. Grants go
+    on, so clients refresh and get new tokens.
     """
     if (token is None) == (issued_before is None):
         raise click.UsageError("give either - to read a token from standard input, or --issued-before")
@@ -83,7 +83,7 @@ def _revoke_issued_before(flags: dict[str, object], issued_before: PastInstant, 
     if not yes:
         confirm("Every access token from before that time will be refused, so all clients refresh. Revoke them?")
     with administration(flags, changes=True) as desk:
-        # What now is, the server knows: this machine's clock may be ahead.
+        # The server knows the time: this machine's clock may be ahead.
         at = issued_before(desk.now)
         asked = shapes.RevokeIssuedBefore(issued_before=UNSET if at == desk.now else exact_moment(at))
         before = desk.call(operations.REVOKE_ISSUED_BEFORE, asked).issued_before

@@ -20,7 +20,7 @@ TOGETHER = 500
 """Lines that are read at once."""
 
 READS = 10
-"""So often at most for one page, however few of the lines are wanted. The next page goes on after them."""
+"""Reads for one page at most, if few of the lines are wanted. The next page goes on after them."""
 
 READS_OF_OWN = 3
 """The same for a delegated caller, for whom the keys of all these lines are read as well."""
@@ -98,7 +98,7 @@ class _Wanted:
         self.narrowing = wanted._replace(actor="") if ctx.caller.is_delegated else wanted
 
     def of(self, records: list[AuditRecord]) -> Iterator[shapes.AuditLine]:
-        """Those of some lines, as the caller is told them."""
+        """The lines that the caller asks for and may see, as the caller is told them."""
         seen = self._seen(records)
         for each in records:
             if seen is not None and each.key_id not in seen:

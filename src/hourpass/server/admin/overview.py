@@ -12,7 +12,7 @@ from hourpass.server.store import Store
 from hourpass.server.store.stats import GRANTS_IN_USE, Measured
 
 COUNTED_AT_ONCE = 20_000
-"""So many grants are counted for each question: a few milliseconds. For more, the number is as old as the last walk."""
+"""Up to so many grants are counted for each question: a few milliseconds. Of more, the last walk over them tells."""
 
 CHAINED_WITHIN = 5 * SECOND
 """Milliseconds in which a line of the audit trail is chained. Some nodes' clocks are apart by less."""

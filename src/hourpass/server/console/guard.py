@@ -1,4 +1,4 @@
-"""What every answer of the console says to the browser, and what it reads of a request before anybody is known.
+"""What every answer of the console says to the browser, and what is read of a request before we know who sent it.
 
 A browser keeps no page, shows none in a frame, runs only the console's own files, and tells no other site where it is.
 """
@@ -83,7 +83,7 @@ def host_of(request: Request) -> str:
 
 
 def is_https(request: Request) -> bool:
-    """Whether the browser speaks https, as a trusted proxy says it (X-Forwarded-Proto). The listener has none."""
+    """Whether the browser speaks https, as a trusted proxy says (X-Forwarded-Proto). The listener speaks http."""
     told = [value for name, value in request.headers if name == b"x-forwarded-proto"]
     trusted = request.peer is not None and in_networks(request.peer, request.trusted_proxies)
     # Of several proxies, the browser spoke to the first. A client that lies here gets a cookie that it cannot use.

@@ -1,4 +1,4 @@
-"""What a page of the console is made of: addresses, and functions that show and that act.
+"""What a page of the console is made of: paths, and functions that show or act.
 
 A page is a module with a `SECTION`, and a template for each thing that it shows. `pages/__init__.py` lists the modules.
 A function gets a `Visit`, and asks the administration through it. It decides nothing that an operation decides.

@@ -1,6 +1,6 @@
-"""Templates become pages here: the Jinja environment, with the words and pictures that all templates use.
+"""Makes pages of templates: the Jinja environment, with the words and pictures that all templates use.
 
-Everything is escaped unless one of our own functions made it, and a name that a page does not give is an error.
+Everything is escaped, unless one of our own functions made it. A name that a page does not give is an error.
 """
 
 import re
@@ -112,7 +112,7 @@ def show_moment(at: int | str | datetime | None, empty: str = "–") -> Markup:
 
 
 def show_ago(at: int | str | datetime | None, now: int, empty: str = "never") -> Markup:
-    """How long ago an instant was, or in how long it is, with the exact one beside it for who points at it."""
+    """How long ago an instant was, or in how long it is, with the exact one for a reader who points at it."""
     if at is None:
         return Markup("{}").format(empty)
     when = as_instant(at).astimezone(UTC)

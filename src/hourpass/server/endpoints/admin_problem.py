@@ -72,7 +72,7 @@ class FieldProblem(msgspec.Struct, frozen=True):
 
 
 class AdminProblem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An error of the admin API (RFC 9457). `code` is stable; `problems` names the members that are wrong."""
+    """An error of the admin API (RFC 9457). `code` is stable. `problems` names the members that are wrong."""
 
     type: str
     title: str

@@ -1,4 +1,4 @@
-"""Chains what was written to the audit trail, a little later, so that nobody who writes to it waits for the chain."""
+"""Chains what was written to the audit trail, a little later, so that no write waits for the chain."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""Who waits for the next line of the audit trail: one look at its newest number is for all of a process."""
+"""Waiting for the next line of the audit trail: one look at its newest number is for all that wait in a process."""
 
 import asyncio
 
@@ -22,7 +22,7 @@ class News:
             self._wake()
 
     async def wait(self, after: int, seconds: float) -> bool:
-        """Wait until the trail is beyond a number, for so many seconds at most. Whether it is."""
+        """Wait until the trail is beyond a number, for so many seconds at most. Returns whether it is."""
         if after < self.last or seconds <= 0 or self._closed or self.waiting >= MAX_WAITERS:
             return self.last > after
         # A request is carried out without a task, so the waiting has one.

@@ -114,10 +114,10 @@ class AdminWork:
         self._clock = clock
         self._quick = _Lane("hourpass-admin", settings, self._on)
         self._long = _Lane("hourpass-admin-long", settings, self._on)
-        # The only long one. Every caller who may ask gets the same answer, so that it costs one pass for all of them.
+        # The only long operation. Every caller who may ask gets the same answer, so one pass answers all of them.
         self._verifying = Together(self._verify)
         self._network = AdminNetwork()
-        self.calls = Throttle(settings.admin_limit)  # by who calls, over the API and at the console together
+        self.calls = Throttle(settings.admin_limit)  # of each caller, in the API and the console together
         self._in_memory = (settings.database_url or "").endswith(":memory:")
 
     async def call(self, operation: Operation[Q, A], asked: Q, identity: AdminIdentity) -> A:
@@ -187,11 +187,13 @@ class AdminWork:
         return await run(lambda store: self._on(store).do(store, operation, asked, identity, self._clock(), outside))
 
     async def page(self, caller: str, work: Callable[[Administration, Any], T], *, long: bool = False) -> T:
-        """Do work of a caller in the thread, and beside it what must be done outside of a transaction.
+        """Do work of a caller in the thread. With `long` it may take seconds, and has the thread for such work.
 
-        With `long` it may take seconds.
+        The work gets None. If it needs something outside of a transaction, that is done, and the work is done again: it
+        gets what came of that, which may be a refusal.
 
-        The work is done again then, and gets what came of that, which may be a refusal. Otherwise it gets None.
+        Raises:
+            StorageUnavailable: if too many calls wait. Throttled: if too many calls wait for other hosts.
         """
         lane = self._long if long else self._quick
         try:
@@ -225,5 +227,5 @@ class AdminWork:
 
 
 def caller_name(identity: AdminIdentity) -> str:
-    """By what name a caller is limited: that of the audit trail, so that it is one over the API and at the console."""
+    """The name by which a caller is limited: that in the audit trail, so it is the same in the API and the console."""
     return f"key:{identity.key_id}" if isinstance(identity, AdminKeyIdentity) else identity.actor.name

@@ -75,7 +75,7 @@ class StatsKeeper:
             rows = [(each, self.waiting.pop(each)) for each in over]
             writing = self._ledger.run(lambda store: store.add_stats(self._node, rows))
             writing.add_done_callback(lambda done: self._put_back(done, rows))
-            # Who stops waiting does not stop the write. Only its outcome says whether the rows wait again.
+            # If this is cancelled, the write goes on. Only its outcome says whether the rows wait again.
             await asyncio.shield(writing)
 
     def _put_back(self, done: "asyncio.Future[None]", rows: list[tuple[int, Stats]]) -> None:

@@ -1,5 +1,6 @@
-"""What a node writes into the audit trail by itself: the counts of what was folded, trouble of the database, notices of
-keys that expire. And what it deletes from it.
+"""What a node writes into the audit trail by itself, and what it deletes from it.
+
+It writes the counts of what was folded, trouble of the database, and notices of keys that expire.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from hourpass.server.ledger.ledger import Ledger
 from hourpass.server.store import Store
 
 SETTLED = 3 * SECOND
-"""Without trouble for so long, trouble is over. One success between two failures does not end it."""
+"""Trouble is over after so long without any. One success between two failures does not end it."""
 
 TOGETHER = 500
 """Notices that one transaction writes, or lines that it deletes: a few milliseconds."""
@@ -34,7 +35,7 @@ class TrailKeeper:
         self._trouble_latest = 0
 
     async def keep_counts(self, *, leaving: bool = False) -> None:
-        """Write down how often was folded in the hours that are over. With `leaving`, in all of them.
+        """Write down how much was folded in the hours that are over. With `leaving`, in all of them.
 
         Raises:
             StorageUnavailable: if nothing was kept. It is tried again with the next call.
@@ -100,7 +101,7 @@ def tell_expiring(store: Store, days: int, now: int, limit: int = TOGETHER) -> b
     """Write the next notices of so many days before a key's end. Says whether there may be more."""
     until, told = told_until(days, now), store.told_expiries(days)
     if told is None:
-        # The first time: notices that were due before nobody gave are of no use to anybody.
+        # The first time: nobody needs the notices that were due earlier.
         store.note_told_expiries(days, until)
         return False
     found = store.expiring_keys(first_worth_telling(days, told, now), until.expires_at, limit)

@@ -122,7 +122,7 @@ def looked_up(destination: Destination, look_up: LookUp) -> "Future[list[str]]":
         found.set_result([destination.host])
         return found
 
-    found.set_running_or_notify_cancel()  # who does not wait any more cannot take it back
+    found.set_running_or_notify_cancel()  # a caller that has given up cannot take it back
 
     def work() -> None:
         try:

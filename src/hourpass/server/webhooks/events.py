@@ -11,7 +11,7 @@ from hourpass.server.store import Store
 from hourpass.server.store.audit_trail import AuditRecord
 
 SCANNED = 500
-"""How many lines of the trail are read for one page, so that a page costs little however few of them are published."""
+"""How many lines of the trail are read for one page, so that it costs little, also if few of them are published."""
 
 
 class Occurred(NamedTuple):
@@ -31,7 +31,7 @@ class EventPage(NamedTuple):
 def events_after(store: Store, after: int, limit: int = SCANNED, caller: AdminCaller | None = None) -> EventPage:
     """The published events after a number. A page may be empty although later ones exist: go on after its `last`.
 
-    To a delegated caller only events of the keys that it sees, and not who else administers the server.
+    A delegated caller gets only events of the keys that it sees, and no names of other administrators.
     """
     records = store.audit_after(after, SCANNED)
     last = records[-1].n if len(records) == SCANNED else max(after, store.control().last_audit)

@@ -1,4 +1,4 @@
-"""SeenPage of published events for all webhooks of a node: those that are equally far share one read."""
+"""Pages of published events for all webhooks of a node. Webhooks that are equally far share one read."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

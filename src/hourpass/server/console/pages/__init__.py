@@ -24,4 +24,4 @@ SECTIONS: tuple[Section, ...] = (
     connect.SECTION,
     sign_ins.SECTION,
 )
-"""All of them. Somebody else's menu shows those that are for them."""
+"""All of them. A person's menu has those that are for them."""

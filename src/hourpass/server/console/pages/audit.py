@@ -28,7 +28,7 @@ TONES = {
     "storage.trouble": "warn",
     "webhook.disabled": "warn",
 }
-"""Events that are to be seen among the others."""
+"""Events that stand out among the others."""
 
 EXPORTED = 10_000
 """Lines of an export from here. The command exports all."""

@@ -14,8 +14,7 @@ from hourpass.server.console.pages.alive import alive
 from hourpass.server.console.rendering import show_moment
 
 BRAKE = "every token"
-"""What somebody types who means it."""
-
+"""The words to type before the emergency brake."""
 
 KINDS: Mapping[shapes.TokenKind, str] = {
     "access_token": "An access token",

@@ -79,7 +79,7 @@ def asked_of(form: Mapping[str, str], *, new: bool, admin: bool = False) -> dict
 
 
 def edited_of(form: Mapping[str, str], key: shapes.Key) -> dict[str, Any]:
-    """The members of a key that a form changes. What the form shows as it is was not edited, and stays exactly so.
+    """The members of a key that a form changes. A field that was not edited changes nothing.
 
     Raises:
         InvalidRequest: naming a field that cannot be split into members.
@@ -93,7 +93,7 @@ def edited_of(form: Mapping[str, str], key: shapes.Key) -> dict[str, Any]:
 
 
 def narrowed_by(key: shapes.Key, asked: Mapping[str, Any], now: int) -> list[str]:
-    """What a change of members takes away from who uses the key, in sentences. `now` is epoch milliseconds.
+    """What a change of members takes away from the clients of a key, in sentences. `now` is epoch milliseconds.
 
     Raises:
         InvalidRequest: if the key would end in the past, or an instant is not one.

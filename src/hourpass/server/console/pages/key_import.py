@@ -18,7 +18,7 @@ MOST = 64 * 1024
 """Bytes of the lines."""
 
 FORM_LIMIT = 4 * MOST
-"""Bytes of the form. It spells a byte of the lines with up to three, and more lines than may be get a page, too."""
+"""Bytes of the form. It spells a byte of the lines with up to three, and too many lines get a page that says so."""
 
 LISTED = 100
 """Failed lines that a page names. The rest is only counted."""

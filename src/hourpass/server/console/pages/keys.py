@@ -1,4 +1,4 @@
-"""Keys: find them, make one, show one, change, _rotate, disable and end it."""
+"""Keys: find them, make one, show one, and change it. What replaces or ends one is in `key_ends.py`."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -147,7 +147,7 @@ def _edit(visit: Visit) -> PageAnswer:
 def _changed(visit: Visit, key: shapes.Key) -> PageAnswer:
     tag, now = visit.form.get("tag", ""), "now" in visit.form
     if not shapes.precondition_holds(tag, key.etag()):
-        raise ChangedMeanwhile  # what the form changes is known only beside what it showed
+        raise ChangedMeanwhile  # the form says what was edited only if the key is still as the form showed it
     members = edited_of(visit.form, key)
     if not members and not now:
         return GoTo(f"/keys/{key.key_id}")

@@ -17,7 +17,7 @@ PLACES = {
     "webhooks": "/webhooks",
     "signing_keys": "/signing-keys",
 }
-"""Where the console shows what the overview names. Of the rest, the sentence says where to look."""
+"""Where the console shows what the overview names. For other places, the sentence itself says where to look."""
 
 TONES = {"critical": "bad", "warning": "warn", "info": "info"}
 

@@ -42,10 +42,10 @@ WHY_DISABLED: Mapping[Disabled, str] = {
 }
 
 COUNTED = 200
-"""So many events that a webhook did not get are counted."""
+"""At most so many events that a webhook did not get are counted."""
 
 TICK = "event:"
-"""What the names of the ticks in the form begin with."""
+"""How the names of the form's check boxes for events begin."""
 
 
 def _show_all(visit: Visit) -> PageAnswer:
