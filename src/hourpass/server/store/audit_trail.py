@@ -24,7 +24,7 @@ SURELY_APART = DAY
 """The same where no line may be missed. What is older by its number is not looked at for an instant."""
 
 _ADDRESSES = ("address", "retried_from")
-"""What programs of before named the address of an event's caller."""
+"""What older programs named the address of an event's caller."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -32,7 +32,7 @@ _encode = msgspec.json.Encoder().encode
 class AuditRecord(NamedTuple):
     """One line of the audit trail. `at` is epoch milliseconds, `detail` holds the other members of the event.
 
-    `actor` is None only if a program of before did not note one.
+    `actor` is None only if an older program did not note one.
     """
 
     n: int
@@ -217,7 +217,7 @@ def audit_row(at: int, event: Event) -> AuditRow:
 
 
 def read_audit(row: Row) -> AuditRecord:
-    """A line of the audit trail from its columns. In a line of a program of before, its detail says who did it."""
+    """A line of the audit trail from its columns. In a line of an older program, the detail says who did it."""
     record = AuditRecord._make(row)
     record = record._replace(event=name_now(record.event))
     detail = msgspec.json.decode(row[_DETAIL])
