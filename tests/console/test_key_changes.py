@@ -158,3 +158,12 @@ def test_a_key_that_leaked_ends_for_that_reason(desk, visitor, key):
     assert visitor.post(f"/keys/{key}/leaked", {"confirm": "Robot"}).status_code == 303
     assert shown(desk, key)["revoked_why"] == "leaked"
     assert "because it leaked" in visitor.get(f"/keys/{key}").text
+
+
+@pytest.mark.parametrize(("act", "how"), [("rotate", {"how": "now"}), ("revoke", {})])
+def test_a_name_with_spaces_around_it_can_be_typed(desk, visitor, act, how):
+    path = f"/keys/{desk.server.create_key('--name', ' Robot ')['key_id']}/{act}"
+    visitor.get(path)
+
+    assert visitor.post(path, {**how, "confirm": "Robo"}).status_code == 422
+    assert visitor.post(path, {**how, "confirm": "Robot"}).status_code in {200, 303}

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from hourpass.core.errors import Refused
 from hourpass.server.console.guard import EVERY, OF_PAGES
-from hourpass.server.console.rendering import BASE, render_page
+from hourpass.server.console.rendering import BASE, as_sentence, render_page
 from hourpass.server.transport.request import Headers, Reply
 
 Tell = Callable[[Exception], tuple[int, str, Headers]]
@@ -64,11 +64,7 @@ def refusal_page(
     `page` has what a page in the frame needs, if the person is signed in.
     """
     title = _TITLES.get(status, "Something went wrong")
-    words = (
-        detail[:1].upper() + detail[1:] + "."
-        if detail
-        else "Try again. If it stays like this, look into the server’s log."
-    )
+    words = as_sentence(detail) if detail else "Try again. If it stays like this, look into the server’s log."
     values: dict[str, Any] = {
         "status": status,
         "title": title,

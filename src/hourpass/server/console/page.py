@@ -7,6 +7,7 @@ A function gets a `Visit`, and asks the administration through it. It decides no
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlencode
 
 from hourpass.admin import shapes
 from hourpass.admin.operations import OPERATIONS, Operation
@@ -123,6 +124,18 @@ class Visit:
         """Where the person is signed in."""
         with reading(self._administration.store) as store:
             return store.sign_ins_of(self.person.sign_in.who)
+
+    def typed(self, expected: str) -> bool:
+        """Whether the person typed what confirms that something is meant."""
+        return self.form.get("confirm", "").strip() == expected.strip()
+
+    def pager(self, filters: Mapping[str, str], cursor: str | None) -> dict[str, str | None]:
+        """Where a list leads from a page of it: `next` to the page at a cursor, and `first` back to its beginning."""
+        given = {name: value for name, value in filters.items() if value}
+        return {
+            "next": f"?{urlencode({**given, 'cursor': cursor})}" if cursor else None,
+            "first": f"?{urlencode(given)}" if "cursor" in self.query else None,
+        }
 
     def leads_to(self, path: str) -> bool:
         """Whether the console has a page there that is for the person."""

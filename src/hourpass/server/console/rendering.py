@@ -90,6 +90,7 @@ def _environment() -> Environment:
         "count": show_count,
         "latest": latest_use,
         "why": show_why,
+        "sentence": as_sentence,
     }
     return environment
 
@@ -145,6 +146,11 @@ def show_count(number: int, noun: str = "", plural: str = "") -> str:
 def latest_use(uses: Mapping[str, Any]) -> tuple[str, Any]:
     """The kind of the latest of a key's uses, and the use."""
     return max(uses.items(), key=lambda kind_and_use: as_instant(kind_and_use[1].at))
+
+
+def as_sentence(words: str) -> str:
+    """The words of an error as a sentence, with a capital letter and a full stop."""
+    return f"{words[:1].upper()}{words[1:]}."
 
 
 def show_why(word: str) -> str:

@@ -12,6 +12,7 @@ from hourpass.admin.operations import LIST_AUDIT, VERIFY_AUDIT
 from hourpass.core.errors import InvalidRequest
 from hourpass.core.event_names import NAMES, name_now
 from hourpass.server.console.page import Download, PageAnswer, Section, Shown, View, Visit
+from hourpass.server.console.rendering import as_sentence
 from hourpass.server.settings.past import past
 
 FILTERS = ("key", "grant", "event", "actor", "since", "until")
@@ -46,7 +47,7 @@ def _show(visit: Visit) -> PageAnswer:
         asked.cursor = visit.query.get("cursor")
         page = visit.call(LIST_AUDIT, asked)
     except InvalidRequest as error:
-        problem = f"{error.detail[:1].upper()}{error.detail[1:]}."
+        problem = as_sentence(error.detail)
     live = "live" in visit.query and "cursor" not in visit.query and not problem
     return Shown(
         "audit.html",
@@ -60,8 +61,7 @@ def _show(visit: Visit) -> PageAnswer:
             "query": urlencode(given),
             "follow": urlencode({**given, "live": "1"}),
             "exported": EXPORTED,
-            "next": f"?{urlencode({**given, 'cursor': page.next})}" if page.next else None,
-            "first": f"?{urlencode(given)}" if "cursor" in visit.query else None,
+            **visit.pager(filters, page.next),
         },
     )
 

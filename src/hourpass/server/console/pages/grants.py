@@ -1,7 +1,5 @@
 """Grants: what exchanges of a key opened, and the life of one of them."""
 
-from urllib.parse import urlencode
-
 import msgspec
 
 from hourpass.admin import shapes
@@ -14,6 +12,7 @@ from hourpass.admin.operations import (
     REVOKE_GRANT,
 )
 from hourpass.core.errors import NotFound
+from hourpass.server.console.confirmation import Confirmation, asks
 from hourpass.server.console.page import GoTo, PageAnswer, Section, Shown, View, Visit
 from hourpass.server.console.pictures import lifeline
 from hourpass.server.console.pictures.lifeline import Moment
@@ -61,16 +60,15 @@ def _show_grants(visit: Visit) -> PageAnswer:
         problem = "No key has this id."
     except msgspec.ValidationError:
         problem = "There is no such state."
-    given = {name: value for name, value in (("key", key_id), ("state", state)) if value}
+    filters = {"key": key_id, "state": state}
     return Shown(
         "grants.html",
         {
             "grants": page.data,
-            "filters": {"key": key_id, "state": state},
+            "filters": filters,
             "states": STATES,
             "problem": problem,
-            "next": f"?{urlencode({**given, 'cursor': page.next})}" if page.next else None,
-            "first": f"?{urlencode(given)}" if "cursor" in visit.query else None,
+            **visit.pager(filters, page.next),
         },
     )
 
@@ -105,26 +103,20 @@ def _show_grant(visit: Visit) -> PageAnswer:
     return Shown("grant.html", values)
 
 
-def _show_revoke(visit: Visit) -> PageAnswer:
+def _ask_revoke(visit: Visit) -> Confirmation:
     grant = visit.call(GET_GRANT, _named(visit))
-    short = grant.grant_id[-8:]
-    return Shown(
-        "confirm.html",
-        {
-            "title": f"Revoke grant {short}",
-            "crumbs": _crumbs(grant),
-            "consequence": "Its client must exchange the key again",
-            "effects": [
-                f"1 grant of {grant.key_name or grant.key_id} ends, which was refreshed {grant.generation:,} times.",
-                "Its access tokens are refused within a second.",
-            ],
-            "action": f"/grants/{grant.grant_id}/revoke",
-            "carried": {"key": grant.key_id},
-            "expected": "",
-            "verb": "Revoke the grant",
-            "back": f"/grants/{grant.grant_id}?key={grant.key_id}",
-            "problem": "",
-        },
+    return Confirmation(
+        title=f"Revoke grant {grant.grant_id[-8:]}",
+        crumbs=_crumbs(grant),
+        consequence="Its client must exchange the key again",
+        effects=[
+            f"1 grant of {grant.key_name or grant.key_id} ends, which was refreshed {grant.generation:,} times.",
+            "Its access tokens are refused within a second.",
+        ],
+        action=f"/grants/{grant.grant_id}/revoke",
+        verb="Revoke the grant",
+        back=f"/grants/{grant.grant_id}?key={grant.key_id}",
+        carried={"key": grant.key_id},
     )
 
 
@@ -147,7 +139,7 @@ SECTION = Section(
     (
         View("/grants", LIST_GRANTS, _show_grants),
         View("/grants/{grant_id}", GET_GRANT, _show_grant),
-        View("/grants/{grant_id}/revoke", REVOKE_GRANT, _show_revoke, _revoke),
+        View("/grants/{grant_id}/revoke", REVOKE_GRANT, asks(_ask_revoke), _revoke),
     ),
     {"revoked": "The grant is revoked, and its access tokens with it."},
 )

@@ -9,9 +9,10 @@ from markupsafe import Markup
 from hourpass.admin import shapes
 from hourpass.admin.operations import INSPECT_TOKEN, REVOKE_ISSUED_BEFORE, REVOKE_TOKEN
 from hourpass.core.errors import InvalidRequest, NotFound
+from hourpass.server.console.confirmation import Confirmation, asks
 from hourpass.server.console.page import GoTo, PageAnswer, Section, Shown, View, Visit
 from hourpass.server.console.pages.alive import alive
-from hourpass.server.console.rendering import show_moment
+from hourpass.server.console.rendering import as_sentence, show_moment
 
 BRAKE = "every token"
 """The words to type before the emergency brake."""
@@ -45,43 +46,32 @@ def _revoke(visit: Visit) -> PageAnswer:
     try:
         revoked = visit.call(REVOKE_TOKEN, shapes.TokenGiven(token=token))
     except (NotFound, InvalidRequest) as error:
-        problem = f"{error.detail[:1].upper()}{error.detail[1:]}."
-        return Shown("inspect.html", {**_explained(visit, token), "problem": problem}, 422)
+        return Shown("inspect.html", {**_explained(visit, token), "problem": as_sentence(error.detail)}, 422)
     return GoTo("/inspect", revoked.revoked)
 
 
-def _show_brake(visit: Visit) -> PageAnswer:
-    return _ask(visit, "")
-
-
-def _ask(visit: Visit, problem: str) -> Shown:
-    return Shown(
-        "confirm.html",
-        {
-            "title": "Refuse every token until now",
-            "crumbs": [("Inspect", "/inspect")],
-            "consequence": "This is the emergency brake",
-            "effects": [
-                Markup("Every access token of every key that was issued before {} is refused at once.").format(
-                    show_moment(visit.now)
-                ),
-                alive(visit),
-                "Grants go on: each client refreshes once, and has a good token again. All come at the same time.",
-            ],
-            "action": "/inspect/brake",
-            "carried": {},
-            "expected": BRAKE,
-            "verb": "Refuse them",
-            "back": "/inspect",
-            "problem": problem,
-        },
-        422 if problem else 200,
+def _ask_brake(visit: Visit) -> Confirmation:
+    return Confirmation(
+        title="Refuse every token until now",
+        crumbs=[("Inspect", "/inspect")],
+        consequence="This is the emergency brake",
+        effects=[
+            Markup("Every access token of every key that was issued before {} is refused at once.").format(
+                show_moment(visit.now)
+            ),
+            alive(visit),
+            "Grants go on: each client refreshes once, and has a good token again. All come at the same time.",
+        ],
+        action="/inspect/brake",
+        verb="Refuse them",
+        back="/inspect",
+        expected=BRAKE,
     )
 
 
 def _brake(visit: Visit) -> PageAnswer:
-    if visit.form.get("confirm", "").strip() != BRAKE:
-        return _ask(visit, "Type the two words.")
+    if not visit.typed(BRAKE):
+        return _ask_brake(visit).page("Type the two words.")
     visit.call(REVOKE_ISSUED_BEFORE, shapes.RevokeIssuedBefore())
     return GoTo("/inspect", "braked")
 
@@ -92,7 +82,7 @@ SECTION = Section(
     (
         View("/inspect", INSPECT_TOKEN, _show, _inspect),
         View("/inspect/revoke", REVOKE_TOKEN, None, _revoke),
-        View("/inspect/brake", REVOKE_ISSUED_BEFORE, _show_brake, _brake),
+        View("/inspect/brake", REVOKE_ISSUED_BEFORE, asks(_ask_brake), _brake),
     ),
     {
         "access": "The access token is revoked. Its grant goes on.",

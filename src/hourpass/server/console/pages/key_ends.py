@@ -1,7 +1,6 @@
 """What replaces or ends a key: rotate, disable, enable, revoke. Each says in numbers what it will end."""
 
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 
 from msgspec import UNSET
 
@@ -17,11 +16,12 @@ from hourpass.admin.operations import (
 )
 from hourpass.core.errors import InvalidRequest, RotationUnderWay
 from hourpass.core.policy import HOUR, SECOND
+from hourpass.server.console.confirmation import NOTHING, Confirmation, asks
 from hourpass.server.console.page import Fields, GoTo, PageAnswer, Shown, View, Visit
 from hourpass.server.console.pages.key_form import whole_field
-from hourpass.server.console.rendering import show_count, show_span
+from hourpass.server.console.rendering import as_sentence, show_count, show_span
 
-NOTHING: Mapping[str, str] = MappingProxyType({})
+NOT_ITS_NAME = "This is not the key’s name."
 
 NOT_USED = "No use of it is written down. A use is written within half a minute."
 
@@ -46,15 +46,15 @@ def _rotate(visit: Visit) -> PageAnswer:
     """Make the next secret, and show it this once."""
     key = named_key(visit)
     at_once = visit.form.get("how") == "now"
-    if at_once and visit.form.get("confirm", "").strip() != key.name:
-        return _ask_rotate(visit, key, {"confirm": "This is not the key’s name."}, 422)
+    if at_once and not visit.typed(key.name):
+        return _ask_rotate(visit, key, {"confirm": NOT_ITS_NAME}, 422)
     try:
         asked = shapes.RotateKey(key_id=key.key_id, now=at_once, overlap=UNSET if at_once else _overlap(visit))
         rotated = visit.call_once(ROTATE_KEY, asked)
     except InvalidRequest as error:
         return _ask_rotate(visit, key, dict.fromkeys(error.names or ("",), error.detail), 422)
     except RotationUnderWay as error:
-        return _ask_rotate(visit, key, {"": f"{error.detail}."}, 409)
+        return _ask_rotate(visit, key, {"": as_sentence(error.detail)}, 409)
     title = f"The next secret of {key.name}"
     return Shown("show_once.html", {"title": title, "key": key, "api_key": rotated.api_key})
 
@@ -66,21 +66,21 @@ def _overlap(visit: Visit) -> int:
     return hours * HOUR // SECOND
 
 
-def _show_disable(visit: Visit) -> PageAnswer:
+def _ask_disable(visit: Visit) -> Confirmation:
     """What it means to disable the key."""
     key = named_key(visit)
     effects = [
         "The key is refused from now on.",
         *numbers(visit, key, "{} cannot refresh until you enable the key again."),
     ]
-    return confirm_change(key, "disable", "Disable", f"Nothing of {key.name} works until you enable it", effects)
+    return about_key(key, "disable", "Disable", f"Nothing of {key.name} works until you enable it", effects)
 
 
-def _show_revoke(visit: Visit) -> PageAnswer:
+def _ask_revoke(visit: Visit) -> Confirmation:
     """What it means to end the key."""
     key = named_key(visit)
     effects = numbers(visit, key, "Ends {} and all access tokens at once.")
-    return confirm_change(key, "revoke", "Revoke", f"This ends {key.name} for good", effects)
+    return about_key(key, "revoke", "Revoke", f"This ends {key.name} for good", effects)
 
 
 def numbers(visit: Visit, key: shapes.Key, what: str) -> list[str]:
@@ -102,36 +102,29 @@ def numbers(visit: Visit, key: shapes.Key, what: str) -> list[str]:
     return told
 
 
-def confirm_change(
+def about_key(
     key: shapes.Key, act: str, verb: str, consequence: str, effects: Sequence[str], carried: Mapping[str, str] = NOTHING
-) -> Shown:
-    """Ask whether it is meant. `carried` is what the next form has besides the name."""
-    return Shown(
-        "confirm.html",
-        {
-            "title": f"{verb} {key.name}",
-            "crumbs": [("Keys", "/keys"), (key.name, f"/keys/{key.key_id}")],
-            "consequence": consequence,
-            "effects": effects,
-            "action": f"/keys/{key.key_id}/{act}",
-            "carried": carried,
-            "expected": key.name,
-            "verb": f"{verb} the key",
-            "back": f"/keys/{key.key_id}",
-            "problem": "",
-        },
+) -> Confirmation:
+    """The question before a change of a key, whose name must be typed."""
+    return Confirmation(
+        title=f"{verb} {key.name}",
+        crumbs=[("Keys", "/keys"), (key.name, f"/keys/{key.key_id}")],
+        consequence=consequence,
+        effects=effects,
+        action=f"/keys/{key.key_id}/{act}",
+        verb=f"{verb} the key",
+        back=f"/keys/{key.key_id}",
+        expected=key.name,
+        carried=carried,
     )
 
 
-def _confirmed(visit: Visit, ask: Callable[[Visit], PageAnswer], act: Callable[[shapes.Key], PageAnswer]) -> PageAnswer:
+def _confirmed(
+    visit: Visit, ask: Callable[[Visit], Confirmation], act: Callable[[shapes.Key], PageAnswer]
+) -> PageAnswer:
     """Do something if the key's name was typed, else ask again."""
     key = named_key(visit)
-    if visit.form.get("confirm", "").strip() == key.name.strip():
-        return act(key)
-    asked = ask(visit)
-    if isinstance(asked, Shown):
-        return asked._replace(values={**asked.values, "problem": "This is not the key’s name."}, status=422)
-    return asked
+    return act(key) if visit.typed(key.name) else ask(visit).page(NOT_ITS_NAME)
 
 
 def _disable(visit: Visit) -> PageAnswer:
@@ -141,7 +134,7 @@ def _disable(visit: Visit) -> PageAnswer:
         visit.call(DISABLE_KEY, shapes.DisableKey(key_id=key.key_id, now=True))
         return GoTo(f"/keys/{key.key_id}", "disabled")
 
-    return _confirmed(visit, _show_disable, act)
+    return _confirmed(visit, _ask_disable, act)
 
 
 def _enable(visit: Visit) -> PageAnswer:
@@ -157,19 +150,19 @@ def _revoke(visit: Visit) -> PageAnswer:
         visit.call(REVOKE_KEY, shapes.RevokeKey(key_id=key.key_id))
         return GoTo(f"/keys/{key.key_id}", "revoked")
 
-    return _confirmed(visit, _show_revoke, act)
+    return _confirmed(visit, _ask_revoke, act)
 
 
-def _show_leaked(visit: Visit) -> PageAnswer:
+def _ask_leaked(visit: Visit) -> Confirmation:
     """What ends if somebody else has the key."""
     key = named_key(visit)
     effects = [
         *numbers(visit, key, "Ends {} and all access tokens at once."),
         "Its holder and the audit trail are told that it leaked.",
     ]
-    page = confirm_change(key, "leaked", "Revoke", f"Somebody else has {key.name}: this ends it for good", effects)
+    question = about_key(key, "leaked", "Revoke", f"Somebody else has {key.name}: this ends it for good", effects)
     other = (f"/keys/{key.key_id}/rotate#h-leak", "Replace its secret instead")
-    return page._replace(values={**page.values, "title": f"{key.name} leaked", "other": other})
+    return question._replace(title=f"{key.name} leaked", other=other)
 
 
 def _leaked(visit: Visit) -> PageAnswer:
@@ -179,13 +172,13 @@ def _leaked(visit: Visit) -> PageAnswer:
         visit.call(REVOKE_KEY, shapes.RevokeKey(key_id=key.key_id, reason="leaked"))
         return GoTo(f"/keys/{key.key_id}", "revoked")
 
-    return _confirmed(visit, _show_leaked, act)
+    return _confirmed(visit, _ask_leaked, act)
 
 
 VIEWS = (
     View("/keys/{key_id}/rotate", ROTATE_KEY, _show_rotate, _rotate),
-    View("/keys/{key_id}/disable", DISABLE_KEY, _show_disable, _disable),
+    View("/keys/{key_id}/disable", DISABLE_KEY, asks(_ask_disable), _disable),
     View("/keys/{key_id}/enable", ENABLE_KEY, None, _enable),
-    View("/keys/{key_id}/revoke", REVOKE_KEY, _show_revoke, _revoke),
-    View("/keys/{key_id}/leaked", REVOKE_KEY, _show_leaked, _leaked),
+    View("/keys/{key_id}/revoke", REVOKE_KEY, asks(_ask_revoke), _revoke),
+    View("/keys/{key_id}/leaked", REVOKE_KEY, asks(_ask_leaked), _leaked),
 )

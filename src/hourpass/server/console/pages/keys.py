@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import urlencode
 
 import msgspec
 
@@ -51,7 +50,6 @@ def _show_keys(visit: Visit) -> PageAnswer:
         page = visit.call(LIST_KEYS, asked)
     except (InvalidRequest, msgspec.ValidationError):
         problem, page = "A tag is NAME=TEXT, such as team=billing.", shapes.KeyPage(data=[], next=None)
-    given = {name: value for name, value in filters.items() if value}
     return Shown(
         "keys.html",
         {
@@ -59,9 +57,8 @@ def _show_keys(visit: Visit) -> PageAnswer:
             "filters": filters,
             "states": STATES,
             "uses": [(word, reads) for word, (reads, _) in USES.items()],
-            "next": f"?{urlencode({**given, 'cursor': page.next})}" if page.next else None,
-            "first": f"?{urlencode(given)}" if "cursor" in visit.query else None,
             "problem": problem,
+            **visit.pager(filters, page.next),
         },
     )
 
@@ -154,7 +151,7 @@ def _changed(visit: Visit, key: shapes.Key) -> PageAnswer:
     asked = msgspec.convert({**members, "key_id": key.key_id, "now": now, "if_match": tag}, shapes.UpdateKey)
     ends = ["The access tokens that are out end at once."] if now else []
     taken = [*narrowed_by(key, members, visit.now), *ends]
-    if taken and visit.form.get("confirm", "").strip() != key.name.strip():
+    if taken and not visit.typed(key.name):
         return _ask_edit(visit, key, taken)
     visit.call(UPDATE_KEY, asked)
     return GoTo(f"/keys/{key.key_id}", "changed")
@@ -165,10 +162,8 @@ def _ask_edit(visit: Visit, key: shapes.Key, taken: list[str]) -> Shown:
     effects = [*taken, *key_ends.numbers(visit, key, "It has {}.")]
     carried = {name: text for name, text in visit.form.items() if name not in {"form", "confirm"}}
     consequence = f"This takes something away from the clients of {key.name}"
-    page = key_ends.confirm_change(key, "edit", "Change", consequence, effects, carried)
-    if "confirm" not in visit.form:
-        return page
-    return page._replace(values={**page.values, "problem": "This is not the key’s name."}, status=422)
+    question = key_ends.about_key(key, "edit", "Change", consequence, effects, carried)
+    return question.page(key_ends.NOT_ITS_NAME if "confirm" in visit.form else "")
 
 
 def _tried(visit: Visit, template: str, values: Mapping[str, Any], act: Callable[[], PageAnswer]) -> PageAnswer:

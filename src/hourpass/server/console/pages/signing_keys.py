@@ -1,7 +1,6 @@
 """Signing keys: which one signs, which one is next, and until when the tokens of an old one are verified."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from hourpass.admin import shapes
 from hourpass.admin.instants import read_moment
@@ -9,10 +8,12 @@ from hourpass.admin.operations import LIST_SIGNING_KEYS, ROTATE_SIGNING_KEYS, WI
 from hourpass.core.duration import span
 from hourpass.core.errors import NotFound, RotationUnderWay
 from hourpass.core.policy import HOUR
+from hourpass.server.console.confirmation import Confirmation, asks
 from hourpass.server.console.page import GoTo, PageAnswer, Section, Shown, View, Visit
 from hourpass.server.console.pages.alive import alive
 from hourpass.server.console.pictures import phases
 from hourpass.server.console.pictures.phases import Life
+from hourpass.server.console.rendering import as_sentence
 
 
 def _show_all(visit: Visit) -> PageAnswer:
@@ -44,30 +45,30 @@ def _life(key: shapes.SigningKeyFacts) -> Life:
     )
 
 
-def _show_rotate(visit: Visit) -> Shown:
+def _ask_rotate(visit: Visit) -> Confirmation:
     policy = visit.settings.policy()
     effects = [
         f"A new key is published now. It signs in {span(policy.publish_ahead)}, when every verifier knows it.",
         f"The old one retires then. It verifies for another {span(policy.access_token_lifetime)}, as its tokens live.",
         "No client and no API notices.",
     ]
-    return _confirm("Rotate the signing key", "A new key takes over", effects, "/signing-keys/rotate", "Rotate", "")
+    return _question("Rotate the signing key", "A new key takes over", effects, "/signing-keys/rotate", "Rotate", "")
 
 
 def _rotate(visit: Visit) -> PageAnswer:
     try:
         visit.call(ROTATE_SIGNING_KEYS, shapes.Nothing())
     except RotationUnderWay as error:
-        return _again(_show_rotate(visit), f"{error.detail[:1].upper()}{error.detail[1:]}.", 409)
+        return _ask_rotate(visit).page(as_sentence(error.detail), 409)
     return GoTo("/signing-keys", "rotated")
 
 
-def _show_withdraw(visit: Visit) -> Shown:
+def _ask_withdraw(visit: Visit) -> Confirmation:
     key = _key(visit)
     title = f"Withdraw signing key {key.kid}"
     effects = [*_effects(visit, key)]
     path = f"/signing-keys/{key.kid}/withdraw"
-    return _confirm(title, "Do this only if the key is compromised", effects, path, "Withdraw", key.kid)
+    return _question(title, "Do this only if the key is compromised", effects, path, "Withdraw", key.kid)
 
 
 def _effects(visit: Visit, key: shapes.SigningKeyFacts) -> Iterator[str]:
@@ -87,14 +88,10 @@ def _effects(visit: Visit, key: shapes.SigningKeyFacts) -> Iterator[str]:
 
 def _withdraw(visit: Visit) -> PageAnswer:
     key = _key(visit)
-    if visit.form.get("confirm", "").strip() != key.kid:
-        return _again(_show_withdraw(visit), "This is not the key’s id.")
+    if not visit.typed(key.kid):
+        return _ask_withdraw(visit).page("This is not the key’s id.")
     visit.call(WITHDRAW_SIGNING_KEY, shapes.SigningKeyNamed(kid=key.kid))
     return GoTo("/signing-keys", "withdrawn")
-
-
-def _again(asked: Shown, problem: str, status: int = 422) -> Shown:
-    return asked._replace(values={**asked.values, "problem": problem}, status=status)
 
 
 def _key(visit: Visit) -> shapes.SigningKeyFacts:
@@ -104,21 +101,18 @@ def _key(visit: Visit) -> shapes.SigningKeyFacts:
     raise NotFound("no signing key has this id")
 
 
-def _confirm(title: str, consequence: str, effects: list[str], action: str, verb: str, expected: str) -> Shown:
-    values: dict[str, Any] = {
-        "title": title,
-        "crumbs": [("Signing keys", "/signing-keys")],
-        "consequence": consequence,
-        "effects": effects,
-        "action": action,
-        "carried": {},
-        "expected": expected,
-        "verb": verb,
-        "back": "/signing-keys",
-        "problem": "",
-        "danger": bool(expected),
-    }
-    return Shown("confirm.html", values)
+def _question(title: str, consequence: str, effects: list[str], action: str, verb: str, expected: str) -> Confirmation:
+    return Confirmation(
+        title=title,
+        crumbs=[("Signing keys", "/signing-keys")],
+        consequence=consequence,
+        effects=effects,
+        action=action,
+        verb=verb,
+        back="/signing-keys",
+        expected=expected,
+        danger=bool(expected),
+    )
 
 
 SECTION = Section(
@@ -126,8 +120,8 @@ SECTION = Section(
     "signing",
     (
         View("/signing-keys", LIST_SIGNING_KEYS, _show_all),
-        View("/signing-keys/rotate", ROTATE_SIGNING_KEYS, _show_rotate, _rotate),
-        View("/signing-keys/{kid}/withdraw", WITHDRAW_SIGNING_KEY, _show_withdraw, _withdraw),
+        View("/signing-keys/rotate", ROTATE_SIGNING_KEYS, asks(_ask_rotate), _rotate),
+        View("/signing-keys/{kid}/withdraw", WITHDRAW_SIGNING_KEY, asks(_ask_withdraw), _withdraw),
     ),
     {
         "rotated": "A new signing key is published.",

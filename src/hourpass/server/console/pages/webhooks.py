@@ -21,6 +21,7 @@ from hourpass.admin.operations import (
 from hourpass.core.errors import ChangedMeanwhile, InvalidRequest, PrivateAddress
 from hourpass.core.published import PUBLISHED, TEST, takes
 from hourpass.core.webhook import Disabled, Result
+from hourpass.server.console.confirmation import Confirmation, asks
 from hourpass.server.console.page import Fields, GoTo, PageAnswer, Section, Shown, View, Visit
 
 OUTCOMES: Mapping[Result, str] = {
@@ -148,7 +149,7 @@ def _test(visit: Visit) -> PageAnswer:
     return GoTo(f"/webhooks/{tried.webhook_id}?tested=1")
 
 
-def _show_rotate(visit: Visit) -> PageAnswer:
+def _ask_rotate(visit: Visit) -> Confirmation:
     webhook = visit.call(GET_WEBHOOK, _named(visit))
     effects = [
         "The new secret signs at once.",
@@ -156,8 +157,8 @@ def _show_rotate(visit: Visit) -> PageAnswer:
     ]
     if webhook.old_secrets_until:
         effects.append("The secret before the old one keeps the end that it has.")
-    page = _confirm(webhook, "rotate-secret", "Make the next secret", "Every event gets two signatures", effects)
-    return page._replace(values={**page.values, "once": True})
+    consequence = "Every event gets two signatures"
+    return _question(webhook, "rotate-secret", "Make the next secret", consequence, effects)._replace(once=True)
 
 
 def _rotate(visit: Visit) -> PageAnswer:
@@ -165,14 +166,13 @@ def _rotate(visit: Visit) -> PageAnswer:
     return _secret(f"The next secret of {urlsplit(made.url).netloc}", made)
 
 
-def _show_delete(visit: Visit, problem: str = "") -> PageAnswer:
+def _ask_delete(visit: Visit) -> Confirmation:
     webhook = visit.call(GET_WEBHOOK, _named(visit))
     effects = [
         _missed(visit, webhook),
         "What is known of its deliveries is deleted, and its secret signs nothing more.",
     ]
-    page = _confirm(webhook, "delete", "Delete the webhook", "It gets nothing more", effects, webhook.webhook_id)
-    return page._replace(values={**page.values, "problem": problem}, status=422) if problem else page
+    return _question(webhook, "delete", "Delete the webhook", "It gets nothing more", effects, webhook.webhook_id)
 
 
 def _missed(visit: Visit, webhook: shapes.ShownWebhook) -> str:
@@ -187,30 +187,27 @@ def _missed(visit: Visit, webhook: shapes.ShownWebhook) -> str:
 
 
 def _delete(visit: Visit) -> PageAnswer:
-    if visit.form.get("confirm", "").strip() != visit.path["webhook_id"]:
-        return _show_delete(visit, "This is not the webhook’s id.")
+    if not visit.typed(visit.path["webhook_id"]):
+        return _ask_delete(visit).page("This is not the webhook’s id.")
     visit.call(DELETE_WEBHOOK, _named(visit))
     return GoTo("/webhooks", "deleted")
 
 
-def _confirm(
+def _question(
     webhook: shapes.ShownWebhook, act: str, verb: str, consequence: str, effects: list[str], expected: str = ""
-) -> Shown:
+) -> Confirmation:
     host, path = urlsplit(webhook.url).netloc, f"/webhooks/{webhook.webhook_id}"
-    values = {
-        "title": f"{verb}: {host}",
-        "crumbs": [("Webhooks", "/webhooks"), (host, path)],
-        "consequence": consequence,
-        "effects": effects,
-        "action": f"{path}/{act}",
-        "carried": {},
-        "expected": expected,
-        "verb": verb,
-        "back": path,
-        "problem": "",
-        "danger": bool(expected),
-    }
-    return Shown("confirm.html", values)
+    return Confirmation(
+        title=f"{verb}: {host}",
+        crumbs=[("Webhooks", "/webhooks"), (host, path)],
+        consequence=consequence,
+        effects=effects,
+        action=f"{path}/{act}",
+        verb=verb,
+        back=path,
+        expected=expected,
+        danger=bool(expected),
+    )
 
 
 SECTION = Section(
@@ -224,8 +221,8 @@ SECTION = Section(
         View("/webhooks/{webhook_id}/disable", UPDATE_WEBHOOK, None, _disable),
         View("/webhooks/{webhook_id}/enable", UPDATE_WEBHOOK, None, _enable),
         View("/webhooks/{webhook_id}/test", TRY_WEBHOOK, None, _test),
-        View("/webhooks/{webhook_id}/rotate-secret", ROTATE_WEBHOOK_SECRET, _show_rotate, _rotate),
-        View("/webhooks/{webhook_id}/delete", DELETE_WEBHOOK, _show_delete, _delete),
+        View("/webhooks/{webhook_id}/rotate-secret", ROTATE_WEBHOOK_SECRET, asks(_ask_rotate), _rotate),
+        View("/webhooks/{webhook_id}/delete", DELETE_WEBHOOK, asks(_ask_delete), _delete),
     ),
     {
         "changed": "The webhook is changed.",
