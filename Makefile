@@ -10,7 +10,8 @@ COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate
 # The extras in the container's image.
 CONTAINER = server client postgres import otel
 MAKEFLAGS += --no-print-directory
-unexport PYTHONPATH PYTHONHOME
+# Without .pyc files each of the thousand processes that the tests start compiles hourpass again.
+unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: check-core check-types help setup setup-test run test test-slow check fix docs screenshots bench drill proof pins dist clean

@@ -7,7 +7,6 @@ from base64 import b64encode
 from pathlib import Path
 
 import httpx2
-import kubernetes_validate
 import pytest
 import yaml
 from tests.conftest import clean_environment, free_port, run_command
@@ -77,19 +76,27 @@ def test_the_kustomization_has_every_file_beside_it():
     assert sorted(listed) == sorted(path.name for path in SERVER.iterdir() if path.name != "kustomization.yaml")
 
 
+@pytest.fixture
+def validate():
+    """The validator of Kubernetes' schemas. Its import takes seconds, which every test process would pay for."""
+    import kubernetes_validate
+
+    return kubernetes_validate.validate
+
+
 @pytest.mark.parametrize("version", VERSIONS)
-def test_every_version_of_kubernetes_knows_every_field(version, built, rendered):
+def test_every_version_of_kubernetes_knows_every_field(version, built, rendered, validate):
     other = rendered(
         "--set", "imagePullSecrets[0].name=pull,replicas=3,settings.idle_lifetime=2592000", release="other"
     )
 
     for thing in (*built.values(), *other.values()):
-        kubernetes_validate.validate(thing, version, strict=True)
+        validate(thing, version, strict=True)
 
 
 @pytest.mark.parametrize("version", [version for version in VERSIONS if version >= SIDECARS_SINCE])
-def test_every_version_with_native_sidecars_knows_every_field_of_the_agents_pod(version):
-    kubernetes_validate.validate(sidecar(), version, strict=True)
+def test_every_version_with_native_sidecars_knows_every_field_of_the_agents_pod(version, validate):
+    validate(sidecar(), version, strict=True)
 
 
 def test_kubectl_reads_the_agents_pod_as_a_native_sidecar(kubernetes_tools):
