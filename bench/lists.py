@@ -18,7 +18,7 @@ import msgspec
 from bench.many import NOW, WEBHOOK, fill
 from bench.postgres import Postgres, binaries
 from bench.servers import descendants
-from hourpass.core.audit import Actor
+from hourpass.core.actor import Actor
 from hourpass.core.grant import GrantRef
 from hourpass.core.key_filter import KeyFilter
 from hourpass.core.policy import DAY, SECOND
