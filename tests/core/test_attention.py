@@ -99,7 +99,7 @@ def test_if_all_is_well_nothing_needs_attention():
             "keys_raw_after_end",
             "warning",
             1,
-            "1 key was still sent as it is after its end this week, and refused.",
+            "1 key was still sent raw this week, after the end of raw use, and refused.",
         ),
         (
             {"raw": RawNumbers(day=1, week=3)},

@@ -345,7 +345,7 @@ def test_a_new_secret_goes_on_with_the_chain_and_an_earlier_one_never_after_it(t
     assert trail.says() == ["line 14 was changed"]
 
 
-def test_who_has_an_earlier_secret_cannot_rewrite_what_a_later_one_covers(trail):
+def test_a_thief_of_an_earlier_secret_cannot_rewrite_what_a_later_one_covers(trail):
     trail.ring = BOTH
     trail.write(2)
     trail.chain(SECOND_)

@@ -120,7 +120,7 @@ def test_counts_come_again_until_they_are_kept(folding):
     assert folding.counts(START + HOUR) == []
 
 
-def test_who_leaves_says_the_counts_of_hours_that_are_not_over(folding):
+def test_a_process_that_ends_tells_the_counts_of_hours_that_are_not_over(folding):
     lines(folding, *[replay()] * 61)
 
     assert folding.counts(START, leaving=True) == [Folded("key1", "grant.replayed", 1, START)]

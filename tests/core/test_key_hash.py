@@ -56,7 +56,7 @@ def test_a_hash_is_named_by_its_algorithm_and_its_secrets_id_and_shows_no_secret
     assert repr(keyed) == "KeyHash('hmac-sha256:k1')"
 
 
-def test_a_slow_hash_is_no_text_of_a_key():
+def test_a_slow_hash_is_not_the_text_of_a_key():
     hashed = "$2b$12$" + "x" * 53
 
     assert slow_digest(PEPPER, hashed) not in {key_digest(PEPPER, hashed), slow_digest(PEPPER, hashed + "x")}

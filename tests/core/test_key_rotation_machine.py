@@ -112,7 +112,7 @@ class RotationMachine(RuleBasedStateMachine):
             self.held[asker] = secret
             self.newest = secret
         elif self.newest is not None and not any(each.digest == self.newest.digest for each in self.key.secrets):
-            # The lost answer replaced one that was told and never used. Whoever asked for that asks again.
+            # The lost answer replaced one that was told and never used. The caller who asked for that asks again.
             self.newest = None
         for other, held in enumerate(self.held):
             if not any(each.digest == held.digest for each in self.key.secrets):

@@ -27,7 +27,7 @@ def test_a_key_of_any_prefix_is_well_formed_and_found_by_the_rule_of_its_prefix_
 
 
 @pytest.mark.parametrize("around", [r"line\n{}\n", r"\t{}", "key%3D{}%26", "KEY_{}_", "a{}b", "{}"])
-def test_the_pattern_finds_a_key_whatever_is_around_it(around):
+def test_the_pattern_finds_a_key_in_any_text(around):
     """In JSON and in forms a letter of an escape stands right before it."""
     assert re.findall(published_pattern(PREFIX), around.format(KEY)) == [KEY]
 
@@ -44,7 +44,7 @@ def test_a_prefix_is_a_small_letter_and_up_to_15_small_letters_and_digits(prefix
 @pytest.mark.parametrize("prefix", PREFIXES)
 @pytest.mark.parametrize("before", ["", " ", "key=", "apikey", "9", "x9", "é", '{"k":"', "A", "_", "a" * 40, "9" * 40])
 @pytest.mark.parametrize("after", ["", " ", "x", "_", '"', "\n"])
-def test_a_key_is_found_whatever_stands_around_it(prefix, before, after):
+def test_a_key_is_found_between_any_letters(prefix, before, after):
     _, key = new_api_key("sandbox", ENTROPY, prefix)
 
     assert keys_in(before + key + after) == [key]

@@ -1,4 +1,4 @@
-"""Of several uses of a key the latest one is the last, whatever its kind."""
+"""Of several uses of a key, of any kind, the latest one is the last."""
 
 import pytest
 

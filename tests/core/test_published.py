@@ -6,12 +6,12 @@ from hourpass.core.event_names import NAMES
 from hourpass.core.published import PUBLISHED, TEST, takes, unpublished
 
 
-def test_who_subscribed_to_nothing_in_particular_gets_every_published_event():
+def test_a_webhook_that_names_no_events_gets_every_published_one():
     assert all(takes((), event) for event in PUBLISHED)
     assert not takes((), "token.revoked")
 
 
-def test_who_subscribed_to_some_gets_those():
+def test_a_webhook_gets_the_events_that_it_names():
     assert takes(("key.created", "key.revoked"), "key.revoked")
     assert not takes(("key.created",), "key.revoked")
     assert not takes(("token.revoked",), "token.revoked")

@@ -1,4 +1,4 @@
-"""When a secret of the server is used, kept and gone: at every boundary, and whatever the clock did."""
+"""When a secret of the server is used, kept and gone: at every boundary, and also if the clock jumped."""
 
 import pytest
 from hypothesis import given

@@ -72,7 +72,7 @@ def test_a_link_signs_in_for_a_minute():
 
 
 @given(st.text(min_size=1), st.text(min_size=1))
-def test_a_form_is_of_the_sign_in_that_made_it_alone(one, other):
+def test_a_form_belongs_to_its_sign_in_alone(one, other):
     assert is_form_of(one, form_token(one))
     assert is_form_of(other, form_token(one)) == (one == other)
 

@@ -71,7 +71,7 @@ def test_after_a_rotation_both_secrets_sign_for_exactly_a_day():
     assert signing_seeds(seeds, NOW + DAY) == [b"new"]
 
 
-def test_a_second_rotation_takes_nothing_from_who_has_the_first_secret():
+def test_a_second_rotation_takes_nothing_from_the_holder_of_the_first_secret():
     """An answer that was lost is asked for again: nobody has the secret in between."""
     seeds = rotated_seeds(rotated_seeds((Seed(b"a"),), b"b", NOW), b"c", NOW + 1)
 

@@ -134,8 +134,7 @@ HIDDEN_ACTOR = "operator"
 def sees_actor(caller: AdminCaller, actor: str | None) -> bool:
     """Whether a caller may know who did something, from which address and in which request.
 
-    A delegated caller knows its own clients and itself. How others are called who administer the server is not its
-    business.
+    A delegated caller knows its own clients and itself. The names of other administrators are not its business.
     """
     return caller.subject_prefix is None or actor in {"client", "server", f"key:{caller.key_id}"}
 
@@ -166,7 +165,7 @@ def require_settable(caller: AdminCaller, given: Collection[str]) -> None:
 def require_giveable(caller: AdminCaller, key: ApiKey) -> None:
     """Refuse to make a key, to change it, or to give it life or a secret, if the caller could not make it as it is.
 
-    Whatever ends a key does not ask this.
+    What ends a key does not ask this.
 
     Raises:
         InvalidRequest: naming the member that is beyond a delegated caller.

@@ -147,7 +147,7 @@ def _keys(keys: KeyNumbers, raw: RawNumbers) -> Iterator[Attention]:
     words = f"{_count(n, 'key was', 'keys were')} reported as leaked and can still be used. Rotate or revoke."
     yield Attention("keys_leaked", "critical", n, words, "audit", (("event", "key.leaked"),))
     n = raw.after_end
-    words = f"{_count(n, 'key was', 'keys were')} still sent as it is after its end this week, and refused."
+    words = f"{_count(n, 'key was', 'keys were')} still sent raw this week, after the end of raw use, and refused."
     yield Attention("keys_raw_after_end", "warning", n, words, "keys", week)
     n = raw.week
     sent = _count(n, "key was", "keys were")

@@ -1,7 +1,7 @@
 """The chain of MACs over the audit trail: what a MAC covers, and how the chain goes on.
 
 Each row's MAC covers the row and the MAC of the row before it. The `Ends` of the chain are kept beside the table, under
-a MAC of their own, so that a row shows that is missing at the start or at the end. `audit_verification` verifies it.
+a MAC of their own, and show if rows are missing at the start or at the end. `audit_verification` verifies the chain.
 """
 
 import hmac
@@ -70,7 +70,7 @@ class Ends(NamedTuple):
         return named._replace(mac=_mac_of_ends(secret, named))
 
     def is_genuine(self, ring: SecretRing) -> bool:
-        """Whether somebody with one of our secrets wrote them."""
+        """Whether they were written with one of our secrets."""
         secret = ring.of_kid(self.kid)
         return secret is not None and hmac.compare_digest(self.mac, _mac_of_ends(secret, self))
 
@@ -100,7 +100,7 @@ def extend(ends: Ends, lines: Sequence[Line], now: int, secret: ServerSecret) ->
     """The ends after the next rows, and the MACs of those that had none, by their numbers. They are chained `now`.
 
     Raises:
-        ChainBroken: if one of the rows has a MAC, and it is another one: the ends are older than it, or it is forged.
+        ChainBroken: if one of the rows has another MAC already: the ends are older than it, or it is forged.
     """
     macs: list[tuple[int, bytes]] = []
     before = ends.head_mac
@@ -116,20 +116,18 @@ def extend(ends: Ends, lines: Sequence[Line], now: int, secret: ServerSecret) ->
 
 
 def prunable(ends: Ends, lines: Iterable[Line], before: int, ring: SecretRing) -> list[Line]:
-    """Those of the oldest rows that may be deleted: chained, and in order up to the first that is not old enough.
+    """Those of the oldest rows that may be deleted: chained, in order, and each made before `before` (epoch ms).
 
-    `lines` are the first rows of the table. Each is verified, also the one that stays: with its row goes the evidence
-    that somebody changed it. A row that was chained later than its instant tells is as young as its MAC, because until
-    then anybody could have given it an earlier instant. Only rows from before the chain are as old as they say.
+    `lines` are the first rows of the table. Each is verified before it goes, because the evidence of a change goes with
+    it. A row that was chained later than its instant says is as young as its MAC, because until then anybody could have
+    given it an earlier instant. Only rows from before the chain are as old as they say.
 
     Raises:
         ChainBroken: if a row is not what was written there.
     """
     gone: list[Line] = []
-    secrets, mac = (
-        ring.secrets[::-1],
-        ends.anchor_mac,
-    )  # from the oldest on: the chain never goes back to an earlier one
+    mac = ends.anchor_mac
+    secrets = ring.secrets[::-1]  # from the oldest on: the chain never goes back to an earlier one
     for line in lines:
         if line.n <= ends.anchor_n:
             raise ChainBroken(f"line {line.n} was inserted: lines up to {ends.anchor_n} were pruned")

@@ -9,9 +9,10 @@ FOREVER = 1 << 53
 
 
 class AuditFilter(NamedTuple):
-    """Conditions that all must hold; an empty text is none. A line at exactly `since` is in, one at `until` is not.
+    """Conditions that all must hold. An empty text is none. A line at exactly `since` is in, one at `until` is not.
 
-    Instants are epoch milliseconds. `event` may be spelt as programs of before did, and `actor` is how its name begins.
+    Instants are epoch milliseconds. `event` may be in the spelling of older programs. `actor` is the beginning of a
+    name.
     """
 
     key_id: str = ""

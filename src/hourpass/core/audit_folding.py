@@ -1,7 +1,7 @@
 """What a client can cause again and again gets a bounded number of lines in the audit trail, and then a count.
 
-Each key has so many lines of one event in an hour, which begins with the first of them. What comes beyond is counted,
-and the count is one more line when the hour is over.
+Each key may have `LINES_AN_HOUR` of one event. The hour begins with the first of them. Further ones are counted, and
+the count is one more line when the hour is over.
 """
 
 from typing import NamedTuple
@@ -34,7 +34,7 @@ def lines_an_hour(event: Event) -> int | None:
 
 
 class _Hour:
-    """One key's and event's. `number` counts what was folded: grants that were closed, or events."""
+    """The hour of one key and event. `number` counts the folded events, and `closed` the grants that they closed."""
 
     __slots__ = ("began", "closed", "lines", "number")
 
@@ -63,7 +63,7 @@ class Folding:
         self._waiting: list[Event] = []
 
     def admit(self, at: int, event: Event) -> Admitted | None:
-        """Count an event. None if nothing limits it; otherwise `line` says whether it becomes a line."""
+        """Count an event. None if nothing limits it. Otherwise `line` says whether it becomes a line."""
         limit = lines_an_hour(event)
         if limit is None:
             return None

@@ -132,7 +132,7 @@ class TrailVerification:
         elif line.n > self._n + 1:
             self._end_run()
             self._find("missing", self._n + 1, line.n - 1)
-            self._good_n, self._good_mac = line.n, mac  # whether it was changed as well, cannot be told
+            self._good_n, self._good_mac = line.n, mac  # it may have been changed, too: that cannot be known
         else:
             self._run = (self._run or _Run(line.n)).with_one(line.n, moved=False)
         self._mac, self._right_mac = mac, right

@@ -140,7 +140,7 @@ CredentialReader = Callable[[Sequence[tuple[bytes, bytes]]], PresentedCredential
 
 
 def reader(sources: KeySources) -> CredentialReader:
-    """`read_credential` for these sources. Where they are no matter, reading costs no look at them."""
+    """`read_credential` for these sources. Without any, reading a credential does not look for them."""
     if sources.bearer or sources.headers:
         return lambda headers: read_credential(headers, sources)
     return _read_headers

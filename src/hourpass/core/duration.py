@@ -1,8 +1,8 @@
-"""How a duration is said to people."""
+"""How people are told a duration."""
 
 
 def span(milliseconds: int) -> str:
-    """A duration in the two largest units that matter: `29 d 23 h`."""
+    """A duration in its two largest units: `29 d 23 h`. A negative one reads like a positive one."""
     seconds = abs(milliseconds) // 1000
     parts: list[str] = []
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):

@@ -4,7 +4,7 @@
     ├── Refused                  the caller must change something
     │   ├── InvalidRequest       the request itself cannot be read
     │   ├── InvalidCredentials   the API key was not accepted
-    │   ├── InvalidGrant         the refresh token was not accepted; `reason` says what to do next
+    │   ├── InvalidGrant         the refresh token was not accepted, and `reason` says what to do next
     │   ├── InvalidScope         a requested scope is unknown or not owned
     │   ├── InvalidTarget        a requested audience is not the key's
     │   ├── UnsupportedGrantType the OAuth 2 grant type is not one of ours

@@ -1,4 +1,4 @@
-"""The names of the audit trail's events, in today's spelling and in that of programs of before."""
+"""The names of the audit trail's events, in today's spelling and in that of older programs."""
 
 import re
 from typing import NamedTuple, get_args
@@ -28,10 +28,10 @@ def event_name(event: Event) -> str:
 
 
 def name_now(name: str) -> str:
-    """An event's name, also if a program of before spelt it: `key_created` is `key.created`."""
+    """Today's name of an event, which an older program may have spelt: `key_created` is `key.created`."""
     return _NOW.get(name, name)
 
 
 def name_before(name: str) -> str:
-    """How a program of before spelt an event: its lines stay in the trail as they are."""
+    """How an older program spelt an event. Its lines stay in the trail as they are."""
     return _BEFORE.get(name, name)

@@ -159,9 +159,8 @@ def judge(
 
     `grant` and `key` are what the database has, None if it has no such row. `generation` and `tag` come from the token,
     `now` is epoch milliseconds, `address` is the caller's. `admin` says that the admin listener asks: it refreshes the
-    grants of admin keys alone, and every other listener all others, whatever the token was made for. Such a caller, or
-    one from outside the key's allow-list, is refused before anything in the grant changes: nothing is rotated, burnt or
-    revoked.
+    grants of admin keys alone, and every other listener all others. A caller at the wrong listener, or from outside the
+    key's allow-list, is refused before anything in the grant changes: nothing is rotated, burnt or revoked.
     """
     if grant is None or not is_genuine(grant, generation, tag):
         return Dead("unknown")

@@ -13,7 +13,7 @@ _NEXT = dict(pairwise(NOTICES))
 
 
 class KeyExpiry(NamedTuple):
-    """A key and the instant at which it expires, in epoch milliseconds. In this order, notices are given."""
+    """A key and the instant at which it expires, in epoch milliseconds. Notices are given in this order."""
 
     expires_at: int
     key_id: str
@@ -29,7 +29,7 @@ def told_until(days: int, now: int) -> KeyExpiry:
 
 
 def first_worth_telling(days: int, told: KeyExpiry, now: int) -> KeyExpiry:
-    """After which expiry to go on. After a pause, a key whose next notice is due as well gets only that one."""
+    """The expiry after which to go on. After a pause, a key whose next notice is due as well gets only that one."""
     return told if days == 0 else max(told, told_until(_NEXT[days], now))
 
 

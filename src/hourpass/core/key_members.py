@@ -172,11 +172,11 @@ def _value_size(name: str, value: ClaimValue) -> int:
         case str() if value == "" or value.isprintable():
             return _json_size(value)
         case _:
-            raise InvalidRequest(f"the claim {name} is no printable text, number or boolean", name="claims")
+            raise InvalidRequest(f"the claim {name} must be a printable text, a number or a boolean", name="claims")
 
 
 def _json_size(text: str) -> int:
-    """Bytes as JSON, or in a header, where a byte beyond ASCII takes three."""
+    """Bytes as JSON or in a header. There, a byte beyond ASCII takes three."""
     letters = sum(1 if letter.isascii() else 3 * len(letter.encode()) for letter in text)
     return letters + sum(map(text.count, '"\\%')) + 2
 

@@ -71,7 +71,7 @@ def decide_rotation(key: ApiKey, now: int, presented: KeySecret | None = None) -
         if presented.n < waiting.n and waiting.seed is not None:
             return SameAgain(waiting)
         if presented.n == waiting.n:
-            # It was used just now. If nothing can be made for it, this was no use, and nothing is stored of it.
+            # It was used just now. If no secret can be made for it, this is not a use, and nothing is stored of it.
             used = first_use(key, presented, now)
             key, waiting = key._replace(secrets=used or key.secrets), None
     staying = [secret for secret in key.secrets if secret is not waiting]

@@ -7,7 +7,7 @@ from hourpass.core.api_key import UseKind
 
 
 class LastUse(NamedTuple):
-    """The last use of one kind. `at` is epoch milliseconds; the address is None if it was not known."""
+    """The last use of one kind. `at` is epoch milliseconds, and the address is None if it was not known."""
 
     at: int
     address: str | None

@@ -1,7 +1,7 @@
-"""Which addresses are on the public Internet. What we send on behalf of others goes to no other one (SSRF).
+"""Which addresses are on the public Internet. What we send on behalf of others goes only there (SSRF).
 
-An address in a form that carries another one (mapped, NAT64, 6to4, Teredo) is refused whatever it carries, because the
-machine or a gateway turns it into an address that nobody judged.
+An address that carries another one (mapped, NAT64, 6to4, Teredo) is always refused, because the machine or a gateway
+turns it into an address that nobody judged.
 """
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address
@@ -57,7 +57,7 @@ def is_public(address: str) -> bool:
 
 
 def is_local_name(host: str) -> bool:
-    """Whether a host name is this machine by definition (RFC 6761 §6.3), whatever a resolver says."""
+    """Whether a host name is this machine by definition (RFC 6761 §6.3). A resolver may say otherwise."""
     name = host.rstrip(".").lower()
     return name == "localhost" or name.endswith(".localhost")
 

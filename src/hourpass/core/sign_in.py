@@ -1,7 +1,7 @@
 """How long somebody stays signed in to the console, and what proves that a form is the console's own.
 
-A sign-in is known by a random id in a cookie. Only the hash of the id is stored, and so is that of a one-time link: who
-reads the database can use neither.
+A sign-in is known by a random id in a cookie. Of the id of a sign-in or of a one-time link, only the hash is stored: a
+reader of the database can use neither.
 """
 
 import hmac
@@ -28,10 +28,10 @@ ID_BYTES = 32
 """How many random bytes an id has."""
 
 FAILURES = 5
-"""How many attempts to sign in may fail, a minute and address. A good one is never refused because of others."""
+"""How many attempts from one address may fail in a minute. A good one is never refused because of others."""
 
 SIGN_INS = 5
-"""How often a key may sign in, a minute. Each time is a line of the audit trail and a row of the database."""
+"""How often a key may sign in within a minute. Each time writes to the audit trail and to the database."""
 
 
 class SignIn(NamedTuple):
@@ -90,7 +90,7 @@ def _is_within(began: int, lifetime: int, now: int) -> bool:
 
 
 def key_fingerprint(key: ApiKey) -> bytes:
-    """What changes with the record of a key: its members, its state, and from when on it is valid. Not its secrets."""
+    """What changes with the record of a key: its members, its state, and since when it is valid. Not its secrets."""
     return sha256(repr([value for name, value in key._asdict().items() if name != "secrets"]).encode()).digest()
 
 
@@ -136,8 +136,8 @@ def _seal(id: str, path: str, word: str, second: int) -> str:  # noqa: A002
 def form_token(id: str, place: str = "form") -> str:  # noqa: A002
     """What each form carries. It follows from the id in the cookie, which no other site can read.
 
-    Nobody can compute the id from it, so it may stand in a page. `place` is `form` behind the door and `door` at it: a
-    token of one is not good at the other.
+    Nobody can compute the id from it, so it may stand in a page. `place` is `door` in a form that signs in, and `form`
+    in every other one: a token of one is refused in the other.
     """
     return hmac.digest(id.encode(), f"hourpass console {place}".encode(), "sha256").hex()
 

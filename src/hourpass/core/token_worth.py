@@ -1,4 +1,4 @@
-"""Whether a token is valid, as an operator is told who asks about it: a stable word for the reason, and a sentence."""
+"""Whether a token is valid, in the words for an operator: a stable word for the reason, and a sentence."""
 
 from typing import Literal, NamedTuple, assert_never
 

@@ -125,7 +125,7 @@ def decide_delivery(
 
 
 def result_of(status: int) -> Result:
-    """What a status says. A redirect is not followed, so it is no delivery."""
+    """What a status says. A redirect is not followed, so it does not deliver."""
     return "delivered" if 200 <= status < 300 else "gone" if status == 410 else "status"
 
 
