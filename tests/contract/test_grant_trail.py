@@ -6,10 +6,11 @@ from tests.contract.conftest import KEY, NOW
 from hourpass.core.actor import Actor
 from hourpass.core.audit_chain import Ends
 from hourpass.core.audit_filter import AuditFilter
+from hourpass.core.audit_verification import LATE
 from hourpass.core.grant_events import GrantReplayed, GrantRevoked
 from hourpass.core.key_events import KeyDisabled
 from hourpass.core.policy import MINUTE
-from hourpass.server.admin.overview import CHAINED_WITHIN, lines_not_chained
+from hourpass.server.admin.overview import lines_not_chained
 from hourpass.server.store.tables import TABLES
 
 ACTOR = Actor("client", "192.0.2.1", "r1")
@@ -58,7 +59,7 @@ def test_lines_of_older_programs_are_counted_and_numbers_may_have_gaps(store):
 
 def test_lines_count_as_not_chained_once_the_oldest_of_them_should_be(store):
     store.append_lines([(NOW + n, replay(n)) for n in range(3)])
-    late = NOW + CHAINED_WITHIN
+    late = NOW + LATE
 
     assert lines_not_chained(store, late - 1) == 0
     assert lines_not_chained(store, late) == 3

@@ -14,6 +14,7 @@ from hourpass.core.admin_access import (
     require_allowed,
     require_changeable,
     require_giveable,
+    require_in_token,
     require_not_reserved,
     require_settable,
     require_whole,
@@ -98,6 +99,25 @@ def test_a_delegated_caller_sees_its_subjects_and_no_admin_key():
     assert not sees(caller, key(subject="acme"))
     assert not sees(caller, key(subject="other/acme/1"))
     assert not sees(caller, key(subject="acme/1", admin="auditor"))
+
+
+@pytest.mark.parametrize(
+    ("token_scope", "scope", "holds"),
+    [
+        (None, "keys:write", True),
+        ("keys:read audit:read", "audit:read", True),
+        ("keys:read", "", True),
+        ("keys:read", "keys:write", False),
+        ("keys:read", "read", False),
+        ("", "keys:read", False),
+    ],
+)
+def test_a_token_says_itself_which_scopes_it_does_not_hold(token_scope, scope, holds):
+    if holds:
+        require_in_token(token_scope, scope)
+    else:
+        with pytest.raises(InsufficientScope):
+            require_in_token(token_scope, scope)
 
 
 def test_only_an_owner_changes_an_admin_key():

@@ -26,7 +26,10 @@ AUDITOR = frozenset(
     }
 )
 OPERATOR = AUDITOR | {"keys:write", "grants:write", "tokens:write", "webhooks:write"}
-OWNER = OPERATOR | {"signing-keys:write", "tokens:revoke-all", "admin:write"}
+ADMIN_WRITE = "admin:write"
+"""The scope for every change of an admin key."""
+
+OWNER = OPERATOR | {"signing-keys:write", "tokens:revoke-all", ADMIN_WRITE}
 
 SCOPES: dict[Role, frozenset[str]] = {"owner": OWNER, "operator": OPERATOR, "auditor": AUDITOR}
 """Role -> the scopes of its tokens."""
@@ -122,6 +125,18 @@ def require_allowed(caller: AdminCaller, scope: str, *, delegated: bool = True) 
         raise InsufficientScope(scope)
 
 
+def require_in_token(token_scope: str | None, scope: str) -> None:
+    """Refuse an access token that does not hold a scope. This can be asked before the key's record is read.
+
+    `token_scope` is None if the token has all scopes of its key's role.
+
+    Raises:
+        InsufficientScope: if the token does not hold the scope.
+    """
+    if scope and token_scope is not None and scope not in token_scope.split():
+        raise InsufficientScope(scope)
+
+
 def sees(caller: AdminCaller, key: ApiKey) -> bool:
     """Whether a caller may know of a key. Admin keys are never visible to a delegated caller."""
     return caller.subject_prefix is None or (key.admin is None and key.subject.startswith(caller.subject_prefix))
@@ -139,14 +154,19 @@ def sees_actor(caller: AdminCaller, actor: str | None) -> bool:
     return caller.subject_prefix is None or actor in {"client", "server", f"key:{caller.key_id}"}
 
 
+def may_change(caller: AdminCaller, role: str | None) -> bool:
+    """Whether a caller who may change keys may change one with this role, which is None if it is not an admin key."""
+    return role is None or may(caller, ADMIN_WRITE)
+
+
 def require_changeable(caller: AdminCaller, key: ApiKey) -> None:
     """Refuse a caller who may read a key and not change it.
 
     Raises:
         InsufficientScope: if it is an admin key, and the caller does not have `admin:write`.
     """
-    if key.admin is not None:
-        require_allowed(caller, "admin:write")
+    if not may_change(caller, key.admin):
+        raise InsufficientScope(ADMIN_WRITE)
 
 
 def require_settable(caller: AdminCaller, given: Collection[str]) -> None:
@@ -157,7 +177,7 @@ def require_settable(caller: AdminCaller, given: Collection[str]) -> None:
         InsufficientScope: if the member is one of admin keys, and the caller does not have `admin:write`.
     """
     if not {"admin", "subject_prefix", "max_scope"}.isdisjoint(given):
-        require_allowed(caller, "admin:write")
+        require_allowed(caller, ADMIN_WRITE)
     if caller.is_delegated and (forbidden := sorted(NOT_DELEGATED & set(given))):
         raise InvalidRequest(f"a delegated admin key cannot set {forbidden[0]}", name=forbidden[0])
 

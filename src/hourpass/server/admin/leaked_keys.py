@@ -2,7 +2,7 @@
 
 from hourpass.admin import shapes
 from hourpass.admin.instants import known_moment
-from hourpass.core.admin_access import may, sees
+from hourpass.core.admin_access import may_change, sees
 from hourpass.server.admin.context import Context
 from hourpass.server.keys.api_keys import revoke_key
 from hourpass.server.keys.leaks import MAY_COME_BACK, Leak, Leaks, find_leaks
@@ -29,11 +29,7 @@ def revoke_leaked_keys(ctx: Context, asked: shapes.LeakedTexts) -> shapes.Leaked
 
 
 def _may_end(ctx: Context, leak: Leak) -> bool:
-    return (
-        leak.trouble in MAY_COME_BACK
-        and sees(ctx.caller, leak.key)
-        and (leak.key.admin is None or may(ctx.caller, "admin:write"))
-    )
+    return leak.trouble in MAY_COME_BACK and sees(ctx.caller, leak.key) and may_change(ctx.caller, leak.key.admin)
 
 
 def _told(ctx: Context, found: Leaks, revoked: set[str]) -> shapes.LeakedKeys:

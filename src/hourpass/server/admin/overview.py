@@ -3,7 +3,8 @@
 from hourpass.admin import shapes
 from hourpass.admin.instants import known_moment
 from hourpass.core.attention import LATELY, Facts, needs_attention
-from hourpass.core.policy import MINUTE, SECOND
+from hourpass.core.audit_verification import LATE
+from hourpass.core.policy import MINUTE
 from hourpass.core.signing_key import key_that_signs, signing_key_state, signs_until
 from hourpass.core.stats import total, window
 from hourpass.server.admin.context import Context
@@ -13,9 +14,6 @@ from hourpass.server.store.stats import GRANTS_IN_USE, Measured
 
 COUNTED_AT_ONCE = 20_000
 """Up to so many grants are counted for each question: a few milliseconds. Of more, the last walk over them tells."""
-
-CHAINED_WITHIN = 5 * SECOND
-"""Milliseconds in which a line of the audit trail is chained. Some nodes' clocks are apart by less."""
 
 
 def overview(ctx: Context, asked: shapes.GetOverview) -> shapes.Overview:
@@ -100,6 +98,6 @@ def lines_not_chained(store: Store, now: int) -> int:
     """How many lines of the audit trail are not chained, if the oldest of them should be by now."""
     ends = store.audit_ends()
     behind = store.audit_after(0 if ends is None else ends.head_n, 1)
-    if not behind or behind[0].at > now - CHAINED_WITHIN:
+    if not behind or behind[0].at > now - LATE:
         return 0
     return store.control().last_audit - behind[0].n + 1

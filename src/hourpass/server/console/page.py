@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from hourpass.admin import shapes
 from hourpass.admin.operations import OPERATIONS, Operation
-from hourpass.core.admin_access import AdminCaller, may
+from hourpass.core.admin_access import ADMIN_WRITE, AdminCaller, may, may_change
 from hourpass.core.errors import InvalidRequest, Refused
 from hourpass.core.sign_in import SignIn
 from hourpass.server.admin.administration import Administration
@@ -144,14 +144,14 @@ class Visit:
     @property
     def may_make_admins(self) -> bool:
         """Whether the person may make and change admin keys."""
-        return may(self.caller, "admin:write")
+        return may(self.caller, ADMIN_WRITE)
 
     def may(self, name: str, key: shapes.Key | None = None) -> bool:
         """Whether an operation of this name would be done, for this key if it changes one. Templates ask this."""
         operation = _BY_NAME[name]
         if not may(self.caller, operation.scope, delegated=operation.delegated):
             return False
-        return operation.reads or key is None or key.admin is None or self.may_make_admins
+        return operation.reads or key is None or may_change(self.caller, key.admin)
 
 
 PageAnswer = Shown | GoTo | Download

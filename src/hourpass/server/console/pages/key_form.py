@@ -11,13 +11,11 @@ from markupsafe import Markup
 
 from hourpass.admin import shapes
 from hourpass.admin.instants import read_moment
+from hourpass.core.admin_access import NOT_FOR_ADMINS
 from hourpass.core.errors import InvalidRequest
 from hourpass.core.key_members import END_OF_TIME
 from hourpass.server.console.page import Fields
 from hourpass.server.console.rendering import show_moment
-
-NOT_FOR_ADMINS = frozenset({"scope", "audiences", "claims", "self_rotation", "raw_until"})
-"""What the form does not have for an admin key."""
 
 
 def form_of(key: shapes.Key | None) -> Fields:
