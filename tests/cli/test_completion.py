@@ -105,7 +105,7 @@ def asked(
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_the_words_are_no_programs_arguments(shell):
+def test_no_program_gets_the_words_as_arguments(shell):
     """Every user of the machine can read those, and people paste keys into command lines."""
     assert not re.search(r"\benv\b", script(shell))
 

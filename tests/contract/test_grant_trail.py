@@ -57,7 +57,7 @@ def test_lines_of_older_programs_are_counted_and_numbers_may_have_gaps(store):
     assert store.count_audit("grant.replayed", NOW + 4) == 1
 
 
-def test_lines_count_as_not_chained_once_the_oldest_of_them_should_be(store):
+def test_lines_are_not_chained_in_time_once_the_oldest_of_them_should_be(store):
     store.append_lines([(NOW + n, replay(n)) for n in range(3)])
     late = NOW + LATE
 

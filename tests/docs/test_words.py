@@ -3,10 +3,24 @@
 import ast
 import re
 
+import pytest
+
 GLOSSARY = "docs/reference/glossary.md"
 
 DICTATED = {"address_family", "allow_reuse_address", "has_permission"}
 """Names that a framework or the standard library calls us by."""
+
+ROUNDABOUT = {
+    "whoever, whatever": r"\bwh(?:o|om|at)ever\b",
+    "anew": r"\banew\b",
+    "has to": r"\bha(?:s|ve) to\b",
+    "counts as": r"\bcounts? as\b(?! `)|\bdo(?:es)? not count\b",
+    "is no X": r"(?<![tT]here )\b(?:is|are) no (?!longer\b|more\b|\w+er than\b)[a-z]",
+}
+"""Phrases for which there are plainer ones: name the thing, or say again, must, is accepted, is not an X."""
+
+PROSE = (".py", ".md", ".html", ".sql", ".svg", ".toml", ".yml", ".conf")
+"""Endings of the files in which people read words of ours."""
 
 
 def defined_names(tree: ast.AST) -> set[str]:
@@ -64,3 +78,37 @@ def test_prose_has_one_sentence_on_a_line(pages):
             if not line.startswith(("|", "#", "<")):
                 prose = re.sub(r"^\s*(?:[-*]|\d+\.)\s+|`[^`]*`|\*\*.*?\*\*", "", line)
                 assert not re.search(r"[a-z)]\. (?=[A-Z])", prose), f"{page}: {line}"
+
+
+@pytest.fixture(scope="module")
+def texts(root) -> dict[str, str]:
+    """Every text of ours, with the words of names apart. Migrations never change after their release."""
+    folders = ("src", "docs", "examples", "bench", "tests", "tools")
+    paths = [path for folder in folders for path in (root / folder).rglob("*") if path.suffix in PROSE]
+    ours = [
+        path for path in (*paths, *root.glob("*.md")) if "migrations" not in path.parts and path.name != "test_words.py"
+    ]
+    return {str(path.relative_to(root)): path.read_text("utf-8").replace("_", " ") for path in ours}
+
+
+@pytest.mark.parametrize("phrase", ROUNDABOUT.values(), ids=ROUNDABOUT)
+def test_no_sentence_and_no_name_has_a_roundabout_phrase(texts, phrase):
+    found = [
+        f"{path}: {text[at.start() - 30 : at.end() + 30]}"
+        for path, text in texts.items()
+        for at in re.finditer(phrase, text)
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("text", "finds"),
+    [
+        ("a key that is no text", True),
+        ("there is no text", False),
+        ("it is no longer accepted", False),
+        ("a file is no larger than a page", False),
+    ],
+)
+def test_the_phrase_for_what_something_is_not_spares_plain_sentences(text, finds):
+    assert bool(re.search(ROUNDABOUT["is no X"], text)) is finds

@@ -163,7 +163,7 @@ async def test_asking_again_before_the_first_use_replaces_the_unused_secret(inst
     assert [secret.n for secret in await installation.secrets(old)] == [0, 2]
 
 
-async def test_a_third_secret_has_to_wait_for_the_overlaps_end(installation):
+async def test_a_third_secret_must_wait_for_the_overlaps_end(installation):
     old = await installation.create_key()
     new = await installation.rotate(old, overlap=HOUR)
     await installation.exchange(new)
@@ -273,7 +273,7 @@ async def test_many_first_uses_at_once_on_every_node_are_one(installation):
     assert first.ends_at == second.first_used_at + HOUR
 
 
-async def test_a_guess_at_a_known_key_is_no_news(installation):
+async def test_a_guess_at_a_known_key_is_told_nothing_and_writes_nothing(installation):
     old = await installation.create_key()
     await installation.exchange(old)
 

@@ -76,7 +76,7 @@ class ApiKey(NamedTuple):
 
     Instants are epoch milliseconds, durations milliseconds. `scope` is space-separated, sorted and without doubles.
     `audience` is the first one, None for the server's. `more_audiences` are the others. `claims` is what its access
-    tokens say besides; `tags` are for management alone. From `raw_until` on the raw
+    tokens say besides. `tags` are for management alone. From `raw_until` on the raw
     key is refused at protected endpoints. Grants and tokens from before `valid_from` are dead, and access tokens from
     before `tokens_from`, which are whole seconds. `external_id` is the provider's own id.
     `admin` is the role of an admin key, None for every other key. `subject_prefix` and `max_scope` are those of a

@@ -1,6 +1,6 @@
 """What the audit trail can say: every event, and how long a value in a line may be.
 
-Routine successes are counted by metrics. The trail holds what an operator or a security engineer may have to prove.
+Routine successes are counted by metrics. The trail holds what an operator or a security engineer may need to prove.
 No event ever holds a key, a token or a digest.
 """
 

@@ -76,7 +76,7 @@ def copy(
         if any(stored.kid != FIRST_PEPPER for stored in source.sealed_secrets(PEPPER)):
             target.need_program(NEEDED)
         copied = [_send(source, target, table, progress) for table in TABLES]
-        target.go_on_from(_begun_anew(source.numbers(), now))
+        target.go_on_from(_begun_again(source.numbers(), now))
         # The proof takes long. The source must not keep an old moment for us meanwhile.
         source.commit()
         for table, sent in zip(TABLES, copied, strict=True):
@@ -130,7 +130,7 @@ def _require_schemas(source: Store, target: Store, now: int) -> None:
             raise ConfigurationError(f"the {name} is newer than this program: it has migration {ahead[-1]}")
 
 
-def _begun_anew(numbers: Numbers, now: int) -> Numbers:
+def _begun_again(numbers: Numbers, now: int) -> Numbers:
     """The counters of the copy. They go on, so that no number is given twice.
 
     The numbers may have gaps, so the feed gets a new epoch, which tells its readers. Epochs are whole seconds. The new

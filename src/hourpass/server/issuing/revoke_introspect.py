@@ -74,7 +74,7 @@ async def introspect(issuer: Issuer, token: str, caller: ApiKey, now: int) -> In
 
 
 def _needed(caller: ApiKey, own: tuple[str, ...], theirs: tuple[str, ...]) -> Requirement:
-    """What a token must have to be valid for the caller: its environment, and an audience of both."""
+    """What makes a token valid for the caller: its environment, and an audience of both."""
     return Requirement(next((each for each in own if each in theirs), own[0]), caller.environment)
 
 

@@ -10,7 +10,7 @@ from hourpass.server.store.tables import SLOW_HASHES, TableStore
 
 
 class SlowHash(NamedTuple):
-    """A slow or salted hash of an imported key; `lookup` is how the key's text begins. The repr shows neither.
+    """A slow or salted hash of an imported key. `lookup` is how the key's text begins. The repr shows neither.
 
     After the key was used, `algorithm` is `used`, and `hash` is what stood for the slow one among the digests, in hex.
     """

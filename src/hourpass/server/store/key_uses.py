@@ -11,7 +11,7 @@ from hourpass.server.store.connection import DatabaseConnection, Row
 
 
 class KeyUse(NamedTuple):
-    """When a key was last used in one way; `at` is epoch milliseconds, the address 4 or 16 bytes."""
+    """When a key was last used in one way. `at` is epoch milliseconds, the address 4 or 16 bytes."""
 
     key_id: str
     kind: UseKind
@@ -28,7 +28,7 @@ class KeyUseStore(DatabaseConnection):
 
     @abstractmethod
     def uses_of_keys(self, key_ids: Sequence[str]) -> dict[str, dict[UseKind, LastUse]]:
-        """The last uses of these keys; a key that was never used is missing."""
+        """The last uses of these keys. A key that was never used is missing."""
 
 
 def read_uses(rows: Iterable[Row]) -> dict[str, dict[UseKind, LastUse]]:

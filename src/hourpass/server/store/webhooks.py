@@ -16,7 +16,7 @@ _EVENTS, _SEEDS = Webhook._fields.index("events"), Webhook._fields.index("seeds"
 
 
 class WebhookDelivery(NamedTuple):
-    """How an attempt to deliver an event went; `at` is epoch milliseconds, `took` milliseconds.
+    """How an attempt to deliver an event went. `at` is epoch milliseconds, `took` milliseconds.
 
     `number` is that of the event, 0 of a test. `status` is None if there was no answer.
     """
