@@ -10,6 +10,11 @@ from markupsafe import escape
 from tests.console.conftest import sign_in, watched
 from tests.console.test_pages import HOSTILE, intruders
 
+from hourpass.admin import shapes
+from hourpass.server.console.pages import audit as audit_page
+from hourpass.server.console.pages.audit import EXPORTED, newest_lines
+from hourpass.server.console.signed_in import is_long
+
 
 def key_ids(desk, many: int = 1) -> list[str]:
     return [desk.server.create_key()["key_id"] for _ in range(many)]
@@ -90,6 +95,39 @@ def test_an_export_has_the_lines_that_the_command_exports(desk):
     assert answer.headers["content-disposition"].startswith('attachment; filename="audit-2')
     assert [json.loads(line) for line in answer.text.splitlines()] == [json.loads(x) for x in expected.splitlines()]
     assert [json.loads(line)["event"] for line in answer.text.splitlines()] == ["key.created", "key.revoked"]
+
+
+@pytest.mark.parametrize(
+    ("many", "pages", "exported", "is_whole"),
+    [(EXPORTED, 50, EXPORTED, True), (EXPORTED + 1, 51, EXPORTED, False), (0, 1, 0, True), (None, 100, 0, False)],
+    ids=["all", "one more", "none", "none as far as it looks"],
+)
+def test_an_export_has_so_many_lines_at_most_and_says_whether_older_ones_are_missing(many, pages, exported, is_whole):
+    asked, numbers, told = shapes.ListAudit(newest=True), list(range(many or 0)), []
+
+    def ask():
+        told.append(asked.cursor)
+        found = [numbers.pop() for _ in range(min(asked.limit, len(numbers)))]
+        is_last = many is not None and not numbers
+        return shapes.AuditPage(data=found[::-1], next=None if is_last else str(len(told)), last=0)
+
+    lines, whole = newest_lines(asked, ask)
+
+    assert (len(lines), whole) == (exported, is_whole)
+    assert lines == list(range(many or 0))[-EXPORTED:]
+    assert told == [None, *map(str, range(1, pages))]
+
+
+def test_a_search_tells_the_command_that_exports_all_of_it_and_an_export_holds_up_no_other_page():
+    assert (
+        audit_page._command({"key": "k1", "since": "2 h"}) == "hourpass audit export trail.jsonl --key=k1 '--since=2 h'"
+    )
+    assert [is_long(path) for path in ("/audit/export", "/audit/verify", "/audit", "/keys")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
 def test_a_changed_line_is_found_and_named(own_desk):

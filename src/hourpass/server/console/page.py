@@ -162,12 +162,14 @@ class View(NamedTuple):
     """An address below the console's, with the names of its parts in braces: `/keys/{key_id}`.
 
     `show` answers a GET and changes nothing, `act` a POST. `needs` is the operation that a caller must be allowed.
+    `long` is true if the page asks so much that nothing else may wait for it.
     """
 
     path: str
     needs: Operation[Any, Any]
     show: PageHandler | None = None
     act: PageHandler | None = None
+    long: bool = False
 
     def match(self, path: str) -> dict[str, str] | None:
         """The parts of a path, None if it is not this view's. A part is made of letters, digits, `_`, `-` and `.`."""

@@ -32,7 +32,8 @@ def who_is_signed_in(asked: BrowserRequest, administration: Administration) -> t
 
 def is_long(path: str) -> bool:
     """Whether a page may take seconds."""
-    return any(view.needs.long and view.match(path) is not None for section in SECTIONS for view in section.views)
+    views = (view for section in SECTIONS for view in section.views if view.long or view.needs.long)
+    return any(view.match(path) is not None for view in views)
 
 
 def answer_person(

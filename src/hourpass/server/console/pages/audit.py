@@ -1,7 +1,8 @@
 """Audit: find lines of the trail, follow it, take it along, and see whether it is as it was written."""
 
 import json
-from collections.abc import Mapping
+import shlex
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -35,7 +36,7 @@ EXPORTED = 10_000
 """Lines of an export from here. The command exports all."""
 
 READ_FOR_EXPORT = 100
-"""Pages that are asked for one, at most."""
+"""Pages that are asked for one, at most: 5 million lines are looked through for an actor."""
 
 
 def _show(visit: Visit) -> PageAnswer:
@@ -62,6 +63,7 @@ def _show(visit: Visit) -> PageAnswer:
             "follow": urlencode({**given, "live": "1"}),
             "exported": EXPORTED,
             **visit.pager(filters, page.next),
+            "command": _command(given),
         },
     )
 
@@ -114,20 +116,34 @@ def _written(value: object) -> str:
     return "none" if value is None else json.dumps(value, ensure_ascii=False)
 
 
+def _command(given: Mapping[str, str]) -> str:
+    """What exports all lines of a search."""
+    return shlex.join(
+        ["hourpass", "audit", "export", "trail.jsonl", *(f"--{name}={text}" for name, text in given.items())]
+    )
+
+
 def _export(visit: Visit) -> PageAnswer:
-    """The newest lines of a search as JSON lines, oldest first."""
+    """The newest lines of a search as JSON lines, oldest first. The name says if older ones are missing."""
     asked = _asked(_filters(visit), visit.now)
+    lines, is_whole = newest_lines(asked, lambda: visit.call(LIST_AUDIT, asked))
+    written = "".join(f"{json.dumps(line.members())}\n" for line in lines)
+    at = datetime.fromtimestamp(visit.now / 1000, UTC)
+    kind = "" if is_whole else "newest-"
+    return Download(f"audit-{kind}{at:%Y%m%dT%H%M%SZ}.jsonl", "application/jsonl", written.encode())
+
+
+def newest_lines(asked: shapes.ListAudit, ask: Callable[[], shapes.AuditPage]) -> tuple[list[shapes.AuditLine], bool]:
+    """The newest lines of a search, as many as an export has, oldest first. And whether these are all of them."""
     asked.limit = 200
     lines: list[shapes.AuditLine] = []
     for _ in range(READ_FOR_EXPORT):
-        page = visit.call(LIST_AUDIT, asked)
+        page = ask()
         lines = page.data + lines
-        if page.next is None or len(lines) >= EXPORTED:
-            break
         asked.cursor = page.next
-    written = "".join(f"{json.dumps(line.members())}\n" for line in lines[-EXPORTED:])
-    at = datetime.fromtimestamp(visit.now / 1000, UTC)
-    return Download(f"audit-{at:%Y%m%dT%H%M%SZ}.jsonl", "application/jsonl", written.encode())
+        if page.next is None or len(lines) > EXPORTED:
+            break
+    return lines[-EXPORTED:], asked.cursor is None and len(lines) <= EXPORTED
 
 
 def _verify(visit: Visit) -> PageAnswer:
@@ -141,7 +157,7 @@ SECTION = Section(
     "audit",
     (
         View("/audit", LIST_AUDIT, _show),
-        View("/audit/export", LIST_AUDIT, _export),
+        View("/audit/export", LIST_AUDIT, _export, long=True),
         View("/audit/verify", VERIFY_AUDIT, _verify),
     ),
 )
