@@ -39,7 +39,7 @@ def write_identity(
 def claim_headers(
     custom: Sequence[tuple[str, ClaimValue]], wanted: Sequence[tuple[str, str]]
 ) -> tuple[tuple[str, str], ...]:
-    """A header for each claim that the operator wants in one, as (claim, header); empty if the key has not the claim.
+    """A header for each claim that the operator wants in one, as (claim, header). Empty without the claim.
 
     A text is itself, but what is beyond ASCII, a percent sign, and a blank at an end are percent-encoded UTF-8. Numbers
     and booleans are as in JSON.

@@ -126,7 +126,7 @@ def _price(db: Database, kind: SecretKind) -> str:
             live = db.store.count_live_grants(db.now)
             return f"All grants end ({live:,}), with their access tokens. Their clients exchange their API keys again."
         case "refresh":
-            return "All grants from before have ended already, so no other one ends."
+            return "All grants from before have ended already, so no later one ends."
         case "pepper":
             keys = {key_id for kid, ids in _needs(db).items() if kid != db.secrets.pepper.kid for key_id in ids}
             return (

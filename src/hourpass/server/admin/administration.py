@@ -37,7 +37,7 @@ TOGETHER = 100
 """Changes in one transaction: a few milliseconds, for which a server on the same SQLite file waits."""
 
 LEFT_TO_OTHERS = 0.02
-"""Seconds between two transactions of an import, at the least. A writer that waits looks about so often."""
+"""Seconds between two transactions of an import, at the least: about as often as a writer that waits looks."""
 
 REPEATS = 4
 """How often a change that must be quick is made again, if its commit came too late."""
