@@ -22,8 +22,13 @@ def needed(package: str, find: Callable[[], str | None]) -> str:
         with LOCK.open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # dpkg has one lock, and test processes are several
             if (found := find()) is None:
-                for arguments in (["update"], ["install", "--yes", "--no-install-recommends", package]):
-                    subprocess.run(["apt-get", "--quiet", *arguments], check=False, capture_output=True, timeout=100)
+                install = ["install", "--yes", "--no-install-recommends", package]
+                for arguments in (install, ["update"], install):  # most lists are new enough, or were a moment ago
+                    done = subprocess.run(
+                        ["apt-get", "--quiet", *arguments], check=False, capture_output=True, timeout=100
+                    )
+                    if arguments is install and done.returncode == 0:
+                        break
                 found = find()
     if found is None:
         must = os.environ.get("CI") == "true" and os.getuid() == 0
