@@ -72,6 +72,14 @@ def test_code_of_the_first_pages_is_as_wide_as_the_site(pages):
         assert [line for block in blocks for line in block.splitlines() if len(line) > 88] == []
 
 
+def test_every_block_of_code_has_a_language(pages):
+    """Tests run or read the blocks of a language. One without would be read by no test."""
+    for page, text in pages.items():
+        fences = re.findall(r"^ *```(.*)$", text, re.MULTILINE)
+        assert all(fences[::2]), page
+        assert not any(fences[1::2]), page
+
+
 def test_prose_has_one_sentence_on_a_line(pages):
     for page, text in pages.items():
         for line in re.sub(r"```.*?```", "", text, flags=re.DOTALL).splitlines():
