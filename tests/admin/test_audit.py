@@ -135,7 +135,7 @@ async def test_the_trail_is_verified(owner):
     verified = (await owner.get("audit/verify")).json()
 
     assert (verified["intact"], verified["findings"]) == (True, [])
-    assert verified["rows"] == len(await lines(owner))
+    assert verified["lines"] == len(await lines(owner))
 
 
 async def test_a_change_is_told_with_the_values_of_the_admin_api(server, owner):

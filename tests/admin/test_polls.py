@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from tests.admin.conftest import refused
 
 from hourpass.server.endpoints.admin_api import MOST_POLLS
 
@@ -45,3 +46,17 @@ async def test_a_poll_that_waits_ends_with_its_token_and_tells_no_news(server, a
 
     assert answer.status_code == 401
     assert "unheard of" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["events", "audit"])
+async def test_a_program_that_is_ahead_of_the_trail_is_told_at_once(server, owner, path):
+    """After a restore. Otherwise it would wait until the trail has got so far, and miss what came meanwhile."""
+    last = (await owner.get("events")).json()["last"]
+    wait = {"wait": 30} if path == "events" else {}
+
+    assert (await owner.get(path, params={"after": last})).json()["last"] == last
+    async with asyncio.timeout(5):
+        ahead = await owner.get(path, params={"after": last + 1, **wait})
+
+    assert refused(ahead) == (409, "ahead_of_trail")
+    assert ahead.json()["detail"].startswith(f"the trail ends at line {last} and not at {last + 1}")

@@ -16,8 +16,8 @@ TOLD = [
     errors.InvalidRequest("words"), errors.InvalidRequest("words", name="a"), errors.InvalidScope(), Unauthenticated(),
     errors.InvalidToken("expired"), errors.InsufficientScope("a"), errors.NotFound(), NoSuchRoute(),
     MethodNotAllowed("GET"), errors.RotationUnderWay(1, 0), errors.CallUnderWay(), errors.AnswerGone(),
-    errors.ChangedMeanwhile(), TooLarge(), errors.KeyReused(), errors.PrivateAddress(), errors.Throttled(1),
-    errors.StorageUnavailable(), errors.Unavailable(), RuntimeError("secret"),
+    errors.ChangedMeanwhile(), errors.AheadOfTrail(), TooLarge(), errors.KeyReused(), errors.PrivateAddress(),
+    errors.Throttled(1), errors.StorageUnavailable(), errors.Unavailable(), RuntimeError("secret"),
 ]  # fmt: skip
 
 NEVER = {

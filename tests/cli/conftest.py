@@ -79,6 +79,12 @@ def hourpass(newcomer):
 
 
 @pytest.fixture
+def was_started(hourpass):
+    """A server was started on that data folder: the database has its tables and secrets."""
+    hourpass.with_server(lambda server: asyncio.sleep(0))
+
+
+@pytest.fixture
 def api_key(hourpass):
     """A key with the scope `videos.read`, in a data folder that is forty days old."""
     return hourpass.with_server(lambda server: server.create_key(scope="videos.read"), seconds_ago=40 * 86_400)

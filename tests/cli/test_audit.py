@@ -108,7 +108,7 @@ def test_a_stored_text_begins_no_line_and_tells_the_terminal_nothing(hourpass, a
 
 
 def test_an_instant_in_the_trail_is_a_date(hourpass):
-    hourpass("signing-keys", "list")
+    hourpass.create_key()
 
     published = hourpass.json("audit")[0]
 
@@ -179,6 +179,7 @@ def test_follow_goes_on_with_what_happens_until_ctrl_c(hourpass, as_json):
 
 
 def test_ending_follow_with_ctrl_c_is_how_it_ends(hourpass):
+    hourpass.create_key()
     following = subprocess.Popen(
         [HOURPASS, "audit", "--follow"],
         env=hourpass.environment,

@@ -43,6 +43,7 @@ def test_it_goes_to_standard_output_as_well_and_the_same_options_choose(hourpass
 
 def test_a_file_that_is_there_stays_as_it_is(hourpass, file):
     file.write_text("precious")
+    hourpass.create_key()
 
     said = hourpass("audit", "export", str(file), code=1)
 

@@ -36,7 +36,7 @@ def test_a_whole_trail_is_0_with_its_rows_and_instants(trail):
 def test_commands_chain_what_they_write_so_that_the_trail_is_whole_without_a_server(trail):
     found = trail.json("audit", "verify")
 
-    assert (found["intact"], found["rows"], found["unchained"], found["findings"]) == (True, 4, 0, [])
+    assert (found["intact"], found["lines"], found["unchained"], found["findings"]) == (True, 4, 0, [])
     assert (found["first"]["number"], found["last"]["number"], found["chain"]["ends_at"]) == (1, 4, 4)
 
 
@@ -91,7 +91,7 @@ def test_a_backup_and_what_is_restored_from_it_are_whole(trail, tmp_path):
     trail("restore", str(backup), "--data", str(restored))
 
     found = trail.json("audit", "verify", "--data", str(restored))
-    assert (found["intact"], found["rows"], found["unchained"]) == (True, 5, 0)
+    assert (found["intact"], found["lines"], found["unchained"]) == (True, 5, 0)
     sql(trail, "update audit set at = 0 where n = 3")
     assert trail.json("audit", "verify", code=1)["intact"] is False
 
@@ -136,4 +136,4 @@ def test_another_master_key_changes_nothing_of_the_chain(trail):
     trail("master-key", "rotate", "--yes")
 
     found = trail.json("audit", "verify")
-    assert (found["intact"], found["rows"], found["unchained"]) == (True, 5, 0)
+    assert (found["intact"], found["lines"], found["unchained"]) == (True, 5, 0)

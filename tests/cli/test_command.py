@@ -93,6 +93,7 @@ def test_a_data_folder_that_does_not_exist_is_an_error_and_is_not_made(newcomer,
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
+@pytest.mark.usefixtures("was_started")
 def test_a_failure_is_exit_code_1_and_one_line_on_stderr(hourpass, arguments, words):
     result = hourpass(*arguments, code=1)
 
@@ -129,6 +130,7 @@ def test_a_full_disk_behind_stdout_is_a_failure_in_words(hourpass):
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.usefixtures("was_started")
 def test_a_reader_that_leaves_gets_no_error_message(hourpass):
     reading, writing = os.pipe()
     os.close(reading)
@@ -150,14 +152,17 @@ def on_a_terminal(hourpass, *arguments: str, **environment: str) -> str:
     return shown
 
 
+@pytest.mark.usefixtures("was_started")
 def test_a_table_has_a_bold_header_on_a_terminal(hourpass):
     assert on_a_terminal(hourpass, "keys", "list").startswith("\x1b[1m")
 
 
+@pytest.mark.usefixtures("was_started")
 def test_no_color_is_obeyed(hourpass):
     """https://no-color.org."""
     assert "\x1b" not in on_a_terminal(hourpass, "keys", "list", NO_COLOR="1")
 
 
+@pytest.mark.usefixtures("was_started")
 def test_nothing_is_coloured_for_a_pipe(hourpass):
     assert "\x1b" not in hourpass("keys", "list").stdout

@@ -64,6 +64,15 @@ def test_check_changes_nothing(newcomer):
     assert not newcomer.data.exists()
 
 
+def test_check_makes_no_database(newcomer):
+    newcomer.data.mkdir(mode=0o700, parents=True)
+
+    said = newcomer("config", "check").stderr
+
+    assert "hourpass.db will be made on the first start." in said
+    assert list(newcomer.data.iterdir()) == []
+
+
 def test_check_opens_what_is_there(hourpass):
     hourpass.create_key()
     hourpass("config", "check")

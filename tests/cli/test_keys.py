@@ -103,7 +103,9 @@ def test_list_answers_every_key_with_the_same_facts(hourpass):
 
 
 def test_an_empty_list_is_an_empty_list(hourpass):
-    assert hourpass.json("keys", "list") == []
+    hourpass.create_key()
+
+    assert hourpass.json("keys", "list", "--state", "revoked") == []
 
 
 def test_show_adds_how_many_live_grants_the_key_has(hourpass):

@@ -120,6 +120,8 @@ def test_neither_form_prints_a_key_or_what_only_looked_like_one(hourpass, keys):
 
 
 def test_a_person_is_told_that_imported_keys_are_not_found(hourpass):
+    hourpass.create_key()
+
     assert "Imported keys" in hourpass("keys", "leaked", "-", input="").stderr
 
 

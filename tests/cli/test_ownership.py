@@ -20,8 +20,7 @@ each_command = pytest.mark.parametrize("arguments", OPENING, ids=lambda argument
 
 
 @pytest.fixture
-def installed(hourpass):
-    hourpass("keys", "list")
+def installed(hourpass, was_started):
     return hourpass
 
 
@@ -74,7 +73,7 @@ def test_a_master_key_that_is_a_link_is_refused(installed, target):
 def test_a_link_to_a_master_key_is_refused_on_the_first_start_too(hourpass):
     (hourpass.data / "master.key").symlink_to(hourpass.data / "nowhere")
 
-    assert "master.key is a link" in refusal(hourpass, "keys", "list")
+    assert "master.key is a link" in refusal(hourpass, "signing-keys", "rotate")
 
 
 @pytest.mark.parametrize("name", ["", "hourpass.db", "master.key"])
@@ -152,6 +151,7 @@ def test_a_mounted_secret_is_used_and_one_that_everyone_can_read_gets_a_note(hou
     environment = {"HOURPASS_MASTER_KEY_FILE": str(tmp_path / "master-key")}
 
     secret.chmod(0o440)
+    hourpass("keys", "create", "--name", "x", env=environment)
     assert hourpass("keys", "list", env=environment).stderr == ""
     secret.chmod(0o644)
     assert "everyone on this machine can read" in hourpass("keys", "list", env=environment).stderr
@@ -168,5 +168,5 @@ def test_a_systemd_credential_is_used_unless_others_can_write_it(hourpass, tmp_p
     (folder / "hourpass-master-key").write_text(b64encode(bytes(32)).decode())
     (folder / "hourpass-master-key").chmod(mode)
 
-    hourpass("keys", "list", env={"CREDENTIALS_DIRECTORY": str(folder)}, code=code)
+    hourpass("keys", "create", "--name", "x", env={"CREDENTIALS_DIRECTORY": str(folder)}, code=code)
     assert not (hourpass.data / "master.key").exists()

@@ -135,6 +135,7 @@ def test_list_says_of_each_key_its_state_and_its_instants(hourpass):
     assert second["retired_at"] is None
 
 
+@pytest.mark.usefixtures("was_started")
 def test_the_human_form_of_the_list_is_a_table(hourpass):
     lines = hourpass("signing-keys", "list").stdout.splitlines()
 
@@ -142,6 +143,7 @@ def test_the_human_form_of_the_list_is_a_table(hourpass):
     assert lines[1].split()[1:3] == ["ES256", "signing"]
 
 
+@pytest.mark.usefixtures("was_started")
 def test_rotate_answers_the_new_key_and_the_one_that_retires(hourpass):
     (old,) = hourpass.json("signing-keys", "list")
 
@@ -160,6 +162,7 @@ def test_a_second_rotation_is_refused_in_words_and_with_exit_1(hourpass):
     assert result.stderr.startswith(f"hourpass: the signing key {kid} is waiting already: it signs in ")
 
 
+@pytest.mark.usefixtures("was_started")
 def test_of_rotations_at_the_same_moment_exactly_one_happens(hourpass):
     hourpass("signing-keys", "list")
     command = [HOURPASS, "signing-keys", "rotate"]

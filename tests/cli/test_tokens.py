@@ -110,6 +110,7 @@ def test_inspecting_a_replay_does_not_revoke_the_grant(hourpass, api_key):
 
 
 @pytest.mark.parametrize("token", ["", "nonsense", "a.b.c", "é", "\u001b[31m.W10.x"])
+@pytest.mark.usefixtures("was_started")
 def test_a_text_that_is_not_a_token_is_not_taken_for_that_of_another_server(hourpass, token):
     facts = hourpass.json("tokens", "inspect", "-", input=token, code=1)
 
@@ -124,7 +125,7 @@ def test_a_text_that_is_not_a_token_is_not_taken_for_that_of_another_server(hour
 def test_of_a_token_of_another_server_the_claimed_issuer_is_shown(hourpass, api_key, tmp_path):
     pair = hourpass.exchange(api_key)
     elsewhere = ("--data", str(tmp_path / "elsewhere"))
-    hourpass("migrate", *elsewhere)
+    hourpass.create_key(*elsewhere)
 
     access = hourpass.json("tokens", "inspect", "-", *elsewhere, input=pair.access_token.decode(), code=1)
     refresh = hourpass.json("tokens", "inspect", "-", *elsewhere, input=pair.refresh_token.decode(), code=1)

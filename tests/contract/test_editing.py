@@ -24,8 +24,8 @@ def test_only_what_differs_is_in_the_trail_with_its_old_value(store, trail):
 
     assert store.key(KEY) == key
     assert (key.scope, key.audience, key.more_audiences) == ("a b", "p", ("q",))
-    old = {"scope": "a", "audience": None, "more_audiences": [], "tags": {"team": "x"}}
-    new = {"scope": "a b", "audience": "p", "more_audiences": ["q"], "tags": {"team": "y"}}
+    old = {"scope": "a", "audiences": [], "tags": {"team": "x"}}
+    new = {"scope": "a b", "audiences": ["p", "q"], "tags": {"team": "y"}}
     assert trail() == [("key.updated", KEY, {"old": old, "new": new}, "cli:me")]
 
 
@@ -42,7 +42,7 @@ def test_a_long_value_is_cut_in_the_trail_however_long_it_is(store, trail):
 
     (_, _, first, _), (_, _, second, _) = trail()
     assert len(json.dumps(first, ensure_ascii=False).encode()) < 6_000
-    assert all("… (cut, " in first["new"][name] for name in ("tags", "more_audiences", "allowed_ips"))
+    assert all("… (cut, " in first["new"][name] for name in ("tags", "audiences", "allowed_ips"))
     assert first["new"]["scope"] == store.key(KEY).scope
     assert second["new"] == {"tags": {"new": "1"}}
     assert second["old"]["tags"].startswith('{"tag 0":"\N{GRINNING FACE}')

@@ -2,7 +2,8 @@
 
 import pytest
 
-from hourpass.core.audit_filter import AuditFilter
+from hourpass.core.audit_filter import AuditFilter, require_reached
+from hourpass.core.errors import AheadOfTrail
 
 LINE = {"at": 1_000, "event": "key.revoked", "key_id": "key1", "grant_id": None, "actor": "cli:ada@desk"}
 
@@ -37,3 +38,9 @@ def test_a_line_without_an_actor_is_nobodys():
 
     assert AuditFilter().takes(**line)
     assert not AuditFilter(actor="c").takes(**line)
+
+
+def test_a_number_beyond_the_last_one_is_of_another_trail():
+    require_reached(7, 7)
+    with pytest.raises(AheadOfTrail, match="ends at line 7 and not at 8"):
+        require_reached(8, 7)

@@ -28,6 +28,7 @@ CODES = {
     errors.PrivateAddress: "private_address",
     errors.SelfRotationOff: "self_rotation_off",
     errors.RotationUnderWay: "rotation_under_way",
+    errors.AheadOfTrail: "ahead_of_trail",
     errors.LoginRequired: "invalid_grant",
     errors.Unavailable: "temporarily_unavailable",
     errors.StorageUnavailable: "temporarily_unavailable",

@@ -7,8 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hourpass.core.api_key import ApiKey
 from hourpass.core.errors import InvalidRequest, InvalidScope
-from hourpass.core.key_members import EDITABLE, END_OF_TIME, MAX_CLAIMS, MAX_TAGS, RESERVED_CLAIMS, fields
+from hourpass.core.key_members import (
+    EDITABLE,
+    END_OF_TIME,
+    MAX_CLAIMS,
+    MAX_TAGS,
+    RESERVED_CLAIMS,
+    fields,
+    members_of_key,
+)
 from hourpass.core.policy import DAY, MAX_RETRY_WINDOW, SECOND
 
 GOOD = [
@@ -149,3 +158,20 @@ def test_a_prefix_of_subjects_is_not_empty():
     """An empty one would be that of every subject."""
     with pytest.raises(InvalidRequest):
         fields({"subject_prefix": ""})
+
+
+def test_the_members_of_a_key_are_its_fields_again():
+    members = {
+        "name": "n",
+        "audiences": ("p", "q"),
+        "claims": {"seats": 5},
+        "tags": {"team": "x"},
+        "allowed_ips": ("192.0.2.0/24",),
+        "retry_window": 0,
+    }
+    plain = ApiKey("0aZkey000001", "n", "s", "", "production", None, None, (), 1)
+    key = plain._replace(**fields(members))
+
+    assert members_of_key(plain)["audiences"] == ()
+    assert members_of_key(key).items() >= members.items()
+    assert key._replace(**fields({name: each for name, each in members_of_key(key).items() if name != "admin"})) == key

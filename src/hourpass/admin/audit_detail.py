@@ -13,7 +13,7 @@ _DURATIONS = {"retry_window", "access_token_lifetime"}
 """Members that are durations in milliseconds."""
 
 _MAPPINGS = {"claims", "tags"}
-"""Members that are kept as a list when they are empty."""
+"""Members that earlier versions kept as a list when they were empty."""
 
 _NAMES = {"number": "secret_number"}
 """Members that are kept by the name of a member that every line has: here the number of the line itself."""

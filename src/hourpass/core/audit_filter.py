@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from hourpass.core.errors import AheadOfTrail
 from hourpass.core.event_names import name_now
 
 FOREVER = 1 << 53
@@ -31,3 +32,16 @@ class AuditFilter(NamedTuple):
             and (actor or "").startswith(self.actor)
             and self.since <= at < self.until
         )
+
+
+def require_reached(after: int, last: int) -> None:
+    """Refuse to go on after a number beyond the `last` one that was ever given: only another trail can have given it.
+
+    Otherwise nothing would come until the trail has got so far, and then what it numbered meanwhile would be missing.
+
+    Raises:
+        AheadOfTrail: saying where the trail ends.
+    """
+    if after > last:
+        words = f"the trail ends at line {last} and not at {after}: it was restored to before that, or is another one"
+        raise AheadOfTrail(words)

@@ -18,6 +18,7 @@
     │   ├── CallUnderWay         the call with this Idempotency-Key still runs, come back after `retry_after` seconds
     │   ├── KeyReused            the Idempotency-Key came with another call before
     │   ├── AnswerGone           the call was carried out, and the secret that it made cannot be derived again
+    │   ├── AheadOfTrail         the caller asks for lines after a number that the audit trail has not reached
     │   ├── NotFound             nothing has that id
     │   └── LoginRequired        the refresh token and the key were refused: another API key is needed
     ├── Unavailable              the caller did nothing wrong and comes back after `retry_after` seconds
@@ -214,6 +215,12 @@ class AnswerGone(Refused):
     """The call was carried out, and the secret that it made cannot be derived again."""
 
     code = "answer_gone"
+
+
+class AheadOfTrail(Refused):
+    """The caller asks for lines after a number that the audit trail has not reached: it was restored to before that."""
+
+    code = "ahead_of_trail"
 
 
 class NotFound(Refused):

@@ -10,7 +10,7 @@ from typing import Any
 
 from hourpass.core.address import normal_network
 from hourpass.core.admin_access import ROLES
-from hourpass.core.api_key import ClaimValue, normal_scope
+from hourpass.core.api_key import ApiKey, ClaimValue, normal_scope
 from hourpass.core.errors import InvalidRequest, InvalidScope
 from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, MAX_RETRY_WINDOW, SECOND
 
@@ -47,6 +47,13 @@ def fields(members: Mapping[str, Any]) -> dict[str, Any]:
             raise InvalidRequest(f"an API key has no {name!r}", name=name)
         found |= rule(value)
     return found
+
+
+def members_of_key(key: ApiKey) -> dict[str, Any]:
+    """All members of a key, as `fields` takes them."""
+    members = {name: getattr(key, name) for name in _RULES if name != "audiences"}
+    audiences = (key.audience, *key.more_audiences) if key.audience else ()
+    return members | {"audiences": audiences, "claims": dict(key.claims), "tags": dict(key.tags)}
 
 
 def _name(value: str) -> dict[str, Any]:

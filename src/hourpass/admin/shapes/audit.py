@@ -62,7 +62,7 @@ class AuditPage(AdminAnswer, kw_only=True):
 
 
 class AuditPlace(AdminAnswer, kw_only=True):
-    """Where a row of the trail is."""
+    """Where a line of the trail is."""
 
     number: int
     at: Instant
@@ -79,7 +79,7 @@ class AuditChain(AdminAnswer, kw_only=True):
 
 
 class AuditFinding(AdminAnswer, kw_only=True):
-    """Something that is wrong with rows of the trail, and the same in words."""
+    """Something that is wrong with lines of the trail, and the same in words."""
 
     kind: TrailFindingKind
     first: int
@@ -89,13 +89,13 @@ class AuditFinding(AdminAnswer, kw_only=True):
 
 
 class VerifiedAudit(AdminAnswer, kw_only=True):
-    """What a verification of the whole trail found. Nothing is wrong with the rows in `late`.
+    """What a verification of the whole trail of so many `lines` found. Nothing is wrong with those in `late`.
 
     But until they were chained, nobody would have seen a change.
     """
 
     intact: bool
-    rows: int
+    lines: int
     first: AuditPlace | None
     last: AuditPlace | None
     unchained: int

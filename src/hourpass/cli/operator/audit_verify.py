@@ -38,7 +38,7 @@ def verify(flags: dict[str, object], as_json: bool) -> None:
 
 def _lines(verified: shapes.VerifiedAudit) -> list[str]:
     chain = verified.chain
-    lines = [f"{_count(verified.rows)}{_span(verified)}: {_outcome(verified)}."]
+    lines = [f"{_count(verified.lines)}{_span(verified)}: {_outcome(verified)}."]
     if verified.unchained:
         lines.append(f"{_count(verified.unchained)} at the end: not chained yet.")
     lines += [f"Note: {note.text}." for note in verified.late]

@@ -12,7 +12,7 @@ from hourpass.server.copy import require_not_moved
 from hourpass.server.keys.github_keys import GithubKeys
 from hourpass.server.keys.master_key import load_master_key
 from hourpass.server.keys.sealed import require_opens
-from hourpass.server.run.open import open_store, with_master_key
+from hourpass.server.run.open import database_file, open_store, with_master_key
 from hourpass.server.settings.agreement import require_issuer
 from hourpass.server.settings.settings import described
 
@@ -53,7 +53,11 @@ def check(flags: dict[str, object]) -> None:
         return
     if not os.access(settings.data, os.W_OK):
         raise ConfigurationError(f"{settings.data} cannot be written to")
-    store = open_store(settings)
+    file = database_file(settings)
+    if file is not None and not file.exists():
+        say(f"The settings are good. {file} will be made on the first start.")
+        return
+    store = open_store(settings, create=settings.shares_database)
     try:
         require_not_moved(store)
         for caution in store.cautions():

@@ -19,7 +19,7 @@ from hourpass.core.errors import ConfigurationError, HourpassError, StorageUnava
 from hourpass.server.copy import Copied, moved_to
 from hourpass.server.copy import copy as copy_all
 from hourpass.server.keys.master_key import MasterKey, load_master_key
-from hourpass.server.run.open import DATABASE_NAME, open_shared_store, open_store, with_master_key
+from hourpass.server.run.open import database_file, open_shared_store, open_store, with_master_key
 from hourpass.server.settings.settings import POSTGRESQL, Settings
 from hourpass.server.store import Store, transaction
 from hourpass.server.store.copying import Moved
@@ -165,12 +165,11 @@ def open_source(settings: Settings) -> Store:
     Raises:
         ConfigurationError: if it does not exist, or cannot be opened.
     """
-    if settings.shares_database:
+    path = database_file(settings)
+    if path is None:
         return open_shared_store(settings, create=False)
-    url = settings.database_url
-    path = Path(url.removeprefix("sqlite:")) if url else Path(settings.data) / DATABASE_NAME
     if not path.is_file():
-        advice = "" if url else ": start the server, or name its data folder with --data"
+        advice = "" if settings.database_url else ": start the server, or name its data folder with --data"
         raise ConfigurationError(f"no database at {path}{advice}")
     try:
         return SqliteStore(path, read_only=True)

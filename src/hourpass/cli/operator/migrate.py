@@ -16,7 +16,7 @@ from hourpass.server.run.open import open_store
 @database_options
 def migrate(flags: dict[str, object], check: bool) -> None:
     """Bring the database's schema up to date. Starting the server does that too."""
-    store = open_store(read_settings(flags))
+    store = open_store(read_settings(flags), create=not check)
     try:
         if not check:
             require_not_moved(store)

@@ -7,7 +7,7 @@ from hourpass.admin import shapes
 from hourpass.admin.audit_detail import told_detail
 from hourpass.admin.instants import given_moment, known_moment
 from hourpass.core.admin_access import HIDDEN_ACTOR, sees, sees_actor
-from hourpass.core.audit_filter import FOREVER, AuditFilter
+from hourpass.core.audit_filter import FOREVER, AuditFilter, require_reached
 from hourpass.core.audit_verification import TrailFinding
 from hourpass.core.errors import InvalidRequest
 from hourpass.core.event_names import NAMES, name_now
@@ -37,6 +37,7 @@ def list_audit(ctx: Context, asked: shapes.ListAudit) -> shapes.AuditPage:
 
 
 def _after(ctx: Context, asked: shapes.ListAudit, wanted: "_Wanted", number: int) -> shapes.AuditPage:
+    require_reached(number, ctx.store.numbers().last_audit)
     found: list[shapes.AuditLine] = []
     for _ in range(wanted.reads):
         page = ctx.store.audit_after(number, TOGETHER)
@@ -144,7 +145,7 @@ def _line(record: AuditRecord, *, open_: bool) -> shapes.AuditLine:
 
 
 def verify_audit(ctx: Context, asked: shapes.Nothing) -> shapes.VerifiedAudit:
-    """Whether nobody changed, removed, inserted or reordered a row of the trail."""
+    """Whether nobody changed, removed, inserted or reordered a line of the trail."""
     verified = verify_trail(ctx.store, ctx.secrets, ctx.now)
     ends = verified.ends
     chain = ends and shapes.AuditChain(
@@ -156,7 +157,7 @@ def verify_audit(ctx: Context, asked: shapes.Nothing) -> shapes.VerifiedAudit:
     )
     return shapes.VerifiedAudit(
         intact=not verified.findings,
-        rows=verified.rows,
+        lines=verified.rows,
         first=_row(verified.first),
         last=_row(verified.last),
         unchained=verified.unchained,

@@ -6,6 +6,7 @@ from msgspec import UNSET
 
 from hourpass.admin import shapes
 from hourpass.admin.instants import exact_moment, known_moment, moment
+from hourpass.core.audit_filter import require_reached
 from hourpass.core.errors import ChangedMeanwhile, InvalidRequest
 from hourpass.core.webhook import Attempt, Webhook
 from hourpass.server.admin.context import Context, Outside
@@ -18,6 +19,7 @@ from hourpass.server.webhooks.trying import as_delivery, try_out
 
 def list_events(ctx: Context, asked: shapes.ListEvents) -> shapes.EventList:
     """The published events after a number. Over HTTP `wait` is for how many seconds it waits for one."""
+    require_reached(asked.after, ctx.store.numbers().last_audit)
     page = events_after(ctx.store, asked.after, asked.limit, ctx.caller)
     return shapes.EventList(data=[each.event for each in page.events], last=page.last)
 

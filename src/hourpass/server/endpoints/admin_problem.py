@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from hourpass.core.errors import (
+    AheadOfTrail,
     AnswerGone,
     CallUnderWay,
     ChangedMeanwhile,
@@ -131,6 +132,8 @@ def tell(error: Exception, realm: str) -> Told:  # noqa: C901 - one case for eac
         case RotationUnderWay() | CallUnderWay():
             status = 409
             headers = [(b"retry-after", b"%d" % error.retry_after)]
+        case AheadOfTrail():
+            status = 409
         case ChangedMeanwhile():
             status = 412
         case TooLarge():

@@ -11,7 +11,7 @@ from hourpass.core.admin_access import require_whole
 from hourpass.core.api_key import ApiKey
 from hourpass.core.audit import in_bounds
 from hourpass.core.errors import InvalidRequest
-from hourpass.core.key_members import EDITABLE, fields
+from hourpass.core.key_members import EDITABLE, fields, members_of_key
 from hourpass.core.policy import SECOND, Policy
 from hourpass.server.keys.api_keys import get_key
 from hourpass.server.store import Store
@@ -101,12 +101,13 @@ def _save(store: Store, new: ApiKey, now: int, actor: Actor, ends_tokens: Policy
 
 
 def change_of(key: ApiKey, new: ApiKey, actor: Actor) -> key_events.KeyUpdated | None:
-    """What the audit trail says of a change; None if nothing differs."""
+    """What the audit trail says of a change of members; None if none differs."""
+    old, now = members_of_key(key), members_of_key(new)
     # Not the values themselves: 1, 1.0 and true are equal in Python, and differ in a token.
-    changed = [name for name in ApiKey._fields if repr(getattr(new, name)) != repr(getattr(key, name))]
+    changed = [name for name in now if repr(now[name]) != repr(old[name])]
     if not changed:
         return None
-    old_values, new_values = ({name: _told(getattr(each, name)) for name in changed} for each in (key, new))
+    old_values, new_values = ({name: _told(each[name]) for name in changed} for each in (old, now))
     return key_events.KeyUpdated(key.key_id, old_values, new_values, actor)
 
 
@@ -116,7 +117,5 @@ def _require_not_ended(key: ApiKey) -> None:
 
 
 def _told(value: Any) -> object:
-    # A tuple of pairs is a mapping, any other one is a list.
-    if isinstance(value, tuple):
-        value = dict(value) if value and isinstance(value[0], tuple) else list(value)
+    value = list(value) if isinstance(value, tuple) else value
     return in_bounds(value, msgspec.json.encode(value))

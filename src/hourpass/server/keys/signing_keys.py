@@ -41,11 +41,9 @@ def prepare(
     random: Random,
     *,
     serving: bool,
-    look: bool = False,
 ) -> Secrets:
-    """Make the secrets that are missing, one of each kind, and a signing key.
+    """Make the secrets that are missing, one of each kind, and a signing key, and begin the chain of the audit trail.
 
-    Who only wants to `look` begins no chain over the audit trail: one that is missing is what he should see.
     Only a server (`serving`) adds a signing key of another algorithm, because a command may not know the server's
     settings. `now` is epoch milliseconds.
 
@@ -53,8 +51,7 @@ def prepare(
         ConfigurationError: if another master key sealed the secrets that are there.
     """
     make_missing_secrets(store, master, now, random)
-    if not look:
-        begin_chain(store, master, now, random)
+    begin_chain(store, master, now, random)
     keys = [stored.key for stored in store.signing_keys() if signing_key_state(stored.key, now, policy) != "gone"]
     wanted = [key for key in keys if key.algorithm == algorithm and key.retired_at is None] if serving else keys
     if not wanted:

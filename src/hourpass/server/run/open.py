@@ -23,7 +23,7 @@ from hourpass.server.keys.master_key import MasterKey, load_master_key
 from hourpass.server.keys.server_secrets import Secrets
 from hourpass.server.keys.signing_keys import prepare
 from hourpass.server.settings.settings import Settings
-from hourpass.server.store import SharedStore, Store, transaction
+from hourpass.server.store import SharedStore, Store, reading, transaction
 from hourpass.server.store.connection import Unreachable
 from hourpass.server.store.sqlite import SqliteStore
 from hourpass.server.store.sqlite_connection import CACHE, SMALL_CACHE
@@ -40,6 +40,14 @@ LOOK_AGAIN = 0.2
 """Seconds between two attempts to reach a database that is not up yet."""
 
 
+def database_file(settings: Settings) -> Path | None:
+    """The SQLite file that the settings name. None if they name a database server."""
+    if settings.shares_database:
+        return None
+    url = settings.database_url
+    return Path(url.removeprefix("sqlite:")) if url else Path(settings.data) / DATABASE_NAME
+
+
 def open_store(settings: Settings, *, create: bool = True, small: bool = False) -> Store:
     """The database that the settings name. If its folder or file is missing, it is made, unless `create` is false.
 
@@ -48,18 +56,21 @@ def open_store(settings: Settings, *, create: bool = True, small: bool = False) 
     Raises:
         ConfigurationError: if the folder cannot be made, or the file cannot be opened or must not be made.
     """
-    if settings.shares_database:
+    path = database_file(settings)
+    if path is None:
         return open_shared_store(settings, create=create)
-    url = settings.database_url
-    path = Path(url.removeprefix("sqlite:")) if url else Path(settings.data) / DATABASE_NAME
     if not create and not path.exists():
         raise ConfigurationError(f"no database at {path}: start the server, or name its data folder with --data")
-    make_data_folder(settings)
+    if create:
+        make_data_folder(settings)
+    elif Path(settings.data).is_dir():
+        require_own_folder(Path(settings.data))
     try:
         if not str(path).startswith(":"):
             require_own_database(path)
             # Only its owner may read it, even if the umask allows more. The log beside it gets the same mode.
-            path.touch(mode=0o600)
+            if create:
+                path.touch(mode=0o600)
     except OSError as error:
         raise ConfigurationError(f"cannot make {path}: {error.strerror}") from error
     try:
@@ -153,21 +164,46 @@ def with_master_key(settings: Settings, environ: Mapping[str, str]) -> Settings:
 def open_secrets(
     store: Store, settings: Settings, environ: Mapping[str, str], now: int, *, serving: bool = False, look: bool = False
 ) -> tuple[MasterKey, Secrets]:
-    """Bring the schema up to date, and make or open the secrets.
+    """Bring the schema up to date, and make or open the secrets. A caller that only wants to `look` changes nothing.
 
     Raises:
-        ConfigurationError: if the schema or the master key does not fit. Also if the installation was moved to another
-            database, unless the caller only wants to `look`. Such a caller begins no chain over the audit trail.
+        ConfigurationError: if the schema or the master key does not fit. For a caller that looks also if the schema is
+            old or a secret is missing, and for every other one if the installation was moved to another database.
     """
-    if not look:
-        require_not_moved(store)
+    if look:
+        return _look_at_secrets(store, settings, environ, now)
+    require_not_moved(store)
     settings = with_master_key(settings, environ)
     store.migrate(now)
     with transaction(store):
         fresh = not store.sealed_secrets("pepper")
         master = load_master_key(settings.master_key, Path(settings.data), environ, create=fresh)
         algorithm: Algorithm = settings.signing_algorithm  # type: ignore[assignment]
-        secrets = prepare(store, master, algorithm, now, settings.policy(), os.urandom, serving=serving, look=look)
+        secrets = prepare(store, master, algorithm, now, settings.policy(), os.urandom, serving=serving)
+    return master, secrets
+
+
+def _look_at_secrets(
+    store: Store, settings: Settings, environ: Mapping[str, str], now: int
+) -> tuple[MasterKey, Secrets]:
+    pending = store.pending_migrations()
+    if pending and store.is_migrated():
+        named = f"{pending[0]} to {pending[-1]}" if len(pending) > 1 else pending[0]
+        raise ConfigurationError(
+            f"{store.name} is older than this program, and a command that only looks changes nothing "
+            f"(it lacks {named}): start the server of this version, or run hourpass migrate"
+        )
+    settings = with_master_key(settings, environ)
+    sealed = []
+    if not pending:
+        with reading(store):
+            sealed = store.sealed_secrets()
+    if not sealed:
+        raise ConfigurationError(f"{store.name} is empty: start the server, or make a key")
+    master = load_master_key(settings.master_key, Path(settings.data), environ, create=False)
+    secrets = Secrets(master, sealed, now, settings.policy())
+    if not secrets.is_whole:
+        raise ConfigurationError(f"a secret of {store.name} is not made yet: start the server of this version")
     return master, secrets
 
 
