@@ -81,7 +81,7 @@ def test_a_server_that_cannot_be_reached_is_named(both):
 
 @pytest.mark.parametrize("url", ["http://example.com", "ftp://127.0.0.1", "127.0.0.1:3601", "https://u:p@example.com"])
 def test_a_server_is_https_or_this_machine(both, url):
-    words = "--server must be https://HOST, or http:// to this machine, with at most a port and a path"
+    words = "--server must be https://HOST, http:// to this machine, with at most a port and a path, or unix:/PATH"
     assert list_keys(both, url) == (1, words)
 
 

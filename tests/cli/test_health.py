@@ -4,7 +4,7 @@ import socket
 from threading import Thread
 
 import pytest
-from tests.conftest import free_port, run_command
+from tests.conftest import clean_environment, free_port, run_command
 
 CHECKS = ["accepting", "clock", "database", "migrations", "signing_key", "revocations"]
 
@@ -30,11 +30,28 @@ def test_it_asks_a_server_that_listens_everywhere_on_loopback(serve):
     assert asked(f"0.0.0.0:{port}", check=True).stdout.startswith("accepting")
 
 
-def test_it_asks_a_server_that_listens_on_a_unix_socket(serve, tmp_path):
+def test_it_asks_a_server_that_listens_on_a_unix_socket_and_so_does_a_command_with_its_address(serve, tmp_path):
     address = f"unix:{tmp_path}/admin.sock"
-    serve(admin_listen=address)
+    server = serve(admin_listen=address)
+    key = server.create_key("--admin", "owner")
+    (tmp_path / "key").touch(mode=0o600)
+    (tmp_path / "key").write_text(key["api_key"])
+    environment = clean_environment(HOME=str(tmp_path))
 
     assert asked(address, check=True).stdout.startswith("accepting")
+    for given in (address, "unix:admin.sock", f"{address}.old"):
+        said = run_command(
+            *("--server", given, "--admin-key-file", str(tmp_path / "key"), "keys", "disable", key["key_id"]),
+            env=environment,
+            check=False,
+        )
+        match given:
+            case "unix:admin.sock":
+                assert (said.returncode, "begins with a slash" in said.stderr) == (1, True), said
+            case _ if given == address:
+                assert said.stderr == f"Server: {address}\n{key['key_id']} is disabled.\n"
+            case _:
+                assert (said.returncode, f"{given} cannot be asked" in said.stderr) == (1, True), said
 
 
 def test_a_check_that_fails_is_named_and_is_a_failure(serve):

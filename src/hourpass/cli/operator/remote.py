@@ -26,6 +26,7 @@ from hourpass.core.key_shape import BEGINNING
 from hourpass.home import folder_for
 from hourpass.ownership import note_on_readers, read_named_file
 from hourpass.server.admin.key_import import ImportBatch
+from hourpass.server.settings.parsers import UNIX, listen_address
 from hourpass.urls import check_url
 
 Q = TypeVar("Q", bound=shapes.Asked)
@@ -41,8 +42,14 @@ PATIENCE = 45
 """Seconds for which a call is repeated: longer than a call that was interrupted is reserved at the server."""
 
 
+ON_A_SOCKET = "http://localhost"
+"""The URL of a server behind a unix socket: its Host header must be a name of this machine (RFC 9110 §7.2)."""
+
+
 class Remote:
-    """A server's admin listener at `url`. `key_file` holds an admin key, which is sent only to be exchanged.
+    """A server's admin listener at `url`, an address `unix:/PATH` or an http(s) URL.
+
+    `key_file` holds an admin key, which is sent only to be exchanged.
 
     `now` is this machine's time, in epoch milliseconds. `time` is seconds on a clock that nobody sets.
     """
@@ -64,12 +71,14 @@ class Remote:
         self.now = now
         self.rows_together = ROWS
         key = _read_key(key_file)
-        logging.getLogger("hourpass").addHandler(
-            logging.NullHandler()
-        )  # else the library logs what the command says already
-        source = TokenSource(self._url, lambda: key, cache=_cache(self._url, key, environ))
+        logging.getLogger("hourpass").addHandler(logging.NullHandler())  # the command tells errors itself
+        socket = self._url.removeprefix(UNIX) if self._url.startswith(UNIX) else None
+        base = self._url if socket is None else ON_A_SOCKET
+        cache = _cache(self._url, key, environ)
+        source = TokenSource(base, lambda: key, cache=cache, transport=_transport(socket))
         self._client = httpx2.Client(
-            base_url=self._url + ROOT,
+            base_url=base + ROOT,
+            transport=_transport(socket),
             auth=HourpassAuth(source),
             headers={"user-agent": f"hourpass/{__version__}"},
             timeout=TIMEOUT,
@@ -186,11 +195,18 @@ def _key_refused(reason: str | None) -> HourpassError:
 
 def _checked(url: str) -> str:
     try:
-        return check_url(url)
+        return listen_address(url) if url.startswith(UNIX) else check_url(url)
+    except ValueError as error:
+        raise ConfigurationError(f"--server: {error}") from None
     except ConfigurationError:
         # Without the URL, which may hold a password.
-        words = "--server must be https://HOST, or http:// to this machine, with at most a port and a path"
+        words = "--server must be https://HOST, http:// to this machine, with at most a port and a path, or unix:/PATH"
         raise ConfigurationError(words) from None
+
+
+def _transport(socket: str | None) -> httpx2.HTTPTransport | None:
+    """How a unix socket is reached. None for the library's own way, if there is none."""
+    return None if socket is None else httpx2.HTTPTransport(uds=socket)
 
 
 def _read_key(file: str) -> str:
