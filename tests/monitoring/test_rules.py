@@ -98,6 +98,17 @@ CASES = [
     Case("HourpassDatabaseAway", failing("full"), 5, NEVER, 16),
     Case("HourpassFeedStale", level("hourpass_revocations_age_seconds", "0.3", "20"), 5, 6, 16),
     Case("HourpassAuditUnchained", level("hourpass_audit_unchained_seconds", "0.9", "20"), 5, 6, 16),
+    Case("HourpassAuditBroken", level("hourpass_audit_broken", "0", "1"), 5, 6, 16),
+    Case("HourpassWebhookFailing", level("hourpass_webhooks", "0", "1", ', state="failing"'), 14, NEVER, 16),
+    Case(
+        "HourpassWebhookFailing",
+        {f'hourpass_webhooks{{{NODE}, state="failing"}}': "0x20 1x80 0x20"},
+        19.5,
+        21,
+        26,
+    ),
+    Case("HourpassWebhookGivenUp", level("hourpass_webhooks", "0", "1", ', state="given_up"'), 5.5, 7, 16),
+    Case("HourpassWebhookGivenUp", level("hourpass_webhooks", "0", "1", ', state="disabled"'), 5.5, NEVER, 16),
     Case("HourpassQueueGrows", slow("hourpass_ledger_queue_seconds", "0.1"), 9, 12, 26),
     Case(
         "HourpassSlow",

@@ -2,6 +2,7 @@
 
 import pytest
 
+from hourpass.core.audit_chain import ChainBroken
 from hourpass.core.policy import DAY
 from hourpass.server.keys.audit_chain import verify_trail
 from hourpass.server.run import trail
@@ -54,3 +55,29 @@ async def test_a_long_trail_is_pruned_in_small_transactions_and_verifies_then(st
     issuer, now = server.app.issuer, server.clock()
     verified = await issuer.ledger.read(lambda store: verify_trail(store, issuer.secrets, now))
     assert not verified.findings
+
+
+async def test_pruning_that_finds_a_changed_line_shows_until_it_goes_on(start):
+    server = await start()
+    await grow(server, 1)
+    server.clock.advance(401 * DAY / 1_000)
+    background = server.app._running.background
+    broken = server.app._running.meter.values["audit_broken"]
+
+    async def change(name: str) -> None:
+        sql = "update audit set actor = ? where n = 1"
+        await server.app.issuer.ledger.run(lambda store: store._execute(sql, (name,)))
+
+    actor = (await server.app.issuer.ledger.read(lambda store: store.audit_after(0, 1)))[0].actor
+    assert not broken()
+    await change("somebody else")
+    with pytest.raises(ChainBroken, match="line 1 was changed"):
+        await background.prune()
+    assert broken()
+    await background.chain()
+    assert broken(), "only pruning knows when it goes on"
+
+    await change(actor)
+    await background.prune()
+
+    assert not broken()

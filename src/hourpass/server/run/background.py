@@ -4,9 +4,11 @@ import asyncio
 import logging
 import os
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import cast
 
+from hourpass.core.audit_chain import ChainBroken
 from hourpass.core.errors import HourpassError, StorageUnavailable, Unavailable, as_trouble
 from hourpass.core.grant import GrantRef
 from hourpass.core.policy import MINUTE, SECOND
@@ -108,6 +110,8 @@ class Background:
         self._node = os.urandom(8).hex()
         self.stats = StatsKeeper(issuer.counts, ledger, self._node)
         self._trail = TrailKeeper(ledger, issuer.secrets, time.clock, retention)
+        self._broken: set[str] = set()
+        meter.values["audit_broken"] = lambda: bool(self._broken)
         self._tasks: list[asyncio.Task[None]] = []
         self._leave_by: int | None = None
 
@@ -200,6 +204,7 @@ class Background:
     async def prune(self) -> None:
         """Delete grants, revocations and numbers that are over, if this node is the one that prunes."""
         if not await self._leads("prune", PRUNE_LEASE):
+            self._broken.discard("prune")  # the node that prunes says so
             self._issuer.pruning.forget_expired(self._clock())
             return
         after: GrantRef | None = FIRST_GRANT
@@ -218,7 +223,8 @@ class Background:
         await self._trail.tell_expiring()
         while await self._ledger.run(self._prune_calls) == CALLS_TOGETHER:
             await asyncio.sleep(random.uniform(0.01, 0.05))  # noqa: S311 - as above
-        await self._trail.prune()  # last, because it stops at a row that somebody changed
+        with self._noting_what_is_broken("prune"):
+            await self._trail.prune()  # last, because it stops at a row that somebody changed
 
     def _prune_calls(self, store: Store) -> int:
         return store.prune_calls(self._clock(), CALLS_TOGETHER)
@@ -226,13 +232,24 @@ class Background:
     async def chain(self) -> None:
         """Chain what was written to the audit trail, if this node is the one that does."""
         chaining, now = self._issuer.audit_chaining, self._clock()
-        is_behind = await chaining.look(now)
-        if chaining.behind > CHAIN_LATE:
-            self._limited.trouble(UNCHAINED, seconds=round(chaining.behind))
-        else:
-            self._limited.over(UNCHAINED, "audit trail chained again")
-        if is_behind and await self._leads("chain", CHAIN_LEASE):
-            await chaining.chain(now)
+        with self._noting_what_is_broken("chain"):
+            is_behind = await chaining.look(now)
+            if chaining.behind > CHAIN_LATE:
+                self._limited.trouble(UNCHAINED, seconds=round(chaining.behind))
+            else:
+                self._limited.over(UNCHAINED, "audit trail chained again")
+            if is_behind and await self._leads("chain", CHAIN_LEASE):
+                await chaining.chain(now)
+
+    @contextmanager
+    def _noting_what_is_broken(self, work: str) -> Iterator[None]:
+        """Remember whether work on the trail stopped because the trail is not as it was written."""
+        try:
+            yield
+        except ChainBroken:
+            self._broken.add(work)
+            raise
+        self._broken.discard(work)
 
     async def _tell_wrong_keys(self) -> None:
         self._issuer.authentication.wrong_keys.look()

@@ -51,6 +51,7 @@ def webhook_gauges(webhooks: Deliverer) -> dict[str, Callable[[], float]]:
     return {
         "webhooks_ok": lambda: webhooks.count("ok"),
         "webhooks_failing": lambda: webhooks.count("failing"),
+        "webhooks_given_up": lambda: webhooks.count("given_up"),
         "webhooks_disabled": lambda: webhooks.count("disabled"),
         "webhook_lag": lambda: webhooks.lag,
     }

@@ -176,6 +176,12 @@ METRICS: tuple[Counter | Gauge | Histogram | Requests, ...] = (
         "max",
         _one("audit_behind"),
     ),
+    Gauge(
+        "hourpass_audit_broken",
+        "Whether chaining or pruning found the audit trail other than it was written (1) or not (0)",
+        "max",
+        _one("audit_broken"),
+    ),
     Gauge("hourpass_data_free_bytes", "Free space where the data folder lies", "min", _one("data_free")),
     Gauge("hourpass_revocations_in_force", "Revocations that can still refuse a token", "max", _one("in_force")),
     Gauge("hourpass_revocations_age_seconds", "Time since revocations were looked up", "max", _one("feed_age")),
@@ -209,7 +215,7 @@ METRICS: tuple[Counter | Gauge | Histogram | Requests, ...] = (
         "hourpass_webhooks",
         "Webhooks, by state, from the node that delivers",
         "max",
-        _each("webhooks", "ok", "failing", "disabled"),
+        _each("webhooks", "ok", "failing", "given_up", "disabled"),
         "state",
     ),
     Gauge(

@@ -108,10 +108,11 @@ class Deliverer:
     # What the gauges show.
 
     def count(self, state: str) -> int:
-        """How many webhooks are `ok`, `failing` or `disabled`, on the node that delivers."""
-        disabled = sum(webhook.disabled_at is not None for webhook in self._known.webhooks)
+        """How many webhooks are `ok`, `failing`, `given_up` or `disabled` by an operator, on the node that delivers."""
+        ended = [each.disabled_why == "operator" for each in self._known.webhooks if each.disabled_at is not None]
         failing = sum(each.channel.failing_since is not None for each in self._working.values())
-        return {"disabled": disabled, "failing": failing, "ok": len(self._known.webhooks) - disabled - failing}[state]
+        counts = {"disabled": sum(ended), "given_up": len(ended) - sum(ended), "failing": failing}
+        return counts[state] if state in counts else len(self._known.webhooks) - sum(counts.values())
 
     @property
     def lag(self) -> float:
