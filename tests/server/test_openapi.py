@@ -8,7 +8,9 @@ from urllib.parse import urlencode
 import pytest
 from msgspec.json import decode, encode
 from msgspec.structs import fields
+from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from hourpass.server.endpoints.admin_openapi import describe_admin
 from hourpass.server.endpoints.app import VERIFY
 from hourpass.server.endpoints.openapi import answer_of
 from hourpass.server.issuing.revoke_introspect import introspect
@@ -32,6 +34,20 @@ async def test_every_route_is_described_with_its_methods(document, server):
     served = {path: set(route.methods) - {"HEAD"} for path, route in server.app.routes.items()}
 
     assert described == {**served, VERIFY: {"GET"}}
+
+
+def wrong(document) -> list[str]:
+    """What OpenAPI 3.1's own meta-schema finds wrong, also in the schemas."""
+    return [error.message for error in OpenAPIV31SpecValidator(document).iter_errors()]
+
+
+@pytest.mark.parametrize("which", ["public", "admin"])
+async def test_it_is_a_document_of_openapi(document, which):
+    assert wrong(document if which == "public" else describe_admin()) == []
+
+
+async def test_a_document_that_is_not_one_would_be_found():
+    assert wrong({"openapi": "3.1.0", "info": {"version": "1"}, "paths": {}}) == ["'title' is a required property"]
 
 
 async def test_it_is_made_once_however_often_strangers_ask_for_it(server):
