@@ -17,6 +17,7 @@ from hourpass.core.key_members import (
     RESERVED_CLAIMS,
     fields,
     members_of_key,
+    require_ahead,
 )
 from hourpass.core.policy import DAY, MAX_RETRY_WINDOW, SECOND
 
@@ -175,3 +176,16 @@ def test_the_members_of_a_key_are_its_fields_again():
     assert members_of_key(plain)["audiences"] == ()
     assert members_of_key(key).items() >= members.items()
     assert key._replace(**fields({name: each for name, each in members_of_key(key).items() if name != "admin"})) == key
+
+
+@pytest.mark.parametrize("end", [None, 1_001])
+def test_a_key_may_end_later(end):
+    require_ahead(end, 1_000)
+
+
+@pytest.mark.parametrize("end", [1, 1_000])
+def test_nobody_sets_an_end_that_is_over(end):
+    """At exactly its end a key is refused already."""
+    with pytest.raises(InvalidRequest, match="To end the key now, revoke it") as refused:
+        require_ahead(end, 1_000)
+    assert refused.value.names == ("expires_at",)

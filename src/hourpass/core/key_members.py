@@ -56,6 +56,16 @@ def members_of_key(key: ApiKey) -> dict[str, Any]:
     return members | {"audiences": audiences, "claims": dict(key.claims), "tags": dict(key.tags)}
 
 
+def require_ahead(expires_at: int | None, now: int) -> None:
+    """Refuse an end that is over when somebody sets it: at exactly its end a key is refused. Epoch milliseconds.
+
+    Raises:
+        InvalidRequest: naming `expires_at`.
+    """
+    if expires_at is not None and expires_at <= now:
+        raise InvalidRequest("this is over already. To end the key now, revoke it", name="expires_at")
+
+
 def _name(value: str) -> dict[str, Any]:
     if not value.strip() or len(value) > 200 or not value.isprintable():
         raise InvalidRequest("a name is 1 to 200 printable characters", name="name")

@@ -26,7 +26,7 @@ from hourpass.core.claims import Claims
 from hourpass.core.errors import InvalidRequest, NotFound
 from hourpass.core.grant import Grant, GrantRef, revoke
 from hourpass.core.key_hash import KeyHashes, may_be_imported
-from hourpass.core.key_members import fields
+from hourpass.core.key_members import fields, require_ahead
 from hourpass.core.key_shape import PREFIX
 from hourpass.core.last_use import LastUses
 from hourpass.core.policy import LEEWAY, SECOND, Policy
@@ -82,9 +82,8 @@ def create_key(
             keys.
     """
     if expires_in is not None:
-        if expires_in <= 0:
-            raise InvalidRequest("a key must expire in the future", name="expires_in")
         members["expires_at"] = now + expires_in
+    require_ahead(members.get("expires_at"), now)
     if audience:
         members["audiences"] = [audience]
     key_id, text = new_api_key(environment, random(ENTROPY_BYTES), prefix)

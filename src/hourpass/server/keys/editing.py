@@ -11,7 +11,7 @@ from hourpass.core.admin_access import require_whole
 from hourpass.core.api_key import ApiKey
 from hourpass.core.audit import in_bounds
 from hourpass.core.errors import InvalidRequest
-from hourpass.core.key_members import EDITABLE, fields, members_of_key
+from hourpass.core.key_members import EDITABLE, fields, members_of_key, require_ahead
 from hourpass.core.policy import SECOND, Policy
 from hourpass.server.keys.api_keys import get_key
 from hourpass.server.store import Store
@@ -47,6 +47,8 @@ def update_key(
     if new.raw_until != key.raw_until:
         new = new._replace(raw_until_set_at=None if new.raw_until is None else now)
     _require_not_ended(key)
+    if new.expires_at != key.expires_at:
+        require_ahead(new.expires_at, now)
     event = change_of(key, new, actor)
     if event:
         store.append_audit(now, [event])
