@@ -169,6 +169,8 @@ EXCEPTIONS = {
     "/tokens/inspect": "grants:read",
     "/tokens/revoke-issued-before": "tokens:revoke-all",
     "/events": "audit:read",
+    "/sign-ins": "audit:read",
+    "/sign-ins/{sign_in_id}": "admin:write",
 }
 
 

@@ -29,10 +29,12 @@ def test_a_token_is_explained_and_revoked(desk, kind):
     assert "videos.read" in page
     done = "access" if kind == "access_token" else "grant"
     assert (
-        visitor.post("/inspect/revoke", {"again": pair[kind]})
-        .headers["location"]
-        .startswith(f"/console/inspect?done={done}.")
+        visitor.post("/inspect/revoke", {"again": pair[kind], "confirm": "Robot"}).headers["location"]
+        == "/console/inspect"
     )
+    assert {"access": "Its grant goes on.", "grant": "The grant of the token is revoked"}[done] in visitor.get(
+        "/inspect"
+    ).text
     assert "It is not accepted" in visitor.post("/inspect", {"token": pair[kind]}).text
     refused = visitor.post("/inspect/revoke", {"again": pair[kind] + "x"})
     assert (refused.status_code, pair[kind] in refused.text) == (422, False)
@@ -110,7 +112,7 @@ def test_a_grant_is_revoked(desk):
     [grant] = json.loads(desk.server.command("grants", "list", "--key", key_id, "--json").stdout)
     visitor = desk.visitor().by_link()
     visitor.get(f"/grants/{grant['grant_id']}/revoke")
-    answer = visitor.post(f"/grants/{grant['grant_id']}/revoke", {"key": key_id})
+    answer = visitor.post(f"/grants/{grant['grant_id']}/revoke", {"key": key_id, "confirm": "Robot"})
     page = visitor.get(f"{desk.origin}{answer.headers['location']}").text
 
     assert "The grant is revoked" in page

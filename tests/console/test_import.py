@@ -2,10 +2,27 @@
 
 import json
 import re
+from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 from tests.console.conftest import Desk, start
 from tests.console.test_pages import HOSTILE, intruders
+
+from hourpass.admin.shapes import ImportedKeys
+from hourpass.core.errors import ExtraMissing
+from hourpass.server.console.pages.key_import import VIEWS
+from hourpass.server.console.rendering import render_page
+from hourpass.server.keys.importing import TOGETHER
+
+FRAME = {
+    "visit": SimpleNamespace(who="ada", person=SimpleNamespace(role="owner")),
+    "now": 0,
+    "here": "Keys",
+    "menu": [],
+    "form_token": "",
+}
+"""What every page has."""
 
 KEY = "acme_live_Zk3vQ8mW1xT6bY9cR4nLp2D"
 OTHER = "acme_live_pL2sD7fG5hJ9kM3nB8vCq4F"
@@ -54,6 +71,29 @@ def test_a_look_changes_nothing_and_an_import_does_what_it_said(desk):
     assert "Paste again" not in done.text
     key_id = visitor.post("/keys/find", {"api_key": KEY}).headers["location"]
     assert "Acme" in visitor.get(key_id.removeprefix("/console")).text
+
+
+def test_an_import_that_lacks_a_package_says_which_and_what_was_done_before():
+    """Batches are imported one after another, and one of them may need a package that the server does not have."""
+
+    class Asked:
+        form: ClassVar[dict] = {"how": "import", "lines": "\n".join('{"key": "x"}' for _ in range(TOGETHER + 1))}
+        batches: ClassVar[list] = []
+
+        def import_rows(self, batch):
+            if self.batches:
+                raise ExtraMissing.of("import", "bcrypt needs an extra")
+            self.batches.append(batch)
+            return ImportedKeys(created=len(batch.rows))
+
+    [view] = VIEWS
+    shown = view.act(Asked())
+    words = render_page("import_keys.html", {**shown.values, **FRAME}).decode()
+
+    assert shown.status == 422
+    assert counts(words)["created"] == TOGETHER
+    assert "The server cannot import these lines: " in words
+    assert "bcrypt" in words
 
 
 def test_what_is_not_the_word_import_is_only_a_look(desk):

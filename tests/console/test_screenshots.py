@@ -75,7 +75,7 @@ def fill(desk: Desk) -> dict[str, str]:
     )
     create("--name", "Try-out", "--environment", "sandbox", "--scope", "videos.read", "--expires-in", "14d")
     for word, name in (("disable", "Nightly export"), ("revoke", "Old billing worker")):
-        desk.server.command("keys", word, create("--name", name, "--subject", f"{word}@acme")["key_id"])
+        desk.server.command("keys", word, create("--name", name, "--subject", "acme/jobs")["key_id"])
     desk.admin_key("auditor", "--name", "Security team")
 
     def post(path: str, **body: str) -> dict:
@@ -94,7 +94,7 @@ def fill(desk: Desk) -> dict[str, str]:
     desk.server.command("webhooks", "create", hook, "--description", "Pager of the security team")
 
     now = time.time_ns() // 1_000_000
-    hours = [1, 2, 3.1, 4, 5]
+    hours = [0.4, 1.5, 2.6, 3.6, 4.7]
     times = b"".join(round(now - ago * HOUR).to_bytes(8, "big") for ago in hours)
     names = ", ".join(Stats._fields)
     add = f"insert into stats (minute, node, {names}) values (?, 'n1', {', '.join('?' * len(Stats._fields))})"
@@ -118,7 +118,8 @@ def fill(desk: Desk) -> dict[str, str]:
         listed = json.loads(desk.server.command("grants", "list", "--key", key["key_id"], "--all", "--json").stdout)
         return f"/grants/{max(listed, key=lambda grant: grant['generation'])['grant_id']}"
 
-    return {"key": f"/keys/{acme['key_id']}", "grant": grant_of(acme), "grant-replayed": grant_of(stolen)}
+    key = f"/keys/{acme['key_id']}"
+    return {"key": key, "confirm": f"{key}/revoke", "grant": grant_of(acme), "grant-replayed": grant_of(stolen)}
 
 
 @pytest.mark.skipif(not any(map(wanted, of_sections())), reason="make screenshots takes them again")

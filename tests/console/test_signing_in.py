@@ -5,9 +5,18 @@ import re
 
 import apsw
 import pytest
+from tests.console.conftest import Desk, start
 
 from hourpass.core.policy import HOUR
 from hourpass.core.sign_in import IDLE, LINK_LIFETIME, hash_of
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory):
+    """A server behind a proxy, under a name."""
+    server = start(tmp_path_factory.mktemp("guarded"), admin_hosts="admin.test", trusted_proxies="127.0.0.1")
+    yield Desk(server)
+    server.kill()
 
 
 def sign_ins(desk, sql: str, *parameters) -> list:
@@ -116,6 +125,63 @@ def test_a_sign_in_ends_when_its_key_is_changed(desk, change):
     assert visitor.get("/keys").status_code == 303
 
 
+@pytest.mark.parametrize(
+    ("change", "back"), [(["disable"], ["enable"]), (["update", "--name", "B"], ["update", "--name", "A"])]
+)
+def test_a_sign_in_that_ended_stays_ended_when_its_key_is_changed_back(desk, change, back):
+    key = desk.admin_key("operator", "--name", "A")
+    visitor = desk.visitor().by_key(key["api_key"])
+    for word, *more in (change, back):
+        desk.server.command("keys", word, key["key_id"], *more)
+
+    assert visitor.get("/keys").status_code == 303
+
+
+def test_an_owner_sees_who_is_signed_in_and_ends_it(desk):
+    key = desk.admin_key("operator", "--name", "Grace")
+    grace, owner = desk.visitor().by_key(key["api_key"]), desk.visitor().by_link()
+    page = owner.get("/sessions").text.partition("Other people")[2]
+    path = re.search(
+        r'href="/console(/sessions/si_\w+/end)"[^>]*>End<span class="unseen"> the sign-in of Grace<', page
+    )[1]
+
+    assert "127.0.0.1" in page
+    assert "Ends 1 sign-in from 127.0.0.1." in owner.get(path).text
+    assert owner.post(path, {"confirm": "Grace"}).status_code == 303
+    assert "The sign-in has ended." in owner.get("/sessions").text
+    assert grace.get("/keys").status_code == 303
+    [line] = [line for line in trail(desk) if line["event"] == "console.signed_out"][-1:]
+    assert (line["ended"], line["who"]) == (1, f"key:{key['key_id']}")
+    assert owner.get(path).status_code == 404
+
+
+def test_who_is_not_an_owner_only_sees_who_is_signed_in(desk):
+    desk.visitor().by_link()
+    auditor = desk.visitor().by_key(desk.admin_key("auditor")["api_key"])
+    page = auditor.get("/sessions").text
+
+    assert "by a one-time link" in page.partition("Other people")[2]
+    assert "/end" not in page
+    assert auditor.get("/sessions/si_0/end").status_code == 403
+
+
+def test_a_delegated_admin_key_sees_only_its_own_sign_ins(desk):
+    desk.visitor().by_link()
+    confined = ("--subject-prefix", "acme/", "--max-scope", "a.b")
+    page = desk.visitor().by_key(desk.admin_key("operator", *confined)["api_key"]).get("/sessions").text
+
+    assert (page.count('data-label="Began"'), "Other people" in page) == (1, False)
+
+
+@pytest.mark.parametrize(
+    ("host", "proto", "warned"), [("127.0.0.1", "", False), ("admin.test", "", True), ("admin.test", "https", False)]
+)
+def test_a_page_to_sign_in_that_is_not_encrypted_says_so(tmp_path_factory, guarded, host, proto, warned):
+    headers = {"host": host, **({"x-forwarded-proto": proto} if proto else {})}
+
+    assert ("This page is not encrypted" in guarded.visitor(**headers).get("/sign-in").text) is warned
+
+
 def test_a_sign_in_that_nobody_uses_ends_after_an_hour(desk):
     visitor = desk.visitor().by_link()
     [id_hash] = [hash_of(value) for value in visitor.cookies.values()]
@@ -141,7 +207,7 @@ def test_signing_out_ends_this_sign_in_and_no_other(desk):
     cookie = dict(one.cookies)
     answer = one.post("/sign-out")
 
-    assert answer.headers["location"].startswith("/console/sign-in?done=out.")
+    assert answer.headers["location"] == "/console/sign-in"
     assert "Max-Age=0" in answer.headers["set-cookie"]
     [line] = [line for line in trail(desk) if line["event"] == "console.signed_out"][-1:]
     assert line["ended"] == 1
@@ -154,7 +220,7 @@ def test_signing_out_everywhere_ends_all_of_a_persons_sign_ins_and_nobody_elses(
     ada = desk.admin_key("operator")
     one, two = desk.visitor().by_key(ada["api_key"]), desk.visitor().by_key(ada["api_key"])
     other = desk.visitor().by_link()
-    assert one.get("/sessions").text.count('data-label="Began"') == 2
+    assert one.get("/sessions").text.partition("Other people")[0].count('data-label="Began"') == 2
 
     assert one.post("/sign-out-everywhere").status_code == 303
     assert [each.get("/keys").status_code for each in (one, two, other)] == [303, 303, 200]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hourpass.core.address import in_networks, normal_network, pack_address, read_address, unpack_address
+from hourpass.core.address import in_networks, is_within, normal_network, pack_address, read_address, unpack_address
 
 
 @pytest.mark.parametrize(
@@ -116,3 +116,20 @@ def test_an_address_is_packed_as_small_as_it_is(address, size, read):
 @pytest.mark.parametrize("address", [None, "", "unix:", "localhost"])
 def test_a_text_that_is_not_an_address_is_not_packed(address):
     assert pack_address(address) is None
+
+
+@pytest.mark.parametrize(
+    ("inner", "outer", "within"),
+    [
+        ("192.0.2.0/25", "192.0.2.0/24", True),
+        ("192.0.2.0/24", "192.0.2.0/24", True),
+        ("192.0.2.0/24", "192.0.2.0/25", False),
+        ("192.0.2.0/24", "198.51.100.0/24", False),
+        ("2001:db8::/48", "2001:db8::/32", True),
+        ("2001:db8::/32", "0.0.0.0/0", False),
+        ("all", "all", True),
+        ("192.0.2.0/24", "all", False),
+    ],
+)
+def test_a_network_lies_in_another(inner, outer, within):
+    assert is_within(inner, outer) is within

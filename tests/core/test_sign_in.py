@@ -24,6 +24,8 @@ from hourpass.core.sign_in import (
     is_to_note,
     key_fingerprint,
     opens,
+    over_at,
+    sign_in_name,
     still_signs_in,
     told_of,
     word_of,
@@ -42,6 +44,20 @@ def test_a_sign_in_in_use_ends_after_twelve_hours():
 
     assert is_signed_in(busy, 1_000 + ABSOLUTE - 1)
     assert not is_signed_in(busy, 1_000 + ABSOLUTE)
+
+
+def test_what_is_over_is_what_signs_nobody_in_any_more():
+    started, seen, made = over_at(ABSOLUTE + 5)
+
+    assert not is_signed_in(SIGN_IN._replace(started_at=started, seen_at=ABSOLUTE + 5), ABSOLUTE + 5)
+    assert is_signed_in(SIGN_IN._replace(started_at=started + 1, seen_at=seen + 1), ABSOLUTE + 5)
+    assert not opens(OneTimeLink(b"l", "ada", made), ABSOLUTE + 5)
+    assert opens(OneTimeLink(b"l", "ada", made + 1), ABSOLUTE + 5)
+
+
+def test_the_name_of_a_sign_in_is_not_what_signs_in():
+    assert sign_in_name(SIGN_IN) == f"si_{SIGN_IN.id_hash[:8].hex()}"
+    assert not is_id(sign_in_name(SIGN_IN))
 
 
 def test_a_use_is_noted_once_a_minute():

@@ -21,7 +21,8 @@ class Operation(NamedTuple, Generic[Q, A]):
     needs, empty if every admin token is enough. `reads` is true if nothing changes. `delegated` says whether a
     delegated admin key may ask, and then the use case shows it only what is its own. `streams` is true if the body is
     JSON lines, which are read while they come. What is asked is then the query. `long` is true if the work may take
-    seconds, so that nothing else waits for it.
+    seconds, so that nothing else waits for it. `ends` is true if it can end or narrow what somebody may do or gets. The
+    console carries out no such operation before its person has said that it is meant.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Operation(NamedTuple, Generic[Q, A]):
     status: int = 200
     streams: bool = False
     long: bool = False
+    ends: bool = False
 
     @property
     def in_path(self) -> tuple[str, ...]:
@@ -57,19 +59,40 @@ CREATE_KEY = Operation(
     "create_key", "POST", "/keys", "keys:write", shapes.CreateKey, shapes.CreatedKey, delegated=True, status=201
 )
 UPDATE_KEY = Operation(
-    "update_key", "PATCH", "/keys/{key_id}", "keys:write", shapes.UpdateKey, shapes.Key, delegated=True
+    "update_key", "PATCH", "/keys/{key_id}", "keys:write", shapes.UpdateKey, shapes.Key, delegated=True, ends=True
 )
 ROTATE_KEY = Operation(
-    "rotate_key", "POST", "/keys/{key_id}/rotate", "keys:write", shapes.RotateKey, shapes.RotatedKey, delegated=True
+    "rotate_key",
+    "POST",
+    "/keys/{key_id}/rotate",
+    "keys:write",
+    shapes.RotateKey,
+    shapes.RotatedKey,
+    delegated=True,
+    ends=True,
 )
 DISABLE_KEY = Operation(
-    "disable_key", "POST", "/keys/{key_id}/disable", "keys:write", shapes.DisableKey, shapes.Changed, delegated=True
+    "disable_key",
+    "POST",
+    "/keys/{key_id}/disable",
+    "keys:write",
+    shapes.DisableKey,
+    shapes.Changed,
+    delegated=True,
+    ends=True,
 )
 ENABLE_KEY = Operation(
     "enable_key", "POST", "/keys/{key_id}/enable", "keys:write", shapes.KeyNamed, shapes.Changed, delegated=True
 )
 REVOKE_KEY = Operation(
-    "revoke_key", "POST", "/keys/{key_id}/revoke", "keys:write", shapes.RevokeKey, shapes.Changed, delegated=True
+    "revoke_key",
+    "POST",
+    "/keys/{key_id}/revoke",
+    "keys:write",
+    shapes.RevokeKey,
+    shapes.Changed,
+    delegated=True,
+    ends=True,
 )
 IMPORT_KEYS = Operation(
     "import_keys", "POST", "/keys/import", "keys:write", shapes.ImportKeys, shapes.ImportedKeys, streams=True
@@ -92,6 +115,7 @@ REVOKE_LEAKED_KEYS = Operation(
     shapes.LeakedTexts,
     shapes.LeakedKeys,
     delegated=True,
+    ends=True,
 )
 LIST_GRANTS = _reading("list_grants", "/grants", "grants:read", shapes.ListGrants, shapes.GrantPage, delegated=True)
 LIST_GRANTS_OF_KEY = _reading(
@@ -113,6 +137,7 @@ REVOKE_GRANT = Operation(
     shapes.GrantNamed,
     shapes.RevokedGrant,
     delegated=True,
+    ends=True,
 )
 GRANT_TIMELINE = _reading(
     "grant_timeline",
@@ -141,6 +166,7 @@ REVOKE_TOKEN = Operation(
     shapes.TokenGiven,
     shapes.RevokedToken,
     delegated=True,
+    ends=True,
 )
 REVOKE_ISSUED_BEFORE = Operation(
     "revoke_issued_before",
@@ -149,6 +175,7 @@ REVOKE_ISSUED_BEFORE = Operation(
     "tokens:revoke-all",
     shapes.RevokeIssuedBefore,
     shapes.RevokedIssuedBefore,
+    ends=True,
 )
 LIST_SIGNING_KEYS = _reading(
     "list_signing_keys", "/signing-keys", "signing-keys:read", shapes.Nothing, shapes.SigningKeyPage
@@ -169,12 +196,24 @@ WITHDRAW_SIGNING_KEY = Operation(
     "signing-keys:write",
     shapes.SigningKeyNamed,
     shapes.WithdrawnSigningKey,
+    ends=True,
 )
 LIST_AUDIT = _reading("list_audit", "/audit", "audit:read", shapes.ListAudit, shapes.AuditPage, delegated=True)
 VERIFY_AUDIT = _reading("verify_audit", "/audit/verify", "audit:read", shapes.Nothing, shapes.VerifiedAudit)._replace(
     long=True
 )
 ME = _reading("me", "/me", "", shapes.Nothing, shapes.Me, delegated=True)
+
+LIST_SIGN_INS = _reading("list_sign_ins", "/sign-ins", "audit:read", shapes.Nothing, shapes.SignInList, delegated=True)
+END_SIGN_IN = Operation(
+    "end_sign_in",
+    "DELETE",
+    "/sign-ins/{sign_in_id}",
+    "admin:write",
+    shapes.SignInNamed,
+    shapes.EndedSignIn,
+    ends=True,
+)
 
 DESCRIBE = _reading("describe", "/openapi.json", "", shapes.Nothing, shapes.Description, delegated=True)
 
@@ -187,10 +226,22 @@ CREATE_WEBHOOK = Operation(
     "create_webhook", "POST", "/webhooks", "webhooks:write", shapes.CreateWebhook, shapes.CreatedWebhook, status=201
 )
 UPDATE_WEBHOOK = Operation(
-    "update_webhook", "PATCH", "/webhooks/{webhook_id}", "webhooks:write", shapes.UpdateWebhook, shapes.ShownWebhook
+    "update_webhook",
+    "PATCH",
+    "/webhooks/{webhook_id}",
+    "webhooks:write",
+    shapes.UpdateWebhook,
+    shapes.ShownWebhook,
+    ends=True,
 )
 DELETE_WEBHOOK = Operation(
-    "delete_webhook", "DELETE", "/webhooks/{webhook_id}", "webhooks:write", shapes.WebhookNamed, shapes.DeletedWebhook
+    "delete_webhook",
+    "DELETE",
+    "/webhooks/{webhook_id}",
+    "webhooks:write",
+    shapes.WebhookNamed,
+    shapes.DeletedWebhook,
+    ends=True,
 )
 ROTATE_WEBHOOK_SECRET = Operation(
     "rotate_webhook_secret",

@@ -44,6 +44,15 @@ def in_networks(address: str, networks: Iterable[str]) -> bool:
     return ip is not None and any(ip in _network(network) for network in networks)
 
 
+def is_within(inner: str, outer: str) -> bool:
+    """Whether a network lies in another one. A text that is not a network lies only in itself."""
+    try:
+        one, other = _network(inner), _network(outer)
+    except ValueError:
+        return inner == outer
+    return one.prefixlen >= other.prefixlen and one.network_address in other
+
+
 @lru_cache(maxsize=4096)
 def pack_address(address: str | None) -> bytes | None:
     """An address in 4 or 16 bytes, as it is stored. None if the address is not known."""

@@ -92,7 +92,7 @@ def caller_of(key: ApiKey, scope: str | None, actor: Actor) -> AdminCaller:
     role = role_of(key)
     if role is None:
         raise NotFound("this is not an admin key")
-    scopes = SCOPES[role] if key.subject_prefix is None else SCOPES[role] & DELEGATED
+    scopes = scopes_of_role(role, delegated=key.subject_prefix is not None)
     if scope is not None:
         scopes &= frozenset(scope.split())
     return AdminCaller(actor, scopes, key.key_id, key.subject_prefix, key.max_scope)
@@ -105,9 +105,13 @@ def role_of(key: ApiKey) -> Role | None:
 
 def scope_of_admin(key: ApiKey) -> str:
     """The scope of the tokens of an admin key, as a key's record has it."""
-    role = role_of(key)
+    return " ".join(sorted(scopes_of_role(role_of(key), delegated=key.subject_prefix is not None)))
+
+
+def scopes_of_role(role: Role | None, *, delegated: bool) -> frozenset[str]:
+    """The scopes that a role gives, none without a role. A delegated admin key has fewer."""
     scopes = SCOPES[role] if role else frozenset[str]()
-    return " ".join(sorted(scopes if key.subject_prefix is None else scopes & DELEGATED))
+    return scopes & DELEGATED if delegated else scopes
 
 
 def may(caller: AdminCaller, scope: str, *, delegated: bool = True) -> bool:

@@ -23,20 +23,29 @@ def is_known_host(host: str, named: Iterable[str], listen: str) -> bool:
         return False
     if given in named or name in named:
         return True
-    if name in LOOPBACK_NAMES or name.endswith(".localhost"):
+    if is_loopback_host(given):
         return True
     own = "" if listen.startswith("unix:") else _without_port(listen.lower())
     try:
         address = ip_address(name.strip("[]"))
     except ValueError:
         return name == own
-    if address.is_loopback:
-        return True
     try:
         listening = ip_address(own.strip("[]"))
     except ValueError:
         return False
     return listening.is_unspecified or address == listening
+
+
+def is_loopback_host(host: str) -> bool:
+    """Whether a Host header names this machine itself, so that what is sent there crosses no network."""
+    name = _without_port(host.lower())
+    if name in LOOPBACK_NAMES or name.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def is_own_page(fetch_site: str | None, origin: str | None, host: str) -> bool:

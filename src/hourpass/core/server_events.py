@@ -88,9 +88,13 @@ class ConsoleRefused(NamedTuple):
 
 
 class ConsoleSignedOut(NamedTuple):
-    """Somebody signed out of the console, in one browser or everywhere, which ended so many sign-ins."""
+    """Somebody signed out of the console, in one browser or everywhere, which ended so many sign-ins.
+
+    `who` is the actor whose sign-in it was, if an owner ended somebody else's.
+    """
 
     ended: int
+    who: str | None
     actor: Actor
 
 

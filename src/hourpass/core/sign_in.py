@@ -24,6 +24,9 @@ LINK_LIFETIME = 60 * SECOND
 NOTED_EVERY = MINUTE
 """How exactly the last use is known. Without this, each page would write to the database."""
 
+TOLD_FOR = MINUTE
+"""For so long a page may tell what was done. It tells it once."""
+
 ID_BYTES = 32
 """How many random bytes an id has."""
 
@@ -37,7 +40,8 @@ SIGN_INS = 5
 class SignIn(NamedTuple):
     """That somebody is signed in. Instants are epoch milliseconds.
 
-    `who` is the actor of the audit trail: `key:ID`, or `cli:USER@HOST` for a sign-in by a one-time link.
+    `who` is the actor of the audit trail: `key:ID`, or `cli:USER@HOST` for a sign-in by a one-time link. `address` is
+    where they signed in from, None if that is not known.
     `key_id` is the admin key's whose role the person has at each request, None after a one-time link. `key_print` is
     that key's `key_fingerprint` when the person signed in.
     """
@@ -48,6 +52,7 @@ class SignIn(NamedTuple):
     key_print: bytes | None
     started_at: int
     seen_at: int
+    address: str | None = None
 
     def __repr__(self) -> str:
         """Without the hash."""
@@ -64,6 +69,24 @@ class OneTimeLink(NamedTuple):
     def __repr__(self) -> str:
         """Without the hash."""
         return f"OneTimeLink({self.who!r})"
+
+
+def sign_in_name(one: SignIn) -> str:
+    """The name of a sign-in for people and for the admin API. Nobody can sign in with it."""
+    return f"si_{one.id_hash[:8].hex()}"
+
+
+class Over(NamedTuple):
+    """What is over: sign-ins that began or were last used until an instant, and links that were made until one."""
+
+    started: int
+    seen: int
+    made: int
+
+
+def over_at(now: int) -> Over:
+    """What is over now, to be forgotten."""
+    return Over(now - ABSOLUTE, now - IDLE, now - LINK_LIFETIME)
 
 
 def is_id(text: str) -> bool:
@@ -112,7 +135,7 @@ def opens(link: OneTimeLink, now: int) -> bool:
 
 
 def told_of(id: str, path: str, word: str, now: int) -> str:  # noqa: A002
-    """A word about what was just done, for the address that the browser goes to. Nobody else can make it."""
+    """A word about what was just done, for the page that the browser goes to. Nobody else can make it."""
     second = now // SECOND
     return f"{word}.{second}.{_seal(id, path, word, second)}"
 
@@ -125,7 +148,7 @@ def word_of(id: str, path: str, told: str, now: int) -> str:  # noqa: A002
         return ""
     if not hmac.compare_digest(_seal(id, path, word, int(second)).encode(), seal.encode("utf-8", "surrogateescape")):
         return ""
-    return word if _is_within(int(second) * SECOND, MINUTE, now) else ""
+    return word if _is_within(int(second) * SECOND, TOLD_FOR, now) else ""
 
 
 def _seal(id: str, path: str, word: str, second: int) -> str:  # noqa: A002

@@ -9,6 +9,7 @@ from hourpass.admin.shapes.grants import *  # noqa: F403
 from hourpass.admin.shapes.imports import *  # noqa: F403
 from hourpass.admin.shapes.keys import *  # noqa: F403
 from hourpass.admin.shapes.overview import *  # noqa: F403
+from hourpass.admin.shapes.sign_ins import *  # noqa: F403
 from hourpass.admin.shapes.signing_keys import *  # noqa: F403
 from hourpass.admin.shapes.tokens import *  # noqa: F403
 from hourpass.admin.shapes.webhooks import *  # noqa: F403

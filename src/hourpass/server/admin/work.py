@@ -3,7 +3,18 @@
 from collections.abc import Callable
 from typing import Any
 
-from hourpass.server.admin import audit, grants, key_import, keys, leaked_keys, overview, signing_keys, tokens, webhooks
+from hourpass.server.admin import (
+    audit,
+    grants,
+    key_import,
+    keys,
+    leaked_keys,
+    overview,
+    sign_ins,
+    signing_keys,
+    tokens,
+    webhooks,
+)
 from hourpass.server.admin.context import Context
 
 WORK: dict[str, Callable[[Context, Any], Any]] = {
@@ -36,6 +47,8 @@ WORK: dict[str, Callable[[Context, Any], Any]] = {
         audit.list_audit,
         audit.verify_audit,
         keys.me,
+        sign_ins.list_sign_ins,
+        sign_ins.end_sign_in,
         webhooks.list_events,
         webhooks.list_webhooks,
         webhooks.get_webhook,

@@ -14,6 +14,15 @@ Tell = Callable[[Exception], tuple[int, str, Headers]]
 """With which status, words and headers the administration tells an error."""
 
 
+class InTheFrame(Exception):
+    """Trouble that a signed-in person met: its cause, and what a page in the frame needs."""
+
+    def __init__(self, cause: Exception, page: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.cause = cause
+        self.page = page
+
+
 class RefusedHere(Refused):
     """What only the console refuses."""
 
@@ -71,6 +80,7 @@ def refusal_page(
         "words": words,
         "request_id": request_id,
         "form_token": "",
+        "again": "",
         **page,
     }
     return page_answer("refused.html", values, status, more)

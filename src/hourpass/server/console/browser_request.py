@@ -1,9 +1,10 @@
 """What a browser sends: by which cookies it may be known, what it fills into a form, and whether the form is ours."""
 
-from hourpass.core.sign_in import is_form_of
+from hourpass.core.policy import SECOND
+from hourpass.core.sign_in import TOLD_FOR, is_form_of, told_of, word_of
 from hourpass.server.console.answers import RefusedHere
-from hourpass.server.console.guard import Cookie, cookie_of, fields_of
-from hourpass.server.transport.request import Request
+from hourpass.server.console.guard import MOST_IDS, Cookie, cookie_of, fields_of
+from hourpass.server.transport.request import Headers, Request
 
 
 class BrowserRequest:
@@ -28,8 +29,22 @@ class BrowserRequest:
         # what it sets must not take that one's place.
         self.door_cookie: Cookie = cookie_of(request, "hourpass_door")
         self.door_ids = self.door_cookie.ids_in(request)
+        self._told_cookie = cookie_of(request, "hourpass_told")
+        self._told = self._told_cookie.values_in(request)[-MOST_IDS:]
         self.form = fields_of(request.body) if self.is_post else {}
         self.query = fields_of(request.query)
+
+    def telling(self, id: str, path: str, word: str) -> Headers:  # noqa: A002
+        """The header by which the page at a path learns what was just done. It shows that once."""
+        if not word:
+            return []
+        return [self._told_cookie.setting(told_of(id, path, word, self.now), TOLD_FOR // SECOND)]
+
+    def told(self, id: str) -> tuple[str, Headers]:  # noqa: A002
+        """The word that was left for this page, empty if there is none, and the header that takes it away."""
+        words = [word_of(id, self.path, each, self.now) for each in self._told]
+        word = next(filter(None, words), "")
+        return word, [self._told_cookie.removal()] if word else []
 
     def require_form_of(self, id: str) -> None:  # noqa: A002
         """Refuse a form that was not made for the sign-in with this id."""

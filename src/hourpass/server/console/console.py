@@ -45,7 +45,7 @@ class Console:
         self._listen = listen
         self._timer = timer
         self._told = told
-        self._signing_in = SigningIn(issuer, work, timer)
+        self._signing_in = SigningIn(issuer, work, timer, settings.workers)
         self._known: dict[bytes, str] = {}
 
     async def answer(self, request: Request, request_id: str) -> Reply:

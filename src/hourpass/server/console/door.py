@@ -12,9 +12,6 @@ from hourpass.core.api_key import ApiKey, allows_ip
 from hourpass.core.errors import InvalidCredentials
 from hourpass.core.server_events import ConsoleSignedIn, ConsoleSignedOut
 from hourpass.core.sign_in import (
-    ABSOLUTE,
-    IDLE,
-    LINK_LIFETIME,
     OneTimeLink,
     SignIn,
     hash_of,
@@ -51,7 +48,7 @@ def sign_in_by_link(store: Store, link_id: str, new_id: str, address: Actor, now
     link = store.take_one_time_link(hash_of(link_id))
     if link is None or not opens(link, now):
         raise InvalidCredentials("the link is used or over")
-    _begin(store, SignIn(hash_of(new_id), link.who, None, None, now, now), "link", address, now)
+    _begin(store, SignIn(hash_of(new_id), link.who, None, None, now, now, address.address), "link", address, now)
 
 
 def sign_in_by_key(store: Store, key_id: str, new_id: str, address: Actor, now: int) -> None:
@@ -63,12 +60,11 @@ def sign_in_by_key(store: Store, key_id: str, new_id: str, address: Actor, now: 
     key = store.key(key_id)
     if key is None or role_of(key) is None:
         raise InvalidCredentials("the key is not an admin key")
-    new = SignIn(hash_of(new_id), f"key:{key_id}", key_id, key_fingerprint(key), now, now)
+    new = SignIn(hash_of(new_id), f"key:{key_id}", key_id, key_fingerprint(key), now, now, address.address)
     _begin(store, new, "key", address, now)
 
 
 def _begin(store: Store, new: SignIn, by: str, address: Actor, now: int) -> None:
-    store.prune_sign_ins(now - ABSOLUTE, now - IDLE, now - LINK_LIFETIME)
     store.add_sign_in(new)
     store.append_audit(now, [ConsoleSignedIn(by, address._replace(name=new.who))])
 
@@ -115,4 +111,4 @@ def leave(store: Store, person: Person, now: int, *, everywhere: bool) -> None:
     else:
         store.end_sign_in(person.sign_in.id_hash)
         ended = 1
-    store.append_audit(now, [ConsoleSignedOut(ended, person.caller.actor)])
+    store.append_audit(now, [ConsoleSignedOut(ended, None, person.caller.actor)])

@@ -39,7 +39,7 @@ MAX_FIELDS = 200
 
 
 class Cookie(NamedTuple):
-    """A cookie that holds an id (RFC 6265): of a sign-in, or of a browser at the door.
+    """A cookie (RFC 6265): the id of a sign-in or of a browser at the door, or what was just done.
 
     Its name has the port that the browser asks for, because cookies do not tell ports apart: consoles on two ports of
     one machine, such as two tunnels, would sign each other out. Behind https no other host can set it (`__Host-`).
@@ -49,17 +49,22 @@ class Cookie(NamedTuple):
     secure: bool
 
     def ids_in(self, request: Request) -> list[str]:
-        """What a request carries that looks like an id of ours.
+        """What a request carries that looks like an id of ours."""
+        return [value for value in self.values_in(request) if is_id(value)][-MOST_IDS:]
+
+    def values_in(self, request: Request) -> list[str]:
+        """The values that a request carries under the name of this cookie.
 
         There may be several: a server on another port of this host can set a cookie of this name for another path.
         """
         lines = [value.decode("latin-1") for name, value in request.headers if name == b"cookie"]
         pairs = [pair.strip(" ").partition("=") for line in lines for pair in line.split(";")]
-        return [value for name, _, value in pairs if name == self.name and is_id(value)][-MOST_IDS:]
+        return [value for name, _, value in pairs if name == self.name]
 
-    def setting(self, id: str) -> tuple[bytes, bytes]:  # noqa: A002
-        """The header that gives the browser an id."""
-        return b"set-cookie", f"{self.name}={id}; {self._attributes()}".encode()
+    def setting(self, value: str, seconds: int | None = None) -> tuple[bytes, bytes]:
+        """The header that gives the browser a value, for so many seconds or until it closes."""
+        age = "" if seconds is None else f" Max-Age={seconds};"
+        return b"set-cookie", f"{self.name}={value};{age} {self._attributes()}".encode()
 
     def removal(self) -> tuple[bytes, bytes]:
         """The header that takes it away."""

@@ -6,20 +6,19 @@ A function gets a `Visit`, and asks the administration through it. It decides no
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 from urllib.parse import urlencode
 
 from hourpass.admin import shapes
 from hourpass.admin.operations import OPERATIONS, Operation
 from hourpass.core.admin_access import ADMIN_WRITE, AdminCaller, may, may_change
 from hourpass.core.errors import InvalidRequest, Refused
-from hourpass.core.sign_in import SignIn
 from hourpass.server.admin.administration import Administration
 from hourpass.server.admin.key_import import ImportBatch
 from hourpass.server.console.door import Person
 from hourpass.server.console.used_forms import forget_use, use_form
+from hourpass.server.run.admin_work import TakesLong
 from hourpass.server.settings.settings import Settings
-from hourpass.server.store import reading
 
 Q = TypeVar("Q", bound=shapes.Asked)
 A = TypeVar("A", bound=shapes.AdminAnswer)
@@ -57,6 +56,38 @@ class Download(NamedTuple):
     body: bytes
 
 
+class Confirmation(NamedTuple):
+    """Whether something is meant: what will happen, in numbers, and the name to type of what loses something.
+
+    `action` is the path of the form, and `carried` its other fields. `once` is true if it makes a secret. `other` is
+    another way, as a path and its words.
+    """
+
+    title: str
+    crumbs: Sequence[tuple[str, str]]
+    consequence: str
+    effects: Sequence[str]
+    name: str
+    verb: str
+    action: str
+    back: str
+    carried: Mapping[str, str] = {}
+    once: bool = False
+    other: tuple[str, str] | None = None
+
+    def page(self, problem: str = "") -> Shown:
+        """The page that asks."""
+        return Shown("confirm.html", {**self._asdict(), "problem": problem}, 422 if problem else 200)
+
+
+class NotMeant(Exception):
+    """Something would end, and nobody has said yet that it is meant."""
+
+    def __init__(self, question: Confirmation) -> None:
+        super().__init__(question.title)
+        self.question = question
+
+
 class Visit:
     """One request of somebody who is signed in. `now` is epoch milliseconds."""
 
@@ -83,6 +114,7 @@ class Visit:
         self.form = form
         self._menu = menu
         self._outside = outside
+        self._meant = False
 
     @property
     def who(self) -> str:
@@ -93,12 +125,34 @@ class Visit:
         """Carry out an operation. Raises what `Administration.call_once` raises.
 
         If something must be done outside of the administration's thread, the whole page is made again after that. So a
-        function changes only one thing.
+        function changes only one thing. An operation that ends something comes after `require_meant` or `is_meant`.
         """
-        outside = None if operation.reads else self._outside
+        if operation.ends and not self._meant:
+            raise RuntimeError(f"nobody was asked whether {operation.name} is meant")
+        outside = None if operation.reads and not operation.long else self._outside
         if isinstance(outside, Refused):
             raise outside
+        if operation.long:
+            if outside is None:
+                raise TakesLong(operation, asked, self.person.identity)
+            return cast("A", outside)
         return self._administration.call_once(operation, asked, self.person.identity, outside)
+
+    def is_meant(self, name: str) -> bool:
+        """Whether the person typed the name of what loses something."""
+        self._meant = " ".join(self.form.get("confirm", "").split()) == " ".join(name.split())
+        return self._meant
+
+    def require_meant(self, question: Confirmation | None) -> None:
+        """Go on only if the person typed the name that a question asks for. Without a question nothing is lost.
+
+        Raises:
+            NotMeant: if they did not.
+        """
+        if question is None:
+            self._meant = True
+        elif not self.is_meant(question.name):
+            raise NotMeant(question)
 
     def call_once(self, operation: Operation[Q, A], asked: Q) -> A:
         """The same for a page that shows a secret once: a form that is sent again, as a reload does, does nothing.
@@ -119,15 +173,6 @@ class Visit:
     def import_rows(self, batch: ImportBatch) -> shapes.ImportedKeys:
         """Import a batch of keys. Raises what `Administration.import_rows` raises."""
         return self._administration.import_rows(batch, self.person.identity)
-
-    def sign_ins(self) -> list[SignIn]:
-        """Where the person is signed in."""
-        with reading(self._administration.store) as store:
-            return store.sign_ins_of(self.person.sign_in.who)
-
-    def typed(self, expected: str) -> bool:
-        """Whether the person typed what confirms that something is meant."""
-        return self.form.get("confirm", "").strip() == expected.strip()
 
     def pager(self, filters: Mapping[str, str], cursor: str | None) -> dict[str, str | None]:
         """Where a list leads from a page of it: `next` to the page at a cursor, and `first` back to its beginning."""

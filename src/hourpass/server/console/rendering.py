@@ -82,6 +82,7 @@ def _environment() -> Environment:
         "flash": "",
         "visit": None,
         "problem": "",
+        "unconfirmed": "",
     }
     environment.filters |= {
         "moment": show_moment,

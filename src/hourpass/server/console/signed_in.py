@@ -7,14 +7,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from hourpass.core.admin_access import require_allowed
-from hourpass.core.errors import InsufficientScope, NotFound, Refused
-from hourpass.core.sign_in import form_token, is_to_note, told_of, word_of
+from hourpass.core.errors import HourpassError, InsufficientScope, NotFound, Refused
+from hourpass.core.sign_in import form_token, is_to_note
 from hourpass.server.admin.administration import Administration
 from hourpass.server.console import door
-from hourpass.server.console.answers import Tell, file_to_keep, page_answer, refusal_page, way_to
+from hourpass.server.console.answers import (
+    InTheFrame,
+    RefusedHere,
+    Tell,
+    file_to_keep,
+    page_answer,
+    refusal_page,
+    way_to,
+)
 from hourpass.server.console.browser_request import BrowserRequest
 from hourpass.server.console.door import Person
-from hourpass.server.console.page import Download, GoTo, PageAnswer, Section, Shown, View, Visit
+from hourpass.server.console.page import Download, GoTo, NotMeant, PageAnswer, Section, Shown, View, Visit
 from hourpass.server.console.pages import SECTIONS
 from hourpass.server.console.signing_in import SIGN_OUTS, sign_out, way_to_sign_in
 from hourpass.server.console.used_forms import FormUsed
@@ -22,6 +30,8 @@ from hourpass.server.settings.settings import Settings
 from hourpass.server.store import reading
 from hourpass.server.transport.render import MethodNotAllowed
 from hourpass.server.transport.request import Reply
+
+_NOT_THE_NAME = "This is not the name."
 
 
 def who_is_signed_in(asked: BrowserRequest, administration: Administration) -> tuple[str, Person] | None:
@@ -48,10 +58,6 @@ def answer_person(
     if is_to_note(person.sign_in, asked.now) and not asked.is_by_itself:
         id_hash = person.sign_in.id_hash
         administration.in_transaction(lambda store, now: store.note_seen(id_hash, now))
-    if asked.is_post:
-        asked.require_form_of(sign_in_id)
-        if asked.path in SIGN_OUTS:
-            return sign_out(administration, asked, person)
     return _SignedIn(settings, told, asked, administration, outside, sign_in_id, person).answer()
 
 
@@ -83,11 +89,19 @@ class _SignedIn:
         if self._asked.path == "/" and "/" not in paths:
             return way_to(paths[0])
         try:
+            if self._asked.is_post:
+                self._asked.require_form_of(self._id)
+                if self._asked.path in SIGN_OUTS:
+                    return sign_out(self._administration, self._asked, self._person)
             return self._shown()
         except Refused as error:
             status, words, headers = self._told(error)
+            if isinstance(error, RefusedHere):
+                status, words = error.status, error.detail
             words = _not_for(self._person) if isinstance(error, InsufficientScope) else words
-            return refusal_page(status, words, headers, self._asked.request_id, self._page("", self._visit({})))
+            return refusal_page(status, words, headers, self._asked.request_id, self._frame())
+        except HourpassError as error:
+            raise InTheFrame(error, self._frame()) from error
 
     def _shown(self) -> Reply:
         section, view, parts = _find(self._asked.path)
@@ -98,6 +112,8 @@ class _SignedIn:
             raise MethodNotAllowed("GET, HEAD" if view.show else "POST")
         try:
             answer = handler(visit)
+        except NotMeant as error:
+            answer = error.question.page(_NOT_THE_NAME if "confirm" in self._asked.form else "")
         except FormUsed:
             answer = Shown("done_already.html", {"back": self._asked.path.rpartition("/")[0]}, 409)
         return self._reply(answer, section, visit)
@@ -116,17 +132,21 @@ class _SignedIn:
         )
 
     def _reply(self, answer: PageAnswer, section: Section, visit: Visit) -> Reply:
-        now = self._asked.now
         match answer:
             case GoTo(path, done):
-                told = told_of(self._id, path.partition("?")[0], done, now)
-                return way_to(path + (f"{'&' if '?' in path else '?'}done={told}" if done else ""))
+                return way_to(path, *self._asked.telling(self._id, path.partition("?")[0], done))
             case Download(name, media_type, body):
                 return file_to_keep(name, media_type, body)
             case Shown(template, values, status):
-                done = word_of(self._id, self._asked.path, self._asked.query.get("done", ""), now)
+                done, headers = self._asked.told(self._id)
                 flash = {"flash": section.done.get(done, "")}
-                return page_answer(template, self._page(section.name, visit) | flash | dict(values), status)
+                return page_answer(template, self._page(section.name, visit) | flash | dict(values), status, headers)
+
+    def _frame(self) -> dict[str, Any]:
+        """What a refusal needs to stand in the frame, and the page that may be loaded again."""
+        views = [view for section in SECTIONS for view in section.views if view.show]
+        again = self._asked.path if any(view.match(self._asked.path) is not None for view in views) else ""
+        return {**self._page("", self._visit({})), "again": again}
 
     def _page(self, here: str, visit: Visit) -> dict[str, Any]:
         """What every page of somebody who is signed in needs."""

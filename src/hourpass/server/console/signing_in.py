@@ -8,16 +8,17 @@ from collections.abc import Callable
 from urllib.parse import quote, urlencode
 
 from hourpass.core.actor import Actor
+from hourpass.core.admin_host import is_loopback_host
 from hourpass.core.caller import bucket
 from hourpass.core.errors import InvalidCredentials, NotFound, Throttled
 from hourpass.core.server_events import ConsoleRefused
-from hourpass.core.sign_in import FAILURES, ID_BYTES, SIGN_INS, form_token, hash_of, is_id, told_of, word_of
+from hourpass.core.sign_in import FAILURES, ID_BYTES, SIGN_INS, form_token, hash_of, is_id
 from hourpass.server.admin.administration import Administration
 from hourpass.server.console import door
 from hourpass.server.console.answers import RefusedHere, page_answer, way_to
 from hourpass.server.console.browser_request import BrowserRequest
 from hourpass.server.console.door import Person
-from hourpass.server.console.guard import EVERY, text_of
+from hourpass.server.console.guard import EVERY, host_of, is_https, text_of
 from hourpass.server.console.rendering import BASE
 from hourpass.server.issuing.issuer import Issuer
 from hourpass.server.issuing.throttle import Throttle
@@ -36,11 +37,12 @@ _WORDS = {"out": "You are signed out."}
 class SigningIn:
     """What answers at `/sign-in` and below. `timer` returns milliseconds that nobody can set."""
 
-    def __init__(self, issuer: Issuer, work: AdminWork, timer: Callable[[], int]) -> None:
+    def __init__(self, issuer: Issuer, work: AdminWork, timer: Callable[[], int], workers: int) -> None:
         self._issuer = issuer
         self._work = work
         self._timer = timer
-        self._failures = Throttle(FAILURES)
+        # Each worker counts by itself, and none knows who came to the others.
+        self._failures = Throttle(max(1, FAILURES // workers))
         self._entries = Throttle(SIGN_INS)
         self._refused = 0  # attempts that are in no line of the trail yet
         self._lines = Throttle(1)  # so that no stranger fills the trail
@@ -104,8 +106,7 @@ def sign_out(administration: Administration, asked: BrowserRequest, person: Pers
     everywhere = asked.path == "/sign-out-everywhere"
     administration.in_transaction(lambda store, now: door.leave(store, person, now, everywhere=everywhere))
     visitor, cookies = _at_the_door(asked)
-    told = told_of(visitor, "/sign-in", "out", asked.now)
-    return way_to(f"/sign-in?done={told}", asked.cookie.removal(), *cookies)
+    return way_to("/sign-in", asked.cookie.removal(), *asked.telling(visitor, "/sign-in", "out"), *cookies)
 
 
 def way_to_sign_in(asked: BrowserRequest) -> Reply:
@@ -129,14 +130,16 @@ def way_to_sign_in(asked: BrowserRequest) -> Reply:
 def _form(asked: BrowserRequest, link: str = "", problem: str = "") -> Reply:
     """The page for a key, or for a link. It gives the browser an id for its form."""
     visitor, cookies = _at_the_door(asked)
+    done, headers = asked.told(visitor)
     values = {
         "form_token": form_token(visitor, "door"),
         "problem": problem,
         "to": _inside(asked.query.get("to", "/")),
-        "flash": _WORDS.get(word_of(visitor, "/sign-in", asked.query.get("done", ""), asked.now), ""),
+        "flash": _WORDS.get(done, ""),
+        "in_plain": not (is_https(asked.request) or is_loopback_host(host_of(asked.request))),
     }
     page = ("link.html", {**values, "link": link}) if link else ("sign_in.html", values)
-    return page_answer(*page, 403 if problem else 200, cookies)
+    return page_answer(*page, 403 if problem else 200, [*cookies, *headers])
 
 
 def _at_the_door(asked: BrowserRequest) -> tuple[str, Headers]:

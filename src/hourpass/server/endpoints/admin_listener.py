@@ -6,7 +6,7 @@ from collections.abc import Container
 
 from hourpass.admin.operations import OPERATIONS, ROOT
 from hourpass.core.errors import as_trouble
-from hourpass.server.console.answers import refusal_page
+from hourpass.server.console.answers import InTheFrame, refusal_page
 from hourpass.server.console.console import Console
 from hourpass.server.console.guard import EVERY
 from hourpass.server.console.pages import key_import
@@ -93,10 +93,11 @@ class AdminApp:
             self._app.time.require_awake()
             return await handler(self._app.issuer, request)
         except Exception as error:  # noqa: BLE001 - the outermost net: no error ever leaks
-            trouble = as_trouble(error)
+            cause, page = (error.cause, error.page) if isinstance(error, InTheFrame) else (error, {})
+            trouble = as_trouble(cause)
             if self._is_console(request.path):
                 self._app.report(BASE, trouble)  # the path may hold a one-time link
-                return refusal_page(*self._told(trouble), request_id)
+                return refusal_page(*self._told(trouble), request_id, page)
             self._app.report(request.path, trouble)
             if request.path in CREDENTIALS:
                 return problem(trouble)

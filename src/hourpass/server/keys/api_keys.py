@@ -32,6 +32,7 @@ from hourpass.core.last_use import LastUses
 from hourpass.core.policy import LEEWAY, SECOND, Policy
 from hourpass.core.revocation import Revocation, token_until
 from hourpass.core.secret_ring import ServerSecret
+from hourpass.core.sign_in import key_fingerprint
 from hourpass.server.keys.key_hashes import hashes_in_use
 from hourpass.server.keys.master_key import MasterKey
 from hourpass.server.keys.sealed import require_no_older_node
@@ -115,6 +116,13 @@ def get_key(store: Store, key_id: str) -> ApiKey:
     if key is None:
         raise no_such_key(key_id)
     return key
+
+
+def save_key(store: Store, old: ApiKey, new: ApiKey) -> None:
+    """Store a changed key. Sign-ins to the console with it end for good, also if the key is changed back."""
+    store.update_key(new)
+    if new.admin is not None and key_fingerprint(new) != key_fingerprint(old):
+        store.end_sign_ins_of(f"key:{new.key_id}")
 
 
 def no_such_key(key_id: str) -> NotFound:

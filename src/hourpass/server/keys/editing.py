@@ -13,7 +13,7 @@ from hourpass.core.audit import in_bounds
 from hourpass.core.errors import InvalidRequest
 from hourpass.core.key_members import EDITABLE, fields, members_of_key, require_ahead
 from hourpass.core.policy import SECOND, Policy
-from hourpass.server.keys.api_keys import get_key
+from hourpass.server.keys.api_keys import get_key, save_key
 from hourpass.server.store import Store
 
 
@@ -54,7 +54,7 @@ def update_key(
         store.append_audit(now, [event])
     elif not ends_tokens:
         return key
-    return _save(store, new, now, actor, ends_tokens)
+    return _save(store, key, new, now, actor, ends_tokens)
 
 
 def disable_key(store: Store, key_id: str, now: int, *, actor: Actor, ends_tokens: Policy | None = None) -> bool:
@@ -72,7 +72,7 @@ def disable_key(store: Store, key_id: str, now: int, *, actor: Actor, ends_token
     if done:
         store.append_audit(now, [key_events.KeyDisabled(key_id, actor)])
     if done or ends_tokens:
-        _save(store, key._replace(disabled_at=now) if done else key, now, actor, ends_tokens)
+        _save(store, key, key._replace(disabled_at=now) if done else key, now, actor, ends_tokens)
     return done
 
 
@@ -87,18 +87,18 @@ def enable_key(store: Store, key_id: str, now: int, *, actor: Actor) -> bool:
     _require_not_ended(key)
     if key.disabled_at is None:
         return False
-    store.update_key(key._replace(disabled_at=None))
+    save_key(store, key, key._replace(disabled_at=None))
     store.append_audit(now, [key_events.KeyEnabled(key_id, actor)])
     return True
 
 
-def _save(store: Store, new: ApiKey, now: int, actor: Actor, ends_tokens: Policy | None) -> ApiKey:
+def _save(store: Store, old: ApiKey, new: ApiKey, now: int, actor: Actor, ends_tokens: Policy | None) -> ApiKey:
     if ends_tokens:
         second = now // SECOND + 1
         new = new._replace(tokens_from=second * SECOND)
         store.add_revocation("key", new.key_id, now + ends_tokens.revocation_lifetime, issued_before=second)
         store.append_audit(now, [key_events.KeyTokensEnded(new.key_id, second, actor)])
-    store.update_key(new)
+    save_key(store, old, new)
     return new
 
 

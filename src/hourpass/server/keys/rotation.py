@@ -25,7 +25,7 @@ from hourpass.core.key_rotation import (
 )
 from hourpass.core.key_shape import PREFIX
 from hourpass.core.policy import DAY, MAX_RETRY_WINDOW, SECOND, Policy
-from hourpass.server.keys.api_keys import NewKey, all_grants, get_key
+from hourpass.server.keys.api_keys import NewKey, all_grants, get_key, save_key
 from hourpass.server.keys.server_secrets import Secrets
 from hourpass.server.store import Store
 from hourpass.server.store.revocations import NewRevocation
@@ -156,8 +156,8 @@ def rotate_key_at_once(
     made = decide_rotation_at_once(key, now)
     if isinstance(made, CannotRotate):
         raise InvalidRequest(f"the key is {made.why}: it cannot rotate")
-    key = key._replace(valid_from=made.valid_from)
-    store.update_key(key)
+    old, key = key, key._replace(valid_from=made.valid_from)
+    save_key(store, old, key)
     new = _keep(store, secrets, key, made, now, 0, random, actor, prefix)
     until = now + policy.revocation_lifetime
     # A verifier that does not know cutoffs refuses the tokens of these grants. There may be others: closed ones.

@@ -128,6 +128,10 @@ class Ledger:
         """Run work that only reads, in a thread. Other processes that write do not hold it up."""
         return self._job(work, "reads")
 
+    def lend(self, work: Callable[[Store], T]) -> "asyncio.Future[T]":
+        """Run work that has transactions of its own, in a thread: there may be no other connection."""
+        return self._job(work, "looks")
+
     @property
     def keys(self) -> Keys:
         """What the last transactions saw of keys. Take it before anything is read in a transaction that adds to it."""

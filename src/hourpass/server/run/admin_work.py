@@ -1,7 +1,7 @@
 """The administration inside a running node: in threads and on database connections of its own.
 
 So a list of a hundred thousand keys holds up no token. Work that may take seconds has a thread for itself, so that it
-holds up no other call. A database in memory has one connection, which is the ledger's.
+holds up no other call. A database in memory has one connection, so there the ledger's thread does the work.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar, cast
 
 from hourpass.admin import shapes
-from hourpass.admin.operations import IMPORT_KEYS, VERIFY_AUDIT, Operation
+from hourpass.admin.operations import VERIFY_AUDIT, Operation
 from hourpass.core.actor import SERVER
 from hourpass.core.admin_access import owner
 from hourpass.core.errors import HourpassError, Refused, StorageUnavailable, Throttled, as_trouble
@@ -23,6 +23,7 @@ from hourpass.server.admin.key_import import ImportBatch
 from hourpass.server.issuing.issuer import Issuer
 from hourpass.server.issuing.throttle import Throttle
 from hourpass.server.issuing.together import Together
+from hourpass.server.ledger.ledger import Ledger
 from hourpass.server.run.admin_network import AdminNetwork
 from hourpass.server.run.open import open_store
 from hourpass.server.settings.settings import Settings
@@ -105,6 +106,29 @@ class _Lane:
             self._store.close()
 
 
+class _LedgerLane:
+    """The ledger's thread, for a database in memory."""
+
+    def __init__(self, ledger: Ledger, on: Callable[[Store], Administration]) -> None:
+        self._ledger = ledger
+        self._on = on
+
+    async def run(self, caller: str, work: Callable[[Administration], T]) -> T:
+        """Do work in the thread."""
+        return await self._ledger.lend(lambda store: work(self._on(store)))
+
+    async def close(self) -> None:
+        """The ledger closes its connection itself."""
+
+
+class TakesLong(Exception):
+    """Raised by a page that needs the answer of a long operation: everybody who asks for it shares one pass."""
+
+    def __init__(self, operation: Operation[Any, Any], asked: Any, identity: AdminIdentity) -> None:
+        super().__init__(operation.name)
+        self.asked = (operation, asked, identity)
+
+
 class AdminWork:
     """Carries out operations for the admin API and the console. `clock` returns epoch milliseconds."""
 
@@ -112,13 +136,13 @@ class AdminWork:
         self._settings = settings
         self._issuer = issuer
         self._clock = clock
-        self._quick = _Lane("hourpass-admin", settings, self._on)
-        self._long = _Lane("hourpass-admin-long", settings, self._on)
+        in_memory = _LedgerLane(issuer.ledger, self._on) if (settings.database_url or "").endswith(":memory:") else None
+        self._quick = in_memory or _Lane("hourpass-admin", settings, self._on)
+        self._long = in_memory or _Lane("hourpass-admin-long", settings, self._on)
         # The only long operation. Every caller who may ask gets the same answer, so one pass answers all of them.
         self._verifying = Together(self._verify)
         self._network = AdminNetwork()
         self.calls = Throttle(settings.admin_limit)  # of each caller, in the API and the console together
-        self._in_memory = (settings.database_url or "").endswith(":memory:")
 
     async def call(self, operation: Operation[Q, A], asked: Q, identity: AdminIdentity) -> A:
         """Carry out an operation. What it changed is in force on this node when it returns.
@@ -127,7 +151,7 @@ class AdminWork:
             StorageUnavailable: if too many calls wait.
             Throttled: if too many calls wait for other hosts. Besides what `Administration.call` raises.
         """
-        if operation.long and not self._in_memory:
+        if operation.long:
             name = caller_name(identity)
             await self._quick.run(name, lambda desk: desk.authorize(operation, identity))
             return cast("A", await self._verifying(self._clock()))
@@ -166,31 +190,24 @@ class AdminWork:
         return call.tell(answer)
 
     async def _transact(self, identity: AdminIdentity, work: Callable[[Administration, Store, int], T]) -> T:
-        if self._in_memory:
-            return await self._issuer.ledger.run(lambda store: work(self._on(store), store, self._clock()))
         return await self.in_thread(
             caller_name(identity), lambda desk: desk.in_transaction(lambda *at: work(desk, *at))
         )
 
     async def import_rows(self, batch: ImportBatch, identity: AdminIdentity) -> shapes.ImportedKeys:
         """Import a batch of keys in one transaction. A running server accepts its keys within a second."""
-        if not self._in_memory:
-            return await self.in_thread(caller_name(identity), lambda desk: desk.import_rows(batch, identity))
-        return await self._once(IMPORT_KEYS._replace(reads=batch.dry_run), batch, identity, None)
+        return await self.in_thread(caller_name(identity), lambda desk: desk.import_rows(batch, identity))
 
     async def _once(self, operation: Operation[Q, A], asked: Q, identity: AdminIdentity, outside: Any) -> A:
-        if not self._in_memory:
-            lane = self._long if operation.long else self._quick
-            caller = caller_name(identity)
-            return await lane.run(caller, lambda desk: desk.call_once(operation, asked, identity, outside))
-        run = self._issuer.ledger.read if operation.reads else self._issuer.ledger.run
-        return await run(lambda store: self._on(store).do(store, operation, asked, identity, self._clock(), outside))
+        lane = self._long if operation.long else self._quick
+        caller = caller_name(identity)
+        return await lane.run(caller, lambda desk: desk.call_once(operation, asked, identity, outside))
 
     async def page(self, caller: str, work: Callable[[Administration, Any], T], *, long: bool = False) -> T:
         """Do work of a caller in the thread. With `long` it may take seconds, and has the thread for such work.
 
-        The work gets None. If it needs something outside of a transaction, that is done, and the work is done again: it
-        gets what came of that, which may be a refusal.
+        The work gets None. If it needs something outside of a transaction, or the answer of a long operation, that is
+        done, and the work is done again: it gets what came of that, which may be a refusal.
 
         Raises:
             StorageUnavailable: if too many calls wait. Throttled: if too many calls wait for other hosts.
@@ -200,6 +217,8 @@ class AdminWork:
             return await lane.run(caller, lambda desk: work(desk, None))
         except Outside as needed:
             outside = await self._outcome(needed)
+        except TakesLong as needed:
+            outside = await self.call(*needed.asked)
         return await lane.run(caller, lambda desk: work(desk, outside))
 
     async def in_thread(self, caller: str, work: Callable[[Administration], T]) -> T:

@@ -12,6 +12,7 @@ from hourpass.core.audit_chain import ChainBroken
 from hourpass.core.errors import HourpassError, StorageUnavailable, Unavailable, as_trouble
 from hourpass.core.grant import GrantRef
 from hourpass.core.policy import MINUTE, SECOND
+from hourpass.core.sign_in import over_at
 from hourpass.core.stats import STATS_KEPT
 from hourpass.server.clock.timekeeping import Timekeeper
 from hourpass.server.issuing.issuer import Issuer
@@ -202,7 +203,7 @@ class Background:
         await self._webhooks.tick()
 
     async def prune(self) -> None:
-        """Delete grants, revocations and numbers that are over, if this node is the one that prunes."""
+        """Delete grants, revocations, sign-ins and numbers that are over, if this node is the one that prunes."""
         if not await self._leads("prune", PRUNE_LEASE):
             self._broken.discard("prune")  # the node that prunes says so
             self._issuer.pruning.forget_expired(self._clock())
@@ -218,6 +219,7 @@ class Background:
         def keep(store: Store) -> None:
             store.note_measured(GRANTS_IN_USE, counted)
             store.prune_stats((counted.at - STATS_KEPT) // MINUTE)
+            store.prune_sign_ins(*over_at(counted.at))
 
         await self._ledger.run(keep)
         await self._trail.tell_expiring()

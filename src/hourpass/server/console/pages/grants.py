@@ -12,10 +12,10 @@ from hourpass.admin.operations import (
     REVOKE_GRANT,
 )
 from hourpass.core.errors import NotFound
-from hourpass.server.console.confirmation import Confirmation, asks
-from hourpass.server.console.page import GoTo, PageAnswer, Section, Shown, View, Visit
+from hourpass.server.console.page import Confirmation, GoTo, PageAnswer, Section, Shown, View, Visit
 from hourpass.server.console.pictures import lifeline
 from hourpass.server.console.pictures.lifeline import Moment
+from hourpass.server.console.rendering import show_count, show_span
 
 STATES = (
     ("", "any"),
@@ -103,19 +103,28 @@ def _show_grant(visit: Visit) -> PageAnswer:
     return Shown("grant.html", values)
 
 
-def _ask_revoke(visit: Visit) -> Confirmation:
-    grant = visit.call(GET_GRANT, _named(visit))
+def _show_revoke(visit: Visit) -> PageAnswer:
+    return _revoking(visit, visit.call(GET_GRANT, _named(visit))).page()
+
+
+def _revoking(visit: Visit, grant: shapes.GrantFacts) -> Confirmation:
+    name = grant.key_name or grant.key_id
+    last = show_span(visit.now - read_moment(grant.refreshed_at or grant.created_at))
+    where = f" from {grant.last_from}" if grant.last_from else ""
+    effects = [
+        f"Ends 1 grant of {name}. Its access tokens are refused within a second.",
+        f"It was refreshed {show_count(grant.generation, 'time')}, and last used {last} ago{where}.",
+    ]
+    path = f"/grants/{grant.grant_id}"
     return Confirmation(
-        title=f"Revoke grant {grant.grant_id[-8:]}",
-        crumbs=_crumbs(grant),
-        consequence="Its client must exchange the key again",
-        effects=[
-            f"1 grant of {grant.key_name or grant.key_id} ends, which was refreshed {grant.generation:,} times.",
-            "Its access tokens are refused within a second.",
-        ],
-        action=f"/grants/{grant.grant_id}/revoke",
-        verb="Revoke the grant",
-        back=f"/grants/{grant.grant_id}?key={grant.key_id}",
+        f"Revoke grant {grant.grant_id[-8:]}",
+        _crumbs(grant),
+        "Its client must exchange the key again",
+        effects,
+        name,
+        "Revoke the grant",
+        action=f"{path}/revoke",
+        back=f"{path}?key={grant.key_id}",
         carried={"key": grant.key_id},
     )
 
@@ -129,6 +138,7 @@ def _crumbs(grant: shapes.GrantFacts) -> list[tuple[str, str]]:
 
 
 def _revoke(visit: Visit) -> PageAnswer:
+    visit.require_meant(_revoking(visit, visit.call(GET_GRANT, _named(visit))))
     revoked = visit.call(REVOKE_GRANT, _named(visit))
     return GoTo(f"/grants/{revoked.grant_id}?key={revoked.key_id}", "revoked")
 
@@ -139,7 +149,7 @@ SECTION = Section(
     (
         View("/grants", LIST_GRANTS, _show_grants),
         View("/grants/{grant_id}", GET_GRANT, _show_grant),
-        View("/grants/{grant_id}/revoke", REVOKE_GRANT, asks(_ask_revoke), _revoke),
+        View("/grants/{grant_id}/revoke", REVOKE_GRANT, _show_revoke, _revoke),
     ),
     {"revoked": "The grant is revoked, and its access tokens with it."},
 )

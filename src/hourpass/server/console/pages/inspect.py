@@ -9,13 +9,13 @@ from markupsafe import Markup
 from hourpass.admin import shapes
 from hourpass.admin.operations import INSPECT_TOKEN, REVOKE_ISSUED_BEFORE, REVOKE_TOKEN
 from hourpass.core.errors import InvalidRequest, NotFound
-from hourpass.server.console.confirmation import Confirmation, asks
-from hourpass.server.console.page import GoTo, PageAnswer, Section, Shown, View, Visit
+from hourpass.server.console.page import Confirmation, GoTo, PageAnswer, Section, Shown, View, Visit
 from hourpass.server.console.pages.alive import alive
 from hourpass.server.console.rendering import as_sentence, show_moment
 
 BRAKE = "every token"
-"""The words to type before the emergency brake."""
+"""What somebody types who means it."""
+
 
 KINDS: Mapping[shapes.TokenKind, str] = {
     "access_token": "An access token",
@@ -42,36 +42,46 @@ def _explained(visit: Visit, token: str) -> dict[str, Any]:
 
 
 def _revoke(visit: Visit) -> PageAnswer:
+    """Revoke the token that was pasted again, if the name of its key was typed."""
     token = visit.form.get("again", "").strip()
+    shown = _explained(visit, token)
+    facts = shown["facts"]
+    if facts["valid"] and not visit.is_meant(facts["key_name"] or facts["key_id"]):
+        return Shown("inspect.html", {**shown, "unconfirmed": "This is not the name. Nothing was changed."}, 422)
+    visit.require_meant(None)
     try:
         revoked = visit.call(REVOKE_TOKEN, shapes.TokenGiven(token=token))
     except (NotFound, InvalidRequest) as error:
-        return Shown("inspect.html", {**_explained(visit, token), "problem": as_sentence(error.detail)}, 422)
+        problem = as_sentence(error.detail)
+        return Shown("inspect.html", {**shown, "problem": problem}, 422)
     return GoTo("/inspect", revoked.revoked)
 
 
-def _ask_brake(visit: Visit) -> Confirmation:
+def _show_brake(visit: Visit) -> PageAnswer:
+    return _braking(visit).page()
+
+
+def _braking(visit: Visit) -> Confirmation:
+    refused = Markup("Every access token of every key that was issued before {} is refused at once.")
+    effects = [
+        refused.format(show_moment(visit.now)),
+        alive(visit),
+        "Grants go on: each client refreshes once, and has a good token again. All come at the same time.",
+    ]
     return Confirmation(
-        title="Refuse every token until now",
-        crumbs=[("Inspect", "/inspect")],
-        consequence="This is the emergency brake",
-        effects=[
-            Markup("Every access token of every key that was issued before {} is refused at once.").format(
-                show_moment(visit.now)
-            ),
-            alive(visit),
-            "Grants go on: each client refreshes once, and has a good token again. All come at the same time.",
-        ],
+        "Refuse every token until now",
+        [("Inspect", "/inspect")],
+        "This is the emergency brake",
+        effects,
+        BRAKE,
+        "Refuse them",
         action="/inspect/brake",
-        verb="Refuse them",
         back="/inspect",
-        expected=BRAKE,
     )
 
 
 def _brake(visit: Visit) -> PageAnswer:
-    if not visit.typed(BRAKE):
-        return _ask_brake(visit).page("Type the two words.")
+    visit.require_meant(_braking(visit))
     visit.call(REVOKE_ISSUED_BEFORE, shapes.RevokeIssuedBefore())
     return GoTo("/inspect", "braked")
 
@@ -82,7 +92,7 @@ SECTION = Section(
     (
         View("/inspect", INSPECT_TOKEN, _show, _inspect),
         View("/inspect/revoke", REVOKE_TOKEN, None, _revoke),
-        View("/inspect/brake", REVOKE_ISSUED_BEFORE, asks(_ask_brake), _brake),
+        View("/inspect/brake", REVOKE_ISSUED_BEFORE, _show_brake, _brake),
     ),
     {
         "access": "The access token is revoked. Its grant goes on.",

@@ -11,17 +11,15 @@ from hourpass.admin.operations import (
     ENABLE_KEY,
     GET_KEY,
     LIST_GRANTS_OF_KEY,
+    LIST_SIGN_INS,
     REVOKE_KEY,
     ROTATE_KEY,
 )
 from hourpass.core.errors import InvalidRequest, RotationUnderWay
 from hourpass.core.policy import HOUR, SECOND
-from hourpass.server.console.confirmation import NOTHING, Confirmation, asks
-from hourpass.server.console.page import Fields, GoTo, PageAnswer, Shown, View, Visit
+from hourpass.server.console.page import Confirmation, Fields, GoTo, PageAnswer, PageHandler, Shown, View, Visit
 from hourpass.server.console.pages.key_form import whole_field
 from hourpass.server.console.rendering import as_sentence, show_count, show_span
-
-NOT_ITS_NAME = "This is not the key’s name."
 
 NOT_USED = "No use of it is written down. A use is written within half a minute."
 
@@ -36,8 +34,19 @@ def _show_rotate(visit: Visit) -> PageAnswer:
     return _ask_rotate(visit, named_key(visit), {}, 200)
 
 
+def _replacing(visit: Visit, key: shapes.Key) -> Confirmation:
+    """What ends if the secret is replaced at once."""
+    effects = ["The old secret ends at once. Clients stand still until they have the new one.", *_ends_all(visit, key)]
+    asked = about_key(key, "rotate", "Replace the secret", f"This stops every client of {key.name}", effects)
+    return asked._replace(carried={"how": "now"}, once=True)
+
+
+def _ends_all(visit: Visit, key: shapes.Key) -> list[str]:
+    return numbers(visit, key, "Ends {} and all access tokens at once.")
+
+
 def _ask_rotate(visit: Visit, key: shapes.Key, problems: Mapping[str, str], status: int) -> Shown:
-    effects = numbers(visit, key, "Ends {} and all access tokens at once.")
+    effects = _replacing(visit, key).effects
     values = {"key": key, "problems": Fields(problems), "effects": effects, "overlap": visit.form.get("overlap", "24")}
     return Shown("rotate_key.html", values, status)
 
@@ -46,8 +55,7 @@ def _rotate(visit: Visit) -> PageAnswer:
     """Make the next secret, and show it this once."""
     key = named_key(visit)
     at_once = visit.form.get("how") == "now"
-    if at_once and not visit.typed(key.name):
-        return _ask_rotate(visit, key, {"confirm": NOT_ITS_NAME}, 422)
+    visit.require_meant(_replacing(visit, key) if at_once else None)
     try:
         asked = shapes.RotateKey(key_id=key.key_id, now=at_once, overlap=UNSET if at_once else _overlap(visit))
         rotated = visit.call_once(ROTATE_KEY, asked)
@@ -66,27 +74,13 @@ def _overlap(visit: Visit) -> int:
     return hours * HOUR // SECOND
 
 
-def _ask_disable(visit: Visit) -> Confirmation:
-    """What it means to disable the key."""
-    key = named_key(visit)
-    effects = [
-        "The key is refused from now on.",
-        *numbers(visit, key, "{} cannot refresh until you enable the key again."),
-    ]
-    return about_key(key, "disable", "Disable", f"Nothing of {key.name} works until you enable it", effects)
-
-
-def _ask_revoke(visit: Visit) -> Confirmation:
-    """What it means to end the key."""
-    key = named_key(visit)
-    effects = numbers(visit, key, "Ends {} and all access tokens at once.")
-    return about_key(key, "revoke", "Revoke", f"This ends {key.name} for good", effects)
-
-
 def numbers(visit: Visit, key: shapes.Key, what: str) -> list[str]:
     """What an end means: how many grants, how many clients are at work, and when the key itself came last."""
     grants: list[shapes.GrantFacts] = []
     told = [what.format(show_count(key.grants or 0, "live grant"))]
+    if key.admin and visit.may(LIST_SIGN_INS.name):
+        signed_in = sum(each.key_id == key.key_id for each in visit.call(LIST_SIGN_INS, shapes.Nothing()).data)
+        told.append(f"Ends {show_count(signed_in, 'sign-in')} to the console.")
     if visit.may(LIST_GRANTS_OF_KEY.name):
         page = visit.call(LIST_GRANTS_OF_KEY, shapes.ListGrantsOfKey(key_id=key.key_id, state="live", limit=200))
         since = visit.now - HOUR
@@ -102,39 +96,45 @@ def numbers(visit: Visit, key: shapes.Key, what: str) -> list[str]:
     return told
 
 
-def about_key(
-    key: shapes.Key, act: str, verb: str, consequence: str, effects: Sequence[str], carried: Mapping[str, str] = NOTHING
-) -> Confirmation:
-    """The question before a change of a key, whose name must be typed."""
+def about_key(key: shapes.Key, act: str, verb: str, consequence: str, effects: Sequence[str]) -> Confirmation:
+    """_Ask whether something is meant that ends or narrows what a key may do."""
+    path = f"/keys/{key.key_id}"
+    crumbs = [("Keys", "/keys"), (key.name, path)]
     return Confirmation(
-        title=f"{verb} {key.name}",
-        crumbs=[("Keys", "/keys"), (key.name, f"/keys/{key.key_id}")],
-        consequence=consequence,
-        effects=effects,
-        action=f"/keys/{key.key_id}/{act}",
-        verb=f"{verb} the key",
-        back=f"/keys/{key.key_id}",
-        expected=key.name,
-        carried=carried,
+        f"{verb}: {key.name}", crumbs, consequence, effects, key.name, verb, action=f"{path}/{act}", back=path
     )
 
 
-def _confirmed(
-    visit: Visit, ask: Callable[[Visit], Confirmation], act: Callable[[shapes.Key], PageAnswer]
-) -> PageAnswer:
-    """Do something if the key's name was typed, else ask again."""
-    key = named_key(visit)
-    return act(key) if visit.typed(key.name) else ask(visit).page(NOT_ITS_NAME)
+_Ask = Callable[[Visit, shapes.Key], Confirmation]
 
 
-def _disable(visit: Visit) -> PageAnswer:
-    """Disable the key, and end its access tokens."""
+def _asks(ask: _Ask) -> PageHandler:
+    """The page that asks."""
+    return lambda visit: ask(visit, named_key(visit)).page()
 
-    def act(key: shapes.Key) -> PageAnswer:
-        visit.call(DISABLE_KEY, shapes.DisableKey(key_id=key.key_id, now=True))
-        return GoTo(f"/keys/{key.key_id}", "disabled")
 
-    return _confirmed(visit, _ask_disable, act)
+def _does(ask: _Ask, act: Callable[[Visit, str], object], done: str) -> PageHandler:
+    """Do something to the key, if it is meant."""
+
+    def do(visit: Visit) -> PageAnswer:
+        key = named_key(visit)
+        visit.require_meant(ask(visit, key))
+        act(visit, key.key_id)
+        return GoTo(f"/keys/{key.key_id}", done)
+
+    return do
+
+
+def _disabling(visit: Visit, key: shapes.Key) -> Confirmation:
+    effects = [
+        "The key is refused from now on, and its access tokens end.",
+        *numbers(visit, key, "{} cannot refresh until you enable the key again."),
+    ]
+    return about_key(key, "disable", "Disable the key", f"Nothing of {key.name} works until you enable it", effects)
+
+
+def _disable(visit: Visit, key_id: str) -> None:
+    visit.call(DISABLE_KEY, shapes.DisableKey(key_id=key_id, now=True))
 
 
 def _enable(visit: Visit) -> PageAnswer:
@@ -143,42 +143,31 @@ def _enable(visit: Visit) -> PageAnswer:
     return GoTo(f"/keys/{visit.path['key_id']}", "enabled")
 
 
-def _revoke(visit: Visit) -> PageAnswer:
-    """End the key."""
-
-    def act(key: shapes.Key) -> PageAnswer:
-        visit.call(REVOKE_KEY, shapes.RevokeKey(key_id=key.key_id))
-        return GoTo(f"/keys/{key.key_id}", "revoked")
-
-    return _confirmed(visit, _ask_revoke, act)
+def _revoking(visit: Visit, key: shapes.Key) -> Confirmation:
+    return about_key(key, "revoke", "Revoke the key", f"This ends {key.name} for good", _ends_all(visit, key))
 
 
-def _ask_leaked(visit: Visit) -> Confirmation:
+def _revoke(visit: Visit, key_id: str) -> None:
+    visit.call(REVOKE_KEY, shapes.RevokeKey(key_id=key_id))
+
+
+def _leaking(visit: Visit, key: shapes.Key) -> Confirmation:
     """What ends if somebody else has the key."""
-    key = named_key(visit)
-    effects = [
-        *numbers(visit, key, "Ends {} and all access tokens at once."),
-        "Its holder and the audit trail are told that it leaked.",
-    ]
-    question = about_key(key, "leaked", "Revoke", f"Somebody else has {key.name}: this ends it for good", effects)
+    effects = [*_ends_all(visit, key), "Its holder and the audit trail are told that it leaked."]
+    consequence = f"Somebody else has {key.name}: this ends it for good"
+    asked = about_key(key, "leaked", "Revoke the key", consequence, effects)
     other = (f"/keys/{key.key_id}/rotate#h-leak", "Replace its secret instead")
-    return question._replace(title=f"{key.name} leaked", other=other)
+    return asked._replace(title=f"{key.name} leaked", other=other)
 
 
-def _leaked(visit: Visit) -> PageAnswer:
-    """End the key because it leaked."""
-
-    def act(key: shapes.Key) -> PageAnswer:
-        visit.call(REVOKE_KEY, shapes.RevokeKey(key_id=key.key_id, reason="leaked"))
-        return GoTo(f"/keys/{key.key_id}", "revoked")
-
-    return _confirmed(visit, _ask_leaked, act)
+def _revoke_leaked(visit: Visit, key_id: str) -> None:
+    visit.call(REVOKE_KEY, shapes.RevokeKey(key_id=key_id, reason="leaked"))
 
 
 VIEWS = (
     View("/keys/{key_id}/rotate", ROTATE_KEY, _show_rotate, _rotate),
-    View("/keys/{key_id}/disable", DISABLE_KEY, asks(_ask_disable), _disable),
+    View("/keys/{key_id}/disable", DISABLE_KEY, _asks(_disabling), _does(_disabling, _disable, "disabled")),
     View("/keys/{key_id}/enable", ENABLE_KEY, None, _enable),
-    View("/keys/{key_id}/revoke", REVOKE_KEY, asks(_ask_revoke), _revoke),
-    View("/keys/{key_id}/leaked", REVOKE_KEY, asks(_ask_leaked), _leaked),
+    View("/keys/{key_id}/revoke", REVOKE_KEY, _asks(_revoking), _does(_revoking, _revoke, "revoked")),
+    View("/keys/{key_id}/leaked", REVOKE_KEY, _asks(_leaking), _does(_leaking, _revoke_leaked, "revoked")),
 )

@@ -13,7 +13,8 @@ from hourpass.admin import shapes
 from hourpass.admin.instants import read_moment
 from hourpass.core.admin_access import NOT_FOR_ADMINS
 from hourpass.core.errors import InvalidRequest
-from hourpass.core.key_members import END_OF_TIME
+from hourpass.core.key_members import END_OF_TIME, require_ahead
+from hourpass.core.narrowing import Rights, lost_scopes, lost_words, narrowed
 from hourpass.server.console.page import Fields
 from hourpass.server.console.rendering import show_moment
 
@@ -96,22 +97,42 @@ def narrowed_by(key: shapes.Key, asked: Mapping[str, Any], now: int) -> list[str
     Raises:
         InvalidRequest: if the key would end in the past, or an instant is not one.
     """
-    told: list[str] = []
-    if ends := asked.get("expires_at"):
-        if _at("expires_at", ends) <= now:
-            raise InvalidRequest("this is over already. To end the key now, revoke it", name="expires_at")
-        if key.expires_at is None or _at("expires_at", ends) < read_moment(key.expires_at):
-            told.append(Markup("The key and its grants end at {}.").format(show_moment(_at("expires_at", ends))))
-    if lost := set(key.scope.split()) - set(asked.get("scope", key.scope).split()):
-        told.append(f"Its tokens lose {' '.join(sorted(lost))}.")
-    if "audiences" in asked and not set(key.audiences or [""]) <= set(asked["audiences"] or [""]):
-        told.append(f"Its tokens are only for {' '.join(asked['audiences'] or ['the server’s audience'])}.")
-    if (allowed := asked.get("allowed_ips")) and not set(key.allowed_ips or [""]) <= set(allowed):
-        told.append(f"Clients are refused at all addresses but {' '.join(allowed)}.")
-    raw = asked.get("raw_until")
-    if raw and (key.raw_until is None or _at("raw_until", raw) < read_moment(key.raw_until)):
-        told.append(Markup("The key itself is refused from {} on.").format(show_moment(_at("raw_until", raw))))
-    return told
+    old, new = _rights(key, {}), _rights(key, asked)
+    if new.expires_at != old.expires_at:
+        require_ahead(new.expires_at, now)
+    return [_told(name, old, new) for name in narrowed(old, new)]
+
+
+def _rights(key: shapes.Key, asked: Mapping[str, Any]) -> Rights:
+    """What a key allows, with the members that are asked for in place of its own."""
+    given = {name: asked[name] if name in asked else getattr(key, name) for name in Rights._fields}
+    for name in ("expires_at", "raw_until"):
+        given[name] = None if given[name] is None else _at(name, given[name])
+    for name in ("scope", "audiences", "allowed_ips"):
+        given[name] = given[name] or ""
+    return Rights(**given)
+
+
+def _told(name: str, old: Rights, new: Rights) -> str:
+    match name:
+        case "scope":
+            return f"Its tokens lose {' '.join(lost_words(old.scope, new.scope))}."
+        case "audiences":
+            return f"Its tokens are only for {' '.join(new.audiences or ['the server’s audience'])}."
+        case "allowed_ips":
+            return f"Clients are refused at all addresses but {' '.join(new.allowed_ips)}."
+        case "expires_at":
+            return Markup("The key and its grants end at {}.").format(show_moment(new.expires_at))
+        case "raw_until":
+            return Markup("The key itself is refused from {} on.").format(show_moment(new.raw_until))
+        case "self_rotation":
+            return "Its holder cannot rotate it any more."
+        case "admin":
+            return f"It becomes an {new.admin} and loses {' '.join(lost_scopes(old, new))}."
+        case "subject_prefix":
+            return f"It sees only subjects that begin with {new.subject_prefix}."
+        case _:
+            return f"It may give at most the scope {new.max_scope or 'of no words'}."
 
 
 def _at(name: str, text: str) -> int:

@@ -1,4 +1,4 @@
-"""Keys: find them, make one, show one, and change it. What replaces or ends one is in `key_ends.py`."""
+"""Keys: find them, make one, show one, change, _rotate, disable and end it."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,7 +17,7 @@ from hourpass.admin.operations import (
 from hourpass.core.api_key import KEY_ID_PATTERN
 from hourpass.core.errors import ChangedMeanwhile, InvalidRequest, InvalidScope, NotFound
 from hourpass.core.policy import DAY, SECOND
-from hourpass.server.console.page import Fields, GoTo, PageAnswer, Section, Shown, View, Visit
+from hourpass.server.console.page import Confirmation, Fields, GoTo, PageAnswer, Section, Shown, View, Visit
 from hourpass.server.console.pages import key_ends, key_import
 from hourpass.server.console.pages.key_ends import named_key
 from hourpass.server.console.pages.key_form import asked_of, edited_of, form_of, narrowed_by
@@ -57,8 +57,8 @@ def _show_keys(visit: Visit) -> PageAnswer:
             "filters": filters,
             "states": STATES,
             "uses": [(word, reads) for word, (reads, _) in USES.items()],
-            "problem": problem,
             **visit.pager(filters, page.next),
+            "problem": problem,
         },
     )
 
@@ -144,26 +144,25 @@ def _edit(visit: Visit) -> PageAnswer:
 def _changed(visit: Visit, key: shapes.Key) -> PageAnswer:
     tag, now = visit.form.get("tag", ""), "now" in visit.form
     if not shapes.precondition_holds(tag, key.etag()):
-        raise ChangedMeanwhile  # the form says what was edited only if the key is still as the form showed it
+        raise ChangedMeanwhile  # what the form changes is known only beside what it showed
     members = edited_of(visit.form, key)
     if not members and not now:
         return GoTo(f"/keys/{key.key_id}")
     asked = msgspec.convert({**members, "key_id": key.key_id, "now": now, "if_match": tag}, shapes.UpdateKey)
-    ends = ["The access tokens that are out end at once."] if now else []
-    taken = [*narrowed_by(key, members, visit.now), *ends]
-    if taken and not visit.typed(key.name):
-        return _ask_edit(visit, key, taken)
+    visit.require_meant(_narrowing(visit, key, members, now=now))
     visit.call(UPDATE_KEY, asked)
     return GoTo(f"/keys/{key.key_id}", "changed")
 
 
-def _ask_edit(visit: Visit, key: shapes.Key, taken: list[str]) -> Shown:
-    """Ask whether a change is meant that takes something away."""
+def _narrowing(visit: Visit, key: shapes.Key, members: Mapping[str, Any], *, now: bool) -> Confirmation | None:
+    """Ask whether a change is meant that takes something away, None if it takes nothing."""
+    ends = ["The access tokens that are out end at once."] if now else []
+    if not (taken := [*narrowed_by(key, members, visit.now), *ends]):
+        return None
     effects = [*taken, *key_ends.numbers(visit, key, "It has {}.")]
+    consequence = f"This takes something away from {'who uses' if key.admin else 'the clients of'} {key.name}"
     carried = {name: text for name, text in visit.form.items() if name not in {"form", "confirm"}}
-    consequence = f"This takes something away from the clients of {key.name}"
-    question = key_ends.about_key(key, "edit", "Change", consequence, effects, carried)
-    return question.page(key_ends.NOT_ITS_NAME if "confirm" in visit.form else "")
+    return key_ends.about_key(key, "edit", "Change the key", consequence, effects)._replace(carried=carried)
 
 
 def _tried(visit: Visit, template: str, values: Mapping[str, Any], act: Callable[[], PageAnswer]) -> PageAnswer:
@@ -198,6 +197,6 @@ SECTION = Section(
         "changed": "The key is changed. Its clients’ next refresh sees it.",
         "disabled": "The key is disabled.",
         "enabled": "The key works again.",
-        "revoked": "The key is revoked. Its grants and their access tokens ended with it.",
+        "revoked": "Done. Nothing of this key works any more.",
     },
 )

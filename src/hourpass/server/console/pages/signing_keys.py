@@ -1,6 +1,7 @@
 """Signing keys: which one signs, which one is next, and until when the tokens of an old one are verified."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from hourpass.admin import shapes
 from hourpass.admin.instants import read_moment
@@ -8,12 +9,13 @@ from hourpass.admin.operations import LIST_SIGNING_KEYS, ROTATE_SIGNING_KEYS, WI
 from hourpass.core.duration import span
 from hourpass.core.errors import NotFound, RotationUnderWay
 from hourpass.core.policy import HOUR
-from hourpass.server.console.confirmation import Confirmation, asks
-from hourpass.server.console.page import GoTo, PageAnswer, Section, Shown, View, Visit
+from hourpass.server.console.page import Confirmation, GoTo, PageAnswer, Section, Shown, View, Visit
 from hourpass.server.console.pages.alive import alive
 from hourpass.server.console.pictures import phases
 from hourpass.server.console.pictures.phases import Life
 from hourpass.server.console.rendering import as_sentence
+
+CRUMBS = [("Signing keys", "/signing-keys")]
 
 
 def _show_all(visit: Visit) -> PageAnswer:
@@ -45,30 +47,53 @@ def _life(key: shapes.SigningKeyFacts) -> Life:
     )
 
 
-def _ask_rotate(visit: Visit) -> Confirmation:
+def _show_rotate(visit: Visit) -> Shown:
+    return _ask_rotate(visit)
+
+
+def _ask_rotate(visit: Visit, problem: str = "") -> Shown:
     policy = visit.settings.policy()
-    effects = [
-        f"A new key is published now. It signs in {span(policy.publish_ahead)}, when every verifier knows it.",
-        f"The old one retires then. It verifies for another {span(policy.access_token_lifetime)}, as its tokens live.",
-        "No client and no API notices.",
-    ]
-    return _question("Rotate the signing key", "A new key takes over", effects, "/signing-keys/rotate", "Rotate", "")
+    values: dict[str, Any] = {
+        "title": "Rotate the signing key",
+        "crumbs": CRUMBS,
+        "consequence": "A new key takes over",
+        "effects": [
+            f"A new key is published now. It signs in {span(policy.publish_ahead)}, when every verifier knows it.",
+            f"The old one retires then, and verifies for another {span(policy.access_token_lifetime)}.",
+            "No client and no API notices.",
+        ],
+        "action": "/signing-keys/rotate",
+        "verb": "Rotate",
+        "back": "/signing-keys",
+        "once": False,
+        "problem": problem,
+    }
+    return Shown("step.html", values, 409 if problem else 200)
 
 
 def _rotate(visit: Visit) -> PageAnswer:
     try:
         visit.call(ROTATE_SIGNING_KEYS, shapes.Nothing())
     except RotationUnderWay as error:
-        return _ask_rotate(visit).page(as_sentence(error.detail), 409)
+        return _ask_rotate(visit, as_sentence(error.detail))
     return GoTo("/signing-keys", "rotated")
 
 
-def _ask_withdraw(visit: Visit) -> Confirmation:
-    key = _key(visit)
-    title = f"Withdraw signing key {key.kid}"
-    effects = [*_effects(visit, key)]
-    path = f"/signing-keys/{key.kid}/withdraw"
-    return _question(title, "Do this only if the key is compromised", effects, path, "Withdraw", key.kid)
+def _show_withdraw(visit: Visit) -> PageAnswer:
+    return _withdrawing(visit, _key(visit)).page()
+
+
+def _withdrawing(visit: Visit, key: shapes.SigningKeyFacts) -> Confirmation:
+    return Confirmation(
+        f"Withdraw signing key {key.kid}",
+        CRUMBS,
+        "Do this only if the key is compromised",
+        [*_effects(visit, key)],
+        key.kid,
+        "Withdraw",
+        action=f"/signing-keys/{key.kid}/withdraw",
+        back="/signing-keys",
+    )
 
 
 def _effects(visit: Visit, key: shapes.SigningKeyFacts) -> Iterator[str]:
@@ -88,8 +113,7 @@ def _effects(visit: Visit, key: shapes.SigningKeyFacts) -> Iterator[str]:
 
 def _withdraw(visit: Visit) -> PageAnswer:
     key = _key(visit)
-    if not visit.typed(key.kid):
-        return _ask_withdraw(visit).page("This is not the key’s id.")
+    visit.require_meant(_withdrawing(visit, key))
     visit.call(WITHDRAW_SIGNING_KEY, shapes.SigningKeyNamed(kid=key.kid))
     return GoTo("/signing-keys", "withdrawn")
 
@@ -101,27 +125,13 @@ def _key(visit: Visit) -> shapes.SigningKeyFacts:
     raise NotFound("no signing key has this id")
 
 
-def _question(title: str, consequence: str, effects: list[str], action: str, verb: str, expected: str) -> Confirmation:
-    return Confirmation(
-        title=title,
-        crumbs=[("Signing keys", "/signing-keys")],
-        consequence=consequence,
-        effects=effects,
-        action=action,
-        verb=verb,
-        back="/signing-keys",
-        expected=expected,
-        danger=bool(expected),
-    )
-
-
 SECTION = Section(
     "Signing keys",
     "signing",
     (
         View("/signing-keys", LIST_SIGNING_KEYS, _show_all),
-        View("/signing-keys/rotate", ROTATE_SIGNING_KEYS, asks(_ask_rotate), _rotate),
-        View("/signing-keys/{kid}/withdraw", WITHDRAW_SIGNING_KEY, asks(_ask_withdraw), _withdraw),
+        View("/signing-keys/rotate", ROTATE_SIGNING_KEYS, _show_rotate, _rotate),
+        View("/signing-keys/{kid}/withdraw", WITHDRAW_SIGNING_KEY, _show_withdraw, _withdraw),
     ),
     {
         "rotated": "A new signing key is published.",

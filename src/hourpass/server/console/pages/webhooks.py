@@ -1,6 +1,6 @@
 """Webhooks: where events are sent and how that goes. Make one, change it, try it out, and end it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,10 +19,11 @@ from hourpass.admin.operations import (
     UPDATE_WEBHOOK,
 )
 from hourpass.core.errors import ChangedMeanwhile, InvalidRequest, PrivateAddress
+from hourpass.core.narrowing import fewer_events
 from hourpass.core.published import PUBLISHED, TEST, takes
 from hourpass.core.webhook import Disabled, Result
-from hourpass.server.console.confirmation import Confirmation, asks
-from hourpass.server.console.page import Fields, GoTo, PageAnswer, Section, Shown, View, Visit
+from hourpass.server.console.page import Confirmation, Fields, GoTo, PageAnswer, Section, Shown, View, Visit
+from hourpass.server.console.rendering import show_count
 
 OUTCOMES: Mapping[Result, str] = {
     "delivered": "The endpoint took it",
@@ -43,10 +44,10 @@ WHY_DISABLED: Mapping[Disabled, str] = {
 }
 
 COUNTED = 200
-"""At most so many events that a webhook did not get are counted."""
+"""So many events that a webhook did not get are counted."""
 
 TICK = "event:"
-"""How the names of the form's check boxes for events begin."""
+"""What the names of the ticks in the form begin with."""
 
 
 def _show_all(visit: Visit) -> PageAnswer:
@@ -114,7 +115,8 @@ def _secret(title: str, made: shapes.CreatedWebhook) -> Shown:
 def _show_edit(visit: Visit) -> PageAnswer:
     webhook = visit.call(GET_WEBHOOK, _named(visit))
     ticks = dict.fromkeys((f"{TICK}{name}" for name in webhook.events), "yes")
-    values = Fields({"url": webhook.url, "description": webhook.description, "tag": webhook.etag(), **ticks})
+    tag = webhook.etag()
+    values = Fields({"url": webhook.url, "description": webhook.description, "tag": tag, **ticks})
     return Shown("webhook_form.html", _form(webhook, values))
 
 
@@ -122,11 +124,31 @@ def _edit(visit: Visit) -> PageAnswer:
     webhook = visit.call(GET_WEBHOOK, _named(visit))
 
     def act() -> PageAnswer:
-        asked = {**_asked(visit), "webhook_id": webhook.webhook_id, "if_match": visit.form.get("tag")}
+        tag = visit.form.get("tag", "")
+        asked = {**_asked(visit), "webhook_id": webhook.webhook_id, "if_match": tag}
+        if shapes.precondition_holds(tag, webhook.etag()):
+            visit.require_meant(_narrowing(visit, webhook, asked))
+        else:
+            raise ChangedMeanwhile  # what it takes away is known only beside what the form showed
         visit.call(UPDATE_WEBHOOK, msgspec.convert(asked, shapes.UpdateWebhook))
         return GoTo(f"/webhooks/{webhook.webhook_id}", "changed")
 
     return _tried(visit, webhook, act)
+
+
+def _narrowing(visit: Visit, webhook: shapes.ShownWebhook, asked: Mapping[str, Any]) -> Confirmation | None:
+    """Ask whether an edit is meant by which a receiver gets less, None if none does."""
+    taken = []
+    if asked["url"] != webhook.url:
+        taken.append(f"{webhook.url} gets nothing more.")
+    if fewer_events(webhook.events, asked["events"]):
+        lost = [name for name in webhook.events or PUBLISHED if name not in asked["events"]]
+        taken.append(f"Its receiver gets {show_count(len(lost), 'kind')} of events less: {', '.join(lost)}.")
+    if not taken:
+        return None
+    carried = {name: text for name, text in visit.form.items() if name not in {"form", "confirm"}}
+    asked_for = _about(webhook, "edit", "Change the webhook", "This takes something away from the receiver", taken)
+    return asked_for._replace(carried=carried)
 
 
 def _switch(visit: Visit, *, disabled: bool) -> PageAnswer:
@@ -135,11 +157,26 @@ def _switch(visit: Visit, *, disabled: bool) -> PageAnswer:
     return GoTo(f"/webhooks/{webhook_id}", "disabled" if disabled else "enabled")
 
 
+def _show_disable(visit: Visit) -> PageAnswer:
+    return _disabling(visit).page()
+
+
+def _disabling(visit: Visit) -> Confirmation:
+    webhook = visit.call(GET_WEBHOOK, _named(visit))
+    effects = [
+        "Its receiver gets nothing until somebody enables it.",
+        _missed(visit, webhook, "wait until then"),
+    ]
+    return _about(webhook, "disable", "Disable the webhook", "Events do not go out", effects)
+
+
 def _disable(visit: Visit) -> PageAnswer:
+    visit.require_meant(_disabling(visit))
     return _switch(visit, disabled=True)
 
 
 def _enable(visit: Visit) -> PageAnswer:
+    visit.require_meant(None)
     return _switch(visit, disabled=False)
 
 
@@ -149,7 +186,7 @@ def _test(visit: Visit) -> PageAnswer:
     return GoTo(f"/webhooks/{tried.webhook_id}?tested=1")
 
 
-def _ask_rotate(visit: Visit) -> Confirmation:
+def _show_rotate(visit: Visit) -> PageAnswer:
     webhook = visit.call(GET_WEBHOOK, _named(visit))
     effects = [
         "The new secret signs at once.",
@@ -157,8 +194,8 @@ def _ask_rotate(visit: Visit) -> Confirmation:
     ]
     if webhook.old_secrets_until:
         effects.append("The secret before the old one keeps the end that it has.")
-    consequence = "Every event gets two signatures"
-    return _question(webhook, "rotate-secret", "Make the next secret", consequence, effects)._replace(once=True)
+    asked = _about(webhook, "rotate-secret", "Make the next secret", "Every event gets two signatures", effects)
+    return Shown("step.html", {**asked._asdict(), "once": True, "problem": ""})
 
 
 def _rotate(visit: Visit) -> PageAnswer:
@@ -166,48 +203,41 @@ def _rotate(visit: Visit) -> PageAnswer:
     return _secret(f"The next secret of {urlsplit(made.url).netloc}", made)
 
 
-def _ask_delete(visit: Visit) -> Confirmation:
+def _show_delete(visit: Visit) -> PageAnswer:
+    return _deleting(visit).page()
+
+
+def _deleting(visit: Visit) -> Confirmation:
     webhook = visit.call(GET_WEBHOOK, _named(visit))
     effects = [
-        _missed(visit, webhook),
+        _missed(visit, webhook, "are lost to it"),
         "What is known of its deliveries is deleted, and its secret signs nothing more.",
     ]
-    return _question(webhook, "delete", "Delete the webhook", "It gets nothing more", effects, webhook.webhook_id)
+    return _about(webhook, "delete", "Delete the webhook", "It gets nothing more", effects)
 
 
-def _missed(visit: Visit, webhook: shapes.ShownWebhook) -> str:
-    """How many events it did not get yet. They are lost to it."""
+def _missed(visit: Visit, webhook: shapes.ShownWebhook, become: str) -> str:
+    """How many events it did not get yet, and what becomes of them."""
     events = visit.call(LIST_EVENTS, shapes.ListEvents(after=webhook.delivered, limit=COUNTED)).data
     missed = sum(takes(tuple(webhook.events), event.type) for event in events)
     if missed == 0:
-        return "It got every event until now, so none is lost."
+        return "It got every event until now."
     least = "At least " if len(events) == COUNTED else ""
-    one = missed == 1
-    return f"{least}{missed:,} event{'' if one else 's'} that it did not get yet {'is' if one else 'are'} lost to it."
+    become = become.replace("are ", "is ").replace("wait ", "waits ") if missed == 1 else become
+    return f"{least}{show_count(missed, 'event')} that it did not get yet {become}."
 
 
 def _delete(visit: Visit) -> PageAnswer:
-    if not visit.typed(visit.path["webhook_id"]):
-        return _ask_delete(visit).page("This is not the webhook’s id.")
+    visit.require_meant(_deleting(visit))
     visit.call(DELETE_WEBHOOK, _named(visit))
     return GoTo("/webhooks", "deleted")
 
 
-def _question(
-    webhook: shapes.ShownWebhook, act: str, verb: str, consequence: str, effects: list[str], expected: str = ""
-) -> Confirmation:
+def _about(webhook: shapes.ShownWebhook, act: str, verb: str, consequence: str, effects: Sequence[str]) -> Confirmation:
+    """Ask whether something is meant that a webhook's receiver notices. Its host is the name."""
     host, path = urlsplit(webhook.url).netloc, f"/webhooks/{webhook.webhook_id}"
-    return Confirmation(
-        title=f"{verb}: {host}",
-        crumbs=[("Webhooks", "/webhooks"), (host, path)],
-        consequence=consequence,
-        effects=effects,
-        action=f"{path}/{act}",
-        verb=verb,
-        back=path,
-        expected=expected,
-        danger=bool(expected),
-    )
+    crumbs = [("Webhooks", "/webhooks"), (host, path)]
+    return Confirmation(f"{verb}: {host}", crumbs, consequence, effects, host, verb, action=f"{path}/{act}", back=path)
 
 
 SECTION = Section(
@@ -218,11 +248,11 @@ SECTION = Section(
         View("/webhooks/new", CREATE_WEBHOOK, _show_new, _create),
         View("/webhooks/{webhook_id}", GET_WEBHOOK, _show),
         View("/webhooks/{webhook_id}/edit", UPDATE_WEBHOOK, _show_edit, _edit),
-        View("/webhooks/{webhook_id}/disable", UPDATE_WEBHOOK, None, _disable),
+        View("/webhooks/{webhook_id}/disable", UPDATE_WEBHOOK, _show_disable, _disable),
         View("/webhooks/{webhook_id}/enable", UPDATE_WEBHOOK, None, _enable),
         View("/webhooks/{webhook_id}/test", TRY_WEBHOOK, None, _test),
-        View("/webhooks/{webhook_id}/rotate-secret", ROTATE_WEBHOOK_SECRET, asks(_ask_rotate), _rotate),
-        View("/webhooks/{webhook_id}/delete", DELETE_WEBHOOK, asks(_ask_delete), _delete),
+        View("/webhooks/{webhook_id}/rotate-secret", ROTATE_WEBHOOK_SECRET, _show_rotate, _rotate),
+        View("/webhooks/{webhook_id}/delete", DELETE_WEBHOOK, _show_delete, _delete),
     ),
     {
         "changed": "The webhook is changed.",

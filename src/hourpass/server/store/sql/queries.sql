@@ -436,9 +436,9 @@ insert into sign_ins ({SignIn}) values ({?SignIn})
 -- Who is signed in with this id.
 select {SignIn} from sign_ins where id_hash = ?
 
--- name: sign_ins_of
--- All sign-ins of one person, newest first.
-select {SignIn} from sign_ins where who = ? order by started_at desc, id_hash
+-- name: sign_ins
+-- All sign-ins, newest first.
+select {SignIn} from sign_ins order by started_at desc, id_hash
 
 -- name: note_seen
 -- Note that a sign-in was used.

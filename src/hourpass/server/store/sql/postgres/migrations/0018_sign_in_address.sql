@@ -1,0 +1,3 @@
+-- oldest: 0001
+-- Where somebody signed in to the console from.
+alter table sign_ins add column address text;

@@ -1,0 +1,123 @@
+"""What ends or narrows access asks first: with numbers, and for a name. The table of operations says which."""
+
+import json
+from html import unescape
+
+import httpx2
+import pytest
+
+from hourpass.admin.operations import (
+    CREATE_KEY,
+    CREATE_WEBHOOK,
+    ENABLE_KEY,
+    IMPORT_KEYS,
+    OPERATIONS,
+    ROTATE_SIGNING_KEYS,
+    ROTATE_WEBHOOK_SECRET,
+    TRY_WEBHOOK,
+)
+from hourpass.core.sign_in import SignIn, hash_of, sign_in_name
+from hourpass.server.console.page import Visit
+from hourpass.server.console.pages import SECTIONS
+
+GIVES = {
+    CREATE_KEY,
+    CREATE_WEBHOOK,
+    ENABLE_KEY,
+    IMPORT_KEYS,
+    ROTATE_SIGNING_KEYS,
+    ROTATE_WEBHOOK_SECRET,
+    TRY_WEBHOOK,
+}
+"""What changes something and takes nothing from anybody. An import is looked at first."""
+
+ENDING = [view for section in SECTIONS for view in section.views if view.act and view.needs.ends]
+
+ASKS_OTHERWISE = {"/inspect/revoke", "/keys/{key_id}/enable", "/webhooks/{webhook_id}/enable"}
+"""A token is pasted again, and the page that explains it asks. What gives access back asks nothing."""
+
+FORMS = {
+    "/keys/{key_id}/edit": {"scope": ""},
+    "/keys/{key_id}/rotate": {"how": "now"},
+    "/webhooks/{webhook_id}/edit": {"url": "https://elsewhere.example.com/"},
+}
+"""Forms that take something away, besides those that are only a button."""
+
+
+def test_every_operation_that_changes_something_either_gives_or_ends():
+    assert {each for each in OPERATIONS if not each.reads and not each.ends} == GIVES
+
+
+@pytest.mark.parametrize("operation", [each for each in OPERATIONS if each.ends], ids=lambda each: each.name)
+def test_nothing_ends_before_somebody_was_asked(operation):
+    visit = Visit.__new__(Visit)
+    visit._meant = False
+
+    with pytest.raises(RuntimeError, match=f"whether {operation.name} is meant"):
+        visit.call(operation, None)
+
+
+@pytest.fixture(scope="module")
+def there(desk):
+    """Something of each kind that a path can name."""
+    command = desk.server.command
+    key = desk.server.create_key("--name", "Robot", "--scope", "a.b")
+    httpx2.post(f"{desk.server.url}/auth/api-key", json={"apiKey": key["api_key"]}).raise_for_status()
+    [grant] = json.loads(command("grants", "list", "--key", key["key_id"], "--json").stdout)
+    webhook = json.loads(command("webhooks", "create", "https://hooks.invalid/x", "--json").stdout)
+    kid = json.loads(command("signing-keys", "list", "--json").stdout)[0]["kid"]
+    return {
+        "key_id": key["key_id"],
+        "grant_id": grant["grant_id"],
+        "webhook_id": webhook["webhook_id"],
+        "kid": kid,
+        "sign_in_id": sign_in_name(
+            SignIn(hash_of(next(iter(desk.visitor().by_link().cookies.values()))), "", None, None, 0, 0)
+        ),
+    }
+
+
+@pytest.mark.parametrize(
+    "view", [view for view in ENDING if view.path not in ASKS_OTHERWISE], ids=lambda view: view.path.strip("/")
+)
+def test_a_form_that_ends_something_asks_for_a_name_and_does_nothing_before(desk, there, view):
+    visitor = desk.visitor().by_link()
+    path = view.path.format_map(there)
+    form = FORMS.get(view.path, {})
+    if view.path.endswith("/edit"):
+        tag = unescape(visitor.get(path).text).partition('name="tag" value="')[2].partition('"')[0]
+        form = {"name": "Robot", "tag": tag, **form}
+    before = desk.server.command("audit", "--json").stdout
+    asked = visitor.post(path, form)
+
+    assert (asked.status_code, 'name="confirm"' in asked.text, "note-box warn" in asked.text) == (200, True, True)
+    wrong = visitor.post(path, {**form, "confirm": "another name"})
+    assert (wrong.status_code, "This is not the name." in wrong.text) == (422, True)
+    assert desk.server.command("audit", "--json").stdout == before
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"admin": "auditor"}, "It becomes an auditor and loses"),
+        ({"subject_prefix": "acme/", "max_scope": "a.b"}, "It sees only subjects that begin with acme/."),
+    ],
+    ids=["role", "delegated"],
+)
+def test_narrowing_an_admin_key_asks_first(desk, fields, says):
+    key_id = desk.admin_key("operator", "--name", "Ops")["key_id"]
+    visitor = desk.visitor().by_link()
+    tag = visitor.get(f"/keys/{key_id}/edit").text.partition('name="tag" value="')[2].partition('"')[0]
+    form = {"name": "Ops", "admin": "operator", "tag": tag, **fields}
+    asked = visitor.post(f"/keys/{key_id}/edit", form)
+
+    assert (asked.status_code, says in unescape(asked.text)) == (200, True)
+    assert visitor.post(f"/keys/{key_id}/edit", {**form, "confirm": "Ops"}).status_code == 303
+
+
+def test_a_new_key_does_not_end_in_the_past(desk):
+    visitor = desk.visitor().by_link()
+    visitor.get("/keys/new")
+    answer = visitor.post("/keys/new", {"name": "Late", "expires_at": "2020-01-01T00:00"})
+
+    assert (answer.status_code, 'id="e-expires_at"' in answer.text) == (422, True)
