@@ -11,7 +11,8 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -150,9 +151,9 @@ def run_command(*arguments: str, check: bool = True, **options) -> subprocess.Co
     return result
 
 
-@pytest.fixture
-def serve(tmp_path):
-    """A factory of running servers: `serve(retry_window=5)`. All are ended with the test."""
+@contextmanager
+def serving(folder: Path) -> Iterator[Callable[..., ServerProcess]]:
+    """A factory of running servers. All are ended with the context, and no log of theirs may hold a secret."""
     servers: list[ServerProcess] = []
 
     def start(
@@ -164,8 +165,8 @@ def serve(tmp_path):
     ) -> ServerProcess:
         named = {name.replace("_", "-"): value for name, value in flags.items()}
         server = ServerProcess(
-            tmp_path / f"data-{len(servers)}",
-            tmp_path / f"server-{len(servers)}.log",
+            folder / f"data-{len(servers)}",
+            folder / f"server-{len(servers)}.log",
             named,
             environment or {},
             **(program or {}),
@@ -184,6 +185,20 @@ def serve(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """A factory of running servers: `serve(retry_window=5)`. All are ended with the test."""
+    with serving(tmp_path) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def serve_all(tmp_path_factory):
+    """The same for all tests of a module. They leave the servers as they find them."""
+    with serving(tmp_path_factory.mktemp("servers")) as start:
+        yield start
 
 
 class FullPipe:

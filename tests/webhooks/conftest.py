@@ -18,7 +18,7 @@ from hourpass.server.settings.settings import Settings
 from hourpass.server.store import transaction
 from hourpass.server.store.sqlite import SqliteStore
 from hourpass.server.webhooks.destination import read_destination
-from hourpass.server.webhooks.webhooks import create_webhook, rotate_webhook_secret, update_webhook
+from hourpass.server.webhooks.webhooks import create_webhook, delete_webhook, rotate_webhook_secret, update_webhook
 
 NOW = 1_800_000_000_000
 ACTOR = Actor("cli:test")
@@ -105,6 +105,9 @@ class Desk:
         return self.do(
             lambda store: rotate_webhook_secret(store, self.master, webhook_id, self.now, os.urandom, actor=ACTOR)
         )
+
+    def delete(self, webhook_id):
+        return self.do(lambda store: delete_webhook(store, webhook_id, self.now, actor=ACTOR))
 
     def append(self, *events) -> int:
         """Let events happen. Returns the number of the last one."""
