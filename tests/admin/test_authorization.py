@@ -4,17 +4,13 @@ A new operation is asked without a change here. Its scope must be one of the tab
 """
 
 import json
-import sys
-from pathlib import Path
 
 import httpx2
 import msgspec
 import pytest
-from tests.conftest import free_port
+from tests.server.conftest import key_id_of
 
 from hourpass.admin.operations import OPERATIONS, ROOT
-
-SKEWED = Path(__file__).parents[1] / "postgres" / "skewed.py"
 
 READ = {
     "keys:read", "grants:read", "audit:read", "signing-keys:read", "webhooks:read", "trusts:read", "overview:read",
@@ -46,59 +42,60 @@ BODIES = {
 }
 """Bodies that are refused for what they say, and not for who sends them: so nothing is changed under the others."""
 
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+pytestmark = pytest.mark.anyio
 
 
 class Served:
-    """A server process, and credentials for each caller."""
+    """A server in memory, and credentials for each caller."""
 
-    def __init__(self, serve) -> None:
-        self.port = free_port()
-        self.server = serve(
-            admin_listen=f"127.0.0.1:{self.port}",
-            admin_limit=0,
-            api_key_sources="bearer basic header:X-Api-Key",
-        )
-        self.http = httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", trust_env=False)
+    def __init__(self, server) -> None:
+        self.server = server
+        self.http = server.admin
+        self.public = server.client()
+        self.callers: dict[str, dict[str, str]] = {}
+
+    async def fill(self) -> "Served":
+        """Make the credentials."""
         make = self.server.create_key
-        owner = make("--admin", "owner")["api_key"]
-        demoted, revoked, disabled = (make("--admin", "owner") for _ in range(3))
-        confines = ("--subject-prefix", "acme/", "--max-scope", "videos.read")
-        client = make("--scope", "keys:read keys:write")["api_key"]
-        self.owner = self.bearer(owner)
+        owner = await make(admin="owner")
+        demoted, revoked, disabled = [await make(admin="owner") for _ in range(3)]
+        delegated = await make(admin="operator", subject_prefix="acme/", max_scope="videos.read")
+        self.owner = await self.bearer(owner)
         self.callers = {
             "owner": self.owner,
-            "operator": self.bearer(make("--admin", "operator")["api_key"]),
-            "auditor": self.bearer(make("--admin", "auditor")["api_key"]),
-            "delegated": self.bearer(make("--admin", "operator", *confines)["api_key"]),
-            "narrowed": self.bearer(owner, scope="grants:read"),
-            "demoted": self.bearer(demoted["api_key"]),
+            "operator": await self.bearer(await make(admin="operator")),
+            "auditor": await self.bearer(await make(admin="auditor")),
+            "delegated": await self.bearer(delegated),
+            "narrowed": await self.bearer(owner, scope="grants:read"),
+            "demoted": await self.bearer(demoted),
             "nobody": {},
-            "client": self.bearer(client, public=True),
+            "client": await self.bearer(await make(scope="keys:read keys:write"), public=True),
             "bearer_key": {"authorization": f"Bearer {owner}"},
             "header_key": {"x-api-key": owner},
             "basic": {"authorization": httpx2.BasicAuth(owner, "")._auth_header},
-            "revoked": self.bearer(revoked["api_key"]),
-            "disabled": self.bearer(disabled["api_key"]),
+            "revoked": await self.bearer(revoked),
+            "disabled": await self.bearer(disabled),
         }
         # In the middle of the signature: the last bits of one may be zero anyway.
         good = self.owner["authorization"]
         self.callers["forged"] = {"authorization": good[:-40] + ("B" if good[-40] == "A" else "A") + good[-39:]}
         for key, change in ((demoted, {"admin": "auditor"}), (revoked, "revoke"), (disabled, "disable")):
-            path = f"{ROOT}/keys/{key['key_id']}"
+            path = f"{ROOT}/keys/{key_id_of(key)}"
             done = (
-                self.http.patch(path, json=change, headers=self.owner)
+                await self.http.patch(path, json=change, headers=self.owner)
                 if isinstance(change, dict)
-                else self.http.post(f"{path}/{change}", headers=self.owner)
+                else await self.http.post(f"{path}/{change}", headers=self.owner)
             )
             done.raise_for_status()
+        await self.server.later(0)
+        return self
 
-    def bearer(self, api_key: str, *, public: bool = False, **request) -> dict[str, str]:
-        base = self.server.url if public else ""
-        answer = self.http.post(f"{base}/auth/api-key", json={"apiKey": api_key, **request})
+    async def bearer(self, api_key: str, *, public: bool = False, **request) -> dict[str, str]:
+        http = self.public if public else self.http
+        answer = await http.post("/auth/api-key", json={"apiKey": api_key, **request})
         return {"authorization": f"Bearer {answer.raise_for_status().json()['access_token']}"}
 
-    def ask(self, operation, caller: str, ids: str = "nobody000000") -> httpx2.Response:
+    async def ask(self, operation, caller: str, ids: str = "nobody000000") -> httpx2.Response:
         path = operation.path
         for name in operation.in_path:
             path = path.replace(f"{{{name}}}", ids)
@@ -109,14 +106,15 @@ class Served:
                 for field in msgspec.structs.fields(operation.asks)
                 if field.required and field.name not in operation.in_path
             }
-        return self.http.request(operation.method, ROOT + path, json=body, headers=self.callers[caller])
+        return await self.http.request(operation.method, ROOT + path, json=body, headers=self.callers[caller])
 
 
 @pytest.fixture
-def served(serve):
-    served = Served(serve)
+async def served(start):
+    server = await start(admin_limit=0, api_key_sources=("bearer", "basic", "header:X-Api-Key"))
+    served = await Served(server).fill()
     yield served
-    served.http.close()
+    await served.public.aclose()
 
 
 def outcome(answer: httpx2.Response) -> str:
@@ -136,24 +134,22 @@ def outcome(answer: httpx2.Response) -> str:
     return str(answer.status_code)
 
 
-def test_every_operation_answers_every_caller_as_the_reference_says(served, serve):
+async def test_every_operation_answers_every_caller_as_the_reference_says(served):
     told, expected = {}, {}
     # The last one would refuse every token that was issued until now.
     for operation in sorted(OPERATIONS, key=lambda each: each.scope in OWNERS):
         assert operation.scope in {"", *READ, *WRITE, *OWNERS}, f"{operation.name} needs an unknown scope"
         for caller in {*MAY, *REFUSED} - {"expired"}:
-            told[operation.name, caller] = outcome(served.ask(operation, caller))
+            told[operation.name, caller] = outcome(await served.ask(operation, caller))
             allowed = operation.scope in {"", *MAY.get(caller, ())}
             confined = caller == "delegated" and operation.name in NOT_DELEGATED
             may = caller in MAY and allowed and not confined
             expected[operation.name, caller] = "401" if caller in REFUSED else "allowed" if may else "403"
 
-    served.server.stop()
-    served.server._command = [sys.executable, SKEWED, "7200"]
-    served.server.start()
+    await served.server.later(7_200)
     served.callers["expired"] = served.owner
     for operation in OPERATIONS:
-        told[operation.name, "expired"] = outcome(served.ask(operation, "expired"))
+        told[operation.name, "expired"] = outcome(await served.ask(operation, "expired"))
         expected[operation.name, "expired"] = "401"
 
     assert {case: word for case, word in told.items() if word != expected[case]} == {}
@@ -182,16 +178,17 @@ def test_reading_a_thing_needs_its_scope_to_read_and_everything_else_its_scope_t
         assert operation.reads == (operation.method == "GET" or operation.scope.endswith(":read")), operation.name
 
 
-def test_what_belongs_to_another_subject_is_to_a_delegated_caller_as_what_does_not_exist(served):
+async def test_what_belongs_to_another_subject_is_to_a_delegated_caller_as_what_does_not_exist(served):
     make = served.server.create_key
-    theirs, admins = make("--subject", "bolt/1"), make("--admin", "auditor")
-    pair = served.http.post(f"{served.server.url}/auth/api-key", json={"apiKey": theirs["api_key"]}).json()
-    grants = served.http.get(f"{ROOT}/keys/{theirs['key_id']}/grants", headers=served.owner).json()["data"]
-    foreign = {"key_id": [theirs["key_id"], admins["key_id"]], "grant_id": [grants[0]["grant_id"]]}
+    theirs, admins = await make(subject="bolt/1"), await make(admin="auditor")
+    pair = (await served.public.post("/auth/api-key", json={"apiKey": theirs})).json()
+    listed = await served.http.get(f"{ROOT}/keys/{key_id_of(theirs)}/grants", headers=served.owner)
+    [grant] = listed.json()["data"]
+    foreign = {"key_id": [key_id_of(theirs), key_id_of(admins)], "grant_id": [grant["grant_id"]]}
     nobodys = {"key_id": "0aZnobody001", "grant_id": "00" * 16}
 
-    def answer(operation, given: str) -> bytes:
-        said = served.ask(operation, "delegated", given)
+    async def answer(operation, given: str) -> bytes:
+        said = await served.ask(operation, "delegated", given)
         body = said.content.replace(said.headers["x-request-id"].encode(), b"ID").replace(given.encode(), b"GIVEN")
         headers = {name: value for name, value in said.headers.items() if name not in {"x-request-id", "date"}}
         headers.pop("content-length")
@@ -202,20 +199,21 @@ def test_what_belongs_to_another_subject_is_to_a_delegated_caller_as_what_does_n
     for operation in asked:
         [name] = operation.in_path
         for given in foreign[name]:
-            assert answer(operation, given) == answer(operation, nobodys[name]), (operation.name, given)
+            assert await answer(operation, given) == await answer(operation, nobodys[name]), (operation.name, given)
 
-    def posted(path: str, body: dict) -> tuple[int, bytes]:
-        said = served.http.post(ROOT + path, json=body, headers=served.callers["delegated"])
+    async def posted(path: str, body: dict) -> tuple[int, bytes]:
+        said = await served.http.post(ROOT + path, json=body, headers=served.callers["delegated"])
         return said.status_code, said.content.replace(said.headers["x-request-id"].encode(), b"ID")
 
-    last = "A" if theirs["api_key"][-10] != "A" else "B"
-    made_up = theirs["api_key"][:-10] + last + theirs["api_key"][-9:]
+    last = "A" if theirs[-10] != "A" else "B"
+    made_up = theirs[:-10] + last + theirs[-9:]
     for path in ("/keys/find", "/tokens/revoke"):
         member = "api_key" if path == "/keys/find" else "token"
-        first, second = (posted(path, {member: text}) for text in (theirs["api_key"], made_up))
+        first, second = [await posted(path, {member: text}) for text in (theirs, made_up)]
         assert first == second, path
-    assert posted("/tokens/revoke", {"token": pair["access_token"]})[0] == 404
-    assert posted("/tokens/revoke", {"token": pair["refresh_token"]})[0] == 404
-    listed = served.http.get(f"{ROOT}/keys", headers=served.callers["delegated"]).json()
-    assert listed == {"data": [], "next": None}
-    assert served.http.get(f"{ROOT}/events", headers=served.callers["delegated"]).json()["data"] == []
+    assert (await posted("/tokens/revoke", {"token": pair["access_token"]}))[0] == 404
+    assert (await posted("/tokens/revoke", {"token": pair["refresh_token"]}))[0] == 404
+    listed = await served.http.get(f"{ROOT}/keys", headers=served.callers["delegated"])
+    assert listed.json() == {"data": [], "next": None}
+    events = await served.http.get(f"{ROOT}/events", headers=served.callers["delegated"])
+    assert events.json()["data"] == []

@@ -4,10 +4,12 @@ import contextlib
 import sys
 import threading
 import time
+from pathlib import Path
 
 import httpx2
-from tests.admin.test_authorization import SKEWED
 from tests.conftest import free_port
+
+SKEWED = Path(__file__).parents[1] / "postgres" / "skewed.py"
 
 AFTER = (0.002, 0.005, 0.008, 0.013)
 """Seconds after which the server is killed: before, during and after the call."""
