@@ -16,6 +16,9 @@ STORM = 8
 ROUND = 0.75
 """Seconds. Rounds with and without the storm take turns, so that a busy machine slows both alike."""
 
+ROUNDS = 8
+"""At most. The best one counts, so the first that is good is the last."""
+
 LEAST = 0.5
 """Of the honest throughput, in the best round. By fair shares 0.8 is left, and a busy machine may take from that."""
 
@@ -67,9 +70,13 @@ async def test_one_client_that_storms_with_a_token_of_a_lost_write_holds_up_the_
             return sum(await asyncio.gather(*work)) / ROUND
 
         await rate(0)
-        rounds = [(await rate(0), await rate(STORM)) for _ in range(8)]
+        rounds: list[tuple[float, float]] = []
+        ratios: list[float] = []
+        while len(rounds) < ROUNDS and max(ratios, default=0) <= LEAST:
+            alone, with_storm = await rate(0), await rate(STORM)
+            rounds.append((alone, with_storm))
+            ratios.append(with_storm / alone)
 
-    ratios = [with_storm / alone for alone, with_storm in rounds]
     print("honest refreshes a second:", *(f"{alone:.0f} -> {with_storm:.0f}" for alone, with_storm in rounds))
     print(
         f"share: median {median(ratios):.2f}, best {max(ratios):.2f}; ahead: {len(reasons) / ROUND / len(rounds):.0f}/s"
