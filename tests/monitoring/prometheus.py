@@ -7,11 +7,13 @@ that expressions compare with stay as they are.
 
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -94,6 +96,15 @@ class Prometheus:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._folder)
         return self
 
+    @contextmanager
+    def running(self) -> Iterator[Self]:
+        """It stands still before and after: asking and judging five times a second takes a tenth of a core."""
+        self._process.send_signal(signal.SIGCONT)
+        try:
+            yield self
+        finally:
+            self._process.send_signal(signal.SIGSTOP)
+
     def end(self) -> None:
         self._http.close()
         self._process.kill()
@@ -171,11 +182,11 @@ def _address(bound: socket.socket) -> str:
 _PROMETHEUS = pytest.StashKey[Prometheus]()
 
 
-def prometheus_of(config: pytest.Config) -> Prometheus:
-    """The Prometheus of this test run, which ends with it."""
+def prometheus_of(config: pytest.Config) -> AbstractContextManager[Prometheus]:
+    """The Prometheus of this test run, which runs during the context and ends with the test run."""
     if _PROMETHEUS not in config.stash:
         folder = Path(tempfile.mkdtemp(prefix="hp-prometheus-"))
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
         config.stash[_PROMETHEUS] = Prometheus(folder).start()
         config.add_cleanup(config.stash[_PROMETHEUS].end)
-    return config.stash[_PROMETHEUS]
+    return config.stash[_PROMETHEUS].running()

@@ -1,6 +1,6 @@
 """For the runbooks: a server that Prometheus watches, and the page that is run on it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 from tests.conftest import ServerProcess
@@ -13,9 +13,10 @@ __all__ = ["clusters", "nodes", "own_database"]
 
 
 @pytest.fixture
-def prometheus(request) -> Prometheus:
+def prometheus(request) -> Iterator[Prometheus]:
     """The Prometheus that the tests of this process share. Each of their nodes has an address of its own."""
-    return prometheus_of(request.config)
+    with prometheus_of(request.config) as prometheus:
+        yield prometheus
 
 
 @pytest.fixture
