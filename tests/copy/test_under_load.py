@@ -96,7 +96,7 @@ def test_a_server_does_not_start_into_a_restore(serve, tmp_path):
     holder.migrate(NOW)
     assert holder.begin(wait=True)
 
-    refused = server.command("keys", "list", "--database", f"sqlite:{new}", check=False)
+    refused = server.command("keys", "create", "--name", "x", "--database", f"sqlite:{new}", check=False)
 
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "locked" in refused.stderr
