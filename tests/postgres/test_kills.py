@@ -4,6 +4,7 @@ contract.md, promises 1, 3 and 4. The database syncs every write here.
 """
 
 import asyncio
+import os
 import random
 import time
 from contextlib import asynccontextmanager
@@ -15,6 +16,9 @@ from tests.e2e.conftest import claims_of, generation, refresh
 from hourpass.core.policy import RING_SIZE
 
 pytestmark = pytest.mark.anyio
+
+REFRESHES = int(os.environ.get("REFRESHES", "10000"))
+"""Each takes 5 ms of a core, so only a release waits for ten times as many."""
 
 
 class Client:
@@ -143,18 +147,16 @@ async def test_a_database_that_is_killed_under_load_loses_nothing_that_was_ackno
     require_nothing_lost(nodes, crowd)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1_500)
-async def test_a_hundred_thousand_refreshes_over_three_nodes_killed_again_and_again_lose_nothing(nodes):
+async def test_thousands_of_refreshes_over_three_nodes_killed_again_and_again_lose_nothing(nodes):
     for _ in range(3):
         nodes.start(grants_per_key=1_000_000)  # at the cap, grants are closed by right
     moments, end = random.Random(7), time.monotonic() + 1_200
 
     async with crowd_on(nodes, clients=48, pause=0.001) as crowd:
-        while refreshed(crowd) < 100_000:
+        while refreshed(crowd) < REFRESHES:
             assert time.monotonic() < end
             await kill_any(nodes, moments)
-            await asyncio.sleep(2)
 
     require_nothing_lost(nodes, crowd)
     assert lost(crowd) >= 20
