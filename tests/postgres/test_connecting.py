@@ -166,9 +166,8 @@ def test_a_start_that_has_waited_long_enough_says_so_once_and_fails(tmp_path, se
     url = f"postgresql://me:{PASSWORD}@/x?host={tmp_path}"
     began = time.monotonic()
 
-    ended = run_command(
-        "serve", "--data", str(tmp_path), "--port=0", "--database", url, f"--wait-for-database={seconds}s", check=False
-    )
+    place = ("--data", str(tmp_path), "--port=0", "--admin-listen=off", "--database", url)
+    ended = run_command("serve", *place, f"--wait-for-database={seconds}s", check=False)
 
     *said, last = ended.stderr.splitlines()
     assert [json.loads(line)["event"] for line in said] == lines
@@ -195,7 +194,8 @@ def test_term_ends_a_start_that_waits_at_once(starting, host):
 def test_a_url_that_can_never_work_is_not_waited_for(tmp_path):
     url = f"postgresql://me:{PASSWORD}%zz@127.0.0.1/x"
 
-    ended = run_command("serve", "--data", str(tmp_path), "--port=0", "--database", url, check=False)
+    place = ("--data", str(tmp_path), "--port=0", "--admin-listen=off", "--database", url)
+    ended = run_command("serve", *place, check=False)
 
     assert (ended.returncode, ended.stderr) == (1, "hourpass: database_url: not a PostgreSQL URL\n")
 
