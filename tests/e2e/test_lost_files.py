@@ -7,6 +7,7 @@ import apsw
 import httpx2
 import pytest
 from tests.e2e.conftest import PLAIN, exchange, generation, refresh
+from tests.webhooks.receivers import wait_until
 
 
 def database_check(server) -> tuple[int, str]:
@@ -39,7 +40,7 @@ def test_nothing_is_acknowledged_into_a_file_that_is_not_in_its_place(serve, nam
     assert exchange(server, api_key).status_code == 503
     assert refresh(server, pair["refresh_token"]).status_code == 503
     assert database_check(server) == (503, "unavailable")
-    assert "deleted, moved or replaced" in server.log.read_text()
+    wait_until(lambda: "deleted, moved or replaced" in server.log.read_text())  # a thread writes the log
 
 
 def test_it_is_noticed_without_a_request_that_writes(serve):
