@@ -81,7 +81,7 @@ def _peppers_of(key: ApiKey, now: int) -> set[str]:
 def rotate(flags: dict[str, object], kind: SecretKind, as_json: bool) -> None:
     """Publish a new secret. A minute later every server knows it and uses it. What earlier ones made stays good.
 
-    Only if every server runs this version: one of before refuses what the new secret makes.
+    Only if every server runs this version: an older one refuses what the new secret makes.
     """
     with database(flags) as db:
         new = rotate_secret(db.store, db.secrets, kind, db.now, os.urandom, actor=actor())
