@@ -1,7 +1,6 @@
 """Every store passes this suite. A new kind of database joins by a class like those below and a line in a list."""
 
 import hashlib
-import time
 from typing import ClassVar
 
 import apsw
@@ -95,7 +94,6 @@ class Postgres(SqliteInMemory):
         self.cluster = clusters_of(config).shared(self.version)
         self.name = self.cluster.kept_database("contract")
         self.url = self.cluster.url(self.name, **self.more)
-        self._began = time.time() - 1  # the clock of files is a coarse one
 
     def _open(self) -> Store:
         return PostgresStore(self.url)
@@ -113,13 +111,11 @@ class Postgres(SqliteInMemory):
             return {table: db.execute(f'select * from "{table}"').fetchall() for table in tables}
 
     def raw(self) -> bytes:
-        """The bytes of the database's files, and of the server's log of writes if they were written since then."""
+        """The bytes of the database's files and of the server's log of writes."""
         self.cluster.run("checkpoint")
         ((oid,),) = self.cluster.run("select oid from pg_database where datname = %s", "postgres", self.name)
-        tables, log = (sorted((self.cluster.data / folder).iterdir()) for folder in (f"base/{oid}", "pg_wal"))
-        recent = [file for file in log if file.is_file() and file.stat().st_mtime >= self._began]
-        assert recent
-        return b"".join(file.read_bytes() for file in [*tables, *recent])
+        folders = [self.cluster.data / "base" / str(oid), self.cluster.data / "pg_wal"]
+        return b"".join(file.read_bytes() for folder in folders for file in sorted(folder.rglob("*")) if file.is_file())
 
     def written(self) -> int:
         """Grows if anything is written to the row that everybody polls."""
