@@ -269,7 +269,7 @@ def new_grant_id(now: int, entropy: bytes, key_id: str) -> bytes:
 
 
 def keys_of_grant(grant_id: bytes) -> tuple[str, str] | None:
-    """Between which ids of keys a grant's key is, if the grant's id tells. The id that an older program made does not."""
+    """Between which ids of keys a grant's key is, if the grant's id tells. One that an older program made does not."""
     begins = grant_id[6 : 6 + KEY_IN_GRANT_ID].decode("latin-1")
     return (begins, begins + "~") if begins.isascii() and begins.isalnum() else None
 
