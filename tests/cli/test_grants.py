@@ -141,5 +141,6 @@ def test_a_grant_that_nobody_refreshed_and_whose_caller_is_not_known_has_no_addr
     assert [grant[name] for name in ("opened_from", "refreshed_at", "last_from")] == [None] * 3
 
 
+@pytest.mark.usefixtures("was_started")
 def test_a_grant_that_nobody_has_is_not_shown(hourpass):
     assert "no grant has" in hourpass("grants", "show", "00" * 16, code=1).stderr

@@ -120,7 +120,7 @@ def test_the_trail_says_who_withdrew_it_and_what_stands_in(vault):
 
 
 @pytest.fixture
-def kid(hourpass):
+def kid(hourpass, was_started):
     """Of the one signing key."""
     return hourpass.json("signing-keys", "list")[0]["kid"]
 

@@ -31,7 +31,7 @@ def test_a_page_that_lacks_a_value_is_an_error():
 def test_a_value_cannot_become_markup():
     page = render_page(
         "refused.html",
-        {"status": 404, "title": "<b>bold</b>", "words": "&", "request_id": '"', "form_token": ""},
+        {"status": 404, "title": "<b>bold</b>", "words": "&", "again": "", "request_id": '"', "form_token": ""},
     ).decode()
 
     assert "&lt;b&gt;bold&lt;/b&gt;" in page
