@@ -8,6 +8,7 @@ from typing import ClassVar
 import pytest
 from tests.console.conftest import Desk, start
 from tests.console.test_pages import HOSTILE, intruders
+from tests.server.test_slow_hashes import pbkdf2_of
 
 from hourpass.admin.shapes import ImportedKeys
 from hourpass.core.errors import ExtraMissing
@@ -71,6 +72,17 @@ def test_a_look_changes_nothing_and_an_import_does_what_it_said(desk):
     assert "Paste again" not in done.text
     key_id = visitor.post("/keys/find", {"api_key": KEY}).headers["location"]
     assert "Acme" in visitor.get(key_id.removeprefix("/console")).text
+
+
+def test_a_key_is_found_by_its_text_also_if_only_a_slow_hash_of_it_is_known(desk):
+    visitor = desk.visitor().by_link()
+    text = KEY[::-1]
+    row = {"algorithm": "django", "hash": pbkdf2_of(text), "lookup": text[:9], "name": "Initech"}
+    assert counts(sent(visitor, "import", lines_of(row)).text)["created"] == 1
+
+    found = visitor.post("/keys/find", {"api_key": text})
+    assert "Initech" in visitor.get(found.headers["location"].removeprefix("/console")).text
+    assert visitor.post("/keys/find", {"api_key": text + "x"}).status_code == 404
 
 
 def test_an_import_that_lacks_a_package_says_which_and_what_was_done_before():

@@ -100,18 +100,18 @@ def test_a_hash_that_its_library_refuses_matches_nothing():
     assert not matches("argon2", argon2_of(KEY).replace("m=64", "m=1"), KEY)
 
 
-async def load(server, *hashes: tuple[str, str], lookup: str = KEY[:12]) -> list[str]:
+async def load(server, *hashes: tuple[str, str], lookup: str = KEY[:12], **columns: str) -> list[str]:
     """Import keys with slow hashes."""
     issuer = server.app.issuer
     rows = [
-        read_row({"algorithm": algorithm, "hash": hashed, "lookup": lookup, "name": "slow"})
+        read_row({"algorithm": algorithm, "hash": hashed, "lookup": lookup, "name": "slow"} | columns)
         for algorithm, hashed in hashes
     ]
     now = server.clock()
     made = await issuer.ledger.run(
         lambda store: import_keys(store, issuer.secrets, rows, now, random=os.urandom, actor=Actor("test"))
     )
-    await server.later(0)
+    await issuer.verification.observe(now)
     return [each.key_id for each in made]
 
 
@@ -155,6 +155,16 @@ async def test_of_keys_that_begin_alike_each_is_proven_by_its_own_hash(server):
     proven = [await server.app.issuer.prove(text, None, server.clock()) for text in (other, KEY, other)]
 
     assert [each.key.key_id for each in proven] == [second, first, second]
+
+
+@pytest.mark.anyio
+async def test_a_key_is_proven_also_if_another_with_a_shorter_look_up_part_begins_alike(server):
+    [longer] = await load(server, ("bcrypt", bcrypt_of(KEY)), lookup=KEY[:14])
+    [shorter] = await load(server, ("bcrypt", bcrypt_of(OTHER)), lookup=KEY[:8])
+
+    proven = [await server.app.issuer.prove(text, None, server.clock()) for text in (KEY, OTHER)]
+
+    assert [each.key.key_id for each in proven] == [longer, shorter]
 
 
 @pytest.mark.anyio

@@ -21,8 +21,9 @@ class Operation(NamedTuple, Generic[Q, A]):
     needs, empty if every admin token is enough. `reads` is true if nothing changes. `delegated` says whether a
     delegated admin key may ask, and then the use case shows it only what is its own. `streams` is true if the body is
     JSON lines, which are read while they come. What is asked is then the query. `long` is true if the work may take
-    seconds, so that nothing else waits for it. `ends` is true if it can end or narrow what somebody may do or gets. The
-    console carries out no such operation before its person has said that it is meant.
+    seconds, so that nothing else waits for it. `waits` is true if it may need what is waited for outside of a
+    transaction: another host's answer, or the check of a slow hash. `ends` is true if it can end or narrow what
+    somebody may do or gets. The console carries out no such operation before its person has said that it is meant.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Operation(NamedTuple, Generic[Q, A]):
     status: int = 200
     streams: bool = False
     long: bool = False
+    waits: bool = False
     ends: bool = False
 
     @property
@@ -53,7 +55,7 @@ def _reading(
 LIST_KEYS = _reading("list_keys", "/keys", "keys:read", shapes.ListKeys, shapes.KeyPage, delegated=True)
 GET_KEY = _reading("get_key", "/keys/{key_id}", "keys:read", shapes.KeyNamed, shapes.Key, delegated=True)
 FIND_KEY = Operation(
-    "find_key", "POST", "/keys/find", "keys:read", shapes.FindKey, shapes.Key, reads=True, delegated=True
+    "find_key", "POST", "/keys/find", "keys:read", shapes.FindKey, shapes.Key, reads=True, delegated=True, waits=True
 )
 CREATE_KEY = Operation(
     "create_key", "POST", "/keys", "keys:write", shapes.CreateKey, shapes.CreatedKey, delegated=True, status=201
@@ -223,7 +225,14 @@ GET_WEBHOOK = _reading(
     "get_webhook", "/webhooks/{webhook_id}", "webhooks:read", shapes.WebhookNamed, shapes.ShownWebhook
 )
 CREATE_WEBHOOK = Operation(
-    "create_webhook", "POST", "/webhooks", "webhooks:write", shapes.CreateWebhook, shapes.CreatedWebhook, status=201
+    "create_webhook",
+    "POST",
+    "/webhooks",
+    "webhooks:write",
+    shapes.CreateWebhook,
+    shapes.CreatedWebhook,
+    status=201,
+    waits=True,
 )
 UPDATE_WEBHOOK = Operation(
     "update_webhook",
@@ -232,6 +241,7 @@ UPDATE_WEBHOOK = Operation(
     "webhooks:write",
     shapes.UpdateWebhook,
     shapes.ShownWebhook,
+    waits=True,
     ends=True,
 )
 DELETE_WEBHOOK = Operation(
@@ -252,7 +262,13 @@ ROTATE_WEBHOOK_SECRET = Operation(
     shapes.CreatedWebhook,
 )
 TRY_WEBHOOK = Operation(
-    "try_webhook", "POST", "/webhooks/{webhook_id}/test", "webhooks:write", shapes.WebhookNamed, shapes.TriedWebhook
+    "try_webhook",
+    "POST",
+    "/webhooks/{webhook_id}/test",
+    "webhooks:write",
+    shapes.WebhookNamed,
+    shapes.TriedWebhook,
+    waits=True,
 )
 LIST_DELIVERIES = _reading(
     "list_deliveries", "/webhooks/{webhook_id}/deliveries", "webhooks:read", shapes.ListDeliveries, shapes.DeliveryList

@@ -15,16 +15,18 @@ from hourpass.server.store import Store
 
 
 class Outside(Exception):
-    """Raised by a use case that needs something which takes time: a resolver's answer, or another server's.
+    """Raised by a use case that needs something which takes time: another host's answer, or the check of a slow hash.
 
     The transaction is undone, `work` is done outside of any, and the use case is called again with what it returned as
-    `outside`. So no other transaction waits for the network. `test_of` is the id of the webhook that is tried out.
+    `outside`. So no other transaction waits for it. `test_of` is the id of the webhook that is tried out. `begins` is
+    how the key begins whose slow hash is checked.
     """
 
-    def __init__(self, work: Callable[[], Any], *, test_of: str | None = None) -> None:
+    def __init__(self, work: Callable[[], Any], *, test_of: str | None = None, begins: str | None = None) -> None:
         super().__init__()
         self.work = work
         self.test_of = test_of
+        self.begins = begins
 
 
 class Context(NamedTuple):

@@ -7,14 +7,16 @@ from msgspec import UNSET
 from hourpass.admin import shapes
 from hourpass.admin.instants import moment
 from hourpass.core.admin_access import require_giveable, require_not_reserved, require_settable, sees
-from hourpass.core.api_key import ApiKey
+from hourpass.core.api_key import ApiKey, why_unusable
 from hourpass.core.errors import ChangedMeanwhile, InvalidRequest, NotFound, RotationUnderWay
 from hourpass.core.grant import state_of
 from hourpass.core.key_filter import KeyFilter
+from hourpass.core.key_hash import KeyHashes, may_be_imported
 from hourpass.core.policy import DAY, SECOND
-from hourpass.server.admin.context import Context
+from hourpass.server.admin.context import Context, Outside
 from hourpass.server.admin.key_shapes import key_shape, members_of, new_key_shape, use_shapes
 from hourpass.server.keys import api_keys, editing, listing, rotation
+from hourpass.server.keys.key_hashes import hashes_in_use, slow_candidates
 
 
 def list_keys(ctx: Context, asked: shapes.ListKeys) -> shapes.KeyPage:
@@ -56,10 +58,37 @@ def get_key(ctx: Context, asked: shapes.KeyNamed) -> shapes.Key:
 
 def find_key(ctx: Context, asked: shapes.FindKey) -> shapes.Key:
     """Which key a whole API key is. A real key id with a made-up secret finds nothing."""
-    key = api_keys.find_key(ctx.store, ctx.secrets, asked.api_key, alive_at=ctx.now if asked.alive else None)
-    if not sees(ctx.caller, key):
+    found = api_keys.identify_key(ctx.store, ctx.secrets, asked.api_key)
+    key = _find_slowly(ctx, asked.api_key) if found is None else found[0]
+    if key is None or not sees(ctx.caller, key):
         raise NotFound("this is not an API key of this server")
+    if asked.alive and found is not None and why_unusable(key, ctx.now, found[1]) == "rotated":
+        raise NotFound(f"this secret has ended already; to end the key that had it, name {key.key_id}")
     return _shown(ctx, key)
+
+
+def _find_slowly(ctx: Context, text: str) -> ApiKey | None:
+    """An imported key that nobody has used yet and that came with a slow hash.
+
+    Only the hashes of keys that the caller sees are checked: the time must not tell how others begin.
+    """
+    if ctx.outside is not None:
+        return ctx.store.key(ctx.outside) if ctx.outside else None
+    hashes = hashes_in_use(ctx.store, ctx.secrets.master) if may_be_imported(text) else KeyHashes()
+    candidates = slow_candidates(ctx.store, hashes, text, among=lambda key_id: _is_seen(ctx, key_id))
+    if candidates is None:
+        return None
+
+    def check() -> str:
+        match = candidates.match(text)
+        return match.key_id if match else ""
+
+    raise Outside(check, begins=candidates.lookup)
+
+
+def _is_seen(ctx: Context, key_id: str) -> bool:
+    key = ctx.store.key(key_id)
+    return key is not None and sees(ctx.caller, key)
 
 
 def _shown(ctx: Context, key: ApiKey) -> shapes.Key:

@@ -125,11 +125,12 @@ class Visit:
         """Carry out an operation. Raises what `Administration.call_once` raises.
 
         If something must be done outside of the administration's thread, the whole page is made again after that. So a
-        function changes only one thing. An operation that ends something comes after `require_meant` or `is_meant`.
+        function asks only one thing that waits, and changes nothing before it. An operation that ends something comes
+        after `require_meant` or `is_meant`.
         """
         if operation.ends and not self._meant:
             raise RuntimeError(f"nobody was asked whether {operation.name} is meant")
-        outside = None if operation.reads and not operation.long else self._outside
+        outside = self._outside if operation.waits or operation.long else None
         if isinstance(outside, Refused):
             raise outside
         if operation.long:

@@ -4,9 +4,8 @@ A key of our own is found by the id in it, an imported one by its digest, or by 
 is known. Wrong keys are limited for each address. The use case that asked decides what the proven key may do.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import TypeVar
 
 from hourpass.core.api_key import (
     ApiKey,
@@ -27,26 +26,16 @@ from hourpass.server.issuing.last_uses import UseKeeper
 from hourpass.server.issuing.secret_use import SecretUse
 from hourpass.server.issuing.slow_proofs import SlowProofs
 from hourpass.server.issuing.throttle import Throttle
-from hourpass.server.keys.key_hashes import hashes_in_use
+from hourpass.server.keys.key_hashes import Candidates, hashes_in_use, slow_candidates
 from hourpass.server.keys.server_secrets import DigestMatch, Secrets
 from hourpass.server.ledger.key_lookup import KeyLookUp
 from hourpass.server.ledger.ledger import Ledger
 from hourpass.server.ledger.remembered import Keys
 from hourpass.server.store import Store
-from hourpass.server.store.key_secrets import SlowHash
 from hourpass.server.telemetry.counts import Counts
 from hourpass.server.telemetry.wrong_keys import WrongKeys
 
-
-class Candidates(NamedTuple):
-    """Slow hashes of keys that begin as a text does: one of them may be that of the text."""
-
-    lookup: str
-    hashes: list[SlowHash]
-
-    def __repr__(self) -> str:
-        """Without how the keys begin."""
-        return "Candidates(…)"
+T = TypeVar("T")
 
 
 class Authentication:
@@ -76,7 +65,6 @@ class Authentication:
         self.wrong_keys = WrongKeys(timer)
         self._imported = KeyLookUp[Proven | Candidates](ledger.read, self._find)
         self._slow = SlowProofs(ledger, secrets)
-        self._checking: set[asyncio.Task[Proven | None]] = set()
 
     async def prove(
         self,
@@ -169,23 +157,21 @@ class Authentication:
             if throttled:
                 raise
             return None
-        # A caller who leaves does not end its turn: the thread would go on.
-        task = asyncio.get_running_loop().create_task(self._check(text, lookup))
-        self._checking.add(task)
-        task.add_done_callback(self._checked)
-        return await asyncio.shield(task)
+        return await self._slow.in_turn([lookup], lambda: self._check(text))
 
-    def _checked(self, task: "asyncio.Task[Proven | None]") -> None:
-        self._checking.discard(task)
-        if not task.cancelled():
-            task.exception()  # the caller may have left
-
-    async def _check(self, text: str, lookup: str) -> Proven | None:
-        async with self._slow.turn(lookup):
-            found = await self._imported.key(text)  # the turn before may have proven the same
-            if isinstance(found, Candidates) and await self._slow.prove(text, found.hashes):
-                found = await self._imported.key(text)
+    async def _check(self, text: str) -> Proven | None:
+        found = await self._imported.key(text)  # the turn before may have proven the same
+        if isinstance(found, Candidates) and await self._slow.prove(text, found):
+            found = await self._imported.key(text)
         return None if isinstance(found, Candidates) else found
+
+    async def check_slowly(self, begins: str, caller: str, work: Callable[[], T]) -> T:
+        """Check slow hashes of keys that begin like this, for an administrator: one check of each caller at a time.
+
+        Raises:
+            Unavailable: if others are checked for too long, or a library is missing.
+        """
+        return await self._slow.in_turn([begins, caller], lambda: self._slow.in_thread(work))
 
     def _remembered(self, keys: Keys, text: str) -> Proven | None:
         for match in self._secrets.digests(keys.hashes, text) if keys.hashes else ():
@@ -201,7 +187,9 @@ class Authentication:
         if hashes is None:
             hashes = keys.hashes = hashes_in_use(store, self._secrets.master)
         return [
-            self._remembered(keys, text) or self._read(store, keys, hashes, text) or _slow(store, hashes, text)
+            self._remembered(keys, text)
+            or self._read(store, keys, hashes, text)
+            or slow_candidates(store, hashes, text)
             for text in texts
         ]
 
@@ -232,10 +220,3 @@ class Authentication:
         except Throttled:
             if throttled:
                 raise
-
-
-def _slow(store: Store, hashes: KeyHashes, text: str) -> Candidates | None:
-    for length in hashes.lookups:
-        if waiting := [each for each in store.slow_hashes(text[:length]) if each.algorithm != "used"]:
-            return Candidates(text[:length], waiting)
-    return None

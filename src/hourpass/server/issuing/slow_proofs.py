@@ -5,19 +5,21 @@ is bounded, and it ends with the first use of the key: then a fast digest takes 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import cast
+from typing import Any, TypeVar
 
 from hourpass.core.api_key import key_digest
 from hourpass.core.errors import ConfigurationError, Unavailable
 from hourpass.core.key_hash import slow_digest
+from hourpass.server.keys.key_hashes import Candidates
 from hourpass.server.keys.server_secrets import Secrets
-from hourpass.server.keys.slow_hashes import SlowAlgorithm, first_match
 from hourpass.server.ledger.ledger import Ledger
 from hourpass.server.store import Store
 from hourpass.server.store.key_secrets import SlowHash
+
+T = TypeVar("T")
 
 AT_ONCE = 2
 """Hashes that are checked at once: each takes a core and, with Argon2, up to 256 MiB."""
@@ -36,13 +38,35 @@ class SlowProofs:
         self._ledger = ledger
         self._secrets = secrets
         self._busy: set[str] = set()
+        self._turns = 0
         self._waiting = 0
         self._changed = asyncio.Condition()
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="hourpass-slow-hash")
+        self._checking: set[asyncio.Task[Any]] = set()
+
+    async def in_turn(self, names: Collection[str], check: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """What a check returns that is made in a turn, as `turn` gives it.
+
+        A caller who leaves does not end its turn: the thread would go on.
+        """
+
+        async def wait_and_check() -> T:
+            async with self.turn(*names):
+                return await check()
+
+        task = asyncio.get_running_loop().create_task(wait_and_check())
+        self._checking.add(task)
+        task.add_done_callback(self._checked)
+        return await asyncio.shield(task)
+
+    def _checked(self, task: asyncio.Task[Any]) -> None:
+        self._checking.discard(task)
+        if not task.cancelled():
+            task.exception()  # the caller may have left
 
     @asynccontextmanager
-    async def turn(self, lookup: str) -> AsyncIterator[None]:
-        """A turn to check what begins like this.
+    async def turn(self, *names: str) -> AsyncIterator[None]:
+        """A turn that nobody else has at the same time with one of the names: how keys begin, or who asks.
 
         Raises:
             Unavailable: if there is none within a second.
@@ -52,8 +76,9 @@ class SlowProofs:
         self._waiting += 1
         try:
             async with asyncio.timeout(PATIENCE), self._changed:
-                await self._changed.wait_for(lambda: lookup not in self._busy and len(self._busy) < AT_ONCE)
-                self._busy.add(lookup)
+                await self._changed.wait_for(lambda: self._turns < AT_ONCE and self._busy.isdisjoint(names))
+                self._turns += 1
+                self._busy.update(names)
         except TimeoutError:
             raise Unavailable("slow hashes are being checked for too long") from None
         finally:
@@ -61,24 +86,28 @@ class SlowProofs:
         try:
             yield
         finally:
-            self._busy.discard(lookup)
+            self._turns -= 1
+            self._busy.difference_update(names)
             async with self._changed:
                 self._changed.notify_all()
 
-    async def prove(self, text: str, hashes: Sequence[SlowHash]) -> bool:
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """What work returns that checks slow hashes. Raises Unavailable if a library is missing."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        except ConfigurationError as error:
+            raise Unavailable(error.detail) from error
+
+    async def prove(self, text: str, candidates: Candidates) -> bool:
         """Check the hashes of keys that begin like this text. The first match becomes a fast digest, durably.
 
         Raises:
             Unavailable: if a library is missing; StorageUnavailable: if nothing was kept.
         """
-        plain = [(cast("SlowAlgorithm", each.algorithm), each.hash) for each in hashes]
-        try:
-            at = await asyncio.get_running_loop().run_in_executor(self._threads, first_match, plain, text)
-        except ConfigurationError as error:
-            raise Unavailable(error.detail) from error
-        if at is None:
+        match = await self.in_thread(lambda: candidates.match(text))
+        if match is None:
             return False
-        await self._ledger.run(lambda store: self._replace(store, text, hashes[at]))
+        await self._ledger.run(lambda store: self._replace(store, text, match))
         return True
 
     def _replace(self, store: Store, text: str, slow: SlowHash) -> None:

@@ -4,7 +4,7 @@ Each function works inside one transaction of a store, so the command and the se
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from hourpass.core import grant_events, key_events, server_events
 from hourpass.core.actor import Actor
@@ -20,7 +20,6 @@ from hourpass.core.api_key import (
     key_digest,
     new_api_key,
     unverified_key_id,
-    why_unusable,
 )
 from hourpass.core.claims import Claims
 from hourpass.core.errors import InvalidRequest, NotFound
@@ -34,10 +33,8 @@ from hourpass.core.revocation import Revocation, token_until
 from hourpass.core.secret_ring import ServerSecret
 from hourpass.core.sign_in import key_fingerprint
 from hourpass.server.keys.key_hashes import hashes_in_use
-from hourpass.server.keys.master_key import MasterKey
 from hourpass.server.keys.sealed import require_no_older_node
 from hourpass.server.keys.server_secrets import Secrets
-from hourpass.server.keys.slow_hashes import SlowAlgorithm, first_match
 from hourpass.server.store import Store
 from hourpass.server.store.grants import FIRST_GRANT, LAST_GRANT
 
@@ -128,34 +125,6 @@ def save_key(store: Store, old: ApiKey, new: ApiKey) -> None:
 def no_such_key(key_id: str) -> NotFound:
     """The error for an id that no key has, or none that the caller may know of."""
     return NotFound(f"no API key has {_named(key_id)}")
-
-
-def find_key(store: Store, secrets: Secrets, text: str, *, alive_at: int | None = None) -> ApiKey:
-    """One API key, by its full text. A real key id with a made-up secret finds nothing.
-
-    With `alive_at` (epoch milliseconds), a secret that has ended by then finds nothing either.
-
-    Raises:
-        NotFound: if the text is not an API key of this server.
-    """
-    found = identify_key(store, secrets, text)
-    if found is not None and alive_at is not None and why_unusable(found[0], alive_at, found[1]) == "rotated":
-        raise NotFound(f"this secret has ended already; to end the key that had it, name {found[0].key_id}")
-    key = _find_slowly(store, secrets.master, text) if found is None else found[0]
-    if key is None:
-        raise NotFound("this is not an API key of this server")
-    return key
-
-
-def _find_slowly(store: Store, master: MasterKey, text: str) -> ApiKey | None:
-    """An imported key that nobody has used yet and that came with a slow hash."""
-    lengths = hashes_in_use(store, master).lookups if may_be_imported(text) else ()
-    for lookup in (text[:length] for length in lengths):
-        waiting = [each for each in store.slow_hashes(lookup) if each.algorithm != "used"]
-        at = first_match([(cast("SlowAlgorithm", each.algorithm), each.hash) for each in waiting], text)
-        if at is not None:
-            return store.key(waiting[at].key_id)
-    return None
 
 
 def identify_key(store: Store, secrets: Secrets, text: str) -> tuple[ApiKey, KeySecret] | None:

@@ -1,9 +1,46 @@
-"""Which hashes the digests of imported keys are made of, as the database keeps it."""
+"""Which hashes the digests of imported keys are made of, as the database keeps it, and the slow ones among them."""
+
+from collections.abc import Callable
+from typing import NamedTuple, cast
 
 from hourpass.core.key_hash import PLAIN, KeyHash, KeyHashes
 from hourpass.server.keys.master_key import MasterKey
 from hourpass.server.keys.sealed import HMAC_SECRET, add_secret, open_secrets_of
+from hourpass.server.keys.slow_hashes import SlowAlgorithm, first_match
 from hourpass.server.store import Store
+from hourpass.server.store.key_secrets import SlowHash
+
+
+class Candidates(NamedTuple):
+    """Slow hashes of keys that begin as a text does: one of them may be that of the text.
+
+    `lookup` is the shortest beginning among them. Whose it is to check takes turns by it.
+    """
+
+    lookup: str
+    hashes: list[SlowHash]
+
+    def match(self, text: str) -> SlowHash | None:
+        """The hash that a text has. It takes as long as checking all of them. Raises ExtraMissing."""
+        at = first_match([(cast("SlowAlgorithm", each.algorithm), each.hash) for each in self.hashes], text)
+        return None if at is None else self.hashes[at]
+
+    def __repr__(self) -> str:
+        """Without how the keys begin."""
+        return "Candidates(…)"
+
+
+def slow_candidates(
+    store: Store, hashes: KeyHashes, text: str, *, among: Callable[[str], bool] = lambda key_id: True
+) -> Candidates | None:
+    """The slow hashes that a text may have, of keys that were not used yet. `among` says of which keys, by their ids.
+
+    None if there are none.
+    """
+    beginnings = [text[:length] for length in sorted(hashes.lookups)]
+    waiting = [each for begins in beginnings for each in store.slow_hashes(begins) if each.algorithm != "used"]
+    asked = [each for each in waiting if among(each.key_id)]
+    return Candidates(asked[0].lookup, asked) if asked else None
 
 
 def hashes_in_use(store: Store, master: MasterKey) -> KeyHashes:

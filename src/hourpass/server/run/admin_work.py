@@ -142,6 +142,7 @@ class AdminWork:
         # The only long operation. Every caller who may ask gets the same answer, so one pass answers all of them.
         self._verifying = Together(self._verify)
         self._network = AdminNetwork()
+        self._slow_places = _Places()
         self.calls = Throttle(settings.admin_limit)  # of each caller, in the API and the console together
 
     async def call(self, operation: Operation[Q, A], asked: Q, identity: AdminIdentity) -> A:
@@ -158,8 +159,7 @@ class AdminWork:
         try:
             answer = await self._once(operation, asked, identity, None)
         except Outside as needed:
-            # Not in the thread of the administration, where everybody would wait for the network.
-            outside = await self._network.do(needed)
+            outside = await self._do_outside(caller_name(identity), needed)
             answer = await self._once(operation, asked, identity, outside)
         if not operation.reads:
             await self._issuer.verification.observe(self._clock())
@@ -216,7 +216,7 @@ class AdminWork:
         try:
             return await lane.run(caller, lambda desk: work(desk, None))
         except Outside as needed:
-            outside = await self._outcome(needed)
+            outside = await self._outcome(caller, needed)
         except TakesLong as needed:
             outside = await self.call(*needed.asked)
         return await lane.run(caller, lambda desk: work(desk, outside))
@@ -235,10 +235,17 @@ class AdminWork:
         await self._long.close()
         self._network.close()
 
-    async def _outcome(self, needed: Outside) -> Any:
+    async def _do_outside(self, caller: str, needed: Outside) -> Any:
+        """Not in the thread of the administration, where everybody would wait for a network or a slow hash."""
+        if needed.begins is None:
+            return await self._network.do(needed)
+        async with self._slow_places.of(caller):  # the others' proofs wait in the same queue
+            return await self._issuer.authentication.check_slowly(needed.begins, caller, needed.work)
+
+    async def _outcome(self, caller: str, needed: Outside) -> Any:
         """What its work returned, or the refusal that it raised: a page shows that beside its form."""
         try:
-            return await self._network.do(needed)
+            return await self._do_outside(caller, needed)
         except Throttled:
             raise
         except Refused as error:
