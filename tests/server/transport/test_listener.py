@@ -15,7 +15,7 @@ from tests.front import client, until
 
 from hourpass.server.sockets import bind
 from hourpass.server.transport.house import ConnectionState
-from hourpass.server.transport.listener import KEEP_ALIVE, UNREAD, Front
+from hourpass.server.transport.listener import KEEP_ALIVE, LEAST_READ, UNREAD, Front
 from hourpass.server.transport.request import Reply
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -131,12 +131,57 @@ async def test_a_request_that_waits_behind_a_slow_answer_is_not_late():
         assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200 ")
 
 
+async def unread(front, writer):
+    """The connection, when the client has a large answer that it does not read."""
+    writer.transport.pause_reading()
+    writer.write(GET.replace(b"/ ", b"/large ", 1))
+    await until(lambda: front.connections and next(iter(front.connections)).unread_since < float("inf"))
+    (connection,) = front.connections
+    return connection
+
+
+def waiting(connection) -> int:
+    return connection._transport.get_write_buffer_size()
+
+
+async def test_an_answer_is_read_for_as_long_as_the_client_takes_its_part_each_ten_seconds():
+    async with fronted() as (front, _, port), client(port) as (reader, writer):
+        connection = await unread(front, writer)
+        began = now = connection.unread_since
+        while left := waiting(connection):
+            while waiting(connection) > max(0, left - LEAST_READ):
+                writer.transport.resume_reading()
+                await asyncio.wait_for(reader.read(LEAST_READ // 4), 10)
+                writer.transport.pause_reading()
+            if waiting(connection):
+                now += UNREAD + 0.001
+                front.end_overdue(now)
+
+        assert now - began > KEEP_ALIVE
+        assert front.connections
+        assert front.kinds == []
+        assert connection.since < now  # idle since the last byte was taken, and that took no real time
+
+
+async def test_a_client_that_takes_less_of_its_answer_is_cut_off():
+    async with fronted() as (front, _, port), client(port) as (reader, writer):
+        connection = await unread(front, writer)
+        began, all_of_it = connection.unread_since, waiting(connection)
+        while waiting(connection) == all_of_it:
+            writer.transport.resume_reading()
+            await asyncio.wait_for(reader.read(1_000), 10)
+            writer.transport.pause_reading()
+        assert all_of_it - waiting(connection) < LEAST_READ * 4
+        front.end_overdue(began + UNREAD + 0.001)
+        front.end_overdue(began + 2 * UNREAD + 0.002)
+
+        await until(lambda: not front.connections)
+        assert front.kinds == ["unread"]
+
+
 async def test_an_answer_that_is_not_read_ends_the_connection_after_ten_seconds():
     async with fronted() as (front, _, port), client(port) as (_, writer):
-        writer.transport.pause_reading()
-        writer.write(GET.replace(b"/ ", b"/large ", 1))
-        await until(lambda: front.connections and next(iter(front.connections)).unread_since < float("inf"))
-        (connection,) = front.connections
+        connection = await unread(front, writer)
 
         front.end_overdue(connection.unread_since + UNREAD)
         assert front.connections

@@ -23,12 +23,13 @@ IDLE, READING, ANSWERING, ENDING = ConnectionState
 class Connection(asyncio.Protocol):
     """One client. The house checks `state`, `since` and `unread_since` regularly, so no connection needs a timer.
 
-    `since` is when the state began, on the loop's clock. `unread_since` is when the client stopped reading its answers.
+    `since` is when the state began, on the loop's clock. While an answer waits for the client to read it, the client
+    must take its next part of it from `unread_since` on.
     """
 
     __slots__ = (
         "_buffer", "_chunks", "_discarded", "_house", "_keep", "_left", "_length", "_paused", "_peer", "_request",
-        "_scanned", "_stream", "_transport", "_waits", "_work", "since", "state", "unread_since",
+        "_scanned", "_stream", "_transport", "_unread", "_waits", "_work", "since", "state", "unread_since",
     )  # fmt: skip
 
     _transport: asyncio.Transport
@@ -40,7 +41,7 @@ class Connection(asyncio.Protocol):
         self.since = house.loop.time()
         self.unread_since = NEVER
         self._buffer = b""
-        self._scanned = self._discarded = self._length = 0
+        self._scanned = self._discarded = self._length = self._unread = 0
         self._request: Request | None = None
         self._chunks: Chunks | None = None
         self._stream: BodyStream | None = None
@@ -83,10 +84,11 @@ class Connection(asyncio.Protocol):
             self._read()
 
     def pause_writing(self) -> None:
-        self.unread_since = self._house.loop.time()
+        self.unread_since, self._unread = self._house.loop.time(), self._transport.get_write_buffer_size()
 
     def resume_writing(self) -> None:
         self.unread_since = NEVER
+        self.since = self._house.loop.time()  # only now it is idle
         self._go_on()
 
     # Reading.
@@ -288,7 +290,11 @@ class Connection(asyncio.Protocol):
         """End the connection now."""
         self._transport.abort()
 
-    def unread(self) -> None:
-        """End the connection because the client does not read its answer."""
-        self._house.refused("unread", self._peer)
-        self._transport.abort()
+    def require_read(self, now: float, least: int) -> None:
+        """End the connection if the client took less of its answer than this. Who has taken all is not asked."""
+        waits = self._transport.get_write_buffer_size()
+        if self._unread - waits < least:
+            self._house.refused("unread", self._peer)
+            self._transport.abort()
+        self.since = self.unread_since = now
+        self._unread = waits

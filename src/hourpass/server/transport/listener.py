@@ -23,7 +23,10 @@ KEEP_ALIVE = 75.0
 """Seconds for which a connection may be idle. A proxy keeps its own for less time, so the proxy closes it first."""
 
 UNREAD = 10.0
-"""Seconds within which a client must read an answer."""
+"""Seconds within which a client must read an answer, or the next part of it."""
+
+LEAST_READ = 65_536
+"""Bytes of such a part: 50 kbit a second. A client that reads less would keep a long answer in memory for hours."""
 
 LINGER = 2.0
 """Seconds for which a client may still send after a refusal."""
@@ -133,14 +136,14 @@ class Front:
         self.date = b"date: %b\r\n" % formatdate(self._clock() / 1000, usegmt=True).encode()
 
     def end_overdue(self, now: float) -> None:
-        """End connections that are idle for too long, or too slow to send a request or to read an answer.
+        """End connections that are idle for too long, or too slow to send a request or to read their answer.
 
         `now` is seconds on the event loop's clock.
         """
         for connection in list(self.connections):
             waited = now - connection.since
             if now - connection.unread_since > UNREAD:
-                connection.unread()
+                connection.require_read(now, LEAST_READ)
             elif connection.state is ConnectionState.IDLE and waited > KEEP_ALIVE:
                 connection.close()
             elif connection.state is ConnectionState.READING and waited > self._request_timeout:
