@@ -10,6 +10,7 @@ import httpx2
 import msgspec
 import pytest
 from tests.conftest import free_port
+from tests.server.conftest import nobodys_key
 
 from hourpass.admin.operations import OPERATIONS
 from hourpass.core.errors import InvalidRequest
@@ -79,6 +80,29 @@ async def test_a_body_that_is_not_exactly_what_is_meant_is_refused(here, body, s
     assert refused(answer)[0] == status, answer.text
     assert name is None or refused(answer)[2] == name
     assert (await owner.get("/keys?text=customer")).json()["data"] == []
+
+
+async def test_no_text_of_a_key_or_a_webhook_may_hold_an_api_key_and_no_answer_repeats_it(here):
+    owner, key = await here.caller(), nobodys_key()
+    texts = ("name", "scope", "subject", "external_id", "subject_prefix", "max_scope")
+    wrong: dict[str, object] = dict.fromkeys(texts, key)
+    wrong |= {name: [key] for name in ("audiences", "allowed_ips")}
+    wrong |= {"tags": {"x": key}, "claims": {key: "x"}}
+    webhook = {"url": "https://example.com/", "events": [], "description": ""}
+    calls = [("POST", "/keys", {**NEW, name: value}, name) for name, value in wrong.items()]
+    calls += [("PATCH", f"/keys/{owner.key_id}", {name: wrong[name]}, name) for name in ("name", "tags")]
+    for name, value in (("url", f"https://example.com/{key}"), ("events", [key]), ("description", key)):
+        calls.append(("POST", "/webhooks", webhook | {name: value}, name))
+    calls += [(method, path, {key: "x"}, None) for method, path, *_ in (calls[0], calls[-1])]
+
+    for method, path, body, name in calls:
+        answer = await owner(method, path, json=body)
+        assert refused(answer) == (422 if name else 400, "invalid_request", name), answer.text
+        assert key not in answer.text
+    twice = await owner.post("/keys", content=f'{{"name": "a", "{key}": 1, "{key}": 2}}')
+    assert refused(twice) == (400, "invalid_request", None)
+    assert key not in twice.text
+    assert [len((await owner.get(path)).json()["data"]) for path in ("/keys?text=customer", "/webhooks")] == [0, 0]
 
 
 async def test_bytes_that_are_not_utf_8_are_refused(here):

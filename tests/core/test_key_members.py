@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hourpass.core.api_key import ApiKey
+from hourpass.core.api_key import ApiKey, new_api_key
 from hourpass.core.errors import InvalidRequest, InvalidScope
 from hourpass.core.key_members import (
     EDITABLE,
@@ -103,6 +103,25 @@ def test_a_bad_member_is_refused_by_its_name(name, value):
         fields({name: value})
 
     assert refused.value.name in {name, "audience"}
+
+
+KEY = new_api_key("sandbox", bytes(range(32)), "acme")[1]
+
+
+@pytest.mark.parametrize("name", sorted(EDITABLE | {"subject", "environment", "external_id"}))
+@pytest.mark.parametrize("value", [KEY, f"x{KEY}\n", ["x", KEY], {"x": KEY}, {KEY: "x"}, {"x": [KEY]}], ids=type)
+def test_no_member_holds_an_api_key_and_no_refusal_repeats_it(name, value):
+    with pytest.raises(InvalidRequest) as refused:
+        fields({name: value})
+
+    assert refused.value.name == name
+    assert KEY[20:30] not in str(refused.value)
+
+
+def test_what_only_looks_like_an_api_key_is_not_one():
+    almost = KEY[:-1] + ("0" if KEY[-1] != "0" else "1")
+
+    assert fields({"name": almost, "subject": KEY[:-10], "retry_window": 5, "tags": {}})["name"] == almost
 
 
 def test_a_bad_scope_is_an_invalid_scope():

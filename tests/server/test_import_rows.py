@@ -7,6 +7,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.server.conftest import nobodys_key
 
 from hourpass.core.key_hash import KeyHash
 from hourpass.server.keys.import_rows import COLUMNS, Hashed, ImportRow, InPlain, RowRefused, SlowlyHashed, read_row
@@ -154,6 +155,16 @@ def test_every_row_is_read_or_refused(columns):
         assert isinstance(read_row(columns), ImportRow)
     except RowRefused as refused:
         assert str(refused)  # noqa: PT017
+
+
+@pytest.mark.parametrize("column", sorted(COLUMNS.keys() - {"key", "hash"}))
+def test_a_key_stands_in_no_other_column_than_its_own(column):
+    ours = nobodys_key()
+    for row, key in (({}, ours), ({}, KEY), ({"key": "", "hash": "0" * 64, "algorithm": "sha256"}, ours)):
+        for value in (f"x {key}", [key], {"x": key}, {key: "x"}):
+            with pytest.raises(RowRefused, match=column) as refused:
+                read_row({**ROW, **row, column: value})
+            assert key not in str(refused.value)
 
 
 @given(st.sampled_from(sorted(COLUMNS)))

@@ -4,13 +4,13 @@ Members have the names that people use: `audiences` is a list, `claims` and `tag
 fields of `ApiKey`.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import isfinite
 from typing import Any
 
 from hourpass.core.address import normal_network
 from hourpass.core.admin_access import ROLES
-from hourpass.core.api_key import ApiKey, ClaimValue, normal_scope
+from hourpass.core.api_key import ApiKey, ClaimValue, keys_in, normal_scope
 from hourpass.core.errors import InvalidRequest, InvalidScope
 from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, MAX_RETRY_WINDOW, SECOND
 
@@ -38,15 +38,46 @@ def fields(members: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises:
         InvalidScope: if the scope breaks RFC 6749 §3.3's grammar.
-        InvalidRequest: naming the member, if another one is out of range or unknown.
+        InvalidRequest: naming the member, if another one is out of range or unknown, or one holds an API key.
     """
     found: dict[str, Any] = {}
     for name, value in members.items():
+        require_no_key(name, value)
         rule = _RULES.get(name)
         if rule is None:
             raise InvalidRequest(f"an API key has no {name!r}", name=name)
         found |= rule(value)
     return found
+
+
+def require_no_key(name: str, value: object) -> None:
+    """Refuse what somebody says of a key or a webhook if a whole API key stands in it. It is not repeated.
+
+    Raises:
+        InvalidRequest: naming the member.
+    """
+    if holds_key(value):
+        raise InvalidRequest("an API key stands here: it would be kept in plain, and shown to others", name=name)
+
+
+def holds_key(value: object) -> bool:
+    """Whether a whole API key stands in a text, or in one of several."""
+    return any(map(keys_in, texts_in(value)))
+
+
+def texts_in(value: object) -> Iterator[str]:
+    """All texts of a member, the names in a mapping among them."""
+    match value:
+        case str():
+            yield value
+        case Mapping():
+            yield from texts_in(value.keys())
+            yield from texts_in(value.values())
+        case Iterable():
+            for each in value:
+                yield from texts_in(each)
+        case _:
+            pass
 
 
 def members_of_key(key: ApiKey) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from hourpass.core.errors import (
     Throttled,
     Unavailable,
 )
+from hourpass.core.key_members import holds_key
 from hourpass.server.transport.render import NO_STORE, MethodNotAllowed, NoSuchRoute
 from hourpass.server.transport.request import Headers, Reply, TooLarge
 from hourpass.wire.problems import PROBLEM, Challenged, challenge
@@ -145,6 +146,8 @@ def tell(error: Exception, realm: str) -> Told:  # noqa: C901 - one case for eac
             status = 422
         case _:
             pass
+    if isinstance(error, InvalidRequest) and holds_key([detail, *names]):  # what is misspelt may be anything
+        status, detail, names = 400, "an API key stands where the name of a member is expected", ()
     return Told(status, code, detail, reason, names, headers)
 
 

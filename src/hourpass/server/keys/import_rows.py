@@ -14,7 +14,7 @@ import msgspec
 from hourpass.core.errors import InvalidRequest, InvalidScope
 from hourpass.core.key_entropy import ENOUGH, estimated_bits
 from hourpass.core.key_hash import LONGEST, SHORTEST, KeyHash, may_be_imported
-from hourpass.core.key_members import fields
+from hourpass.core.key_members import fields, holds_key, texts_in
 from hourpass.core.policy import SECOND
 from hourpass.server.keys.slow_hashes import SlowAlgorithm, fast_hash_of, refusal_of
 
@@ -100,6 +100,9 @@ def read_row(
         raise RowRefused(f"{len(unknown)} unknown members; known are: {', '.join(COLUMNS)}")
     given = {name: None if value == "" else value for name, value in columns.items()}
     secret = _secret(given, hmac_hash, accept_weak=accept_weak)
+    for name, value in given.items():
+        if name != "key" and _shows_key(value, secret):
+            raise RowRefused(f"{name}: an API key stands here, and would be kept in plain")
     members: dict[str, Any] = {}
     found: dict[str, Any] = {}
     for name, value in given.items():
@@ -131,6 +134,12 @@ _REASONS = {
     "claims": "claims: reserved or unprintable names, other values than texts, numbers and booleans, or over 1 KiB",
     "tags": "tags: more than 32, or unprintable or too long",
 }
+
+
+def _shows_key(value: object, secret: Secret) -> bool:
+    """Whether a key that looks like ours, or the one of the row, stands in another column."""
+    own = secret.text if isinstance(secret, InPlain) else None
+    return holds_key(value) or (own is not None and any(own in text for text in texts_in(value)))
 
 
 def _secret(given: Mapping[str, object], hmac_hash: KeyHash | None, *, accept_weak: bool) -> Secret:

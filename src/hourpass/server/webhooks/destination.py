@@ -14,6 +14,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from hourpass.core.errors import InvalidRequest, PrivateAddress
+from hourpass.core.key_members import require_no_key
 from hourpass.core.public_address import is_local_name, is_numeric, is_public
 
 LONGEST_URL = 2_000
@@ -104,8 +105,10 @@ def new_destination(
     A name that has no address now is accepted: it is judged again at each delivery.
 
     Raises:
-        InvalidRequest, PrivateAddress: as `read_destination`, also if the host's addresses are not public.
+        InvalidRequest, PrivateAddress: as `read_destination`, also if the addresses are not public, or an API key
+            stands in the URL.
     """
+    require_no_key("url", url)
     destination = read_destination(url, allow_private=allow_private)
     try:
         addresses = looked_up(destination, look_up or addresses_of).result(patience)

@@ -10,6 +10,7 @@ from hourpass.core import webhook_events
 from hourpass.core.actor import SERVER, Actor
 from hourpass.core.audit import Event
 from hourpass.core.errors import InvalidRequest, NotFound
+from hourpass.core.key_members import require_no_key
 from hourpass.core.published import unpublished
 from hourpass.core.webhook import (
     DELIVERIES_KEPT,
@@ -224,12 +225,14 @@ def _shown(webhook: Webhook) -> dict[str, object]:
 
 
 def _events(events: Sequence[str]) -> tuple[str, ...]:
+    require_no_key("events", events)
     if wrong := unpublished(tuple(events)):
         raise InvalidRequest(f"not a published event: {wrong[0][:60]!r}", name="events")
     return tuple(sorted(set(events)))
 
 
 def _description(text: str) -> str:
+    require_no_key("description", text)
     if len(text) > LONGEST_DESCRIPTION or not text.isprintable():
         raise InvalidRequest(
             f"a description is one line of at most {LONGEST_DESCRIPTION} characters", name="description"
