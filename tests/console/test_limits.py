@@ -48,13 +48,17 @@ def test_a_person_has_the_limit_of_an_admin_key_with_all_that_pages_ask_by_thems
     server = start(tmp_path, admin_limit=5)
     try:
         desk = Desk(server)
-        visitor, other = desk.visitor().by_link(), desk.visitor().by_key(desk.admin_key("auditor")["api_key"])
+        auditor = desk.admin_key("auditor")["api_key"]
+        visitor, other, gone = desk.visitor().by_link(), desk.visitor().by_key(auditor), desk.visitor().by_key(auditor)
         asked = [visitor.get("/keys", headers={"hx-request": "true"}) for _ in range(12)]
 
         assert [each.status_code for each in asked[:4]] == [200] * 4, "signing in was followed by one page"
         assert 429 in {each.status_code for each in asked[5:]}
         assert all("retry-after" in each.headers for each in asked if each.status_code == 429)
         assert visitor.post("/sign-out").status_code == 303, "the way out is always open"
-        assert other.get("/keys").status_code == 200
+        cookie = cookie_of(gone)
+        gone.post("/sign-out")
+        assert [asyncio.run(ask(desk, "/keys", cookie)) for _ in range(8)] == [303] * 8
+        assert other.get("/keys").status_code == 200, "a cookie that has ended takes none of their calls"
     finally:
         server.kill()

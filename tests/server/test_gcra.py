@@ -41,6 +41,16 @@ def test_a_place_is_free_again_after_exactly_one_interval():
     assert not admitted(throttle, "a", NOW + 10_000)
 
 
+def test_what_is_given_back_may_be_used_again_and_no_more_than_that():
+    throttle = Throttle(6)
+    for _ in range(6):
+        throttle.admit("a", NOW)
+    throttle.give_back("a")
+    throttle.give_back("another")
+
+    assert [admitted(throttle, "a", NOW) for _ in range(2)] == [True, False]
+
+
 @pytest.mark.parametrize(("after", "retry_after"), [(0, 10), (1, 10), (8_999, 2), (9_000, 1), (9_999, 1)])
 def test_the_wait_is_said_in_whole_seconds_rounded_up(after, retry_after):
     """RFC 9110 §10.2.3: Retry-After is in whole seconds. A client that obeys must not be refused again."""

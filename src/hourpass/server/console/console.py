@@ -83,6 +83,9 @@ class Console:
             self._work.calls.admit(who, self._timer())
         answer = partial(answer_person, self._settings, self._told, asked)
         reply = await self._work.page(who, answer, long=is_long(path))
+        if reply is None:
+            self._forget(asked, who)
+            return way_to_sign_in(asked)
         if asked.is_post:
             await self._issuer.verification.observe(request.now)
         return reply
@@ -94,6 +97,13 @@ class Console:
                 return who
         found = await self._work.in_thread(STRANGERS, partial(who_is_signed_in, asked))
         return None if found is None else self._remember(found[1].sign_in)
+
+    def _forget(self, asked: BrowserRequest, who: str) -> None:
+        """Who was signed in is not any more: who has the cookie still must not use up their calls."""
+        for each in asked.ids:
+            self._known.pop(hash_of(each), None)
+        if asked.path not in SIGN_OUTS:
+            self._work.calls.give_back(who)
 
     def _remember(self, one: SignIn) -> str:
         if len(self._known) >= MOST_KNOWN:

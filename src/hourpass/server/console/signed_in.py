@@ -24,7 +24,7 @@ from hourpass.server.console.browser_request import BrowserRequest
 from hourpass.server.console.door import Person
 from hourpass.server.console.page import Download, GoTo, NotMeant, PageAnswer, Section, Shown, View, Visit
 from hourpass.server.console.pages import SECTIONS
-from hourpass.server.console.signing_in import SIGN_OUTS, sign_out, way_to_sign_in
+from hourpass.server.console.signing_in import SIGN_OUTS, sign_out
 from hourpass.server.console.used_forms import FormUsed
 from hourpass.server.settings.settings import Settings
 from hourpass.server.store import reading
@@ -48,11 +48,11 @@ def is_long(path: str) -> bool:
 
 def answer_person(
     settings: Settings, told: Tell, asked: BrowserRequest, administration: Administration, outside: object
-) -> Reply:
-    """The answer to somebody who is signed in. Anybody else is sent to sign in. `outside` is for `Visit.call`."""
+) -> Reply | None:
+    """The answer to somebody who is signed in, None to anybody else. `outside` is for `Visit.call`."""
     found = who_is_signed_in(asked, administration)
     if found is None:
-        return way_to_sign_in(asked)
+        return None
     sign_in_id, person = found
     # What a page asks for by itself is not a use: a page that is left open would keep somebody signed in.
     if is_to_note(person.sign_in, asked.now) and not asked.is_by_itself:

@@ -40,6 +40,11 @@ class Throttle:
             raise Throttled(retry_after=min(max(1, -int(-wait // SECOND)), MINUTE // SECOND))
         self._arrivals[caller] = arrival + self._interval
 
+    def give_back(self, caller: str) -> None:
+        """Take back what `admit` counted a moment ago: the request was not the caller's."""
+        if caller in self._arrivals:
+            self._arrivals[caller] -= self._interval
+
     def require_room(self, caller: str, now: int) -> None:
         """Count nothing. Raises Throttled if `admit` would."""
         if not self._interval:
