@@ -143,7 +143,12 @@ def require_in_token(token_scope: str | None, scope: str) -> None:
 
 def sees(caller: AdminCaller, key: ApiKey) -> bool:
     """Whether a caller may know of a key. Admin keys are never visible to a delegated caller."""
-    return caller.subject_prefix is None or (key.admin is None and key.subject.startswith(caller.subject_prefix))
+    return is_below(key, caller.subject_prefix)
+
+
+def is_below(key: ApiKey, subject_prefix: str | None) -> bool:
+    """Whether a key is one that a delegated admin key with this prefix sees. Without a prefix every key is."""
+    return subject_prefix is None or (key.admin is None and key.subject.startswith(subject_prefix))
 
 
 HIDDEN_ACTOR = "operator"

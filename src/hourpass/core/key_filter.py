@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from hourpass.core.admin_access import is_below
 from hourpass.core.api_key import ApiKey, KeyState, key_state
 from hourpass.core.key_rotation import pending_secret
 from hourpass.core.last_use import LastUses, latest
@@ -13,7 +14,7 @@ class KeyFilter(NamedTuple):
     `raw_since` takes keys that were sent themselves at that instant or later, `unused_since` those that were not used
     in any way since then. A key that was never used is as old as its record. `next_secret_waits` takes keys that were
     rotated and whose holder has not used the next secret yet. `text` is part of the name, the subject, the key id or
-    the external id, in upper or lower case. `subject_prefix` is how the subject begins, in exactly this spelling.
+    the external id, in upper or lower case. `subject_prefix` takes what a delegated admin key with it sees.
     """
 
     state: KeyState | None = None
@@ -43,7 +44,7 @@ class KeyFilter(NamedTuple):
         return (
             self.subject in {None, key.subject}
             and self.external_id in {None, key.external_id}
-            and key.subject.startswith(self.subject_prefix or "")
+            and is_below(key, self.subject_prefix)
             and set(self.tags) <= set(key.tags)
             and (self.text is None or _is_in(self.text, key.name, key.subject, key.key_id, key.external_id or ""))
         )

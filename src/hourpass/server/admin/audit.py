@@ -1,6 +1,6 @@
 """The audit trail: list its lines, and verify that they are as they were written."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from hourpass.admin import shapes
@@ -54,6 +54,8 @@ def _after(ctx: Context, asked: shapes.ListAudit, wanted: "_Wanted", number: int
 def _newest(ctx: Context, asked: shapes.ListAudit, wanted: "_Wanted", before: int) -> shapes.AuditPage:
     found: list[shapes.AuditLine] = []
     last = min(before - 1, ctx.store.control().last_audit)
+    if wanted.is_of_others():
+        return shapes.AuditPage(data=[], next=None, last=last)
     floor = ctx.store.audit_floor(wanted.narrowing, DISTANCE, before)
     for _ in range(wanted.reads):
         page = ctx.store.newest_audit(wanted.narrowing, TOGETHER, before, floor)
@@ -98,9 +100,22 @@ class _Wanted:
         # A caller from whom actors are hidden must not find them by asking for them.
         self.narrowing = wanted._replace(actor="") if ctx.caller.is_delegated else wanted
 
+    def is_of_others(self) -> bool:
+        """Whether a delegated caller asks for a key or a grant that it does not see, or that does not exist.
+
+        A search reads the lines of that alone, so how far it gets would tell the two apart.
+        """
+        key_id = self._wanted.key_id
+        if not self._ctx.caller.is_delegated or not (key_id or self._wanted.grant_id):
+            return False
+        if not key_id:
+            lines = self._ctx.store.newest_audit(AuditFilter(grant_id=self._wanted.grant_id), 1)
+            key_id = (lines[0].key_id if lines else None) or ""
+        return key_id not in self._seen([key_id])
+
     def of(self, records: list[AuditRecord]) -> Iterator[shapes.AuditLine]:
         """The lines that the caller asks for and may see, as the caller is told them."""
-        seen = self._seen(records)
+        seen = self._seen({each.key_id for each in records if each.key_id}) if self._ctx.caller.is_delegated else None
         for each in records:
             if seen is not None and each.key_id not in seen:
                 continue
@@ -108,11 +123,9 @@ class _Wanted:
             if self._wanted.takes(each.at, each.event, key_id=each.key_id, grant_id=each.grant_id, actor=line.actor):
                 yield line
 
-    def _seen(self, records: list[AuditRecord]) -> set[str] | None:
-        """The ids of the keys that the caller sees. None if it sees everything."""
-        if not self._ctx.caller.is_delegated:
-            return None
-        keys = self._ctx.store.keys_of_ids(sorted({each.key_id for each in records if each.key_id}))
+    def _seen(self, key_ids: Collection[str]) -> set[str]:
+        """Those of the ids of keys that the caller sees."""
+        keys = self._ctx.store.keys_of_ids(sorted(key_ids))
         return {key_id for key_id, key in keys.items() if sees(self._ctx.caller, key)}
 
 

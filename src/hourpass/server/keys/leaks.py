@@ -71,7 +71,7 @@ def find_leaks(store: Store, secrets: Secrets, texts: Iterable[str], now: int) -
     """The keys of this server among texts that look like keys."""
     ours: dict[bytes, Leak] = {}
     strangers = 0
-    for text in texts:
+    for text in dict.fromkeys(texts):  # twice the same is counted once, also if it is hidden from the caller
         leak = _identify(store, secrets, text, now)
         if leak is None:
             strangers += 1
