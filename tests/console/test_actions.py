@@ -10,9 +10,9 @@ from tests.console.conftest import sign_in, watched
 from tests.console.test_pages import problems_of
 
 
-def pair_of(desk) -> tuple[str, dict]:
+def pair_of(desk, *options: str) -> tuple[str, dict]:
     """A key's id, and its first pair."""
-    key = desk.server.create_key("--name", "Robot", "--scope", "videos.read")
+    key = desk.server.create_key("--name", "Robot", "--scope", "videos.read", *options)
     return key["key_id"], httpx2.post(f"{desk.server.url}/auth/api-key", json={"apiKey": key["api_key"]}).json()
 
 
@@ -38,6 +38,23 @@ def test_a_token_is_explained_and_revoked(desk, kind):
     assert "It is not accepted" in visitor.post("/inspect", {"token": pair[kind]}).text
     refused = visitor.post("/inspect/revoke", {"again": pair[kind] + "x"})
     assert (refused.status_code, pair[kind] in refused.text) == (422, False)
+
+
+def test_no_token_of_ours_ends_a_grant_before_its_name_is_typed_also_if_it_is_not_accepted(desk):
+    _, pair = pair_of(desk, "--retry-window", "0")
+    old = pair["refresh_token"]
+    new = httpx2.post(f"{desk.server.url}/auth/refresh", json={"refreshToken": old}).json()
+    visitor = desk.visitor().by_link()
+    visitor.get("/inspect")
+
+    assert "It is not accepted" in visitor.post("/inspect", {"token": old}).text
+    for token in (old, new["refresh_token"]):
+        for confirm in ({}, {"confirm": "robot"}):
+            asked = visitor.post("/inspect/revoke", {"again": token, **confirm})
+            assert (asked.status_code, "This is not the name" in asked.text) == (422, True)
+    assert "It is accepted" in visitor.post("/inspect", {"token": new["refresh_token"]}).text
+    assert visitor.post("/inspect/revoke", {"again": old, "confirm": "Robot"}).status_code == 303
+    assert "It is not accepted" in visitor.post("/inspect", {"token": new["refresh_token"]}).text
 
 
 def test_what_a_token_says_is_accessible(browser, desk):

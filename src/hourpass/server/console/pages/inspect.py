@@ -42,13 +42,17 @@ def _explained(visit: Visit, token: str) -> dict[str, Any]:
 
 
 def _revoke(visit: Visit) -> PageAnswer:
-    """Revoke the token that was pasted again, if the name of its key was typed."""
+    """Revoke the token that was pasted again, if the name of its key was typed.
+
+    Also if the token is not accepted: a refresh token that was used before still names a grant that may live.
+    """
     token = visit.form.get("again", "").strip()
     shown = _explained(visit, token)
     facts = shown["facts"]
-    if facts["valid"] and not visit.is_meant(facts["key_name"] or facts["key_id"]):
+    if "key_id" not in facts:
+        visit.require_meant(None)  # not a token of ours: the operation refuses it
+    elif not visit.is_meant(facts["key_name"] or facts["key_id"]):
         return Shown("inspect.html", {**shown, "unconfirmed": "This is not the name. Nothing was changed."}, 422)
-    visit.require_meant(None)
     try:
         revoked = visit.call(REVOKE_TOKEN, shapes.TokenGiven(token=token))
     except (NotFound, InvalidRequest) as error:
