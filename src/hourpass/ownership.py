@@ -67,6 +67,33 @@ def require_own_database(path: Path) -> None:
             continue
 
 
+def require_trusted_socket(path: Path) -> None:
+    """Require a unix socket that nobody else can have put there, and nobody can put another one in its place.
+
+    Root and we are trusted, and so is the user whose folder it lies in, if only root can have made that folder: it is a
+    server's user below /run. A folder below /tmp anybody can have made.
+
+    Raises:
+        ConfigurationError: if somebody else could listen there.
+        OSError: if the socket cannot be looked at.
+    """
+    real = path.resolve(strict=True)
+    folder, above = real.parent, real.parent.parents
+    trusted = {0, os.geteuid()}
+    if all(found.st_uid == 0 and not found.st_mode & 0o022 for found in map(Path.stat, above)):
+        trusted.add(folder.stat().st_uid)
+    for each in (real, folder, *above):
+        found = each.stat()
+        if found.st_uid not in trusted:
+            raise ConfigurationError(f"{each} belongs to {_user(found.st_uid)}, who could read what you send to {path}")
+        # In a sticky folder nobody takes the folders of others away, but anybody can put a socket there.
+        if each != real and found.st_mode & 0o022 and (each == folder or not found.st_mode & stat.S_ISVTX):
+            mode = stat.S_IMODE(found.st_mode)
+            raise ConfigurationError(
+                f"others can write into {each} (mode {mode:04o}), so they could read what you send to {path}"
+            )
+
+
 def read_own_file(path: Path) -> str:
     """The text of a plain file that nobody else can read or write.
 

@@ -1,6 +1,7 @@
 """`--server`: which commands have a use for it, and what is said when the server cannot be asked."""
 
 import json
+import socket
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
@@ -83,6 +84,22 @@ def test_a_server_that_cannot_be_reached_is_named(both):
 def test_a_server_is_https_or_this_machine(both, url):
     words = "--server must be https://HOST, http:// to this machine, with at most a port and a path, or unix:/PATH"
     assert list_keys(both, url) == (1, words)
+
+
+def test_no_admin_key_goes_to_a_socket_that_somebody_else_could_have_put_there(both, tmp_path):
+    folder = tmp_path / "open"
+    folder.mkdir()
+    folder.chmod(0o777)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "admin.sock"))
+        listener.listen()
+        listener.setblocking(False)
+
+        code, words = list_keys(both, f"unix:{folder}/admin.sock")
+
+        assert (code, f"--server: others can write into {folder} (mode 0777)" in words) == (2, True)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
 
 
 def test_an_admin_key_that_is_not_accepted_says_why(both):

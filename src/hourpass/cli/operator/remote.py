@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
+import click
 import httpx2
 import msgspec
 
@@ -24,7 +25,7 @@ from hourpass.client.source import TokenSource
 from hourpass.core.errors import ConfigurationError, HourpassError, LoginRequired, Unavailable
 from hourpass.core.key_shape import BEGINNING
 from hourpass.home import folder_for
-from hourpass.ownership import note_on_readers, read_named_file
+from hourpass.ownership import note_on_readers, read_named_file, require_trusted_socket
 from hourpass.server.admin.key_import import ImportBatch
 from hourpass.server.settings.parsers import UNIX, listen_address
 from hourpass.urls import check_url
@@ -70,9 +71,11 @@ class Remote:
         self.name = f"Server: {self._url}"
         self.now = now
         self.rows_together = ROWS
+        socket = self._url.removeprefix(UNIX) if self._url.startswith(UNIX) else None
+        if socket is not None:
+            _require_trusted(Path(socket))
         key = _read_key(key_file)
         logging.getLogger("hourpass").addHandler(logging.NullHandler())  # the command tells errors itself
-        socket = self._url.removeprefix(UNIX) if self._url.startswith(UNIX) else None
         base = self._url if socket is None else ON_A_SOCKET
         cache = _cache(self._url, key, environ)
         source = TokenSource(base, lambda: key, cache=cache, transport=_transport(socket))
@@ -207,6 +210,21 @@ def _checked(url: str) -> str:
 def _transport(socket: str | None) -> httpx2.HTTPTransport | None:
     """How a unix socket is reached. None for the library's own way, if there is none."""
     return None if socket is None else httpx2.HTTPTransport(uds=socket)
+
+
+class _NotTrusted(click.ClickException):
+    """The wrong usage that no help of a command explains: a key would go to somebody else."""
+
+    exit_code = 2
+
+
+def _require_trusted(socket: Path) -> None:
+    try:
+        require_trusted_socket(socket)
+    except ConfigurationError as error:
+        raise _NotTrusted(f"--server: {error.detail}") from None
+    except OSError:
+        pass  # then it cannot be connected to either, and that says why
 
 
 def _read_key(file: str) -> str:
