@@ -7,6 +7,8 @@ from hourpass.core.grant import GrantRef, new_grant_id
 from hourpass.core.grant_room import GrantAge
 from hourpass.server.store import transaction
 from hourpass.server.store.grants import Expiry
+from hourpass.server.store.sqlite import SqliteStore
+from hourpass.server.store.statements import load_queries
 
 FULL_RING = tuple(NOW - n for n in range(8))
 
@@ -39,6 +41,17 @@ def test_a_grant_is_found_by_its_id_alone_whether_or_not_that_tells_its_key(stor
     store.add_grants([named, misnamed, plain])
 
     assert [store.find_grant(each.grant_id) for each in (named, misnamed, plain)] == [named, misnamed, plain]
+
+
+@pytest.mark.parametrize("name", ["find_grant_between", "find_unnamed_grant"])
+def test_sqlite_reads_no_whole_table_to_find_a_grant_by_its_id(name):
+    store, sql = SqliteStore(":memory:"), load_queries()[name]
+    store.migrate(NOW)
+
+    [(*_, plan)] = store._db.execute(f"explain query plan {sql}", (b"",) * sql.count("?"))
+
+    assert plan.startswith("SEARCH grants USING ")
+    store.close()
 
 
 def test_only_the_grants_that_exist_are_returned(store):

@@ -60,10 +60,10 @@ class GrantStore(DatabaseConnection):
         """
 
     def find_grant(self, grant_id: bytes) -> Grant | None:
-        """One grant by its id alone: at once if the id tells whose it is, or else it reads all of them."""
+        """One grant by its id alone: that tells how its key's id begins, or else the grant is in an index."""
         between = keys_of_grant(grant_id)
         rows = [] if between is None else self._rows("find_grant_between", *between, grant_id)
-        rows = rows or self._rows("find_grant", grant_id)
+        rows = rows or self._rows("find_unnamed_grant", grant_id)
         return read_grant(rows[0]) if rows else None
 
     @abstractmethod

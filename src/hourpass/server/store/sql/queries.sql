@@ -72,10 +72,11 @@ order by key_id, grant_id limit 1 offset ?
 select {Grant}
 from grants where key_id >= ? and key_id <= ? and grant_id = ?
 
--- name: find_grant
--- One grant by its id alone. It reads all of them, for one that was opened by a program of before.
+-- name: find_unnamed_grant
+-- One grant by its id alone, if that does not tell its key: it was opened by a program of before. The second condition is
+-- that of the index.
 select {Grant}
-from grants where grant_id = ?
+from grants where grant_id = ? and substr(grant_id, 7, 3) <> cast(substr(key_id, 1, 3) as blob)
 
 -- name: expiries_page
 -- A page of what pruning must know.

@@ -25,6 +25,11 @@ from unnest(:key_id::text[], :grant_id::bytea[]) as asked (key_id, grant_id)
 join grants g on g.key_id = asked.key_id and g.grant_id = asked.grant_id
 for no key update of g skip locked
 
+-- name: find_unnamed_grant
+-- One grant by its id alone, if that does not tell its key. The second condition is that of the index.
+select {Grant}
+from grants where grant_id = ? and encode(substr(grant_id, 7, 3), 'escape') <> substr(key_id, 1, 3)
+
 -- name: rotate_grants
 -- Rotate a batch of grants, except those that were rotated or revoked meanwhile.
 update grants g set generation = r.generation, superseded = r.superseded, idle_expires_at = r.idle_expires_at,
