@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tests.contract.conftest import KEY, NOW, make_grant, make_key
 
 from hourpass.core.grant import GrantRef, state_of
-from hourpass.server.keys.listing import grants_page
+from hourpass.server.keys.listing import grants_of_keys, grants_page
 from hourpass.server.store.grants import FIRST_GRANT, LAST_GRANT
 
 KEYS = {
@@ -36,15 +36,20 @@ def grants(draw):
     )
 
 
-def walk(store, **asked):
+def walk(store, *key_ids, pages=grants_page, **asked):
     """All pages, which may be short, and the page sizes."""
     found, after = [], FIRST_GRANT
     while after is not None:
-        page = grants_page(store, NOW, after=after, **asked)
+        page = pages(store, NOW, *key_ids, after=after, **asked)
         assert len(page.grants) <= asked["limit"]
         found += page.grants
         after = page.next
     return found
+
+
+def onward(store, now, key_ids, *, after, **asked):
+    """A page of some keys, without those that the pages before it are through with."""
+    return grants_of_keys(store, now, [key_id for key_id in key_ids if key_id >= after.key_id], after=after, **asked)
 
 
 @pytest.fixture
@@ -78,6 +83,9 @@ def test_each_state_has_its_grants_with_pages_of_any_size(stocked, found, limit,
         for key_id in KEYS:
             mine = [each for each in wanted if each[0].key_id == key_id]
             assert walk(stocked, state=state, key_id=key_id, limit=limit, distance=distance) == mine
+        some = list(KEYS)[::2]
+        theirs = [each for each in wanted if each[0].key_id in some]
+        assert walk(stocked, some, pages=onward, state=state, limit=limit, distance=distance) == theirs
     live = [grant.ref for grant, state in states if state == "live"]
     assert stocked.count_grants_in_use(NOW) == len(live)
     middle = GrantRef("BBBBBBBBBBBB", bytes(16))
@@ -93,6 +101,16 @@ def test_a_page_looks_at_no_more_grants_than_it_may(stocked):
 
     assert page == ([], make_grant(3).ref)
     assert grants_page(stocked, NOW, state="replayed", after=page.next, distance=7) == ([], None)
+
+
+def test_a_page_of_some_keys_looks_at_no_more_grants_of_all_of_them_than_it_may(stocked):
+    keys = list(KEYS)[:4]
+    stocked.add_grants([make_grant(number, key_id=key_id) for key_id in keys for number in range(3)])
+
+    page = grants_of_keys(stocked, NOW, keys, state="replayed", distance=7)
+
+    assert page == ([], make_grant(0, key_id=keys[2]).ref)
+    assert onward(stocked, NOW, keys, state="replayed", after=page.next, distance=6) == ([], None)
 
 
 def test_which_grant_is_so_many_after_one(stocked):

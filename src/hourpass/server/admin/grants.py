@@ -35,16 +35,13 @@ def _own_page(ctx: Context, asked: shapes.ListGrants, after: GrantRef) -> Grants
     keys = listing.keys_page(ctx.store, wanted, ctx.now, after.key_id, KEYS)
     begun = ctx.store.key(after.key_id)
     own = [key.key_id for key in [begun, *(key for key, _ in keys.keys)] if key is not None and sees(ctx.caller, key)]
-    found: list[tuple[Grant, str]] = []
-    for key_id in own:
-        if len(found) == asked.limit:
-            return GrantsPage(found, GrantRef(key_id, b""))
-        start = after if after.key_id == key_id else FIRST_GRANT
-        page = _search(ctx, asked, key_id, start, asked.limit - len(found))
-        found += page.grants
-        if page.next is not None:
-            return GrantsPage(found, page.next)
-    return GrantsPage(found, None if keys.next is None else GrantRef(keys.next, _LAST))
+    since = ctx.secrets.refresh_since
+    page = listing.grants_of_keys(
+        ctx.store, ctx.now, own, state=asked.state, refresh_since=since, after=after, limit=asked.limit
+    )
+    if page.next is None and keys.next is not None:
+        return page._replace(next=GrantRef(keys.next, _LAST))
+    return page
 
 
 _LAST = b"\xff" * 16

@@ -4,7 +4,7 @@ The store narrows a search, and the rules in `core/` decide about each row that 
 one transaction of a store.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from hourpass.core.api_key import ApiKey
@@ -95,3 +95,40 @@ def grants_page(
     if len(candidates) == together:
         return GrantsPage(found, candidates[-1].ref)
     return GrantsPage(found, store.grant_after(after, distance, key_id))
+
+
+def grants_of_keys(
+    store: Store,
+    now: int,
+    key_ids: Iterable[str],
+    *,
+    state: str | None = None,
+    refresh_since: int = 0,
+    after: GrantRef = FIRST_GRANT,
+    limit: int = MAX_PAGE,
+    distance: int = DISTANCE,
+) -> GrantsPage:
+    """The same for some keys, in the order of their ids. Those of other keys are not even read.
+
+    The page looks at `distance` grants of all these keys together.
+    """
+    found: list[tuple[Grant, str]] = []
+    for key_id in key_ids:
+        start = after if after.key_id == key_id else GrantRef(key_id, b"")
+        if len(found) == limit or distance <= 0:
+            return GrantsPage(found, start)
+        page = grants_page(
+            store,
+            now,
+            key_id=key_id,
+            state=state,
+            refresh_since=refresh_since,
+            after=start,
+            limit=limit - len(found),
+            distance=distance,
+        )
+        found += page.grants
+        if page.next is not None:
+            return GrantsPage(found, page.next)
+        distance -= store.count_grants_after(start, distance, key_id)
+    return GrantsPage(found, None)

@@ -119,6 +119,10 @@ class GrantStore(DatabaseConnection):
         rows = self._rows("grant_after", *after, LAST_GRANT.key_id if key_id is None else key_id, distance - 1)
         return GrantRef._make(rows[0]) if rows else None
 
+    def count_grants_after(self, after: GrantRef, most: int, key_id: str) -> int:
+        """How many grants of a key come after one of its own, `most` at most."""
+        return int(self._rows("count_grants_after", *after, key_id, most)[0][0])
+
     def expiries_page(self, after: GrantRef, limit: int) -> list[Expiry]:
         """What pruning must know, in the order of the keys and ids."""
         rows = self._rows("expiries_page", *after, limit)

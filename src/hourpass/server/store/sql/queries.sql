@@ -67,6 +67,11 @@ order by key_id, grant_id limit :limit
 select key_id, grant_id from grants where (key_id, grant_id) > (?, ?) and key_id <= ?
 order by key_id, grant_id limit 1 offset ?
 
+-- name: count_grants_after
+-- How many grants of a key come after one, up to so many.
+select count(*) from (
+    select 1 from grants where (key_id, grant_id) > (?, ?) and key_id <= ? limit ?) g
+
 -- name: find_grant_between
 -- One grant by its id, if it is of a key between two ids.
 select {Grant}
