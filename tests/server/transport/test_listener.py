@@ -403,16 +403,21 @@ async def test_a_client_that_left_before_its_answer_disturbs_nobody():
             assert await answered(reader, writer) == 200
 
 
-async def test_draining_awaits_the_first_request_of_a_connection_that_has_just_come():
+@pytest.mark.parametrize("before", [0, 1], ids=["has just come", "was kept"])
+async def test_draining_answers_a_request_that_is_on_its_way_on_a_connection_that(before):
     async with fronted(drain_timeout=5) as (front, _, port), client(port) as (reader, writer):
         await until(lambda: front.connections)
+        for _ in range(before):
+            await answered(reader, writer)
         draining = asyncio.create_task(front.drain())
         await until(lambda: not front.keep_alive)
+        await asyncio.sleep(0)
         writer.write(GET)
         raw = await asyncio.wait_for(reader.read(), 10)
         await draining
 
     assert raw.startswith(b"HTTP/1.1 200 ")
+    assert b"\r\nconnection: close\r\n" in raw
 
 
 async def test_draining_answers_requests_that_have_begun_and_says_that_the_connection_ends():

@@ -34,6 +34,10 @@ LINGER = 2.0
 SPARED = 1.0
 """Seconds for which a new connection may stay silent before it can be closed: its request may be on the way."""
 
+LAST_CALL = 0.25
+"""Seconds for which a drain leaves an idle connection open. A proxy that sends a request on it just now gets an answer,
+which says `connection: close`. It could not send a POST again, because a server that closed may have carried it out."""
+
 KERNEL_BUFFER = 32_768
 """Bytes, which the kernel doubles. They limit what a client may send ahead, and how many answers wait for it."""
 
@@ -92,13 +96,15 @@ class Front:
             server.close()
         await asyncio.sleep(0)  # a request that has arrived already is one that has begun
         self.keep_alive = False
-        deadline = self.loop.time() + self._drain_timeout
+        began = self.loop.time()
+        deadline = began + self._drain_timeout
         while self.connections:
             now = self.loop.time()
             over = now >= deadline
             for connection in list(self.connections):
-                is_new = connection.state is ConnectionState.READING and now - connection.since < SPARED
-                if connection.is_silent() and (over or not is_new):
+                is_idle = connection.state is ConnectionState.IDLE
+                is_spared = now < began + LAST_CALL if is_idle else now < connection.since + SPARED
+                if connection.is_silent() and (over or not is_spared):
                     connection.close()
                 elif over and connection.state is ConnectionState.READING:
                     connection.refuse(408, "slow")
