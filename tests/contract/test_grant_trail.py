@@ -8,7 +8,7 @@ from hourpass.core.audit_chain import Ends
 from hourpass.core.audit_filter import AuditFilter
 from hourpass.core.audit_verification import LATE
 from hourpass.core.grant_events import GrantReplayed, GrantRevoked
-from hourpass.core.key_events import KeyDisabled
+from hourpass.core.key_events import KeyDisabled, KeyRotatedUsed
 from hourpass.core.policy import MINUTE
 from hourpass.server.admin.overview import lines_not_chained
 from hourpass.server.store.tables import TABLES
@@ -45,6 +45,14 @@ def test_events_are_counted_since_an_instant(store, since):
     )
 
     assert store.count_audit("grant.replayed", NOW + since * MINUTE) == sum(at >= since for at in instants)
+
+
+def test_the_keys_that_an_event_tells_of_are_counted_once_each(store):
+    callers = [Actor("client", f"192.0.2.{n}") for n in range(3)]
+    lines = [(NOW + n, KeyRotatedUsed(key_id, 0, by)) for n, key_id in enumerate(("a", KEY, "b")) for by in callers]
+    store.append_lines([*lines, (NOW + 3, KeyDisabled("c", ACTOR))])
+
+    assert [store.count_audit_keys("key.rotated_used", NOW + n) for n in range(4)] == [3, 2, 1, 0]
 
 
 def test_lines_of_older_programs_are_counted_and_numbers_may_have_gaps(store):

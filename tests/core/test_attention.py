@@ -51,6 +51,20 @@ def test_if_all_is_well_nothing_needs_attention():
             "In the last 24 hours 1 grant was replayed and ended. A token may be stolen.",
         ),
         (
+            {"revoked_used": 2},
+            "keys_revoked_used",
+            "warning",
+            2,
+            "In the last 24 hours 2 revoked keys were used and refused: a forgotten client, or a thief.",
+        ),
+        (
+            {"rotated_used": 1},
+            "keys_rotated_used",
+            "warning",
+            1,
+            "In the last 24 hours 1 key was used with an ended secret and refused: a forgotten client, or a thief.",
+        ),
+        (
             {"unavailable": 1_200},
             "storage_trouble",
             "warning",

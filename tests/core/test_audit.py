@@ -22,6 +22,7 @@ SPELLINGS = {
     key_events.KeyEnabled: ("key.enabled", "key_enabled"),
     key_events.KeyRevoked: ("key.revoked", "key_revoked"),
     key_events.KeyRotated: ("key.rotated", "key_rotated"),
+    key_events.KeyRevokedUsed: ("key.revoked_used", "key_revoked_used"),
     key_events.KeyRotatedUsed: ("key.rotated_used", "key_rotated_used"),
     key_events.KeyRawUsedAfterEnd: ("key.raw_used_after_end", "key_raw_used_after_end"),
     key_events.KeyExpiring: ("key.expiring", "key_expiring"),

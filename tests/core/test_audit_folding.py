@@ -6,7 +6,7 @@ from hourpass.core.actor import SERVER, Actor
 from hourpass.core.audit import Folded
 from hourpass.core.audit_folding import LINES_AN_HOUR, Folding, lines_an_hour
 from hourpass.core.grant_events import GrantReplayed, GrantsClosed, RefreshAhead, TokenRevoked, TokensRevoked
-from hourpass.core.key_events import KeyRevoked, KeyRotatedUsed
+from hourpass.core.key_events import KeyRevoked, KeyRevokedUsed, KeyRotatedUsed
 from hourpass.core.policy import HOUR
 from hourpass.core.server_events import StorageTrouble
 
@@ -71,7 +71,13 @@ def test_what_an_operator_decides_or_the_server_says_by_itself_always_has_its_li
 
 @pytest.mark.parametrize(
     "event",
-    [replay(), KeyRotatedUsed("key1", 0, CLIENT), TokenRevoked("jti", "aa", "key1", CLIENT), StorageTrouble()],
+    [
+        replay(),
+        KeyRotatedUsed("key1", 0, CLIENT),
+        KeyRevokedUsed("key1", 0, "leaked", CLIENT),
+        TokenRevoked("jti", "aa", "key1", CLIENT),
+        StorageTrouble(),
+    ],
 )
 def test_what_a_client_causes_is_folded(event):
     assert lines_an_hour(event) == LINES_AN_HOUR

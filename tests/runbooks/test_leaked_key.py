@@ -64,6 +64,7 @@ def test_the_pages_commands_end_a_leaked_key_and_say_who_used_it(leak, github, p
     assert "192.0.2.1" in answer("hourpass grants list")
     assert "203.0.113.66" in answer("hourpass grants show")
     assert "key.revoked" in answer("hourpass audit --key")
+    assert key["key_id"] in answer("hourpass audit --event key.revoked_used")
     assert "[[rules]]" in answer("hourpass keys pattern --for gitleaks")
 
 

@@ -1,5 +1,8 @@
 """The overview and the life of a grant, as the admin API answers them."""
 
+import os
+from urllib.parse import urlencode
+
 import httpx2
 import msgspec
 import pytest
@@ -7,12 +10,14 @@ from tests.server.conftest import key_id_of
 from tests.server.test_admin_keys import bearer
 
 from hourpass.admin.shapes import Happened
+from hourpass.core.actor import Actor
 from hourpass.core.errors import InvalidGrant
 from hourpass.core.stats import Stats
 from hourpass.core.webhook import Webhook
 from hourpass.jose import decode_segment
 from hourpass.server.admin.overview import COUNTED_AT_ONCE
 from hourpass.server.endpoints.admin_listener import AdminApp
+from hourpass.server.keys.rotation import rotate_key_at_once
 from hourpass.server.store.stats import GRANTS_IN_USE, Measured
 
 pytestmark = pytest.mark.anyio
@@ -182,6 +187,28 @@ async def test_a_replay_needs_attention_for_a_day_and_is_in_the_life_of_its_gran
     assert [event["kind"] for event in life["events"]] == ["opened", "rotated", "replayed"]
     assert (life["state"], life["generation"], life["key_id"]) == ("replayed", 1, key_id_of(key))
     assert life["events"][-1]["weight"] == "bad"
+
+
+async def test_keys_that_are_used_after_their_end_need_attention_for_a_day_each_once(server, ask):
+    revoked, rotated = await server.create_key(), await server.create_key()
+    await server.revoke_key(revoked)
+    issuer, key_id = server.app.issuer, key_id_of(rotated)
+    await issuer.ledger.run(
+        lambda store: rotate_key_at_once(
+            store, issuer.secrets, key_id, server.clock(), issuer.policy, random=os.urandom, actor=Actor("test")
+        )
+    )
+    await server.later(0)
+    for key in (revoked, rotated):
+        for address in ("192.0.2.1", "192.0.2.2"):
+            await server.client(address).post("/auth/api-key", json={"apiKey": key})
+
+    items = {each["kind"]: each for each in (await ask("/overview"))["attention"]}
+    for kind in ("keys_revoked_used", "keys_rotated_used"):
+        assert (items[kind]["count"], items[kind]["severity"]) == (1, "warning")
+        filters = items[kind]["filters"] | {"since": "2027-01-14T08:00:00Z"}
+        lines = (await ask(f"/audit?{urlencode(filters)}"))["data"]
+        assert [line["address"] for line in lines] == ["192.0.2.1", "192.0.2.2"]
 
 
 async def test_the_life_of_an_unknown_grant_is_not_told(server, ask):

@@ -30,6 +30,8 @@ AttentionKind = Literal[
     "audit_not_chained",
     "webhooks_disabled",
     "webhooks_failing",
+    "keys_revoked_used",
+    "keys_rotated_used",
     "keys_raw_after_end",
     "keys_expiring",
     "keys_raw",
@@ -69,6 +71,7 @@ class Facts(NamedTuple):
 
     `signs_since` and `signs_until` are those of the signing key, None if there is no such instant. `published` are what
     waits to be used: secrets of the server and signing keys, by their kind. The rest happened within `LATELY`.
+    `revoked_used` and `rotated_used` count keys that were used after their end, or with a secret that had ended.
     """
 
     keys: KeyNumbers = KeyNumbers()
@@ -80,6 +83,8 @@ class Facts(NamedTuple):
     webhooks_failing: int = 0
     audit_not_chained: int = 0
     replays: int = 0
+    revoked_used: int = 0
+    rotated_used: int = 0
     unavailable: int = 0
     failures: int = 0
 
@@ -106,7 +111,8 @@ def _all(facts: Facts, now: int) -> Iterator[Attention]:
     yield from _keys(facts.keys, facts.raw)
     n = facts.replays
     words = f"In the last 24 hours {_count(n, 'grant was', 'grants were')} replayed and ended. A token may be stolen."
-    yield Attention("replays", "critical", n, words, "audit", (("event", "grant.replayed"), ("since", "24h")))
+    yield Attention("replays", "critical", n, words, "audit", _lines_of("grant.replayed"))
+    yield from _used_after_end(facts)
     n = facts.unavailable
     words = f"In the last 24 hours {_count(n, 'request was', 'requests were')} answered with 503: see the server's log."
     yield Attention("storage_trouble", "warning", n, words, "log")
@@ -127,6 +133,20 @@ def _all(facts: Facts, now: int) -> Iterator[Attention]:
     n = len(facts.published)
     words = f"{_count(n, 'secret or key waits', 'secrets and keys wait')} to be used: {', '.join(facts.published)}."
     yield Attention("secrets_published", "info", n, words, "secrets")
+
+
+def _used_after_end(facts: Facts) -> Iterator[Attention]:
+    who = "and refused: a forgotten client, or a thief."
+    n = facts.revoked_used
+    words = f"In the last 24 hours {_count(n, 'revoked key was', 'revoked keys were')} used {who}"
+    yield Attention("keys_revoked_used", "warning", n, words, "audit", _lines_of("key.revoked_used"))
+    n = facts.rotated_used
+    words = f"In the last 24 hours {_count(n, 'key was', 'keys were')} used with an ended secret {who}"
+    yield Attention("keys_rotated_used", "warning", n, words, "audit", _lines_of("key.rotated_used"))
+
+
+def _lines_of(event: str) -> tuple[tuple[str, str], ...]:
+    return ("event", event), ("since", "24h")
 
 
 def _signing(facts: Facts, now: int) -> Iterator[Attention]:

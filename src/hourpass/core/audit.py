@@ -26,6 +26,7 @@ from hourpass.core.key_events import (
     KeyLeaked,
     KeyRawUsedAfterEnd,
     KeyRevoked,
+    KeyRevokedUsed,
     KeyRotated,
     KeyRotatedUsed,
     KeyTokensEnded,
@@ -81,6 +82,7 @@ Event = (
     KeyCreated
     | KeyImported
     | KeyRevoked
+    | KeyRevokedUsed
     | KeyRotated
     | KeyRotatedUsed
     | KeyRawUsedAfterEnd

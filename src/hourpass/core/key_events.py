@@ -91,15 +91,24 @@ class KeyRotated(NamedTuple):
 
 
 class KeyRotatedUsed(NamedTuple):
-    """A secret was used after it had ended: stale configuration, or a thief. Reported once an hour for a key."""
+    """A secret was used after it had ended: stale configuration, or a thief."""
 
     key_id: str
     number: int
     actor: Actor
 
 
+class KeyRevokedUsed(NamedTuple):
+    """A key was used after its end, by the secret of that `number`. `reason` is why it ended, as in `KeyRevoked`."""
+
+    key_id: str
+    number: int
+    reason: str
+    actor: Actor
+
+
 class KeyRawUsedAfterEnd(NamedTuple):
-    """An API key came itself after its `raw_until`, in epoch milliseconds. Reported once an hour for a key."""
+    """An API key came itself after its `raw_until`, in epoch milliseconds."""
 
     key_id: str
     raw_until: int

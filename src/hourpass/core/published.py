@@ -13,6 +13,7 @@ PUBLISHED: Mapping[str, str] = {
     "key.expiring": "an API key expires in 30, 7 or 1 days",
     "key.expired": "an API key has expired",
     "key.raw_used_after_end": "an API key came itself after its end as a raw key: a client that does not exchange it",
+    "key.revoked_used": "an API key was used after it was revoked: stale configuration, or a thief",
     "key.rotated_used": "a secret of an API key was used after its end: stale configuration, or a thief",
     "grant.replayed": "a superseded refresh token came back: the theft signal. The grant was revoked",
     "grant.revoked": "a grant was revoked",

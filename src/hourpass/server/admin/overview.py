@@ -79,6 +79,8 @@ def facts_of(ctx: Context) -> Facts:
         webhooks_failing=sum(each.failing_since is not None and each.disabled_at is None for each in webhooks),
         audit_not_chained=lines_not_chained(store, now),
         replays=store.count_audit("grant.replayed", now - LATELY),
+        revoked_used=store.count_audit_keys("key.revoked_used", now - LATELY),
+        rotated_used=store.count_audit_keys("key.rotated_used", now - LATELY),
         unavailable=lately.unavailable,
         failures=lately.failures,
     )

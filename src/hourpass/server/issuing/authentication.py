@@ -97,8 +97,7 @@ class Authentication:
         key, secret = proven
         # The rule is asked for its reason only if there may be one: each exchange pays for a call.
         if (secret.ends_at is not None or not is_usable(key, now)) and (trouble := why_unusable(key, now, secret)):
-            if trouble == "rotated":
-                await self.uses.ended(key.key_id, secret, address, now)
+            await self.uses.after_end(proven, trouble, address, now)
             self._counts.add(f"key_{(trouble == 'revoked' and key.revoked_why) or trouble}")
             raise InvalidCredentials(reason=trouble)
         if (key.admin is not None) is not admin:

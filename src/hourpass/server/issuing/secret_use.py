@@ -1,12 +1,12 @@
-"""What the use of an API key's secret changes: the first use of a next one, and the use of one that has ended.
+"""What the use of an API key's secret changes: the first use of a next one, and the use of what has ended.
 
 Both are rare. The hot path asks one question of the secret that proved the key, and no more.
 """
 
 from hourpass.core import key_events
 from hourpass.core.actor import Actor
-from hourpass.core.api_key import ApiKey, KeySecret, Proven
-from hourpass.core.audit import Event
+from hourpass.core.api_key import ApiKey, KeyTrouble, Proven
+from hourpass.core.caller import bucket
 from hourpass.core.errors import InvalidCredentials, Unavailable
 from hourpass.core.key_rotation import may_be_pending
 from hourpass.core.policy import HOUR
@@ -14,10 +14,12 @@ from hourpass.server.keys.rotation import note_first_use
 from hourpass.server.ledger.ledger import Ledger
 
 TOLD_EVERY = HOUR
-"""How often the audit trail tells of a key whose ended secret is used, or that comes itself after its end."""
+"""How often the audit trail tells that one caller uses a key or a secret after its end, or the key itself."""
 
 TOLD_KEPT = 10_000
-"""How many such keys a node remembers."""
+"""How many such keys and callers a node remembers."""
+
+_UsedAfterEnd = key_events.KeyRotatedUsed | key_events.KeyRevokedUsed | key_events.KeyRawUsedAfterEnd
 
 
 class SecretUse:
@@ -25,7 +27,7 @@ class SecretUse:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._told: dict[tuple[type[Event], str], int] = {}
+        self._told: dict[tuple[type[_UsedAfterEnd], str, str], int] = {}
 
     async def answers(self, proven: Proven, now: int) -> None:
         """The secret proved its key, and the answer will be a good one: if that is its first use, it is durable now.
@@ -41,17 +43,26 @@ class SecretUse:
         if not await self._ledger.run(lambda store: note_first_use(store, key_id, secret, now)):
             raise InvalidCredentials("another secret took its place")
 
-    async def ended(self, key_id: str, secret: KeySecret, address: str | None, now: int) -> None:
-        """A secret was presented after it had ended. Its caller is refused, whether or not this can be told."""
-        await self._tell(key_events.KeyRotatedUsed(key_id, secret.n, Actor("client", address)), now)
+    async def after_end(self, proven: Proven, trouble: KeyTrouble, address: str | None, now: int) -> None:
+        """A genuine key is refused. If it was revoked, or another secret took the place of this one, that is told.
+
+        Its caller is refused, whether or not this can be told. The wait tells only who has the key itself.
+        """
+        (key, secret), actor = proven, Actor("client", address)
+        if trouble == "rotated":
+            await self._tell(key_events.KeyRotatedUsed(key.key_id, secret.n, actor), now)
+        elif trouble == "revoked":
+            why = key.revoked_why or "revoked"
+            await self._tell(key_events.KeyRevokedUsed(key.key_id, secret.n, why, actor), now)
 
     async def raw_after_end(self, key: ApiKey, address: str | None, now: int) -> None:
         """A key came itself after its `raw_until`. Its caller is refused, whether or not this can be told."""
         if key.raw_until is not None and now >= key.raw_until:
             await self._tell(key_events.KeyRawUsedAfterEnd(key.key_id, key.raw_until, Actor("client", address)), now)
 
-    async def _tell(self, event: key_events.KeyRotatedUsed | key_events.KeyRawUsedAfterEnd, now: int) -> None:
-        about = type(event), event.key_id
+    async def _tell(self, event: _UsedAfterEnd, now: int) -> None:
+        # Each caller is told of: a forgotten client must not hide a thief. The trail folds what is too much of it.
+        about = type(event), event.key_id, bucket(event.actor.address)
         if now - self._told.get(about, now - TOLD_EVERY) < TOLD_EVERY:
             return
         if len(self._told) >= TOLD_KEPT:

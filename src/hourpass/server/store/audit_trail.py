@@ -1,7 +1,7 @@
 """The audit trail and its chain in a database: the questions about them, and how a line is a row."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from typing import NamedTuple, Protocol
 
@@ -164,10 +164,16 @@ class AuditStore(ControlStore):
 
         It finds where to begin by the numbers, which are in the order of time up to `CLOCKS_APART`.
         """
-        begin = self._number_at(since - CLOCKS_APART)
-        search = {"begin": begin, "since": since}
-        found = [self._rows_named("count_audit", {**search, "event": name}) for name in (event, name_before(event))]
-        return sum(int(rows[0][0]) for rows in found)
+        return sum(int(n) for (n,) in self._since("count_audit", event, since))
+
+    def count_audit_keys(self, event: str, since: int) -> int:
+        """How many API keys the lines tell of that `count_audit` counts."""
+        return len({key_id for (key_id,) in self._since("audit_keys", event, since)})
+
+    def _since(self, query: str, event: str, since: int) -> Iterator[Row]:
+        search = {"begin": self._number_at(since - CLOCKS_APART), "since": since}
+        for name in (event, name_before(event)):
+            yield from self._rows_named(query, {**search, "event": name})
 
     def _number_at(self, at: int) -> int:
         """A number from which all lines of an instant and later are."""

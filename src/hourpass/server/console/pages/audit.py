@@ -25,6 +25,7 @@ TONES = {
     "grant.replayed": "bad",
     "key.leaked": "bad",
     "key.raw_used_after_end": "warn",
+    "key.revoked_used": "warn",
     "key.rotated_used": "warn",
     "refresh.ahead": "warn",
     "storage.trouble": "warn",

@@ -324,6 +324,10 @@ select n, at from audit where n >= ? order by n limit 1
 -- How many lines from a number on tell of an event, in one spelling, since an instant.
 select count(*) from audit where event = :event and n >= :begin and at >= :since
 
+-- name: audit_keys
+-- The API keys of these lines.
+select distinct key_id from audit where event = :event and n >= :begin and at >= :since
+
 -- name: control
 -- What a process polls: the version of the keys, the newest revocation, and the newest line of the audit trail.
 select {Control}

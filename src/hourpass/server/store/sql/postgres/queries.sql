@@ -165,6 +165,10 @@ order by event desc, n desc limit 1 offset :distance
 -- How many lines from a number on tell of an event, in one spelling, since an instant.
 select count(*) from audit where (event, n) >= (:event, :begin) and event <= :event and at >= :since
 
+-- name: audit_keys
+-- The API keys of these lines.
+select distinct key_id from audit where (event, n) >= (:event, :begin) and event <= :event and at >= :since
+
 -- name: stats_since
 -- What happened on all nodes from a minute on, in steps of so many minutes. Added up as floating-point numbers, which is
 -- exact here and takes half of the time.
