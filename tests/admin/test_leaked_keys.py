@@ -2,7 +2,7 @@
 
 import pytest
 from tests.admin.conftest import refused
-from tests.server.conftest import nobodys_key
+from tests.server.conftest import key_id_of, nobodys_key
 
 pytestmark = pytest.mark.anyio
 
@@ -37,6 +37,32 @@ async def test_to_a_delegated_caller_anothers_key_only_looks_like_one(server, ow
 
     assert found == ([(own.split("_")[2], True, "revoked", True)], 1)
     assert (await owner.get(f"keys/{theirs.split('_')[2]}")).json()["state"] == "active"
+
+
+@pytest.mark.parametrize("way", ["keys/{}/revoke", "keys/leaked/revoke"])
+async def test_an_operator_who_ends_a_leaked_key_is_in_the_trail_with_the_leak_once(server, admin, owner, way):
+    operator, key = await admin.called("operator"), await server.create_key()
+    key_id = key_id_of(key)
+    asked = {"texts": [key]} if "{}" not in way else {"reason": "leaked"}
+
+    for _ in range(2):
+        assert (await operator.post(way.format(key_id), json=asked)).status_code == 200
+
+    lines = (await owner.get(f"audit?key_id={key_id}")).json()["data"][1:]
+    assert [(line["event"], line["detail"]) for line in lines] == [
+        ("key.leaked", {"reported_by": "operator", "url": ""}),
+        ("key.revoked", {"reason": "leaked"}),
+    ]
+    assert {line["actor"] for line in lines} == {(await operator.get("me")).json()["actor"]}
+
+
+async def test_who_only_looks_whose_keys_leaked_writes_nothing(server, owner):
+    key = await server.create_key()
+
+    await told(owner, [key])
+
+    trail = (await owner.get(f"audit?key_id={key_id_of(key)}")).json()["data"]
+    assert [line["event"] for line in trail] == ["key.created"]
 
 
 async def test_more_texts_than_a_body_holds_are_refused(owner):

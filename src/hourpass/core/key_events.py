@@ -24,8 +24,8 @@ class KeyImported(NamedTuple):
 class KeyRevoked(NamedTuple):
     """An API key was revoked. Its grants and their access tokens end with it.
 
-    `reason` is `revoked` (an operator's decision), `exposed` (somebody who had the key ended it) or `leaked` (it was
-    among what a scanner found).
+    `reason` is `revoked` (an operator's decision), `exposed` (somebody who had the key ended it) or `leaked`. Before
+    one that leaked there is a `KeyLeaked`.
     """
 
     key_id: str
@@ -34,7 +34,10 @@ class KeyRevoked(NamedTuple):
 
 
 class KeyLeaked(NamedTuple):
-    """A scanner reported an API key as leaked: `reported_by`, and the `url` where it was found, if that may be kept."""
+    """An API key leaked: `reported_by` a scanner (`github`), or an operator who ended it for that (`operator`).
+
+    `url` is where a scanner found it, empty if that is not known or may not be kept.
+    """
 
     key_id: str
     reported_by: str

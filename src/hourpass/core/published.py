@@ -9,7 +9,7 @@ PUBLISHED: Mapping[str, str] = {
     "key.created": "an API key was made",
     "key.rotated": "the next secret of an API key was made",
     "key.revoked": "an API key was revoked: by an operator, by somebody who held it, or because it leaked",
-    "key.leaked": "a secret scanner reported an API key",
+    "key.leaked": "an API key leaked: a secret scanner reported it, or an operator ended it for that",
     "key.expiring": "an API key expires in 30, 7 or 1 days",
     "key.expired": "an API key has expired",
     "key.raw_used_after_end": "an API key came itself after its end as a raw key: a client that does not exchange it",

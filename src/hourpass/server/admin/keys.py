@@ -17,6 +17,7 @@ from hourpass.server.admin.context import Context, Outside
 from hourpass.server.admin.key_shapes import key_shape, members_of, new_key_shape, use_shapes
 from hourpass.server.keys import api_keys, editing, listing, rotation
 from hourpass.server.keys.key_hashes import hashes_in_use, slow_candidates
+from hourpass.server.keys.leaks import end_leaked_key
 
 
 def list_keys(ctx: Context, asked: shapes.ListKeys) -> shapes.KeyPage:
@@ -180,9 +181,9 @@ def enable_key(ctx: Context, asked: shapes.KeyNamed) -> shapes.Changed:
 def revoke_key(ctx: Context, asked: shapes.RevokeKey) -> shapes.Changed:
     """Revoke a key, its grants and their access tokens."""
     ctx.key(asked.key_id, change=True)
-    revoked = api_keys.revoke_key(ctx.store, asked.key_id, ctx.now, ctx.policy, ctx.actor, why=asked.reason)
-    done = revoked is not None
-    return shapes.Changed(key_id=asked.key_id, changed=done)
+    end = end_leaked_key if asked.reason == "leaked" else api_keys.revoke_key
+    revoked = end(ctx.store, asked.key_id, ctx.now, ctx.policy, ctx.actor)
+    return shapes.Changed(key_id=asked.key_id, changed=revoked is not None)
 
 
 def me(ctx: Context, asked: shapes.Nothing) -> shapes.Me:

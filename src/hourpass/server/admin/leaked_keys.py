@@ -4,8 +4,7 @@ from hourpass.admin import shapes
 from hourpass.admin.instants import known_moment
 from hourpass.core.admin_access import may_change, sees
 from hourpass.server.admin.context import Context
-from hourpass.server.keys.api_keys import revoke_key
-from hourpass.server.keys.leaks import MAY_COME_BACK, Leak, Leaks, find_leaks
+from hourpass.server.keys.leaks import MAY_COME_BACK, Leak, Leaks, end_leaked_key, find_leaks
 
 
 def find_leaked_keys(ctx: Context, asked: shapes.LeakedTexts) -> shapes.LeakedKeys:
@@ -23,7 +22,7 @@ def revoke_leaked_keys(ctx: Context, asked: shapes.LeakedTexts) -> shapes.Leaked
     revoked = {
         leak.key.key_id
         for leak in found.ours
-        if _may_end(ctx, leak) and revoke_key(ctx.store, leak.key.key_id, ctx.now, ctx.policy, ctx.actor, why="leaked")
+        if _may_end(ctx, leak) and end_leaked_key(ctx.store, leak.key.key_id, ctx.now, ctx.policy, ctx.actor)
     }
     return _told(ctx, found, revoked)
 

@@ -1,4 +1,4 @@
-"""Finds out which of the keys that somebody found are this server's, and what is known about them.
+"""Finds out which of the keys that somebody found are this server's, and ends them.
 
 Keys are found by their shape. An imported key has the shape of its first issuer, so it is not found here.
 """
@@ -6,6 +6,7 @@ Keys are found by their shape. An imported key has the shape of its first issuer
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from hourpass.core.actor import Actor
 from hourpass.core.api_key import (
     ApiKey,
     KeySecret,
@@ -16,8 +17,11 @@ from hourpass.core.api_key import (
     why_unusable,
 )
 from hourpass.core.errors import InvalidRequest
+from hourpass.core.key_events import KeyLeaked
 from hourpass.core.last_use import LastUse, latest
-from hourpass.server.keys.api_keys import last_uses_of
+from hourpass.core.policy import Policy
+from hourpass.core.revocation import Revocation
+from hourpass.server.keys.api_keys import get_key, last_uses_of, revoke_key
 from hourpass.server.keys.server_secrets import Secrets
 from hourpass.server.store import Store
 
@@ -78,6 +82,18 @@ def find_leaks(store: Store, secrets: Secrets, texts: Iterable[str], now: int) -
         else:
             ours.setdefault(leak.secret.digest, leak)
     return Leaks(list(ours.values()), strangers)
+
+
+def end_leaked_key(store: Store, key_id: str, now: int, policy: Policy, actor: Actor) -> Revocation | None:
+    """Revoke a key because it leaked, as an operator says. None if the key was revoked before.
+
+    Raises:
+        NotFound: if no key has this id.
+    """
+    if get_key(store, key_id).revoked_at is not None:
+        return None
+    store.append_audit(now, [KeyLeaked(key_id, "operator", "", actor)])
+    return revoke_key(store, key_id, now, policy, actor, why="leaked")
 
 
 def _identify(store: Store, secrets: Secrets, text: str, now: int) -> Leak | None:
