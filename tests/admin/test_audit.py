@@ -185,3 +185,23 @@ async def test_many_who_verify_at_once_share_one_pass_and_each_is_judged(start, 
     assert [answer.status_code for answer in answers] == [200] * 20 + [403]
     assert all(answer.json()["intact"] for answer in answers[:20])
     assert 1 <= len(passes) <= 3, "the one that ran, and one for all who came meanwhile"
+
+
+async def test_what_an_admin_key_may_do_is_in_the_trail_from_its_making_through_each_change(owner):
+    delegated = {"admin": "operator", "subject_prefix": "acme/", "max_scope": "videos.read"}
+    made = {}
+    for name, members in (("plain", {}), ("wide", {"admin": "auditor"}), ("narrow", delegated)):
+        made[name] = (await owner.post("keys", json={"name": name, **members})).json()["key_id"]
+    wider = {"admin": "owner", "subject_prefix": None, "max_scope": None}
+    assert (await owner.patch(f"keys/{made['narrow']}", json=wider)).status_code == 200
+
+    told = [(line["event"], line["detail"]) for line in await lines(owner) if line["key_id"] in made.values()]
+    for values in told[-1][1].values():
+        assert "keys:read" in values.pop("scope").split()  # all that the role may do, told as well
+
+    assert told == [
+        ("key.created", {"name": "plain"}),
+        ("key.created", {"name": "wide", "admin": "auditor"}),
+        ("key.created", {"name": "narrow", **delegated}),
+        ("key.updated", {"old": delegated, "new": wider}),
+    ]

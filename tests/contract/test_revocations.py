@@ -100,6 +100,7 @@ ADA = Actor("cli:ada@desk")
 
 EVENTS = [
     key_events.KeyCreated("key1", "a name – with a dash", ADA),
+    key_events.KeyCreated("key1", "backend", ADA, "operator", "acme/", "a b"),
     key_events.KeyRevoked("key1", "leaked", Actor("client", "192.0.2.1")),
     grant_events.GrantRevoked("aa" * 16, "key1", "revoked", ADA),
     grant_events.GrantReplayed("aa" * 16, "key1", 3, 5, Actor("client", "192.0.2.1")),
@@ -119,9 +120,12 @@ def test_an_event_comes_back_with_all_its_members(store, event):
     members = {"key_id": record.key_id, "grant_id": record.grant_id, **record.detail}
     assert Actor(record.actor, record.address, record.request_id) == event.actor
     assert (record.at, record.event) == (NOW, event_name(event))
-    assert {name: value for name, value in members.items() if value is not None} | {
-        "actor": event.actor
-    } == event._asdict()
+    told, meant = (
+        {name: value for name, value in each.items() if value is not None}
+        for each in ({**members, "actor": event.actor}, event._asdict())
+    )
+    assert told == meant
+    assert not record.detail.keys() & event._field_defaults.keys() - meant.keys()
 
 
 OLD_LINES = {

@@ -6,11 +6,14 @@ from hourpass.core.actor import SERVER, Actor
 
 
 class KeyCreated(NamedTuple):
-    """An API key was made."""
+    """An API key was made. The last three are those of an admin key: what it may do from the beginning on."""
 
     key_id: str
     name: str
     actor: Actor
+    admin: str | None = None
+    subject_prefix: str | None = None
+    max_scope: str | None = None
 
 
 class KeyImported(NamedTuple):

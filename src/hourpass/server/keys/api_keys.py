@@ -99,7 +99,8 @@ def create_key(
     if key.external_id is not None and store.keys_of_external_ids([key.external_id]):
         raise InvalidRequest("another key has this external_id", name="external_id")
     store.add_key(key)
-    store.append_audit(now, [key_events.KeyCreated(key_id, name, actor)])
+    may = key.admin, key.subject_prefix, key.max_scope
+    store.append_audit(now, [key_events.KeyCreated(key_id, name, actor, *may)])
     return NewKey(key, text)
 
 

@@ -215,8 +215,9 @@ class AuditStore(ControlStore):
 
 
 def audit_row(at: int, event: Event) -> AuditRow:
-    """A line of the audit trail as its columns."""
-    detail = event._asdict()
+    """A line of the audit trail as its columns. What an event need not have, and has not, is not in its detail."""
+    optional = event._field_defaults
+    detail = {name: value for name, value in event._asdict().items() if value is not None or name not in optional}
     actor: Actor = detail.pop("actor")
     key_id, grant_id = detail.pop("key_id", None), detail.pop("grant_id", None)
     return AuditRow(at, event_name(event), *actor, key_id, grant_id, _encode(detail).decode())
