@@ -90,9 +90,13 @@ def test_the_commands_are_those_of_the_readme(demo):
     assert shortened.replace(url, "http://127.0.0.1:3600").splitlines() == shown
 
 
-def test_the_whole_output_can_be_pasted_at_once(demo, shell):
+def test_the_whole_output_can_be_pasted_at_once_and_its_link_leads_to_the_console(demo, shell):
     """Every line that is not a command is a comment."""
-    assert shell(demo().shown).count('"token_type":"Bearer"') == 2
+    printed = shell(demo().shown)
+
+    assert printed.count('"token_type":"Bearer"') == 2
+    page = httpx2.get(re.search(r"http://\S+/console/sign-in/\S+", printed)[0])
+    assert (page.status_code, "Sign in" in page.text) == (200, True)
 
 
 def test_the_output_is_short_and_nothing_is_coloured_for_a_pipe(demo):
@@ -100,7 +104,7 @@ def test_the_output_is_short_and_nothing_is_coloured_for_a_pipe(demo):
 
     assert len(lines) <= 25
     assert "\x1b" not in "".join(lines)
-    assert all(len(line) <= 80 for line in lines if "eyJ" not in line and "hp_" not in line)
+    assert all(len(line) <= 80 for line in lines if not re.search("eyJ|hp_|--data", line))
 
 
 def test_ctrl_c_ends_it_cleanly_and_nothing_is_left(demo, tmp_path):

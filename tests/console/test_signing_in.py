@@ -2,13 +2,17 @@
 
 import json
 import re
+import shlex
+from html import unescape
 
 import apsw
 import pytest
+from tests.conftest import run_command
 from tests.console.conftest import Desk, start
 
 from hourpass.core.policy import HOUR
 from hourpass.core.sign_in import IDLE, LINK_LIFETIME, hash_of
+from hourpass.server.console.signing_in import LinkCommand
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +186,39 @@ def test_a_page_to_sign_in_that_is_not_encrypted_says_so(tmp_path_factory, guard
     assert ("This page is not encrypted" in guarded.visitor(**headers).get("/sign-in").text) is warned
 
 
+def command_on(page: str) -> list[str]:
+    """The command that a page to sign in shows, as a shell reads it."""
+    return shlex.split(unescape(re.search(r'<code id="command">(.*?)</code>', page)[1]))
+
+
+def test_the_page_to_sign_in_shows_the_command_that_lets_this_browser_in(desk):
+    name, *arguments = command_on(desk.visitor().get("/sign-in").text)
+
+    link = run_command(*arguments).stdout.strip()
+
+    assert (name, link.startswith(f"{desk.origin}/console/sign-in/")) == ("hourpass", True)
+    visitor = desk.visitor()
+    visitor.get(link)
+    assert visitor.post(link).status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("listen", "url", "said"),
+    [
+        ("127.0.0.1:3601", "http://127.0.0.1:3601", "hourpass console"),
+        ("127.0.0.1:3601", "http://localhost:3601", "hourpass console"),
+        ("127.0.0.1:3601", "http://localhost:4000", "hourpass console --url http://localhost:4000"),
+        ("unix:/run/a.sock", "http://localhost:3601", "hourpass console --url http://localhost:3601"),
+        ("0.0.0.0:3601", "https://admin.example.com", "hourpass console --url https://admin.example.com"),
+        ("127.0.0.1:3601", "http://localhost:';x", "hourpass console --url 'http://localhost:'\"'\"';x'"),
+    ],
+)
+def test_the_command_says_only_what_it_would_not_find_by_itself(listen, url, said):
+    assert LinkCommand((), listen, names_database=False).text(url) == said
+    with_data = said.replace("console", "console --data '/a b'")
+    assert LinkCommand(("--data", "/a b"), listen, names_database=False).text(url) == with_data
+
+
 def test_a_sign_in_that_nobody_uses_ends_after_an_hour(desk):
     visitor = desk.visitor().by_link()
     [id_hash] = [hash_of(value) for value in visitor.cookies.values()]
@@ -311,7 +348,8 @@ def test_a_switched_off_console_answers_like_any_unknown_route(tmp_path):
     try:
         answer = Desk(server).visitor().get("/keys")
         assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
-        refused = server.command("console", "--json", check=False)
-        assert refused.returncode == 0, "the command reads another node's settings"
+        refused = server.command("console", "--admin-listen", server.admin, check=False)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert "has no console: it says 404" in refused.stderr
     finally:
         server.kill()

@@ -44,6 +44,7 @@ def moved(script: str, ports: dict[str, str]) -> str:
         # nginx's file comes from the repository, and has the page's ports.
         script = script.replace("sed -e", f"sed -e 's/127.0.0.1:{old};/127.0.0.1:{new};/' -e")
     admin = f"127.0.0.1:{ports['3601']}"
+    script = script.replace("hourpass console", f"hourpass console --admin-listen {admin}")
     return script.replace("hourpass serve", f"hourpass serve --port {ports['3600']} --admin-listen {admin}")
 
 

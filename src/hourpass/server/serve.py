@@ -139,7 +139,9 @@ def serve(
             tell(Condition.LISTENING)
 
     with open_sockets(settings, passed) as sockets:
-        settings = _within_descriptors(dataclasses.replace(settings, listen=tuple(map(address_of, sockets.public))))
+        admin = address_of(sockets.admin) if sockets.admin else "off"
+        public = tuple(map(address_of, sockets.public))
+        settings = _within_descriptors(dataclasses.replace(settings, listen=public, admin_listen=admin))
         if settings.workers == 1:
             work(sockets, limited, _Post(begin, tell, supervision.every, None))
         else:
@@ -214,7 +216,7 @@ async def _serve(
         fronts = [public]
         running.counts["connections_limit"] = settings.max_connections
         running.meter.values["connections_open"] = lambda: len(public.connections)
-        admin = AdminApp(app, address_of(sockets.admin)) if sockets.admin else None
+        admin = AdminApp(app, settings.admin_listen) if sockets.admin else None
         if sockets.admin and admin:
             few = dataclasses.replace(settings, max_connections=ADMIN_CONNECTIONS)
             # With several workers each answer ends its connection, so that nobody keeps one to a worker that hangs.
@@ -228,7 +230,7 @@ async def _serve(
         gc.set_threshold(GC_THRESHOLD)
         facts = {
             "listen": " ".join(settings.listen),
-            "admin": address_of(sockets.admin) if sockets.admin else "off",
+            "admin": settings.admin_listen,
             "issuer": app.issuer.url,
             "database": running.database,
             "version": __version__,

@@ -5,10 +5,13 @@ import errno
 import json
 import logging
 import os
+import shlex
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
@@ -25,6 +28,7 @@ from hourpass.server.keys.api_keys import NewKey, create_key
 from hourpass.server.run.open import default_data
 from hourpass.server.serve import serve as run
 from hourpass.server.settings.loading import load
+from hourpass.server.settings.parsers import UNIX
 from hourpass.server.settings.settings import Settings
 from hourpass.server.sockets import bind
 from hourpass.server.telemetry.line_writer import LineWriter
@@ -64,7 +68,7 @@ def _settle(flags: dict[str, object]) -> tuple[Settings, dict[str, object]]:
     """The settings, with the demo's own defaults for those that were not set."""
     settings, origins = load(flags, os.environ, default_data(os.environ))
     if origins["admin_listen"].source == "default":
-        flags = {**flags, "admin_listen": "off"}
+        flags = {**flags, "admin_listen": "127.0.0.1:0"}  # beside a server that has the usual port
     if origins["port"].source == "default" and not _is_free(settings):
         say(f"Port {settings.port} is taken: taking a free one.")
         flags = {**flags, "port": 0}
@@ -117,19 +121,23 @@ class _Demonstration:
             facts = {"url": url, "api_key": self._new.api_key, "key_id": self._new.key.key_id}
             self.out.write(json.dumps(facts))
         else:
-            self._invited = asyncio.ensure_future(self._invite(url, settings.retry_window))
+            self._invited = asyncio.ensure_future(self._invite(url, settings))
 
-    async def _invite(self, url: str, retry_window: int) -> None:
+    async def _invite(self, url: str, settings: Settings) -> None:
         try:
             pair = await self._app.issuer.exchange(self._new.api_key, TokenRequest(), None, self._app.clock())
         except HourpassError as error:
             log.error("no first token", extra={"detail": error.detail or error.code})  # noqa: TRY400 - it is not a bug
         else:
-            self.out.write(_invitation(url, self._new.api_key, pair, retry_window))
+            self.out.write(_invitation(url, self._new.api_key, pair, settings))
 
 
-def _invitation(url: str, api_key: str, pair: TokenPair, retry_window: int) -> str:
-    """The README's three requests, ready to paste. Each works alone, and the lines between them are comments."""
+def _invitation(url: str, api_key: str, pair: TokenPair, settings: Settings) -> str:
+    """The README's three requests and a way to the console, ready to paste.
+
+    Each command works alone, and the lines between them are comments.
+    """
+    retry_window = settings.retry_window
     again = f"within {retry_window} s it is a retry, later a theft" if retry_window else "it is a theft"
     return f"""\
 {bold(f"# hourpass demo on {url}")}
@@ -144,4 +152,16 @@ curl {url}/videos -H 'Authorization: Bearer {pair.access_token.decode()}'
 curl {url}/auth/refresh -d '{{"refreshToken":"{pair.refresh_token.decode()}"}}'
 
 # Refresh again with the same token: {again}.
-# Ctrl-C stops it."""
+{_way_to_console(settings)}# Ctrl-C stops it."""
+
+
+def _way_to_console(settings: Settings) -> str:
+    """The command that makes a link to the console. Nothing if no browser can come there."""
+    listen = settings.admin_listen
+    if not settings.console or listen == "off" or listen.startswith(UNIX):
+        return ""
+    program, found = Path(sys.argv[0]).absolute(), shutil.which("hourpass")
+    name = "hourpass" if found and Path(found).absolute() == program else str(program)
+    data = str(Path(settings.data).absolute())
+    command = shlex.join([name, "console", "--data", data, "--admin-listen", listen])
+    return f"\n{bold('# Look at it in a browser: this prints a link that signs you in')}\n{command}\n\n"

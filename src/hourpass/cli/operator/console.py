@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 import click
 
 from hourpass.admin.instants import moment
-from hourpass.cli.operator.database import actor, open_database, settings_options
+from hourpass.cli.operator.database import actor, open_database, read_settings, settings_options
+from hourpass.cli.operator.health import ask
 from hourpass.cli.terminal import json_option, print_json, say
 from hourpass.core.errors import ConfigurationError
 from hourpass.core.policy import SECOND
@@ -17,6 +18,8 @@ from hourpass.server.settings.settings import Settings
 
 PATH = "/console/sign-in/"
 
+_ELSEWHERE = "Say --data and --admin-listen as the server has them, or --url with the address for your browser"
+
 
 @click.command()
 @click.option(
@@ -25,10 +28,13 @@ PATH = "/console/sign-in/"
 @settings_options("data", "database_url", "admin_listen")
 @json_option
 def console(flags: dict[str, object], url: str | None, as_json: bool) -> None:
-    """Print a link that signs you in to the console as an owner. It works once, for a minute."""
+    """Print a link that signs you in to the console as an owner. It works once, for a minute.
+
+    Without --url it asks first whether a console answers at the admin listener's address.
+    """
     link_id = secrets.token_urlsafe(ID_BYTES)
+    base = _checked(url) if url else _asked(read_settings(flags))
     with open_database(flags) as db:
-        base = _checked(url) if url else _address(db.settings)
         make_link(db.store, link_id, actor(), db.now)
         until = db.now + LINK_LIFETIME
     link = f"{base}{PATH}{link_id}"
@@ -47,8 +53,24 @@ def _checked(url: str) -> str:
     return url.rstrip("/")
 
 
-def _address(settings: Settings) -> str:
-    """The URL of the admin listener on this machine.
+def _asked(settings: Settings) -> str:
+    """The URL of the admin listener on this machine. It is asked whether the console is there.
+
+    Raises:
+        ConfigurationError: if it is not. A link that leads nowhere would be over before anybody finds out why.
+    """
+    base, where = url_for_browsers(settings), settings.admin_listen
+    try:
+        status, _ = ask(where, PATH.rstrip("/"))
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error.detail}. {_ELSEWHERE}") from error
+    if status != 200:
+        raise ConfigurationError(f"what answers at {where} has no console: it says {status}. {_ELSEWHERE}")
+    return base
+
+
+def url_for_browsers(settings: Settings) -> str:
+    """The URL of the admin listener on this machine, as a browser asks it.
 
     Raises:
         ConfigurationError: if there is no console, or no browser can reach it without help.

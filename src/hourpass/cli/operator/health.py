@@ -49,17 +49,34 @@ def health(flags: dict[str, object]) -> None:
 
 
 def _checks(address: str) -> dict[str, str]:
+    try:
+        checks: dict[str, str] = json.loads(ask(address, "/health/ready")[1])["checks"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise _stranger(address) from error
+    return checks
+
+
+def ask(address: str, path: str) -> tuple[int, bytes]:
+    """What a server on this machine answers to a GET: the status and the body. `address` is spelt as in the settings.
+
+    Raises:
+        ConfigurationError: if no server answers there, or something that is not one.
+    """
     connection = _connection(address)
     try:
-        connection.request("GET", "/health/ready")
-        checks: dict[str, str] = json.loads(connection.getresponse().read())["checks"]
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read()
     except OSError as error:
         raise ConfigurationError(f"no server answers at {address}: {error.strerror or error}") from error
-    except (HTTPException, ValueError, KeyError, TypeError) as error:
-        raise ConfigurationError(f"what answers at {address} is not hourpass") from error
+    except HTTPException as error:
+        raise _stranger(address) from error
     finally:
         connection.close()
-    return checks
+
+
+def _stranger(address: str) -> ConfigurationError:
+    return ConfigurationError(f"what answers at {address} is not hourpass")
 
 
 def _connection(address: str) -> HTTPConnection:

@@ -14,7 +14,7 @@ from hourpass.server.console.browser_request import BrowserRequest
 from hourpass.server.console.guard import host_of, text_of
 from hourpass.server.console.rendering import BASE
 from hourpass.server.console.signed_in import answer_person, is_long, who_is_signed_in
-from hourpass.server.console.signing_in import SIGN_OUTS, STRANGERS, SigningIn, way_to_sign_in
+from hourpass.server.console.signing_in import SIGN_OUTS, STRANGERS, LinkCommand, SigningIn, way_to_sign_in
 from hourpass.server.issuing.issuer import Issuer
 from hourpass.server.run.admin_work import AdminWork
 from hourpass.server.settings.settings import Settings
@@ -28,24 +28,24 @@ MOST_KNOWN = 1_000
 
 
 class Console:
-    """The pages. `listen` is the admin listener's address. `timer` returns milliseconds that nobody can set."""
+    """The pages. `link_command` is the command that lets people in. `timer` is milliseconds that nobody can set."""
 
     def __init__(
         self,
         settings: Settings,
         issuer: Issuer,
         work: AdminWork,
-        listen: str,
+        link_command: LinkCommand,
         timer: Callable[[], int],
         told: Tell,
     ) -> None:
         self._settings = settings
         self._issuer = issuer
         self._work = work
-        self._listen = listen
+        self._listen = link_command.listen
         self._timer = timer
         self._told = told
-        self._signing_in = SigningIn(issuer, work, timer, settings.workers)
+        self._signing_in = SigningIn(issuer, work, timer, settings.workers, link_command)
         self._known: dict[bytes, str] = {}
 
     async def answer(self, request: Request, request_id: str) -> Reply:

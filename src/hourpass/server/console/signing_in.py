@@ -4,7 +4,9 @@
 """
 
 import secrets
+import shlex
 from collections.abc import Callable
+from typing import NamedTuple
 from urllib.parse import quote, urlencode
 
 from hourpass.core.actor import Actor
@@ -23,22 +25,45 @@ from hourpass.server.console.rendering import BASE
 from hourpass.server.issuing.issuer import Issuer
 from hourpass.server.issuing.throttle import Throttle
 from hourpass.server.run.admin_work import AdminWork
+from hourpass.server.settings.settings import Settings
 from hourpass.server.store import Store
 from hourpass.server.transport.request import Headers, Reply
 
 STRANGERS = ""
 """The caller who all are that nobody knows yet. Together they have the places of one person."""
 
+LISTEN = Settings.admin_listen
+"""Where the admin listener is if no setting says another address: there the command looks by itself."""
+
 SIGN_OUTS = ("/sign-out", "/sign-out-everywhere")
 
 _WORDS = {"out": "You are signed out."}
 
 
+class LinkCommand(NamedTuple):
+    """The command that makes a link to this console. `listen` is the admin listener's address.
+
+    `names_database` says that a setting names the database. Its URL may hold a password, so no page shows it.
+    """
+
+    data_flags: tuple[str, ...]
+    listen: str
+    names_database: bool
+
+    def text(self, url: str) -> str:
+        """The command for a browser that reaches the listener at a URL."""
+        usual = self.listen == LISTEN and url in {f"http://{LISTEN}", f"http://localhost:{LISTEN.rpartition(':')[2]}"}
+        return shlex.join(["hourpass", "console", *self.data_flags, *(() if usual else ("--url", url))])
+
+
 class SigningIn:
     """What answers at `/sign-in` and below. `timer` returns milliseconds that nobody can set."""
 
-    def __init__(self, issuer: Issuer, work: AdminWork, timer: Callable[[], int], workers: int) -> None:
+    def __init__(
+        self, issuer: Issuer, work: AdminWork, timer: Callable[[], int], workers: int, link_command: LinkCommand
+    ) -> None:
         self._issuer = issuer
+        self._link_command = link_command
         self._work = work
         self._timer = timer
         # Each worker counts by itself, and none knows who came to the others.
@@ -53,14 +78,14 @@ class SigningIn:
         if asked.path != "/sign-in" and not is_id(link):
             raise NotFound("there is no such link")
         if not asked.is_post:
-            return _form(asked, link)
+            return self._form(asked, link)
         asked.require_form_of_the_door()
         try:
             return await (self._by_link(asked, link) if link else self._by_key(asked))
         except InvalidCredentials as error:
             await self._tell_refused(asked, "link" if link else "key")
             self._failures.admit(bucket(asked.address), self._timer())
-            return _form(asked, problem=_why_not(error, by_link=bool(link)))
+            return self._form(asked, problem=_why_not(error, by_link=bool(link)))
 
     async def _by_link(self, asked: BrowserRequest, link: str) -> Reply:
         def begin(store: Store, new_id: str, by: Actor) -> None:
@@ -100,6 +125,23 @@ class SigningIn:
             lambda administration: administration.in_transaction(lambda store, now: store.append_audit(now, [event])),
         )
 
+    def _form(self, asked: BrowserRequest, link: str = "", problem: str = "") -> Reply:
+        """The page for a key, or for a link. It gives the browser an id for its form."""
+        visitor, cookies = _at_the_door(asked)
+        https, host = is_https(asked.request), host_of(asked.request)
+        done, headers = asked.told(visitor)
+        values = {
+            "form_token": form_token(visitor, "door"),
+            "problem": problem,
+            "to": _inside(asked.query.get("to", "/")),
+            "flash": _WORDS.get(done, ""),
+            "in_plain": not (https or is_loopback_host(host)),
+            "names_database": self._link_command.names_database,
+            "command": self._link_command.text(f"{'https' if https else 'http'}://{host}"),
+        }
+        page = ("link.html", {**values, "link": link}) if link else ("sign_in.html", values)
+        return page_answer(*page, 403 if problem else 200, [*cookies, *headers])
+
 
 def sign_out(administration: Administration, asked: BrowserRequest, person: Person) -> Reply:
     """End the sign-in of this browser, or all of the person's, and lead to the form to sign in."""
@@ -125,21 +167,6 @@ def way_to_sign_in(asked: BrowserRequest) -> Reply:
         # A link elsewhere led here, and a strict cookie stays at home then. Our own page may ask once more.
         return page_answer("hop.html", {"form_token": ""})
     return way_to(to)
-
-
-def _form(asked: BrowserRequest, link: str = "", problem: str = "") -> Reply:
-    """The page for a key, or for a link. It gives the browser an id for its form."""
-    visitor, cookies = _at_the_door(asked)
-    done, headers = asked.told(visitor)
-    values = {
-        "form_token": form_token(visitor, "door"),
-        "problem": problem,
-        "to": _inside(asked.query.get("to", "/")),
-        "flash": _WORDS.get(done, ""),
-        "in_plain": not (is_https(asked.request) or is_loopback_host(host_of(asked.request))),
-    }
-    page = ("link.html", {**values, "link": link}) if link else ("sign_in.html", values)
-    return page_answer(*page, 403 if problem else 200, [*cookies, *headers])
 
 
 def _at_the_door(asked: BrowserRequest) -> tuple[str, Headers]:

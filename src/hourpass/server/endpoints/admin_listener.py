@@ -11,6 +11,7 @@ from hourpass.server.console.console import Console
 from hourpass.server.console.guard import EVERY
 from hourpass.server.console.pages import key_import
 from hourpass.server.console.rendering import BASE
+from hourpass.server.console.signing_in import LinkCommand
 from hourpass.server.endpoints import api_key
 from hourpass.server.endpoints.admin_api import AdminApi
 from hourpass.server.endpoints.admin_import import IMPORT_LIMIT
@@ -42,7 +43,8 @@ class AdminApp:
         self._stopwatch = time.perf_counter
         self._work = AdminWork(app.settings, app.issuer, app.clock)
         self._api = AdminApi(app.settings, app.issuer, self._work, app.time.timer)
-        self._console = Console(app.settings, app.issuer, self._work, listen, app.time.timer, self._told)
+        link_command = LinkCommand(app.data_flags, listen, app.settings.database_url is not None)
+        self._console = Console(app.settings, app.issuer, self._work, link_command, app.time.timer, self._told)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request as an ASGI application."""

@@ -82,6 +82,7 @@ class App:
         self._body_limit = settings.body_limit
         self._trusted_proxies = settings.trusted_proxies
         self.draining = False
+        self.data_flags = running.data_flags
         self._running = running
         running.meter.values["check_accepting"] = lambda: float(not self.draining)
         self._issuer: Issuer | None = None

@@ -110,6 +110,13 @@ def open_shared_store(settings: Settings, *, create: bool = True) -> SharedStore
     return store
 
 
+def data_flags(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The flags with which a command of the same user finds the data folder. None if it finds it by itself."""
+    if settings.data == default_data(environ):
+        return ()
+    return "--data", str(Path(settings.data).absolute())
+
+
 def wait_for_database(settings: Settings) -> None:
     """Return when the database server can be connected to, or when the time that the settings allow is over.
 

@@ -20,7 +20,7 @@ from hourpass.server.keys.signing_keys import SigningKeys
 from hourpass.server.ledger.ledger import Ledger
 from hourpass.server.run.background import UNAVAILABLE, Background
 from hourpass.server.run.gauges import gauges, webhook_gauges
-from hourpass.server.run.open import make_data_folder, open_secrets, open_store
+from hourpass.server.run.open import data_flags, make_data_folder, open_secrets, open_store
 from hourpass.server.settings.settings import Settings
 from hourpass.server.store import SharedStore
 from hourpass.server.telemetry.limited_log import LimitedLog
@@ -36,8 +36,9 @@ log = logging.getLogger("hourpass")
 class Running:
     """Everything that lives from the start to the stop of the application, and its counts.
 
-    Requests may have waited for it since `waiting_since`, by the boot clock. After the start, `database` is the name of
-    the store, and `made` is the file of the master key if it was made now.
+    `data_flags` are the flags with which a command finds its data folder. Requests may have waited for it since
+    `waiting_since`, by the boot clock. After the start, `database` is the name of the store, and `made` is the file of
+    the master key if it was made now.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Running:
     ) -> None:
         self._settings = settings
         self._environ = environ
+        self.data_flags = data_flags(settings, environ)
         self._clock = clock
         self._tally = tally or Tally()
         self.counts = self._tally.counts(number)
