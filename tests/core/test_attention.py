@@ -160,7 +160,7 @@ def test_a_filter_leads_to_the_list_of_what_was_counted():
 
     assert (items["replays"].place, items["replays"].filters) == (
         "audit",
-        (("event", "grant.replayed"), ("since", "24h")),
+        (("event", "grant.replayed"), ("since", NOW - DAY)),
     )
     assert (items["keys_expiring"].place, items["keys_expiring"].filters) == ("keys", (("expires_within", 2_592_000),))
     assert items["keys_raw"].filters == (("raw_since", 604_800),)

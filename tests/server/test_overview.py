@@ -206,8 +206,7 @@ async def test_keys_that_are_used_after_their_end_need_attention_for_a_day_each_
     items = {each["kind"]: each for each in (await ask("/overview"))["attention"]}
     for kind in ("keys_revoked_used", "keys_rotated_used"):
         assert (items[kind]["count"], items[kind]["severity"]) == (1, "warning")
-        filters = items[kind]["filters"] | {"since": "2027-01-14T08:00:00Z"}
-        lines = (await ask(f"/audit?{urlencode(filters)}"))["data"]
+        lines = (await ask(f"/audit?{urlencode(items[kind]['filters'])}"))["data"]
         assert [line["address"] for line in lines] == ["192.0.2.1", "192.0.2.2"]
 
 

@@ -90,7 +90,10 @@ class Facts(NamedTuple):
 
 
 class Attention(NamedTuple):
-    """One thing that needs attention. `filters` narrow the list at `place` to it, by the names of its query."""
+    """One thing that needs attention. `filters` narrow the list at `place` to it, by the names of its query.
+
+    `since` among them is an instant.
+    """
 
     kind: AttentionKind
     severity: Severity
@@ -111,8 +114,8 @@ def _all(facts: Facts, now: int) -> Iterator[Attention]:
     yield from _keys(facts.keys, facts.raw)
     n = facts.replays
     words = f"In the last 24 hours {_count(n, 'grant was', 'grants were')} replayed and ended. A token may be stolen."
-    yield Attention("replays", "critical", n, words, "audit", _lines_of("grant.replayed"))
-    yield from _used_after_end(facts)
+    yield Attention("replays", "critical", n, words, "audit", _lines_of("grant.replayed", now))
+    yield from _used_after_end(facts, now)
     n = facts.unavailable
     words = f"In the last 24 hours {_count(n, 'request was', 'requests were')} answered with 503: see the server's log."
     yield Attention("storage_trouble", "warning", n, words, "log")
@@ -135,18 +138,18 @@ def _all(facts: Facts, now: int) -> Iterator[Attention]:
     yield Attention("secrets_published", "info", n, words, "secrets")
 
 
-def _used_after_end(facts: Facts) -> Iterator[Attention]:
+def _used_after_end(facts: Facts, now: int) -> Iterator[Attention]:
     who = "and refused: a forgotten client, or a thief."
     n = facts.revoked_used
     words = f"In the last 24 hours {_count(n, 'revoked key was', 'revoked keys were')} used {who}"
-    yield Attention("keys_revoked_used", "warning", n, words, "audit", _lines_of("key.revoked_used"))
+    yield Attention("keys_revoked_used", "warning", n, words, "audit", _lines_of("key.revoked_used", now))
     n = facts.rotated_used
     words = f"In the last 24 hours {_count(n, 'key was', 'keys were')} used with an ended secret {who}"
-    yield Attention("keys_rotated_used", "warning", n, words, "audit", _lines_of("key.rotated_used"))
+    yield Attention("keys_rotated_used", "warning", n, words, "audit", _lines_of("key.rotated_used", now))
 
 
-def _lines_of(event: str) -> tuple[tuple[str, str], ...]:
-    return ("event", event), ("since", "24h")
+def _lines_of(event: str, now: int) -> tuple[tuple[str, str | int], ...]:
+    return ("event", event), ("since", now - LATELY)
 
 
 def _signing(facts: Facts, now: int) -> Iterator[Attention]:

@@ -46,11 +46,16 @@ def overview(ctx: Context, asked: shapes.GetOverview) -> shapes.Overview:
                 count=each.number,
                 sentence=each.sentence,
                 place=each.place,
-                filters=dict(each.filters),
+                filters={name: _written(name, value) for name, value in each.filters},
             )
             for each in needs_attention(facts, now)
         ],
     )
+
+
+def _written(name: str, value: str | int) -> str | int:
+    """A filter as the admin API's queries take it: an instant in RFC 3339."""
+    return known_moment(value) if name == "since" and isinstance(value, int) else value
 
 
 def live_grants(store: Store, now: int) -> Measured:
