@@ -1,14 +1,22 @@
 """Events and webhooks through the admin API, with an admin key that the command line made."""
 
 import json
+import os
+import re
+import signal
+import subprocess
 import threading
 import time
+from pathlib import Path
 
 import httpx2
 import pytest
 from tests.conftest import free_port
+from tests.debian import program
 from tests.e2e.conftest import PLAIN
 from tests.webhooks.receivers import accepts, is_slow, wait_until
+
+EVENTS = Path(__file__).parents[2] / "docs" / "reference" / "events.md"
 
 
 class Api:
@@ -137,3 +145,38 @@ def test_endpoints_that_are_tried_and_slow_hold_up_no_other_call_and_more_of_the
         each.join(10)
     slow.answer = accepts
     assert api("POST", f"/webhooks/{made[0]}/test").json()["result"] == "delivered"
+
+
+def test_the_script_of_the_page_prints_each_event_once_and_goes_on_where_it_was(server, tmp_path):
+    program("curl")
+    program("jq")
+    [script] = re.findall(r"^```sh\n(umask.*?)^```$", EVENTS.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    key = json.loads(server.command("keys", "create", "--name", "poll", "--admin", "auditor", "--json").stdout)
+    (tmp_path / "admin.key").write_text(key["api_key"] + "\n")
+    out = tmp_path / "out"
+
+    def run_until(condition):
+        moved = script.replace("http://127.0.0.1:3601", f"http://{server.admin}")
+        with out.open("a") as target:
+            process = subprocess.Popen(
+                ["sh", "-c", moved], cwd=tmp_path, stdout=target, stderr=subprocess.PIPE, start_new_session=True
+            )
+        try:
+            wait_until(condition)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            _, errors = process.communicate()
+        assert key["api_key"].encode() not in errors
+
+    def printed():
+        return [json.loads(line) for line in out.read_text().splitlines()]
+
+    made = []
+    for _ in range(2):
+        made.append(json.loads(server.command("keys", "create", "--name", "x", "--json").stdout)["key_id"])
+        last = server.command("audit", "--last", "1").stdout.split()[0]
+        run_until(lambda last=last: (tmp_path / "last").exists() and (tmp_path / "last").read_text().strip() == last)
+        assert printed()[-1]["data"]["key_id"] == made[-1]
+    numbers = [event["number"] for event in printed()]
+    assert numbers == sorted(set(numbers))
+    assert {path.stat().st_mode & 0o077 for path in tmp_path.iterdir() if path.name not in {"admin.key", "out"}} == {0}
