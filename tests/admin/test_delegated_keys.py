@@ -14,6 +14,17 @@ WIDER = [
 ]
 
 
+async def test_a_caller_is_told_its_name_and_its_role(admin, delegated):
+    auditor = await admin.called("auditor", name="Night shift")
+
+    told = [(await each.get("me")).json() for each in (auditor, delegated)]
+
+    assert [(each["name"], each["role"], each["subject_prefix"]) for each in told] == [
+        ("Night shift", "auditor", None),
+        ("test", "operator", "acme/"),
+    ]
+
+
 @pytest.mark.parametrize("wider", WIDER)
 async def test_a_delegated_caller_may_only_end_a_key_that_it_could_not_make(owner, delegated, wider):
     key = {"name": "wide", "subject": "acme/1", "scope": "videos.read"} | wider

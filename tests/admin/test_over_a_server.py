@@ -102,6 +102,12 @@ def test_no_admin_key_goes_to_a_socket_that_somebody_else_could_have_put_there(b
             listener.accept()
 
 
+@pytest.mark.parametrize("page", ["/console", "/console/", "/console/sign-in/abc", "/admin/v1", "/admin/v1/keys"])
+def test_the_url_of_a_page_gets_the_one_that_is_meant(both, page):
+    words = f"--server is the admin listener itself, without a page: {both.admin}"
+    assert list_keys(both, both.admin + page) == (1, words)
+
+
 def test_an_admin_key_that_is_not_accepted_says_why(both):
     refused = "the server does not accept the admin key"
     revoked, used = both.create("--admin", "auditor"), both.create("--admin", "auditor")

@@ -251,6 +251,16 @@ def test_a_time_may_be_a_duration_ago_a_date_or_an_instant(hourpass, arguments, 
     assert len(hourpass.json("audit", *arguments)) == events
 
 
+def test_a_search_without_a_match_says_so_to_people_alone(hourpass):
+    hourpass.create_key()
+    narrow = ("--event", "key.leaked")
+
+    said = hourpass("audit", *narrow)
+
+    assert (said.stdout, said.stderr) == ("", "No event fulfils all conditions.\n")
+    assert hourpass("audit", *narrow, "--json").stderr == hourpass("audit").stderr == ""
+
+
 def test_since_shows_more_than_the_newest_hundred(hourpass):
     async def make(server):
         for _ in range(120):
@@ -280,6 +290,7 @@ def test_an_old_line_is_shown_with_the_name_of_today_and_found_by_both(hourpass)
     [
         (("--event", "key.revokd"), "key.revoked"),
         (("--since", "yesterday"), "2027-01-31"),
+        (("--since", "2w"), "such as 15m, 2h or 7d"),
         (("--until", "99999-01-01"), "2027-01-31"),
     ],
 )

@@ -1,5 +1,7 @@
 """`hourpass grants`."""
 
+import re
+
 import pytest
 
 from hourpass.core.token_request import TokenRequest
@@ -19,6 +21,7 @@ FACTS = {
     "idle_expires_at",
     "expires_at",
     "revoked_at",
+    "ended_at",
     "key_name",
     "subject",
 }
@@ -77,6 +80,7 @@ def test_revoke_ends_a_grant_and_says_whether_it_did(hourpass, api_key):
     [ended] = hourpass.json("grants", "list", "--all")
     assert ended["state"] == "revoked"
     assert ended["revoked_at"] is not None
+    assert ended["ended_at"] == ended["revoked_at"]
 
 
 def test_the_grants_of_a_key_that_was_revoked_have_ended(hourpass, api_key):
@@ -84,7 +88,10 @@ def test_the_grants_of_a_key_that_was_revoked_have_ended(hourpass, api_key):
     hourpass("keys", "revoke", api_key.split("_")[2])
 
     assert hourpass.json("grants", "list") == []
-    assert [grant["state"] for grant in hourpass.json("grants", "list", "--all")] == ["ended"]
+    [grant] = hourpass.json("grants", "list", "--all")
+    revoked_at = hourpass.json("keys", "show", api_key.split("_")[2])["revoked_at"]
+    assert (grant["state"], grant["revoked_at"], grant["ended_at"]) == ("ended", None, revoked_at)
+    assert re.search(rf"^ended_at +{revoked_at}$", hourpass("grants", "show", grant["grant_id"]).stdout, re.MULTILINE)
 
 
 def test_the_human_forms_are_a_table_and_a_sentence(hourpass, api_key):

@@ -127,3 +127,16 @@ def test_now_ends_the_tokens_that_are_out(hourpass, command):
 
     assert hourpass.json("tokens", "inspect", "-", input=token, code=1)["words"].startswith("no")
     assert [line["event"] for line in hourpass.json("audit")][-1] == "key.tokens_ended"
+
+
+def test_a_key_that_is_disabled_already_still_loses_its_tokens_and_the_answer_says_so(hourpass):
+    key_id = hourpass.create_key()["key_id"]
+
+    first, again = (hourpass("keys", "disable", key_id, "--now").stderr for _ in range(2))
+
+    ended = "Its access tokens that were out have ended.\n"
+    assert first.endswith(f"{key_id} is disabled. {ended}")
+    assert again.endswith(f"{key_id} was disabled before. {ended}")
+    told = {"key_id": key_id, "disabled": False}
+    assert hourpass.json("keys", "disable", key_id, "--now") == {**told, "tokens_ended": True}
+    assert hourpass.json("keys", "disable", key_id) == told

@@ -67,6 +67,14 @@ def test_revoke_ends_what_was_found_and_says_why(hourpass, keys):
     assert (event["event"], event["key_id"], event["reason"]) == ("key.revoked", keys["good"]["key_id"], "leaked")
 
 
+def test_a_table_says_in_words_whether_a_key_was_revoked(hourpass, keys):
+    found = f"{keys['good']['api_key']} {keys['ended']['api_key']}"
+
+    _, *rows = hourpass("keys", "leaked", "-", "--revoke", input=found, code=1).stdout.splitlines()
+
+    assert [row.split()[-1] for row in rows] == ["yes", "no"]
+
+
 def test_one_is_counted_in_the_singular(hourpass, keys):
     told = hourpass("keys", "leaked", "-", input=f"{keys['good']['api_key']} {nobodys_key()}", code=1).stderr
 

@@ -1,6 +1,7 @@
 """`hourpass webhooks`: an operator makes, changes, tests, rotates and deletes webhooks, and sees how they do."""
 
 import json
+import re
 
 import pytest
 from tests.conftest import clean_environment, run_command
@@ -43,7 +44,8 @@ def test_a_webhook_is_made_changed_and_deleted_and_its_secret_is_shown_only_when
 
     listed = hourpass("webhooks", "list").stdout
     assert json.loads(hourpass("webhooks", "list", "--json").stdout) == [made]
-    hourpass("webhooks", "update", webhook_id, "--all-events", "--disable")
+    updated = hourpass("webhooks", "update", webhook_id, "--all-events", "--disable").stdout
+    assert re.search("^events +all$", updated, re.MULTILINE)
     disabled = hourpass("webhooks", "list").stdout
     rotated = json.loads(hourpass("webhooks", "rotate-secret", webhook_id, "--json").stdout)
     again = json.loads(hourpass("webhooks", "update", webhook_id, "--enable", "--json").stdout)
@@ -74,6 +76,8 @@ def test_a_test_event_arrives_signed_and_a_failure_exits_with_1(hourpass, receiv
     assert (tried["result"], tried["status"]) == ("delivered", 204)
 
     receiver.answer = hangs_up
+    table = hourpass("webhooks", "deliveries", made["webhook_id"]).stdout
+    assert re.search(r" \d+ ms$", table, re.MULTILINE)
     failed = hourpass("webhooks", "test", made["webhook_id"], "--json", check=False)
     assert (failed.returncode, json.loads(failed.stdout)["result"]) == (1, "broken")
     found = json.loads(hourpass("webhooks", "deliveries", made["webhook_id"], "--json").stdout)

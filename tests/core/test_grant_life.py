@@ -4,6 +4,7 @@ import pytest
 from tests.core.test_api_key import stored_key
 
 from hourpass.core.grant import generation_tag, is_live, keys_of_grant, new_grant_id, open_grant, revoke, state_of
+from hourpass.core.grant_life import ended_at
 from hourpass.core.grant_room import REVOKED_KEPT, GrantAge, closing_order, excess_grants, is_prunable
 from hourpass.core.policy import DAY, HOUR, Policy
 
@@ -148,28 +149,33 @@ def test_an_id_that_is_not_made_like_this_tells_nothing_of_its_key(grant_id):
 
 
 @pytest.mark.parametrize(
-    ("key", "after", "state"),
+    ("key", "after", "state", "ended"),
     [
-        (stored_key(), 0, "live"),
-        (stored_key(expires_at=START + DAY), DAY - 1, "live"),
-        (stored_key(expires_at=START + DAY), DAY, "ended"),
-        (stored_key(revoked_at=START), 0, "ended"),
-        (None, 0, "ended"),
-        (stored_key(), 30 * DAY, "expired"),
-        (stored_key(revoked_at=START), 30 * DAY, "expired"),
-        (stored_key(disabled_at=START), 0, "disabled"),
-        (stored_key(disabled_at=START, revoked_at=START), 0, "ended"),
-        (stored_key(valid_from=START), 0, "live"),
-        (stored_key(valid_from=START + 1), 0, "ended"),
+        (stored_key(), 0, "live", None),
+        (stored_key(expires_at=START + DAY), DAY - 1, "live", None),
+        (stored_key(expires_at=START + DAY), DAY, "ended", DAY),
+        (stored_key(expires_at=START + DAY, revoked_at=START + 2), DAY, "ended", 2),
+        (stored_key(revoked_at=START), 0, "ended", 0),
+        (None, 0, "ended", None),
+        (stored_key(), 30 * DAY - 1, "live", None),
+        (stored_key(), 30 * DAY, "expired", 30 * DAY),
+        (stored_key(revoked_at=START), 30 * DAY, "expired", 0),
+        (stored_key(disabled_at=START), 0, "disabled", None),
+        (stored_key(disabled_at=START, revoked_at=START), 0, "ended", 0),
+        (stored_key(valid_from=START), 0, "live", None),
+        (stored_key(valid_from=START + 1), 1, "ended", 1),
     ],
 )
-def test_a_grant_ends_with_its_key_or_expires_by_itself(grant, key, after, state):
+def test_a_grant_ends_with_its_key_or_expires_by_itself(grant, key, after, state, ended):
     assert state_of(grant, key, START + after) == state
+    assert ended_at(grant, key, START + after) == (None if ended is None else START + ended)
 
 
 @pytest.mark.parametrize("why", ["replayed", "revoked", "token_revoked", "restored"])
 def test_a_revoked_grant_says_why_even_if_its_key_ends(grant, why):
-    assert state_of(revoke(grant, START, why), None, START + 90 * DAY) == why
+    revoked = revoke(grant, START, why)
+    assert state_of(revoked, None, START + 90 * DAY) == why
+    assert ended_at(revoked, stored_key(revoked_at=START - 1), START + 90 * DAY) == START
 
 
 @pytest.mark.parametrize(("since", "state"), [(START, "live"), (START + 1, "ended")])

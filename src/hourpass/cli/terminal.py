@@ -50,7 +50,7 @@ def print_each(facts: Iterable[dict[str, object]], *, as_json: bool, several: bo
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print aligned columns on stdout, with a header line. They are folded on a terminal that is too narrow."""
-    texts = [list(columns), *([("" if cell is None else plain(str(cell))) for cell in row] for row in rows)]
+    texts = [list(columns), *([plain(_fact(cell)) for cell in row] for row in rows)]
     for number, lines in enumerate(folding.table(texts, screen_width())):
         for text in lines:
             print(bold(text) if number == 0 else text)

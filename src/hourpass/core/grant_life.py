@@ -83,6 +83,16 @@ def life_of(grant: Grant, key: ApiKey | None, lines: Iterable[TrailLine], now: i
     return sorted(known, key=lambda event: (event.at, _ORDER[event.kind]))
 
 
+def ended_at(grant: Grant, key: ApiKey | None, now: int) -> int | None:
+    """When the grant ended. None if it has not, or if that is not known: with its key's record, or with a secret."""
+    if grant.revoked_at is not None:
+        return grant.revoked_at
+    at = min(grant.idle_expires_at, grant.expires_at)
+    if (ended := _key_ended(grant, key)) is not None:
+        at = min(at, ended.at)
+    return at if at <= now else None
+
+
 def _rotations(grant: Grant) -> Iterator[LifeEvent]:
     opened_from = _address(grant.opened_from)
     yield LifeEvent(grant.created_at, "opened", "The key was exchanged.", generation=0, address=opened_from)

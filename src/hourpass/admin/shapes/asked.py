@@ -5,6 +5,8 @@ from typing import Annotated, Any, ClassVar
 
 import msgspec
 
+from hourpass.core.admin_access import Role
+
 Instant = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
 
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=10_000_000_000)]
@@ -29,10 +31,12 @@ class Nothing(Asked, kw_only=True):
 
 
 class Me(AdminAnswer, kw_only=True):
-    """Who the caller is, and what it may do."""
+    """Who the caller is, and what it may do. `name` is that of its admin key."""
 
     actor: str
     key_id: str | None
+    name: str | None
+    role: Role
     scopes: list[str]
     subject_prefix: str | None
     max_scope: str | None

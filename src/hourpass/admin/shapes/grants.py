@@ -8,7 +8,8 @@ from hourpass.core.grant_life import LifeKind, LifeWeight
 class GrantFacts(AdminAnswer, kw_only=True):
     """A grant: what one exchange of an API key opened. `scope` is what its next token gets.
 
-    `generation` counts its refreshes. The addresses are those of the exchange and of the last refresh.
+    `generation` counts its refreshes. The addresses are those of the exchange and of the last refresh. `ended_at` is
+    null while the grant has not ended, and if nobody knows when it did.
     """
 
     grant_id: str
@@ -23,6 +24,7 @@ class GrantFacts(AdminAnswer, kw_only=True):
     idle_expires_at: Instant
     expires_at: Instant
     revoked_at: Instant | None
+    ended_at: Instant | None
     key_name: str | None
     subject: str | None
 

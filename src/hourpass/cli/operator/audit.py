@@ -102,6 +102,9 @@ def audit(
             print_json([line.members() for line in lines])
             return
         _show(lines, as_json=as_json)
+        if not lines and not follow:
+            narrowed = any(chosen.values())
+            say("No event fulfils all conditions." if narrowed else "The audit trail is empty.")
         while follow:
             time.sleep(PAUSE)
             page = desk.call(operations.LIST_AUDIT, shapes.ListAudit(**chosen, after=seen, limit=200))

@@ -75,11 +75,15 @@ def tell_where(desk: Desk, done: Iterable[A]) -> Iterator[A]:
         yield each
 
 
-def tell_each(done: Iterable[shapes.Changed], state: str, *, as_json: bool, several: bool) -> None:
-    """Say of each key, as it comes, that it is in a state now, or was before."""
+def tell_each(
+    done: Iterable[shapes.Changed], state: str, *, as_json: bool, several: bool, ends_tokens: bool = False
+) -> None:
+    """Say of each key, as it comes, that it is in a state now, or was before, and whether its tokens ended with it."""
     if as_json:
-        facts: Iterator[dict[str, Any]] = ({"key_id": each.key_id, state: each.changed} for each in done)
+        more = {"tokens_ended": True} if ends_tokens else {}
+        facts: Iterator[dict[str, Any]] = ({"key_id": each.key_id, state: each.changed, **more} for each in done)
         print_each(facts, as_json=True, several=several)
         return
+    words = " Its access tokens that were out have ended." if ends_tokens else ""
     for each in done:
-        say(f"{each.key_id} is {state}." if each.changed else f"{each.key_id} was {state} before.")
+        say((f"{each.key_id} is {state}." if each.changed else f"{each.key_id} was {state} before.") + words)

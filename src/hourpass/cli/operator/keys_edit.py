@@ -82,7 +82,7 @@ def disable(flags: dict[str, object], key_ids: tuple[str, ...], ends_tokens: boo
     done = change_named(
         flags, key_ids, operations.DISABLE_KEY, lambda key_id: shapes.DisableKey(key_id=key_id, now=ends_tokens)
     )
-    tell_each(done, "disabled", as_json=as_json, several=len(key_ids) > 1)
+    tell_each(done, "disabled", as_json=as_json, several=len(key_ids) > 1, ends_tokens=ends_tokens)
 
 
 @click.command()

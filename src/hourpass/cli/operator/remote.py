@@ -196,15 +196,22 @@ def _key_refused(reason: str | None) -> HourpassError:
     return HourpassError("the server does not accept the admin key" + (f": {plain(reason)}" if reason else ""))
 
 
+_BELOW = re.compile(r"(?<=[^/])/(console|admin/v1)(/.*)?$")
+"""The path of a page or a route of the admin listener, at the end of its URL."""
+
+
 def _checked(url: str) -> str:
     try:
-        return listen_address(url) if url.startswith(UNIX) else check_url(url)
+        checked = listen_address(url) if url.startswith(UNIX) else check_url(url)
     except ValueError as error:
         raise ConfigurationError(f"--server: {error}") from None
     except ConfigurationError:
         # Without the URL, which may hold a password.
         words = "--server must be https://HOST, http:// to this machine, with at most a port and a path, or unix:/PATH"
         raise ConfigurationError(words) from None
+    if not checked.startswith(UNIX) and (page := _BELOW.search(checked)):
+        raise ConfigurationError(f"--server is the admin listener itself, without a page: {checked[: page.start()]}")
+    return checked
 
 
 def _transport(socket: str | None) -> httpx2.HTTPTransport | None:

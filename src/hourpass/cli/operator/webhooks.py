@@ -46,19 +46,26 @@ def list_webhooks(flags: dict[str, object], as_json: bool) -> None:
         print_json([msgspec.to_builtins(webhook) for webhook in found])
         return
     columns = ("webhook_id", "url", "events", "state", "delivered", "description")
-    print_table(columns, [[_column(webhook, column) for column in columns] for webhook in found])
+    rows = ([_state(each) if name == "state" else _told(each, name) for name in columns] for each in found)
+    print_table(columns, rows)
 
 
-def _column(webhook: shapes.ShownWebhook, name: str) -> object:
+def _state(webhook: shapes.ShownWebhook) -> str:
+    if webhook.disabled_at:
+        return f"disabled ({webhook.disabled_why})"
+    return f"failing since {webhook.failing_since}" if webhook.failing_since else "ok"
+
+
+def _told(answer: shapes.AdminAnswer, name: str) -> object:
+    """A member for people: no events are all of them, and a span has its unit."""
+    value = getattr(answer, name)
     match name:
         case "events":
-            return " ".join(webhook.events) or "all"
-        case "state":
-            if webhook.disabled_at:
-                return f"disabled ({webhook.disabled_why})"
-            return f"failing since {webhook.failing_since}" if webhook.failing_since else "ok"
+            return value or "all"
+        case "took":
+            return f"{value} ms"
         case _:
-            return getattr(webhook, name)
+            return value
 
 
 @webhooks.command()
@@ -111,7 +118,7 @@ def update(
         asked.if_match = old.etag()
         new = desk.call(operations.UPDATE_WEBHOOK, asked)
     say(desk.name)
-    _show(msgspec.to_builtins(new), as_json=as_json)
+    _show(new, as_json=as_json)
 
 
 @webhooks.command()
@@ -140,7 +147,7 @@ def test(flags: dict[str, object], webhook_id: str, as_json: bool) -> None:
     """Send a test event at once, from here or from the server of --server. Exits with 1 if it did not arrive."""
     with administration(flags, changes=True) as desk:
         tried = desk.call(operations.TRY_WEBHOOK, shapes.WebhookNamed(webhook_id=webhook_id))
-    _show(msgspec.to_builtins(tried), as_json=as_json)
+    _show(tried, as_json=as_json)
     if tried.result != "delivered":
         raise SystemExit(1)
 
@@ -167,22 +174,21 @@ def deliveries(flags: dict[str, object], webhook_id: str, last: int, as_json: bo
     """Show how the attempts of the last day went, newest first."""
     with administration(flags) as desk:
         found = desk.call(operations.LIST_DELIVERIES, shapes.ListDeliveries(webhook_id=webhook_id, limit=last)).data
-    facts = [msgspec.to_builtins(delivery) for delivery in found]
     if as_json:
-        print_json(facts)
+        print_json([msgspec.to_builtins(delivery) for delivery in found])
         return
     columns = ("at", "number", "event", "result", "status", "took")
-    print_table(columns, [[fact[column] for column in columns] for fact in facts])
+    print_table(columns, [[_told(delivery, name) for name in columns] for delivery in found])
 
 
-def _show(facts: dict[str, object], *, as_json: bool) -> None:
+def _show(answer: shapes.AdminAnswer, first: tuple[str, ...] = (), *, as_json: bool) -> None:
+    """All members of an answer, some of them first."""
+    names = dict.fromkeys([*first, *answer.__struct_fields__])
     if as_json:
-        print_json(facts)
+        print_json({name: getattr(answer, name) for name in names})
     else:
-        print_facts(facts.items())
+        print_facts((name, _told(answer, name)) for name in names)
 
 
 def _show_secret(made: shapes.CreatedWebhook, *, as_json: bool) -> None:
-    facts = msgspec.to_builtins(made)
-    secret = facts.pop("secret")
-    _show({"webhook_id": facts.pop("webhook_id"), "secret": secret, **facts}, as_json=as_json)
+    _show(made, ("webhook_id", "secret"), as_json=as_json)

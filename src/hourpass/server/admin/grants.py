@@ -8,7 +8,7 @@ from hourpass.core.api_key import ApiKey
 from hourpass.core.audit_filter import AuditFilter
 from hourpass.core.errors import InvalidRequest
 from hourpass.core.grant import Grant, GrantRef, state_of
-from hourpass.core.grant_life import TrailLine, life_of
+from hourpass.core.grant_life import TrailLine, ended_at, life_of
 from hourpass.core.key_filter import KeyFilter
 from hourpass.server.admin.context import Context
 from hourpass.server.keys import api_keys, listing
@@ -66,7 +66,7 @@ def _search(ctx: Context, asked: shapes.ListGrants, key_id: str | None, after: G
 
 def _page(ctx: Context, page: GrantsPage) -> shapes.GrantPage:
     keys = ctx.store.keys_of_ids(list({grant.key_id for grant, _ in page.grants}))
-    found = [_facts(grant, state, keys.get(grant.key_id)) for grant, state in page.grants]
+    found = [_facts(ctx, grant, state, keys.get(grant.key_id)) for grant, state in page.grants]
     return shapes.GrantPage(
         data=found, next=None if page.next is None else f"{page.next.key_id}.{page.next.grant_id.hex()}"
     )
@@ -89,7 +89,7 @@ def _no_cursor() -> InvalidRequest:
 def get_grant(ctx: Context, asked: shapes.GrantNamed) -> shapes.GrantFacts:
     """One grant: whose it is, and from which address and when it was opened and last refreshed."""
     grant, key = _named(ctx, asked)
-    return _facts(grant, state_of(grant, key, ctx.now, ctx.secrets.refresh_since), key)
+    return _facts(ctx, grant, state_of(grant, key, ctx.now, ctx.secrets.refresh_since), key)
 
 
 def grant_timeline(ctx: Context, asked: shapes.GrantNamed) -> shapes.GrantTimeline:
@@ -133,7 +133,7 @@ def _named(ctx: Context, asked: shapes.GrantNamed) -> tuple[Grant, ApiKey | None
     return grant, key
 
 
-def _facts(grant: Grant, state: str, key: ApiKey | None) -> shapes.GrantFacts:
+def _facts(ctx: Context, grant: Grant, state: str, key: ApiKey | None) -> shapes.GrantFacts:
     return shapes.GrantFacts(
         grant_id=grant.grant_id.hex(),
         key_id=grant.key_id,
@@ -147,6 +147,7 @@ def _facts(grant: Grant, state: str, key: ApiKey | None) -> shapes.GrantFacts:
         idle_expires_at=known_moment(grant.idle_expires_at),
         expires_at=known_moment(grant.expires_at),
         revoked_at=moment(grant.revoked_at),
+        ended_at=moment(ended_at(grant, key, ctx.now)),
         key_name=key.name if key else None,
         subject=key.subject if key else None,
     )

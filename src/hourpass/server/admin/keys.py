@@ -6,7 +6,7 @@ from msgspec import UNSET
 
 from hourpass.admin import shapes
 from hourpass.admin.instants import moment
-from hourpass.core.admin_access import require_giveable, require_not_reserved, require_settable, sees
+from hourpass.core.admin_access import require_giveable, require_not_reserved, require_settable, role_of, sees
 from hourpass.core.api_key import ApiKey, why_unusable
 from hourpass.core.errors import ChangedMeanwhile, InvalidRequest, NotFound, RotationUnderWay
 from hourpass.core.grant import state_of
@@ -189,9 +189,12 @@ def revoke_key(ctx: Context, asked: shapes.RevokeKey) -> shapes.Changed:
 def me(ctx: Context, asked: shapes.Nothing) -> shapes.Me:
     """Who the caller is, and what it may do."""
     caller = ctx.caller
+    key = None if caller.key_id is None else ctx.store.key(caller.key_id)
     return shapes.Me(
         actor=caller.actor.name,
         key_id=caller.key_id,
+        name=None if key is None else key.name,
+        role=(key and role_of(key)) or "owner",
         scopes=sorted(caller.scopes),
         subject_prefix=caller.subject_prefix,
         max_scope=caller.max_scope,

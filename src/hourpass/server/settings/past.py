@@ -26,6 +26,6 @@ def past(text: str) -> PastInstant:
     try:
         fixed = read_moment(text)
     except ValueError:
-        said = "give a duration such as 2h, a date such as 2027-01-31, or a time such as 2027-01-31T08:00:00Z"
+        said = "give a duration such as 15m, 2h or 7d, a date such as 2027-01-31, or a time: 2027-01-31T08:00:00Z"
         raise ValueError(said) from None
     return lambda now: fixed
