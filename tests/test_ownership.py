@@ -16,7 +16,7 @@ from hourpass.ownership import (
     read_own_file,
     require_own_database,
     require_own_folder,
-    require_trusted_socket,
+    trusted_socket,
 )
 
 STRANGER = 54_321
@@ -50,22 +50,24 @@ def listening(folder):
 @pytest.mark.parametrize("mode", [0o700, 0o750, 0o755, 0o2750])
 def test_a_socket_of_ours_in_a_folder_of_ours_is_trusted(listening, mode):
     with_mode(listening.parent, mode)
+    link = listening.parent.parent / "link"
+    link.symlink_to(listening)
 
-    require_trusted_socket(listening)
+    assert trusted_socket(listening) == trusted_socket(link) == listening
 
 
 @pytest.mark.parametrize("mode", [0o770, 0o777, 0o1777, 0o702])
 def test_a_socket_is_not_trusted_if_others_can_put_one_there(listening, mode):
     told = f"others can write into {with_mode(listening.parent, mode)} (mode {mode:04o})"
 
-    assert refusal(require_trusted_socket, listening) == f"{told}, so they could read what you send to {listening}"
+    assert refusal(trusted_socket, listening) == f"{told}, so they could read what you send to {listening}"
 
 
 def test_a_folder_that_others_can_take_away_is_not_trusted(listening):
     with_mode(listening.parent.parent, 0o777)
-    assert refusal(require_trusted_socket, listening).startswith(f"others can write into {listening.parent.parent} ")
+    assert refusal(trusted_socket, listening).startswith(f"others can write into {listening.parent.parent} ")
     with_mode(listening.parent.parent, 0o1777)
-    require_trusted_socket(listening)
+    trusted_socket(listening)
 
 
 def test_a_socket_or_a_folder_of_somebody_else_is_not_trusted_below_tmp(listening, give_away, tmp_path):
@@ -74,11 +76,11 @@ def test_a_socket_or_a_folder_of_somebody_else_is_not_trusted_below_tmp(listenin
     give_away(listening)
     told = f"belongs to {STRANGER}, who could read what you send to"
     for path in (listening, link):
-        assert refusal(require_trusted_socket, path) == f"{listening} {told} {path}"
+        assert refusal(trusted_socket, path) == f"{listening} {told} {path}"
     give_away(listening.parent)
-    assert told in refusal(require_trusted_socket, listening)
+    assert told in refusal(trusted_socket, listening)
     os.chown(listening, os.geteuid(), -1)
-    assert refusal(require_trusted_socket, listening) == f"{listening.parent} {told} {listening}"
+    assert refusal(trusted_socket, listening) == f"{listening.parent} {told} {listening}"
 
 
 def test_a_socket_of_the_user_to_whom_root_gave_its_folder_is_trusted(give_away):
@@ -86,9 +88,9 @@ def test_a_socket_of_the_user_to_whom_root_gave_its_folder_is_trusted(give_away)
         path = Path(made) / "admin.sock"
         listener.bind(str(path))
         give_away(path)
-        assert f"{path} belongs to" in refusal(require_trusted_socket, path)
+        assert f"{path} belongs to" in refusal(trusted_socket, path)
         give_away(path.parent)
-        require_trusted_socket(path)
+        trusted_socket(path)
 
 
 @pytest.fixture

@@ -67,8 +67,10 @@ def require_own_database(path: Path) -> None:
             continue
 
 
-def require_trusted_socket(path: Path) -> None:
-    """Require a unix socket that nobody else can have put there, and nobody can put another one in its place.
+def trusted_socket(path: Path) -> Path:
+    """The place of a unix socket that nobody else can have put there, and nobody can put another one in its place.
+
+    Connect to that and not to `path`, in which somebody may change a link meanwhile.
 
     Root and we are trusted, and so is the user whose folder it lies in, if only root can have made that folder: it is a
     server's user below /run. A folder below /tmp anybody can have made.
@@ -92,6 +94,7 @@ def require_trusted_socket(path: Path) -> None:
             raise ConfigurationError(
                 f"others can write into {each} (mode {mode:04o}), so they could read what you send to {path}"
             )
+    return real
 
 
 def read_own_file(path: Path) -> str:

@@ -100,6 +100,8 @@ def test_no_admin_key_goes_to_a_socket_that_somebody_else_could_have_put_there(b
         assert (code, f"--server: others can write into {folder} (mode 0777)" in words) == (2, True)
         with pytest.raises(BlockingIOError):
             listener.accept()
+    missing = f"unix:{tmp_path}/missing"
+    assert list_keys(both, missing) == (1, f"{missing} cannot be asked: No such file or directory")
 
 
 @pytest.mark.parametrize("page", ["/console", "/console/", "/console/sign-in/abc", "/admin/v1", "/admin/v1/keys"])

@@ -25,7 +25,7 @@ from hourpass.client.source import TokenSource
 from hourpass.core.errors import ConfigurationError, HourpassError, LoginRequired, Unavailable
 from hourpass.core.key_shape import BEGINNING
 from hourpass.home import folder_for
-from hourpass.ownership import note_on_readers, read_named_file, require_trusted_socket
+from hourpass.ownership import note_on_readers, read_named_file, trusted_socket
 from hourpass.server.admin.key_import import ImportBatch
 from hourpass.server.settings.parsers import UNIX, listen_address
 from hourpass.urls import check_url
@@ -71,9 +71,7 @@ class Remote:
         self.name = f"Server: {self._url}"
         self.now = now
         self.rows_together = ROWS
-        socket = self._url.removeprefix(UNIX) if self._url.startswith(UNIX) else None
-        if socket is not None:
-            _require_trusted(Path(socket))
+        socket = _trusted(self._url) if self._url.startswith(UNIX) else None
         key = _read_key(key_file)
         logging.getLogger("hourpass").addHandler(logging.NullHandler())  # the command tells errors itself
         base = self._url if socket is None else ON_A_SOCKET
@@ -225,13 +223,14 @@ class _NotTrusted(click.ClickException):
     exit_code = 2
 
 
-def _require_trusted(socket: Path) -> None:
+def _trusted(url: str) -> str:
+    """The path of the socket, if nobody else could have put it there."""
     try:
-        require_trusted_socket(socket)
+        return str(trusted_socket(Path(url.removeprefix(UNIX))))
     except ConfigurationError as error:
         raise _NotTrusted(f"--server: {error.detail}") from None
-    except OSError:
-        pass  # then it cannot be connected to either, and that says why
+    except OSError as error:
+        raise Unavailable(f"{url} cannot be asked: {error.strerror}") from None
 
 
 def _read_key(file: str) -> str:
