@@ -119,9 +119,8 @@ def test_an_export_has_so_many_lines_at_most_and_says_whether_older_ones_are_mis
 
 
 def test_a_search_tells_the_command_that_exports_all_of_it_and_an_export_holds_up_no_other_page():
-    assert (
-        audit_page._command({"key": "k1", "since": "2 h"}) == "hourpass audit export trail.jsonl --key=k1 '--since=2 h'"
-    )
+    told = audit_page._command({"key": "k1", "since": "2 h"}, ("--data", "/srv/a"))
+    assert told == "hourpass audit export trail.jsonl --key=k1 '--since=2 h' --data /srv/a"
     assert [is_long(path) for path in ("/audit/export", "/audit/verify", "/audit", "/keys")] == [
         True,
         True,

@@ -85,7 +85,7 @@ async def test_trouble_under_somebody_who_is_signed_in_is_told_in_the_frame(serv
     def answer(administration):
         asked = BrowserRequest(request, "1", "/keys")
         with pytest.raises(InTheFrame) as met:
-            answer_person(server.settings, lambda error: (503, "", []), asked, Broken(administration), None)
+            answer_person(server.settings, (), lambda error: (503, "", []), asked, Broken(administration), None)
         return [met.value]  # an exception that work returns is raised
 
     [met] = await person.app._work.in_thread("x", answer)

@@ -42,7 +42,7 @@ class Console:
         self._settings = settings
         self._issuer = issuer
         self._work = work
-        self._listen = link_command.listen
+        self._link_command = link_command
         self._timer = timer
         self._told = told
         self._signing_in = SigningIn(issuer, work, timer, settings.workers, link_command)
@@ -63,7 +63,7 @@ class Console:
         if request.path in {"/", BASE}:
             return way_to("/")
         path = request.path.removeprefix(BASE)
-        if not is_known_host(host_of(request), self._settings.admin_hosts, self._listen):
+        if not is_known_host(host_of(request), self._settings.admin_hosts, self._link_command.listen):
             named = host_of(request) or "without a name"
             raise RefusedHere(421, f"the console is not known as {named}: add the name to admin_hosts")
         if request.method not in METHODS:
@@ -81,7 +81,7 @@ class Console:
             return way_to_sign_in(asked)
         if path not in SIGN_OUTS:  # a thief of the cookie must not keep its owner from ending it
             self._work.calls.admit(who, self._timer())
-        answer = partial(answer_person, self._settings, self._told, asked)
+        answer = partial(answer_person, self._settings, self._link_command.data_flags, self._told, asked)
         reply = await self._work.page(who, answer, long=is_long(path))
         if reply is None:
             self._forget(asked, who)

@@ -89,7 +89,10 @@ class NotMeant(Exception):
 
 
 class Visit:
-    """One request of somebody who is signed in. `now` is epoch milliseconds."""
+    """One request of somebody who is signed in. `now` is epoch milliseconds.
+
+    `data_flags` are those with which a command on the server's machine finds its data folder.
+    """
 
     def __init__(
         self,
@@ -102,6 +105,7 @@ class Visit:
         query: Mapping[str, str],
         form: Mapping[str, str],
         menu: Collection[str],
+        data_flags: tuple[str, ...] = (),
         outside: object = None,
     ) -> None:
         self._administration = administration
@@ -112,6 +116,7 @@ class Visit:
         self.path = path
         self.query = query
         self.form = form
+        self.data_flags = data_flags
         self._menu = menu
         self._outside = outside
         self._meant = False

@@ -47,9 +47,17 @@ def is_long(path: str) -> bool:
 
 
 def answer_person(
-    settings: Settings, told: Tell, asked: BrowserRequest, administration: Administration, outside: object
+    settings: Settings,
+    data_flags: tuple[str, ...],
+    told: Tell,
+    asked: BrowserRequest,
+    administration: Administration,
+    outside: object,
 ) -> Reply | None:
-    """The answer to somebody who is signed in, None to anybody else. `outside` is for `Visit.call`."""
+    """The answer to somebody who is signed in, None to anybody else.
+
+    `data_flags` are for the commands that a page shows, and `outside` is for `Visit.call`.
+    """
     found = who_is_signed_in(asked, administration)
     if found is None:
         return None
@@ -58,7 +66,7 @@ def answer_person(
     if is_to_note(person.sign_in, asked.now) and not asked.is_by_itself:
         id_hash = person.sign_in.id_hash
         administration.in_transaction(lambda store, now: store.note_seen(id_hash, now))
-    return _SignedIn(settings, told, asked, administration, outside, sign_in_id, person).answer()
+    return _SignedIn(settings, data_flags, told, asked, administration, outside, sign_in_id, person).answer()
 
 
 class _SignedIn:
@@ -67,6 +75,7 @@ class _SignedIn:
     def __init__(
         self,
         settings: Settings,
+        data_flags: tuple[str, ...],
         told: Tell,
         asked: BrowserRequest,
         administration: Administration,
@@ -75,6 +84,7 @@ class _SignedIn:
         person: Person,
     ) -> None:
         self._settings = settings
+        self._data_flags = data_flags
         self._told = told
         self._asked = asked
         self._administration = administration
@@ -128,6 +138,7 @@ class _SignedIn:
             query=self._asked.query,
             form=self._asked.form,
             menu=[each.path for each in self._menu],
+            data_flags=self._data_flags,
             outside=self._outside,
         )
 

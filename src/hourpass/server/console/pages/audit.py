@@ -64,7 +64,7 @@ def _show(visit: Visit) -> PageAnswer:
             "follow": urlencode({**given, "live": "1"}),
             "exported": EXPORTED,
             **visit.pager(filters, page.next),
-            "command": _command(given),
+            "command": _command(given, visit.data_flags),
         },
     )
 
@@ -117,11 +117,10 @@ def _written(value: object) -> str:
     return "none" if value is None else json.dumps(value, ensure_ascii=False)
 
 
-def _command(given: Mapping[str, str]) -> str:
-    """What exports all lines of a search."""
-    return shlex.join(
-        ["hourpass", "audit", "export", "trail.jsonl", *(f"--{name}={text}" for name, text in given.items())]
-    )
+def _command(given: Mapping[str, str], data_flags: tuple[str, ...]) -> str:
+    """What exports all lines of a search, on the machine of the server."""
+    narrow = (f"--{name}={text}" for name, text in given.items())
+    return shlex.join(["hourpass", "audit", "export", "trail.jsonl", *narrow, *data_flags])
 
 
 def _export(visit: Visit) -> PageAnswer:
