@@ -98,6 +98,7 @@ def test_keys_are_listed_shown_and_found(both, key):
     narrow = ("--state", "active", "--subject", key_id, "--tag", "team=video", "--text", "test", "--raw-since", "7d")
     both.reads("keys", "list", *narrow)
     both.reads("keys", "list", "--expires-within", "30d", "--unused-for", "90d", "--external-id", "x", "--next-waits")
+    both.reads("keys", "list", "--admin", "any")
     both.reads("keys", "show", key_id)
     both.reads("keys", "show", "-", stdin=key["api_key"])
     both.same("keys", "show", "nobody000000", code=1)

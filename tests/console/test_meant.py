@@ -1,6 +1,7 @@
-"""What ends or narrows access asks first: with numbers, and for a name. The table of operations says which."""
+"""What ends or narrows access, or gives an admin key more, asks first and for a name. The operations say which."""
 
 import json
+import re
 from html import unescape
 
 import httpx2
@@ -35,6 +36,10 @@ ENDING = [view for section in SECTIONS for view in section.views if view.act and
 
 ASKS_OTHERWISE = {"/inspect/revoke", "/keys/{key_id}/enable", "/webhooks/{webhook_id}/enable"}
 """A token is pasted again, and the page that explains it asks. What gives access back asks nothing."""
+
+DELEGATED = {"subject_prefix": "acme/", "max_scope": "a.b"}
+
+OWN, LAST = "This is your own key: you are signed out.", "This is the last owner key that works."
 
 FORMS = {
     "/keys/{key_id}/edit": {"scope": ""},
@@ -77,6 +82,12 @@ def there(desk):
     }
 
 
+@pytest.fixture(scope="module")
+def owner(desk):
+    """Somebody who may change everything."""
+    return desk.visitor().by_link()
+
+
 @pytest.mark.parametrize(
     "view", [view for view in ENDING if view.path not in ASKS_OTHERWISE], ids=lambda view: view.path.strip("/")
 )
@@ -96,23 +107,65 @@ def test_a_form_that_ends_something_asks_for_a_name_and_does_nothing_before(desk
     assert desk.server.command("audit", "--json").stdout == before
 
 
-@pytest.mark.parametrize(
-    ("fields", "says"),
-    [
-        ({"admin": "auditor"}, "It becomes an auditor and loses"),
-        ({"subject_prefix": "acme/", "max_scope": "a.b"}, "It sees only subjects that begin with acme/."),
-    ],
-    ids=["role", "delegated"],
-)
-def test_narrowing_an_admin_key_asks_first(desk, fields, says):
-    key_id = desk.admin_key("operator", "--name", "Ops")["key_id"]
-    visitor = desk.visitor().by_link()
-    tag = visitor.get(f"/keys/{key_id}/edit").text.partition('name="tag" value="')[2].partition('"')[0]
-    form = {"name": "Ops", "admin": "operator", "tag": tag, **fields}
-    asked = visitor.post(f"/keys/{key_id}/edit", form)
+def made(owner, **members: str) -> tuple[str, dict[str, str]]:
+    """The path of the form of a new admin key, and its fields as a browser sends them if nobody edits them."""
+    owner.get("/keys/new")
+    page = owner.post("/keys/new", {"name": "Ops", **members}).text
+    path = re.search(r"/console(/keys/\w{12})\"", page)[1] + "/edit"
+    return path, {"name": "Ops", **members, "tag": tag_in(owner.get(path).text)}
 
-    assert (asked.status_code, says in unescape(asked.text)) == (200, True)
-    assert visitor.post(f"/keys/{key_id}/edit", {**form, "confirm": "Ops"}).status_code == 303
+
+def tag_in(page: str) -> str:
+    return page.partition('name="tag" value="')[2].partition('"')[0]
+
+
+@pytest.mark.parametrize(
+    ("members", "fields", "says"),
+    [
+        ({"admin": "operator"}, {"admin": "auditor"}, ["It becomes an auditor and loses grants:write"]),
+        ({"admin": "operator"}, DELEGATED, ["It sees only subjects that begin with acme/.", "It loses "]),
+        (
+            {"admin": "operator", **DELEGATED},
+            {"subject_prefix": "", "max_scope": ""},
+            ["It gains overview:read", "see and change the keys of all customers.", "It may also give every scope."],
+        ),
+        (
+            {"admin": "operator", **DELEGATED},
+            {"subject_prefix": "ac"},
+            ["see and change the keys whose subjects begin with ac."],
+        ),
+        ({"admin": "operator", **DELEGATED}, {"max_scope": "a.b c.d"}, ["It may also give c.d."]),
+        (
+            {"admin": "auditor"},
+            {"admin": "operator"},
+            ["It becomes an operator and gains grants:write", "see and change the keys of all customers."],
+        ),
+        ({"admin": "operator"}, {"admin": "owner"}, ["becomes an owner", "It will make and change admin keys."]),
+    ],
+    ids=["lower", "delegated", "not delegated", "prefix", "max scope", "higher", "owner"],
+)
+def test_a_change_of_what_an_admin_key_may_do_asks_first_and_says_what(owner, members, fields, says):
+    path, form = made(owner, **members)
+    asked = owner.post(path, {**form, **fields})
+
+    assert (asked.status_code, 'name="confirm"' in asked.text) == (200, True)
+    assert [each for each in says if each not in unescape(asked.text)] == []
+    assert owner.post(path, {**form, **fields, "confirm": "Op"}).status_code == 422
+    assert tag_in(owner.get(path).text) == form["tag"], "nothing was changed"
+    assert owner.post(path, {**form, **fields, "confirm": "Ops"}).status_code == 303
+    assert "Who was signed in with it must sign in again." in owner.get(path.removesuffix("/edit")).text
+
+
+def test_a_question_about_your_own_key_or_the_last_owner_key_says_so(own_desk):
+    ada = own_desk.admin_key("owner", "--name", "Ada")
+    visitor = own_desk.visitor().by_key(ada["api_key"])
+    for act in ("revoke", "leaked", "disable"):
+        asked = visitor.get(f"/keys/{ada['key_id']}/{act}").text
+        assert (OWN in asked, LAST in asked) == (True, True), act
+
+    bob = own_desk.admin_key("owner", "--name", "Bob")["key_id"]
+    assert LAST not in visitor.get(f"/keys/{ada['key_id']}/revoke").text
+    assert OWN not in visitor.get(f"/keys/{bob}/revoke").text
 
 
 def test_a_new_key_does_not_end_in_the_past(desk):

@@ -43,6 +43,7 @@ def keys(draw):
         revoked_at=draw(maybe),
         disabled_at=draw(maybe),
         raw_until=draw(maybe),
+        admin=draw(st.sampled_from([None, "owner", "auditor"])),
         external_id=draw(st.none() | texts.map(lambda text: text + key_id)),
         secrets=tuple(secrets),
     )
@@ -61,6 +62,7 @@ filters = st.builds(
     next_secret_waits=st.booleans(),
     text=st.none() | texts,
     subject_prefix=st.none() | texts,
+    admin=st.sampled_from([None, "any", "owner", "operator"]),
 )
 
 

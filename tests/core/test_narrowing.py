@@ -1,8 +1,8 @@
-"""What a change takes away."""
+"""What a change takes away, or gives to an admin key."""
 
 import pytest
 
-from hourpass.core.narrowing import Rights, fewer_events, lost_scopes, lost_words, narrowed
+from hourpass.core.narrowing import Rights, fewer_events, lost_scopes, lost_words, narrowed, widened
 
 NOW = 1_800_000_000_000
 OWNER, OPERATOR, AUDITOR = (Rights(admin=role) for role in ("owner", "operator", "auditor"))
@@ -45,6 +45,28 @@ ACME = Rights(admin="operator", subject_prefix="acme/", max_scope="a b")
 )
 def test_a_change_is_narrowing_by_each_member_that_allows_less(old, new, less):
     assert narrowed(old, new) == less
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "more"),
+    [
+        (AUDITOR, OPERATOR, ["admin"]),
+        (OPERATOR, OWNER, ["admin"]),
+        (OWNER, AUDITOR, []),
+        (ACME, OPERATOR, ["admin", "subject_prefix", "max_scope"]),
+        (OPERATOR, ACME, []),
+        (ACME, ACME._replace(subject_prefix="ac"), ["subject_prefix"]),
+        (ACME, ACME._replace(subject_prefix="acme/eu/"), []),
+        (ACME, ACME._replace(subject_prefix="other/"), ["subject_prefix"]),
+        (ACME, ACME._replace(max_scope="c a b"), ["max_scope"]),
+        (ACME, ACME._replace(max_scope="a"), []),
+        (OWNER, OWNER._replace(allowed_ips=["192.0.2.1"]), []),
+        (OWNER._replace(expires_at=NOW), OWNER, []),
+        (Rights(scope="a"), Rights(scope="a b"), []),
+    ],
+)
+def test_an_admin_key_is_widened_by_each_member_that_gives_it_more_power(old, new, more):
+    assert widened(old, new) == more
 
 
 def test_what_is_lost_is_named():

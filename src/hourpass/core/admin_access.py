@@ -103,6 +103,11 @@ def role_of(key: ApiKey) -> Role | None:
     return next((role for role in ROLES if role == key.admin), None)
 
 
+def role_in_words(role: str, subject_prefix: str | None) -> str:
+    """A role for people: `operator`, or `operator for acme/` if the admin key is delegated."""
+    return role if subject_prefix is None else f"{role} for {subject_prefix}"
+
+
 def scope_of_admin(key: ApiKey) -> str:
     """The scope of the tokens of an admin key, as a key's record has it."""
     return " ".join(sorted(scopes_of_role(role_of(key), delegated=key.subject_prefix is not None)))

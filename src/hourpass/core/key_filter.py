@@ -1,11 +1,14 @@
 """Which API keys somebody looks for. A key must fulfil all conditions. A condition that is None accepts every key."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from hourpass.core.admin_access import is_below
+from hourpass.core.admin_access import Role, is_below
 from hourpass.core.api_key import ApiKey, KeyState, key_state
 from hourpass.core.key_rotation import pending_secret
 from hourpass.core.last_use import LastUses, latest
+
+AdminKeys = Role | Literal["any"]
+"""Admin keys of one role, or of any."""
 
 
 class KeyFilter(NamedTuple):
@@ -14,7 +17,8 @@ class KeyFilter(NamedTuple):
     `raw_since` takes keys that were sent themselves at that instant or later, `unused_since` those that were not used
     in any way since then. A key that was never used is as old as its record. `next_secret_waits` takes keys that were
     rotated and whose holder has not used the next secret yet. `text` is part of the name, the subject, the key id or
-    the external id, in upper or lower case. `subject_prefix` takes what a delegated admin key with it sees.
+    the external id, in upper or lower case. `subject_prefix` takes what a delegated admin key with it sees. `admin`
+    takes admin keys alone.
     """
 
     state: KeyState | None = None
@@ -27,6 +31,7 @@ class KeyFilter(NamedTuple):
     next_secret_waits: bool = False
     text: str | None = None
     subject_prefix: str | None = None
+    admin: AdminKeys | None = None
 
     def takes(self, key: ApiKey, now: int, uses: LastUses) -> bool:
         """Whether a key fulfils every condition. One that has ended does not expire any more."""
@@ -45,6 +50,7 @@ class KeyFilter(NamedTuple):
             self.subject in {None, key.subject}
             and self.external_id in {None, key.external_id}
             and is_below(key, self.subject_prefix)
+            and (self.admin in {None, key.admin} or (self.admin == "any" and key.admin is not None))
             and set(self.tags) <= set(key.tags)
             and (self.text is None or _is_in(self.text, key.name, key.subject, key.key_id, key.external_id or ""))
         )

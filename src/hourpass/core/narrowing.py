@@ -1,4 +1,4 @@
-"""What a change takes away from who uses a key or a webhook: a person is asked before it.
+"""What a change takes away from who uses a key or a webhook, or gives to an admin key: a person is asked before it.
 
 It compares what a record allows before and after. How that is told and asked, it does not know.
 """
@@ -38,6 +38,15 @@ def narrowed(old: Rights, new: Rights) -> list[str]:
         "max_scope": new.max_scope is not None and (old.max_scope is None or lost_words(old.max_scope, new.max_scope)),
     }
     return [name for name in Rights._fields if less[name]]
+
+
+POWER = ("admin", "subject_prefix", "max_scope")
+"""The members that say what an admin key may do to the keys and the data of others."""
+
+
+def widened(old: Rights, new: Rights) -> list[str]:
+    """The members by which a changed admin key may do more than before: what the change back would take from it."""
+    return [name for name in narrowed(new, old) if name in POWER]
 
 
 def lost_words(old: str, new: str) -> list[str]:

@@ -8,6 +8,7 @@ from msgspec import UNSET, UnsetType
 from hourpass.admin.shapes.asked import PAGE, AdminAnswer, Asked, Instant, PageLimit, Seconds, TaggedAnswer
 from hourpass.core.admin_access import Role
 from hourpass.core.api_key import ClaimValue, Environment, KeyState
+from hourpass.core.key_filter import AdminKeys
 
 
 class KeyMembers(Asked, kw_only=True):
@@ -97,7 +98,8 @@ class KeyNamed(Asked, kw_only=True):
 class ListKeys(Asked, kw_only=True):
     """Which keys to list. All conditions must hold. Spans are seconds, a tag is `NAME=TEXT`.
 
-    `text` is part of the name, the subject, the key id or the external id.
+    `text` is part of the name, the subject, the key id or the external id. `admin` takes admin keys alone: those of a
+    role, or `any`.
     """
 
     state: KeyState | None = None
@@ -108,6 +110,7 @@ class ListKeys(Asked, kw_only=True):
     unused_for: Seconds | None = None
     external_id: str | None = None
     next_waits: bool = False
+    admin: AdminKeys | None = None
     text: str | None = None
     limit: PageLimit = PAGE
     cursor: str | None = None

@@ -19,6 +19,7 @@ from hourpass.cli.operator.keys_leaked import leaked
 from hourpass.cli.operator.keys_pattern import pattern
 from hourpass.cli.operator.keys_rotate import rotate
 from hourpass.cli.terminal import json_option, print_facts, print_json, print_table, say
+from hourpass.core.admin_access import ROLES, role_in_words
 from hourpass.core.api_key import KeyState
 
 
@@ -81,6 +82,7 @@ def create(
 )
 @click.option("--text", help="only those with this in the name, the subject, the key id or the external id")
 @click.option("--external-id", help="only the one with this id of yours")
+@click.option("--admin", type=click.Choice(["any", *ROLES]), help="only admin keys: of any role, or of one")
 @click.option("--next-waits", is_flag=True, help="only those whose next secret was not used yet")
 @database_options
 @json_option
@@ -94,8 +96,8 @@ def list_keys(flags: dict[str, object], tags: dict[str, str], as_json: bool, **c
         print_json(facts)
     else:
         columns = ("key_id", "state", "environment", "name", "subject", "scope", "created_at", "expires_at")
-        for fact in facts:
-            fact["scope"] = f"(admin key: {fact['admin']})" if fact["admin"] else fact["scope"]
+        for fact, key in zip(facts, found, strict=True):
+            fact["scope"] = f"(admin key: {role_in_words(key.admin, key.subject_prefix)})" if key.admin else key.scope
         rows = (
             [*(fact[column] for column in columns), use_in_words(key.last_used or {})]
             for fact, key in zip(facts, found, strict=True)

@@ -34,6 +34,7 @@ def list_keys(ctx: Context, asked: shapes.ListKeys) -> shapes.KeyPage:
         asked.next_waits,
         asked.text,
         ctx.caller.subject_prefix,
+        asked.admin,
     )
     page = listing.keys_page(ctx.store, wanted, now, asked.cursor or "", asked.limit)
     found: list[shapes.Key] = []

@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from hourpass.core.admin_access import role_in_words
 from hourpass.server.console import pictures
 from hourpass.server.console.assets import assets
 from hourpass.server.console.icons import icon, shape
@@ -92,6 +93,7 @@ def _environment() -> Environment:
         "latest": latest_use,
         "why": show_why,
         "sentence": as_sentence,
+        "role": role_in_words,
     }
     return environment
 

@@ -11,6 +11,7 @@ from hourpass.admin.operations import (
     ENABLE_KEY,
     GET_KEY,
     LIST_GRANTS_OF_KEY,
+    LIST_KEYS,
     LIST_SIGN_INS,
     REVOKE_KEY,
     ROTATE_KEY,
@@ -20,6 +21,10 @@ from hourpass.core.policy import HOUR, SECOND
 from hourpass.server.console.page import Confirmation, Fields, GoTo, PageAnswer, PageHandler, Shown, View, Visit
 from hourpass.server.console.pages.key_form import whole_field
 from hourpass.server.console.rendering import as_sentence, show_count, show_span
+
+LAST_OWNER = (
+    "This is the last owner key that works. Without it, only commands on the server’s machine change admin keys."
+)
 
 NOT_USED = "No use of it is written down. A use is written within half a minute."
 
@@ -37,7 +42,7 @@ def _show_rotate(visit: Visit) -> PageAnswer:
 def _replacing(visit: Visit, key: shapes.Key) -> Confirmation:
     """What ends if the secret is replaced at once."""
     effects = ["The old secret ends at once. Clients stand still until they have the new one.", *_ends_all(visit, key)]
-    asked = about_key(key, "rotate", "Replace the secret", f"This stops every client of {key.name}", effects)
+    asked = about_key(visit, key, "rotate", "Replace the secret", f"This stops every client of {key.name}", effects)
     return asked._replace(carried={"how": "now"}, once=True)
 
 
@@ -77,16 +82,16 @@ def _overlap(visit: Visit) -> int:
 def numbers(visit: Visit, key: shapes.Key, what: str) -> list[str]:
     """What an end means: how many grants, how many clients are at work, and when the key itself came last."""
     grants: list[shapes.GrantFacts] = []
-    told = [what.format(show_count(key.grants or 0, "live grant"))]
+    told = [what.format(show_count(key.grants, "live grant"))] if key.grants else ["It has no live grants."]
     if key.admin and visit.may(LIST_SIGN_INS.name):
         signed_in = sum(each.key_id == key.key_id for each in visit.call(LIST_SIGN_INS, shapes.Nothing()).data)
-        told.append(f"Ends {show_count(signed_in, 'sign-in')} to the console.")
+        told += [f"Ends {show_count(signed_in, 'sign-in')} to the console."] if signed_in else []
     if visit.may(LIST_GRANTS_OF_KEY.name):
         page = visit.call(LIST_GRANTS_OF_KEY, shapes.ListGrantsOfKey(key_id=key.key_id, state="live", limit=200))
         since = visit.now - HOUR
         fresh = sum(each.refreshed_at is not None and read_moment(each.refreshed_at) >= since for each in page.data)
         more = "At least " if page.next and fresh else ""
-        told.append(f"{more}{show_count(fresh, 'client')} refreshed in the last hour.")
+        told += [f"{more}{show_count(fresh, 'client')} refreshed in the last hour."] if fresh else []
         grants = page.data
     # Uses are written later than what became of the grants.
     uses = [use.at for use in (key.last_used or {}).values()]
@@ -96,13 +101,25 @@ def numbers(visit: Visit, key: shapes.Key, what: str) -> list[str]:
     return told
 
 
-def about_key(key: shapes.Key, act: str, verb: str, consequence: str, effects: Sequence[str]) -> Confirmation:
-    """_Ask whether something is meant that ends or narrows what a key may do."""
+def about_key(
+    visit: Visit, key: shapes.Key, act: str, verb: str, consequence: str, effects: Sequence[str]
+) -> Confirmation:
+    """Ask whether something is meant that ends or changes what a key may do."""
+    effects = [*_whose(visit, key, act), *effects]
     path = f"/keys/{key.key_id}"
     crumbs = [("Keys", "/keys"), (key.name, path)]
     return Confirmation(
         f"{verb}: {key.name}", crumbs, consequence, effects, key.name, verb, action=f"{path}/{act}", back=path
     )
+
+
+def _whose(visit: Visit, key: shapes.Key, act: str) -> list[str]:
+    """Whether a change of a key is about the person, or about the last key that can change admin keys."""
+    own = ["This is your own key: you are signed out."] if visit.caller.key_id == key.key_id else []
+    if key.admin != "owner" or key.state != "active" or act == "rotate":
+        return own
+    owners = visit.call(LIST_KEYS, shapes.ListKeys(admin="owner", state="active", limit=2)).data
+    return own if len(owners) > 1 else [*own, LAST_OWNER]
 
 
 _Ask = Callable[[Visit, shapes.Key], Confirmation]
@@ -130,7 +147,9 @@ def _disabling(visit: Visit, key: shapes.Key) -> Confirmation:
         "The key is refused from now on, and its access tokens end.",
         *numbers(visit, key, "{} cannot refresh until you enable the key again."),
     ]
-    return about_key(key, "disable", "Disable the key", f"Nothing of {key.name} works until you enable it", effects)
+    return about_key(
+        visit, key, "disable", "Disable the key", f"Nothing of {key.name} works until you enable it", effects
+    )
 
 
 def _disable(visit: Visit, key_id: str) -> None:
@@ -144,7 +163,7 @@ def _enable(visit: Visit) -> PageAnswer:
 
 
 def _revoking(visit: Visit, key: shapes.Key) -> Confirmation:
-    return about_key(key, "revoke", "Revoke the key", f"This ends {key.name} for good", _ends_all(visit, key))
+    return about_key(visit, key, "revoke", "Revoke the key", f"This ends {key.name} for good", _ends_all(visit, key))
 
 
 def _revoke(visit: Visit, key_id: str) -> None:
@@ -155,7 +174,7 @@ def _leaking(visit: Visit, key: shapes.Key) -> Confirmation:
     """What ends if somebody else has the key."""
     effects = [*_ends_all(visit, key), "Its holder and the audit trail are told that it leaked."]
     consequence = f"Somebody else has {key.name}: this ends it for good"
-    asked = about_key(key, "leaked", "Revoke the key", consequence, effects)
+    asked = about_key(visit, key, "leaked", "Revoke the key", consequence, effects)
     other = (f"/keys/{key.key_id}/rotate#h-leak", "Replace its secret instead")
     return asked._replace(title=f"{key.name} leaked", other=other)
 

@@ -11,10 +11,10 @@ from markupsafe import Markup
 
 from hourpass.admin import shapes
 from hourpass.admin.instants import read_moment
-from hourpass.core.admin_access import NOT_FOR_ADMINS
+from hourpass.core.admin_access import ADMIN_WRITE, NOT_FOR_ADMINS
 from hourpass.core.errors import InvalidRequest
 from hourpass.core.key_members import END_OF_TIME, require_ahead
-from hourpass.core.narrowing import Rights, lost_scopes, lost_words, narrowed
+from hourpass.core.narrowing import Rights, lost_scopes, lost_words, narrowed, widened
 from hourpass.server.console.page import Fields
 from hourpass.server.console.rendering import show_moment
 
@@ -92,7 +92,7 @@ def edited_of(form: Mapping[str, str], key: shapes.Key) -> dict[str, Any]:
 
 
 def narrowed_by(key: shapes.Key, asked: Mapping[str, Any], now: int) -> list[str]:
-    """What a change of members takes away from the clients of a key, in sentences. `now` is epoch milliseconds.
+    """What a change of members takes away from who uses a key, in sentences. `now` is epoch milliseconds.
 
     Raises:
         InvalidRequest: if the key would end in the past, or an instant is not one.
@@ -101,6 +101,31 @@ def narrowed_by(key: shapes.Key, asked: Mapping[str, Any], now: int) -> list[str
     if new.expires_at != old.expires_at:
         require_ahead(new.expires_at, now)
     return [_told(name, old, new) for name in narrowed(old, new)]
+
+
+def widened_by(key: shapes.Key, asked: Mapping[str, Any]) -> list[str]:
+    """What a change of members gives to who uses an admin key, in sentences.
+
+    Raises:
+        InvalidRequest: if an instant is not one.
+    """
+    old, new = _rights(key, {}), _rights(key, asked)
+    members = widened(old, new)
+    told = [f"It {_becomes(old, new)}gains {' '.join(lost_scopes(new, old))}."] if "admin" in members else []
+    if "admin" in members and ADMIN_WRITE in lost_scopes(new, old):
+        told.append("It will make and change admin keys.")
+    if "subject_prefix" in members or ("admin" in members and old.admin == "auditor"):
+        sees = "see" if new.admin == "auditor" else "see and change"
+        begin = f"whose subjects begin with {new.subject_prefix}" if new.subject_prefix else "of all customers"
+        told.append(f"It will {sees} the keys {begin}.")
+    if "max_scope" in members:
+        gained = "every scope" if new.max_scope is None else " ".join(lost_words(new.max_scope, old.max_scope or ""))
+        told.append(f"It may also give {gained}.")
+    return told
+
+
+def _becomes(old: Rights, new: Rights) -> str:
+    return "" if new.admin == old.admin else f"becomes an {new.admin} and "
 
 
 def _rights(key: shapes.Key, asked: Mapping[str, Any]) -> Rights:
@@ -128,7 +153,7 @@ def _told(name: str, old: Rights, new: Rights) -> str:
         case "self_rotation":
             return "Its holder cannot rotate it any more."
         case "admin":
-            return f"It becomes an {new.admin} and loses {' '.join(lost_scopes(old, new))}."
+            return f"It {_becomes(old, new)}loses {' '.join(lost_scopes(old, new))}."
         case "subject_prefix":
             return f"It sees only subjects that begin with {new.subject_prefix}."
         case _:

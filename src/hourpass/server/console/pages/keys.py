@@ -14,13 +14,14 @@ from hourpass.admin.operations import (
     LIST_KEYS,
     UPDATE_KEY,
 )
+from hourpass.core.admin_access import ROLES
 from hourpass.core.api_key import KEY_ID_PATTERN
 from hourpass.core.errors import ChangedMeanwhile, InvalidRequest, InvalidScope, NotFound
 from hourpass.core.policy import DAY, SECOND
 from hourpass.server.console.page import Confirmation, Fields, GoTo, PageAnswer, Section, Shown, View, Visit
 from hourpass.server.console.pages import key_ends, key_import
 from hourpass.server.console.pages.key_ends import named_key
-from hourpass.server.console.pages.key_form import asked_of, edited_of, form_of, narrowed_by
+from hourpass.server.console.pages.key_form import asked_of, edited_of, form_of, narrowed_by, widened_by
 
 STATES = (("", "any"), ("active", "active"), ("disabled", "disabled"), ("expired", "expired"), ("revoked", "revoked"))
 
@@ -36,7 +37,9 @@ USES: dict[str, tuple[str, dict[str, Any]]] = {
 GRANTS_SHOWN = 10
 """Live grants on the page of their key."""
 
-FILTERS = ("q", "state", "tag", "use")
+FILTERS = ("q", "state", "tag", "use", "admin")
+
+ADMINS = (("", "all"), ("any", "admin keys"), *((role, f"{role} keys") for role in ROLES))
 
 
 def _show_keys(visit: Visit) -> PageAnswer:
@@ -56,6 +59,7 @@ def _show_keys(visit: Visit) -> PageAnswer:
             "keys": page.data,
             "filters": filters,
             "states": STATES,
+            "admins": ADMINS,
             "uses": [(word, reads) for word, (reads, _) in USES.items()],
             **visit.pager(filters, page.next),
             "problem": problem,
@@ -69,6 +73,8 @@ def _conditions(filters: Mapping[str, str], cursor: str | None) -> dict[str, Any
         conditions["state"] = filters["state"]
     if filters["tag"]:
         conditions["tag"] = [filters["tag"]]
+    if filters["admin"]:
+        conditions["admin"] = filters["admin"]
     if filters["q"]:
         conditions["text"] = filters["q"]
     if cursor:
@@ -149,20 +155,25 @@ def _changed(visit: Visit, key: shapes.Key) -> PageAnswer:
     if not members and not now:
         return GoTo(f"/keys/{key.key_id}")
     asked = msgspec.convert({**members, "key_id": key.key_id, "now": now, "if_match": tag}, shapes.UpdateKey)
-    visit.require_meant(_narrowing(visit, key, members, now=now))
+    visit.require_meant(_asking(visit, key, members, now=now))
     visit.call(UPDATE_KEY, asked)
-    return GoTo(f"/keys/{key.key_id}", "changed")
+    return GoTo(f"/keys/{key.key_id}", "changed_admin" if key.admin else "changed")
 
 
-def _narrowing(visit: Visit, key: shapes.Key, members: Mapping[str, Any], *, now: bool) -> Confirmation | None:
-    """Ask whether a change is meant that takes something away, None if it takes nothing."""
+def _asking(visit: Visit, key: shapes.Key, members: Mapping[str, Any], *, now: bool) -> Confirmation | None:
+    """Ask whether a change is meant that takes something away, or gives an admin key more. None if it does neither."""
     ends = ["The access tokens that are out end at once."] if now else []
-    if not (taken := [*narrowed_by(key, members, visit.now), *ends]):
+    taken, given = [*narrowed_by(key, members, visit.now), *ends], widened_by(key, members)
+    if not taken and not given:
         return None
-    effects = [*taken, *key_ends.numbers(visit, key, "It has {}.")]
-    consequence = f"This takes something away from {'who uses' if key.admin else 'the clients of'} {key.name}"
+    effects = [*given, *taken, *key_ends.numbers(visit, key, "It has {}.")]
+    who = f"{'who uses' if key.admin else 'the clients of'} {key.name}"
+    takes = f"This takes something away from {who}"
+    consequence = (
+        f"This gives {key.name} more power" if not taken else f"{takes}, and gives more power" if given else takes
+    )
     carried = {name: text for name, text in visit.form.items() if name not in {"form", "confirm"}}
-    return key_ends.about_key(key, "edit", "Change the key", consequence, effects)._replace(carried=carried)
+    return key_ends.about_key(visit, key, "edit", "Change the key", consequence, effects)._replace(carried=carried)
 
 
 def _tried(visit: Visit, template: str, values: Mapping[str, Any], act: Callable[[], PageAnswer]) -> PageAnswer:
@@ -195,6 +206,7 @@ SECTION = Section(
     ),
     {
         "changed": "The key is changed. Its clients’ next refresh sees it.",
+        "changed_admin": "The key is changed. Who was signed in with it must sign in again.",
         "disabled": "The key is disabled.",
         "enabled": "The key works again.",
         "revoked": "Done. Nothing of this key works any more.",
