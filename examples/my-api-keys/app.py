@@ -15,7 +15,7 @@ import httpx2
 import uvicorn
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi import Path as InPath
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 from fastapi.security import HTTPBasic, HTTPBasicCredentials
 from jinja2 import Environment, FileSystemLoader
 
@@ -29,11 +29,13 @@ PASSWORDS = {"acme": "acme's password", "globex": "globex's password"}  # in the
 FORM_SECRET = secrets.token_bytes(32)
 HEADERS = {
     "cache-control": "no-store",
-    "content-security-policy": "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "content-security-policy": "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; "
+    "base-uri 'none'",
     "referrer-policy": "no-referrer",
 }
+HERE = Path(__file__).parent
 # It escapes what stands in a value. A customer chooses the names of its keys.
-page = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True).get_template("page.html")
+page = Environment(loader=FileSystemLoader(HERE), autoescape=True).get_template("page.html")
 app = FastAPI(openapi_url=None)
 clients: dict[str, httpx2.AsyncClient] = {}
 
@@ -90,6 +92,12 @@ async def show(customer: str, made: dict[str, Any] | None = None) -> HTMLRespons
     proofs = {"form_token": form_token(customer), "once": secrets.token_hex()}
     text = page.render(customer=customer, keys=keys["data"], scopes=scopes, made=made, **proofs)
     return HTMLResponse(text, headers=HEADERS)
+
+
+@app.get("/page.css")
+async def style() -> FileResponse:
+    """How the page looks."""
+    return FileResponse(HERE / "page.css")
 
 
 @app.get("/")

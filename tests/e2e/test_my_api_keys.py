@@ -119,15 +119,22 @@ def test_a_form_that_is_sent_twice_makes_one_key(acme):
     first, again = acme.client.post("/keys", data=sent), acme.client.post("/keys", data=sent)
 
     assert shown(first) == shown(again)
-    assert acme.page().count("<td>twice</td>") == 1
+    assert acme.page().count("<h2>twice</h2>") == 1
 
 
 def test_a_key_is_rotated_and_revoked(server, acme):
     key_id, text = acme.made("old")
 
-    rotated = shown(acme.client.post(f"/keys/{key_id}/rotate", data=acme.fields(f"/keys/{key_id}/rotate")))
+    answer = acme.client.post(f"/keys/{key_id}/rotate", data=acme.fields(f"/keys/{key_id}/rotate"))
+    rotated = shown(answer)
     assert rotated != text
+    assert "The old key works until you use this one, and then for another 24 hours." in answer.text
     assert exchange(server, rotated).status_code == 200
+    page = acme.page()
+    assert re.search(r"The old key works until \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\.", page)
+    assert f"/keys/{key_id}/rotate" not in page, "it would be refused until then"
+    asked = re.search(rf"<details>((?:(?!</details>).)*)/keys/{key_id}/revoke", page, re.DOTALL)[1]
+    assert "Programs that use this key stop at once" in asked
     ended = acme.client.post(f"/keys/{key_id}/revoke", data=acme.fields(f"/keys/{key_id}/revoke"))
 
     assert ended.status_code == 200
