@@ -2,6 +2,7 @@
 
 import json
 import re
+from html import unescape
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -17,7 +18,9 @@ from hourpass.server.console.rendering import render_page
 from hourpass.server.keys.importing import TOGETHER
 
 FRAME = {
-    "visit": SimpleNamespace(who="ada", person=SimpleNamespace(role="owner")),
+    "visit": SimpleNamespace(
+        who="ada", person=SimpleNamespace(role="owner"), caller=SimpleNamespace(subject_prefix=None)
+    ),
     "now": 0,
     "here": "Keys",
     "menu": [],
@@ -69,6 +72,9 @@ def test_a_look_changes_nothing_and_an_import_does_what_it_said(desk):
     assert counts(again.text)["unchanged"] == 2, "a reload does no harm"
     assert names(desk) == sorted([*before, "Acme", "Globex"])
     assert "Paste again to import" in look.text
+    assert "The new keys" not in look.text + again.text
+    new = unescape(re.search(r'href="/console(/audit[^"]+)">The new keys', done.text)[1])
+    assert re.findall(r">(Acme|Globex)</a>", visitor.get(new).text) == ["Globex", "Acme"]
     assert "Paste again" not in done.text
     key_id = visitor.post("/keys/find", {"api_key": KEY}).headers["location"]
     assert "Acme" in visitor.get(key_id.removeprefix("/console")).text
@@ -89,6 +95,7 @@ def test_an_import_that_lacks_a_package_says_which_and_what_was_done_before():
     """Batches are imported one after another, and one of them may need a package that the server does not have."""
 
     class Asked:
+        now = 0
         form: ClassVar[dict] = {"how": "import", "lines": "\n".join('{"key": "x"}' for _ in range(TOGETHER + 1))}
         batches: ClassVar[list] = []
 
@@ -195,6 +202,13 @@ def test_too_many_lines_are_refused_with_a_page_of_the_console(desk):
     assert KEY not in answer.text
     assert "Too large" not in names(desk)
     assert "64 KiB" in visitor.get("/keys/import").text
+
+
+def test_csv_is_said_to_be_that(desk):
+    answer = sent(desk.visitor().by_link(), "look", f"key,name\r\n{KEY},Acme")
+
+    assert (answer.status_code, "This is CSV, and the page takes JSON lines." in answer.text) == (422, True)
+    assert KEY not in answer.text
 
 
 def test_a_form_without_a_line_says_so(desk):

@@ -165,8 +165,20 @@ def test_an_external_id_of_another_record_is_refused(load):
 
 def test_one_key_for_two_external_ids_is_refused(load):
     made, refused = load(plain(external_id="1"), plain(external_id="2"))
+    [later] = load(plain(external_id="2"))
 
-    assert refused.reason == f"the same key as {made.key_id}, which has another external_id"
+    assert refused.reason == "the same key as another row, which has another external_id"
+    assert later.reason == f"the same key as {made.key_id}, which has another external_id"
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_row_never_names_a_key_that_is_not_kept_yet(store, load, dry_run):
+    made, again, other = load(
+        plain(external_id="1"), plain(external_id="1", scope="b"), plain(OTHER, external_id="1"), dry_run=dry_run
+    )
+
+    assert other == Imported("failed", reason="external_id is that of another key in these rows")
+    assert {made.key_id, again.key_id} == ({None} if dry_run else {key.key_id for key in all_keys(store)})
 
 
 def test_a_key_may_get_an_external_id_later(store, load):

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from tests.server.conftest import nobodys_key
 
 from hourpass.core.key_hash import KeyHash
-from hourpass.server.keys.import_rows import COLUMNS, Hashed, ImportRow, InPlain, RowRefused, SlowlyHashed, read_row
+from hourpass.server.keys.import_rows import (
+    COLUMNS,
+    Hashed,
+    ImportRow,
+    InPlain,
+    RowRefused,
+    SlowlyHashed,
+    is_csv,
+    read_row,
+)
 
 KEY = "sk_live_Zk3vQ8mW1xT6bY9cR4nL"
 SHA256 = hashlib.sha256(KEY.encode()).digest()
@@ -19,6 +28,7 @@ BCRYPT = "$2b$04$" + "N9qo8uLOickgx2ZMRZoMye" + "IjZAgcfl7p92ldGxad68LJZdL17lhWy
 COSTLY = BCRYPT.replace("$04$", "$31$")
 ARGON2 = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHQ$RdescudvJCsgt3ub+b+dWRWJTmaaJObG"
 ROW = {"key": KEY, "name": "customer 1"}
+KNOWN = ", ".join(COLUMNS)
 HMAC = KeyHash("hmac-sha256", "k1", b"secret")
 
 
@@ -121,11 +131,29 @@ def test_a_hash_is_read_as_the_provider_wrote_it(row, secret):
         ({**ROW, "claims": [1]}, "claims: not a JSON object"),
         ({**ROW, "tags": {"a": 1}}, "tags: not texts"),
         ({**ROW, "external_id": "a b"}, "external_id: not up to 200 visible ASCII characters"),
-        ({**ROW, KEY: "x"}, f"1 unknown members; known are: {', '.join(COLUMNS)}"),
+        ({**ROW, KEY: "x"}, f"an unknown member; known are: {KNOWN}"),
+        ({**ROW, "expires": "x"}, "unknown: expires; did you mean expires_at?"),
+        ({**ROW, "owner": "x", KEY: "x", "plan": "x"}, f"unknown: owner, plan and 1 more; known are: {KNOWN}"),
+        ({**ROW, "a=b": "x", "<b>": "x"}, f"2 unknown members; known are: {KNOWN}"),
     ],
 )  # fmt: skip
 def test_a_row_is_refused_with_its_reason(row, expected):
     assert reason(row) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (b"key,name", True),
+        (b'\xef\xbb\xbf"name";"hash"\r', True),
+        (b"id\tname", True),
+        (b'{"name": "a,name,b"}', False),
+        (b"acme_live_Zk3vQ8mW1xT6bY9cR4nLp2D", False),
+        (b"", False),
+    ],
+)
+def test_the_head_of_a_csv_file_is_known(line, expected):
+    assert is_csv(line) is expected
 
 
 def test_reserved_claims_are_refused():

@@ -22,7 +22,7 @@ class ImportKeys(Asked, kw_only=True):
 
 
 class ImportedLine(AdminAnswer, kw_only=True):
-    """What became of one line. `reason` says why it failed, in words that repeat nothing of it."""
+    """What became of one line. `reason` says why it failed, in words that show no key."""
 
     line: int
     result: Literal["created", "updated", "unchanged", "failed"]

@@ -1,11 +1,13 @@
 """One row of an import: the columns that a file has become a secret and members of a key, each checked.
 
-What is refused is refused with a reason that repeats nothing of the row: a key may be in any column by mistake.
+What is refused is refused with a reason that repeats no value of the row and, of the names of members, only those that
+cannot be a key: a key may be anywhere by mistake.
 """
 
 import base64
 import binascii
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, cast
 
@@ -17,6 +19,7 @@ from hourpass.core.key_hash import LONGEST, SHORTEST, KeyHash, may_be_imported
 from hourpass.core.key_members import fields, holds_key, texts_in
 from hourpass.core.policy import SECOND
 from hourpass.server.keys.slow_hashes import SlowAlgorithm, fast_hash_of, refusal_of
+from hourpass.settings_file import did_you_mean
 
 SHORTEST_LOOKUP, LONGEST_LOOKUP = 4, 64
 
@@ -29,7 +32,7 @@ MAX_LINE = 1 << 20
 
 
 class RowRefused(Exception):
-    """A row that is not imported. Its text is the reason, in words that repeat nothing of the row."""
+    """A row that is not imported. Its text is the reason, in words that show no key."""
 
 
 class InPlain(NamedTuple):
@@ -86,6 +89,14 @@ def read_columns(line: bytes) -> Mapping[str, object] | str:
     return row if isinstance(row, dict) else "not a JSON object"
 
 
+def is_csv(line: bytes) -> bool:
+    """Whether a first line is the head of a CSV file rather than JSON."""
+    if line.lstrip().startswith(b"{"):
+        return False
+    names = line.decode("utf-8-sig", "replace").replace(";", ",").replace("\t", ",").split(",")
+    return any(name.strip(' \r"') in COLUMNS for name in names)
+
+
 def read_row(
     columns: Mapping[str, object], *, hmac_hash: KeyHash | None = None, accept_weak: bool = False
 ) -> ImportRow:
@@ -96,8 +107,8 @@ def read_row(
     Raises:
         RowRefused: with the reason.
     """
-    if unknown := columns.keys() - COLUMNS.keys():
-        raise RowRefused(f"{len(unknown)} unknown members; known are: {', '.join(COLUMNS)}")
+    if unknown := sorted(columns.keys() - COLUMNS.keys()):
+        raise RowRefused(_unknown(unknown))
     given = {name: None if value == "" else value for name, value in columns.items()}
     secret = _secret(given, hmac_hash, accept_weak=accept_weak)
     for name, value in given.items():
@@ -123,6 +134,20 @@ def read_row(
     except InvalidRequest as error:
         raise RowRefused(_REASONS.get(error.name, f"{error.name} is out of range")) from None
 
+
+def _unknown(names: Sequence[str]) -> str:
+    """What is said of members that no row has. A name that could be a key is not repeated."""
+    told = [name for name in names if _HARMLESS.fullmatch(name) and not may_be_imported(name)]
+    if not told:
+        many = "an unknown member" if len(names) == 1 else f"{len(names)} unknown members"
+        return f"{many}; known are: {', '.join(COLUMNS)}"
+    also = f" and {len(names) - len(told)} more" if len(told) < len(names) else ""
+    hint = did_you_mean(told[0], COLUMNS) or f"; known are: {', '.join(COLUMNS)}"
+    return f"unknown: {', '.join(told)}{also}{hint}"
+
+
+_HARMLESS = re.compile(r"[A-Za-z][A-Za-z_-]*", re.ASCII)
+"""How the name of a member looks."""
 
 _REASONS = {
     "name": "name: not 1 to 200 printable characters",

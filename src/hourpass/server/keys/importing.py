@@ -27,7 +27,7 @@ KEYS_OF_A_LOOKUP = 4
 
 
 class Imported(NamedTuple):
-    """What became of a row. One that failed has a `reason`, and every other one a `key_id`."""
+    """What became of a row. One that failed has a `reason`, and every other one the `key_id` of a key that exists."""
 
     result: Literal["created", "updated", "unchanged", "failed"]
     key_id: str | None = None
@@ -56,7 +56,8 @@ def import_keys(
     results = []
     for row in rows:
         try:
-            results.append(batch.take(row))
+            result = batch.take(row)
+            results.append(result._replace(key_id=None) if dry_run and batch.is_new(result) else result)
         except RowRefused as refused:
             results.append(Imported("failed", reason=str(refused)))
     if not dry_run:
@@ -128,6 +129,10 @@ class _Batch:
             self._moves.append(DigestMove(key_id, *found))
         return self._update(row, self._new.get(key_id) or self._changed.get(key_id) or self._keys[key_id])
 
+    def is_new(self, result: Imported) -> bool:
+        """Whether the key of a result is not kept yet."""
+        return result.key_id in self._new
+
     def _once_slow(self, slow: SlowlyHashed, matches: Sequence[DigestMatch]) -> str | None:
         """The key whose slow hash gave way to a fast digest."""
         standing = {digest.hex(): current.hex() for digest, current, _ in matches}
@@ -146,11 +151,14 @@ class _Batch:
             return
         owner = self._external.get(external_id)
         if owner is not None and owner != key_id:
+            if owner in self._new:
+                raise RowRefused("external_id is that of another key in these rows")
             advice = "; rotate it" if key_id is None else ""
             raise RowRefused(f"external_id belongs to key {owner}{advice}")
         known = None if key_id is None else self._new.get(key_id) or self._changed.get(key_id) or self._keys[key_id]
         if known is not None and known.external_id not in {None, external_id}:
-            raise RowRefused(f"the same key as {known.key_id}, which has another external_id")
+            same = "another row" if known.key_id in self._new else known.key_id
+            raise RowRefused(f"the same key as {same}, which has another external_id")
 
     def _create(self, row: ImportRow, digest: bytes) -> Imported:
         key_id, _ = new_api_key("production", self._random(ENTROPY_BYTES))

@@ -4,12 +4,15 @@ The lines hold keys in plain. They are in no page, and the server keeps none of 
 """
 
 from typing import Any
+from urllib.parse import urlencode
 
 from hourpass.admin import shapes
+from hourpass.admin.instants import exact_moment
 from hourpass.admin.operations import IMPORT_KEYS
 from hourpass.core.errors import ExtraMissing
 from hourpass.server.admin.key_import import ImportBatch, add_batch
 from hourpass.server.console.page import PageAnswer, Shown, View, Visit
+from hourpass.server.keys.import_rows import is_csv
 from hourpass.server.keys.importing import TOGETHER
 
 PATH = "/keys/import"
@@ -19,6 +22,11 @@ MOST = 64 * 1024
 
 FORM_LIMIT = 4 * MOST
 """Bytes of the form. It spells a byte of the lines with up to three, and too many lines get a page that says so."""
+
+CSV = (
+    "This is CSV, and the page takes JSON lines. For a file of CSV, run hourpass keys import FILE on the server’s "
+    "machine, or elsewhere with --server and --admin-key-file."
+)
 
 LISTED = 100
 """Failed lines that a page names. The rest is only counted."""
@@ -36,6 +44,8 @@ def _import(visit: Visit) -> PageAnswer:
     dry_run, accept_weak = visit.form.get("how") != "import", "accept_weak" in visit.form
     if not rows:
         return _page(422, problem="There is no line.")
+    if is_csv(rows[0][1]):
+        return _page(422, problem=CSV)
     if len(text) > MOST:
         return _page(413, problem="These lines are more than 64 KiB. Nothing was changed.")
     done = shapes.ImportedKeys()
@@ -47,11 +57,12 @@ def _import(visit: Visit) -> PageAnswer:
     except ExtraMissing as error:  # the batches before are imported
         missing = error.detail
     status = 422 if missing else 200
-    return _page(status, done=done, dry_run=dry_run, accept_weak=accept_weak, missing=missing)
+    new = urlencode({"event": "key.imported", "since": exact_moment(visit.now)}) if done.created and not dry_run else ""
+    return _page(status, done=done, dry_run=dry_run, accept_weak=accept_weak, missing=missing, new=new)
 
 
 def _page(status: int = 200, **values: Any) -> Shown:
-    nothing = {"done": None, "dry_run": True, "accept_weak": False, "missing": ""}
+    nothing = {"done": None, "dry_run": True, "accept_weak": False, "missing": "", "new": ""}
     return Shown("import_keys.html", {**nothing, **values}, status)
 
 
