@@ -12,6 +12,8 @@ from tests.console.conftest import Desk, sign_in, start, watched
 from tests.console.test_pages import HOSTILE, intruders, problems_of
 from tests.webhooks.receivers import Receiver, is_slow, says, wait_until
 
+from hourpass.server.console.pages.webhook_words import OUTCOMES, hint
+
 
 @pytest.fixture(scope="module")
 def open_desk(tmp_path_factory):
@@ -105,7 +107,25 @@ def test_a_webhook_that_fails_says_so_in_words_and_how_many_events_wait(open_des
     assert "The test did not arrive The endpoint did not take it: 503, after" in page
     for _ in range(2):
         open_desk.server.create_key()
+    wait_until(lambda: "Events do not arrive" in visitor.get(f"/webhooks/{webhook_id}").text)
+    page = words_of(visitor.get(f"/webhooks/{webhook_id}").text)
+    assert re.search(r"The endpoint did not take it: 503, (just now|\d+ s ago) \. The receiver’s log says why\.", page)
+    assert re.search(r"The next try (comes (in \d+ s|now) at the latest|is due)\.", page)
+    assert "The endpoint did not take it: 503. It began" in words_of(visitor.get("/webhooks").text)
     assert "2 events that it did not get yet are lost to it." in visitor.get(f"/webhooks/{webhook_id}/delete").text
+
+
+@pytest.mark.parametrize("result", [each for each in OUTCOMES if each not in {"delivered", "status"}])
+def test_every_failure_has_a_hint(result):
+    assert hint(result, None)
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [(302, "redirect"), (401, "secret"), (403, "secret"), (404, "path"), (429, "too much"), (500, "log"), (199, "log")],
+)
+def test_a_status_has_a_hint_of_its_own(status, says):
+    assert says in hint("status", status)
 
 
 def test_a_webhook_that_is_being_tried_is_not_tried_again_meanwhile(open_desk, receiver):

@@ -21,6 +21,7 @@ from hourpass.core.webhook import (
     secret_text,
     signature_headers,
     signing_seeds,
+    tried_again_by,
     webhook_secret,
 )
 
@@ -53,6 +54,12 @@ def test_a_pause_is_as_long_as_it_failed_until_now_from_5_seconds_to_an_hour(fai
 def test_the_first_failure_is_noted_and_pauses_differ_by_a_fifth_either_way():
     assert decide_delivery(None, FAILED, NOW, 0.0) == TryAgain(NOW, 4 * SECOND)
     assert decide_delivery(None, FAILED, NOW, 1.0) == TryAgain(NOW, 6 * SECOND)
+
+
+def test_by_when_an_event_is_tried_again_is_the_longest_pause_after_its_failure():
+    for failed_for in (0, HOUR, 2 * DAY):
+        longest = decide_delivery(NOW - failed_for, FAILED, NOW, 1.0)
+        assert tried_again_by(NOW - failed_for, NOW) == NOW + longest.pause
 
 
 def test_a_webhook_is_given_up_after_exactly_three_days():

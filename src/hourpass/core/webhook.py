@@ -119,9 +119,18 @@ def decide_delivery(
     since = now if failing_since is None else failing_since
     if now - since >= GIVE_UP_AFTER:
         return EndWebhook("failing")
-    # As long as it has failed until now, so each pause is about as long as all of them before it.
-    pause = min(max(now - since, SHORTEST_PAUSE), LONGEST_PAUSE)
-    return TryAgain(since, int(pause * (0.8 + 0.4 * chance)))
+    return TryAgain(since, _pause(since, now, chance))
+
+
+def tried_again_by(failing_since: int, failed_at: int) -> int:
+    """By when at the latest an event is tried again whose last attempt failed at an instant."""
+    return failed_at + _pause(failing_since, failed_at, chance=1)
+
+
+def _pause(failing_since: int, now: int, chance: float) -> int:
+    """As long as it has failed until now, so each pause is about as long as all of them before it."""
+    pause = min(max(now - failing_since, SHORTEST_PAUSE), LONGEST_PAUSE)
+    return int(pause * (0.8 + 0.4 * chance))
 
 
 def result_of(status: int) -> Result:

@@ -46,7 +46,10 @@ class EventList(AdminAnswer, kw_only=True):
 
 
 class ShownWebhook(TaggedAnswer, kw_only=True):
-    """A webhook, without any secret. No `events` means all of them."""
+    """A webhook, without any secret. No `events` means all of them.
+
+    It has every event up to the number `delivered_up_to`, or did not want it.
+    """
 
     TAGGED = ("url", "events", "description", "disabled_at")
 
@@ -55,7 +58,7 @@ class ShownWebhook(TaggedAnswer, kw_only=True):
     events: list[str]
     description: str
     created_at: Instant
-    delivered: int
+    delivered_up_to: int
     failing_since: Instant | None
     disabled_at: Instant | None
     disabled_why: Disabled | None

@@ -45,7 +45,7 @@ def list_webhooks(flags: dict[str, object], as_json: bool) -> None:
     if as_json:
         print_json([msgspec.to_builtins(webhook) for webhook in found])
         return
-    columns = ("webhook_id", "url", "events", "state", "delivered", "description")
+    columns = ("webhook_id", "url", "events", "state", "delivered_up_to", "description")
     rows = ([_state(each) if name == "state" else _told(each, name) for name in columns] for each in found)
     print_table(columns, rows)
 

@@ -129,7 +129,7 @@ def _members(webhook: Webhook, now: int) -> dict[str, Any]:
         "events": list(webhook.events),
         "description": webhook.description,
         "created_at": known_moment(webhook.created_at),
-        "delivered": webhook.delivered,
+        "delivered_up_to": webhook.delivered,
         "failing_since": moment(webhook.failing_since),
         "disabled_at": moment(webhook.disabled_at),
         "disabled_why": webhook.disabled_why,

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from hourpass.admin import shapes
+from hourpass.admin.instants import read_moment
 from hourpass.admin.operations import (
     CREATE_WEBHOOK,
     DELETE_WEBHOOK,
@@ -21,27 +22,10 @@ from hourpass.admin.operations import (
 from hourpass.core.errors import ChangedMeanwhile, InvalidRequest, PrivateAddress
 from hourpass.core.narrowing import fewer_events
 from hourpass.core.published import PUBLISHED, TEST, takes
-from hourpass.core.webhook import Disabled, Result
+from hourpass.core.webhook import tried_again_by
 from hourpass.server.console.page import Confirmation, Fields, GoTo, PageAnswer, Section, Shown, View, Visit
+from hourpass.server.console.pages.webhook_words import OUTCOMES, WHY_DISABLED, hint
 from hourpass.server.console.rendering import show_count
-
-OUTCOMES: Mapping[Result, str] = {
-    "delivered": "The endpoint took it",
-    "status": "The endpoint did not take it",
-    "gone": "The endpoint says that it is gone for good",
-    "timeout": "The endpoint did not answer in time",
-    "unreachable": "No connection to the endpoint",
-    "tls": "The endpoint’s certificate is not valid",
-    "unknown_host": "The host has no address",
-    "private_address": "The host’s address is not public, so nothing was sent",
-    "broken": "The answer was not HTTP",
-}
-
-WHY_DISABLED: Mapping[Disabled, str] = {
-    "operator": "Somebody disabled it.",
-    "failing": "Its endpoint failed for three days.",
-    "gone": "Its endpoint answered that it is gone for good (410).",
-}
 
 COUNTED = 200
 """So many events that a webhook did not get are counted."""
@@ -51,11 +35,28 @@ TICK = "event:"
 
 
 def _show_all(visit: Visit) -> PageAnswer:
-    return Shown("webhooks.html", {"webhooks": visit.call(LIST_WEBHOOKS, shapes.Nothing()).data, **_words()})
+    found = visit.call(LIST_WEBHOOKS, shapes.Nothing()).data
+    failed = {each.webhook_id: _failed(each, _deliveries(visit, each)) for each in found if each.failing_since}
+    return Shown("webhooks.html", {"webhooks": found, "failed": failed, **_words()})
 
 
 def _words() -> dict[str, Any]:
-    return {"outcomes": OUTCOMES, "why_disabled": WHY_DISABLED, "host_of": lambda url: urlsplit(url).netloc}
+    words = {"outcomes": OUTCOMES, "why_disabled": WHY_DISABLED, "hint": hint}
+    return {**words, "host_of": lambda url: urlsplit(url).netloc}
+
+
+def _deliveries(visit: Visit, webhook: shapes.ShownWebhook) -> list[shapes.ShownDelivery]:
+    return visit.call(LIST_DELIVERIES, shapes.ListDeliveries(webhook_id=webhook.webhook_id)).data
+
+
+def _failed(
+    webhook: shapes.ShownWebhook, deliveries: Sequence[shapes.ShownDelivery]
+) -> tuple[shapes.ShownDelivery, int] | None:
+    """The last attempt of a webhook that fails, and by when the next one comes. None if no attempt is known."""
+    last = next((each for each in deliveries if each.event != TEST), None)
+    if webhook.failing_since is None or last is None or last.result == "delivered":
+        return None
+    return last, tried_again_by(read_moment(webhook.failing_since), read_moment(last.at) + last.took)
 
 
 def _named(visit: Visit) -> shapes.WebhookNamed:
@@ -64,10 +65,10 @@ def _named(visit: Visit) -> shapes.WebhookNamed:
 
 def _show(visit: Visit) -> PageAnswer:
     webhook = visit.call(GET_WEBHOOK, _named(visit))
-    deliveries = visit.call(LIST_DELIVERIES, shapes.ListDeliveries(webhook_id=webhook.webhook_id)).data
+    deliveries = _deliveries(visit, webhook)
     tested = next((each for each in deliveries if each.event == TEST), None) if "tested" in visit.query else None
-    values = {"webhook": webhook, "deliveries": deliveries, "tested": tested, **_words()}
-    return Shown("webhook.html", values)
+    values = {"webhook": webhook, "deliveries": deliveries, "tested": tested, "failed": _failed(webhook, deliveries)}
+    return Shown("webhook.html", {**values, **_words()})
 
 
 def _show_new(visit: Visit) -> PageAnswer:
@@ -218,7 +219,7 @@ def _deleting(visit: Visit) -> Confirmation:
 
 def _missed(visit: Visit, webhook: shapes.ShownWebhook, become: str) -> str:
     """How many events it did not get yet, and what becomes of them."""
-    events = visit.call(LIST_EVENTS, shapes.ListEvents(after=webhook.delivered, limit=COUNTED)).data
+    events = visit.call(LIST_EVENTS, shapes.ListEvents(after=webhook.delivered_up_to, limit=COUNTED)).data
     missed = sum(takes(tuple(webhook.events), event.type) for event in events)
     if missed == 0:
         return "It got every event until now."
