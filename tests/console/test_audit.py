@@ -47,6 +47,22 @@ def test_a_condition_that_cannot_be_read_is_explained(desk, query):
     assert 'role="alert"' in answer.text
 
 
+def test_the_key_of_a_line_and_the_admin_key_that_acted_are_links_with_their_names(desk):
+    ada = desk.admin_key("operator", "--name", "Ada")
+    acme = desk.server.create_key("--name", "Acme", "--subject", "acme/1")["key_id"]
+    visitor = desk.visitor().by_key(ada["api_key"])
+    visitor.get(f"/keys/{acme}/revoke")
+    assert visitor.post(f"/keys/{acme}/revoke", {"confirm": "Acme"}).status_code == 303
+    page = visitor.get(f"/audit?key={acme}&event=key.revoked").text
+
+    assert re.search(rf'href="/console/keys/{acme}">Acme</a>', page)
+    assert re.search(rf'href="/console/keys/{ada["key_id"]}">Ada</a>', page)
+    delegated = desk.admin_key("operator", "--subject-prefix", "acme/", "--max-scope", "")
+    page = desk.visitor().by_key(delegated["api_key"]).get(f"/audit?key={acme}").text
+    assert ">Acme</a>" in page
+    assert "Ada" not in page
+
+
 def test_older_lines_are_on_the_next_page(own_desk):
     made = own_desk.server.command("webhooks", "create", "https://hooks.invalid/", "--json").stdout
     webhook_id = json.loads(made)["webhook_id"]
@@ -75,9 +91,10 @@ def test_a_followed_trail_shows_new_lines(browser, desk, script):
         [key_id] = key_ids(desk)
         if not script:
             page.get_by_role("link", name="Reload").click()
-        page.get_by_role("link", name=key_id).wait_for()
+        made = page.locator(f"a[href$='/keys/{key_id}']")
+        made.wait_for()
         assert page.get_by_text("live", exact=True).is_visible() == script
-        page.get_by_role("link", name=key_id).focus()
+        made.focus()
         if script:
             with page.expect_response(lambda answer: "hx-request" in answer.request.headers):
                 pass

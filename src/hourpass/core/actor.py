@@ -14,5 +14,13 @@ class Actor(NamedTuple):
     request_id: str | None = None
 
 
+_KEY = "key:"
+
+
+def key_of_actor(name: str | None) -> str | None:
+    """The id of the key that an actor is, None if it is none."""
+    return name.removeprefix(_KEY) if name is not None and name.startswith(_KEY) else None
+
+
 SERVER = Actor("server")
 """What hourpass does by itself."""

@@ -6,6 +6,7 @@ Stores, HTTP and clients only carry out what these two decide.
 """
 
 import hmac
+import re
 from hashlib import blake2b
 from typing import Literal, NamedTuple
 
@@ -15,6 +16,9 @@ from hourpass.core.api_key import ApiKey, allows_ip, is_usable, why_unusable
 from hourpass.core.caller import bucket
 from hourpass.core.errors import RefusalReason
 from hourpass.core.policy import MAX_RETRY_WINDOW, RING_SIZE, Policy
+
+GRANT_ID_PATTERN = re.compile(r"[0-9A-Fa-f]{32}", re.ASCII)
+"""A grant's id as people and programs get it."""
 
 GRANT_ID_ENTROPY = 7
 SEED_BYTES = 16

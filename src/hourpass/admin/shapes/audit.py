@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from hourpass.admin.shapes.asked import PAGE, AdminAnswer, Asked, Instant, PageLimit
 from hourpass.core.audit_verification import TrailFindingKind
@@ -12,7 +13,8 @@ class ListAudit(Asked, kw_only=True):
     """Which lines of the audit trail to list. All conditions must hold.
 
     `actor` is how its name begins. A line at exactly `since` is in, one at `until` is not. The list goes on after the
-    number `after`. With `newest` it begins with the newest lines, and the next page is the one before.
+    number `after`. With `newest` it begins with the newest lines, and the next page is the one before. With `names` the
+    lines have the names of keys.
     """
 
     key_id: str | None = None
@@ -23,6 +25,7 @@ class ListAudit(Asked, kw_only=True):
     until: Instant | None = None
     after: Annotated[int, msgspec.Meta(ge=0, le=2**53)] = 0
     newest: bool = False
+    names: bool = False
     limit: PageLimit = PAGE
     cursor: str | None = None
 
@@ -30,7 +33,8 @@ class ListAudit(Asked, kw_only=True):
 class AuditLine(AdminAnswer, kw_only=True):
     """A line of the audit trail. `detail` holds what the event says besides.
 
-    A delegated caller is not told who else administers the server: the actor is `operator` then, without an address.
+    With `names`, `key_name` and `actor_name` are what the key and the admin key that acted are called now. A delegated
+    caller is not told who else administers the server: the actor is `operator` then, without an address.
     """
 
     number: int
@@ -42,6 +46,8 @@ class AuditLine(AdminAnswer, kw_only=True):
     address: str | None
     request_id: str | None
     detail: dict[str, Any]
+    key_name: str | UnsetType = UNSET
+    actor_name: str | UnsetType = UNSET
 
     def members(self) -> dict[str, Any]:
         """The line as an export has it: without members that are not known, and with those of `detail` beside them."""

@@ -3,9 +3,12 @@
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
+from msgspec import UNSET
+
 from hourpass.admin import shapes
 from hourpass.admin.audit_detail import told_detail
 from hourpass.admin.instants import given_moment, known_moment
+from hourpass.core.actor import key_of_actor
 from hourpass.core.admin_access import HIDDEN_ACTOR, sees, sees_actor
 from hourpass.core.audit_filter import FOREVER, AuditFilter, require_reached
 from hourpass.core.audit_verification import TrailFinding
@@ -33,7 +36,20 @@ def list_audit(ctx: Context, asked: shapes.ListAudit) -> shapes.AuditPage:
     """The lines of the trail that fulfil all conditions. A delegated caller sees those about its own keys."""
     wanted = _Wanted(ctx, _filter(asked))
     at = _Cursor.read(asked)
-    return _newest(ctx, asked, wanted, at.number) if at.newest else _after(ctx, asked, wanted, at.number)
+    page = _newest(ctx, asked, wanted, at.number) if at.newest else _after(ctx, asked, wanted, at.number)
+    if asked.names:
+        _name(ctx, page.data)
+    return page
+
+
+def _name(ctx: Context, lines: list[shapes.AuditLine]) -> None:
+    """Tell the names of the keys that the caller sees."""
+    ids = {key_id for line in lines for key_id in (line.key_id, key_of_actor(line.actor)) if key_id}
+    keys = ctx.store.keys_of_ids(sorted(ids))
+    names = {key_id: key.name for key_id, key in keys.items() if sees(ctx.caller, key)}
+    for line in lines:
+        line.key_name = names.get(line.key_id or "", UNSET)
+        line.actor_name = names.get(key_of_actor(line.actor) or "", UNSET)
 
 
 def _after(ctx: Context, asked: shapes.ListAudit, wanted: "_Wanted", number: int) -> shapes.AuditPage:

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from hourpass.admin import shapes
 from hourpass.admin.instants import exact_moment
 from hourpass.admin.operations import LIST_AUDIT, VERIFY_AUDIT
+from hourpass.core.actor import key_of_actor
 from hourpass.core.errors import InvalidRequest
 from hourpass.core.event_names import NAMES, name_now
 from hourpass.server.console.page import Download, PageAnswer, Section, Shown, View, Visit
@@ -46,7 +47,7 @@ def _show(visit: Visit) -> PageAnswer:
     problem, page = "", shapes.AuditPage(data=[], next=None, last=0)
     try:
         asked = _asked(filters, visit.now)
-        asked.cursor = visit.query.get("cursor")
+        asked.cursor, asked.names = visit.query.get("cursor"), True
         page = visit.call(LIST_AUDIT, asked)
     except InvalidRequest as error:
         problem = as_sentence(error.detail)
@@ -54,7 +55,7 @@ def _show(visit: Visit) -> PageAnswer:
     return Shown(
         "audit.html",
         {
-            "lines": [(line, _details(line)) for line in reversed(page.data)],
+            "lines": [(line, _details(line), key_of_actor(line.actor)) for line in reversed(page.data)],
             "filters": filters,
             "events": EVENTS,
             "tones": TONES,
