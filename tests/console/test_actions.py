@@ -104,9 +104,7 @@ def test_signing_keys_rotate_and_are_withdrawn_by_their_name(own_desk):
     answer = visitor.post("/signing-keys/rotate")
     assert (answer.status_code, "is waiting already" in answer.text) == (409, True)
     asked = visitor.get(f"/signing-keys/{kid}/withdraw").text
-    assert re.search(
-        r"In the last 1 h, apart from this minute, \d+ access tokens came out\. There are 0 live grants\.", asked
-    )
+    assert "In the last 1 h, apart from this minute, no access token came out. There is no live grant." in asked
     assert visitor.post(f"/signing-keys/{kid}/withdraw", {"confirm": "another"}).status_code == 422
     assert visitor.post(f"/signing-keys/{kid}/withdraw", {"confirm": kid}).status_code == 303
     assert kid not in visitor.get("/signing-keys").text
@@ -124,6 +122,49 @@ def test_an_end_says_in_numbers_what_it_ends(desk):
     assert "1 live grant cannot refresh until you enable the key again." in told["disable"]
 
 
+def test_a_disabled_keys_token_is_said_to_be_that_and_its_key_is_not_rotated(desk):
+    key_id, pair = pair_of(desk)
+    visitor = desk.visitor().by_link()
+    asked = visitor.get(f"/keys/{key_id}/disable").text
+    assert "The access tokens that are out end within a second. They stay ended when you enable the key again." in asked
+    visitor.post(f"/keys/{key_id}/disable", {"confirm": "Robot"})
+    told = {kind: visitor.post("/inspect", {"token": pair[kind]}).text for kind in ("access_token", "refresh_token")}
+    page, rotate = visitor.get(f"/keys/{key_id}").text, visitor.get(f"/keys/{key_id}/rotate").text
+
+    assert all("Its API key is disabled until somebody enables it." in each for each in told.values())
+    assert f"/keys/{key_id}/rotate" not in page
+    assert "This key is disabled, and gets no new secret" in rotate
+    assert "Replace its secret instead" not in visitor.get(f"/keys/{key_id}/leaked").text
+
+
+def test_a_rotation_that_is_under_way_says_until_when(desk):
+    key = desk.server.create_key("--name", "Robot")
+    visitor = desk.visitor().by_link()
+    path = f"/keys/{key['key_id']}/rotate"
+    visitor.get(path)
+    made = visitor.post(path, {"how": "overlap", "overlap": "24"}).text
+    assert "and then for another 1 d." in made
+    assert "A new secret waits for its first use" in visitor.get(path).text
+    api_key = re.search(r'id="api-key">([^<]+)<', made)[1]
+    httpx2.post(f"{desk.server.url}/auth/api-key", json={"apiKey": api_key}).raise_for_status()
+    page = visitor.get(path).text
+
+    assert "A rotation is under way" in page
+    assert 'name="overlap"' not in page
+    assert 'value="now"' in page, "after a leak nobody waits"
+
+
+def test_a_grant_is_found_by_its_id_and_by_its_keys(desk):
+    key_id, _ = pair_of(desk)
+    [grant] = json.loads(desk.server.command("grants", "list", "--key", key_id, "--json").stdout)
+    visitor = desk.visitor().by_link()
+    found = visitor.get(f"/grants?key={grant['grant_id'].upper()}")
+
+    assert found.headers["location"] == f"/console/grants/{grant['grant_id']}?key={key_id}"
+    assert grant["grant_id"] in visitor.get(f"/grants?key={key_id}").text
+    assert "No key and no grant has this id." in visitor.get(f"/grants?key={'0' * 32}").text
+
+
 def test_a_grant_is_revoked(desk):
     key_id, _ = pair_of(desk)
     [grant] = json.loads(desk.server.command("grants", "list", "--key", key_id, "--json").stdout)
@@ -133,6 +174,8 @@ def test_a_grant_is_revoked(desk):
     page = visitor.get(f"{desk.origin}{answer.headers['location']}").text
 
     assert "The grant is revoked" in page
+    assert "<dt>Ended</dt>" in page
+    assert "Ends if it is not refreshed" not in page
     assert ">revoked<" in page.replace("</svg>", ">")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import axe_playwright_python
 import httpx2
 import pytest
+from tests.conftest import run_command
 from tests.console.conftest import Desk, sign_in, start, watched
 
 LOOKS = {
@@ -51,16 +52,18 @@ def filled(desk):
         "--expires-in",
         "90d",
     )
+    ended = {}
     for word in ("disable", "revoke"):
-        made = create("--name", f"To {word}", "--subject", f"{word}@acme")
-        desk.server.command("keys", word, made["key_id"])
+        ended[word] = create("--name", f"To {word}", "--subject", f"{word}@acme")["key_id"]
+        desk.server.command("keys", word, ended[word])
     admin = desk.admin_key("operator", "--name", "Bob")
     pair = httpx2.post(f"{desk.server.url}/auth/api-key", json={"apiKey": key["api_key"]}).json()
     httpx2.post(f"{desk.server.url}/auth/refresh", json={"refreshToken": pair["refresh_token"]}).raise_for_status()
     [grant] = json.loads(desk.server.command("grants", "list", "--key", key["key_id"], "--json").stdout)
     hook = desk.server.command("webhooks", "create", "https://hooks.invalid/x", "--event", "key.leaked", "--json")
     webhook = json.loads(hook.stdout)["webhook_id"]
-    return {"key": key["key_id"], "admin": admin["key_id"], "grant": grant["grant_id"], "webhook": webhook}
+    ids = {"key": key["key_id"], "admin": admin["key_id"], "disabled": ended["disable"]}
+    return {**ids, "grant": grant["grant_id"], "webhook": webhook}
 
 
 def paths(filled) -> list[str]:
@@ -78,7 +81,9 @@ def paths(filled) -> list[str]:
         "/keys/import",
         key,
         *(f"{key}/{part}" for part in ("edit", "rotate", "disable", "revoke")),
+        f"/keys/{filled['admin']}",
         f"/keys/{filled['admin']}/edit",
+        f"/keys/{filled['disabled']}/rotate",
         "/signing-keys",
         "/signing-keys/rotate",
         "/inspect",
@@ -237,6 +242,28 @@ def test_the_role_of_an_admin_key_is_changed_on_its_page(desk):
     assert saved(admin="auditor")["admin"] == "auditor"
     ordinary = desk.server.create_key()["key_id"]
     assert 'name="admin"' not in visitor.get(f"/keys/{ordinary}/edit").text
+
+
+def test_who_gets_an_admin_key_is_told_the_commands_of_the_admin_listener(desk):
+    visitor = desk.visitor().by_link()
+    visitor.get("/keys/new")
+    fields = {"admin": "operator", "subject_prefix": "acme/", "max_scope": "a.b"}
+    page = visitor.post("/keys/new", {"name": "Acme", **fields}).text
+    command = f"hourpass --server {desk.origin} --admin-key-file admin.key keys list"
+    key_id = re.search(r"/console/keys/(\w{12})\"", page)[1]
+
+    assert command in page
+    assert "HOURPASS_URL" not in page
+    assert "operator for acme/" in page
+    key_file = desk.server.data.parent / "admin.key"
+    key_file.write_text(re.search(r'id="api-key">([^<]+)<', page)[1])
+    key_file.chmod(0o600)
+    done = run_command(*command.replace("admin.key", str(key_file)).split()[1:])
+    assert done.returncode == 0
+    assert "<dt>Signed in here</dt><dd><span" in visitor.get(f"/keys/{key_id}").text
+    desk.visitor().by_key(key_file.read_text())
+    assert "<dt>Signed in here</dt><dd>1 time ·" in visitor.get(f"/keys/{key_id}").text
+    assert "operator for acme/" in visitor.get("/sessions").text
 
 
 def test_a_delegated_admin_sees_its_own_keys_and_no_overview(browser, desk, filled):

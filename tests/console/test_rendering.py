@@ -63,6 +63,9 @@ def test_an_instant_that_never_was_has_a_word():
         (90_000, "1 min 30 s ago"),
         (26 * 3_600_000, "1 d 2 h ago"),
         (40 * 86_400_000, "40 d ago"),
+        (-1, "now"),
+        (-999, "now"),
+        (-1_000, "in 1 s"),
         (-3_600_000, "in 1 h"),
     ],
 )

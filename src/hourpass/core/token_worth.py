@@ -2,6 +2,7 @@
 
 from typing import Literal, NamedTuple, assert_never
 
+from hourpass.core.api_key import ApiKey, KeyState, key_state
 from hourpass.core.claims import UnverifiedClaims
 from hourpass.core.duration import span
 from hourpass.core.errors import InvalidToken, RefusalReason, TokenProblem
@@ -9,11 +10,19 @@ from hourpass.core.grant import Ahead, Burst, Dead, Decision, Grant, Replay, Ret
 from hourpass.core.policy import SECOND, Policy
 from hourpass.core.revocation import Kind
 
-Reason = (
-    TokenProblem
-    | RefusalReason
-    | Literal["grant_revoked", "key_revoked", "issued_before", "signing_key_gone", "forged", "strange", "api_key"]
-)
+WithoutProblem = Literal[
+    "grant_revoked",
+    "key_revoked",
+    "key_tokens_ended",
+    "issued_before",
+    "signing_key_gone",
+    "forged",
+    "strange",
+    "api_key",
+]
+"""Why a token is refused that has no problem of its own and no decision on a grant."""
+
+Reason = TokenProblem | RefusalReason | WithoutProblem
 """Why a token is refused. `strange` is one that this server did not make, as far as the caller may know."""
 
 
@@ -42,14 +51,25 @@ API_KEY = TokenWorth("api_key", "no: it is not a token, but it can be exchanged 
 _REVOKED: dict[Kind, TokenWorth] = {
     "token": TokenWorth("revoked", "no: it was revoked"),
     "grant": TokenWorth("grant_revoked", "no: its grant was revoked"),
-    "key": TokenWorth("key_revoked", "no: its API key was revoked"),
     "issued_before": TokenWorth("issued_before", "no: all tokens issued before a certain time were revoked"),
 }
+
+_OF_KEY: dict[KeyState, TokenWorth] = {
+    "revoked": TokenWorth("key_revoked", "no: its API key was revoked"),
+    "expired": TokenWorth("key_disabled", "no: its API key has expired"),
+    "disabled": TokenWorth("key_disabled", "no: its API key is disabled until somebody enables it"),
+    "active": TokenWorth(
+        "key_tokens_ended",
+        "no: its API key was disabled, changed or replaced since, which ended the tokens from before",
+    ),
+}
+"""What became of a key, to the holder of a token that ended with it."""
+
+_WITHOUT_KEY = TokenWorth("key_revoked", "no: this database does not have its API key")
 
 _DEAD: dict[RefusalReason, str] = {
     "replayed": "its grant was revoked, because one of its refresh tokens was used twice: it may be stolen",
     "revoked": "its grant was revoked",
-    "key_disabled": "its API key was revoked or has expired",
     "address_not_allowed": "its API key may not be used from this address",
     "expired": "it has expired",
     "unknown": "this database does not have its grant: closed, pruned, or made since a backup that was restored",
@@ -61,9 +81,13 @@ def forged(kid: str) -> TokenWorth:
     return TokenWorth("forged", f"no: forged or damaged: {kid} did not sign it")
 
 
-def revoked_by(kind: Kind) -> TokenWorth:
-    """An access token that an entry of this kind refuses."""
-    return _REVOKED[kind]
+def revoked_by(kind: Kind, key: ApiKey | None, now: int) -> TokenWorth:
+    """An access token that an entry of this kind refuses. `key` is that of the token, as it is now."""
+    return _ended_with(key, now) if kind == "key" else _REVOKED[kind]
+
+
+def _ended_with(key: ApiKey | None, now: int) -> TokenWorth:
+    return _WITHOUT_KEY if key is None else _OF_KEY[key_state(key, now)]
 
 
 def valid_access(claims: UnverifiedClaims, now: int) -> TokenWorth:
@@ -89,7 +113,9 @@ def dead_refresh(reason: RefusalReason) -> TokenWorth | None:
     return None if words is None else TokenWorth(reason, f"no: {words}")
 
 
-def refresh_worth(decision: Decision, grant: Grant, generation: int, policy: Policy, now: int) -> TokenWorth:
+def refresh_worth(
+    decision: Decision, grant: Grant, generation: int, policy: Policy, now: int, key: ApiKey | None
+) -> TokenWorth:
     """What the decision on a refresh token says. `policy` has the key's own retry window."""
     match decision:
         case Rotate() | Burst():
@@ -104,6 +130,8 @@ def refresh_worth(decision: Decision, grant: Grant, generation: int, policy: Pol
             return TokenWorth("replayed", words)
         case Ahead():
             return TokenWorth("ahead", "no: it is newer than this database, which was probably restored from a backup")
+        case Dead("key_disabled" as reason):
+            return _ended_with(key, now)._replace(reason=reason)
         case Dead(reason):
             return dead_refresh(reason) or TokenWorth(reason, f"no: {reason.replace('_', ' ')}")
         case _:  # pragma: no cover - the type checker proves it unreachable

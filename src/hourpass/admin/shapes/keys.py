@@ -145,7 +145,7 @@ class FindKey(Asked, kw_only=True):
 
 
 class RevokeKey(KeyNamed, kw_only=True):
-    """A key to end. `reason` is kept with the end, and told in events and to its holder."""
+    """A key to end. `reason` is kept with the end and told in events. Its holder learns only that it was revoked."""
 
     reason: Literal["revoked", "leaked"] = "revoked"
 

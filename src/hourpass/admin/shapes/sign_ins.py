@@ -6,7 +6,7 @@ from hourpass.admin.shapes.asked import AdminAnswer, Asked, Instant
 class SignInFacts(AdminAnswer, kw_only=True):
     """Somebody who is signed in. `actor` is who, `key_id` and `name` those of their admin key if they have one.
 
-    `seen_at` is exact to a minute. `address` is where they signed in from.
+    `subject_prefix` is that of a delegated one. `seen_at` is exact to a minute. `address` is where they signed in from.
     """
 
     sign_in_id: str
@@ -14,6 +14,7 @@ class SignInFacts(AdminAnswer, kw_only=True):
     key_id: str | None
     name: str | None
     role: str
+    subject_prefix: str | None
     started_at: Instant
     seen_at: Instant
     address: str | None

@@ -47,6 +47,7 @@ def _facts(one: SignIn, key: ApiKey | None) -> shapes.SignInFacts:
         key_id=one.key_id,
         name=key and key.name,
         role=(key and role_of(key)) or "owner",
+        subject_prefix=key and key.subject_prefix,
         started_at=known_moment(one.started_at),
         seen_at=known_moment(one.seen_at),
         address=one.address,

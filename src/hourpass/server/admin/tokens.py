@@ -178,7 +178,7 @@ def _access_worth(ctx: Context, signing_keys: SigningKeys, access: _Access) -> T
         return SIGNING_KEY_GONE
     entries = ctx.store.revocations_after(0, ctx.now)
     kind = next((entry.kind for entry in entries if Revocations([entry]).refuses(claims)), None)
-    return valid_access(claims, ctx.now) if kind is None else revoked_by(kind)
+    return valid_access(claims, ctx.now) if kind is None else revoked_by(kind, access.key, ctx.now)
 
 
 def _refresh_facts(ctx: Context, refresh: _Refresh) -> shapes.TokenFacts:
@@ -189,7 +189,7 @@ def _refresh_facts(ctx: Context, refresh: _Refresh) -> shapes.TokenFacts:
     decision = judge(grant, key and from_anywhere(key), *proven, ctx.now, ctx.policy, None, admin=admin)
     return _facts(
         "refresh_token",
-        refresh_worth(decision, grant, opened.generation, policy, ctx.now),
+        refresh_worth(decision, grant, opened.generation, policy, ctx.now, key),
         subject=key.subject if key else None,
         key_id=grant.key_id,
         key_name=key.name if key else None,

@@ -3,7 +3,7 @@
 from hourpass.core.policy import SECOND
 from hourpass.core.sign_in import TOLD_FOR, is_form_of, told_of, word_of
 from hourpass.server.console.answers import RefusedHere
-from hourpass.server.console.guard import MOST_IDS, Cookie, cookie_of, fields_of
+from hourpass.server.console.guard import MOST_IDS, Cookie, cookie_of, fields_of, host_of, is_https
 from hourpass.server.transport.request import Headers, Request
 
 
@@ -33,6 +33,11 @@ class BrowserRequest:
         self._told = self._told_cookie.values_in(request)[-MOST_IDS:]
         self.form = fields_of(request.body) if self.is_post else {}
         self.query = fields_of(request.query)
+
+    @property
+    def origin(self) -> str:
+        """By which URL the browser reaches the listener. The Host header was found to be one of ours."""
+        return f"{'https' if is_https(self.request) else 'http'}://{host_of(self.request)}"
 
     def telling(self, id: str, path: str, word: str) -> Headers:  # noqa: A002
         """The header by which the page at a path learns what was just done. It shows that once."""

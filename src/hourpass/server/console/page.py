@@ -91,7 +91,8 @@ class NotMeant(Exception):
 class Visit:
     """One request of somebody who is signed in. `now` is epoch milliseconds.
 
-    `data_flags` are those with which a command on the server's machine finds its data folder.
+    `origin` is the URL by which the person's browser reaches the admin listener. `data_flags` are those with which a
+    command on the server's machine finds its data folder.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class Visit:
         path: Mapping[str, str],
         query: Mapping[str, str],
         form: Mapping[str, str],
+        origin: str,
         menu: Collection[str],
         data_flags: tuple[str, ...] = (),
         outside: object = None,
@@ -116,6 +118,7 @@ class Visit:
         self.path = path
         self.query = query
         self.form = form
+        self.origin = origin
         self.data_flags = data_flags
         self._menu = menu
         self._outside = outside

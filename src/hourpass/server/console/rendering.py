@@ -120,12 +120,17 @@ def show_ago(at: int | str | datetime | None, now: int, empty: str = "never") ->
     if at is None:
         return Markup("{}").format(empty)
     when = as_instant(at).astimezone(UTC)
-    distance = now - round(when.timestamp() * 1000)
-    words = f"{show_span(distance)} ago" if distance >= 0 else f"in {show_span(-distance)}"
-    words = "just now" if 0 <= distance < 1_000 else words
+    words = distance_words(now - round(when.timestamp() * 1000))
     return Markup(
         '<time class="nowrap" datetime="{0:%Y-%m-%dT%H:%M:%SZ}" title="{0:%Y-%m-%d %H:%M:%S} UTC">{1}</time>'
     ).format(when, words)
+
+
+def distance_words(ago: int) -> str:
+    """How long ago something was, in words: `12 min ago`. Of a negative one, in how long it will be."""
+    if abs(ago) < 1_000:
+        return "just now" if ago >= 0 else "now"
+    return f"{show_span(ago)} ago" if ago > 0 else f"in {show_span(-ago)}"
 
 
 def show_span(milliseconds: int) -> str:

@@ -137,6 +137,7 @@ class _SignedIn:
             path=parts,
             query=self._asked.query,
             form=self._asked.form,
+            origin=self._asked.origin,
             menu=[each.path for each in self._menu],
             data_flags=self._data_flags,
             outside=self._outside,

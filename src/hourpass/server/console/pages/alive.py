@@ -15,7 +15,8 @@ def alive(visit: Visit) -> str:
     """How many access tokens came out that may be alive, and how many grants are, in words."""
     lifetime = visit.settings.policy().access_token_lifetime
     facts = visit.call(OVERVIEW, shapes.GetOverview(hours=min(-(-lifetime // HOUR), LONGEST)))
-    issued = show_count(facts.totals.exchanges + facts.totals.refreshes, "access token")
-    grants = show_count(facts.live_grants.count, "live grant")
-    there = "is" if facts.live_grants.count == 1 else "are"
+    number, live = facts.totals.exchanges + facts.totals.refreshes, facts.live_grants.count
+    issued = show_count(number, "access token") if number else "no access token"
+    grants = show_count(live, "live grant") if live else "no live grant"
+    there = "are" if live > 1 else "is"
     return f"In the last {span(facts.hours * HOUR)}, apart from this minute, {issued} came out. There {there} {grants}."

@@ -12,10 +12,11 @@ from hourpass.admin.operations import (
     REVOKE_GRANT,
 )
 from hourpass.core.errors import NotFound
+from hourpass.core.grant import GRANT_ID_PATTERN
 from hourpass.server.console.page import Confirmation, GoTo, PageAnswer, Section, Shown, View, Visit
 from hourpass.server.console.pictures import lifeline
 from hourpass.server.console.pictures.lifeline import Moment
-from hourpass.server.console.rendering import show_count, show_span
+from hourpass.server.console.rendering import distance_words, show_count
 
 STATES = (
     ("", "any"),
@@ -44,8 +45,14 @@ MARKS = {
 """The kind of an event -> the icon beside it."""
 
 
+ENDS = ("replayed", "revoked", "key_ended", "expired")
+"""The kinds of events that end a grant."""
+
+
 def _show_grants(visit: Visit) -> PageAnswer:
     key_id = visit.query.get("key", "").strip()
+    if (grant := _found(visit, key_id)) is not None:
+        return GoTo(f"/grants/{grant.grant_id}?key={grant.key_id}")
     state = visit.query.get("state", "")
     conditions = {"state": state or None, "cursor": visit.query.get("cursor")}
     problem, page = "", shapes.GrantPage(data=[], next=None)
@@ -57,7 +64,7 @@ def _show_grants(visit: Visit) -> PageAnswer:
         else:
             page = visit.call(LIST_GRANTS, msgspec.convert(conditions, shapes.ListGrants))
     except NotFound:
-        problem = "No key has this id."
+        problem = "No key and no grant has this id."
     except msgspec.ValidationError:
         problem = "There is no such state."
     filters = {"key": key_id, "state": state}
@@ -73,6 +80,16 @@ def _show_grants(visit: Visit) -> PageAnswer:
     )
 
 
+def _found(visit: Visit, text: str) -> shapes.GrantFacts | None:
+    """The grant that a text names by itself."""
+    if not GRANT_ID_PATTERN.fullmatch(text):
+        return None
+    try:
+        return visit.call(GET_GRANT, shapes.GrantNamed(grant_id=text.lower()))
+    except NotFound:
+        return None
+
+
 def _named(visit: Visit) -> shapes.GrantNamed:
     return shapes.GrantNamed(grant_id=visit.path["grant_id"], key_id=visit.query.get("key") or visit.form.get("key"))
 
@@ -82,6 +99,7 @@ def _show_grant(visit: Visit) -> PageAnswer:
     life = visit.call(GRANT_TIMELINE, shapes.GrantNamed(grant_id=grant.grant_id, key_id=grant.key_id))
     past = [each for each in life.events if read_moment(each.at) <= visit.now]
     opened_at, over = read_moment(life.opened_at), life.state not in {"live", "disabled"}
+    ended_at = next((each.at for each in past if each.kind in ENDS), None)
     # What is ahead is long, and would leave no room for what happened.
     ends_at = read_moment(past[-1].at) if over else visit.now + (visit.now - opened_at) // 8
     picture = lifeline(
@@ -99,6 +117,7 @@ def _show_grant(visit: Visit) -> PageAnswer:
         "opened_at": opened_at,
         "ends_at": ends_at,
         "over": over,
+        "ended_at": ended_at,
     }
     return Shown("grant.html", values)
 
@@ -109,12 +128,7 @@ def _show_revoke(visit: Visit) -> PageAnswer:
 
 def _revoking(visit: Visit, grant: shapes.GrantFacts) -> Confirmation:
     name = grant.key_name or grant.key_id
-    last = show_span(visit.now - read_moment(grant.refreshed_at or grant.created_at))
-    where = f" from {grant.last_from}" if grant.last_from else ""
-    effects = [
-        f"Ends 1 grant of {name}. Its access tokens are refused within a second.",
-        f"It was refreshed {show_count(grant.generation, 'time')}, and last used {last} ago{where}.",
-    ]
+    effects = [f"Ends 1 grant of {name}. Its access tokens are refused within a second.", _used(visit, grant)]
     path = f"/grants/{grant.grant_id}"
     return Confirmation(
         f"Revoke grant {grant.grant_id[-8:]}",
@@ -127,6 +141,15 @@ def _revoking(visit: Visit, grant: shapes.GrantFacts) -> Confirmation:
         back=f"{path}?key={grant.key_id}",
         carried={"key": grant.key_id},
     )
+
+
+def _used(visit: Visit, grant: shapes.GrantFacts) -> str:
+    if grant.refreshed_at is None:
+        where = f" from {grant.opened_from}" if grant.opened_from else ""
+        return f"It was opened {distance_words(visit.now - read_moment(grant.created_at))}{where}, and never refreshed."
+    where = f" from {grant.last_from}" if grant.last_from else ""
+    last = distance_words(visit.now - read_moment(grant.refreshed_at))
+    return f"It was refreshed {show_count(grant.generation, 'time')}, the last time {last}{where}."
 
 
 def _crumbs(grant: shapes.GrantFacts) -> list[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """What replaces or ends a key: rotate, disable, enable, revoke. Each says in numbers what it will end."""
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import UNSET
@@ -20,7 +21,7 @@ from hourpass.core.errors import InvalidRequest, RotationUnderWay
 from hourpass.core.policy import HOUR, SECOND
 from hourpass.server.console.page import Confirmation, Fields, GoTo, PageAnswer, PageHandler, Shown, View, Visit
 from hourpass.server.console.pages.key_form import whole_field
-from hourpass.server.console.rendering import as_sentence, show_count, show_span
+from hourpass.server.console.rendering import as_sentence, distance_words, show_count
 
 LAST_OWNER = (
     "This is the last owner key that works. Without it, only commands on the server’s machine change admin keys."
@@ -69,7 +70,15 @@ def _rotate(visit: Visit) -> PageAnswer:
     except RotationUnderWay as error:
         return _ask_rotate(visit, key, {"": as_sentence(error.detail)}, 409)
     title = f"The next secret of {key.name}"
-    return Shown("show_once.html", {"title": title, "key": key, "api_key": rotated.api_key})
+    return shown_once(visit, key, title, rotated.api_key, None if at_once else rotated.overlap)
+
+
+def shown_once(visit: Visit, key: shapes.Key, title: str, api_key: str, overlap: int | None = None) -> Shown:
+    """The page with a key that is shown this once. `overlap` is for how many seconds its old secret goes on."""
+    origin = shlex.quote(visit.origin)
+    return Shown(
+        "show_once.html", {"title": title, "key": key, "api_key": api_key, "overlap": overlap, "origin": origin}
+    )
 
 
 def _overlap(visit: Visit) -> int:
@@ -83,9 +92,8 @@ def numbers(visit: Visit, key: shapes.Key, what: str) -> list[str]:
     """What an end means: how many grants, how many clients are at work, and when the key itself came last."""
     grants: list[shapes.GrantFacts] = []
     told = [what.format(show_count(key.grants, "live grant"))] if key.grants else ["It has no live grants."]
-    if key.admin and visit.may(LIST_SIGN_INS.name):
-        signed_in = sum(each.key_id == key.key_id for each in visit.call(LIST_SIGN_INS, shapes.Nothing()).data)
-        told += [f"Ends {show_count(signed_in, 'sign-in')} to the console."] if signed_in else []
+    if signed_in := sign_ins_of(visit, key):
+        told.append(f"Ends {show_count(signed_in, 'sign-in')} to the console.")
     if visit.may(LIST_GRANTS_OF_KEY.name):
         page = visit.call(LIST_GRANTS_OF_KEY, shapes.ListGrantsOfKey(key_id=key.key_id, state="live", limit=200))
         since = visit.now - HOUR
@@ -97,8 +105,15 @@ def numbers(visit: Visit, key: shapes.Key, what: str) -> list[str]:
     uses = [use.at for use in (key.last_used or {}).values()]
     known = [*uses, *(each.refreshed_at or each.created_at for each in grants)]
     last = max(map(read_moment, known), default=None)
-    told.append(NOT_USED if last is None else f"It was last used {show_span(visit.now - last)} ago.")
+    told.append(NOT_USED if last is None else f"It was last used {distance_words(visit.now - last)}.")
     return told
+
+
+def sign_ins_of(visit: Visit, key: shapes.Key) -> int:
+    """How many sign-ins to the console a key has now."""
+    if not key.admin or not visit.may(LIST_SIGN_INS.name):
+        return 0
+    return sum(each.key_id == key.key_id for each in visit.call(LIST_SIGN_INS, shapes.Nothing()).data)
 
 
 def about_key(
@@ -144,7 +159,8 @@ def _does(ask: _Ask, act: Callable[[Visit, str], object], done: str) -> PageHand
 
 def _disabling(visit: Visit, key: shapes.Key) -> Confirmation:
     effects = [
-        "The key is refused from now on, and its access tokens end.",
+        "The key is refused from now on.",
+        "The access tokens that are out end within a second. They stay ended when you enable the key again.",
         *numbers(visit, key, "{} cannot refresh until you enable the key again."),
     ]
     return about_key(
@@ -172,10 +188,14 @@ def _revoke(visit: Visit, key_id: str) -> None:
 
 def _leaking(visit: Visit, key: shapes.Key) -> Confirmation:
     """What ends if somebody else has the key."""
-    effects = [*_ends_all(visit, key), "Its holder and the audit trail are told that it leaked."]
+    effects = [
+        *_ends_all(visit, key),
+        "The audit trail and webhooks say that it leaked. An alert tells if somebody still tries it.",
+        "Nobody tells its holder: clients learn only that the key is revoked.",
+    ]
     consequence = f"Somebody else has {key.name}: this ends it for good"
     asked = about_key(visit, key, "leaked", "Revoke the key", consequence, effects)
-    other = (f"/keys/{key.key_id}/rotate#h-leak", "Replace its secret instead")
+    other = (f"/keys/{key.key_id}/rotate#h-leak", "Replace its secret instead") if key.state == "active" else None
     return asked._replace(title=f"{key.name} leaked", other=other)
 
 

@@ -118,7 +118,7 @@ def _create(visit: Visit) -> PageAnswer:
 
 def _made(visit: Visit) -> PageAnswer:
     created = visit.call_once(CREATE_KEY, msgspec.convert(asked_of(visit.form, new=True), shapes.CreateKey))
-    return Shown("show_once.html", {"title": f"{created.name} is ready", "key": created, "api_key": created.api_key})
+    return key_ends.shown_once(visit, created, f"{created.name} is ready", created.api_key)
 
 
 def _show_key(visit: Visit) -> PageAnswer:
@@ -130,7 +130,8 @@ def _show_key(visit: Visit) -> PageAnswer:
         grants = visit.call(LIST_GRANTS_OF_KEY, asked).data
         any_of_it = shapes.ListGrantsOfKey(key_id=key.key_id, limit=1)
         had_grants = not grants and bool(visit.call(LIST_GRANTS_OF_KEY, any_of_it).data)
-    return Shown("key.html", {"key": key, "grants": grants, "had_grants": had_grants})
+    signed_in = key_ends.sign_ins_of(visit, key)
+    return Shown("key.html", {"key": key, "grants": grants, "had_grants": had_grants, "signed_in": signed_in})
 
 
 def _show_edit(visit: Visit) -> PageAnswer:

@@ -6,7 +6,7 @@ from hourpass.admin.operations import END_SIGN_IN, LIST_SIGN_INS
 from hourpass.core.errors import NotFound
 from hourpass.core.sign_in import sign_in_name
 from hourpass.server.console.page import Confirmation, GoTo, PageAnswer, Section, Shown, View, Visit
-from hourpass.server.console.rendering import show_span
+from hourpass.server.console.rendering import distance_words
 
 
 def _show(visit: Visit) -> PageAnswer:
@@ -25,9 +25,9 @@ def _ending(visit: Visit) -> Confirmation:
     else:
         raise NotFound("this sign-in has ended")
     name, where = one.name or one.actor, f" from {one.address}" if one.address else ""
-    began, used = (show_span(visit.now - read_moment(at)) for at in (one.started_at, one.seen_at))
+    began, used = (distance_words(visit.now - read_moment(at)) for at in (one.started_at, one.seen_at))
     effects = [
-        f"Ends 1 sign-in{where}. It began {began} ago, and was last used {used} ago.",
+        f"Ends 1 sign-in{where}. It began {began}, and was last used {used}.",
         "They can sign in again. To keep them out, disable or revoke the key."
         if one.key_id
         else "They can sign in again with hourpass console, as long as they have an account on the server’s machine.",
