@@ -2,7 +2,7 @@
 
 import pytest
 
-from hourpass.core.actor import Actor
+from hourpass.core.actor import SERVER, Actor, key_of_actor
 from hourpass.core.admin_access import (
     DELEGATED,
     SCOPES,
@@ -18,6 +18,7 @@ from hourpass.core.admin_access import (
     require_not_reserved,
     require_settable,
     require_whole,
+    role_in_words,
     role_of,
     scope_of_admin,
     sees,
@@ -34,6 +35,17 @@ def key(**members) -> ApiKey:
 
 
 DELEGATED_KEY = key(admin="operator", subject_prefix="acme/", max_scope="a b")
+
+
+def test_an_actor_is_a_key_or_none():
+    actors = (ACTOR, SERVER, Actor("cli:key:k@host"), Actor("client"))
+
+    assert [key_of_actor(each.name) for each in actors] == ["k", None, None, None]
+    assert key_of_actor(None) is None
+
+
+def test_the_role_of_a_delegated_key_says_for_whom_it_is():
+    assert (role_in_words("owner", None), role_in_words("operator", "acme/")) == ("owner", "operator for acme/")
 
 
 def test_each_role_may_what_the_one_below_it_may():

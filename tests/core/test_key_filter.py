@@ -16,6 +16,8 @@ KEYS = {
     "disabled": stored_key(disabled_at=START, expires_at=START + 9),
     "expired": stored_key(expires_at=START),
     "revoked": stored_key(revoked_at=START, expires_at=START + 9),
+    "owner": stored_key(admin="owner"),
+    "auditor": stored_key(admin="auditor"),
 }
 
 
@@ -23,7 +25,7 @@ KEYS = {
     ("wanted", "taken"),
     [
         (KeyFilter(), set(KEYS)),
-        (KeyFilter(state="active"), {"plain", "tagged", "imported", "soon", "at the end"}),
+        (KeyFilter(state="active"), {"plain", "tagged", "imported", "soon", "at the end", "owner", "auditor"}),
         (KeyFilter(state="disabled"), {"disabled"}),
         (KeyFilter(state="expired"), {"expired"}),
         (KeyFilter(state="revoked"), {"revoked"}),
@@ -36,6 +38,9 @@ KEYS = {
         (KeyFilter(text="nobody's"), set()),
         (KeyFilter(subject_prefix="bo"), {"tagged"}),
         (KeyFilter(subject_prefix="Bo"), set()),
+        (KeyFilter(admin="any"), {"owner", "auditor"}),
+        (KeyFilter(admin="owner"), {"owner"}),
+        (KeyFilter(admin="operator"), set()),
         (KeyFilter(expires_before=START + 10), {"soon", "disabled"}),
         (KeyFilter(expires_before=START + 10, state="active"), {"soon"}),
     ],

@@ -51,8 +51,10 @@ def _import(visit: Visit) -> PageAnswer:
     done = shapes.ImportedKeys()
     missing = ""
     try:
-        for start in range(0, len(rows), TOGETHER):
-            batch = ImportBatch(rows=rows[start : start + TOGETHER], dry_run=dry_run, accept_weak=accept_weak)
+        # A look keeps no row, so it knows those before a row only if they are in its batch.
+        together = len(rows) if dry_run else TOGETHER
+        for start in range(0, len(rows), together):
+            batch = ImportBatch(rows=rows[start : start + together], dry_run=dry_run, accept_weak=accept_weak)
             add_batch(done, visit.import_rows(batch), LISTED)
     except ExtraMissing as error:  # the batches before are imported
         missing = error.detail
