@@ -140,7 +140,7 @@ async def test_an_import_makes_no_admin_key_and_changes_none(server, admin, owne
 
     assert counts(answer) == {"failed": 4}
     assert [line["reason"].partition(":")[0] for line in answer.json()["lines"]] == [
-        "audience", "audience", "an unknown member; known are", "an admin key, which an import does not change"
+        "audience", "audience", "unknown", "an admin key, which an import does not change"
     ]  # fmt: skip
     assert "taken" not in [key["name"] for key in await keys_of(owner)]
 
