@@ -45,10 +45,6 @@ MARKS = {
 """The kind of an event -> the icon beside it."""
 
 
-ENDS = ("replayed", "revoked", "key_ended", "expired")
-"""The kinds of events that end a grant."""
-
-
 def _show_grants(visit: Visit) -> PageAnswer:
     key_id = visit.query.get("key", "").strip()
     if (grant := _found(visit, key_id)) is not None:
@@ -99,7 +95,6 @@ def _show_grant(visit: Visit) -> PageAnswer:
     life = visit.call(GRANT_TIMELINE, shapes.GrantNamed(grant_id=grant.grant_id, key_id=grant.key_id))
     past = [each for each in life.events if read_moment(each.at) <= visit.now]
     opened_at, over = read_moment(life.opened_at), life.state not in {"live", "disabled"}
-    ended_at = next((each.at for each in past if each.kind in ENDS), None)
     # What is ahead is long, and would leave no room for what happened.
     ends_at = read_moment(past[-1].at) if over else visit.now + (visit.now - opened_at) // 8
     picture = lifeline(
@@ -117,7 +112,6 @@ def _show_grant(visit: Visit) -> PageAnswer:
         "opened_at": opened_at,
         "ends_at": ends_at,
         "over": over,
-        "ended_at": ended_at,
     }
     return Shown("grant.html", values)
 
