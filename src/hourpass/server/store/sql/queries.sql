@@ -111,7 +111,8 @@ and (cast(:state as text) is null or :state = case
     when k.disabled_at is not null then 'disabled'
     else 'active' end)
 and (cast(:subject as text) is null or k.subject = :subject)
-and (cast(:subject_prefix as text) is null or substr(k.subject, 1, length(:subject_prefix)) = :subject_prefix)
+and (cast(:subject_prefix as text) is null
+    or (k.admin is null and substr(k.subject, 1, length(:subject_prefix)) = :subject_prefix))
 and (cast(:external_id as text) is null or k.external_id = :external_id)
 and (cast(:admin as text) is null or k.admin = :admin or (:admin = 'any' and k.admin is not null))
 and (cast(:tag as text) is null or k.tags like :tag escape '!')
