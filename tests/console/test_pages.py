@@ -57,6 +57,7 @@ def filled(desk):
         ended[word] = create("--name", f"To {word}", "--subject", f"{word}@acme")["key_id"]
         desk.server.command("keys", word, ended[word])
     admin = desk.admin_key("operator", "--name", "Bob")
+    desk.visitor().by_key(admin["api_key"])
     pair = httpx2.post(f"{desk.server.url}/auth/api-key", json={"apiKey": key["api_key"]}).json()
     httpx2.post(f"{desk.server.url}/auth/refresh", json={"refreshToken": pair["refresh_token"]}).raise_for_status()
     [grant] = json.loads(desk.server.command("grants", "list", "--key", key["key_id"], "--json").stdout)

@@ -109,7 +109,7 @@ def _details(line: shapes.AuditLine) -> list[tuple[str, str]]:
     told = [
         (name, value if isinstance(value, str) else _written(value))
         for name, value in others.items()
-        if value is not None
+        if value not in (None, "")
     ]
     return told + changed
 
