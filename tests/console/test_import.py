@@ -204,11 +204,14 @@ def test_too_many_lines_are_refused_with_a_page_of_the_console(desk):
     assert "64 KiB" in visitor.get("/keys/import").text
 
 
-def test_csv_is_said_to_be_that(desk):
-    answer = sent(desk.visitor().by_link(), "look", f"key,name\r\n{KEY},Acme")
+def test_csv_is_told_where_it_can_be_imported(desk):
+    visitor = desk.visitor().by_link()
+    answer = sent(visitor, "look", f"key,name\r\n{KEY},Acme")
 
-    assert (answer.status_code, "This is CSV, and the page takes JSON lines." in answer.text) == (422, True)
+    assert (answer.status_code, "No line is a JSON object. If this is CSV," in answer.text) == (422, True)
     assert KEY not in answer.text
+    marked = sent(visitor, "look", f"\ufeff {lines_of({'key': f'marked{KEY}', 'name': 'Marked'})}")
+    assert counts(marked.text)["created"] == 1
 
 
 def test_a_form_without_a_line_says_so(desk):

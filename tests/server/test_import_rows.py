@@ -17,7 +17,6 @@ from hourpass.server.keys.import_rows import (
     InPlain,
     RowRefused,
     SlowlyHashed,
-    is_csv,
     read_row,
 )
 
@@ -139,21 +138,6 @@ def test_a_hash_is_read_as_the_provider_wrote_it(row, secret):
 )  # fmt: skip
 def test_a_row_is_refused_with_its_reason(row, expected):
     assert reason(row) == expected
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        (b"key,name", True),
-        (b'\xef\xbb\xbf"name";"hash"\r', True),
-        (b"id\tname", True),
-        (b'{"name": "a,name,b"}', False),
-        (b"acme_live_Zk3vQ8mW1xT6bY9cR4nLp2D", False),
-        (b"", False),
-    ],
-)
-def test_the_head_of_a_csv_file_is_known(line, expected):
-    assert is_csv(line) is expected
 
 
 def test_reserved_claims_are_refused():

@@ -89,14 +89,6 @@ def read_columns(line: bytes) -> Mapping[str, object] | str:
     return row if isinstance(row, dict) else "not a JSON object"
 
 
-def is_csv(line: bytes) -> bool:
-    """Whether a first line is the head of a CSV file rather than JSON."""
-    if line.lstrip().startswith(b"{"):
-        return False
-    names = line.decode("utf-8-sig", "replace").replace(";", ",").replace("\t", ",").split(",")
-    return any(name.strip(' \r"') in COLUMNS for name in names)
-
-
 def read_row(
     columns: Mapping[str, object], *, hmac_hash: KeyHash | None = None, accept_weak: bool = False
 ) -> ImportRow:

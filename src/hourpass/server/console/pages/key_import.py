@@ -12,7 +12,6 @@ from hourpass.admin.operations import IMPORT_KEYS
 from hourpass.core.errors import ExtraMissing
 from hourpass.server.admin.key_import import ImportBatch, add_batch
 from hourpass.server.console.page import PageAnswer, Shown, View, Visit
-from hourpass.server.keys.import_rows import is_csv
 from hourpass.server.keys.importing import TOGETHER
 
 PATH = "/keys/import"
@@ -23,8 +22,11 @@ MOST = 64 * 1024
 FORM_LIMIT = 4 * MOST
 """Bytes of the form. It spells a byte of the lines with up to three, and too many lines get a page that says so."""
 
-CSV = (
-    "This is CSV, and the page takes JSON lines. For a file of CSV, run hourpass keys import FILE on the server’s "
+BEFORE = b" \t\xef\xbb\xbf"
+"""What may stand before an object: spaces and a byte order mark."""
+
+NO_JSON = (
+    "No line is a JSON object. If this is CSV, put it into a file and run hourpass keys import FILE: on the server’s "
     "machine, or elsewhere with --server and --admin-key-file."
 )
 
@@ -44,8 +46,8 @@ def _import(visit: Visit) -> PageAnswer:
     dry_run, accept_weak = visit.form.get("how") != "import", "accept_weak" in visit.form
     if not rows:
         return _page(422, problem="There is no line.")
-    if is_csv(rows[0][1]):
-        return _page(422, problem=CSV)
+    if not any(line.lstrip(BEFORE).startswith(b"{") for _, line in rows):
+        return _page(422, problem=NO_JSON)
     if len(text) > MOST:
         return _page(413, problem="These lines are more than 64 KiB. Nothing was changed.")
     done = shapes.ImportedKeys()
