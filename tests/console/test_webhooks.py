@@ -115,6 +115,19 @@ def test_a_webhook_that_fails_says_so_in_words_and_how_many_events_wait(open_des
     assert "2 events that it did not get yet are lost to it." in visitor.get(f"/webhooks/{webhook_id}/delete").text
 
 
+def test_a_webhook_that_was_given_up_says_how_its_last_attempt_went_and_what_to_do(open_desk, receiver):
+    receiver.answer = says(b"HTTP/1.1 410 Gone\r\n\r\n")
+    webhook_id = create(open_desk, receiver.url(), "--event", "key.created")
+    visitor = open_desk.visitor().by_link()
+    open_desk.server.create_key()
+    wait_until(lambda: "This webhook is disabled" in visitor.get(f"/webhooks/{webhook_id}").text)
+    wait_until(lambda: hint("gone", 410) in visitor.get(f"/webhooks/{webhook_id}").text)
+    page = words_of(visitor.get(f"/webhooks/{webhook_id}").text)
+
+    assert re.search(r"The endpoint says that it is gone for good, (just now|\d+ s ago) \.", page)
+    assert "The next try" not in page
+
+
 @pytest.mark.parametrize("result", [each for each in OUTCOMES if each not in {"delivered", "status"}])
 def test_every_failure_has_a_hint(result):
     assert hint(result, None)

@@ -49,13 +49,22 @@ def _deliveries(visit: Visit, webhook: shapes.ShownWebhook) -> list[shapes.Shown
     return visit.call(LIST_DELIVERIES, shapes.ListDeliveries(webhook_id=webhook.webhook_id)).data
 
 
+def _fails(webhook: shapes.ShownWebhook) -> bool:
+    return webhook.failing_since is not None or webhook.disabled_why in {"failing", "gone"}
+
+
 def _failed(
     webhook: shapes.ShownWebhook, deliveries: Sequence[shapes.ShownDelivery]
-) -> tuple[shapes.ShownDelivery, int] | None:
-    """The last attempt of a webhook that fails, and by when the next one comes. None if no attempt is known."""
+) -> tuple[shapes.ShownDelivery, int | None] | None:
+    """The last attempt of a webhook that fails or was given up, and by when the next one comes, if one does.
+
+    None if it does not fail, or no attempt is known.
+    """
     last = next((each for each in deliveries if each.event != TEST), None)
-    if webhook.failing_since is None or last is None or last.result == "delivered":
+    if not _fails(webhook) or last is None or last.result == "delivered":
         return None
+    if webhook.failing_since is None or webhook.disabled_at is not None:
+        return last, None
     return last, tried_again_by(read_moment(webhook.failing_since), read_moment(last.at) + last.took)
 
 
