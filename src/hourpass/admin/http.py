@@ -2,6 +2,7 @@
 
 import json
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
@@ -105,17 +106,17 @@ def _object(body: bytes) -> dict[str, Any]:
     require_shallow(body)
     members = msgspec.json.decode(body, type=dict[str, Any])
     json.loads(body, object_pairs_hook=_once)
-    for name, value in members.items():
-        if "\\u00" in body.decode() and _has_nul(value):
-            raise InvalidRequest("a text holds a NUL", name=name)
+    if b"\\u0000" in body:  # its only spelling in JSON
+        for name, value in members.items():
+            if _has_nul(value):
+                raise InvalidRequest("a text holds a NUL", name=name)
     return members
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
         raise InvalidRequest("a member comes twice", name=twice[:MAX_NAME])
     return members
 

@@ -87,11 +87,11 @@ class AdminApi:
             await self._work.call(ME, shapes.Nothing(), identity)  # the caller's key must still be good
             return self._reply(operation, self._description)
         if operation.streams:
-            asked = _read(operation, path, request)
+            asked = read_asked(operation, path, request)
             imported = await import_body(request, asked, lambda batch: self._work.import_rows(batch, identity))
             return self._reply(operation, imported)
         key = idempotency_key(request) if operation.method == "POST" else None
-        asked = _read(operation, path, request)
+        asked = read_asked(operation, path, request)
         if key is None or operation.reads:
             answer = await self._work.call(operation, asked, identity)
             if isinstance(asked, ListEvents):
@@ -173,7 +173,12 @@ class AdminApi:
         return claims
 
 
-def _read(operation: Operation[Any, Any], path: dict[str, str], request: Request) -> Any:
+def read_asked(operation: Operation[Any, Any], path: dict[str, str], request: Request) -> Any:
+    """What a request asks of an operation.
+
+    Raises:
+        InvalidRequest: naming the member if one is wrong.
+    """
     try:
         if in_query(operation):
             query = parse_qsl(

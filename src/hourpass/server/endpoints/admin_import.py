@@ -70,16 +70,19 @@ async def _import(whole: shapes.ImportedKeys, batch: ImportBatch, carry_out: Car
 
 async def _lines(request: Request, first: int) -> AsyncIterator[tuple[int, bytes]]:
     """The lines of the body, numbered from `first`."""
-    number, rest = first, b""
+    number, begun = first, bytearray()
     async for piece in _pieces(request):
-        *lines, rest = (rest + piece).split(b"\n")
-        for line in lines:
-            yield number, line
-            number += 1
-        if len(rest) > MAX_LINE:
+        begun += piece
+        if b"\n" in piece:  # otherwise a line in many small pieces would be split again with each of them
+            *lines, rest = bytes(begun).split(b"\n")
+            begun = bytearray(rest)
+            for line in lines:
+                yield number, line
+                number += 1
+        if len(begun) > MAX_LINE:
             raise InvalidRequest(f"line {number} is longer than 1 MiB: this is not a list of keys")
-    if rest:
-        yield number, rest
+    if begun:
+        yield number, bytes(begun)
 
 
 async def _pieces(request: Request) -> AsyncIterator[bytes]:

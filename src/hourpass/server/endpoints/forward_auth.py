@@ -38,7 +38,7 @@ async def verify(issuer: Issuer, request: Request, realm: str) -> Reply:
     reply = verify_at_once(issuer, request, realm)
     if reply is not None:
         return reply
-    needed = _needed(request.query, issuer.audience)
+    needed = read_requirement(request.query, issuer.audience)
     try:
         credential = issuer.read_credential(request.headers)
         if isinstance(credential, bytes):
@@ -61,7 +61,7 @@ def verify_at_once(issuer: Issuer, request: Request, realm: str) -> Reply | None
 
     Raises what `verify` raises.
     """
-    needed = _needed(request.query, issuer.audience)
+    needed = read_requirement(request.query, issuer.audience)
     try:
         credential = issuer.read_credential(request.headers)
         if not isinstance(credential, bytes):
@@ -119,7 +119,7 @@ def _key_identity(issuer: Issuer, key: ApiKey) -> Reply:
 
 
 @lru_cache(maxsize=256)
-def _needed(query: bytes, audience: str) -> Requirement:
+def read_requirement(query: bytes, audience: str) -> Requirement:
     """What the query of a verify URL requires of a credential for this audience.
 
     If there are several scopes, in one value or in repeated parameters, all of them are needed. The environment is

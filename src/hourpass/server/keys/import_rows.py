@@ -129,7 +129,7 @@ def read_row(
 
 def _unknown(names: Sequence[str]) -> str:
     """What is said of members that no row has. A name that could be a key is not repeated."""
-    told = [name for name in names if _HARMLESS.fullmatch(name) and not may_be_imported(name)]
+    told = list(filter(_HARMLESS.fullmatch, names))
     if not told:
         many = "an unknown member" if len(names) == 1 else f"{len(names)} unknown members"
         return f"{many}; known are: {', '.join(COLUMNS)}"
@@ -138,8 +138,8 @@ def _unknown(names: Sequence[str]) -> str:
     return f"unknown: {', '.join(told)}{also}{hint}"
 
 
-_HARMLESS = re.compile(r"[A-Za-z][A-Za-z_-]*", re.ASCII)
-"""How the name of a member looks."""
+_HARMLESS = re.compile(rf"[A-Za-z][A-Za-z_-]{{0,{SHORTEST - 2}}}", re.ASCII)
+"""How the name of a member looks. It is shorter than any key."""
 
 _REASONS = {
     "name": "name: not 1 to 200 printable characters",
