@@ -1,11 +1,15 @@
-"""Polls for events: nobody holds all connections with one admin key."""
+"""Calls that wait, such as polls for events: nobody holds all connections with one admin key, or with several."""
 
 import asyncio
+import contextlib
 
+import httpx2
 import pytest
 from tests.admin.conftest import refused
 
+from hourpass.server.endpoints import admin_listener
 from hourpass.server.endpoints.admin_api import MOST_POLLS
+from hourpass.server.run.admin_calls import MOST_AT_ONCE
 
 pytestmark = pytest.mark.anyio
 
@@ -28,6 +32,84 @@ async def test_only_so_many_polls_of_a_key_wait_and_the_next_is_answered_at_once
         answers = await asyncio.gather(*waiting)
 
     assert all(answer["data"] for answer in answers)
+
+
+@contextlib.asynccontextmanager
+async def polling(news, *callers):
+    """All polls that may wait with these callers' keys wait."""
+    last = (await callers[0].get("events")).json()["last"]
+    ask = {"after": last, "wait": 30}
+    polls = [asyncio.ensure_future(each.get("events", params=ask)) for each in callers for _ in range(MOST_POLLS)]
+    async with asyncio.timeout(20):
+        while news.waiting < len(polls):
+            await asyncio.sleep(0.001)
+        yield
+        news.seen(last + 1)
+        news.close()
+        assert [each.status_code for each in await asyncio.gather(*polls)] == [200] * len(polls)
+
+
+async def test_a_caller_has_so_many_calls_under_way_and_the_next_is_429_while_others_are_answered(server, admin, owner):
+    news, other = server.app.issuer.ledger.news, await admin.called("owner")
+    is_sent, begun, sized = asyncio.Event(), [], {"content-length": "19"}
+
+    async def body():
+        begun.append(1)
+        await is_sent.wait()
+        yield b'{"name": "nothing"}'
+
+    async with polling(news, owner):
+        number = MOST_AT_ONCE - MOST_POLLS
+        imports = [
+            asyncio.ensure_future(owner.post("keys/import", content=body(), headers=sized)) for _ in range(number)
+        ]
+        while len(begun) < number:
+            await asyncio.sleep(0.001)
+        too_many = await owner.get("me")
+        assert (await other.get("me")).status_code == 200
+        is_sent.set()
+        assert [each.status_code for each in await asyncio.gather(*imports)] == [200] * number
+        assert (await owner.get("me")).status_code == 200
+
+    assert refused(too_many) == (429, "too_many_requests")
+    assert too_many.headers["retry-after"] == "1"
+
+
+async def test_when_as_many_requests_are_under_way_as_may_be_the_next_is_503_and_a_probe_is_answered(server, admin):
+    news = server.app.issuer.ledger.news
+    callers = [await admin.called("auditor") for _ in range(admin_listener.MOST_AT_ONCE // MOST_POLLS)]
+    probe = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=admin.app), base_url="http://admin")
+
+    async with polling(news, *callers):
+        one_more = await callers[0].get("me")
+        probes = [(await probe.get(path)).status_code for path in ("/health/live", "/health/ready", "/metrics")]
+
+    assert one_more.status_code == 503
+    assert one_more.headers["retry-after"] == "1"
+    assert one_more.json()["request_id"] == one_more.headers["x-request-id"]
+    assert probes == [200] * 3
+    assert (await callers[0].get("me")).status_code == 200
+    assert admin_listener.MOST_AT_ONCE < admin_listener.CONNECTIONS
+
+
+async def test_a_poll_waits_for_news_if_the_newest_lines_are_gone(server, owner):
+    """As after a failover that lost them. It does not ask the database again and again meanwhile."""
+    news = server.app.issuer.ledger.news
+    last = (await owner.get("events")).json()["last"]
+    news.seen(last + 100)
+
+    async with asyncio.timeout(20):
+        poll = asyncio.ensure_future(owner.get("events", params={"after": last, "wait": 30}))
+        while not news.waiting:
+            await asyncio.sleep(0)
+        for _ in range(100):
+            await asyncio.sleep(0)
+            assert news.waiting == 1
+        await server.create_key()
+        news.seen(last + 101)
+        answer = (await poll).json()
+
+    assert [each["number"] for each in answer["data"]] == [last + 1]
 
 
 async def test_a_poll_that_waits_ends_with_its_token_and_tells_no_news(server, admin, owner):

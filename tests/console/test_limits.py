@@ -41,7 +41,10 @@ def test_a_hundred_requests_at_once_take_nobody_elses_place(desk, who):
     person = cookie_of(desk.visitor().by_key(desk.admin_key("auditor")["api_key"]))
     cookie = {"nobody": "", "a stranger": f"{name}={'s' * 43}", "a person": person}[who]
 
-    assert together(desk, 100, "/audit", cookie, owner) == ({200 if who == "a person" else 303}, {200})
+    theirs, others = together(desk, 100, "/audit", cookie, owner)
+
+    assert others == {200}
+    assert theirs <= ({200, 429} if who == "a person" else {303}), "a person has so many at a time"
 
 
 def test_a_person_has_the_limit_of_an_admin_key_with_all_that_pages_ask_by_themselves(tmp_path):

@@ -22,7 +22,7 @@ import uvloop
 from hourpass import __version__
 from hourpass.clocks import boot_clock, wall_clock
 from hourpass.server.clock.clocks import NodeClock
-from hourpass.server.endpoints.admin_listener import AdminApp
+from hourpass.server.endpoints.admin_listener import CONNECTIONS, AdminApp
 from hourpass.server.endpoints.app import App
 from hourpass.server.keys.master_key import BACK_IT_UP
 from hourpass.server.run.background import UNAVAILABLE
@@ -46,9 +46,6 @@ from hourpass.server.transport.workers import Worker, ending_signals, run_worker
 RESERVED_DESCRIPTORS = 96
 """How many descriptors are kept for other things than clients' connections: the database, the admin listener, and new
 connections that are refused."""
-
-ADMIN_CONNECTIONS = 256
-"""The most connections to the admin listener: a collector of metrics, probes, operators, and polls for events."""
 
 GC_THRESHOLD = 20_000
 """New objects between two collections of the young ones. It can be high, because a request leaves no cycles behind."""
@@ -218,7 +215,7 @@ async def _serve(
         running.meter.values["connections_open"] = lambda: len(public.connections)
         admin = AdminApp(app, settings.admin_listen) if sockets.admin else None
         if sockets.admin and admin:
-            few = dataclasses.replace(settings, max_connections=ADMIN_CONNECTIONS)
+            few = dataclasses.replace(settings, max_connections=CONNECTIONS)
             # With several workers each answer ends its connection, so that nobody keeps one to a worker that hangs.
             keep = settings.workers == 1
             fronts.append(_front(admin, [sockets.admin], few, running, refused, keep_alive=keep, refusal=admin.refusal))

@@ -259,6 +259,15 @@ async def test_a_request_that_does_not_come_makes_room_after_all_that_are_silent
         assert gone == [order[2], order[0], order[1]]
 
 
+async def test_an_answer_that_is_left_unread_makes_room():
+    async with fronted(max_connections=1) as (front, _, port), client(port) as (_, writer):
+        connection = await unread(front, writer)
+        connection.since = connection.unread_since = front.loop.time() - 2
+        async with client(port) as (reader, writer):
+            assert await answered(reader, writer) == 200
+        assert connection not in front.connections
+
+
 async def test_a_request_that_has_just_begun_does_not_make_room():
     async with fronted(max_connections=1) as (front, _, port), client(port) as (_, writer):
         writer.write(b"G")

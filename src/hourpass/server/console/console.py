@@ -79,15 +79,19 @@ class Console:
             return await self._signing_in.answer(asked)
         if not asked.ids or (who := await self._who(asked)) is None:
             return way_to_sign_in(asked)
-        if path not in SIGN_OUTS:  # a thief of the cookie must not keep its owner from ending it
-            self._work.calls.admit(who, self._timer())
+        if path in SIGN_OUTS:  # a thief of the cookie must not keep its owner from ending it
+            return await self._answer_person(asked, who)
+        with self._work.calls.admit(who, self._timer()):
+            return await self._answer_person(asked, who)
+
+    async def _answer_person(self, asked: BrowserRequest, who: str) -> Reply:
         answer = partial(answer_person, self._settings, self._link_command.data_flags, self._told, asked)
-        reply = await self._work.page(who, answer, long=is_long(path))
+        reply = await self._work.page(who, answer, long=is_long(asked.path))
         if reply is None:
             self._forget(asked, who)
             return way_to_sign_in(asked)
         if asked.is_post:
-            await self._issuer.verification.observe(request.now)
+            await self._issuer.verification.observe(asked.now)
         return reply
 
     async def _who(self, asked: BrowserRequest) -> str | None:

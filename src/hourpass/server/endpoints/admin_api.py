@@ -32,7 +32,7 @@ from hourpass.server.transport.request import Reply, Request
 from hourpass.wire.shapes import encode
 
 MOST_POLLS = 16
-"""Polls for events that may wait with one admin key: a connection that waits cannot be closed in favour of another."""
+"""Polls for events that may wait with one admin key, so that they leave room for its other calls."""
 
 LONGEST_IF_MATCH = 2_000
 """Bytes of all If-Match headers together."""
@@ -80,30 +80,29 @@ class AdminApi:
             Refused: what `admin_problem` renders. Unavailable: if the storage fails.
         """
         operation, path = self._find(request)
-        identity = self._admit(request, request_id)
-        # The role is asked in the transaction. Here, a token that says itself that it may not costs no more.
-        require_in_token(identity.scope, operation.scope)
-        if operation is DESCRIBE:
-            await self._work.call(ME, shapes.Nothing(), identity)  # the caller's key must still be good
-            return self._reply(operation, self._description)
-        if operation.streams:
+        identity = self._identify(request, request_id)
+        with self._work.calls.admit(caller_name(identity), self._timer()):
+            # The role is asked in the transaction. Here, a token that says itself that it may not costs no more.
+            require_in_token(identity.scope, operation.scope)
+            if operation is DESCRIBE:
+                await self._work.call(ME, shapes.Nothing(), identity)  # the caller's key must still be good
+                return self._reply(operation, self._description)
+            asked_once = idempotency_key(request) if operation.method == "POST" and not operation.streams else None
             asked = read_asked(operation, path, request)
-            imported = await import_body(request, asked, lambda batch: self._work.import_rows(batch, identity))
-            return self._reply(operation, imported)
-        key = idempotency_key(request) if operation.method == "POST" else None
-        asked = read_asked(operation, path, request)
-        if key is None or operation.reads:
-            answer = await self._work.call(operation, asked, identity)
-            if isinstance(asked, ListEvents):
-                answer = await self._with_news(asked, answer, identity)
-            return self._reply(operation, answer)
+            if operation.streams:
+                imported = await import_body(request, asked, lambda batch: self._work.import_rows(batch, identity))
+                return self._reply(operation, imported)
+            if asked_once is None or operation.reads:
+                if isinstance(asked, ListEvents):
+                    return self._reply(operation, await self._poll(asked, identity))
+                return self._reply(operation, await self._work.call(operation, asked, identity))
 
-        def tell(answer: Any) -> Reply:
-            if isinstance(answer, Exception):
-                return admin_problem(answer, self._realm, request_id)
-            return self._reply(operation, answer)
+            def tell(answer: Any) -> Reply:
+                if isinstance(answer, Exception):
+                    return admin_problem(answer, self._realm, request_id)
+                return self._reply(operation, answer)
 
-        return await self._work.call_once(KeyedCall(key, operation, asked, tell), identity)
+            return await self._work.call_once(KeyedCall(asked_once, operation, asked, tell), identity)
 
     def _reply(self, operation: Operation[Any, Any], answer: Any) -> Reply:
         headers = [*JSON_HEADERS]
@@ -111,17 +110,19 @@ class AdminApi:
             headers.append((b"etag", b'"%b"' % answer.etag().encode()))
         return Reply(operation.status, headers, encode(answer))
 
-    async def _with_news(self, asked: ListEvents, answer: EventList, identity: AdminKeyIdentity) -> EventList:
-        """The answer, after waiting for an event if it has none. All who wait share one look at the trail."""
-        if self._polls[identity.key_id] >= MOST_POLLS:
+    async def _poll(self, asked: ListEvents, identity: AdminKeyIdentity) -> EventList:
+        """The events, after waiting for one if there is none. All who wait share one look at the trail."""
+        news, ends = self._issuer.ledger.news, self._timer() + asked.wait * SECOND
+        known = news.last
+        answer = await self._work.call(LIST_EVENTS, asked, identity)
+        if answer.data or self._polls[identity.key_id] >= MOST_POLLS:
             return answer
-        ends = self._timer() + asked.wait * SECOND
         self._polls[identity.key_id] += 1
         try:
             while not answer.data and (left := ends - self._timer()) > 0:
-                if not await self._issuer.ledger.news.wait(answer.last, left / SECOND):
+                if not await news.wait(news.next_after(asked.after, answer.last, known), left / SECOND):
                     break
-                asked = msgspec.structs.replace(asked, after=answer.last)
+                known, asked = news.last, msgspec.structs.replace(asked, after=answer.last)
                 answer = await self._work.call(LIST_EVENTS, asked, identity)
         finally:
             self._polls[identity.key_id] -= 1
@@ -139,16 +140,13 @@ class AdminApi:
                 return operation, match.groupdict()
         raise NoSuchRoute
 
-    def _admit(self, request: Request, request_id: str) -> AdminKeyIdentity:
-        """Who calls, if that is proven and not one call too many. Wrong tokens are limited for each address."""
-        now = self._timer()
+    def _identify(self, request: Request, request_id: str) -> AdminKeyIdentity:
+        """Who calls, if that is proven. Wrong tokens are limited for each address."""
         try:
-            identity = self._authenticate(request, request_id)
+            return self._authenticate(request, request_id)
         except (Unauthenticated, InvalidToken, InvalidRequest):
-            self._failures.admit(bucket(request.address()), now)
+            self._failures.admit(bucket(request.address()), self._timer())
             raise
-        self._work.calls.admit(caller_name(identity), now)
-        return identity
 
     def _authenticate(self, request: Request, request_id: str) -> AdminKeyIdentity:
         """Who calls. The credential is an access token for the audience of the administration, and nothing else.

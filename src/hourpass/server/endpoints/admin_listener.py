@@ -23,6 +23,13 @@ from hourpass.server.transport.asgi import Receive, Scope, Send, respond
 from hourpass.server.transport.render import NO_STORE, MethodNotAllowed, problem
 from hourpass.server.transport.request import Headers, Reply, Request, TooLarge
 
+CONNECTIONS = 256
+"""The most connections to the admin listener: a collector of metrics, probes, operators, and polls for events."""
+
+MOST_AT_ONCE = 192
+"""Requests that may be under way. The other connections wait for a request or for their client, so that one of them
+makes room for a probe."""
+
 BODY_LIMIT = 64 * 1024
 """Bytes of a request to the admin API."""
 
@@ -40,6 +47,7 @@ class AdminApp:
     def __init__(self, app: App, listen: str) -> None:
         self._app = app
         self._settings = app.settings
+        self._under_way = 0
         self._stopwatch = time.perf_counter
         self._work = AdminWork(app.settings, app.issuer, app.clock)
         self._api = AdminApi(app.settings, app.issuer, self._work, app.time.timer)
@@ -72,14 +80,22 @@ class AdminApp:
     def refusal(self, status: int) -> Reply:
         """The answer to a request that cannot be read, or one too many."""
         request_id = secrets.token_hex(8)
-        reply = refused_reply(status, request_id)  # its path is not known, and it may be one of the console's
-        return _named(Reply(reply.status, [*reply.headers, *EVERY], reply.body), request_id)
+        return _named(_refused(status, request_id), request_id)
 
     async def _answer(self, request: Request, request_id: str) -> Reply:
         if request.path == "/metrics":
             return Reply(200, [(b"content-type", MEDIA_TYPE)], self._app.metrics())
         if request.path.startswith("/health/"):
             return await self._app.answer(request)
+        if self._under_way >= MOST_AT_ONCE:
+            return _refused(503, request_id)
+        self._under_way += 1
+        try:
+            return await self._answer_anybody(request, request_id)
+        finally:
+            self._under_way -= 1
+
+    async def _answer_anybody(self, request: Request, request_id: str) -> Reply:
         request.now, request.trusted_proxies = self._app.clock(), self._settings.trusted_proxies
         try:
             if len(request.body) > self.body_limit(request.path):
@@ -115,6 +131,11 @@ class AdminApp:
     async def close(self) -> None:
         """Finish the work under way."""
         await self._work.close()
+
+
+def _refused(status: int, request_id: str) -> Reply:
+    reply = refused_reply(status, request_id)  # its path may not be known, and it may be one of the console's
+    return Reply(reply.status, [*reply.headers, *EVERY], reply.body)
 
 
 def _named(reply: Reply, request_id: str) -> Reply:

@@ -21,6 +21,15 @@ class News:
             self.last = last
             self._wake()
 
+    @staticmethod
+    def next_after(after: int, read: int, known: int) -> int:
+        """After which number to wait, if a look after `after` got as far as `read`, and `known` was the newest before.
+
+        If the look found none of the lines that are known, they are gone, as after a failover that lost the newest:
+        only news can change that. What comes during the look is news.
+        """
+        return read if read > after else max(read, known)
+
     async def wait(self, after: int, seconds: float) -> bool:
         """Wait until the trail is beyond a number, for so many seconds at most. Returns whether it is."""
         if after < self.last or seconds <= 0 or self._closed or self.waiting >= MAX_WAITERS:

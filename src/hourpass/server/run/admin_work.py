@@ -21,9 +21,9 @@ from hourpass.server.admin.context import Outside
 from hourpass.server.admin.idempotency import KeyedCall, keep, keep_refusal
 from hourpass.server.admin.key_import import ImportBatch
 from hourpass.server.issuing.issuer import Issuer
-from hourpass.server.issuing.throttle import Throttle
 from hourpass.server.issuing.together import Together
 from hourpass.server.ledger.ledger import Ledger
+from hourpass.server.run.admin_calls import AdminCalls
 from hourpass.server.run.admin_network import AdminNetwork
 from hourpass.server.run.open import open_store
 from hourpass.server.settings.settings import Settings
@@ -143,7 +143,7 @@ class AdminWork:
         self._verifying = Together(self._verify)
         self._network = AdminNetwork()
         self._slow_places = _Places()
-        self.calls = Throttle(settings.admin_limit)  # of each caller, in the API and the console together
+        self.calls = AdminCalls(settings.admin_limit)
 
     async def call(self, operation: Operation[Q, A], asked: Q, identity: AdminIdentity) -> A:
         """Carry out an operation. What it changed is in force on this node when it returns.

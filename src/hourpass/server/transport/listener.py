@@ -158,9 +158,10 @@ class Front:
                 connection.abort()
 
     def _shed(self) -> bool:
-        """Close the connection that was silent for the longest time, or else the one whose request is most overdue.
+        """Close the connection that was silent for the longest time, or else the one whose client is most overdue.
 
-        So a crowd of connections that send one byte each does not keep others out. False if none can be closed.
+        So a crowd of connections that send one byte each, or leave their answers unread, does not keep others out.
+        False if none can be closed.
         """
         now = self.loop.time()
         if not self._sheddable and now - self._listed_at >= SWEEP_EVERY:
@@ -181,5 +182,7 @@ class Front:
 
     def _may_shed(self, connection: Connection, now: float) -> bool:
         return connection.since < now - SPARED and (
-            connection.is_silent() or connection.state is ConnectionState.READING
+            connection.is_silent()
+            or connection.state is ConnectionState.READING
+            or connection.unread_since < now - SPARED
         )

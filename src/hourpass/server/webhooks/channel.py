@@ -66,16 +66,14 @@ class Channel:
         sender = Sender(self.webhook.url, office.tls, allow_private=office.allow_private, look_up=office.look_up)
         try:
             while not self._given_up:
-                known = office.news.last  # before the page: what comes while it is read is news
-                page, revisions = await office.read(self.delivered)
+                after, known = self.delivered, office.news.last
+                page, revisions = await office.read(after)
                 if revisions.get(self.webhook.webhook_id) != self.webhook.revision:
                     await asyncio.sleep(0.5)  # it was changed, and another channel takes its place
                     continue
-                moved = page.last > self.delivered
                 await self._deliver_all(page, sender)
-                # The page alone says how far this webhook is. If it has no line of those that are known, they are gone,
-                # as after a failover that lost the newest: only news can change that.
-                if not await office.news.wait(self.delivered if moved else max(self.delivered, known), PATIENCE):
+                # The page alone says how far this webhook is. The news only say when to look.
+                if not await office.news.wait(office.news.next_after(after, self.delivered, known), PATIENCE):
                     await asyncio.sleep(1)  # so many wait already, or the node drains
         finally:
             await sender.close()

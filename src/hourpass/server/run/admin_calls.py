@@ -1,0 +1,44 @@
+"""How many calls each caller of the administration may make: in a minute, and at a time."""
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator
+
+from hourpass.core.errors import Throttled
+from hourpass.server.issuing.throttle import Throttle
+
+MOST_AT_ONCE = 32
+"""Calls of one caller that may be under way. Each holds a connection, which cannot be closed in favour of another."""
+
+COME_BACK = 1
+"""Seconds after which a caller may come again that has too many calls under way."""
+
+
+class AdminCalls:
+    """Counts the calls of each caller, in the API and the console together. 0 `per_minute` means no limit of those."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._throttle = Throttle(per_minute)
+        self._under_way: Counter[str] = Counter()
+
+    @contextlib.contextmanager
+    def admit(self, caller: str, now: int) -> Iterator[None]:
+        """Admit a call at `now`, in milliseconds of a timer that nobody can set, for as long as it takes.
+
+        Raises:
+            Throttled: if it is one too many.
+        """
+        self._throttle.admit(caller, now)
+        if self._under_way[caller] >= MOST_AT_ONCE:
+            raise Throttled(COME_BACK)
+        self._under_way[caller] += 1
+        try:
+            yield
+        finally:
+            self._under_way[caller] -= 1
+            if not self._under_way[caller]:
+                del self._under_way[caller]
+
+    def give_back(self, caller: str) -> None:
+        """Take back what a call took of its minute: it was not the caller's."""
+        self._throttle.give_back(caller)
