@@ -105,6 +105,25 @@ async def test_no_text_of_a_key_or_a_webhook_may_hold_an_api_key_and_no_answer_r
     assert [len((await owner.get(path)).json()["data"]) for path in ("/keys?text=customer", "/webhooks")] == [0, 0]
 
 
+async def test_lists_of_a_key_are_bounded_for_every_caller_and_in_every_call(here):
+    owner = await here.caller()
+    delegated = await here.caller("operator", subject_prefix="acme/", max_scope="a")
+    key = {"name": "customer", "subject": "acme/1"}
+    made = (await delegated.post("/keys", json=key)).json()["key_id"]
+    networks = {"allowed_ips": [f"192.0.2.{number}" for number in range(101)]}
+    line = json.dumps({"key": nobodys_key(), **key, **networks}).encode()
+
+    for answer in (
+        await delegated.post("/keys", json=key | networks),
+        await delegated.patch(f"/keys/{made}", json=networks),
+        await owner.post("/keys", json=key | {"audiences": [str(number) for number in range(33)]}),
+        await owner.post("/keys", json=key | {"tags": {str(number): "" for number in range(33)}}),
+    ):
+        assert refused(answer)[:2] == (422, "invalid_request")
+        assert refused(answer)[2] in {"allowed_ips", "audiences", "tags"}
+    assert (await owner.post("/keys/import", content=line)).json()["failed"] == 1
+
+
 async def test_bytes_that_are_not_utf_8_are_refused(here):
     owner = await here.caller()
     assert refused(await owner.post("/keys", content=b'{"name": "\xff"}'))[:2] == (400, "invalid_request")

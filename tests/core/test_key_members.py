@@ -12,7 +12,9 @@ from hourpass.core.errors import InvalidRequest, InvalidScope
 from hourpass.core.key_members import (
     EDITABLE,
     END_OF_TIME,
+    MAX_AUDIENCES,
     MAX_CLAIMS,
+    MAX_NETWORKS,
     MAX_TAGS,
     RESERVED_CLAIMS,
     fields,
@@ -32,6 +34,11 @@ GOOD = [
     ({"audiences": []}, {"audience": None, "more_audiences": ()}),
     ({"audiences": ["b", "a", "b"]}, {"audience": "b", "more_audiences": ("a",)}),
     ({"allowed_ips": ["192.0.2.7", "192.0.2.7/32"]}, {"allowed_ips": ("192.0.2.7/32",)}),
+    (
+        {"allowed_ips": [f"192.0.2.{number}/32" for number in range(MAX_NETWORKS)]},
+        {"allowed_ips": tuple(f"192.0.2.{number}/32" for number in range(MAX_NETWORKS))},
+    ),
+    ({"tags": {str(number): "" for number in range(MAX_TAGS)}},) * 2,
     ({"retry_window": 0}, {"retry_window": 0}),
     ({"retry_window": MAX_RETRY_WINDOW}, {"retry_window": MAX_RETRY_WINDOW}),
     ({"retry_window": None}, {"retry_window": None}),
@@ -71,7 +78,9 @@ def test_a_good_member_becomes_fields(members, found):
         ("external_id", ""),
         ("audiences", [""]),
         ("audiences", ["a", "b c"]),
+        ("audiences", [str(number) for number in range(MAX_AUDIENCES + 1)]),
         ("allowed_ips", ["nowhere"]),
+        ("allowed_ips", [f"192.0.2.{number}" for number in range(MAX_NETWORKS + 1)]),
         ("retry_window", -1),
         ("retry_window", MAX_RETRY_WINDOW + 1),
         ("access_token_lifetime", SECOND - 1),
@@ -102,7 +111,7 @@ def test_a_bad_member_is_refused_by_its_name(name, value):
     with pytest.raises(InvalidRequest) as refused:
         fields({name: value})
 
-    assert refused.value.name in {name, "audience"}
+    assert refused.value.name == name
 
 
 KEY = new_api_key("sandbox", bytes(range(32)), "acme")[1]

@@ -27,6 +27,7 @@ BCRYPT = "$2b$04$" + "N9qo8uLOickgx2ZMRZoMye" + "IjZAgcfl7p92ldGxad68LJZdL17lhWy
 COSTLY = BCRYPT.replace("$04$", "$31$")
 ARGON2 = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHQ$RdescudvJCsgt3ub+b+dWRWJTmaaJObG"
 ROW = {"key": KEY, "name": "customer 1"}
+NETWORKS = " ".join(f"192.0.2.{number}" for number in range(101))
 KNOWN = ", ".join(COLUMNS)
 HMAC = KeyHash("hmac-sha256", "k1", b"secret")
 
@@ -122,10 +123,11 @@ def test_a_hash_is_read_as_the_provider_wrote_it(row, secret):
         (hashed("django", "md5$salt$x", lookup="abcd"), "hash: not a hash of django that is known here"),
         ({**ROW, "scope": 'a"b'}, "scope: not scopes separated by spaces"),
         ({**ROW, "environment": "staging"}, "environment: not production or sandbox"),
-        ({**ROW, "audience": "é"}, "audience: not up to 200 visible ASCII characters"),
+        ({**ROW, "audience": "é"}, "audience: more than 32, or not up to 200 visible ASCII characters"),
         ({**ROW, "audience": [5]}, "audience: not a text"),
         ({**ROW, "expires_at": "soon"}, "expires_at: not a date such as 2027-01-31 or 2027-01-31T12:00:00Z"),
-        ({**ROW, "allowed_ips": "here"}, "allowed_ips: not addresses or networks"),
+        ({**ROW, "allowed_ips": "here"}, "allowed_ips: more than 100, or not addresses or networks"),
+        ({**ROW, "allowed_ips": NETWORKS}, "allowed_ips: more than 100, or not addresses or networks"),
         ({**ROW, "claims": "{"}, "claims: not a JSON object"),
         ({**ROW, "claims": [1]}, "claims: not a JSON object"),
         ({**ROW, "tags": {"a": 1}}, "tags: not texts"),

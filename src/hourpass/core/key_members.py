@@ -19,6 +19,11 @@ MAX_CLAIMS = 1_024
 
 MAX_TAGS = 32
 
+MAX_AUDIENCES = 32
+
+MAX_NETWORKS = 100
+"""Each use of a key compares the caller's address with its networks."""
+
 END_OF_TIME = 253_370_764_800_000
 """The year 9999, in epoch milliseconds: a later date cannot be written everywhere."""
 
@@ -148,15 +153,23 @@ def _subject(value: str) -> dict[str, Any]:
 
 
 def _audiences(value: Iterable[str]) -> dict[str, Any]:
-    audiences = tuple(dict.fromkeys(_visible(each, "audience") for each in value))
+    audiences = tuple(_visible(each, "audiences") for each in _several(value, MAX_AUDIENCES, "audiences"))
     return {"audience": audiences[0] if audiences else None, "more_audiences": audiences[1:]}
 
 
 def _allowed_ips(value: Iterable[str]) -> dict[str, Any]:
+    networks = _several(value, MAX_NETWORKS, "allowed_ips")
     try:
-        return {"allowed_ips": tuple(dict.fromkeys(map(normal_network, value)))}
+        return {"allowed_ips": tuple(dict.fromkeys(map(normal_network, networks)))}
     except ValueError as error:
         raise InvalidRequest(f"not a network: {error}", name="allowed_ips") from error
+
+
+def _several(value: Iterable[str], most: int, name: str) -> list[str]:
+    texts = list(dict.fromkeys(value))
+    if len(texts) > most:
+        raise InvalidRequest(f"{name} has {most} entries at most", name=name)
+    return texts
 
 
 def _duration(name: str, low: int, high: int) -> Callable[[int | None], dict[str, Any]]:
@@ -196,12 +209,12 @@ def _claims(value: Mapping[str, ClaimValue]) -> dict[str, Any]:
 
 
 def _tags(value: Mapping[str, str]) -> dict[str, Any]:
+    if len(value) > MAX_TAGS:
+        raise InvalidRequest(f"a key has {MAX_TAGS} tags at most", name="tags")
     for name, each in value.items():
         good = _is_name(name) and (each == "" or each.isprintable())
         if not good or len(name) > _MAX_NAME or len(each) > 200:
             raise InvalidRequest(f"a tag is a name of 1 to {_MAX_NAME} and a text of up to 200 characters", name="tags")
-    if len(value) > MAX_TAGS:
-        raise InvalidRequest(f"a key has {MAX_TAGS} tags at most", name="tags")
     return {"tags": tuple(value.items())}
 
 

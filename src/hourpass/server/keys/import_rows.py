@@ -16,7 +16,7 @@ import msgspec
 from hourpass.core.errors import InvalidRequest, InvalidScope
 from hourpass.core.key_entropy import ENOUGH, estimated_bits
 from hourpass.core.key_hash import LONGEST, SHORTEST, KeyHash, may_be_imported
-from hourpass.core.key_members import fields, holds_key, texts_in
+from hourpass.core.key_members import MAX_AUDIENCES, MAX_NETWORKS, MAX_TAGS, fields, holds_key, texts_in
 from hourpass.core.policy import SECOND
 from hourpass.server.keys.slow_hashes import SlowAlgorithm, fast_hash_of, refusal_of
 from hourpass.settings_file import did_you_mean
@@ -145,11 +145,11 @@ _REASONS = {
     "name": "name: not 1 to 200 printable characters",
     "environment": "environment: not production or sandbox",
     "subject": "subject: not up to 200 visible ASCII characters",
-    "audience": "audience: not up to 200 visible ASCII characters",
+    "audiences": f"audience: more than {MAX_AUDIENCES}, or not up to 200 visible ASCII characters",
     "external_id": "external_id: not up to 200 visible ASCII characters",
-    "allowed_ips": "allowed_ips: not addresses or networks",
+    "allowed_ips": f"allowed_ips: more than {MAX_NETWORKS}, or not addresses or networks",
     "claims": "claims: reserved or unprintable names, other values than texts, numbers and booleans, or over 1 KiB",
-    "tags": "tags: more than 32, or unprintable or too long",
+    "tags": f"tags: more than {MAX_TAGS}, or unprintable or too long",
 }
 
 
