@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import free_port
 from tests.server.conftest import nobodys_key
 
-from hourpass.admin.operations import OPERATIONS
+from hourpass.admin.operations import OPERATIONS, ROOT
 from hourpass.core.errors import InvalidRequest
 from hourpass.server.endpoints import admin_api
 from hourpass.server.endpoints.admin_api import if_match
@@ -39,6 +39,17 @@ async def test_an_unknown_route_and_an_unknown_method_say_so(here):
     assert refused(wrong)[:2] == (405, "method_not_allowed")
     assert wrong.headers["allow"] == "GET, POST, HEAD"
     assert (await owner("DELETE", "/keys/find")).headers["allow"] == "POST"
+
+
+async def test_no_route_answers_under_another_path_than_its_own(here):
+    owner = await here.caller()
+
+    for operation in OPERATIONS:
+        for path in (operation.path, f"{ROOT}{ROOT}{operation.path}", f"{ROOT}{operation.path}/"):
+            answer = await here.admin.request(
+                operation.method, path, headers={"authorization": f"Bearer {owner.token}"}
+            )
+            assert refused(answer)[:2] == (404, "no_such_route"), path
 
 
 async def test_head_works_where_get_does(here):

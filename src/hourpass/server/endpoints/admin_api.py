@@ -49,7 +49,7 @@ class _Route(NamedTuple):
 def _routes() -> list[_Route]:
     by_path: dict[str, dict[str, Operation[Any, Any]]] = {}
     for operation in OPERATIONS:
-        by_path.setdefault(operation.path, {})[operation.method] = operation
+        by_path.setdefault(ROOT + operation.path, {})[operation.method] = operation
     # A path without braces comes before one that would match it.
     ordered = sorted(by_path.items(), key=lambda item: item[0].count("{"))
     return [_Route(_pattern(path), methods) for path, methods in ordered]
@@ -131,9 +131,8 @@ class AdminApi:
         return answer
 
     def _find(self, request: Request) -> tuple[Operation[Any, Any], dict[str, str]]:
-        path = request.path.removeprefix(ROOT)
         for route in self._routes:
-            if (match := route.pattern.fullmatch(path)) is not None:
+            if (match := route.pattern.fullmatch(request.path)) is not None:
                 operation = route.methods.get("GET" if request.method == "HEAD" else request.method)
                 if operation is None:
                     raise MethodNotAllowed(", ".join([*route.methods, *(["HEAD"] if "GET" in route.methods else [])]))
