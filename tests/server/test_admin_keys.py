@@ -45,6 +45,19 @@ async def test_an_admin_key_is_exchanged_on_the_admin_listener_for_the_audience_
     assert claims_of(refreshed.json()["access_token"])["aud"] == f"{ISSUER}/admin"
 
 
+async def test_an_admin_key_may_ask_for_its_own_audience_and_for_no_other(server, admin):
+    api_key = await server.create_key(admin="owner")
+
+    own = await admin.post("/auth/api-key", json={"apiKey": api_key, "audience": f"{ISSUER}/admin"})
+    assert claims_of(own.json()["access_token"])["aud"] == f"{ISSUER}/admin"
+    refused = await admin.post("/auth/api-key", json={"apiKey": api_key, "audience": ISSUER})
+    assert (refused.status_code, refused.json()["reason"]) == (400, "invalid_target")
+
+    headers = {"Authorization": f"Bearer {own.json()['access_token']}"}
+    shown = await admin.get(f"/admin/v1/keys/{key_id_of(api_key)}", headers=headers)
+    assert shown.json()["grants"] == 1, "the refusal opened no grant"
+
+
 async def test_the_public_address_takes_no_admin_key_in_any_way(server, http):
     api_key = await server.create_key(admin="owner")
 

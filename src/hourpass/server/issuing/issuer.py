@@ -134,7 +134,7 @@ class Issuer:
         scope = None if request.scope is None else request.narrowed(key.scope)
         request.require_lifetime()
         if request.audience is not None:
-            request.audience_of(key.audiences(self.audience))
+            request.audience_of(key.audiences(self._mint.default_audience(key)))
         opened = now if key.valid_from is None else opened_at(key, now)
         entropy = self._entropy.draw(GRANT_ID_ENTROPY + SEED_BYTES)
         grant = open_grant(
@@ -345,4 +345,4 @@ class Issuer:
         key = await self.ledger.key(grant.key_id)
         if key is not None:
             request.narrowed(grant.owned_scope(key.scope))
-            request.audience_of(key.audiences(self.audience), grant.audience)
+            request.audience_of(key.audiences(self._mint.default_audience(key)), grant.audience)

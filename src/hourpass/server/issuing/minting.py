@@ -84,6 +84,10 @@ class Mint:
         self._admin_refresh_tokens = admin_refresh_tokens
         self._token_ids = TokenIds()
 
+    def default_audience(self, key: ApiKey) -> str:
+        """Whom the tokens of a key are for that names no audience."""
+        return self._audience if key.admin is None else self._admin_audience
+
     def pair(
         self, grant: Grant, key: ApiKey, request: TokenRequest, signing_pair: SigningKeyPair, now: int
     ) -> TokenPair:
@@ -95,12 +99,9 @@ class Mint:
         second = now // SECOND if key.valid_from is None and key.tokens_from is None else issued_at(key, now)
         scope = request.narrowed(grant.owned_scope(key.scope))
         lifetime = request.lifetime(key, self._policy, now)
-        default, refresh_tokens = self._audience, self._refresh_tokens
-        if key.admin is not None:
-            default, refresh_tokens = self._admin_audience, self._admin_refresh_tokens
-        audience = key.audience or default
+        audience = key.audience or self.default_audience(key)
         if request.audience is not None or grant.audience is not None:
-            audience = request.audience_of(key.audiences(default), grant.audience)
+            audience = request.audience_of(key.audiences(audience), grant.audience)
         access_token = signing_pair.mint(
             AccessClaims(
                 iss=self._url,
@@ -116,6 +117,7 @@ class Mint:
             ),
             key.claims,
         )
+        refresh_tokens = self._refresh_tokens if key.admin is None else self._admin_refresh_tokens
         # Not `now`: a retry must get the same text for the same generation, at any time.
         refresh_token = refresh_tokens.mint(grant, grant.generation_at // SECOND)
         return TokenPair(access_token, refresh_token, lifetime, scope)
