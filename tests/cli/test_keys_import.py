@@ -122,7 +122,7 @@ def test_a_line_that_is_not_a_row_of_json_fails(hourpass, line):
         ("key,scope", "the header needs the columns name, and key or hash"),
         ("name", "the header needs the columns name, and key or hash"),
         ('key,"name', "the header is not CSV"),
-        ("x" * (1 << 20), "line 1 is longer than 1 MiB"),
+        ("x" * (1 << 16), "line 1 is longer than 64 KiB"),
     ],
     ids=["a key", "unknown", "twice", "no name", "no key", "no CSV", "long"],
 )

@@ -50,7 +50,7 @@ class _Lines:
             raise StopIteration
         self.number += 1
         if len(line) == MAX_LINE:
-            raise click.UsageError(f"line {self.number} is longer than 1 MiB: this is not a file of keys")
+            raise click.UsageError(f"line {self.number} is longer than 64 KiB: this is not a file of keys")
         try:
             return line.decode("utf-8-sig" if self.number == 1 else "utf-8")
         except UnicodeDecodeError:

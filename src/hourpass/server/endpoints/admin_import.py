@@ -18,6 +18,9 @@ from hourpass.server.transport.request import Request
 IMPORT_LIMIT = 64 * 1024 * 1024
 """Bytes of the body of an import."""
 
+BATCH_BYTES = 256 * 1024
+"""Bytes of the rows of a batch. It has fewer rows than others if they are that long."""
+
 MOST_LISTED = 10_000
 """Lines that one answer lists. The rest is only counted."""
 
@@ -47,14 +50,16 @@ async def import_body(request: Request, asked: shapes.ImportKeys, carry_out: Car
     await carry_out(ImportBatch(rows=[], **members))
     secret: str | None = None
     rows: list[tuple[int, bytes]] = []
+    size = 0
     async for number, line in _lines(request, asked.first_line):
         if number == asked.first_line and (first := _hmac_secret(line)) is not None:
             secret = first
         elif line.strip():
             rows.append((number, line))
-        if len(rows) == TOGETHER:
+            size += len(line)
+        if len(rows) == TOGETHER or size >= BATCH_BYTES:
             await _import(whole, ImportBatch(rows=rows, hmac_secret=secret, **members), carry_out)
-            rows = []
+            rows, size = [], 0
     if rows:
         await _import(whole, ImportBatch(rows=rows, hmac_secret=secret, **members), carry_out)
     return whole
@@ -80,7 +85,7 @@ async def _lines(request: Request, first: int) -> AsyncIterator[tuple[int, bytes
                 yield number, line
                 number += 1
         if len(begun) > MAX_LINE:
-            raise InvalidRequest(f"line {number} is longer than 1 MiB: this is not a list of keys")
+            raise InvalidRequest(f"line {number} is longer than 64 KiB: this is not a list of keys")
     if begun:
         yield number, bytes(begun)
 

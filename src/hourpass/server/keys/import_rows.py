@@ -27,8 +27,8 @@ _SIZES = {"sha256": 32, "sha512": 64, "hmac-sha256": 32}
 _SECRET_COLUMNS = ("key", "hash", "algorithm", "lookup")
 
 
-MAX_LINE = 1 << 20
-"""Bytes of a line. A file with a longer one is none of ours, and would fill the memory."""
+MAX_LINE = 64 * 1024
+"""Bytes of a line, as of a request that makes one key. A file with a longer one is none of ours."""
 
 
 class RowRefused(Exception):

@@ -8,12 +8,13 @@ from hourpass.server.transport.message import BROKEN, MAX_LINES, RefusedRequest,
 from hourpass.server.transport.request import BodyCutOff
 
 MAX_CHUNKS = 1_024
+"""Chunks of a body, or of one piece of it: reading so many takes the event loop a millisecond or two."""
 
 MAX_CHUNK_LINE = 256
 """The most bytes of a chunk's size line. Its extensions are ignored."""
 
 PIECE = 64 * 1024
-"""Bytes of a piece. The last one is shorter, and one that came in chunks may be longer by what was read at once."""
+"""Bytes of a piece. The last one is shorter, and so is one that came in as many chunks as a piece may have."""
 
 _NAME_OF_EXTENSION = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _CHUNK_SIZE = re.compile(  # without the white space around an extension that RFC 9112 §7.1.1 would let pass
@@ -22,11 +23,16 @@ _CHUNK_SIZE = re.compile(  # without the white space around an extension that RF
 
 
 class Chunks:
-    """Reads a body in chunks (RFC 9112 §7.1). Its trailers are checked and limited like headers, and then dropped."""
+    """Reads a body in chunks (RFC 9112 §7.1). Its trailers are checked and limited like headers, and then dropped.
 
-    def __init__(self, limit: int, trailer_limit: int) -> None:
+    If it is read `in_pieces`, it reads no further than one piece, until that is taken out.
+    """
+
+    def __init__(self, limit: int, trailer_limit: int, *, in_pieces: bool = False) -> None:
         self.body = bytearray()
         self.whole = False
+        self._room = PIECE if in_pieces else limit
+        self._in_pieces = in_pieces
         self._limit = limit
         self._trailers_left = trailer_limit
         self._lines = self._chunks = 0
@@ -40,14 +46,14 @@ class Chunks:
             RefusedRequest: if the body is malformed or too large.
         """
         at = 0
-        while not self.whole:
+        while not self.has_piece():
             if self._missing:
-                taken = data[at : at + self._missing]
+                taken = data[at : at + min(self._missing, self._room - len(self.body))]
                 self.body += taken
                 self._missing -= len(taken)
                 at += len(taken)
                 if self._missing:
-                    break
+                    break  # it comes later, or belongs to the next piece
             end = data.find(b"\r\n", at)
             if end < 0:
                 self._wait_for_line(data[at:])
@@ -55,6 +61,12 @@ class Chunks:
             self._line(data[at:end])
             at = end + 2
         return data[at:]
+
+    def has_piece(self) -> bool:
+        """Whether nothing more is read before what was read is taken out."""
+        if self.whole or not self._in_pieces:
+            return self.whole
+        return len(self.body) >= self._room or (self._chunks >= MAX_CHUNKS and self._size is None)
 
     def take(self) -> bytes:
         """Take out what has been read of the body. The rest may have as many chunks again."""
@@ -99,7 +111,7 @@ class BodyStream:
     """An asynchronous iterator over the pieces of one body, which is `length` bytes long or comes in chunks.
 
     The next piece is read only when the application waits for it, which `ask` reports. So no more than one piece is in
-    memory, and a client that sends faster than its data is used must wait.
+    memory, beside what came with it, and a client that sends faster than its data is used must wait.
     """
 
     __slots__ = ("_ask", "_chunks", "_cut_off", "_length", "_loop", "_waiting", "whole")
@@ -138,7 +150,7 @@ class BodyStream:
         if self._chunks is not None:
             rest = self._chunks.read(data)
             self.whole = self._chunks.whole
-            return (self._chunks.take() if self.whole or len(self._chunks.body) >= PIECE else None), rest
+            return (self._chunks.take() if self._chunks.has_piece() else None), rest
         size = min(PIECE, self._length)
         if len(data) < size:
             return None, data

@@ -124,9 +124,10 @@ class Connection(asyncio.Protocol):
             limit = house.app.body_limit(path)
             if self._length > limit:
                 raise RefusedRequest(413, "body_too_large")
+            in_pieces = path in house.app.streams
             if self._length == IN_CHUNKS:
-                self._chunks = Chunks(limit, house.header_limit)
-            if path in house.app.streams:
+                self._chunks = Chunks(limit, house.header_limit, in_pieces=in_pieces)
+            if in_pieces:
                 self._request.stream = self._stream = BodyStream(self._length, self._chunks, house.loop, self._ask)
                 self._length, self._chunks = 0, None  # so the request is complete with its head
             elif self._waits:
