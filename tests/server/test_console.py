@@ -1,16 +1,22 @@
 """The console on a database in memory, and what it says when something goes wrong under somebody who is signed in."""
 
+import os
 import re
 
 import httpx2
 import pytest
+from tests.server.conftest import key_id_of
 
+from hourpass.core.actor import SERVER
 from hourpass.core.errors import StorageUnavailable
 from hourpass.core.sign_in import ABSOLUTE, IDLE, LINK_LIFETIME, OneTimeLink, over_at
 from hourpass.server.console.answers import InTheFrame, refusal_page
 from hourpass.server.console.browser_request import BrowserRequest
 from hourpass.server.console.signed_in import answer_person
 from hourpass.server.endpoints.admin_listener import AdminApp
+from hourpass.server.keys.api_keys import revoke_key
+from hourpass.server.keys.editing import disable_key
+from hourpass.server.keys.rotation import rotate_key_at_once
 from hourpass.server.transport.request import Request
 
 pytestmark = pytest.mark.anyio
@@ -24,10 +30,13 @@ class Person:
         self.app = app
         self.http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url=f"http://{HOST}")
 
-    async def sign_in(self, api_key: str) -> None:
+    async def knock(self, api_key: str) -> httpx2.Response:
         page = await self.http.get("/console/sign-in")
         form = re.search(r'name="form" value="(\w+)"', page.text)[1]
-        answer = await self.http.post("/console/sign-in", data={"form": form, "api_key": api_key})
+        return await self.http.post("/console/sign-in", data={"form": form, "api_key": api_key})
+
+    async def sign_in(self, api_key: str) -> None:
+        answer = await self.knock(api_key)
         assert answer.status_code == 303, answer.text
 
 
@@ -37,6 +46,40 @@ async def person(server):
     somebody = Person(app)
     await somebody.sign_in(await server.create_key(admin="owner"))
     yield somebody
+    await somebody.http.aclose()
+    await app.close()
+
+
+ENDS = {
+    "replaced at once": lambda store, key_id, now, issuer: rotate_key_at_once(
+        store, issuer.secrets, key_id, now, issuer.policy, random=os.urandom, actor=SERVER
+    ),
+    "disabled": lambda store, key_id, now, issuer: disable_key(store, key_id, now, actor=SERVER),
+    "revoked": lambda store, key_id, now, issuer: revoke_key(store, key_id, now, issuer.policy, SERVER),
+}
+"""What ends the secret of a key, in another process. This one has not looked yet."""
+
+
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [
+        ("replaced at once", "Another secret took the place"),
+        ("disabled", "is disabled"),
+        ("revoked", "is revoked"),
+    ],
+)
+async def test_a_secret_that_ended_since_it_was_remembered_signs_nobody_in(server, end, words):
+    app, api_key = AdminApp(server.app, HOST), await server.create_key(admin="owner")
+    issuer, key_id, somebody = server.app.issuer, key_id_of(api_key), Person(app)
+    await somebody.sign_in(api_key)  # from now on it is remembered
+    await issuer.ledger.run(lambda store: ENDS[end](store, key_id, server.clock(), issuer))
+    before = await issuer.ledger.read(lambda store: store.sign_ins())
+    server.clock.advance(1.5)
+    answer = await somebody.knock(api_key)
+
+    assert answer.status_code == 403
+    assert words in answer.text
+    assert await issuer.ledger.read(lambda store: store.sign_ins()) == before
     await somebody.http.aclose()
     await app.close()
 

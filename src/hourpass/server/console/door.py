@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from hourpass.core.actor import Actor
 from hourpass.core.admin_access import AdminCaller, caller_of, owner, role_of
-from hourpass.core.api_key import ApiKey, allows_ip
+from hourpass.core.api_key import ApiKey, Proven, allows_ip, still_proves, why_unusable
 from hourpass.core.errors import InvalidCredentials
 from hourpass.core.server_events import ConsoleSignedIn, ConsoleSignedOut
 from hourpass.core.sign_in import (
@@ -51,15 +51,18 @@ def sign_in_by_link(store: Store, link_id: str, new_id: str, address: Actor, now
     _begin(store, SignIn(hash_of(new_id), link.who, None, None, now, now, address.address), "link", address, now)
 
 
-def sign_in_by_key(store: Store, key_id: str, new_id: str, address: Actor, now: int) -> None:
-    """Sign the holder of an admin key in under a new id. The key was proven.
+def sign_in_by_key(store: Store, proven: Proven, new_id: str, address: Actor, now: int) -> None:
+    """Sign the holder of an admin key in under a new id. The key was proven as this node remembered it.
 
     Raises:
-        InvalidCredentials: if the key is gone meanwhile, or is not an admin key any more.
+        InvalidCredentials: if the key is gone meanwhile, or its secret proves it no more, or it is not an admin key.
     """
+    key_id = proven.key.key_id
     key = store.key(key_id)
     if key is None or role_of(key) is None:
         raise InvalidCredentials("the key is not an admin key")
+    if not still_proves(key, proven.secret, now):
+        raise InvalidCredentials("the key ended during the sign-in", reason=why_unusable(key, now) or "rotated")
     new = SignIn(hash_of(new_id), f"key:{key_id}", key_id, key_fingerprint(key), now, now, address.address)
     _begin(store, new, "key", address, now)
 

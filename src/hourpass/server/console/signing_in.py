@@ -103,7 +103,7 @@ class SigningIn:
         self._entries.admit(key_id, self._timer())
 
         def begin(store: Store, new_id: str, by: Actor) -> None:
-            door.sign_in_by_key(store, key_id, new_id, by, asked.now)
+            door.sign_in_by_key(store, proven, new_id, by, asked.now)
 
         return await self._work.in_thread(
             f"key:{key_id}", lambda administration: _welcome(administration, asked, begin)
