@@ -150,7 +150,31 @@ def test_a_server_needs_a_key_and_goes_with_no_database(both):
 def test_words_of_a_server_move_nothing_on_the_terminal_and_stay_on_one_line(both):
     told = {"title": "t", "detail": "no\x1b]0;title\x07\r\nhourpass: all is well", "reason": "\x1b[2Jgone"}
 
-    statuses = [401, 403, 422, 503]
+    for status in (401, 403, 422, 503):
+        code, words = list_keys_of_a_liar(both, status, json.dumps(told).encode())
+        assert code == 1
+        assert words.isprintable()
+        assert "\\x1b" in words
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"<html>Log in</html>", b'{"data": 1}', b"[" * 100_000],
+    ids=lambda body: str(body[:9]),
+)
+def test_an_answer_that_is_not_one_of_an_admin_listener_is_told_in_words(both, body):
+    code, words = list_keys_of_a_liar(both, 200, body)
+
+    assert code == 1
+    assert "answers something else than an admin listener does" in words
+
+
+def test_nobody_is_followed_to_another_server(both):
+    assert list_keys_of_a_liar(both, 302, b"<html>") == (1, "the server answered 302")
+
+
+def list_keys_of_a_liar(both, status, body):
+    """What the command says that lists the keys, if something answers it that only passes exchanges on."""
 
     class Liar(BaseHTTPRequestHandler):
         def do_POST(self):
@@ -158,10 +182,11 @@ def test_words_of_a_server_move_nothing_on_the_terminal_and_stay_on_one_line(bot
             self.answer(200, httpx2.post(f"{both.admin}{self.path}", content=asked).content)
 
         def do_GET(self):
-            self.answer(statuses[0], json.dumps(told).encode())
+            self.answer(status, body)
 
         def answer(self, status, body):
             self.send_response(status)
+            self.send_header("location", both.admin)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -170,14 +195,11 @@ def test_words_of_a_server_move_nothing_on_the_terminal_and_stay_on_one_line(bot
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Liar) as liar:
-        Thread(target=liar.serve_forever, daemon=True).start()
-        while statuses:
-            code, words = list_keys(both, f"http://127.0.0.1:{liar.server_port}")
-            assert code == 1
-            assert words.isprintable()
-            assert "\\x1b" in words
-            statuses.pop(0)
-        liar.shutdown()
+        Thread(target=liar.serve_forever, args=(0.01,), daemon=True).start()
+        try:
+            return list_keys(both, f"http://127.0.0.1:{liar.server_port}")
+        finally:
+            liar.shutdown()
 
 
 def test_the_key_in_the_place_of_its_file_is_not_repeated(both):

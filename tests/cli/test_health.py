@@ -83,7 +83,9 @@ def test_a_server_that_does_not_answer_is_a_failure():
     assert result.stderr == f"hourpass: no server answers at 127.0.0.1:{port}: Connection refused\n"
 
 
-@pytest.mark.parametrize("answer", [b"SSH-2.0-x\r\n", b"HTTP/1.0 200 OK\r\n\r\n[]", b"HTTP/1.0 200 OK\r\n\r\n{}"])
+@pytest.mark.parametrize(
+    "answer", [b"SSH-2.0-x\r\n", b"HTTP/1.0 200 OK\r\n\r\n[]", b'HTTP/1.0 200 OK\r\n\r\n{"checks":[]}']
+)
 def test_something_else_that_answers_is_a_failure(answer):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

@@ -1,11 +1,11 @@
 """`hourpass health`: ask a running server whether it is ready. A container has no other client for this."""
 
-import json
 import socket
 import sys
 from http.client import HTTPConnection, HTTPException
 
 import click
+import msgspec
 
 from hourpass.cli.operator.database import read_settings, settings_options
 from hourpass.cli.terminal import print_facts
@@ -48,12 +48,15 @@ def health(flags: dict[str, object]) -> None:
         sys.exit(1)
 
 
+class _Ready(msgspec.Struct):
+    checks: dict[str, str]
+
+
 def _checks(address: str) -> dict[str, str]:
     try:
-        checks: dict[str, str] = json.loads(ask(address, "/health/ready")[1])["checks"]
-    except (ValueError, KeyError, TypeError) as error:
+        return msgspec.json.decode(ask(address, "/health/ready")[1], type=_Ready).checks
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise _stranger(address) from error
-    return checks
 
 
 def ask(address: str, path: str) -> tuple[int, bytes]:

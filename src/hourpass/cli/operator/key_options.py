@@ -101,7 +101,7 @@ def _json_pairs(ctx: click.Context, param: click.Parameter, value: tuple[str, ..
     for name, text in pairs(ctx, param, value).items():
         try:
             found[name] = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise click.BadParameter(f"the value of {name} must be JSON, such as 5 or true") from None
         if isinstance(found[name], list | dict):
             raise click.BadParameter(f"the value of {name} must be a text, number or boolean")

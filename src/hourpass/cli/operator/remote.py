@@ -102,12 +102,21 @@ class Remote:
         give_up, may_have_arrived = self._time() + PATIENCE, False
         while True:
             try:
-                return msgspec.json.decode(self._attempt(operation.method, written), type=operation.answers)
+                return self._read(self._attempt(operation.method, written), operation)
             except _Again as again:
                 may_have_arrived |= again.may_have_arrived
                 if not (may_repeat and may_have_arrived) or self._time() + again.wait > give_up:
                     raise again.error from again.__cause__
                 self._sleep(again.wait)
+
+    def _read(self, content: bytes, operation: Operation[Any, A]) -> A:
+        try:
+            return msgspec.json.decode(content, type=operation.answers)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            words = (
+                "something else than an admin listener does: is the URL right, and the server as new as this command?"
+            )
+            raise HourpassError(f"{self._url} answers {words}") from None
 
     def _attempt(self, method: str, written: Written) -> bytes:
         path = written.path + (f"?{urlencode(written.query)}" if written.query else "")
@@ -120,7 +129,7 @@ class Remote:
         except httpx2.HTTPError as error:
             lost = Unavailable(f"{self._url} does not answer: {type(error).__name__}")
             raise _Again(lost, 1, may_have_arrived=not isinstance(error, httpx2.ConnectError)) from error
-        if response.status_code < 400:
+        if response.status_code < 300:
             return response.content
         wait = response.headers.get("retry-after", "")
         if response.status_code in {409, 429, 503} and wait.isdigit():
