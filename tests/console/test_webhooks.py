@@ -115,6 +115,16 @@ def test_a_webhook_that_fails_says_so_in_words_and_how_many_events_wait(open_des
     assert "2 events that it did not get yet are lost to it." in visitor.get(f"/webhooks/{webhook_id}/delete").text
 
 
+def test_an_auditor_sees_only_the_origin_of_a_webhooks_url(open_desk, receiver):
+    webhook_id = create(open_desk, receiver.url(path="/services/SECRET"), "--event", "key.created")
+    auditor = open_desk.visitor().by_key(open_desk.admin_key("auditor")["api_key"])
+    page = auditor.get(f"/webhooks/{webhook_id}").text
+
+    assert f"Origin of its URL {receiver.url(path='')} " in words_of(page)
+    assert "SECRET" not in page + auditor.get("/webhooks").text
+    assert "SECRET" in open_desk.visitor().by_link().get(f"/webhooks/{webhook_id}").text
+
+
 def test_a_webhook_that_was_given_up_says_how_its_last_attempt_went_and_what_to_do(open_desk, receiver):
     receiver.answer = says(b"HTTP/1.1 410 Gone\r\n\r\n")
     webhook_id = create(open_desk, receiver.url(), "--event", "key.created")

@@ -23,6 +23,7 @@ from hourpass.core.admin_access import (
     scope_of_admin,
     sees,
     sees_actor,
+    sees_whole_url,
 )
 from hourpass.core.api_key import ApiKey
 from hourpass.core.errors import InsufficientScope, InvalidRequest, NotFound
@@ -89,6 +90,15 @@ def test_a_delegated_caller_has_no_scope_beyond_keys_grants_tokens_and_audit():
 def test_a_delegated_caller_knows_its_clients_and_itself_and_nobody_else_who_acted(actor, seen):
     assert sees_actor(caller_of(DELEGATED_KEY, None, ACTOR), actor) is seen
     assert sees_actor(owner(ACTOR), actor)
+
+
+def test_only_who_may_change_a_webhook_sees_its_whole_url():
+    assert [sees_whole_url(caller_of(key(admin=role), None, ACTOR)) for role in ("owner", "operator", "auditor")] == [
+        True,
+        True,
+        False,
+    ]
+    assert not sees_whole_url(caller_of(key(admin="owner"), "webhooks:read", ACTOR))
 
 
 def test_a_caller_needs_the_scope_and_a_delegated_one_an_operation_for_it():

@@ -98,6 +98,18 @@ def test_an_auditor_reads_webhooks_and_changes_none(server):
     assert api("POST", "/webhooks", {"url": "https://example.com/"}).status_code == 403
 
 
+def test_who_may_not_change_a_webhook_sees_only_the_origin_of_its_url(server, api):
+    """The path can be a secret, as Slack's."""
+    url = "https://127.0.0.1:8443/services/SECRET?token=SECRET"
+    webhook_id = api("POST", "/webhooks", {"url": url}).json()["webhook_id"]
+    auditor = Api(server, "--admin", "auditor")
+    path = f"/webhooks/{webhook_id}"
+
+    assert api("GET", path).json()["url"] == url
+    assert auditor("GET", path).json()["url"] == "https://127.0.0.1:8443"
+    assert all("SECRET" not in auditor("GET", each).text for each in ("/webhooks", path, "/audit?newest=true"))
+
+
 def test_a_poll_gets_an_event_as_it_happens_and_goes_on_after_it(server, api):
     last = api("GET", "/events").json()["last"]
     answers = []

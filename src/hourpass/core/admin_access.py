@@ -168,6 +168,11 @@ def sees_actor(caller: AdminCaller, actor: str | None) -> bool:
     return caller.subject_prefix is None or actor in {"client", "server", f"key:{caller.key_id}"}
 
 
+def sees_whole_url(caller: AdminCaller) -> bool:
+    """Whether a caller may know all of a webhook's URL. Its path can be a secret, so who only reads sees the origin."""
+    return may(caller, "webhooks:write")
+
+
 def may_change(caller: AdminCaller, role: str | None) -> bool:
     """Whether a caller who may change keys may change one with this role, which is None if it is not an admin key."""
     return role is None or may(caller, ADMIN_WRITE)

@@ -48,7 +48,8 @@ class EventList(AdminAnswer, kw_only=True):
 class ShownWebhook(TaggedAnswer, kw_only=True):
     """A webhook, without any secret. No `events` means all of them.
 
-    It has every event up to the number `delivered_up_to`, or did not want it.
+    It has every event up to the number `delivered_up_to`, or did not want it. `url` is only the origin if the caller
+    does not have `webhooks:write`.
     """
 
     TAGGED = ("url", "events", "description", "disabled_at")

@@ -6,6 +6,7 @@ from msgspec import UNSET
 
 from hourpass.admin import shapes
 from hourpass.admin.instants import exact_moment, known_moment, moment
+from hourpass.core.admin_access import sees_whole_url
 from hourpass.core.audit_filter import require_reached
 from hourpass.core.errors import ChangedMeanwhile, InvalidRequest
 from hourpass.core.webhook import Attempt, Webhook
@@ -26,12 +27,12 @@ def list_events(ctx: Context, asked: shapes.ListEvents) -> shapes.EventList:
 
 def list_webhooks(ctx: Context, asked: shapes.Nothing) -> shapes.WebhookList:
     """All webhooks, oldest first."""
-    return shapes.WebhookList(data=[_shown(webhook, ctx.now) for webhook in ctx.store.webhooks()])
+    return shapes.WebhookList(data=[_shown(ctx, webhook) for webhook in ctx.store.webhooks()])
 
 
 def get_webhook(ctx: Context, asked: shapes.WebhookNamed) -> shapes.ShownWebhook:
     """One webhook."""
-    return _shown(webhooks.get_webhook(ctx.store, asked.webhook_id), ctx.now)
+    return _shown(ctx, webhooks.get_webhook(ctx.store, asked.webhook_id))
 
 
 def create_webhook(ctx: Context, asked: shapes.CreateWebhook) -> shapes.CreatedWebhook:
@@ -46,13 +47,13 @@ def create_webhook(ctx: Context, asked: shapes.CreateWebhook) -> shapes.CreatedW
         events=asked.events,
         description=asked.description,
     )
-    return _created(made, ctx.now)
+    return _created(ctx, made)
 
 
 def update_webhook(ctx: Context, asked: shapes.UpdateWebhook) -> shapes.ShownWebhook:
     """Change a webhook. One that is enabled again goes on with the events that it missed."""
     old = webhooks.get_webhook(ctx.store, asked.webhook_id)
-    if not shapes.precondition_holds(asked.if_match, _shown(old, ctx.now).etag()):
+    if not shapes.precondition_holds(asked.if_match, _shown(ctx, old).etag()):
         raise ChangedMeanwhile(f"the webhook {asked.webhook_id} was changed meanwhile: read it again")
     given = (asked.url, asked.events, asked.description, asked.disabled)
     if all(member is UNSET for member in given):
@@ -67,7 +68,7 @@ def update_webhook(ctx: Context, asked: shapes.UpdateWebhook) -> shapes.ShownWeb
         description=None if asked.description is UNSET else asked.description,
         disabled=None if asked.disabled is UNSET else asked.disabled,
     )
-    return _shown(new, ctx.now)
+    return _shown(ctx, new)
 
 
 def delete_webhook(ctx: Context, asked: shapes.WebhookNamed) -> shapes.DeletedWebhook:
@@ -79,7 +80,7 @@ def delete_webhook(ctx: Context, asked: shapes.WebhookNamed) -> shapes.DeletedWe
 def rotate_webhook_secret(ctx: Context, asked: shapes.WebhookNamed) -> shapes.CreatedWebhook:
     """Make the next secret of a webhook, shown only this once. The one before it signs along for a day."""
     made = webhooks.rotate_webhook_secret(ctx.store, ctx.master, asked.webhook_id, ctx.now, ctx.random, actor=ctx.actor)
-    return _created(made, ctx.now)
+    return _created(ctx, made)
 
 
 def try_webhook(ctx: Context, asked: shapes.WebhookNamed) -> shapes.TriedWebhook:
@@ -113,19 +114,19 @@ def _destination(ctx: Context, url: str) -> Destination:
     return found
 
 
-def _shown(webhook: Webhook, now: int) -> shapes.ShownWebhook:
-    return shapes.ShownWebhook(**_members(webhook, now))
+def _shown(ctx: Context, webhook: Webhook) -> shapes.ShownWebhook:
+    return shapes.ShownWebhook(**_members(ctx, webhook))
 
 
-def _created(made: webhooks.NewSecret, now: int) -> shapes.CreatedWebhook:
-    return shapes.CreatedWebhook(**_members(made.webhook, now), secret=made.secret)
+def _created(ctx: Context, made: webhooks.NewSecret) -> shapes.CreatedWebhook:
+    return shapes.CreatedWebhook(**_members(ctx, made.webhook), secret=made.secret)
 
 
-def _members(webhook: Webhook, now: int) -> dict[str, Any]:
-    old = [seed.until for seed in webhook.seeds if seed.until is not None and now < seed.until]
+def _members(ctx: Context, webhook: Webhook) -> dict[str, Any]:
+    old = [seed.until for seed in webhook.seeds if seed.until is not None and ctx.now < seed.until]
     return {
         "webhook_id": webhook.webhook_id,
-        "url": webhook.url,
+        "url": webhook.url if sees_whole_url(ctx.caller) else webhooks.shown_url(webhook.url),
         "events": list(webhook.events),
         "description": webhook.description,
         "created_at": known_moment(webhook.created_at),
