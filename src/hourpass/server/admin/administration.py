@@ -50,8 +50,9 @@ class AdminKeyIdentity(NamedTuple):
     """A caller who has proven an admin key. What it may do is read from the key's record in each transaction.
 
     `scope` is that of its access token, None if it has all scopes of the key's role. `reserved` is the call, if it came
-    with an Idempotency-Key. `judge` judges the access token again, in each transaction: a call that waits, or that goes
-    on for long, ends with its token. It gets epoch milliseconds, and raises InvalidToken.
+    with an Idempotency-Key. `judge` judges the access token again, in each transaction, by what is stored there: a call
+    that waits, or that goes on for long, ends with its token. It gets the store and epoch milliseconds, and raises
+    InvalidToken.
     """
 
     key_id: str
@@ -59,7 +60,7 @@ class AdminKeyIdentity(NamedTuple):
     address: str | None = None
     request_id: str | None = None
     reserved: Reserved | None = None
-    judge: Callable[[int], object] | None = None
+    judge: Callable[[Store, int], object] | None = None
 
 
 AdminIdentity = AdminCaller | AdminKeyIdentity
@@ -133,7 +134,7 @@ class Administration:
                 if in_time:
                     break
                 page = [_without_condition(each) for each in page]
-                again, in_time = self._attempt(operation, page, identity, outside, at_once=at_once)
+                again, in_time = self._attempt(operation, page, _admitted(identity), outside, at_once=at_once)
                 done = [_of_both(first, second) for first, second in zip(done, again, strict=True)]
             if not in_time:
                 raise StorageUnavailable("the database is slow: what was issued during the change may go on. Repeat it")
@@ -246,7 +247,7 @@ def _caller(store: Store, identity: AdminIdentity, now: int) -> AdminCaller:
     if isinstance(identity, AdminCaller):
         return identity
     if identity.judge is not None:
-        identity.judge(now)
+        identity.judge(store, now)
     key = store.key(identity.key_id)
     if key is None or not is_usable(key, now):
         raise InvalidToken("revoked", "its key is not usable")
@@ -257,6 +258,11 @@ def _caller(store: Store, identity: AdminIdentity, now: int) -> AdminCaller:
         return caller_of(key, identity.scope, actor)
     except NotFound:
         raise InvalidToken("audience", "its key is not an admin key") from None
+
+
+def _admitted(identity: AdminIdentity) -> AdminIdentity:
+    """The caller of a change that is made again: it may have ended the caller's own token the first time."""
+    return identity._replace(judge=None) if isinstance(identity, AdminKeyIdentity) else identity
 
 
 def _without_condition(asked: Q) -> Q:

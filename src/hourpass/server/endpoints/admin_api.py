@@ -27,6 +27,7 @@ from hourpass.server.issuing.issuer import Issuer
 from hourpass.server.issuing.throttle import Throttle
 from hourpass.server.run.admin_work import AdminWork, caller_name
 from hourpass.server.settings.settings import Settings
+from hourpass.server.store import Store
 from hourpass.server.transport.render import JSON_HEADERS, MethodNotAllowed, NoSuchRoute
 from hourpass.server.transport.request import Reply, Request
 from hourpass.wire.shapes import encode
@@ -159,13 +160,21 @@ class AdminApi:
         if not isinstance(credential, bytes):
             raise InvalidToken("malformed", "an API key is not accepted here: exchange it")
         claims = self._judge(credential, request.now)
-        again = partial(self._judge, credential)
+
+        def again(store: Store, now: int) -> None:
+            self._judge(credential, now, store)
+
         return AdminKeyIdentity(claims.client_id, claims.scope, request.address(), request_id, judge=again)
 
-    def _judge(self, credential: bytes, now: int) -> Claims:
-        """Judge an access token, in any thread. Raises InvalidToken, and Unavailable if revocations are too old."""
-        self._issuer.verification.require_fresh()
-        claims = self._issuer.verification.verify(credential, now)
+    def _judge(self, credential: bytes, now: int, store: Store | None = None) -> Claims:
+        """Judge an access token, in any thread, and in a transaction of a store if one is given.
+
+        Raises InvalidToken, and Unavailable if revocations are too old.
+        """
+        verification = self._issuer.verification
+        verification.require_fresh()
+        verify = verification.verify if store is None else partial(verification.verify_as_stored, store)
+        claims = verify(credential, now)
         judge_token(claims, self._needed, None, nowhere)
         return claims
 

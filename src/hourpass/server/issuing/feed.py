@@ -92,9 +92,9 @@ class RevocationFeed:
             found = await self._read(self.last, now)
             if found:
                 self._entries += found
-                self.last = found[-1].n
                 for entry in found:
                     self._revocations.add(entry)
+                self.last = found[-1].n  # after them: a thread that reads it may rely on all entries up to it
                 self._wake()
             self.last = max(self.last, given)
 

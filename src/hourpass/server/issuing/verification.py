@@ -4,7 +4,7 @@ Other processes may change keys and revocations. `observe` must be called severa
 """
 
 from hourpass.core.claims import Claims, Expected
-from hourpass.core.errors import Unavailable
+from hourpass.core.errors import InvalidToken, Unavailable
 from hourpass.core.policy import SECOND
 from hourpass.core.revocation import Revocation, Revocations
 from hourpass.jose import Jwk, SigningKeyPair
@@ -15,6 +15,7 @@ from hourpass.server.keys.server_secrets import Secrets
 from hourpass.server.keys.signing_keys import SigningKeys
 from hourpass.server.ledger.ledger import Ledger
 from hourpass.server.settings.settings import Settings
+from hourpass.server.store import Store
 from hourpass.verifier.token_verifier import TokenVerifier
 
 
@@ -69,6 +70,18 @@ class Verification:
             InvalidToken: if the token is not accepted.
         """
         return self._tokens.verify(token, now)
+
+    def verify_as_stored(self, store: Store, token: bytes, now: int) -> Claims:
+        """The same, also by the revocations that are stored and not taken in yet. For any thread, in a transaction.
+
+        Raises:
+            InvalidToken: if the token is not accepted.
+        """
+        taken_in = self._feed.last  # read first: what is taken in meanwhile is only asked twice
+        claims = self.verify(token, now)
+        if Revocations(store.revocations_after(taken_in, now)).refuses(claims):
+            raise InvalidToken("revoked")
+        return claims
 
     def require_fresh(self) -> None:
         """Require that revocations were looked up recently.
