@@ -2,6 +2,7 @@
 
 import asyncio
 
+import httpx2
 import pytest
 from tests.console.conftest import Desk, start
 
@@ -27,6 +28,12 @@ def together(desk: Desk, many: int, path: str, cookie: str, other: str) -> tuple
         return set(await asyncio.gather(*flood)), set(await asyncio.gather(*others))
 
     return asyncio.run(all_of_them())
+
+
+def test_a_connection_to_the_admin_listener_has_one_request(desk):
+    """Otherwise those who ask now and then on many connections would keep the probes out."""
+    for path in ("/health/live", "/metrics", "/console/assets/console.css", "/admin/v1/me"):
+        assert httpx2.get(f"{desk.origin}{path}").headers["connection"] == "close"
 
 
 def cookie_of(visitor) -> str:

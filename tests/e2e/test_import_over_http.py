@@ -136,11 +136,3 @@ def test_the_memory_of_the_server_does_not_grow_with_the_import(server, tmp_path
 
     print(f"KiB: {few} for 1,000 rows, {peak(server)} for 15,000")
     assert peak(server) < few + MORE_MEMORY
-
-
-def test_the_admin_listener_of_one_worker_keeps_connections(server):
-    host, port = server.admin_url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), 10) as connection:
-        for _ in range(2):
-            connection.sendall(b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n")
-            assert connection.recv(4_096).startswith(b"HTTP/1.1 200 ")

@@ -216,9 +216,9 @@ async def _serve(
         admin = AdminApp(app, settings.admin_listen) if sockets.admin else None
         if sockets.admin and admin:
             few = dataclasses.replace(settings, max_connections=CONNECTIONS)
-            # With several workers each answer ends its connection, so that nobody keeps one to a worker that hangs.
-            keep = settings.workers == 1
-            fronts.append(_front(admin, [sockets.admin], few, running, refused, keep_alive=keep, refusal=admin.refusal))
+            # Each answer ends its connection: nobody keeps one to a worker that hangs, or the places of the probes.
+            one = _front(admin, [sockets.admin], few, running, refused, keep_alive=False, refusal=admin.refusal)
+            fronts.append(one)
         for front in fronts:
             await front.start()
         # Everything loaded by now stays loaded, so the garbage collector need not walk it again and again.
