@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from hourpass.core.errors import InvalidRequest
+from hourpass.core.key_members import END_OF_TIME
 
 
 def moment(at: int | None) -> str | None:
@@ -18,17 +19,21 @@ def known_moment(at: int) -> str:
 def exact_moment(at: int) -> str:
     """An instant (epoch milliseconds) in RFC 3339, to the millisecond if it is not a whole second."""
     precision = "milliseconds" if at % 1000 else "seconds"
-    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec=precision).replace("+00:00", "Z")
+    second = datetime.fromtimestamp(at // 1000, UTC)  # a fraction would be rounded
+    return second.replace(microsecond=at % 1000 * 1000).isoformat(timespec=precision).replace("+00:00", "Z")
 
 
 def read_moment(text: str) -> int:
     """The epoch milliseconds of an instant in RFC 3339, or of a date. Without a zone it is UTC.
 
     Raises:
-        ValueError: if it is something else.
+        ValueError: if it is something else, or an instant that cannot be written everywhere.
     """
     at = datetime.fromisoformat(text)
-    return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+    milliseconds = round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+    if not 0 <= milliseconds < END_OF_TIME:
+        raise ValueError("not between the years 1970 and 9999")
+    return milliseconds
 
 
 def given_moment(name: str, text: str) -> int:
@@ -40,4 +45,5 @@ def given_moment(name: str, text: str) -> int:
     try:
         return read_moment(text)
     except ValueError:
-        raise InvalidRequest(f"{name} is not an instant such as 2027-01-31T00:00:00Z", name=name) from None
+        words = f"{name} is not an instant such as 2027-01-31T00:00:00Z, from 1970 to the end of 9998"
+        raise InvalidRequest(words, name=name) from None

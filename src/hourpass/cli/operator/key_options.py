@@ -2,17 +2,15 @@
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, TypeVar
 
 import click
 from msgspec import UNSET
 
-from hourpass.admin.instants import exact_moment
+from hourpass.admin.instants import exact_moment, read_moment
 from hourpass.core.address import normal_network
 from hourpass.core.admin_access import ROLES
-from hourpass.core.key_members import END_OF_TIME, fields
 from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, MAX_RETRY_WINDOW, SECOND
 from hourpass.server.settings.parsers import seconds
 
@@ -69,10 +67,11 @@ def instant(ctx: click.Context, param: click.Parameter, value: str | None) -> ob
     except ValueError:
         pass
     try:
-        at = datetime.fromisoformat(value)
+        fixed = read_moment(value)
     except ValueError:
-        raise click.BadParameter("give a duration such as 30d, a date such as 2027-01-31, or never") from None
-    fixed = round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()) * SECOND
+        raise click.BadParameter(
+            "give a duration such as 30d, a date such as 2027-01-31 (from 1970 to 9998), or never"
+        ) from None
     return lambda now: fixed
 
 
@@ -108,10 +107,7 @@ def _json_pairs(ctx: click.Context, param: click.Parameter, value: tuple[str, ..
     return found
 
 
-def _moment(name: str, at: int | None) -> str | None:
-    # Later ones cannot be written. The rule itself is `fields`, which says the same.
-    if at is not None and not 0 < at < END_OF_TIME:
-        fields({name: at})
+def _moment(at: int | None) -> str | None:
     return None if at is None else exact_moment(at)
 
 
@@ -225,10 +221,8 @@ def member_options(command: C) -> C:
                 "claims": claims | json_claims or UNSET,
                 "tags": tags or UNSET,
                 "allowed_ips": list(allowed_ips) if isinstance(allowed_ips, tuple) else allowed_ips,
-                "expires_at": expires_in
-                if not isinstance(expires_in, int)
-                else _moment("expires_at", now + expires_in),
-                "raw_until": UNSET if raw_until is UNSET else _moment("raw_until", raw_until(now)),
+                "expires_at": expires_in if not isinstance(expires_in, int) else _moment(now + expires_in),
+                "raw_until": UNSET if raw_until is UNSET else _moment(raw_until(now)),
                 "retry_window": _seconds(retry_window),
                 "access_token_lifetime": _seconds(access_token_lifetime),
                 "self_rotation": UNSET if self_rotation is None else self_rotation,

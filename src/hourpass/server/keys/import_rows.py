@@ -8,16 +8,15 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, NamedTuple, cast
 
 import msgspec
 
+from hourpass.admin.instants import read_moment
 from hourpass.core.errors import InvalidRequest, InvalidScope
 from hourpass.core.key_entropy import ENOUGH, estimated_bits
 from hourpass.core.key_hash import LONGEST, SHORTEST, KeyHash, may_be_imported
 from hourpass.core.key_members import MAX_AUDIENCES, MAX_NETWORKS, MAX_TAGS, fields, holds_key, texts_in
-from hourpass.core.policy import SECOND
 from hourpass.server.keys.slow_hashes import SlowAlgorithm, fast_hash_of, refusal_of
 from hourpass.settings_file import did_you_mean
 
@@ -259,9 +258,8 @@ def _instant(name: str, value: object) -> tuple[str, Any]:
     if text is None:
         return name, None
     try:
-        at = datetime.fromisoformat(text)
-        return name, round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()) * SECOND
-    except (ValueError, OverflowError):
+        return name, read_moment(text)
+    except ValueError:
         raise RowRefused(f"{name}: not a date such as 2027-01-31 or 2027-01-31T12:00:00Z") from None
 
 

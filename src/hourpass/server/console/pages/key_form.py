@@ -10,10 +10,10 @@ from typing import Any
 from markupsafe import Markup
 
 from hourpass.admin import shapes
-from hourpass.admin.instants import read_moment
+from hourpass.admin.instants import given_moment
 from hourpass.core.admin_access import ADMIN_WRITE, NOT_FOR_ADMINS
 from hourpass.core.errors import InvalidRequest
-from hourpass.core.key_members import END_OF_TIME, require_ahead
+from hourpass.core.key_members import require_ahead
 from hourpass.core.narrowing import Rights, lost_scopes, lost_words, narrowed, widened
 from hourpass.server.console.page import Fields
 from hourpass.server.console.rendering import show_moment
@@ -132,7 +132,7 @@ def _rights(key: shapes.Key, asked: Mapping[str, Any]) -> Rights:
     """What a key allows, with the members that are asked for in place of its own."""
     given = {name: asked[name] if name in asked else getattr(key, name) for name in Rights._fields}
     for name in ("expires_at", "raw_until"):
-        given[name] = None if given[name] is None else _at(name, given[name])
+        given[name] = None if given[name] is None else given_moment(name, given[name])
     for name in ("scope", "audiences", "allowed_ips"):
         given[name] = given[name] or ""
     return Rights(**given)
@@ -158,16 +158,6 @@ def _told(name: str, old: Rights, new: Rights) -> str:
             return f"It sees only subjects that begin with {new.subject_prefix}."
         case _:
             return f"It may give at most the scope {new.max_scope or 'of no words'}."
-
-
-def _at(name: str, text: str) -> int:
-    try:
-        at = read_moment(text)
-    except ValueError:
-        at = 0
-    if not 0 < at < END_OF_TIME:
-        raise InvalidRequest("this is not an instant before the year 9999", name=name)
-    return at
 
 
 def _plain(text: str) -> str:
