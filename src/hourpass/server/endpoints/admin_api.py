@@ -1,7 +1,6 @@
 """The admin API: `/admin/v1/…` on the admin listener. It turns requests into operations, and answers into JSON."""
 
 import re
-from collections import Counter
 from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
@@ -25,6 +24,7 @@ from hourpass.server.endpoints.admin_openapi import describe_admin
 from hourpass.server.endpoints.admin_problem import Unauthenticated, admin_problem
 from hourpass.server.issuing.issuer import Issuer
 from hourpass.server.issuing.throttle import Throttle
+from hourpass.server.run.admin_calls import UnderWay
 from hourpass.server.run.admin_work import AdminWork, caller_name
 from hourpass.server.settings.settings import Settings
 from hourpass.server.store import Store
@@ -34,6 +34,9 @@ from hourpass.wire.shapes import encode
 
 MOST_POLLS = 16
 """Polls for events that may wait with one admin key, so that they leave room for its other calls."""
+
+MOST_IMPORTS = 4
+"""Imports that may be under way with one admin key: each holds rows, and what became of those before."""
 
 LONGEST_IF_MATCH = 2_000
 """Bytes of all If-Match headers together."""
@@ -67,7 +70,7 @@ class AdminApi:
         self._issuer = issuer
         self._work = work
         self._timer = timer
-        self._polls: Counter[str] = Counter()
+        self._polls, self._imports = UnderWay(MOST_POLLS), UnderWay(MOST_IMPORTS)
         self._failures = Throttle(settings.admin_limit)
         self._routes = _routes()
         self._description = shapes.Description(**describe_admin())
@@ -91,7 +94,8 @@ class AdminApi:
             asked_once = idempotency_key(request) if operation.method == "POST" and not operation.streams else None
             asked = read_asked(operation, path, request)
             if operation.streams:
-                imported = await import_body(request, asked, lambda batch: self._work.import_rows(batch, identity))
+                with self._imports.one(caller_name(identity)):
+                    imported = await import_body(request, asked, lambda batch: self._work.import_rows(batch, identity))
                 return self._reply(operation, imported)
             if asked_once is None or operation.reads:
                 if isinstance(asked, ListEvents):
@@ -116,19 +120,14 @@ class AdminApi:
         news, ends = self._issuer.ledger.news, self._timer() + asked.wait * SECOND
         known = news.last
         answer = await self._work.call(LIST_EVENTS, asked, identity)
-        if answer.data or self._polls[identity.key_id] >= MOST_POLLS:
+        if answer.data or self._polls.is_full(caller_name(identity)):
             return answer
-        self._polls[identity.key_id] += 1
-        try:
+        with self._polls.one(caller_name(identity)):
             while not answer.data and (left := ends - self._timer()) > 0:
                 if not await news.wait(news.next_after(asked.after, answer.last, known), left / SECOND):
                     break
                 known, asked = news.last, msgspec.structs.replace(asked, after=answer.last)
                 answer = await self._work.call(LIST_EVENTS, asked, identity)
-        finally:
-            self._polls[identity.key_id] -= 1
-            if not self._polls[identity.key_id]:
-                del self._polls[identity.key_id]
         return answer
 
     def _find(self, request: Request) -> tuple[Operation[Any, Any], dict[str, str]]:
