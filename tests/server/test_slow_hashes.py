@@ -73,18 +73,41 @@ def test_bcrypt_looks_at_72_bytes():
     assert matches("bcrypt", bcrypt_of(text), text + "more")
 
 
+ARGON2 = "$argon2id$v=19$m={},t={},p={}$c29tZXNhbHQ$RdescudvJCsgt3ub"
+SCRYPT = "scrypt$salt${}${}${}$RdescudvJCsgt3ub"
+
+
 @pytest.mark.parametrize(
-    ("algorithm", "hashed"),
+    ("algorithm", "hashed", "most", "more"),
     [
-        ("bcrypt", bcrypt_of(KEY).replace("$04$", "$17$")),
-        ("argon2", argon2_of(KEY).replace("m=64", "m=999999999")),
-        ("django", pbkdf2_of(KEY).replace("$1000$", "$99999999$")),
-        ("django", scrypt_of(KEY).replace("$16$", "$9999999$")),
+        ("bcrypt", bcrypt_of(KEY).replace("$04$", "${}$"), (15,), (16,)),
+        ("django", "bcrypt_sha256$" + bcrypt_of(KEY).replace("$04$", "${}$"), (15,), (16,)),
+        ("django", pbkdf2_of(KEY).replace("$1000$", "${}$"), (10_000_000,), (10_000_001,)),
+        ("argon2", ARGON2, (262_144, 4, 1), (262_144, 5, 1)),
+        ("argon2", ARGON2, (262_144, 1, 1), (262_145, 1, 1)),
+        ("argon2", ARGON2, (8, 64, 1), (8, 65, 1)),
+        ("argon2", ARGON2, (65_536, 4, 16), (65_536, 4, 17)),
+        ("django", "argon2" + ARGON2, (102_400, 2, 8), (102_400, 11, 8)),
+        ("django", SCRYPT, (131_072, 16, 4), (131_072, 16, 5)),
+        ("django", SCRYPT, (131_072, 16, 1), (131_072, 17, 1)),
+        ("django", SCRYPT, (2_097_152, 1, 4), (4_194_304, 1, 1)),
     ],
-    ids=["bcrypt", "argon2", "pbkdf2", "scrypt"],
+    ids=[
+        *("bcrypt", "bcrypt_sha256", "pbkdf2", "passes", "memory", "short passes", "lanes", "django's argon2"),
+        *("scrypt", "memory of scrypt", "rounds of scrypt"),
+    ],
 )
-def test_a_hash_that_costs_too_much_is_refused(algorithm, hashed):
-    assert refusal_of(algorithm, hashed) == "checking this hash would cost too much"
+def test_a_hash_that_costs_too_much_is_refused(algorithm, hashed, most, more):
+    assert refusal_of(algorithm, hashed.format(*(f"{part:02}" for part in most))) is None
+    too_much = hashed.format(*(f"{part:02}" for part in more))
+    assert refusal_of(algorithm, too_much) == "checking this hash would cost too much"
+
+
+@pytest.mark.parametrize("algorithm", ["bcrypt", "argon2", "django"])
+def test_a_hash_is_as_short_as_hashes_are(algorithm):
+    for hashed in ("argon2" + ARGON2, ARGON2, bcrypt_of(KEY), SCRYPT, pbkdf2_of(KEY)):
+        longer = hashed.format(8, 1, 1) + "A" * 512
+        assert refusal_of(algorithm, longer) == f"not a hash of {algorithm} that is known here"
 
 
 @pytest.mark.parametrize("hashed", ["", "x", "$2b$", "argon2$x", "bcrypt$x", "scrypt$a$b", "pbkdf2_md5$1$a$b"])

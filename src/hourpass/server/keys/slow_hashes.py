@@ -19,16 +19,24 @@ SlowAlgorithm = Literal["bcrypt", "argon2", "django"]
 BCRYPT_BYTES = 72
 """bcrypt reads no more of a text than this."""
 
-MOST_ROUNDS = 16
+MOST_ROUNDS = 15
 MOST_ITERATIONS = 10_000_000
 MOST_MEMORY = 1 << 28
-"""What a check may cost at most: rounds of bcrypt, iterations of PBKDF2 and Argon2, bytes of Argon2 and scrypt."""
+MOST_WRITTEN = 1 << 30
+"""What a check may cost at most: rounds of bcrypt, iterations of PBKDF2, and for Argon2 and scrypt the bytes that they
+have at once and that they write in all. Each of them is some five seconds of a core."""
+
+LANE = 1 << 24
+"""Bytes that a lane of Argon2 writes in each pass at least, as far as these bounds go: a lane is a thread."""
+
+LONGEST_HASH = 512
+"""Characters of a hash, with its parameters and its salt."""
 
 _NEEDS_EXTRA = "bcrypt and Argon2 need an extra"
 
 _BCRYPT = re.compile(r"\$2[abxy]\$(\d\d)\$[./A-Za-z0-9]{53}", re.ASCII)
 _ARGON2 = re.compile(
-    r"\$argon2(?:id|i|d)\$v=\d+\$m=(\d{1,9}),t=(\d{1,6}),p=\d{1,3}\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+", re.ASCII
+    r"\$argon2(?:id|i|d)\$v=\d+\$m=(\d{1,9}),t=(\d{1,6}),p=(\d{1,3})\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+", re.ASCII
 )
 _PBKDF2 = re.compile(r"pbkdf2_(sha1|sha256)\$(\d{1,9})\$([^$]*)\$([A-Za-z0-9+/]+={0,2})", re.ASCII)
 _SCRYPT = re.compile(r"scrypt\$([^$]*)\$(\d{1,7})\$(\d{1,3})\$(\d{1,3})\$([A-Za-z0-9+/]+={0,2})", re.ASCII)
@@ -37,11 +45,10 @@ _UNSALTED = re.compile(r"(sha256|sha512)\$\$([0-9a-f]+)", re.ASCII)
 
 def refusal_of(algorithm: SlowAlgorithm, hashed: str) -> str | None:
     """Why a hash cannot be imported; None if it can."""
-    scheme, _, cost, memory = _read(algorithm, hashed)
+    scheme, _, costs_too_much = _read(algorithm, hashed)
     if scheme is None:
         return f"not a hash of {algorithm} that is known here"
-    most = MOST_ROUNDS if scheme in {"bcrypt", "bcrypt_sha256"} else MOST_ITERATIONS
-    if cost > most or memory > MOST_MEMORY:
+    if costs_too_much:
         return "checking this hash would cost too much"
     return None
 
@@ -60,7 +67,7 @@ def matches(algorithm: SlowAlgorithm, hashed: str, text: str) -> bool:
     Raises:
         ExtraMissing: if the library for it is not installed.
     """
-    scheme, plain, _, _ = _read(algorithm, hashed)
+    scheme, plain, _ = _read(algorithm, hashed)
     check = _CHECKS.get(scheme or "")
     return check is not None and check(plain, text.encode("ascii"))
 
@@ -74,26 +81,33 @@ def require_libraries() -> None:
         raise ExtraMissing.of("import", _NEEDS_EXTRA) from None
 
 
-def _read(algorithm: SlowAlgorithm, hashed: str) -> tuple[str | None, str, int, int]:
-    """The scheme, the hash in the words of its library, how much work, and how many bytes of memory."""
+def _read(algorithm: SlowAlgorithm, hashed: str) -> tuple[str | None, str, bool]:
+    """The scheme, the hash in the words of its library, and whether a check costs too much."""
+    if len(hashed) > LONGEST_HASH:
+        return None, "", False
     if algorithm == "django":
         name, _, rest = hashed.partition("$")
         if name == "argon2" and rest.startswith("argon2"):
             return _read("argon2", f"${rest}")
         if name in {"bcrypt", "bcrypt_sha256"}:
-            _, plain, cost, memory = _read("bcrypt", rest)
-            return (name if plain else None), plain, cost, memory
+            _, plain, costs_too_much = _read("bcrypt", rest)
+            return (name if plain else None), plain, costs_too_much
         if match := _PBKDF2.fullmatch(hashed):
-            return "pbkdf2", hashed, int(match[2]), 0
+            return "pbkdf2", hashed, int(match[2]) > MOST_ITERATIONS
         if match := _SCRYPT.fullmatch(hashed):
             n, r, p = (int(match[i]) for i in (2, 3, 4))
-            return "scrypt", hashed, n * p, 128 * r * n
+            return "scrypt", hashed, _fills_too_much(128 * n * r, 128 * n * r * p)
     elif algorithm == "bcrypt":
         if match := _BCRYPT.fullmatch(hashed):
-            return "bcrypt", hashed, int(match[1]), 0
+            return "bcrypt", hashed, int(match[1]) > MOST_ROUNDS
     elif match := _ARGON2.fullmatch(hashed):
-        return "argon2", hashed, int(match[1]) * int(match[2]) // 64, int(match[1]) * 1024
-    return None, "", 0, 0
+        memory, passes, lanes = int(match[1]) * 1024, int(match[2]), int(match[3])
+        return "argon2", hashed, _fills_too_much(memory, passes * max(memory, lanes * LANE))
+    return None, "", False
+
+
+def _fills_too_much(memory: int, written: int) -> bool:
+    return memory > MOST_MEMORY or written > MOST_WRITTEN
 
 
 def _bcrypt(plain: str, raw: bytes) -> bool:
