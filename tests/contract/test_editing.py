@@ -7,6 +7,7 @@ from tests.contract.conftest import KEY, NOW, make_key
 
 from hourpass.core.actor import Actor
 from hourpass.core.errors import InvalidRequest, InvalidScope, NotFound
+from hourpass.core.key_members import MAX_AUDIENCES, MAX_NETWORKS
 from hourpass.server.keys.editing import disable_key, enable_key, update_key
 
 
@@ -33,10 +34,11 @@ def test_a_long_value_is_cut_in_the_trail_however_long_it_is(store, trail):
     """Who may change a key could fill the trail otherwise: a delegated caller changes tags 600 times a minute."""
     many = {f"tag {number}": "\N{GRINNING FACE}" * 200 for number in range(32)}
     scope = " ".join(f"right-{number}" for number in range(50))
-    networks = [f"10.{number}.0.0/16" for number in range(256)]
+    networks = [f"2001:db8:{number:x}:ffff:ffff:ffff:ffff:0/112" for number in range(MAX_NETWORKS)]
+    audiences = [f"https://{number}".ljust(200, "x") for number in range(MAX_AUDIENCES)]
     store.add_key(make_key())
 
-    long = {"scope": scope, "audiences": [f"https://{number}" for number in range(999)], "allowed_ips": networks}
+    long = {"scope": scope, "audiences": audiences, "allowed_ips": networks}
     update_key(store, KEY, {"tags": many, **long}, NOW, actor=Actor("key:x"))
     update_key(store, KEY, {"tags": {"new": "1"}}, NOW, actor=Actor("key:x"))
 

@@ -7,6 +7,7 @@ from hourpass.core.api_key import (
     KeySecret,
     is_well_formed,
     issued_at,
+    may_have_tokens,
     opened_at,
     still_proves,
     unverified_key_id,
@@ -28,6 +29,7 @@ from hourpass.core.key_rotation import (
     old_secret_until,
     pending_secret,
 )
+from hourpass.core.policy import DAY, MINUTE
 
 NOW = 1_800_000_000_500
 SEED = bytes(16)
@@ -204,3 +206,20 @@ def test_a_new_token_is_never_issued_before_its_keys_tokens_are_good(members, ia
 def test_a_new_grant_is_never_opened_before_its_keys_grants_are_good():
     assert opened_at(key(OLD), NOW) == opened_at(key(OLD, valid_from=NOW - 1), NOW) == NOW
     assert opened_at(key(OLD, valid_from=NOW + 500), NOW) == NOW + 500
+
+
+@pytest.mark.parametrize(
+    ("members", "may"),
+    [
+        ({}, True),
+        ({"tokens_from": NOW}, True),
+        ({"tokens_from": NOW + 1}, False),
+        ({"valid_from": NOW + 1, "tokens_from": NOW - DAY}, False),
+        ({"disabled_at": NOW - DAY}, True),
+        ({"disabled_at": NOW - DAY, "tokens_from": NOW - DAY + MINUTE}, True),
+        ({"disabled_at": NOW - DAY, "tokens_from": NOW - DAY + MINUTE + 1}, False),
+        ({"disabled_at": NOW - DAY, "valid_from": NOW - DAY + MINUTE + 1}, False),
+    ],
+)
+def test_nothing_is_left_to_end_in_the_second_of_an_end_and_of_a_key_that_is_disabled(members, may):
+    assert may_have_tokens(key(OLD, **members), NOW) is may

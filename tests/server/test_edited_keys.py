@@ -100,3 +100,32 @@ async def test_a_token_of_the_same_second_as_the_end_of_the_others_is_good(serve
     token = (await server.exchange(api_key)).access_token.decode()
 
     assert (await verify(server, f"Bearer {token}")).status_code == 204
+
+
+@pytest.mark.parametrize("work", [update_key, disable_key])
+async def test_asking_again_to_end_the_tokens_of_a_key_writes_nothing_if_it_has_none(server, work):
+    """Each entry is kept for a day, and sent to every verifier."""
+    api_key = await server.create_key()
+    policy, more = server.settings.policy(), ({},) if work is update_key else ()
+    await change(server, disable_key, api_key)
+    server.clock.advance(3600)
+    ledger = server.app.issuer.ledger
+
+    async def asked_again() -> tuple[int, int, int]:
+        now = server.clock()
+        await ledger.run(
+            lambda store: work(store, key_id_of(api_key), *more, now, actor=Actor("test"), ends_tokens=policy)
+        )
+        server.clock.advance(0.7)
+        return await ledger.read(
+            lambda store: (
+                len(store.revocations_after(0, now)),
+                len(store.audit_after(0, 999)),
+                store.control().version,
+            )
+        )
+
+    first, *others = [await asked_again() for _ in range(9)]
+
+    assert first[0] == 1
+    assert others == [first] * 8

@@ -380,6 +380,49 @@ async def test_the_feed_has_a_cutoff_and_an_entry_for_each_grant_that_may_have_t
     assert (cutoff.value, cutoff.issued_before) == (key_id_of(old), installation.clock() // SECOND + 1)
 
 
+async def test_a_rotation_at_once_that_is_made_again_ends_only_what_is_new(installation):
+    """Each entry is kept for a day, and sent to every verifier."""
+    key = await installation.create_key()
+    pairs = [await installation.exchange(key) for _ in range(3)]
+
+    async def entries() -> list[tuple[str, str]]:
+        listed = await installation.run(lambda store: store.revocations_after(0, installation.clock()))
+        return [(entry.kind, entry.value) for entry in listed]
+
+    for _ in range(3):
+        key = await installation.rotate_at_once(key)
+    assert sorted(entries_ := await entries()) == sorted(
+        [("key", key_id_of(key)), *(("grant", claims_of(pair.access_token)["sid"]) for pair in pairs)]
+    )
+
+    installation.clock.advance(10)
+    fresh = await installation.exchange(key)
+    installation.clock.advance(10)
+    await installation.rotate_at_once(key)
+    assert (await entries())[len(entries_) :] == [
+        ("grant", claims_of(fresh.access_token)["sid"]),
+        ("key", key_id_of(key)),
+    ]
+
+
+async def test_what_was_opened_between_two_rotations_of_one_second_ends_with_the_second(installation):
+    second = await installation.rotate_at_once(await installation.create_key())
+    pair = await installation.exchange(second)
+
+    await installation.rotate_at_once(second)
+
+    for seconds in (0, 1, 2 * DAY // SECOND):
+        installation.clock.advance(seconds)
+        await installation.observe()
+        with pytest.raises(InvalidGrant) as refused:
+            await installation.last.issuer.refresh(
+                pair.refresh_token.decode(), TokenRequest(), None, installation.clock()
+            )
+        assert refused.value.reason == "revoked"
+        with pytest.raises(InvalidToken):
+            installation.last.issuer.verification.verify(pair.access_token, installation.clock())
+
+
 async def test_a_stale_proof_of_the_leaked_secret_opens_nothing(installation):
     old = await installation.create_key()
     proven = await installation.last.issuer.prove(old, None, installation.clock())

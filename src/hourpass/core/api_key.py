@@ -19,6 +19,7 @@ from zlib import crc32
 
 from hourpass.core.address import in_networks
 from hourpass.core.key_shape import KEY_PATTERN, PREFIX, candidates
+from hourpass.core.policy import MINUTE
 
 Environment = Literal["production", "sandbox"]
 
@@ -235,6 +236,16 @@ def issued_at(key: ApiKey, now: int) -> int:
 def opened_at(key: ApiKey, now: int) -> int:
     """When a grant of the key that is opened now was opened: not before the grants of the key are valid again."""
     return now if key.valid_from is None else max(now, key.valid_from)
+
+
+def may_have_tokens(key: ApiKey, now: int) -> bool:
+    """Whether there may be access tokens of the key that were not ended before.
+
+    What is issued in the second of an end is good from the next one on. A disabled key gets no tokens, but the change
+    that disables it may be committed late: for a minute, they can be ended again.
+    """
+    ended = max(key.valid_from or 0, key.tokens_from or 0)
+    return ended <= now and (key.disabled_at is None or ended <= key.disabled_at + MINUTE)
 
 
 def allows_ip(key: ApiKey, address: str | None) -> bool:

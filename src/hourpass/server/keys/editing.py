@@ -8,7 +8,7 @@ import msgspec
 from hourpass.core import key_events
 from hourpass.core.actor import Actor
 from hourpass.core.admin_access import require_whole
-from hourpass.core.api_key import ApiKey
+from hourpass.core.api_key import ApiKey, may_have_tokens
 from hourpass.core.audit import in_bounds
 from hourpass.core.errors import InvalidRequest
 from hourpass.core.key_members import EDITABLE, fields, members_of_key, require_ahead
@@ -31,8 +31,8 @@ def update_key(
     The next refresh of each of its grants sees the change. The audit trail keeps the old values and the new ones. A
     member that did not change gets no line.
 
-    With `ends_tokens`, the access tokens that are out end as well. Then the transaction must be over before the next
-    whole second, from which on new tokens are good.
+    With `ends_tokens`, the access tokens that are out end as well, unless they ended before. Then the transaction must
+    be over before the next whole second, from which on new tokens are good.
 
     Raises:
         NotFound: if no key has this id.
@@ -50,6 +50,7 @@ def update_key(
     if new.expires_at != key.expires_at:
         require_ahead(new.expires_at, now)
     event = change_of(key, new, actor)
+    ends_tokens = ends_tokens if may_have_tokens(key, now) else None
     if event:
         store.append_audit(now, [event])
     elif not ends_tokens:
@@ -71,6 +72,7 @@ def disable_key(store: Store, key_id: str, now: int, *, actor: Actor, ends_token
     done = key.disabled_at is None
     if done:
         store.append_audit(now, [key_events.KeyDisabled(key_id, actor)])
+    ends_tokens = ends_tokens if may_have_tokens(key, now) else None
     if done or ends_tokens:
         _save(store, key, key._replace(disabled_at=now) if done else key, now, actor, ends_tokens)
     return done

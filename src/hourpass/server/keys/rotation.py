@@ -9,8 +9,9 @@ from typing import assert_never
 
 from hourpass.core import key_events
 from hourpass.core.actor import Actor
-from hourpass.core.api_key import ApiKey, KeySecret, still_proves
+from hourpass.core.api_key import ApiKey, KeySecret, may_have_tokens, still_proves
 from hourpass.core.errors import InvalidCredentials, InvalidRequest, RotationUnderWay, SelfRotationOff
+from hourpass.core.grant import revoke
 from hourpass.core.key_rotation import (
     MAX_OVERLAP,
     SEED_BYTES,
@@ -159,13 +160,27 @@ def rotate_key_at_once(
     old, key = key, key._replace(valid_from=made.valid_from)
     save_key(store, old, key)
     new = _keep(store, secrets, key, made, now, 0, random, actor, prefix)
-    until = now + policy.revocation_lifetime
-    # A verifier that does not know cutoffs refuses the tokens of these grants. There may be others: closed ones.
-    with_tokens = now - policy.revocation_lifetime - MAX_RETRY_WINDOW
-    grants = (grant for grant in all_grants(store, key_id) if grant.generation_at > with_tokens)
-    entries = [NewRevocation("grant", g.grant_id.hex(), until) for g in grants if g.revoked_at is None]
-    store.add_revocations([*entries, NewRevocation("key", key_id, until, (made.valid_from or 0) // SECOND)])
+    _end_grants(store, old, made.valid_from or 0, now, policy)
     return new
+
+
+def _end_grants(store: Store, old: ApiKey, valid_from: int, now: int, policy: Policy) -> None:
+    """End the access tokens of a key from before an instant, and those of its grants, unless they were ended before.
+
+    The grants themselves end with `valid_from`. One that was opened after a rotation in the same second is too new.
+    """
+    until = now + policy.revocation_lifetime
+    # A verifier that does not know cutoffs refuses the tokens of these grants. There may be others: closed ones. Those
+    # that have issued nothing since the last time are in the list.
+    since = max(now - policy.revocation_lifetime - MAX_RETRY_WINDOW, (old.valid_from or 0) - 1)
+    grants = [g for g in all_grants(store, old.key_id) if g.generation_at > since and g.revoked_at is None]
+    entries = [NewRevocation("grant", grant.grant_id.hex(), until) for grant in grants]
+    if may_have_tokens(old, now):
+        entries.append(NewRevocation("key", old.key_id, until, valid_from // SECOND))
+    if entries:
+        store.add_revocations(entries)
+    if too_new := [revoke(grant, now, "revoked") for grant in grants if grant.created_at >= valid_from]:
+        store.revoke_grants(too_new)
 
 
 def note_first_use(store: Store, key_id: str, secret: KeySecret, now: int) -> bool:
