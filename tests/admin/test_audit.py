@@ -128,7 +128,7 @@ async def test_a_delegated_caller_sees_its_own_keys_and_no_other_administrators(
     assert [(event["type"], event["data"]["actor"], event["data"]["address"]) for event in events] == [
         (line["event"], line["actor"], line["address"]) for line in found
     ]
-    assert refused(await delegated.get("audit/verify")) == (403, "insufficient_scope")
+    assert refused(await delegated.get("audit/verify")) == (403, "not_delegated")
 
 
 async def test_the_trail_is_verified(owner):

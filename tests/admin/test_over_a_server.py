@@ -119,6 +119,11 @@ def test_an_admin_key_that_is_not_accepted_says_why(both):
         1,
         "this needs the scope keys:write, and your admin key does not have it",
     )
+    delegated = both.create("--admin", "operator", "--subject-prefix", "acme/", "--max-scope", "a")["api_key"]
+    assert list_keys(both, None, delegated, "audit", "verify") == (
+        1,
+        "your admin key is delegated, and this is not for such a key",
+    )
     token = httpx2.post(f"{both.admin}/auth/api-key", json={"apiKey": used["api_key"]}).json()["access_token"]
     both.remote("keys", "revoke", used["key_id"])
     assert httpx2.get(f"{both.admin}/admin/v1/me", headers={"authorization": f"Bearer {token}"}).status_code == 401

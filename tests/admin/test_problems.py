@@ -14,8 +14,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "admin-api.md"
 
 TOLD = [
     errors.InvalidRequest("words"), errors.InvalidRequest("words", name="a"), errors.InvalidScope(), Unauthenticated(),
-    errors.InvalidToken("expired"), errors.InsufficientScope("a"), errors.NotFound(), NoSuchRoute(),
-    MethodNotAllowed("GET"), errors.RotationUnderWay(1, 0), errors.CallUnderWay(), errors.AnswerGone(),
+    errors.InvalidToken("expired"), errors.InsufficientScope("a"), errors.NotDelegated(), errors.NotFound(),
+    NoSuchRoute(), MethodNotAllowed("GET"), errors.RotationUnderWay(1, 0), errors.CallUnderWay(), errors.AnswerGone(),
     errors.ChangedMeanwhile(), errors.AheadOfTrail(), TooLarge(), errors.KeyReused(), errors.PrivateAddress(),
     errors.Throttled(1), errors.StorageUnavailable(), errors.Unavailable(), RuntimeError("secret"),
 ]  # fmt: skip

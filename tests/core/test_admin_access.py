@@ -26,7 +26,7 @@ from hourpass.core.admin_access import (
     sees_whole_url,
 )
 from hourpass.core.api_key import ApiKey
-from hourpass.core.errors import InsufficientScope, InvalidRequest, NotFound
+from hourpass.core.errors import InsufficientScope, InvalidRequest, NotDelegated, NotFound
 
 ACTOR = Actor("key:k")
 
@@ -112,6 +112,10 @@ def test_a_caller_needs_the_scope_and_a_delegated_one_an_operation_for_it():
     with pytest.raises(InsufficientScope) as refused:
         require_allowed(auditor, "keys:write")
     assert refused.value.scope == "keys:write"
+    require_allowed(delegated, "audit:read")
+    with pytest.raises(NotDelegated) as refused:
+        require_allowed(delegated, "audit:read", delegated=False)
+    assert refused.value.scope == ""
 
 
 def test_a_delegated_caller_sees_its_subjects_and_no_admin_key():

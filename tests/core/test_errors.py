@@ -23,6 +23,7 @@ CODES = {
     errors.UnsupportedGrantType: "unsupported_grant_type",
     errors.InvalidToken: "invalid_token",
     errors.InsufficientScope: "insufficient_scope",
+    errors.NotDelegated: "not_delegated",
     errors.Throttled: "too_many_requests",
     errors.NotFound: "not_found",
     errors.PrivateAddress: "private_address",

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, get_args
 
 from hourpass.core.actor import Actor
 from hourpass.core.api_key import ApiKey, narrow_scope
-from hourpass.core.errors import InsufficientScope, InvalidRequest, NotFound
+from hourpass.core.errors import InsufficientScope, InvalidRequest, NotDelegated, NotFound
 
 Role = Literal["owner", "operator", "auditor"]
 
@@ -129,9 +129,12 @@ def require_allowed(caller: AdminCaller, scope: str, *, delegated: bool = True) 
 
     Raises:
         InsufficientScope: if the caller does not have the scope.
+        NotDelegated: if it has, and no delegated caller may.
     """
-    if not may(caller, scope, delegated=delegated):
+    if not may(caller, scope):
         raise InsufficientScope(scope)
+    if not may(caller, scope, delegated=delegated):
+        raise NotDelegated
 
 
 def require_in_token(token_scope: str | None, scope: str) -> None:

@@ -10,6 +10,7 @@
     │   ├── UnsupportedGrantType the OAuth 2 grant type is not one of ours
     │   ├── InvalidToken         the access token was not accepted
     │   ├── InsufficientScope    the access token is good, but it lacks a scope
+    │   │   └── NotDelegated     no scope helps: a delegated admin key may not do this
     │   ├── Throttled            too many requests, come back after `retry_after` seconds
     │   ├── RotationUnderWay     the rotation before this one is not over, come back after `retry_after` seconds
     │   ├── SelfRotationOff      the API key may not rotate itself
@@ -154,6 +155,16 @@ class InsufficientScope(Refused):
     def __init__(self, scope: str) -> None:
         super().__init__("the token does not hold every scope that this resource asks for")
         self.scope = scope
+
+
+class NotDelegated(InsufficientScope):
+    """The caller has the scope, but its admin key is delegated, and this is not for such a key. `scope` is empty."""
+
+    code = "not_delegated"
+
+    def __init__(self) -> None:
+        super().__init__("")
+        self.detail = "your admin key is delegated, and this is not for such a key"
 
 
 class Throttled(Refused):

@@ -67,4 +67,5 @@ def challenge(error: Challenged | None, realm: str) -> tuple[int, str]:
         case InvalidToken():
             return 401, f'{scheme}, error="invalid_token", error_description="{error.problem}"'
         case InsufficientScope():
-            return 403, f'{scheme}, error="insufficient_scope", scope="{error.scope}"'
+            needed = f', scope="{error.scope}"' if error.scope else ""
+            return 403, f'{scheme}, error="insufficient_scope"{needed}'

@@ -22,7 +22,7 @@ from hourpass.cli.terminal import plain, say
 from hourpass.client.auth.httpx2 import HourpassAuth
 from hourpass.client.refresh.cache import FileCache, MemoryCache
 from hourpass.client.source import TokenSource
-from hourpass.core.errors import ConfigurationError, HourpassError, LoginRequired, Unavailable
+from hourpass.core.errors import ConfigurationError, HourpassError, InsufficientScope, LoginRequired, Unavailable
 from hourpass.core.key_shape import BEGINNING
 from hourpass.home import folder_for
 from hourpass.ownership import note_on_readers, read_named_file, trusted_socket
@@ -178,6 +178,7 @@ class _Again(Exception):
 
 class _Problem(msgspec.Struct):
     title: str = ""
+    code: str = ""
     detail: str = ""
     reason: str | None = None
 
@@ -191,7 +192,7 @@ def _refusal(response: httpx2.Response) -> HourpassError:
     words = plain(problem.detail or problem.title or f"the server answered {response.status_code}")
     if response.status_code == 401:
         return _key_refused(problem.reason)
-    if response.status_code == 403:
+    if problem.code == InsufficientScope.code:
         return HourpassError(f"{words}, and your admin key does not have it")
     return Unavailable(words) if response.status_code == 503 else HourpassError(words)
 

@@ -19,6 +19,7 @@ from hourpass.core.errors import (
     InvalidRequest,
     InvalidScope,
     InvalidToken,
+    NotDelegated,
     NotFound,
     Refused,
     RotationUnderWay,
@@ -118,6 +119,8 @@ def tell(error: Exception, realm: str) -> Told:  # noqa: C901 - one case for eac
             headers = [_challenge(error, realm)]
         case InvalidCredentials() | InvalidGrant():
             status, reason = 400, error.reason
+        case NotDelegated():
+            status, headers = 403, [_challenge(error, realm)]
         case InsufficientScope():
             status, detail = 403, f"this needs the scope {error.scope}"
             headers = [_challenge(error, realm)]
