@@ -89,25 +89,34 @@ def read_leak_report(body: bytes) -> list[LeakFinding]:
 def read_form(body: bytes) -> dict[str, str]:
     """Read a form (RFC 6749 appendix B). A field with an empty value is treated as absent (§3.2).
 
-    Empty parts, such as between two `&`, are skipped, as every parser of forms does (WHATWG URL §5.1).
-
     Raises:
         InvalidRequest: if it is not UTF-8, has too many fields, or repeats one (§3.2: a parameter at most once).
         InvalidTarget: if it repeats `resource`. RFC 8707 §2 allows that, but a token of ours is for one audience.
     """
-    parts = [part[0] for part in islice(_PARTS.finditer(body), MAX_FIELDS + 1)]
-    if len(parts) > MAX_FIELDS or _BROKEN_ESCAPE.search(body):
-        raise InvalidRequest("the body is not a form")
-    try:
-        pairs = [(_unescaped(name), _unescaped(value)) for name, value in (part.split(b"=", 1) for part in parts)]
-    except ValueError as error:
-        raise InvalidRequest("the body is not a form") from error
+    pairs = read_pairs(body, MAX_FIELDS, "the body is not a form")
     fields = dict(pairs)
     if len(fields) != len(pairs):
         if [name for name, _ in pairs if name != "resource"] == [name for name in fields if name != "resource"]:
             raise InvalidTarget("several resources")
         raise InvalidRequest("a parameter is repeated")
     return {name: value for name, value in fields.items() if value}
+
+
+def read_pairs(encoded: bytes, most: int, refusal: str) -> list[tuple[str, str]]:
+    """The names and values of a form or a query, in their order (application/x-www-form-urlencoded).
+
+    Empty parts, such as between two `&`, are skipped, as every parser of forms does (WHATWG URL §5.1).
+
+    Raises:
+        InvalidRequest: with the words of `refusal`, if it is not UTF-8, one has no `=`, or there are more than `most`.
+    """
+    parts = [part[0] for part in islice(_PARTS.finditer(encoded), most + 1)]
+    if len(parts) > most or _BROKEN_ESCAPE.search(encoded):
+        raise InvalidRequest(refusal)
+    try:
+        return [(_unescaped(name), _unescaped(value)) for name, value in (part.split(b"=", 1) for part in parts)]
+    except ValueError as error:
+        raise InvalidRequest(refusal) from error
 
 
 def read_token_request(form: dict[str, str]) -> OAuthTokenRequest:

@@ -4,12 +4,11 @@ A browser keeps no page, shows none in a frame, runs only the console's own file
 """
 
 from typing import NamedTuple
-from urllib.parse import parse_qsl
 
 from hourpass.core.address import in_networks
-from hourpass.core.errors import InvalidRequest
 from hourpass.core.sign_in import is_id
 from hourpass.server.transport.request import Headers, Request
+from hourpass.wire.reading import read_pairs
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
@@ -105,9 +104,6 @@ def fields_of(encoded: bytes) -> dict[str, str]:
     """The fields of a query or a form. Of a field that comes twice, the last one is valid.
 
     Raises:
-        InvalidRequest: if it is not UTF-8, or has too many fields.
+        InvalidRequest: if it is malformed, or has too many fields.
     """
-    try:
-        return dict(parse_qsl(encoded.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS))
-    except ValueError:
-        raise InvalidRequest("the form is malformed") from None
+    return dict(read_pairs(encoded, MAX_FIELDS, "the form is malformed"))

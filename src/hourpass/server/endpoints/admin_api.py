@@ -3,7 +3,6 @@
 import re
 from functools import partial
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -30,6 +29,7 @@ from hourpass.server.settings.settings import Settings
 from hourpass.server.store import Store
 from hourpass.server.transport.render import JSON_HEADERS, MethodNotAllowed, NoSuchRoute
 from hourpass.server.transport.request import Reply, Request
+from hourpass.wire.reading import read_pairs
 from hourpass.wire.shapes import encode
 
 MOST_POLLS = 16
@@ -186,15 +186,12 @@ def read_asked(operation: Operation[Any, Any], path: dict[str, str], request: Re
     """
     try:
         if in_query(operation):
-            query = parse_qsl(
-                request.query.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS
-            )
-            return read_query(operation, path, query)
+            return read_query(operation, path, read_pairs(request.query, MAX_FIELDS, "the query is malformed"))
         return read_body(operation, path, request.body, if_match(request))
     except msgspec.ValidationError as error:
         raise _invalid(error) from None
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        raise InvalidRequest("the body is not a JSON object, or the query is malformed") from None
+        raise InvalidRequest("the body is not a JSON object") from None
 
 
 def idempotency_key(request: Request) -> str | None:

@@ -8,7 +8,6 @@ import asyncio
 from bisect import bisect_right
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
-from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -17,6 +16,7 @@ from hourpass.core.policy import SECOND
 from hourpass.core.revocation import Revocation, Revocations
 from hourpass.jose import SigningKeyPair
 from hourpass.verifier.revocations import MEDIA_TYPE, Entry, Page
+from hourpass.wire.reading import read_pairs
 
 MAX_WAIT = 30
 """How many seconds a poll may wait. Proxies cut idle connections after a minute."""
@@ -186,10 +186,7 @@ def _entry(revocation: Revocation) -> Entry:
 
 def _read_query(query: bytes) -> tuple[int, int, int]:
     """Read `after`, `epoch` and `wait`. A missing one is 0, and the wait is never longer than MAX_WAIT."""
-    try:
-        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=8)
-    except ValueError as error:
-        raise InvalidRequest("the query is malformed") from error
+    pairs = read_pairs(query, 8, "the query is malformed")
     asked = dict(pairs)
     if len(asked) != len(pairs):
         raise InvalidRequest("a parameter is repeated")
