@@ -38,7 +38,7 @@ class Counter:
     def settle(self, batch) -> tuple[int, list]:
         before = self._relay.round_trips
         self.store.begin(wait=False)
-        answers = self._settling.settle(self.store, batch)
+        answers = self._settling.settle(self.store, batch, 0)
         self.store.commit()
         return self._relay.round_trips - before, answers
 

@@ -1,9 +1,14 @@
 """The first look notices a stall of the loop. Everything that would change something is closed until it runs again."""
 
 import pytest
+from tests.contract.conftest import NOW, SqliteInMemory, make_grant, make_key
 
-from hourpass.core.policy import SECOND
+from hourpass.core.grant import Rotate, generation_tag
+from hourpass.core.policy import SECOND, Policy
+from hourpass.server.ledger.asking import Refreshing
+from hourpass.server.ledger.batch import Settling
 from hourpass.server.ledger.stall import CLOSED_FOR, LATE, Stalled, Stalls, stall_limit
+from hourpass.server.store import transaction
 from hourpass.testing import Clock
 
 BEAT = 250
@@ -27,6 +32,13 @@ class Loop:
     def is_closed(self):
         try:
             self.stalls.require_awake()
+        except Stalled:
+            return True
+        return False
+
+    def refuses(self, window: int, since: int) -> bool:
+        try:
+            self.stalls.require_awake_for(window, since)
         except Stalled:
             return True
         return False
@@ -111,13 +123,55 @@ def test_an_open_loop_may_be_late():
     assert not loop.is_closed()
 
 
-def test_a_key_with_a_shorter_window_makes_it_stricter_and_one_with_a_longer_does_not():
-    loop = Loop()
-    loop.stalls.consider(8 * SECOND)
-    loop.stalls.consider(300 * SECOND)
-    loop.stands_still(2_001)
+WINDOWS = pytest.mark.parametrize(("window", "limit"), [(0, 1_000), (8, 2_000), (300, 5_000)])
 
-    assert loop.is_closed()
+
+@WINDOWS
+def test_after_the_loop_stood_still_a_key_with_a_shorter_window_waits_for_a_second_and_nobody_else_does(window, limit):
+    loop = Loop()
+    for still, refused in ((limit, False), (limit + 1, True)):
+        loop.stands_still(still)
+        assert loop.is_closed() is (still > 5_000)
+        loop.stalls.beat()
+
+        assert loop.refuses(window * SECOND, loop.timer()) is refused
+        loop.runs(CLOSED_FOR)
+        assert not loop.refuses(window * SECOND, loop.timer())
+
+
+@WINDOWS
+def test_a_request_that_was_read_long_ago_is_refused_sooner_if_its_key_has_a_shorter_window(window, limit):
+    loop = Loop()
+    loop.runs(limit)
+
+    assert not loop.refuses(window * SECOND, loop.timer() - limit)
+    assert loop.refuses(window * SECOND, loop.timer() - limit - 1)
+
+
+def test_a_key_with_a_shorter_window_lowers_nothing_for_the_others_in_its_batch(tmp_path, request):
+    database, loop = SqliteInMemory(tmp_path, request.config), Loop()
+    plain, strict = make_grant(1), make_grant(2, key_id="0aZkey000002")
+    with transaction(database.connect()) as store:
+        store.add_key(make_key())
+        store.add_key(make_key(strict.key_id, retry_window=0))
+        store.add_grants([plain, strict])
+    asked = [Refreshing(each.ref, 0, generation_tag(each.seed, 0), None, NOW) for each in (strict, plain)]
+    settling = Settling(Policy(), None, loop.stalls)
+    loop.stands_still(1_001)
+    loop.stalls.beat()
+
+    with transaction(store):
+        refused, answer = settling.settle(store, asked, loop.timer())
+
+    assert isinstance(refused, Stalled)
+    assert isinstance(answer.decision, Rotate)
+    assert store.grants([strict.ref]) == {strict.ref: strict}, "nothing was decided about it"
+    assert not loop.is_closed()
+    loop.runs(CLOSED_FOR)
+    with transaction(store):
+        [answer] = settling.settle(store, asked[:1], loop.timer())
+    assert isinstance(answer.decision, Rotate)
+    database.close()
 
 
 @pytest.mark.parametrize(("took", "kept"), [(5_000, True), (5_001, False)])

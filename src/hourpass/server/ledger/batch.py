@@ -14,14 +14,14 @@ from hourpass.core.actor import Actor
 from hourpass.core.address import unpack_address
 from hourpass.core.api_key import ApiKey, is_usable, still_proves, why_unusable
 from hourpass.core.audit import Event
-from hourpass.core.errors import InvalidCredentials
+from hourpass.core.errors import InvalidCredentials, Unavailable
 from hourpass.core.grant import Ahead, Dead, Grant, GrantRef, Replay, Retry, Rotate, judge
 from hourpass.core.grant_room import closing_order, excess_grants
 from hourpass.core.policy import HOUR, Policy
 from hourpass.server.ledger.absences import Absences
 from hourpass.server.ledger.asking import GrantHeld, Opened, Opening, Refreshed, Refreshing
 from hourpass.server.ledger.remembered import Keys
-from hourpass.server.ledger.stall import Stalls
+from hourpass.server.ledger.stall import Stalled, Stalls
 from hourpass.server.store import Store
 from hourpass.server.store.revocations import NewRevocation
 
@@ -94,8 +94,11 @@ class Settling:
 
     # Inside a transaction.
 
-    def settle(self, store: Store, batch: Sequence[Opening | Refreshing]) -> list[Any]:
-        """Carry out a batch. Returns the answers in the order of the batch. Some answers are errors."""
+    def settle(self, store: Store, batch: Sequence[Opening | Refreshing], since: int) -> list[Any]:
+        """Carry out a batch. Returns the answers in the order of the batch. Some answers are errors.
+
+        `since` is the instant, by the timer of the stalls, at which the first of it was read.
+        """
         # Another process may have revoked a key: the version tells whether the remembered ones are still right.
         keys = self.keys_at(store.control().version)
         openings: list[Opening] = []
@@ -107,7 +110,7 @@ class Settling:
                 refreshings.append(asked)
         events: list[tuple[int, Event]] = []
         opened: list[Any] = self._open_all(store, keys, openings, events) if openings else []
-        refreshed: list[Any] = self._refresh_all(store, keys, refreshings, events) if refreshings else []
+        refreshed: list[Any] = self._refresh_all(store, keys, refreshings, events, since) if refreshings else []
         if events:
             # Last, and all together: from here to its commit this transaction blocks all others that need a number.
             store.append_lines(events)
@@ -159,14 +162,14 @@ class Settling:
         return closed
 
     def _refresh_all(
-        self, store: Store, keys: Keys, refreshings: list[Refreshing], events: list[tuple[int, Event]]
-    ) -> list[Refreshed | GrantHeld]:
+        self, store: Store, keys: Keys, refreshings: list[Refreshing], events: list[tuple[int, Event]], since: int
+    ) -> list[Refreshed | Unavailable]:
         """Decide on each one in turn, on the state that the one before it left. Then store what changed.
 
         If another transaction holds a grant, it is not waited for, and nothing is decided about it. If another node
         changed a grant meanwhile, it is read and decided again, so the loser of a race gets a retry.
         """
-        answers: list[Refreshed | GrantHeld] = [_UNDECIDED] * len(refreshings)
+        answers: list[Refreshed | Unavailable] = [_UNDECIDED] * len(refreshings)
         undecided: Sequence[int] = range(len(refreshings))
         while undecided:
             before, held = store.take_grants(list({refreshings[i].ref: None for i in undecided}))
@@ -176,7 +179,11 @@ class Settling:
                 if asked.ref in held:
                     answers[i] = GrantHeld("another transaction holds the grant")
                     continue
-                answer = answers[i] = self._decide(store, keys, state.get(asked.ref), asked)
+                try:
+                    answer = answers[i] = self._decide(store, keys, state.get(asked.ref), asked, since)
+                except Stalled as error:
+                    answers[i] = error
+                    continue
                 if isinstance(answer.decision, (Rotate, Replay)):  # a union would take three times as long
                     state[asked.ref] = answer.decision.grant
             # Both are in the order of `before`: assigning to a key leaves it in its place.
@@ -190,10 +197,10 @@ class Settling:
         self._tell(store, refreshings, answers, events)
         return answers
 
-    def _decide(self, store: Store, keys: Keys, grant: Grant | None, asked: Refreshing) -> Refreshed:
+    def _decide(self, store: Store, keys: Keys, grant: Grant | None, asked: Refreshing, since: int) -> Refreshed:
         key = None if grant is None else keys.read(store, grant.key_id)
         if self._stalls and key is not None and key.retry_window is not None:
-            self._stalls.consider(key.retry_window)
+            self._stalls.require_awake_for(key.retry_window, since)
         policy = self.policy_at(asked.now)
         decision = judge(grant, key, asked.generation, asked.tag, asked.now, policy, asked.address, admin=asked.admin)
         return Refreshed(decision, key, None)
@@ -202,7 +209,7 @@ class Settling:
         self,
         store: Store,
         refreshings: list[Refreshing],
-        answers: list[Refreshed | GrantHeld],
+        answers: list[Refreshed | Unavailable],
         events: list[tuple[int, Event]],
     ) -> None:
         """Revoke replayed grants and write audit events, for the whole batch at once. Rotations are stored already."""

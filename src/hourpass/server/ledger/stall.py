@@ -37,8 +37,9 @@ def stall_limit(window: int) -> int:
 class Stalls:
     """Notices stalls of one event loop.
 
-    `timer` must go on while the process is stopped. `window` is the shortest retry window in use, in milliseconds.
-    Requests may have waited in the sockets since `waiting_since`, by the timer: a late start is a stall, too.
+    `timer` must go on while the process is stopped. `window` is the general retry window, in milliseconds. A key may
+    have a shorter one: `require_awake_for` is for its requests, so that it closes nothing for others. Requests may have
+    waited in the sockets since `waiting_since`, by the timer: a late start is a stall, too.
     """
 
     def __init__(self, timer: Callable[[], int], window: int, waiting_since: int | None = None) -> None:
@@ -46,11 +47,8 @@ class Stalls:
         self.limit = stall_limit(window)
         self.count = 0
         self._beat_at = timer() if waiting_since is None else waiting_since
-        self._closed_until = self._beat_at
-
-    def consider(self, window: int) -> None:
-        """Take into account that a key has its own retry window, in milliseconds."""
-        self.limit = min(self.limit, stall_limit(window))
+        self._longest = 0  # that the loop stood still lately
+        self._until = self._beat_at
 
     def beat(self) -> None:
         """Note that the loop runs. A timer of the loop calls this every `BEAT_EVERY` seconds."""
@@ -75,9 +73,21 @@ class Stalls:
         now = self.timer()
         if now - self._beat_at > LATE:  # as above
             self._look(now)
-        if now < self._closed_until:
+        if self._longest > self.limit and now < self._until:
             raise Stalled("this process stood still: what may have waited is not carried out")
         return now
+
+    def require_awake_for(self, window: int, since: int) -> None:
+        """Require that a request of a key with this retry window cannot have waited for too long. Any thread may ask.
+
+        `window` is in milliseconds, and `since` is the instant of the timer at which the request was read.
+
+        Raises:
+            Stalled: if it may have waited.
+        """
+        now, limit = self.timer(), stall_limit(window)
+        if now - since > limit or (self._longest > limit and now < self._until):
+            raise Stalled("the request may have waited for too long for its retry window")
 
     def require_prompt(self, began: int, *, allowance: int = 0) -> None:
         """Require that something is not too old. `began` is an instant of the timer. Any thread may ask.
@@ -92,6 +102,8 @@ class Stalls:
         away = now - self._beat_at
         if away > self.limit:
             self.count += 1
-        if away > self.limit or (away > LATE and now < self._closed_until):
-            self._beat_at = now
-            self._closed_until = now + CLOSED_FOR
+        if away > LATE:
+            self._longest = max(away, self._longest if now < self._until else 0)
+            self._until = now + CLOSED_FOR
+            if self._longest > self.limit:
+                self._beat_at = now

@@ -42,7 +42,7 @@ class Transactions:
         if not lane.store.begin(wait=False):
             await lane.do(lambda store: store.begin(wait=True))
         try:
-            answers = self._settling.settle(lane.store, [entry.asked for entry in batch])
+            answers = self._settling.settle(lane.store, [entry.asked for entry in batch], batch[0].at)
             committing = lane.do(lambda store: self._commit(store, began))
             # While the disk is at work: by the time it is done, most or all of the answers are made.
             outcomes = finished(batch, answers)
@@ -57,7 +57,7 @@ class Transactions:
 
         def attempt() -> tuple[list[Any], float]:
             store.begin(wait=False)
-            answers = self._settling.settle(store, [entry.asked for entry in batch])
+            answers = self._settling.settle(store, [entry.asked for entry in batch], batch[0].at)
             return answers, self._commit(store, began)
 
         return persist(attempt, store.rollback)
