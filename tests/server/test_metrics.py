@@ -130,6 +130,9 @@ async def test_requests_are_counted_by_outcome(server, http):
         await http.post("/auth/refresh", json={"refreshToken": token})
     server.clock.advance(61)
     await http.post("/auth/refresh", json={"refreshToken": token})
+    for _ in range(2):
+        late = await http.post("/auth/refresh", json={"refreshToken": token})
+        assert late.json()["reason"] == "replayed"
     await http.post("/auth/refresh", json={"refreshToken": "x"})
 
     now = await samples(server)
@@ -144,6 +147,7 @@ async def test_requests_are_counted_by_outcome(server, http):
         'hourpass_refreshes_total{outcome="malformed"}',
         "hourpass_revocations_in_force",
     }
+    assert now['hourpass_refreshes_total{outcome="revoked"}'] == "2", "a replay counts once, and later tokens are late"
 
 
 @pytest.mark.anyio

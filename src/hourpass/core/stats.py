@@ -23,10 +23,10 @@ _WIDTHS = (1, 5, 15, 30, 60, 120)
 class Stats(NamedTuple):
     """How often each thing happened in some time.
 
-    `refreshes` are rotations, and `retries` got the same successor again. `replays` are refreshes of a grant that ended
-    by a replay. `refusals` are the other API keys and refresh tokens that were refused. `raw_…` and `bearer_…` are
-    credentials at forward auth: `raw_refused` is a key that is refused because its clients need tokens by now.
-    `unavailable` and `failures` are answers with 503 and 500.
+    `refreshes` are rotations, and `retries` got the same successor again. `replays` are superseded refresh tokens that
+    came back too late and ended their grant: once for each grant. `refusals` are the other API keys and refresh tokens
+    that were refused. `raw_…` and `bearer_…` are credentials at forward auth: `raw_refused` is a key that is refused
+    because its clients need tokens by now. `unavailable` and `failures` are answers with 503 and 500.
     """
 
     exchanges: int = 0

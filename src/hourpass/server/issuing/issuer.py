@@ -208,7 +208,9 @@ class Issuer:
         reason: RefusalReason = outcome.reason if isinstance(outcome, Dead) else "replayed"
         if isinstance(outcome, Ahead):
             reason = "ahead"
-        self.counts.add(REFUSED[reason])
+        # The caller reads why the grant ended, but a replay is counted once: when it ends the grant.
+        late = reason == "replayed" and answer.revocation is None
+        self.counts.add(REFUSED["revoked" if late else reason])
         if reason == "invalid_target":
             raise InvalidTarget("the key has lost the audience that the grant is for")
         raise InvalidGrant(reason)
