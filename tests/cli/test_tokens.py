@@ -162,8 +162,12 @@ def test_an_api_key_is_told_from_a_token(hourpass, api_key):
         "kind": "api_key",
         "valid": False,
         "reason": "api_key",
-        "words": "no: it is not a token, but it can be exchanged for one",
+        "words": "no: it looks like an API key, which is not a token. Whether the key is good was not looked up",
     }
+
+
+def test_inspect_says_how_to_look_up_an_api_key(hourpass, api_key):
+    assert "hourpass keys show -" in hourpass("tokens", "inspect", "-", input=api_key, code=1).stderr
 
 
 def test_a_token_whose_signing_key_is_gone_is_still_explained(hourpass, api_key):

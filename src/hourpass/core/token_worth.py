@@ -46,7 +46,9 @@ FROM_ELSEWHERE = TokenWorth("strange", "no: it comes from another server, or its
 
 SIGNING_KEY_GONE = TokenWorth("signing_key_gone", "no: its signing key is gone")
 
-API_KEY = TokenWorth("api_key", "no: it is not a token, but it can be exchanged for one")
+API_KEY = TokenWorth(
+    "api_key", "no: it looks like an API key, which is not a token. Whether the key is good was not looked up"
+)
 
 _REVOKED: dict[Kind, TokenWorth] = {
     "token": TokenWorth("revoked", "no: it was revoked"),

@@ -42,6 +42,8 @@ def inspect(flags: dict[str, object], token: str, as_json: bool) -> None:
     else:
         more = {name: fact for name, fact in facts.items() if name not in {"kind", "valid", "reason", "words"}}
         print_facts({"kind": KINDS[found.kind], "valid": found.words, **more}.items())
+    if found.kind == "api_key":
+        say("`hourpass keys show -` reads an API key from standard input, and says whose it is and its state")
     sys.exit(0 if found.valid else 1)
 
 
