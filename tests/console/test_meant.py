@@ -107,6 +107,14 @@ def test_a_form_that_ends_something_asks_for_a_name_and_does_nothing_before(desk
     assert desk.server.command("audit", "--json").stdout == before
 
 
+def test_what_an_edit_of_a_webhook_cannot_do_is_refused_before_anything_is_asked(owner, there):
+    path = f"/webhooks/{there['webhook_id']}/edit"
+    form = {"tag": tag_in(owner.get(path).text), "event:key.leaked": "yes"}
+    answer = owner.post(path, {**form, "url": "https://10.0.0.1/"})
+
+    assert (answer.status_code, 'id="e-url"' in answer.text, 'name="confirm"' in answer.text) == (422, True, False)
+
+
 def made(owner, **members: str) -> tuple[str, dict[str, str]]:
     """The path of the form of a new admin key, and its fields as a browser sends them if nobody edits them."""
     owner.get("/keys/new")

@@ -111,6 +111,16 @@ class Administration:
         [answer] = self._call_each(operation, [asked], identity, outside)
         return answer
 
+    def try_out(self, operation: Operation[Q, A], asked: Q, identity: AdminIdentity, outside: Any = None) -> None:
+        """Find out whether an operation would be done, and change nothing. Raises what `call_once` raises."""
+
+        def attempt() -> None:
+            self.store.begin(wait=True)
+            self.do(self.store, operation, asked, identity, self._clock(), outside)
+            self.store.rollback()
+
+        persist(attempt, self.store.rollback)
+
     def call_each(self, operation: Operation[Q, A], asked: Sequence[Q], identity: AdminIdentity) -> Iterator[A]:
         """Carry out an operation several times, and yield each answer after its commit.
 

@@ -13,6 +13,7 @@ from hourpass.admin import shapes
 from hourpass.admin.operations import OPERATIONS, Operation
 from hourpass.core.admin_access import ADMIN_WRITE, AdminCaller, may, may_change
 from hourpass.core.errors import InvalidRequest, Refused
+from hourpass.core.key_members import holds_key
 from hourpass.server.admin.administration import Administration
 from hourpass.server.admin.key_import import ImportBatch
 from hourpass.server.console.door import Person
@@ -138,14 +139,18 @@ class Visit:
         """
         if operation.ends and not self._meant:
             raise RuntimeError(f"nobody was asked whether {operation.name} is meant")
-        outside = self._outside if operation.waits or operation.long else None
-        if isinstance(outside, Refused):
-            raise outside
+        outside = self._from_outside(operation)
         if operation.long:
             if outside is None:
                 raise TakesLong(operation, asked, self.person.identity)
             return cast("A", outside)
         return self._administration.call_once(operation, asked, self.person.identity, outside)
+
+    def _from_outside(self, operation: Operation[Any, Any]) -> Any:
+        outside = self._outside if operation.waits or operation.long else None
+        if isinstance(outside, Refused):
+            raise outside
+        return outside
 
     def is_meant(self, name: str) -> bool:
         """Whether the person typed the name of what loses something."""
@@ -162,6 +167,20 @@ class Visit:
             self._meant = True
         elif not self.is_meant(question.name):
             raise NotMeant(question)
+
+    def call_if_meant(self, operation: Operation[Q, A], asked: Q, ask: Callable[[], Confirmation | None]) -> A:
+        """Carry out what a form spells. A question comes only if the operation would do it, so it repeats nothing else.
+
+        Raises:
+            NotMeant: if `ask` makes a question, and nobody typed its name. Besides what `call` raises.
+        """
+        self._administration.try_out(operation, asked, self.person.identity, self._from_outside(operation))
+        self.require_meant(ask())
+        return self.call(operation, asked)
+
+    def typed(self) -> Fields:
+        """The fields of the form, to show them again. One with a whole API key is empty: a page does not repeat it."""
+        return Fields({name: "" if holds_key(text) else text for name, text in self.form.items()})
 
     def call_once(self, operation: Operation[Q, A], asked: Q) -> A:
         """The same for a page that shows a secret once: a form that is sent again, as a reload does, does nothing.

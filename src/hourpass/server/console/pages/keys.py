@@ -156,8 +156,7 @@ def _changed(visit: Visit, key: shapes.Key) -> PageAnswer:
     if not members and not now:
         return GoTo(f"/keys/{key.key_id}")
     asked = msgspec.convert({**members, "key_id": key.key_id, "now": now, "if_match": tag}, shapes.UpdateKey)
-    visit.require_meant(_asking(visit, key, members, now=now))
-    visit.call(UPDATE_KEY, asked)
+    visit.call_if_meant(UPDATE_KEY, asked, lambda: _asking(visit, key, members, now=now))
     return GoTo(f"/keys/{key.key_id}", "changed_admin" if key.admin else "changed")
 
 
@@ -189,7 +188,7 @@ def _tried(visit: Visit, template: str, values: Mapping[str, Any], act: Callable
         problems = {"": "a value is not of the right kind"}
     except ChangedMeanwhile:
         problems = {"": "Somebody else changed the key meanwhile. Load the page again"}
-    shown = {"values": Fields(visit.form), "problems": Fields(problems)}
+    shown = {"values": visit.typed(), "problems": Fields(problems)}
     return Shown(template, {**values, **shown}, 422)
 
 

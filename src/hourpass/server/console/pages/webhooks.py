@@ -107,7 +107,7 @@ def _tried(visit: Visit, webhook: shapes.ShownWebhook | None, act: Callable[[], 
         problems = {"url": error.detail}
     except ChangedMeanwhile:
         problems = {"": "Somebody else changed the webhook meanwhile. Load the page again"}
-    return Shown("webhook_form.html", {**_form(webhook, Fields(visit.form)), "problems": Fields(problems)}, 422)
+    return Shown("webhook_form.html", {**_form(webhook, visit.typed()), "problems": Fields(problems)}, 422)
 
 
 def _create(visit: Visit) -> PageAnswer:
@@ -136,11 +136,8 @@ def _edit(visit: Visit) -> PageAnswer:
     def act() -> PageAnswer:
         tag = visit.form.get("tag", "")
         asked = {**_asked(visit), "webhook_id": webhook.webhook_id, "if_match": tag}
-        if shapes.precondition_holds(tag, webhook.etag()):
-            visit.require_meant(_narrowing(visit, webhook, asked))
-        else:
-            raise ChangedMeanwhile  # what it takes away is known only beside what the form showed
-        visit.call(UPDATE_WEBHOOK, msgspec.convert(asked, shapes.UpdateWebhook))
+        update = msgspec.convert(asked, shapes.UpdateWebhook)
+        visit.call_if_meant(UPDATE_WEBHOOK, update, lambda: _narrowing(visit, webhook, asked))
         return GoTo(f"/webhooks/{webhook.webhook_id}", "changed")
 
     return _tried(visit, webhook, act)
