@@ -108,6 +108,59 @@ def test_an_edit_that_takes_something_away_asks_with_numbers_and_for_the_name(de
     assert {name for name, value in shown(desk, key).items() if value != before[name]} <= {*fields, "audience"}
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("allowed_ips", "10.0.0.300"),
+        ("audiences", "two words"),
+        ("scope", 'a."b"'),
+        ("tags", "no pair"),
+        ("claims", "sub=me"),
+        ("retry_window", "99999999"),
+        ("expires_at", "2020-01-01T00:00"),
+        ("name", ""),
+    ],
+)
+def test_what_an_edit_cannot_do_is_refused_before_anything_is_asked(visitor, key, name, text):
+    answer = edit(visitor, key, **{"now": "yes", name: text})
+
+    assert (answer.status_code, f'id="e-{name}"' in answer.text, 'name="confirm"' in answer.text) == (422, True, False)
+
+
+@pytest.mark.parametrize("name", ["allowed_ips", "audiences", "tags", "name"])
+def test_no_page_repeats_an_api_key_that_stands_in_a_form(desk, visitor, key, name):
+    api_key = desk.server.create_key()["api_key"]
+    text = f"x={api_key}" if name == "tags" else api_key
+    edited = edit(visitor, key, **{name: text, "scope": "a.b"})
+    visitor.get("/keys/new")
+    new = visitor.post("/keys/new", {"name": "New", name: text})
+
+    for answer in (edited, new):
+        assert (answer.status_code, f'id="e-{name}"' in answer.text, api_key in answer.text) == (422, True, False)
+
+
+@pytest.mark.parametrize(
+    ("admin", "name", "text"),
+    [
+        ("operator", "scope", "videos.read"),
+        ("operator", "audiences", "https://api.test"),
+        ("operator", "claims", "n=1"),
+        ("operator", "self_rotation", "yes"),
+        ("operator", "raw_until", "2999-01-01T00:00"),
+        ("operator", "environment", "sandbox"),
+        ("", "subject_prefix", "acme/"),
+        ("", "max_scope", "videos.read"),
+    ],
+)
+def test_a_new_key_is_refused_if_its_members_do_not_fit_its_kind(desk, visitor, admin, name, text):
+    visitor.get("/keys/new")
+    before = desk.server.command("audit", "--json").stdout
+    answer = visitor.post("/keys/new", {"name": "Ops", "admin": admin, name: text})
+
+    assert (answer.status_code, f'href="#f-{name}"' in answer.text) == (422, True)
+    assert desk.server.command("audit", "--json").stdout == before
+
+
 def test_an_edit_does_not_end_a_key_in_the_past(desk, visitor, key):
     answer = edit(visitor, key, expires_at="2020-01-01T00:00", confirm="Robot")
 

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from hourpass.admin import shapes
 from hourpass.admin.instants import given_moment
-from hourpass.core.admin_access import ADMIN_WRITE, NOT_FOR_ADMINS
+from hourpass.core.admin_access import ADMIN_WRITE
 from hourpass.core.errors import InvalidRequest
 from hourpass.core.key_members import require_ahead
 from hourpass.core.narrowing import Rights, lost_scopes, lost_words, narrowed, widened
@@ -41,17 +41,16 @@ def form_of(key: shapes.Key | None) -> Fields:
     return Fields(values, self_rotation="yes" if key.self_rotation else "")
 
 
-def asked_of(form: Mapping[str, str], *, new: bool, admin: bool = False) -> dict[str, Any]:
+def asked_of(form: Mapping[str, str], *, new: bool) -> dict[str, Any]:
     """The members that a form gives. An empty field of a change takes the member away, one of a new key gives none.
 
     Raises:
         InvalidRequest: naming a field that cannot be split into members.
     """
-    admin = admin or bool(form.get("admin"))
     asked: dict[str, Any] = {}
     for name, text in form.items():
         given = text.strip()
-        if (admin and name in NOT_FOR_ADMINS) or (new and not given):
+        if new and not given:
             continue
         match name:
             case "name" | "scope":
@@ -64,16 +63,16 @@ def asked_of(form: Mapping[str, str], *, new: bool, admin: bool = False) -> dict
                 asked[name] = _pairs(name, given)
             case "retry_window" | "access_token_lifetime":
                 asked[name] = whole_field(name, given)
-            case "subject_prefix" | "max_scope" if admin:
+            case "subject_prefix" | "max_scope":
                 asked[name] = given or None
             case "admin" if given:
                 asked[name] = given
             case "subject" | "external_id" | "environment" if new:
                 asked[name] = given
+            case "self_rotation" if new:
+                asked[name] = True
             case _:
                 pass
-    if not admin:
-        asked["self_rotation"] = "self_rotation" in form
     return asked
 
 
@@ -85,9 +84,9 @@ def edited_of(form: Mapping[str, str], key: shapes.Key) -> dict[str, Any]:
     """
     shown = form_of(key)
     changed = {name: text for name, text in form.items() if _plain(text) != _plain(shown[name])}
-    asked = asked_of(changed, new=False, admin=key.admin is not None)
-    if ("self_rotation" in form) == key.self_rotation:
-        asked.pop("self_rotation", None)
+    asked = asked_of(changed, new=False)
+    if (rotates_itself := "self_rotation" in form) != key.self_rotation:
+        asked["self_rotation"] = rotates_itself
     return asked
 
 
