@@ -109,6 +109,12 @@ async def test_a_dry_run_changes_nothing(owner):
     assert await keys_of(owner) == before
 
 
+async def test_a_dry_run_knows_the_rows_before_a_row(owner):
+    rows = many(TOGETHER + 1)
+
+    assert counts(await load(owner, *rows, rows[0], dry_run="true")) == {"created": TOGETHER + 1, "unchanged": 1}
+
+
 async def test_a_weak_key_is_accepted_if_that_is_asked(owner):
     weak = {"key": "password12345678", "name": "a"}
 

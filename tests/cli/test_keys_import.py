@@ -8,6 +8,8 @@ import json
 
 import pytest
 
+from hourpass.server.keys.importing import TOGETHER
+
 KEY = "sk_live_Zk3vQ8mW1xT6bY9cR4nL"
 OTHER = "sk_live_pL2sD7fG5hJ9kM3nB8vC"
 COUNTS = {"created": 0, "updated": 0, "unchanged": 0, "failed": 0}
@@ -148,6 +150,15 @@ def test_a_dry_run_needs_a_database_and_changes_nothing(hourpass, tmp_path):
     assert counts(done) == {**COUNTS, "created": 1}
     assert "Nothing was changed. It would be: 1 created" in done.stderr
     assert len(hourpass.json("keys", "list")) == 1
+
+
+def test_a_dry_run_knows_the_rows_before_a_row(hourpass):
+    load(hourpass, csv_of({"key": OTHER, "name": "b"}))
+    rows = [{"key": f"{KEY}-{number}", "name": "a"} for number in range(TOGETHER + 1)]
+
+    done = load(hourpass, csv_of(*rows, rows[0]), "--dry-run", "--json")
+
+    assert counts(done) == {**COUNTS, "created": TOGETHER + 1, "unchanged": 1}
 
 
 def test_a_weak_key_is_refused_unless_it_is_accepted(hourpass):

@@ -22,6 +22,7 @@ from hourpass.cli.terminal import json_line, json_option, print_json, say
 from hourpass.core.errors import ConfigurationError, HourpassError, Unavailable
 from hourpass.ownership import read_named_file
 from hourpass.server.admin.key_import import ImportBatch
+from hourpass.server.keys.importing import LOOKED_AT
 
 SAID = 20
 """Failed rows that are named on the screen. The report has all of them."""
@@ -64,7 +65,7 @@ def import_file(
             ImportBatch(
                 rows=batch, hmac_secret=secret, dry_run=dry_run, accept_weak=accept_weak, each=report is not None
             )
-            for batch in _batches(chain(first, rows), desk.rows_together)
+            for batch in _batches(chain(first, rows), LOOKED_AT if dry_run else desk.rows_together)
         )
         try:
             for done in tell_where(desk, map(desk.import_rows, batches)):

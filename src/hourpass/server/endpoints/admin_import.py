@@ -12,7 +12,7 @@ from hourpass.admin import shapes
 from hourpass.core.errors import ExtraMissing, InvalidRequest
 from hourpass.server.admin.key_import import ImportBatch, add_batch
 from hourpass.server.keys.import_rows import MAX_LINE
-from hourpass.server.keys.importing import TOGETHER
+from hourpass.server.keys.importing import rows_together
 from hourpass.server.transport.request import Request
 
 IMPORT_LIMIT = 64 * 1024 * 1024
@@ -49,6 +49,7 @@ async def import_body(request: Request, asked: shapes.ImportKeys, carry_out: Car
     # An empty batch judges the caller before a byte of the body is read.
     await carry_out(ImportBatch(rows=[], **members))
     secret: str | None = None
+    most = rows_together(dry_run=asked.dry_run)
     rows: list[tuple[int, bytes]] = []
     size = 0
     async for number, line in _lines(request, asked.first_line):
@@ -57,7 +58,7 @@ async def import_body(request: Request, asked: shapes.ImportKeys, carry_out: Car
         else:
             rows.append((number, line))
             size += len(line)
-        if len(rows) == TOGETHER or size >= BATCH_BYTES:
+        if len(rows) == most or size >= BATCH_BYTES:
             await _import(whole, ImportBatch(rows=rows, hmac_secret=secret, **members), carry_out)
             rows, size = [], 0
     if rows:

@@ -22,8 +22,16 @@ from hourpass.server.store.key_secrets import SlowHash
 TOGETHER = 250
 """Rows in one transaction: some 10 ms, for which a server on the same SQLite file waits."""
 
+LOOKED_AT = 5_000
+"""Rows of a dry run in one transaction. It keeps no row, so of those before a row it knows only these."""
+
 KEYS_OF_A_LOOKUP = 4
 """Keys that may have one look-up part: a wrong key that begins so costs a slow hash for each of them."""
+
+
+def rows_together(*, dry_run: bool) -> int:
+    """How many rows a transaction has."""
+    return LOOKED_AT if dry_run else TOGETHER
 
 
 class Imported(NamedTuple):

@@ -12,7 +12,7 @@ from hourpass.admin.operations import IMPORT_KEYS
 from hourpass.core.errors import ExtraMissing
 from hourpass.server.admin.key_import import ImportBatch, add_batch
 from hourpass.server.console.page import PageAnswer, Shown, View, Visit
-from hourpass.server.keys.importing import TOGETHER
+from hourpass.server.keys.importing import rows_together
 
 PATH = "/keys/import"
 
@@ -53,8 +53,7 @@ def _import(visit: Visit) -> PageAnswer:
     done = shapes.ImportedKeys()
     missing = ""
     try:
-        # A look keeps no row, so it knows those before a row only if they are in its batch.
-        together = len(rows) if dry_run else TOGETHER
+        together = rows_together(dry_run=dry_run)
         for start in range(0, len(rows), together):
             batch = ImportBatch(rows=rows[start : start + together], dry_run=dry_run, accept_weak=accept_weak)
             add_batch(done, visit.import_rows(batch), LISTED)
