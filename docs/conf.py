@@ -8,7 +8,7 @@ import ast
 import inspect
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
@@ -136,35 +136,67 @@ def command_reference(found: click.Command, path: str) -> Iterator[str]:
 
 
 def operation_reference() -> Iterator[str]:
-    """A section for each operation of the admin API: what it does, the scope that it needs, and what it asks."""
+    """A section for each operation of the admin API, with what it asks, and one for each shape that is answered."""
     described = describe_admin()
-    schemas = described["components"]["schemas"]
+    components = described["components"]
+    asked = set()
     for path, methods in described["paths"].items():
         for method, told in methods.items():
             scopes = told["security"][0]["admin"]
             needs = f"Needs `{scopes[0]}`." if scopes else "Any admin token is enough."
             yield from ("", f"### {method.upper()} {path}", "", f"{plain(told['summary'])} {needs}", "")
-            asked = [(each["name"], each["in"], each["schema"]) for each in told["parameters"]]
-            content = told.get("requestBody", {}).get("content", {}).get("application/json")
-            if content:
-                body = schemas[content["schema"]["$ref"].rsplit("/", 1)[1]]
-                asked += [(name, "body", schema) for name, schema in body["properties"].items()]
-            if asked:
-                yield from ("| Member | In | Type |", "|---|---|---|")
-                yield from (f"| `{name}` | {place} | {plain(type_in(schema))} |" for name, place, schema in asked)
+            members = [(each["name"], each["in"], each) for each in map(components_in(components), told["parameters"])]
+            if body := told.get("requestBody", {}).get("content", {}).get("application/json"):
+                asked.add(name_of(body["schema"]))
+                found = components_in(components)(body["schema"])["properties"]
+                members += [(name, "body", {"schema": each, **each}) for name, each in found.items()]
+            if members:
+                yield from ("| Member | In | Type | Meaning |", "|---|---|---|---|")
+                for name, place, each in members:
+                    yield f"| `{name}` | {place} | {type_in(each['schema'])} | {plain(each['description'])} |"
+            answer = next(each for status, each in told["responses"].items() if status.startswith("2"))
+            yield from ("", f"Answers {type_in(answer['content']['application/json']['schema'])}.")
+    yield from ("", "## Answers", "", "The shapes of the answers, by their names in `GET /openapi.json`.")
+    for name, schema in components["schemas"].items():
+        if name not in asked:
+            yield from ("", f"(shape-{name.lower()})=", f"### {name}", "", plain(schema["description"]), "")
+            yield from ("| Member | Type | Meaning |", "|---|---|---|")
+            for member, each in schema["properties"].items():
+                yield f"| `{member}` | {type_in(each)} | {plain(each['description'])} |"
+
+
+def name_of(schema: dict[str, Any]) -> str:
+    """The name to which a schema refers."""
+    return str(schema["$ref"].rpartition("/")[2])
+
+
+def components_in(components: dict[str, Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """What finds the component to which something refers. What does not refer to one is returned itself."""
+    kinds = {f"#/components/{kind}/{name}": each for kind, found in components.items() for name, each in found.items()}
+    return lambda each: kinds[each["$ref"]] if "$ref" in each else each
 
 
 def type_in(schema: dict[str, Any]) -> str:
-    """A schema in a few words."""
+    """A schema in a few words of Markdown, with its bounds and its default."""
+    if "$ref" in schema:
+        return f"[{name_of(schema)}](#shape-{name_of(schema).lower()})"
     if "anyOf" in schema:
-        return " or ".join(dict.fromkeys(type_in(each) for each in schema["anyOf"]))
-    if "enum" in schema:
-        return ", ".join(str(each) for each in schema["enum"])
-    if schema.get("type") == "array":
-        return f"list of {type_in(schema.get('items', {}))}"
-    return str(schema.get("format") or schema.get("type") or "anything")
+        words = " or ".join(dict.fromkeys(type_in(each) for each in schema["anyOf"]))
+    elif "enum" in schema:
+        words = ", ".join(f"`{each}`" for each in schema["enum"])
+    elif schema.get("type") == "array":
+        words = f"list of {type_in(schema.get('items', {}))}"
+    elif isinstance(schema.get("additionalProperties"), dict):
+        words = f"object of {type_in(schema['additionalProperties'])}"
+    else:
+        words = str(schema.get("format") or schema.get("type") or "anything")
+    if "minimum" in schema:
+        words += f", {schema['minimum']}" + (f" to {schema['maximum']}" if "maximum" in schema else " or more")
+    default = schema.get("default")
+    return words if default in (None, "", []) else f"{words}, default `{str(default).lower()}`"
 
 
 def plain(text: Any) -> str:
-    """A help text as Markdown that means nothing but itself."""
-    return re.sub(r"([\\*_<>\[\]|])", r"\\\1", " ".join(str(text or "").replace("\b", "").split()))
+    """A help text as Markdown that means nothing but itself. What stands in backticks is code."""
+    words = " ".join(str(text or "").replace("\b", "").split())
+    return re.sub(r"(`[^`]*`)|([\\*_<>\[\]|])", lambda found: found[1] or f"\\{found[2]}", words)

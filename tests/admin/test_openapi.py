@@ -4,9 +4,13 @@ import json
 import re
 
 import pytest
+from msgspec import Struct
 from msgspec.json import encode
 
+from hourpass.admin import shapes
+from hourpass.admin.member_words import MEMBERS, OF_SHAPE
 from hourpass.admin.operations import OPERATIONS, ROOT
+from hourpass.server.endpoints.admin_problem import AdminProblem, FieldProblem
 
 pytestmark = pytest.mark.anyio
 
@@ -32,7 +36,19 @@ def dialect():
 
 
 def operations(document) -> dict[str, dict]:
-    return {told["operationId"]: told for item in document["paths"].values() for told in item.values()}
+    """The operations by their names, with what they only refer to."""
+    components = document["components"]
+
+    def resolved(kind: str, each: dict) -> dict:
+        return components[kind][each["$ref"].rpartition("/")[2]] if "$ref" in each else each
+
+    return {
+        told["operationId"]: told
+        | {"parameters": [resolved("parameters", each) for each in told["parameters"]]}
+        | {"responses": {status: resolved("responses", each) for status, each in told["responses"].items()}}
+        for item in document["paths"].values()
+        for told in item.values()
+    }
 
 
 async def test_every_operation_is_described_with_its_scope_and_a_sentence(document):
@@ -59,6 +75,32 @@ async def test_every_schema_is_one_and_every_reference_leads_to_one(document, di
     for told in operations(document).values():
         for parameter in told["parameters"]:
             dialect.check_schema(parameter["schema"])
+
+
+async def test_every_schema_member_and_parameter_is_described_in_a_sentence(document):
+    said = {name: schema["description"] for name, schema in document["components"]["schemas"].items()}
+    for name, schema in document["components"]["schemas"].items():
+        said |= {(name, member): each.get("description") for member, each in schema.get("properties", {}).items()}
+    for operation, told in operations(document).items():
+        said |= {(operation, each["name"]): each.get("description") for each in told["parameters"]}
+
+    assert {what: words for what, words in said.items() if not re.fullmatch(r"(?s)[A-Z].*\.", words or "")} == {}
+
+
+def test_words_are_only_of_members_that_there_are():
+    used = set()
+    for shape in msgspec_shapes():
+        for member in shape.__struct_fields__:
+            special = [f"{each.__name__}.{member}" for each in shape.__mro__]
+            used.add(next((each for each in special if each in OF_SHAPE), member))
+
+    assert {*MEMBERS, *OF_SHAPE} - used == set()
+    assert not [name for name in OF_SHAPE if OF_SHAPE[name] == MEMBERS.get(name.rpartition(".")[2])]
+
+
+def msgspec_shapes() -> list[type[Struct]]:
+    kinds = [*vars(shapes).values(), AdminProblem, FieldProblem]
+    return [each for each in kinds if isinstance(each, type) and issubclass(each, Struct)]
 
 
 async def test_each_member_that_is_asked_stands_in_one_place(document):

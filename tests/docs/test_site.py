@@ -7,12 +7,14 @@ import os
 import re
 import subprocess
 import sys
+from html import unescape
 from html.parser import HTMLParser
 from importlib import import_module
 
 import pytest
 
 from hourpass import client, verifier
+from hourpass.admin.member_words import MEMBERS, OF_SHAPE
 
 LOADS = {
     "audio": "src",
@@ -135,3 +137,11 @@ def test_every_command_has_its_options_in_the_command_reference(site):
 
     assert "Usage: hourpass keys create [OPTIONS]" in reference
     assert "--absolute-lifetime" in reference
+
+
+def test_every_member_of_the_admin_api_is_explained_in_its_reference(site):
+    page = (site / "docs/reference/admin-api.html").read_text("utf-8").replace("’", "'")
+    reference = unescape(re.sub(r"<[^>]+>", "", page))
+    missing = {words for words in (*MEMBERS.values(), *OF_SHAPE.values()) if words.replace("`", "") not in reference}
+
+    assert missing == set()

@@ -18,7 +18,7 @@ class GetOverview(Asked, kw_only=True):
 
 
 class Happened(AdminAnswer, kw_only=True):
-    """How often each thing happened on all nodes. `core/stats.py` says what each number counts."""
+    """How often each thing happened on all nodes."""
 
     exchanges: int
     refreshes: int

@@ -5,10 +5,7 @@ from hourpass.core.signing_key import Algorithm, SigningKeyState
 
 
 class SigningKeyFacts(AdminAnswer, kw_only=True):
-    """A key that signs access tokens. `retired_at` is when its successor takes over.
-
-    From `verifies_until` on it verifies nothing any more. None if it has no successor yet.
-    """
+    """A key that signs access tokens."""
 
     kid: str
     algorithm: Algorithm
@@ -20,7 +17,7 @@ class SigningKeyFacts(AdminAnswer, kw_only=True):
 
 
 class SigningKeyPage(AdminAnswer, kw_only=True):
-    """All signing keys, oldest first. They are few, so `next` is always None."""
+    """All signing keys, oldest first. They are few, so `next` is always null."""
 
     data: list[SigningKeyFacts]
     next: str | None = None

@@ -114,7 +114,7 @@ class DeletedWebhook(AdminAnswer, kw_only=True):
 
 
 class TriedWebhook(AdminAnswer, kw_only=True):
-    """What came of the test event. `status` is None if there was no answer. `took` is in milliseconds."""
+    """What came of the test event. `status` is null if there was no answer. `took` is in milliseconds."""
 
     webhook_id: str
     result: Result

@@ -1,42 +1,73 @@
 """The description of the admin API (OpenAPI 3.1), made from the table of operations and the structs, never by hand."""
 
+from inspect import cleandoc
 from typing import Any
 
 import msgspec
 
 from hourpass import __version__
+from hourpass.admin import shapes
 from hourpass.admin.http import IF_MATCH, in_query
+from hourpass.admin.member_words import MEMBERS, words_of
 from hourpass.admin.operations import OPERATIONS, ROOT, Operation
 from hourpass.admin.shapes import TaggedAnswer
 from hourpass.server.admin.work import WORK
-from hourpass.server.endpoints.admin_problem import AdminProblem
+from hourpass.server.endpoints.admin_problem import AdminProblem, FieldProblem
 from hourpass.server.endpoints.openapi import REFERENCE
 
 Schema = dict[str, Any]
 
 _TEXT: Schema = {"schema": {"type": "string"}}
 
-_ANSWER_HEADERS: Schema = {"X-Request-Id": {"description": "By which the log and the audit trail name it.", **_TEXT}}
 
-_IDEMPOTENCY_KEY: Schema = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "description": "Send the same one again after a lost answer: the call is carried out once.",
-    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+def _component(kind: str, name: str) -> Schema:
+    return {"$ref": f"#/components/{kind}/{name}"}
+
+
+_HEADERS: dict[str, Schema] = {
+    "X-Request-Id": {"description": "By which the log and the audit trail name the request.", **_TEXT},
+    "ETag": {"description": "Send it as `If-Match` to change what was read only if nobody else did.", **_TEXT},
+}
+"""Headers of answers."""
+
+_ANSWER_HEADERS: Schema = {"X-Request-Id": _component("headers", "X-Request-Id")}
+
+_PARAMETERS: dict[str, Schema] = {
+    "Idempotency-Key": {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "Send the same one again after a lost answer: the call is carried out once.",
+        "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+    },
+    "If-Match": {
+        "name": "If-Match",
+        "in": "header",
+        "description": MEMBERS[IF_MATCH],
+        **_TEXT,
+    },
+}
+"""Headers of requests."""
+
+_REFUSED: Schema = {
+    "description": "Refused.",
+    "headers": _ANSWER_HEADERS,
+    "content": {"application/problem+json": {"schema": {"$ref": REFERENCE.format(name=AdminProblem.__name__)}}},
 }
 
-_IF_MATCH_HEADER: Schema = {
-    "name": "If-Match",
-    "in": "header",
-    "description": "The ETag that it was read with: 412 if it was changed since.",
-    **_TEXT,
+_RESPONSES: dict[str, Schema] = {
+    "Challenged": {**_REFUSED, "headers": {**_ANSWER_HEADERS, "WWW-Authenticate": _TEXT}},
+    "Refused": _REFUSED,
+}
+"""How every operation can be refused, by the name to which the operations refer."""
+
+_SHAPES = {
+    each.__name__: each for each in (*vars(shapes).values(), AdminProblem, FieldProblem) if isinstance(each, type)
 }
 
 
 def describe_admin() -> dict[str, Any]:
     """The OpenAPI document of the admin API."""
-    shapes = sorted({each.asks for each in OPERATIONS} | {each.answers for each in OPERATIONS}, key=_name)
-    _, components = msgspec.json.schema_components([*shapes, AdminProblem], ref_template=REFERENCE)
+    components = _schemas()
     paths: dict[str, Any] = {}
     for operation in OPERATIONS:
         paths.setdefault(ROOT + operation.path, {})[operation.method.lower()] = _described(operation, components)
@@ -50,6 +81,9 @@ def describe_admin() -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": components,
+            "headers": _HEADERS,
+            "parameters": _PARAMETERS,
+            "responses": _RESPONSES,
             "securitySchemes": {
                 "admin": {
                     "type": "http",
@@ -62,8 +96,17 @@ def describe_admin() -> dict[str, Any]:
     }
 
 
-def _name(shape: type) -> str:
-    return shape.__name__
+def _schemas() -> dict[str, Schema]:
+    """The schemas of all shapes. Each, and each of its members, says in words what it is."""
+    used = {each.asks for each in OPERATIONS} | {each.answers for each in OPERATIONS} | {AdminProblem}
+    _, components = msgspec.json.schema_components(
+        sorted(used, key=lambda shape: shape.__name__), ref_template=REFERENCE
+    )
+    for name, schema in components.items():
+        schema["description"] = cleandoc(schema["description"])
+        for member, each in schema.get("properties", {}).items():
+            each["description"] = words_of(_SHAPES[name], member)
+    return components
 
 
 def _described(operation: Operation[Any, Any], components: Schema) -> Schema:
@@ -72,13 +115,8 @@ def _described(operation: Operation[Any, Any], components: Schema) -> Schema:
     answer: Schema = {"description": "Done.", "headers": {**_ANSWER_HEADERS}}
     answer["content"] = {"application/json": {"schema": _reference(operation.answers)}}
     if issubclass(operation.answers, TaggedAnswer):
-        answer["headers"]["ETag"] = _TEXT
-    refused: Schema = {
-        "description": "Refused.",
-        "headers": _ANSWER_HEADERS,
-        "content": {"application/problem+json": {"schema": _reference(AdminProblem)}},
-    }
-    challenged = {**refused, "headers": {**_ANSWER_HEADERS, "WWW-Authenticate": _TEXT}}
+        answer["headers"]["ETag"] = _component("headers", "ETag")
+    challenged, refused = (_component("responses", name) for name in _RESPONSES)
     told: Schema = {
         "operationId": operation.name,
         "summary": " ".join(words.split("\n\n")[0].split()),
@@ -96,15 +134,20 @@ def _described(operation: Operation[Any, Any], components: Schema) -> Schema:
 
 
 def _parameters(operation: Operation[Any, Any], members: Schema) -> list[Schema]:
-    found = [{"name": name, "in": "path", "required": True, "schema": members[name]} for name in operation.in_path]
+    found = [_parameter(name, "path", members[name], required=True) for name in operation.in_path]
     if in_query(operation):
-        query = [name for name in members if name not in operation.in_path]
-        found += [{"name": name, "in": "query", "schema": members[name]} for name in query]
+        found += [_parameter(name, "query", members[name]) for name in members if name not in operation.in_path]
     if operation.method == "POST" and not operation.reads and not operation.streams:
-        found.append(_IDEMPOTENCY_KEY)
+        found.append(_component("parameters", "Idempotency-Key"))
     if IF_MATCH in members:
-        found.append(_IF_MATCH_HEADER)
+        found.append(_component("parameters", "If-Match"))
     return found
+
+
+def _parameter(name: str, place: str, member: Schema, **more: bool) -> Schema:
+    """A member outside of a body. What it means is then said of the parameter, not of its schema."""
+    schema = {word: each for word, each in member.items() if word != "description"}
+    return {"name": name, "in": place, **more, "description": member["description"], "schema": schema}
 
 
 def _in_body(operation: Operation[Any, Any]) -> set[str]:
