@@ -1,5 +1,7 @@
 """`hourpass keys update`, `disable`, `enable`, and the filters of `keys list`."""
 
+import json
+
 import pytest
 
 
@@ -140,3 +142,14 @@ def test_a_key_that_is_disabled_already_still_loses_its_tokens_and_the_answer_sa
     told = {"key_id": key_id, "disabled": False}
     assert hourpass.json("keys", "disable", key_id, "--now") == {**told, "tokens_ended": True}
     assert hourpass.json("keys", "disable", key_id) == told
+
+
+def test_a_prefix_that_fits_more_subjects_than_it_seems_is_pointed_out(hourpass):
+    delegated = ("--admin", "operator", "--subject-prefix", "acme", "--max-scope", "a")
+
+    made = hourpass("keys", "create", "--name", "a", "--json", *delegated)
+
+    assert "End it with a slash: acme/" in made.stderr
+    key_id = json.loads(made.stdout)["key_id"]
+    assert "slash" not in hourpass("keys", "update", key_id, "--name", "b").stderr
+    assert "fits the subject globex-two" in hourpass("keys", "update", key_id, "--subject-prefix", "globex").stderr

@@ -11,6 +11,7 @@ from hourpass.core.admin_access import (
     caller_of,
     may,
     owner,
+    prefix_note,
     require_allowed,
     require_changeable,
     require_giveable,
@@ -227,3 +228,8 @@ def test_the_audience_of_the_administration_is_for_admin_keys_alone():
     require_not_reserved(["https://id.example"], "https://id.example")
     with pytest.raises(InvalidRequest):
         require_not_reserved(["x", admin_audience("https://id.example")], "https://id.example")
+
+
+def test_a_prefix_without_a_slash_at_its_end_is_told_to_fit_more_subjects():
+    assert prefix_note("acme") == "The prefix acme fits the subject acme-two, too. End it with a slash: acme/"
+    assert prefix_note("acme/") is None

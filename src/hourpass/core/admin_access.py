@@ -223,6 +223,13 @@ def require_giveable(caller: AdminCaller, key: ApiKey) -> None:
             raise InvalidRequest(f"the key has {name}, which a delegated admin key cannot give", name=name)
 
 
+def prefix_note(prefix: str) -> str | None:
+    """What to say of a prefix of subjects that does not end with a slash. None if there is nothing to say."""
+    if prefix.endswith("/"):
+        return None
+    return f"The prefix {prefix} fits the subject {prefix}-two, too. End it with a slash: {prefix}/"
+
+
 def require_whole(key: ApiKey, given: Collection[str]) -> ApiKey:
     """Check the members of a key that only admin keys have, and return it with the scope that they give it.
 

@@ -9,8 +9,9 @@ import click
 from msgspec import UNSET
 
 from hourpass.admin.instants import exact_moment, read_moment
+from hourpass.cli.terminal import say
 from hourpass.core.address import normal_network
-from hourpass.core.admin_access import ROLES
+from hourpass.core.admin_access import ROLES, prefix_note
 from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, MAX_RETRY_WINDOW, SECOND
 from hourpass.server.settings.parsers import seconds
 
@@ -113,6 +114,13 @@ def _moment(at: int | None) -> str | None:
 
 def _seconds(milliseconds: object) -> object:
     return milliseconds // SECOND if isinstance(milliseconds, int) else milliseconds
+
+
+def tell_of_prefix(given: object) -> None:
+    """Say it if the prefix that a delegated admin key was given fits more subjects than it seems to."""
+    words = prefix_note(given) if isinstance(given, str) else None
+    if words:
+        say(words)
 
 
 _OPTIONS = [

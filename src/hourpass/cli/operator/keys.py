@@ -12,7 +12,7 @@ from hourpass.cli.operator.administration import administration, all_pages
 from hourpass.cli.operator.database import database_options
 from hourpass.cli.operator.key_facts import use_in_words
 from hourpass.cli.operator.key_named import change_named, find_named, key_argument, keys_argument, read_named, tell_each
-from hourpass.cli.operator.key_options import LONGEST, member_options, pairs, seconds_of
+from hourpass.cli.operator.key_options import LONGEST, member_options, pairs, seconds_of, tell_of_prefix
 from hourpass.cli.operator.keys_edit import disable, enable, update
 from hourpass.cli.operator.keys_import import import_file
 from hourpass.cli.operator.keys_leaked import leaked
@@ -61,6 +61,7 @@ def create(
     else:
         print_facts({"api key": api_key, **facts}.items())
         say("The key is shown only this once. Keep it at home.")
+    tell_of_prefix(new.subject_prefix)
 
 
 @keys.command("list")

@@ -11,7 +11,7 @@ from hourpass.cli.no_secrets import ids_of_ours
 from hourpass.cli.operator.administration import Desk, administration
 from hourpass.cli.operator.database import database_options
 from hourpass.cli.operator.key_named import change_named, tell_each, tell_where
-from hourpass.cli.operator.key_options import member_options
+from hourpass.cli.operator.key_options import member_options, tell_of_prefix
 from hourpass.cli.terminal import json_option, print_each
 
 _now_option = click.option("--now", "ends_tokens", is_flag=True, help="end the access tokens that are out as well")
@@ -58,6 +58,7 @@ def update(
         given = members(desk.now) | ({} if name is None else {"name": name})
         if not (given or removed_claims or removed_tags or ends_tokens):
             raise click.UsageError("say what to change: see hourpass keys update --help")
+        tell_of_prefix(given.get("subject_prefix"))
         for start in range(0, len(key_ids), READ_TOGETHER):
             page = [shapes.KeyNamed(key_id=key_id) for key_id in key_ids[start : start + READ_TOGETHER]]
             changes = [asked(key, given) for key in desk.call_each(operations.GET_KEY, page)]
