@@ -139,6 +139,15 @@ def test_a_bad_scope_is_an_invalid_scope():
         fields({"scope": 'a"b'})
 
 
+@pytest.mark.parametrize("scope", ["a,b", "a, b", "a ,b", ","])
+def test_scopes_that_are_listed_with_commas_are_refused(scope):
+    with pytest.raises(InvalidScope, match="by spaces"):
+        fields({"scope": scope})
+    with pytest.raises(InvalidRequest, match="by spaces") as refused:
+        fields({"max_scope": scope})
+    assert refused.value.name == "max_scope"
+
+
 @pytest.mark.parametrize("name", sorted(RESERVED_CLAIMS))
 def test_a_claim_that_others_have_defined_is_refused(name):
     with pytest.raises(InvalidRequest, match=name):

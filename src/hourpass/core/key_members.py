@@ -24,6 +24,9 @@ MAX_AUDIENCES = 32
 MAX_NETWORKS = 100
 """Each use of a key compares the caller's address with its networks."""
 
+NO_COMMA = "separate the scopes by spaces: with a comma, two of them would be a single one"
+"""RFC 6749 §3.3 allows a comma in a scope, but far more people list scopes with commas, and would learn of it late."""
+
 END_OF_TIME = 253_370_764_800_000
 """The year 9999, in epoch milliseconds: a later date cannot be written everywhere."""
 
@@ -112,6 +115,8 @@ def _scope(value: str) -> dict[str, Any]:
     normal = normal_scope(value)
     if normal is None:
         raise InvalidScope(f"not a scope: {value!r}")
+    if "," in normal:
+        raise InvalidScope(NO_COMMA)
     return {"scope": normal}
 
 
@@ -138,6 +143,8 @@ def _max_scope(value: str | None) -> dict[str, Any]:
     normal = None if value is None else normal_scope(value)
     if value is not None and normal is None:
         raise InvalidRequest("not a scope", name="max_scope")
+    if normal is not None and "," in normal:
+        raise InvalidRequest(NO_COMMA, name="max_scope")
     return {"max_scope": normal}
 
 

@@ -121,7 +121,7 @@ def read_row(
     try:
         return ImportRow(secret, found | fields(members))
     except InvalidScope:
-        raise RowRefused("scope: not scopes separated by spaces") from None
+        raise RowRefused("scope: not scopes separated by spaces alone") from None
     except InvalidRequest as error:
         raise RowRefused(_REASONS.get(error.name, f"{error.name} is out of range")) from None
 
