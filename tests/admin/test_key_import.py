@@ -45,6 +45,14 @@ async def test_keys_are_imported_and_exchanged(server, owner):
     assert [key["name"] for key in await keys_of(owner) if key["external_id"] == "7"] == ["Łódź"]
 
 
+async def test_a_key_that_not_every_header_carries_is_listed_with_what_became_of_it(owner):
+    answer = await load(owner, {"key": KEY, "name": "a"}, {"key": f"{OTHER}:x", "name": "b"})
+
+    assert counts(answer) == {"created": 2, "ambiguous": 1}
+    [line] = answer.json()["lines"]
+    assert (line["line"], line["result"], "a colon" in line["warning"]) == (2, "created", True)
+
+
 async def test_the_same_rows_again_change_nothing(owner):
     rows = many(3)
     await load(owner, *rows)

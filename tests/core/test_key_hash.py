@@ -15,6 +15,7 @@ from hourpass.core.key_hash import (
     KeyHash,
     KeyHashes,
     imported_digest,
+    limits_of,
     may_be_imported,
     slow_digest,
 )
@@ -83,3 +84,16 @@ def test_a_foreign_key_is_16_to_512_visible_ascii_characters(text, may):
 def test_every_such_text_has_a_digest(text):
     assert may_be_imported(text)
     assert len(imported_digest(PEPPER, PLAIN.of(text))) == 32
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("plain", None),
+        ("a:b", "the key has a colon, which HTTP Basic cannot carry"),
+        ("a,b", "the key has a comma, which other headers cannot carry"),
+        ("a:b,c", "the key has a colon, which HTTP Basic cannot carry, and a comma, which other headers cannot carry"),
+    ],
+)
+def test_a_key_that_not_every_header_carries_says_where_it_cannot_go(text, words):
+    assert limits_of(text) == words

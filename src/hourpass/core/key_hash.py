@@ -26,6 +26,13 @@ def may_be_imported(text: str) -> bool:
     return _VISIBLE.fullmatch(text) is not None
 
 
+def limits_of(text: str) -> str | None:
+    """Where a key that was not made here cannot go, in words. None if every header carries it."""
+    basic = "a colon, which HTTP Basic cannot carry" if ":" in text else ""
+    others = "a comma, which other headers cannot carry" if "," in text else ""
+    return f"the key has {', and '.join(filter(None, (basic, others)))}" if basic or others else None
+
+
 class KeyHash(NamedTuple):
     """A hash that digests are made of. For `hmac-sha256` it has the provider's `secret`, and `kid` names that."""
 

@@ -12,7 +12,7 @@ class ImportKeys(Asked, kw_only=True):
     """How to import keys. The rows are the body, a JSON object on each line.
 
     With `dry_run` nothing is changed. With `each` the answer lists what became of each line, and not only of those that
-    failed. The first line of the body has the number `first_line`.
+    failed or have a warning. The first line of the body has the number `first_line`.
     """
 
     dry_run: bool = False
@@ -22,13 +22,14 @@ class ImportKeys(Asked, kw_only=True):
 
 
 class ImportedLine(AdminAnswer, kw_only=True):
-    """What became of one line. `reason` says why it failed, in words that show no key."""
+    """What became of one line. `reason` says why it failed, and `warning` where its key cannot go, and show no key."""
 
     line: int
     result: Literal["created", "updated", "unchanged", "failed"]
     key_id: str | UnsetType = UNSET
     external_id: str | UnsetType = UNSET
     reason: str | UnsetType = UNSET
+    warning: str | UnsetType = UNSET
 
 
 class ImportedKeys(AdminAnswer, kw_only=True):

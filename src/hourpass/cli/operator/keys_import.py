@@ -25,7 +25,7 @@ from hourpass.server.admin.key_import import ImportBatch
 from hourpass.server.keys.importing import LOOKED_AT
 
 SAID = 20
-"""Failed rows that are named on the screen. The report has all of them."""
+"""Failed rows that are named on the screen, and so many with a warning. The report has all of them."""
 
 
 @click.command("import")
@@ -111,13 +111,13 @@ class _Report:
 
     def add(self, done: ImportedKeys) -> None:
         """Note what became of a batch."""
-        said = self.counts["failed"]
+        failed = [f"line {each.line}: {each.reason}" for each in done.lines if each.reason]
+        warned = [f"line {each.line}: {each.warning}" for each in done.lines if each.warning]
+        for words in failed[: max(SAID - self.counts["failed"], 0)] + warned[: max(SAID - self._ambiguous, 0)]:
+            say(words)
         for word in self.counts:
             self.counts[word] += getattr(done, word)
         self._ambiguous += done.ambiguous
-        failed = [each for each in done.lines if each.result == "failed"]
-        for each in failed[: max(SAID - said, 0)]:
-            say(f"line {each.line}: {each.reason}")
         if self._file is not None:
             for each in done.lines:
                 self._file.write(json_line(msgspec.to_builtins(each)) + "\n")
@@ -127,12 +127,13 @@ class _Report:
         if as_json:
             print_json(dict(self.counts))
         if (failed := self.counts["failed"]) > SAID:
-            say(
-                f"and {failed - SAID} more lines failed" + ("." if self._file else ": --report FILE names all of them.")
-            )
-        if self._ambiguous:
-            said = "have a colon, which HTTP Basic cannot carry, or a comma, which other headers cannot"
-            say(f"{self._ambiguous} keys {said}.")
+            self._more(failed - SAID, "failed")
+        if self._ambiguous > SAID:
+            self._more(self._ambiguous - SAID, "with such a key")
         counts = ", ".join(f"{count} {word}" for word, count in self.counts.items())
         seconds = time.monotonic() - self._began
         say(f"{'Nothing was changed. It would be: ' if dry_run else ''}{counts} ({seconds:.1f} s).")
+
+    def _more(self, number: int, what: str) -> None:
+        lines = "line" if number == 1 else "lines"
+        say(f"and {number} more {lines} {what}" + ("." if self._file else ": --report FILE names all of them."))

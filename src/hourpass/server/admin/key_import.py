@@ -9,7 +9,7 @@ from msgspec import UNSET
 from hourpass.admin import shapes
 from hourpass.core.admin_access import require_not_reserved
 from hourpass.core.errors import InvalidRequest
-from hourpass.core.key_hash import KeyHash
+from hourpass.core.key_hash import KeyHash, limits_of
 from hourpass.server.admin.context import Context
 from hourpass.server.keys import importing
 from hourpass.server.keys.import_rows import ImportRow, InPlain, RowRefused, SlowlyHashed, read_columns, read_row
@@ -53,11 +53,12 @@ def import_keys(ctx: Context, asked: ImportBatch) -> shapes.ImportedKeys:
 
 def _note(whole: shapes.ImportedKeys, line: int, row: ImportRow | str, result: Imported, *, each: bool) -> None:
     setattr(whole, result.result, getattr(whole, result.result) + 1)
-    external_id = None
+    external_id = warning = None
     if isinstance(row, ImportRow):
         external_id = row.fields.get("external_id")
-        whole.ambiguous += isinstance(row.secret, InPlain) and bool({":", ","} & set(row.secret.text))
-    if each or result.result == "failed":
+        warning = limits_of(row.secret.text) if isinstance(row.secret, InPlain) else None
+        whole.ambiguous += warning is not None
+    if each or warning or result.result == "failed":
         whole.lines.append(
             shapes.ImportedLine(
                 line=line,
@@ -65,6 +66,7 @@ def _note(whole: shapes.ImportedKeys, line: int, row: ImportRow | str, result: I
                 key_id=result.key_id or UNSET,
                 external_id=external_id or UNSET,
                 reason=result.reason or UNSET,
+                warning=warning or UNSET,
             )
         )
 

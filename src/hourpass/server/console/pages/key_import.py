@@ -31,7 +31,7 @@ NO_JSON = (
 )
 
 LISTED = 100
-"""Failed lines that a page names. The rest is only counted."""
+"""Failed lines that a page names, and so many whose key not every header carries. The rest is only counted."""
 
 
 def _show(visit: Visit) -> PageAnswer:
@@ -56,7 +56,7 @@ def _import(visit: Visit) -> PageAnswer:
         together = rows_together(dry_run=dry_run)
         for start in range(0, len(rows), together):
             batch = ImportBatch(rows=rows[start : start + together], dry_run=dry_run, accept_weak=accept_weak)
-            add_batch(done, visit.import_rows(batch), LISTED)
+            add_batch(done, visit.import_rows(batch), len(rows))
     except ExtraMissing as error:  # the batches before are imported
         missing = error.detail
     status = 422 if missing else 200
@@ -65,7 +65,7 @@ def _import(visit: Visit) -> PageAnswer:
 
 
 def _page(status: int = 200, **values: Any) -> Shown:
-    nothing = {"done": None, "dry_run": True, "accept_weak": False, "missing": "", "new": ""}
+    nothing = {"done": None, "dry_run": True, "accept_weak": False, "missing": "", "new": "", "listed": LISTED}
     return Shown("import_keys.html", {**nothing, **values}, status)
 
 
