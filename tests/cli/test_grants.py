@@ -151,3 +151,4 @@ def test_a_grant_that_nobody_refreshed_and_whose_caller_is_not_known_has_no_addr
 @pytest.mark.usefixtures("was_started")
 def test_a_grant_that_nobody_has_is_not_shown(hourpass):
     assert "no grant has" in hourpass("grants", "show", "00" * 16, code=1).stderr
+    assert "a whole id has 32 digits" in hourpass("grants", "show", "03e0ea77", code=1).stderr

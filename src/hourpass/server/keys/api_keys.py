@@ -44,6 +44,9 @@ ADMIN_KEYS = 13
 """The number of the migration before which a program would exchange an admin key like every other one."""
 
 
+WHOLE_GRANT_ID = 32
+
+
 class NewKey(NamedTuple):
     """A new key with its text, which its owner sees only this once. The repr does not show the text."""
 
@@ -204,7 +207,8 @@ def get_grant(store: Store, grant_id: str, key_id: str | None = None) -> Grant:
 
 def no_such_grant(grant_id: str) -> NotFound:
     """The error for an id that no grant has, or none that the caller may know of."""
-    return NotFound(f"no grant has {_named(grant_id)}")
+    whole = ": a whole id has 32 digits, and pages show its last eight" if len(grant_id) < WHOLE_GRANT_ID else ""
+    return NotFound(f"no grant has {_named(grant_id)}{whole}")
 
 
 def all_grants(store: Store, key_id: str | None = None) -> Iterator[Grant]:
