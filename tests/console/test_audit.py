@@ -3,6 +3,7 @@
 import html
 import json
 import re
+from html import unescape
 
 import apsw
 import pytest
@@ -56,7 +57,11 @@ def test_the_key_of_a_line_and_the_admin_key_that_acted_are_links_with_their_nam
     page = visitor.get(f"/audit?key={acme}&event=key.revoked").text
 
     assert re.search(rf'href="/console/keys/{acme}">Acme</a>', page)
-    assert re.search(rf'href="/console/keys/{ada["key_id"]}">Ada</a>', page)
+    assert re.search(rf'href="/console/keys/{ada["key_id"]}">key:{ada["key_id"]}</a>', page)
+    by = re.search(r'href="/console(/audit\?[^"]+)" title="Only what it did">Ada</a>', page)[1]
+    assert {"event=key.revoked", f"actor=key%3A{ada['key_id']}"} <= set(unescape(by).partition("?")[2].split("&"))
+    did = re.search(r'href="/console(/audit\?actor=[^"]+)">What it did<', visitor.get(f"/keys/{ada['key_id']}").text)[1]
+    assert set() < set(numbers(visitor.get(unescape(by)).text)) < set(numbers(visitor.get(did).text))
     delegated = desk.admin_key("operator", "--subject-prefix", "acme/", "--max-scope", "")
     page = desk.visitor().by_key(delegated["api_key"]).get(f"/audit?key={acme}").text
     assert ">Acme</a>" in page

@@ -94,6 +94,7 @@ def _environment() -> Environment:
         "why": show_why,
         "sentence": as_sentence,
         "role": role_in_words,
+        "short_grant": short_grant,
     }
     return environment
 
@@ -154,6 +155,11 @@ def show_count(number: int, noun: str = "", plural: str = "") -> str:
 def latest_use(uses: Mapping[str, Any]) -> tuple[str, Any]:
     """The kind of the latest of a key's uses, and the use."""
     return max(uses.items(), key=lambda kind_and_use: as_instant(kind_and_use[1].at))
+
+
+def short_grant(grant_id: str) -> str:
+    """A grant for people, by the end of its id: the beginning is when it was opened, and like that of others."""
+    return f"…{grant_id[-8:]}"
 
 
 def as_sentence(words: str) -> str:

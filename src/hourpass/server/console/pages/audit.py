@@ -20,6 +20,8 @@ from hourpass.server.settings.past import past
 FILTERS = ("key", "grant", "event", "actor", "since", "until")
 """The same as the options of `hourpass audit`."""
 
+FOLLOW = {"live": "1"}
+
 EVENTS = tuple(sorted(NAMES.values()))
 
 TONES = {
@@ -62,7 +64,8 @@ def _show(visit: Visit) -> PageAnswer:
             "problem": problem,
             "live": live,
             "query": urlencode(given),
-            "follow": urlencode({**given, "live": "1"}),
+            "follow": urlencode({**given, **FOLLOW}),
+            "by": lambda actor: urlencode({**given, "actor": actor, **(FOLLOW if live else {})}),
             "exported": EXPORTED,
             **visit.pager(filters, page.next),
             "command": _command(given, visit.data_flags),
