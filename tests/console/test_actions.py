@@ -162,7 +162,23 @@ def test_a_grant_is_found_by_its_id_and_by_its_keys(desk):
 
     assert found.headers["location"] == f"/console/grants/{grant['grant_id']}?key={key_id}"
     assert grant["grant_id"] in visitor.get(f"/grants?key={key_id}").text
-    assert "No key and no grant has this id." in visitor.get(f"/grants?key={'0' * 32}").text
+    assert "No key and no grant is like that." in visitor.get(f"/grants?key={'0' * 32}").text
+
+
+def test_a_search_for_grants_takes_a_name_and_says_what_it_cannot_take(desk):
+    names = {"Twelve1Chars": {}, "Grants of one": {}, "Grants of two": {}}
+    for name in names:
+        key = desk.server.create_key("--name", name)
+        httpx2.post(f"{desk.server.url}/auth/api-key", json={"apiKey": key["api_key"]}).raise_for_status()
+        [names[name]] = json.loads(desk.server.command("grants", "list", "--key", key["key_id"], "--json").stdout)
+    visitor = desk.visitor().by_link()
+    for name in ("Twelve1Chars", "grants of one"):
+        assert visitor.get(f"/grants?key={name}").text.count('role="rowheader"') == 1, name
+    several = visitor.get("/grants?key=Grants of").text
+    part = visitor.get(f"/grants?key={names['Grants of one']['grant_id'][-8:]}").text
+
+    assert 'href="/console/keys?q=Grants%20of">Choose one of them</a>' in several
+    assert "A grant is found by its whole id, which its page shows. This is a part of one." in part
 
 
 def test_a_grant_is_revoked(desk):

@@ -169,7 +169,8 @@ def test_an_auditor_sees_no_button_that_would_be_refused(browser, desk, filled):
     assert seen["/"] == {"6 hours", "24 hours", "7 days"}
     assert seen["/audit"] == {"Verify the chain", "Export", "Find", "Follow"}
     assert seen["/keys"] == {"Find a whole key", "Find"}
-    assert seen["/keys/ID"] == seen["/grants/ID"] == seen["/webhooks"] == seen["/webhooks/ID"] == set()
+    assert seen["/keys/ID"] == seen["/webhooks"] == seen["/webhooks/ID"] == set()
+    assert seen["/grants/ID"] == {"Copy\nthe id"}
     assert {path for path, what in seen.items() if what == "refused"} == {
         "/keys/new",
         "/keys/import",
@@ -298,8 +299,15 @@ def test_the_life_of_a_grant_ends_by_a_replay_that_is_seen(browser, desk):
     for _ in range(2):
         httpx2.post(f"{desk.server.url}/auth/refresh", json={"refreshToken": first})
     [grant] = json.loads(desk.server.command("grants", "list", "--key", key["key_id"], "--all", "--json").stdout)
-    page = desk.visitor().by_link().get(f"/grants/{grant['grant_id']}").text
+    visitor = desk.visitor().by_link()
+    page = visitor.get(f"/grants/{grant['grant_id']}").text
+    auditors = desk.visitor().by_key(desk.admin_key("auditor")["api_key"]).get(f"/grants/{grant['grant_id']}").text
 
+    for each in (page, auditors):
+        assert f'href="/console/grants?key={key["key_id"]}">All grants of this key' in each
+        assert (f'href="/console/keys/{key["key_id"]}/rotate#h-leak"' in each) == (each is page)
+    desk.server.command("keys", "revoke", key["key_id"])
+    assert "Its key is revoked already" in visitor.get(f"/grants/{grant['grant_id']}").text
     assert "A superseded refresh token came back" in page
     assert 'class="tick bad"' in page
     assert "/revoke" not in page

@@ -1,22 +1,28 @@
 """Grants: what exchanges of a key opened, and the life of one of them."""
 
+import re
+from contextlib import suppress
+
 import msgspec
 
 from hourpass.admin import shapes
 from hourpass.admin.instants import read_moment
 from hourpass.admin.operations import (
     GET_GRANT,
+    GET_KEY,
     GRANT_TIMELINE,
     LIST_GRANTS,
     LIST_GRANTS_OF_KEY,
+    LIST_KEYS,
     REVOKE_GRANT,
 )
+from hourpass.core.api_key import KEY_ID_PATTERN
 from hourpass.core.errors import NotFound
 from hourpass.core.grant import GRANT_ID_PATTERN
 from hourpass.server.console.page import Confirmation, GoTo, PageAnswer, Section, Shown, View, Visit
 from hourpass.server.console.pictures import lifeline
 from hourpass.server.console.pictures.lifeline import Moment
-from hourpass.server.console.rendering import distance_words, show_count
+from hourpass.server.console.rendering import distance_words, short_grant, show_count
 
 STATES = (
     ("", "any"),
@@ -46,24 +52,26 @@ MARKS = {
 
 
 def _show_grants(visit: Visit) -> PageAnswer:
-    key_id = visit.query.get("key", "").strip()
-    if (grant := _found(visit, key_id)) is not None:
+    text = visit.query.get("key", "").strip()
+    if (grant := _found(visit, text)) is not None:
         return GoTo(f"/grants/{grant.grant_id}?key={grant.key_id}")
     state = visit.query.get("state", "")
     conditions = {"state": state or None, "cursor": visit.query.get("cursor")}
     problem, page = "", shapes.GrantPage(data=[], next=None)
+    several = False
     try:
-        if key_id:
+        if text:
+            key_id, several = _key_id(visit, text)
             page = visit.call(
                 LIST_GRANTS_OF_KEY, msgspec.convert({**conditions, "key_id": key_id}, shapes.ListGrantsOfKey)
             )
         else:
             page = visit.call(LIST_GRANTS, msgspec.convert(conditions, shapes.ListGrants))
     except NotFound:
-        problem = "No key and no grant has this id."
+        problem = _SEVERAL if several else _PART_OF_ID if _END_OF_ID.fullmatch(text) else _NOT_FOUND
     except msgspec.ValidationError:
         problem = "There is no such state."
-    filters = {"key": key_id, "state": state}
+    filters = {"key": text, "state": state}
     return Shown(
         "grants.html",
         {
@@ -71,9 +79,30 @@ def _show_grants(visit: Visit) -> PageAnswer:
             "filters": filters,
             "states": STATES,
             "problem": problem,
+            "several": several,
             **visit.pager(filters, page.next),
         },
     )
+
+
+_SEVERAL = "Several keys may be like that."
+
+_NOT_FOUND = "No key and no grant is like that."
+
+_PART_OF_ID = "A grant is found by its whole id, which its page shows. This is a part of one."
+
+_END_OF_ID = re.compile("…?[0-9a-fA-F]{8}")
+
+
+def _key_id(visit: Visit, text: str) -> tuple[str, bool]:
+    """The id of the one key that a text names, or the text as it is, and whether it may name several."""
+    if KEY_ID_PATTERN.fullmatch(text):
+        with suppress(NotFound):
+            return visit.call(GET_KEY, shapes.KeyNamed(key_id=text)).key_id, False
+    keys = visit.call(LIST_KEYS, shapes.ListKeys(text=text, limit=2))
+    if len(keys.data) == 1 and keys.next is None:
+        return keys.data[0].key_id, False
+    return text, bool(keys.data or keys.next)
 
 
 def _found(visit: Visit, text: str) -> shapes.GrantFacts | None:
@@ -98,7 +127,7 @@ def _show_grant(visit: Visit) -> PageAnswer:
     # What is ahead is long, and would leave no room for what happened.
     ends_at = read_moment(past[-1].at) if over else visit.now + (visit.now - opened_at) // 8
     picture = lifeline(
-        f"The life of grant {grant.grant_id[-8:]}",
+        f"The life of grant {short_grant(grant.grant_id)}",
         [Moment(read_moment(each.at), each.weight) for each in past],
         opened_at=opened_at,
         ends_at=ends_at,
@@ -106,6 +135,7 @@ def _show_grant(visit: Visit) -> PageAnswer:
     )
     values = {
         "grant": grant,
+        "key": visit.call(GET_KEY, shapes.KeyNamed(key_id=grant.key_id)) if life.state == "replayed" else None,
         "life": life,
         "picture": picture,
         "marks": MARKS,
@@ -125,7 +155,7 @@ def _revoking(visit: Visit, grant: shapes.GrantFacts) -> Confirmation:
     effects = [f"Ends 1 grant of {name}. Its access tokens are refused within a second.", _used(visit, grant)]
     path = f"/grants/{grant.grant_id}"
     return Confirmation(
-        f"Revoke grant {grant.grant_id[-8:]}",
+        f"Revoke grant {short_grant(grant.grant_id)}",
         _crumbs(grant),
         "Its client must exchange the key again",
         effects,
@@ -150,7 +180,7 @@ def _crumbs(grant: shapes.GrantFacts) -> list[tuple[str, str]]:
     return [
         ("Keys", "/keys"),
         (grant.key_name or grant.key_id, f"/keys/{grant.key_id}"),
-        (f"Grant {grant.grant_id[-8:]}", f"/grants/{grant.grant_id}?key={grant.key_id}"),
+        (f"Grant {short_grant(grant.grant_id)}", f"/grants/{grant.grant_id}?key={grant.key_id}"),
     ]
 
 
