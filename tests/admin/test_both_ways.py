@@ -5,6 +5,7 @@ Only what chance or the clock makes differs: new keys, ids and secrets, and inst
 
 import functools
 import json
+import re
 from collections.abc import Iterator
 
 import click
@@ -243,6 +244,7 @@ def test_the_trail_is_shown_exported_and_verified(both, key):
     tokens_of(both, both.create())
     both.reads("audit")
     both.reads("audit", "--last", "2")
+    assert re.search(r" actor=key:\w+ actor_name=\S+ ", both.same("audit", "--key", key_id).out)
     both.reads("audit", "--key", key_id, "--event", "key.revoked", "--actor", "key:", "--since", "1h", "--until", "now")
     both.reads("audit", "--grant", "00" * 16)
     both.same("audit", "export", "-")

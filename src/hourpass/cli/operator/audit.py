@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
+from msgspec import UNSET
 
 from hourpass.admin import operations, shapes
 from hourpass.admin.instants import exact_moment
@@ -96,14 +97,14 @@ def audit(
         _refuse_options(ctx)
         return
     with administration(flags) as desk, contextlib.suppress(KeyboardInterrupt):
-        chosen = wanted(desk.now)
+        chosen = {**wanted(desk.now), "names": not as_json}
         lines, seen = _newest(desk, chosen, last or (EVERYTHING if chosen["since"] else 100))
         if as_json and not follow:
             print_json([line.members() for line in lines])
             return
         _show(lines, as_json=as_json)
         if not lines and not follow:
-            narrowed = any(chosen.values())
+            narrowed = any(wanted(desk.now).values())
             say("No event fulfils all conditions." if narrowed else "The audit trail is empty.")
         while follow:
             time.sleep(PAUSE)
@@ -166,13 +167,20 @@ audit.add_command(verify)
 
 def _show(lines: list[shapes.AuditLine], *, as_json: bool) -> None:
     for line in lines:
-        facts = line.members()
         if as_json:
-            print(json_line(facts), flush=True)
+            print(json_line(line.members()), flush=True)
             continue
-        members = ((name, value) for name, value in facts.items() if name not in ("number", "at", "event"))
-        detail = " ".join(f"{_quoted(name)}={_quoted(value)}" for name, value in members)
+        detail = " ".join(f"{_quoted(name)}={_quoted(value)}" for name, value in _with_name(line))
         print_line(f"{line.number:>6}  {line.at}  {_quoted(line.event):24}", detail)
+
+
+def _with_name(line: shapes.AuditLine) -> Iterator[tuple[str, object]]:
+    """The members of a line but those that all have. An admin key that acted also has the name that it has now."""
+    for name, value in line.members().items():
+        if name not in ("number", "at", "event"):
+            yield name, value
+        if name == "actor" and line.actor_name is not UNSET:
+            yield "actor_name", line.actor_name
 
 
 _WORD = re.compile(r"[A-Za-z0-9_.:/@+-]+")
