@@ -11,6 +11,7 @@ from hourpass.core.api_key import (
     opened_at,
     still_proves,
     unverified_key_id,
+    why_refused_now,
     why_unusable,
 )
 from hourpass.core.key_rotation import (
@@ -188,6 +189,24 @@ def test_a_secret_proves_its_key_until_it_ends_or_is_taken_away():
     assert not still_proves(key(*USED), OLD, NOW + 100)
     assert not still_proves(key(NEXT), OLD, NOW)
     assert not still_proves(key(OLD, revoked_at=NOW), OLD, NOW)
+
+
+@pytest.mark.parametrize(
+    ("now", "secrets", "more", "address", "why"),
+    [
+        (NOW + 99, USED, {}, None, None),
+        (NOW + 100, USED, {}, None, "rotated"),
+        (NOW, (NEXT,), {}, None, "rotated"),
+        (NOW, (OLD,), {"revoked_at": NOW}, None, "revoked"),
+        (NOW, (OLD,), {"disabled_at": NOW}, None, "disabled"),
+        (NOW, (OLD,), {"allowed_ips": ("192.0.2.0/24",)}, "192.0.2.1", None),
+        (NOW, (OLD,), {"allowed_ips": ("192.0.2.0/24",)}, "198.51.100.1", "address_not_allowed"),
+        (NOW, (OLD,), {"allowed_ips": ("192.0.2.0/24",)}, None, "address_not_allowed"),
+        (NOW, (NEXT,), {"allowed_ips": ("192.0.2.0/24",)}, None, "rotated"),
+    ],
+)
+def test_a_secret_that_was_proven_is_refused_for_what_became_of_its_key(now, secrets, more, address, why):
+    assert why_refused_now(key(*secrets, **more), OLD, now, address) == why
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,9 @@ from hourpass.core.errors import (
 )
 from hourpass.core.policy import DAY, HOUR, SECOND
 from hourpass.core.token_request import TokenRequest
+from hourpass.server.issuing.self_rotation import next_secret
 from hourpass.server.keys.api_keys import create_key, revoke_key
+from hourpass.server.keys.editing import update_key
 from hourpass.server.keys.rotation import rotate_key, rotate_key_at_once
 from hourpass.testing import Clock, InMemoryServer
 
@@ -247,6 +249,24 @@ async def test_a_secret_that_was_replaced_while_its_first_use_was_under_way_is_r
 
     with pytest.raises(InvalidCredentials):
         await installation.last.issuer.open(proven, TokenRequest(), None, installation.clock())
+
+
+async def test_a_proof_from_memory_opens_nothing_from_where_the_key_may_no_longer_be_used(installation):
+    """Neither a grant nor a rotation: both would outlast the moment until a node looks."""
+    key = await installation.create_key(self_rotation=True)
+    issuer, now, outside = installation.last.issuer, installation.clock(), "198.51.100.1"
+    proven = await issuer.prove(key, outside, now)
+    await installation.run(
+        lambda store: update_key(store, key_id_of(key), {"allowed_ips": ["192.0.2.0/24"]}, now, actor=Actor("test"))
+    )
+
+    for work in (next_secret(issuer, key, outside, now), issuer.open(proven, TokenRequest(), outside, now)):
+        with pytest.raises(InvalidCredentials) as refused:
+            await work
+        assert refused.value.reason == "address_not_allowed"
+    assert len(await installation.secrets(key)) == 1
+    issuer = installation.first.issuer
+    await issuer.exchange(key, TokenRequest(), "192.0.2.7", now)
 
 
 async def test_a_grant_is_not_opened_by_a_secret_that_ended_meanwhile(installation):

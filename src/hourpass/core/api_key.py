@@ -208,6 +208,18 @@ def still_proves(key: ApiKey, secret: KeySecret, now: int) -> bool:
     return own is not None and why_unusable(key, now, own) is None
 
 
+def why_refused_now(
+    key: ApiKey, secret: KeySecret, now: int, address: str | None
+) -> KeyTrouble | Literal["address_not_allowed"] | None:
+    """Why a secret that proved the key once opens nothing at this instant, for a caller from this address.
+
+    None if it does. A node proves a key as it remembers it, so this is asked of the record, where something is kept.
+    """
+    if not still_proves(key, secret, now):
+        return why_unusable(key, now) or "rotated"
+    return None if allows_ip(key, address) else "address_not_allowed"
+
+
 def is_usable(key: ApiKey, now: int) -> bool:
     """Whether the key is usable at this instant: it is not revoked, expired or disabled."""
     return key.revoked_at is None and (key.expires_at is None or now < key.expires_at) and key.disabled_at is None

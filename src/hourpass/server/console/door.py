@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from hourpass.core.actor import Actor
 from hourpass.core.admin_access import AdminCaller, caller_of, owner, role_of
-from hourpass.core.api_key import ApiKey, Proven, allows_ip, still_proves, why_unusable
+from hourpass.core.api_key import ApiKey, Proven, allows_ip, why_refused_now
 from hourpass.core.errors import InvalidCredentials
 from hourpass.core.server_events import ConsoleSignedIn, ConsoleSignedOut
 from hourpass.core.sign_in import (
@@ -55,14 +55,14 @@ def sign_in_by_key(store: Store, proven: Proven, new_id: str, address: Actor, no
     """Sign the holder of an admin key in under a new id. The key was proven as this node remembered it.
 
     Raises:
-        InvalidCredentials: if the key is gone meanwhile, or its secret proves it no more, or it is not an admin key.
+        InvalidCredentials: if the key is gone or not an admin key, or its secret opens nothing any more from there.
     """
     key_id = proven.key.key_id
     key = store.key(key_id)
     if key is None or role_of(key) is None:
         raise InvalidCredentials("the key is not an admin key")
-    if not still_proves(key, proven.secret, now):
-        raise InvalidCredentials("the key ended during the sign-in", reason=why_unusable(key, now) or "rotated")
+    if trouble := why_refused_now(key, proven.secret, now, address.address):
+        raise InvalidCredentials("the key ended during the sign-in", reason=trouble)
     new = SignIn(hash_of(new_id), f"key:{key_id}", key_id, key_fingerprint(key), now, now, address.address)
     _begin(store, new, "key", address, now)
 

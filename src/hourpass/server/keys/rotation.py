@@ -9,7 +9,7 @@ from typing import assert_never
 
 from hourpass.core import key_events
 from hourpass.core.actor import Actor
-from hourpass.core.api_key import ApiKey, KeySecret, may_have_tokens, still_proves
+from hourpass.core.api_key import ApiKey, KeySecret, may_have_tokens, still_proves, why_refused_now
 from hourpass.core.errors import InvalidCredentials, InvalidRequest, RotationUnderWay, SelfRotationOff
 from hourpass.core.grant import revoke
 from hourpass.core.key_rotation import (
@@ -107,13 +107,15 @@ def rotate_by_holder(
     """The text of the next secret of a key, for the holder of a secret of it that was proven.
 
     Raises:
-        InvalidCredentials: if the secret proves the key no more; SelfRotationOff: if the key may not rotate itself.
+        InvalidCredentials: if the secret opens nothing any more; SelfRotationOff: if the key may not rotate itself.
         RotationUnderWay: if two secrets are alive.
     """
     key = store.key(key_id)
     presented = None if key is None else next((own for own in key.secrets if own.n == secret.n), None)
     if key is None or presented is None:
         raise InvalidCredentials("another secret took its place")
+    if trouble := why_refused_now(key, secret, now, address):
+        raise InvalidCredentials(reason=trouble)
     if not key.self_rotation:
         raise SelfRotationOff
     texts = {each.n: secrets.text_again(key, each, prefix) for each in key.secrets}

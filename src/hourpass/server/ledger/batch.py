@@ -12,7 +12,7 @@ from typing import Any
 from hourpass.core import grant_events
 from hourpass.core.actor import Actor
 from hourpass.core.address import unpack_address
-from hourpass.core.api_key import ApiKey, is_usable, still_proves, why_unusable
+from hourpass.core.api_key import ApiKey, why_refused_now, why_unusable
 from hourpass.core.audit import Event
 from hourpass.core.errors import InvalidCredentials, Unavailable
 from hourpass.core.grant import Ahead, Dead, Grant, GrantRef, Replay, Retry, Rotate, judge
@@ -127,8 +127,8 @@ class Settling:
         latest: dict[str, int] = {}
         for asked in openings:
             key = keys.read(store, asked.grant.key_id)
-            if key is None or not _may_open(key, asked):
-                trouble = None if key is None else why_unusable(key, asked.now) or "rotated"
+            trouble = None if key is None else _why_not(key, asked)
+            if key is None or trouble:
                 answers.append(InvalidCredentials("the key ended while the exchange was under way", reason=trouble))
             else:
                 latest[key.key_id] = len(answers)
@@ -251,11 +251,14 @@ class Settling:
         return True
 
 
-def _may_open(key: ApiKey, asked: Opening) -> bool:
-    """Whether a key, as it is now, opens the grant. The secret that proved it may have ended since it was read."""
+def _why_not(key: ApiKey, asked: Opening) -> str | None:
+    """Why a key, as it is now, does not open the grant. It may have changed since it was proven."""
     if asked.proven is None:
-        return is_usable(key, asked.now)
-    return asked.proven.key is key or still_proves(key, asked.proven.secret, asked.now)
+        return why_unusable(key, asked.now)
+    if asked.proven.key is key:
+        return None
+    packed = asked.grant.opened_from
+    return why_refused_now(key, asked.proven.secret, asked.now, unpack_address(packed) if packed else None)
 
 
 def _event(
