@@ -12,7 +12,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from hourpass.server.endpoints.admin_openapi import describe_admin
 from hourpass.server.endpoints.app import VERIFY
-from hourpass.server.endpoints.openapi import answer_of
+from hourpass.server.endpoints.openapi import MEMBERS, answer_of
 from hourpass.server.issuing.revoke_introspect import introspect
 from hourpass.server.transport.request import Reply, Request
 from hourpass.wire.shapes import FORM, write_introspection
@@ -74,6 +74,18 @@ async def test_operation_ids_are_unique_and_every_operation_has_words(document):
 
     assert len(ids) == len(set(ids))
     assert all(operation["summary"].endswith(".") for operation in operations)
+
+
+async def test_every_schema_and_member_is_described_in_a_sentence(document):
+    schemas = document["components"]["schemas"]
+    said = {name: schema["description"] for name, schema in schemas.items()}
+    members = {
+        (name, member): each for name, schema in schemas.items() for member, each in schema["properties"].items()
+    }
+    said |= {place: each.get("description") for place, each in members.items()}
+
+    assert {what: words for what, words in said.items() if not re.fullmatch(r"(?s)[A-Z`].*\.", words or "")} == {}
+    assert {member for _, member in members} == set(MEMBERS)
 
 
 async def test_bodies_are_described_as_they_travel(document):

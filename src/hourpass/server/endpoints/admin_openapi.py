@@ -1,6 +1,5 @@
 """The description of the admin API (OpenAPI 3.1), made from the table of operations and the structs, never by hand."""
 
-from inspect import cleandoc
 from typing import Any
 
 import msgspec
@@ -13,7 +12,7 @@ from hourpass.admin.operations import OPERATIONS, ROOT, Operation
 from hourpass.admin.shapes import TaggedAnswer
 from hourpass.server.admin.work import WORK
 from hourpass.server.endpoints.admin_problem import AdminProblem, FieldProblem
-from hourpass.server.endpoints.openapi import REFERENCE
+from hourpass.server.endpoints.openapi import REFERENCE, say_what_they_are
 
 Schema = dict[str, Any]
 
@@ -102,10 +101,7 @@ def _schemas() -> dict[str, Schema]:
     _, components = msgspec.json.schema_components(
         sorted(used, key=lambda shape: shape.__name__), ref_template=REFERENCE
     )
-    for name, schema in components.items():
-        schema["description"] = cleandoc(schema["description"])
-        for member, each in schema.get("properties", {}).items():
-            each["description"] = words_of(_SHAPES[name], member)
+    say_what_they_are(components, lambda shape, member: words_of(_SHAPES[shape], member))
     return components
 
 
