@@ -77,7 +77,7 @@ class AttentionItem(AdminAnswer, kw_only=True):
 class Overview(AdminAnswer, kw_only=True):
     """What happened on all nodes, what there is, and what needs attention, the gravest first.
 
-    `series` has equal points, oldest first. The last one is not over yet. A node writes down a minute when it is over.
+    `series` has equal points, oldest first. The last one is not over yet. Counts are up to a minute late.
     """
 
     at: Instant

@@ -24,7 +24,7 @@ from hourpass.core.stats import MAX_HOURS
 def overview(flags: dict[str, object], hours: int, as_json: bool) -> None:
     """Show what happened in the last hours on all nodes, how many keys and grants there are, and what needs attention.
 
-    The numbers are those of the console. A node writes down each minute once it is over.
+    The numbers are those of the console. Counts are up to a minute late.
     """
     with administration(flags) as desk:
         found = desk.call(operations.OVERVIEW, shapes.GetOverview(hours=hours))
@@ -43,7 +43,7 @@ def _facts(found: shapes.Overview) -> dict[str, object]:
     keys = found.keys
     states = f"{keys.active:,} active, {keys.disabled:,} disabled, {keys.expired:,} expired, {keys.revoked:,} revoked"
     return {
-        "until": f"{found.at}, for {found.hours} h",
+        "time": f"the last {'hour' if found.hours == 1 else f'{found.hours} hours'}. Counts are up to a minute late",
         **totals,
         "keys": states,
         "raw keys sent": f"{found.raw.day:,} in a day, {found.raw.week:,} in a week",
