@@ -120,6 +120,18 @@ def test_bytes_that_are_not_text_are_a_failure_like_any_other(hourpass, tmp_path
     assert hourpass(*arguments, code=1, cwd=tmp_path).stdout == ""
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("keys", "list", "--server", "https://a.example"), "hourpass --server URL keys list"),
+        (("overview", "--admin-key-file", "x"), "hourpass --admin-key-file FILE overview"),
+    ],
+    ids=lambda value: value[-2] if isinstance(value, tuple) else "",
+)
+def test_an_option_of_the_whole_command_says_where_it_stands(hourpass, arguments, words):
+    assert f"{arguments[-2]} stands before the command: {words}\n" in hourpass(*arguments, code=2).stderr
+
+
 def test_a_full_disk_behind_stdout_is_a_failure_in_words(hourpass):
     with Path("/dev/full").open("w") as full:
         result = subprocess.run(

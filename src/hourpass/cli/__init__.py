@@ -75,6 +75,8 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except click.NoSuchOption as error:
+            raise _stands_before(error) or without_secrets(error) from None
         except click.UsageError as error:
             raise without_secrets(error) from None
         except ModuleNotFoundError as error:
@@ -130,6 +132,17 @@ def _refuse_server(ctx: click.Context, args: list[str]) -> None:
         return
     said = "unset HOURPASS_SERVER" if by_variable else "leave --server out"
     raise click.UsageError(f"{below if name in OVER_SERVER else name} works on this machine alone: {said}")
+
+
+def _stands_before(error: click.NoSuchOption) -> click.UsageError | None:
+    """What to say of an option of `hourpass` itself that stands behind a command. None for every other option."""
+    values = {"--server": "URL", "--admin-key-file": "FILE"}
+    value = values.get(error.option_name)
+    if value is None or error.ctx is None:
+        return None
+    program, _, command = error.ctx.command_path.partition(" ")
+    name = error.option_name
+    return click.UsageError(f"{name} stands before the command: {program} {name} {value} {command}", error.ctx)
 
 
 def _extra_missing(command: str, error: ModuleNotFoundError) -> HourpassError:
