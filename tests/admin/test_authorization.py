@@ -147,6 +147,8 @@ async def test_every_operation_answers_every_caller_as_the_reference_says(served
             said = "not_delegated" if confined else "allowed" if allowed else "insufficient_scope"
             expected[operation.name, caller] = "401" if caller in REFUSED else said
 
+    for caller in ("revoked", "disabled"):
+        assert (await served.ask(OPERATIONS[0], caller)).json()["reason"] == caller
     await served.server.later(7_200)
     served.callers["expired"] = served.owner
     for operation in OPERATIONS:

@@ -115,6 +115,9 @@ def test_an_admin_key_that_is_not_accepted_says_why(both):
     revoked, used = both.create("--admin", "auditor"), both.create("--admin", "auditor")
     both.server.command("keys", "revoke", revoked["key_id"])
     assert list_keys(both, key=revoked["api_key"]) == (1, f"{refused}: revoked")
+    disabled = both.create("--admin", "auditor")
+    both.server.command("keys", "disable", disabled["key_id"])
+    assert list_keys(both, key=disabled["api_key"]) == (1, f"{refused}: disabled")
     assert list_keys(both, None, used["api_key"], "keys", "create", "--name", "x") == (
         1,
         "this needs the scope keys:write, and your admin key does not have it",

@@ -14,7 +14,7 @@ from hourpass.admin import shapes
 from hourpass.admin.operations import IMPORT_KEYS, Operation
 from hourpass.core.actor import Actor
 from hourpass.core.admin_access import AdminCaller, caller_of, require_allowed
-from hourpass.core.api_key import allows_ip, is_usable
+from hourpass.core.api_key import allows_ip, why_unusable
 from hourpass.core.errors import InvalidToken, NotFound, StorageUnavailable
 from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, SECOND
 from hourpass.server.admin.context import Context, Outside
@@ -259,8 +259,10 @@ def _caller(store: Store, identity: AdminIdentity, now: int) -> AdminCaller:
     if identity.judge is not None:
         identity.judge(store, now)
     key = store.key(identity.key_id)
-    if key is None or not is_usable(key, now):
-        raise InvalidToken("revoked", "its key is not usable")
+    if key is None:
+        raise InvalidToken("revoked", "its key is not in the database")
+    if trouble := why_unusable(key, now):
+        raise InvalidToken(trouble, f"the admin key is {trouble}")
     if not allows_ip(key, identity.address):
         raise InvalidToken("address_not_allowed")
     actor = Actor(f"key:{key.key_id}", identity.address, identity.request_id)
