@@ -2,15 +2,18 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from msgspec import Struct
 from msgspec.json import encode
 
 from hourpass.admin import shapes
-from hourpass.admin.member_words import MEMBERS, OF_SHAPE
+from hourpass.admin.member_words import MEMBERS, OF_SHAPE, words_of
 from hourpass.admin.operations import OPERATIONS, ROOT
 from hourpass.server.endpoints.admin_problem import AdminProblem, FieldProblem
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "admin-api.md"
 
 pytestmark = pytest.mark.anyio
 
@@ -96,6 +99,13 @@ def test_words_are_only_of_members_that_there_are():
 
     assert {*MEMBERS, *OF_SHAPE} - used == set()
     assert not [name for name in OF_SHAPE if OF_SHAPE[name] == MEMBERS.get(name.rpartition(".")[2])]
+
+
+def test_the_reference_has_each_condition_and_each_member_of_a_key_in_the_same_words():
+    for shape in (shapes.ListKeys, shapes.CreateKey):
+        for member in {*shape.__struct_fields__} - {"limit", "cursor"}:
+            assert f"\n| `{member}` | {words_of(shape, member)} |\n" in PAGE.read_text()
+    assert {*shapes.CreateKey.__struct_fields__[-3:]} == {"environment", "subject", "external_id"}
 
 
 def msgspec_shapes() -> list[type[Struct]]:

@@ -6,7 +6,7 @@ A name mostly means one thing in all shapes. If it does not, `Shape.member` says
 MEMBERS: dict[str, str] = {
     # Keys
     "access_token_lifetime": "Seconds that its access tokens live, 1 to 86400. Null: the server's setting.",
-    "admin": "Role of an admin key. Null: the key is not an admin key.",
+    "admin": "Role of an admin key: `owner`, `operator` or `auditor`. Null: it is not an admin key.",
     "alive": "True: a key is not found by a secret of it that has ended.",
     "allowed_ips": "Networks or addresses that may use the key, at most 100. Empty: it works from everywhere.",
     "api_key": "The API key itself, a secret. An answer shows it only once.",
@@ -15,7 +15,7 @@ MEMBERS: dict[str, str] = {
     "claims": "Claims of its access tokens by their name, at most 1 KiB in all.",
     "disabled_at": "When it was disabled, RFC 3339. Null: it is not disabled.",
     "environment": "Environment of the tokens: `production` or `sandbox`.",
-    "expires_at": "When it ends, RFC 3339. Null: never.",
+    "expires_at": "When the key expires, RFC 3339. Null: never.",
     "external_id": "Your own id of the key, 1 to 200 visible ASCII characters, unique. Null: it has none.",
     "grants": "How many grants of the key can refresh. Only in the answer about one key.",
     "last_used": "The last use of each kind that there was: `exchanged`, `refreshed` or `raw`. Only of one key.",
@@ -23,13 +23,13 @@ MEMBERS: dict[str, str] = {
     "name": "What the key is for, in 1 to 200 printable characters.",
     "next_secret_at": "When the next secret was made that waits for its first use, RFC 3339. Null: none waits.",
     "old_secret_until": "Until when an earlier secret is accepted too, RFC 3339. Null: only one is accepted.",
-    "raw_until": "From when on protected endpoints refuse the key itself, RFC 3339. Null: never.",
+    "raw_until": "When protected endpoints stop accepting the key itself, RFC 3339. Null: never.",
     "retry_window": "Seconds in which a refresh can be repeated, 0 to 300. Null: the server's setting.",
     "revoked_at": "When it was revoked, RFC 3339. Null: it was not.",
     "revoked_why": "Why the key was revoked: `revoked`, `exposed` or `leaked`. Null: it was not.",
     "scope": "Scopes of its tokens, separated by spaces.",
     "self_rotation": "True: the holder of the key may rotate it.",
-    "state": "State of the key. A list takes only keys in this state.",
+    "state": "State of the key now.",
     "subject": "The `sub` of its tokens, 1 to 200 visible ASCII characters. If you give none, it is the key id.",
     "subject_prefix": "How the subjects begin that a delegated admin key sees. Null: it is not delegated.",
     "tags": "Texts for you alone by their name, at most 32. No token has them.",
@@ -37,7 +37,7 @@ MEMBERS: dict[str, str] = {
     "expires_within": "Only keys that expire within so many seconds.",
     "if_match": "The ETag that it was read with: 412 if it was changed since.",
     "next_waits": "True: only keys whose next secret waits for its first use.",
-    "now": "True: what is out ends at once too. A rotation also ends the old secret and its grants.",
+    "now": "True: end the access tokens that are out as well. A rotation also ends the old secret and its grants.",
     "overlap": "Seconds that the old secret works after the first use of the new one, 0 to 2592000. Default: 86400.",
     "raw_since": "Only keys that were sent themselves, without an exchange, within so many seconds until now.",
     "tag": "Only keys with this tag, as `NAME=TEXT`. Repeat it for several.",
@@ -49,7 +49,7 @@ MEMBERS: dict[str, str] = {
     "last_from": "Address of the last use. Null: it is not known.",
     "last_how": "Kind of the last use: `exchanged`, `refreshed` or `raw`. Null: there was none.",
     "strangers": "How many texts only look like a key of this server.",
-    "texts": "Texts that look like keys, at most 400 of at most 128 characters.",
+    "texts": "At most 400 texts. Each is one whole key as somebody found it, and has at most 128 characters.",
     # Imports
     "accept_weak": "True: take keys that can be guessed, too.",
     "ambiguous": "How many keys have a colon, which HTTP Basic cannot carry, or a comma, which other headers cannot.",
@@ -106,7 +106,7 @@ MEMBERS: dict[str, str] = {
     "published_at": "When the key was published, RFC 3339.",
     "retired_at": "When its successor signs in its place, RFC 3339. Null: it has no successor.",
     "retires": "Id of the signing key whose place the new one takes. Null: there is none.",
-    "signs_from": "From when on it signs, RFC 3339.",
+    "signs_from": "When it begins to sign, RFC 3339.",
     "stand_in": "The signing key that signs in its place. Null: it did not sign, and did not wait to.",
     "verifies_until": "Until when its tokens are accepted, RFC 3339. Null: it has no successor.",
     # Audit trail
@@ -198,9 +198,7 @@ MEMBERS: dict[str, str] = {
 }  # fmt: skip
 """A member -> what it means in every shape for which `OF_SHAPE` does not have it."""
 
-_GRANT_STATE = "State of the grant. A list takes only grants in this state."
 _GRANT_STATES = "State: `live`, `expired`, `ended`, `disabled`, `replayed`, `revoked`, `token_revoked` or `restored`."
-_SIGNING_KEY_STATE = "State of the signing key."
 
 OF_SHAPE: dict[str, str] = {
     "AdminProblem.detail": "The error in words. Missing, if there is nothing to add.",
@@ -211,6 +209,7 @@ OF_SHAPE: dict[str, str] = {
     "AuditFinding.kind": "What is wrong.",
     "AuditFinding.last": "Number of the last line that it is about.",
     "AuditFinding.text": "The finding in words.",
+    "CreateKey.environment": "Environment of its tokens: `production` or `sandbox`. Default: `production`.",
     "EventList.last": "Send it as `after` for what comes next.",
     "FieldProblem.detail": "What is wrong with the member.",
     "FieldProblem.name": "Name of the member.",
@@ -235,13 +234,15 @@ OF_SHAPE: dict[str, str] = {
     "KeysInNumbers.disabled": "How many keys are disabled.",
     "KeysInNumbers.revoked": "How many keys were revoked.",
     "LeakedKey.last_used": "When the key was last used, RFC 3339. Null: never.",
+    "LeakedKey.state": "State: `active`, `disabled`, `expired`, `revoked`, or `rotated`: the text is an ended secret.",
     "ListAudit.actor": "Only lines of actors whose name begins so.",
     "ListAudit.event": "Only lines of this event.",
     "ListAudit.grant_id": "Only lines about this grant.",
     "ListAudit.key_id": "Only lines about this API key.",
-    "ListGrants.state": _GRANT_STATE,
+    "ListGrants.state": "Only grants in this state.",
     "ListKeys.admin": "Only admin keys: of a role, or `any`.",
     "ListKeys.external_id": "Only the key with this id of yours.",
+    "ListKeys.state": "Only keys in this state: `active`, `disabled`, `expired` or `revoked`.",
     "ListKeys.subject": "Only keys of this subject.",
     "Me.actor": "How the audit trail calls the caller.",
     "Me.key_id": "Id of the caller's admin key. Null: it has none.",
@@ -258,7 +259,7 @@ OF_SHAPE: dict[str, str] = {
     "SignInFacts.address": "From which address they signed in. Null: it is not known.",
     "SignInFacts.key_id": "Id of their admin key. Null: they signed in by a one-time link.",
     "SignInFacts.name": "Name of their admin key. Null: they signed in by a one-time link.",
-    "SigningKeyFacts.state": _SIGNING_KEY_STATE,
+    "SigningKeyFacts.state": "State of the signing key now.",
     "TokenFacts.expires_at": "When the token expires, RFC 3339. Of a refresh token: when its grant ends.",
     "TokenFacts.generation": "Generation of the refresh token: 0 is the one of the exchange.",
     "TokenFacts.kind": "What kind of token it is.",

@@ -35,7 +35,10 @@ class ImportBatch(shapes.ImportKeys, kw_only=True):
 
 
 def import_keys(ctx: Context, asked: ImportBatch) -> shapes.ImportedKeys:
-    """Import some rows in one transaction. A row that fails does not stop the others."""
+    """Import rows of keys. A row that fails does not stop the others.
+
+    They are one transaction.
+    """
     hashed = None if asked.hmac_secret is None else provider_hash(ctx.store, ctx.secrets, asked.hmac_secret)
     read: Any = read_rows(asked, hashed, ctx.settings.public_url()).rows
     rows = [row for _, row in read if isinstance(row, ImportRow)]
