@@ -3,16 +3,25 @@
 A name mostly means one thing in all shapes. If it does not, `Shape.member` says what it means in that shape.
 """
 
+from hourpass.admin.shapes import MOST_TEXTS
+from hourpass.core.audit_verification import MOST_FINDINGS
+from hourpass.core.key_members import MAX_AUDIENCES, MAX_CLAIMS, MAX_NETWORKS, MAX_TAGS
+from hourpass.core.policy import MAX_ACCESS_TOKEN_LIFETIME, MAX_RETRY_WINDOW, SECOND
+from hourpass.core.stats import POINTS
+
+_LIFETIME = MAX_ACCESS_TOKEN_LIFETIME // SECOND
+_WINDOW = MAX_RETRY_WINDOW // SECOND
+
 MEMBERS: dict[str, str] = {
     # Keys
-    "access_token_lifetime": "Seconds that its access tokens live, 1 to 86400. Null: the server's setting.",
+    "access_token_lifetime": f"Seconds that its access tokens live, 1 to {_LIFETIME}. Null: the server's setting.",
     "admin": "Role of an admin key: `owner`, `operator` or `auditor`. Null: it is not an admin key.",
     "alive": "True: a key is not found by a secret of it that has ended.",
-    "allowed_ips": "Networks or addresses that may use the key, at most 100. Empty: it works from everywhere.",
+    "allowed_ips": f"Networks or addresses that may use the key, at most {MAX_NETWORKS}. Empty: all of them.",
     "api_key": "The API key itself, a secret. An answer shows it only once.",
-    "audiences": "The `aud` that its tokens may have, at most 32, the default first. Empty: the server's audience.",
+    "audiences": f"The `aud` of its tokens, at most {MAX_AUDIENCES}, the default first. Empty: the server's audience.",
     "changed": "False if nothing changed, because it was so before.",
-    "claims": "Claims of its access tokens by their name, at most 1 KiB in all.",
+    "claims": f"Claims of its access tokens by their name, at most {MAX_CLAIMS} bytes in all.",
     "disabled_at": "When it was disabled, RFC 3339. Null: it is not disabled.",
     "environment": "Environment of the tokens: `production` or `sandbox`.",
     "expires_at": "When the key expires, RFC 3339. Null: never.",
@@ -24,7 +33,7 @@ MEMBERS: dict[str, str] = {
     "next_secret_at": "When the next secret was made that waits for its first use, RFC 3339. Null: none waits.",
     "old_secret_until": "Until when an earlier secret is accepted too, RFC 3339. Null: only one is accepted.",
     "raw_until": "When protected endpoints stop accepting the key itself, RFC 3339. Null: never.",
-    "retry_window": "Seconds in which a refresh can be repeated, 0 to 300. Null: the server's setting.",
+    "retry_window": f"Seconds in which a refresh can be repeated, 0 to {_WINDOW}. Null: the server's setting.",
     "revoked_at": "When it was revoked, RFC 3339. Null: it was not.",
     "revoked_why": "Why the key was revoked: `revoked`, `exposed` or `leaked`. Null: it was not.",
     "scope": "Scopes of its tokens, separated by spaces.",
@@ -32,7 +41,7 @@ MEMBERS: dict[str, str] = {
     "state": "State of the key now.",
     "subject": "The `sub` of its tokens, 1 to 200 visible ASCII characters. If you give none, it is the key id.",
     "subject_prefix": "How the subjects begin that a delegated admin key sees. Null: it is not delegated.",
-    "tags": "Texts for you alone by their name, at most 32. No token has them.",
+    "tags": f"Texts for you alone by their name, at most {MAX_TAGS}. No token has them.",
     # Conditions and changes of keys
     "expires_within": "Only keys that expire within so many seconds.",
     "if_match": "The ETag that it was read with: 412 if it was changed since.",
@@ -49,7 +58,7 @@ MEMBERS: dict[str, str] = {
     "last_from": "Address of the last use. Null: it is not known.",
     "last_how": "Kind of the last use: `exchanged`, `refreshed` or `raw`. Null: there was none.",
     "strangers": "How many texts only look like a key of this server.",
-    "texts": "At most 400 texts. Each is one whole key as somebody found it, and has at most 128 characters.",
+    "texts": f"At most {MOST_TEXTS} texts. Each is one whole key as somebody found it, and has at most 128 characters.",
     # Imports
     "accept_weak": "True: take keys that can be guessed, too.",
     "ambiguous": "How many keys have a colon, which HTTP Basic cannot carry, or a comma, which other headers cannot.",
@@ -118,7 +127,7 @@ MEMBERS: dict[str, str] = {
     "detail": "What the event says besides, by name.",
     "ends_at": "Number of the last line that is chained.",
     "event": "Name of the event, such as `key.created`.",
-    "findings": "What is wrong, at most 1000 findings.",
+    "findings": f"What is wrong, at most {MOST_FINDINGS} findings.",
     "first": "The first line. Null: there are no lines.",
     "intact": "True: the trail is as it was written.",
     "last": "Number of the last line that was looked at. Ask for what comes after it to follow.",
@@ -173,7 +182,7 @@ MEMBERS: dict[str, str] = {
     "replays": "Superseded refresh tokens that came back too late and ended their grant, once for each grant.",
     "retries": "Refreshes that got the same successor again.",
     "revoked": "True: this call revoked the key.",
-    "series": "The same for equal spans of time, at most 96, oldest first. The last one is not over.",
+    "series": f"The same for equal spans of time, at most {POINTS}, oldest first. The last one is not over.",
     "severity": "How urgent it is.",
     "totals": "How often each thing happened on all nodes in these hours.",
     "unavailable": "Answers with status 503.",
@@ -205,12 +214,16 @@ OF_SHAPE: dict[str, str] = {
     "AdminProblem.status": "Status of this answer.",
     "AdminProblem.type": "Always `about:blank`.",
     "AttentionItem.kind": "What it is about.",
+    "AuditLine.grant_id": "Id of the grant. Null: it is about none.",
+    "AuditLine.key_id": "Id of the API key. Null: it is about none.",
     "AuditFinding.first": "Number of the first line that it is about.",
     "AuditFinding.kind": "What is wrong.",
     "AuditFinding.last": "Number of the last line that it is about.",
     "AuditFinding.text": "The finding in words.",
     "CreateKey.environment": "Environment of its tokens: `production` or `sandbox`. Default: `production`.",
     "EventList.last": "Send it as `after` for what comes next.",
+    "EventData.grant_id": "Id of the grant. Null: it is about none.",
+    "EventData.key_id": "Id of the API key. Null: it is about none.",
     "FieldProblem.detail": "What is wrong with the member.",
     "FieldProblem.name": "Name of the member.",
     "GrantFacts.expires_at": "When the grant ends, however busy it is, RFC 3339.",
@@ -222,6 +235,7 @@ OF_SHAPE: dict[str, str] = {
     "GrantLifeEvent.at": "When it happened, or will, RFC 3339.",
     "GrantLifeEvent.generation": "The generation that began then, or was presented. Null: none.",
     "GrantLifeEvent.kind": "What happened, or will.",
+    "GrantNamed.key_id": "Id of the API key that opened the grant. With it the grant is found at once.",
     "GrantTimeline.events": "What happened, oldest first, and what is planned.",
     "GrantTimeline.expires_at": "When the grant ends, however busy it is, RFC 3339.",
     "GrantTimeline.state": _GRANT_STATES,
@@ -262,6 +276,7 @@ OF_SHAPE: dict[str, str] = {
     "SigningKeyFacts.state": "State of the signing key now.",
     "TokenFacts.expires_at": "When the token expires, RFC 3339. Of a refresh token: when its grant ends.",
     "TokenFacts.generation": "Generation of the refresh token: 0 is the one of the exchange.",
+    "TokenFacts.subject": "The `sub` of the token. Null: its key is not in the database.",
     "TokenFacts.kind": "What kind of token it is.",
     "VerifiedAudit.last": "The last line. Null: there are no lines.",
 }
