@@ -96,7 +96,15 @@ async def test_a_follower_goes_on_after_the_last_line(server, owner):
 
 
 @pytest.mark.parametrize(
-    "query", [{"event": "key.made"}, {"since": "yesterday"}, {"cursor": "c1"}, {"cursor": "b"}, {"limit": 201}]
+    "query",
+    [
+        {"event": "key.made"},
+        {"since": "yesterday"},
+        {"cursor": "c1"},
+        {"cursor": "b"},
+        {"limit": 201},
+        {"newest": True, "after": 1},
+    ],
 )
 async def test_what_cannot_be_read_is_refused(owner, query):
     assert refused(await owner.get("audit", params=query)) == (422, "invalid_request")

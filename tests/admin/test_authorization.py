@@ -149,6 +149,8 @@ async def test_every_operation_answers_every_caller_as_the_reference_says(served
 
     for caller in ("revoked", "disabled"):
         assert (await served.ask(OPERATIONS[0], caller)).json()["reason"] == caller
+    for caller in ("bearer_key", "header_key"):
+        assert "this is an API key: exchange it" in (await served.ask(OPERATIONS[0], caller)).json()["detail"]
     await served.server.later(7_200)
     served.callers["expired"] = served.owner
     for operation in OPERATIONS:

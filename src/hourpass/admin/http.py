@@ -61,19 +61,19 @@ def read_query(operation: Operation[Q, Any], path: Mapping[str, str], query: Seq
     """What is asked, from the members in the path and a query.
 
     Raises:
-        InvalidRequest: naming a member with a control character.
-        msgspec.ValidationError: if a member is missing, unknown, repeated or of the wrong type.
+        InvalidRequest: naming a member with a control character, or one that comes twice.
+        msgspec.ValidationError: if a member is missing, unknown or of the wrong type.
     """
     members: dict[str, Any] = {}
     lists = {field.name for field in msgspec.structs.fields(operation.asks) if isinstance(field.default_factory, type)}
     for name, value in query:
         _require_line(name, value)
         if name in path:
-            raise msgspec.ValidationError(f"`{name}` stands in the path already")
+            raise InvalidRequest(f"{name} stands in the path already", name=name)
         if name in lists:
             members.setdefault(name, []).append(value)
         elif name in members:
-            raise msgspec.ValidationError(f"`{name}` is repeated")
+            raise InvalidRequest(f"{name} is repeated", name=name)
         else:
             members[name] = value
     return msgspec.convert(members | _of_path(path), operation.asks, strict=False)
@@ -83,12 +83,13 @@ def read_body(operation: Operation[Q, Any], path: Mapping[str, str], body: bytes
     """What is asked, from the members in the path and a JSON body. An empty body asks for nothing.
 
     Raises:
-        InvalidRequest: if it is too deep, or naming a member with a control character or one that comes twice.
+        InvalidRequest: if it is too deep, or naming a member with a control character, one that comes twice, or one
+            that does not belong into the body.
         msgspec.MsgspecError, ValueError, RecursionError: if it is not JSON of the right shape.
     """
     members = _object(body) if body else {}
     if twice := members.keys() & (path.keys() | {IF_MATCH}):
-        raise msgspec.ValidationError(f"`{min(twice)}` does not stand in the body")
+        raise InvalidRequest(f"{min(twice)} does not stand in the body", name=min(twice))
     given = members | _of_path(path)
     if if_match is not None and IF_MATCH in operation.asks.__struct_fields__:
         given[IF_MATCH] = if_match

@@ -135,7 +135,7 @@ MEMBERS: dict[str, str] = {
     "lines": "How many lines were verified.",
     "mac": "MAC of the last chained line, in hex.",
     "names": "True: each line has `key_name` and `actor_name`.",
-    "newest": "True: begin with the newest lines. The next page is the one before.",
+    "newest": "True: begin with the newest lines. The next page is the one before. It does not go with `after`.",
     "number": "Number of the line in the audit trail.",
     "pruned_to": "Number of the last line that was pruned.",
     "since": "Only lines from this instant on, RFC 3339.",

@@ -18,6 +18,7 @@ from hourpass.server.admin.context import Context
 from hourpass.server.keys.audit_chain import verify_trail
 from hourpass.server.store.audit_trail import AuditRecord
 from hourpass.server.store.connection import ENDLESS
+from hourpass.settings_file import did_you_mean
 
 TOGETHER = 500
 """Lines that are read at once."""
@@ -95,6 +96,8 @@ class _Cursor(NamedTuple):
 
     @classmethod
     def read(cls, asked: shapes.ListAudit) -> "_Cursor":
+        if asked.newest and asked.after:
+            raise InvalidRequest("after goes forwards and newest backwards: leave one of them out", name="after")
         if asked.cursor is None:
             return cls(ENDLESS, newest=True) if asked.newest else cls(asked.after)
         side, number = asked.cursor[:1], asked.cursor[1:]
@@ -148,7 +151,7 @@ class _Wanted:
 def _filter(asked: shapes.ListAudit) -> AuditFilter:
     event = name_now(asked.event or "")
     if event and event not in NAMES.values():
-        raise InvalidRequest("this is not an event", name="event")
+        raise InvalidRequest(f"this is not an event{did_you_mean(event, NAMES.values())}", name="event")
     return AuditFilter(
         key_id=asked.key_id or "",
         grant_id=(asked.grant_id or "").lower(),

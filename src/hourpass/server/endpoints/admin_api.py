@@ -14,11 +14,13 @@ from hourpass.core.admin_access import require_in_token
 from hourpass.core.caller import bucket
 from hourpass.core.claims import Claims
 from hourpass.core.errors import InvalidRequest, InvalidToken
+from hourpass.core.key_shape import BEGINNING
 from hourpass.core.policy import SECOND
 from hourpass.core.requirement import Requirement, judge_token, nowhere
 from hourpass.server.admin.administration import AdminKeyIdentity
 from hourpass.server.admin.idempotency import KeyedCall
 from hourpass.server.endpoints.admin_import import import_body
+from hourpass.server.endpoints.admin_misread import NOT_JSON, misread
 from hourpass.server.endpoints.admin_openapi import describe_admin
 from hourpass.server.endpoints.admin_problem import Unauthenticated, admin_problem
 from hourpass.server.issuing.issuer import Issuer
@@ -156,8 +158,10 @@ class AdminApi:
         credential = self._issuer.read_credential(request.headers)
         if credential is None:
             raise Unauthenticated
-        if not isinstance(credential, bytes):
-            raise InvalidToken("malformed", "an API key is not accepted here: exchange it")
+        if not isinstance(credential, bytes) or re.match(BEGINNING, credential.decode("latin-1")):
+            raise InvalidToken(
+                "malformed", "this is an API key: exchange it at /auth/api-key, and send the access token"
+            )
         claims = self._judge(credential, request.now)
 
         def again(store: Store, now: int) -> None:
@@ -189,9 +193,9 @@ def read_asked(operation: Operation[Any, Any], path: dict[str, str], request: Re
             return read_query(operation, path, read_pairs(request.query, MAX_FIELDS, "the query is malformed"))
         return read_body(operation, path, request.body, if_match(request))
     except msgspec.ValidationError as error:
-        raise _invalid(error) from None
+        raise misread(error, operation.asks) from None
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        raise InvalidRequest("the body is not a JSON object") from None
+        raise InvalidRequest(NOT_JSON) from None
 
 
 def idempotency_key(request: Request) -> str | None:
@@ -229,12 +233,3 @@ _TAG = re.compile(rb'(W/)?"([!#-~]*)"')
 # Each byte fits in one way only, so this is linear: a stranger's text must not make it try many ways.
 _TAGS = re.compile(rb"(?:[ \t,]*%b[ \t]*(?=,|\Z))+[ \t,]*" % _TAG.pattern)
 _IDEMPOTENCY_KEY = re.compile(rb"[!-~]{1,255}")
-_AT = re.compile(r" - at `\$\.(\w+)")
-_NAMED = re.compile(r"(?:field|^) ?`(\w+)`")
-
-
-def _invalid(error: msgspec.ValidationError) -> InvalidRequest:
-    """The error with the name of the member. msgspec's words hold types and names, and no value."""
-    words = str(error)
-    found = _AT.search(words) or _NAMED.search(words)
-    return InvalidRequest(words, name=found[1] if found else "")
