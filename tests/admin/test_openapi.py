@@ -78,6 +78,7 @@ async def test_every_schema_is_one_and_every_reference_leads_to_one(document, di
     for told in operations(document).values():
         for parameter in told["parameters"]:
             dialect.check_schema(parameter["schema"])
+            assert "null" not in json.dumps(parameter["schema"]), "no query can say null"
 
 
 async def test_every_schema_member_and_parameter_is_described_in_a_sentence(document):

@@ -141,9 +141,15 @@ def _parameters(operation: Operation[Any, Any], members: Schema) -> list[Schema]
 
 
 def _parameter(name: str, place: str, member: Schema, **more: bool) -> Schema:
-    """A member outside of a body. What it means is then said of the parameter, not of its schema."""
+    """A member outside of a body. What it means is said of the parameter. Text cannot be null: it is left out."""
     schema = {word: each for word, each in member.items() if word != "description"}
+    if schema.get("default", ...) is None:
+        schema = _either([each for each in schema["anyOf"] if each != {"type": "null"}])
     return {"name": name, "in": place, **more, "description": member["description"], "schema": schema}
+
+
+def _either(schemas: list[Schema]) -> Schema:
+    return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
 
 
 def _in_body(operation: Operation[Any, Any]) -> set[str]:
