@@ -30,6 +30,9 @@ from hourpass.server.console.rendering import show_count
 COUNTED = 200
 """So many events that a webhook did not get are counted."""
 
+LONGEST_PART = 12
+"""Letters of a part of a URL's path that a title shows whole."""
+
 TICK = "event:"
 """What the names of the ticks in the form begin with."""
 
@@ -42,7 +45,19 @@ def _show_all(visit: Visit) -> PageAnswer:
 
 def _words() -> dict[str, Any]:
     words = {"outcomes": OUTCOMES, "why_disabled": WHY_DISABLED, "hint": hint}
-    return {**words, "host_of": lambda url: urlsplit(url).netloc}
+    return {**words, "called": called, "place_of": _place}
+
+
+def called(webhook: shapes.ShownWebhook) -> str:
+    """What people call a webhook: its description, or else where it leads to."""
+    return webhook.description or _place(webhook.url)
+
+
+def _place(url: str) -> str:
+    """The host and the path of a URL, as far as the person sees it. A long part of the path may be a secret."""
+    split = urlsplit(url)
+    path = "/".join(part if len(part) <= LONGEST_PART else f"{part[:4]}..." for part in split.path.split("/"))
+    return f"{split.netloc}{path}".rstrip("/")
 
 
 def _deliveries(visit: Visit, webhook: shapes.ShownWebhook) -> list[shapes.ShownDelivery]:
@@ -113,7 +128,7 @@ def _tried(visit: Visit, webhook: shapes.ShownWebhook | None, act: Callable[[], 
 def _create(visit: Visit) -> PageAnswer:
     def act() -> PageAnswer:
         made = visit.call_once(CREATE_WEBHOOK, msgspec.convert(_asked(visit), shapes.CreateWebhook))
-        return _secret(f"{urlsplit(made.url).netloc} is ready", made)
+        return _secret(f"{called(made)} is ready", made)
 
     return _tried(visit, None, act)
 
@@ -207,7 +222,7 @@ def _show_rotate(visit: Visit) -> PageAnswer:
 
 def _rotate(visit: Visit) -> PageAnswer:
     made = visit.call_once(ROTATE_WEBHOOK_SECRET, _named(visit))
-    return _secret(f"The next secret of {urlsplit(made.url).netloc}", made)
+    return _secret(f"The next secret of {called(made)}", made)
 
 
 def _show_delete(visit: Visit) -> PageAnswer:
@@ -241,10 +256,10 @@ def _delete(visit: Visit) -> PageAnswer:
 
 
 def _about(webhook: shapes.ShownWebhook, act: str, verb: str, consequence: str, effects: Sequence[str]) -> Confirmation:
-    """Ask whether something is meant that a webhook's receiver notices. Its host is the name."""
-    host, path = urlsplit(webhook.url).netloc, f"/webhooks/{webhook.webhook_id}"
-    crumbs = [("Webhooks", "/webhooks"), (host, path)]
-    return Confirmation(f"{verb}: {host}", crumbs, consequence, effects, host, verb, action=f"{path}/{act}", back=path)
+    """Ask whether something is meant that a webhook's receiver notices."""
+    name, path = called(webhook), f"/webhooks/{webhook.webhook_id}"
+    crumbs = [("Webhooks", "/webhooks"), (name, path)]
+    return Confirmation(f"{verb}: {name}", crumbs, consequence, effects, name, verb, action=f"{path}/{act}", back=path)
 
 
 SECTION = Section(
