@@ -137,6 +137,18 @@ def test_a_disabled_keys_token_is_said_to_be_that_and_its_key_is_not_rotated(des
     assert "Replace its secret instead" not in visitor.get(f"/keys/{key_id}/leaked").text
 
 
+def test_a_refresh_token_of_a_grant_that_ended_says_when_and_no_end_that_is_ahead(desk):
+    key_id, pair = pair_of(desk)
+    visitor = desk.visitor().by_link()
+    ahead = ["<dt>Ends if it is not used</dt>", "<dt>Ends in any case</dt>"]
+    page = visitor.post("/inspect", {"token": pair["refresh_token"]}).text
+    assert ([words in page for words in ahead], "<dt>Ended</dt>" in page) == ([True, True], False)
+
+    desk.server.command("keys", "revoke", key_id)
+    page = visitor.post("/inspect", {"token": pair["refresh_token"]}).text
+    assert ([words in page for words in ahead], "<dt>Ended</dt>" in page) == ([False, False], True)
+
+
 def test_a_rotation_that_is_under_way_says_until_when(desk):
     key = desk.server.create_key("--name", "Robot")
     visitor = desk.visitor().by_link()

@@ -7,7 +7,7 @@ import msgspec
 from markupsafe import Markup
 
 from hourpass.admin import shapes
-from hourpass.admin.operations import INSPECT_TOKEN, REVOKE_ISSUED_BEFORE, REVOKE_TOKEN
+from hourpass.admin.operations import GET_GRANT, INSPECT_TOKEN, REVOKE_ISSUED_BEFORE, REVOKE_TOKEN
 from hourpass.core.errors import InvalidRequest, NotFound
 from hourpass.server.console.page import Confirmation, GoTo, PageAnswer, Section, Shown, View, Visit
 from hourpass.server.console.pages.alive import alive
@@ -38,7 +38,11 @@ def _explained(visit: Visit, token: str) -> dict[str, Any]:
     facts = visit.call(INSPECT_TOKEN, shapes.TokenGiven(token=token))
     words = facts.words.removeprefix("yes, ").removeprefix("no: ")
     told = msgspec.to_builtins(facts)  # without the members that are not known
-    return {"facts": told, "kind": KINDS[facts.kind], "words": words[:1].upper() + words[1:]}
+    ended_at = None
+    if facts.kind == "refresh_token" and "grant_id" in told:
+        grant = visit.call(GET_GRANT, shapes.GrantNamed(grant_id=told["grant_id"], key_id=told["key_id"]))
+        ended_at = grant.ended_at
+    return {"facts": told, "kind": KINDS[facts.kind], "words": words[:1].upper() + words[1:], "ended_at": ended_at}
 
 
 def _revoke(visit: Visit) -> PageAnswer:
