@@ -156,7 +156,10 @@ def test_weak_keys_are_taken_if_somebody_says_so(desk):
     lines = lines_of({"key": WEAK, "name": "Weak"})
     visitor = desk.visitor().by_link()
 
-    assert counts(sent(visitor, "look", lines).text)["failed"] == 1
+    refused = sent(visitor, "import", lines).text
+    assert counts(refused)["failed"] == 1
+    assert ("Nothing was imported." in refused, "Servers accept" in refused) == (True, False)
+    assert "(“Take keys that can be guessed, too” takes it)" in refused
     assert counts(sent(visitor, "look", lines, accept_weak="yes").text)["created"] == 1
 
 

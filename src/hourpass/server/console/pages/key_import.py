@@ -30,6 +30,9 @@ NO_JSON = (
     "machine, or elsewhere with --server and --admin-key-file."
 )
 
+WEAK = "Take keys that can be guessed, too"
+"""What the form calls the member `accept_weak`."""
+
 LISTED = 100
 """Failed lines that a page names, and so many whose key not every header carries. The rest is only counted."""
 
@@ -66,7 +69,17 @@ def _import(visit: Visit) -> PageAnswer:
 
 def _page(status: int = 200, **values: Any) -> Shown:
     nothing = {"done": None, "dry_run": True, "accept_weak": False, "missing": "", "new": "", "listed": LISTED}
-    return Shown("import_keys.html", {**nothing, **values}, status)
+    shown = {**nothing, **values, "weak": WEAK, "in_words": lambda reason: reason.replace("accept_weak", f"“{WEAK}”")}
+    shown["outcome"] = "" if shown["done"] is None else _outcome(shown["done"], dry_run=shown["dry_run"])
+    return Shown("import_keys.html", shown, status)
+
+
+def _outcome(done: shapes.ImportedKeys, *, dry_run: bool) -> str:
+    if dry_run:
+        return "Nothing was changed. Paste again to import: the server kept no line."
+    if done.created or done.updated:
+        return "Servers accept the keys within a second."
+    return "Nothing was imported." if done.failed else "Nothing changed: every line was imported before."
 
 
 VIEWS = (View(PATH, IMPORT_KEYS, _show, _import),)
