@@ -158,6 +158,10 @@ def test_a_new_key_is_refused_if_its_members_do_not_fit_its_kind(desk, visitor, 
     answer = visitor.post("/keys/new", {"name": "Ops", "admin": admin, name: text})
 
     assert (answer.status_code, f'href="#f-{name}"' in answer.text) == (422, True)
+    assert "No key was made" in answer.text
+    assert not re.search(
+        r"\w_\w", re.search(r'role="alert".*?</ul>', answer.text, re.DOTALL)[0].replace(f"f-{name}", "")
+    )
     assert desk.server.command("audit", "--json").stdout == before
 
 

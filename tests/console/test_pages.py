@@ -280,6 +280,22 @@ def test_a_delegated_admin_sees_its_own_keys_and_no_overview(browser, desk, fill
     assert visitor.get(f"/keys/{filled['admin']}").status_code == 404
 
 
+def test_the_form_of_a_delegated_admin_key_has_only_what_it_may_set(desk):
+    key = desk.admin_key("operator", "--subject-prefix", "acme/", "--max-scope", "videos.read")
+    visitor = desk.visitor().by_key(key["api_key"])
+    page = visitor.get("/keys/new").text
+    subject = re.search(r'<input [^>]*name="subject"[^>]*>', page)[0]
+
+    assert ('value="acme/"' in subject, "required" in subject) == (True, True)
+    assert "at most: videos.read." in page
+    fields = {"name", "subject", "scope", "audiences", "claims", "external_id", "admin", "tags", "environment"}
+    shown = {name for name in fields if f'name="{name}"' in page}
+    assert shown == {"name", "subject", "scope", "tags", "environment"}
+    made = visitor.post("/keys/new", {"name": "Of a customer", "subject": "acme/7", "scope": "videos.read"}).text
+    edit = visitor.get(re.search(r"/console(/keys/\w{12})\"", made)[1] + "/edit").text
+    assert {name for name in ("audiences", "claims") if f'name="{name}"' in edit} == set()
+
+
 def test_the_overview_asks_again_by_itself(browser, desk):
     with watched(browser, desk) as context:
         page = sign_in(context, desk)

@@ -200,8 +200,13 @@ def require_settable(caller: AdminCaller, given: Collection[str]) -> None:
     """
     if not {"admin", "subject_prefix", "max_scope"}.isdisjoint(given):
         require_allowed(caller, ADMIN_WRITE)
-    if caller.is_delegated and (forbidden := sorted(NOT_DELEGATED & set(given))):
+    if forbidden := sorted(name for name in given if not may_set(caller, name)):
         raise InvalidRequest(f"a delegated admin key cannot set {forbidden[0]}", name=forbidden[0])
+
+
+def may_set(caller: AdminCaller, name: str) -> bool:
+    """Whether a caller who may make and change keys may ever set a member of them."""
+    return not (caller.is_delegated and name in NOT_DELEGATED)
 
 
 def require_giveable(caller: AdminCaller, key: ApiKey) -> None:
@@ -249,7 +254,7 @@ def require_whole(key: ApiKey, given: Collection[str]) -> ApiKey:
         raise InvalidRequest("an admin key is of the environment production", name="environment")
     if (key.subject_prefix is None) != (key.max_scope is None):
         missing = "max_scope" if key.max_scope is None else "subject_prefix"
-        raise InvalidRequest("a delegated admin key has both a subject_prefix and a max_scope", name=missing)
+        raise InvalidRequest("a delegated admin key has both a subject prefix and a maximum scope", name=missing)
     if key.subject_prefix is not None and key.admin != "operator":
         raise InvalidRequest("a delegated admin key is an operator", name="admin")
     return key._replace(scope=scope_of_admin(key))

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from hourpass.admin import shapes
 from hourpass.admin.operations import OPERATIONS, Operation
-from hourpass.core.admin_access import ADMIN_WRITE, AdminCaller, may, may_change
+from hourpass.core.admin_access import ADMIN_WRITE, AdminCaller, may, may_change, may_set
 from hourpass.core.errors import InvalidRequest, Refused
 from hourpass.core.key_members import holds_key
 from hourpass.server.admin.administration import Administration
@@ -218,6 +218,10 @@ class Visit:
     def may_make_admins(self) -> bool:
         """Whether the person may make and change admin keys."""
         return may(self.caller, ADMIN_WRITE)
+
+    def may_set(self, member: str) -> bool:
+        """Whether the person may ever set this member of a key. Templates ask this."""
+        return may_set(self.caller, member)
 
     def may(self, name: str, key: shapes.Key | None = None) -> bool:
         """Whether an operation of this name would be done, for this key if it changes one. Templates ask this."""

@@ -4,6 +4,7 @@ It only splits text into members. What each of them may be, the operation says.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,11 +19,42 @@ from hourpass.core.narrowing import Rights, lost_scopes, lost_words, narrowed, w
 from hourpass.server.console.page import Fields
 from hourpass.server.console.rendering import show_moment
 
+LABELS = {
+    "name": "Name",
+    "subject": "Subject",
+    "scope": "Scope",
+    "audiences": "Audiences",
+    "expires_at": "Expires at",
+    "raw_until": "Raw key accepted until",
+    "allowed_ips": "Allowed addresses",
+    "tags": "Tags",
+    "claims": "Claims",
+    "access_token_lifetime": "Access tokens live",
+    "retry_window": "Retry window",
+    "self_rotation": "The holder may rotate the key",
+    "external_id": "External id",
+    "environment": "Environment",
+    "admin": "Role",
+    "subject_prefix": "Delegated: only subjects that begin with",
+    "max_scope": "Delegated: at most the scope",
+}
+"""What the form calls each member of a key."""
 
-def form_of(key: shapes.Key | None) -> Fields:
-    """The fields of a key as it is, or those of a new one."""
-    if key is None:
-        return Fields(environment="production")
+_SPELT = re.compile(rf"\b({'|'.join(name for name in LABELS if '_' in name)})\b")
+
+
+def in_words(problem: str) -> str:
+    """What is wrong with a member, with the form's names in place of those of the admin API."""
+    return _SPELT.sub(lambda found: f"“{LABELS[found[1]]}”", problem)
+
+
+def new_form(subject_prefix: str | None) -> Fields:
+    """The fields of a new key. A delegated caller's keys have subjects that begin with its prefix."""
+    return Fields(environment="production", subject=subject_prefix or "")
+
+
+def form_of(key: shapes.Key) -> Fields:
+    """The fields of a key as it is."""
     values = {
         "name": key.name,
         "scope": key.scope,

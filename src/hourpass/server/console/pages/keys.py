@@ -21,7 +21,16 @@ from hourpass.core.policy import DAY, SECOND
 from hourpass.server.console.page import Confirmation, Fields, GoTo, PageAnswer, Section, Shown, View, Visit
 from hourpass.server.console.pages import key_ends, key_import
 from hourpass.server.console.pages.key_ends import named_key
-from hourpass.server.console.pages.key_form import asked_of, edited_of, form_of, narrowed_by, widened_by
+from hourpass.server.console.pages.key_form import (
+    LABELS,
+    asked_of,
+    edited_of,
+    form_of,
+    in_words,
+    narrowed_by,
+    new_form,
+    widened_by,
+)
 
 STATES = (("", "any"), ("active", "active"), ("disabled", "disabled"), ("expired", "expired"), ("revoked", "revoked"))
 
@@ -108,7 +117,9 @@ def _show_find(visit: Visit) -> PageAnswer:
 
 def _show_new(visit: Visit) -> PageAnswer:
     """The form for a new key."""
-    return Shown("new_key.html", {"values": form_of(None), "problems": Fields()})
+    return Shown(
+        "new_key.html", {"values": new_form(visit.caller.subject_prefix), "problems": Fields(), "labels": LABELS}
+    )
 
 
 def _create(visit: Visit) -> PageAnswer:
@@ -137,7 +148,7 @@ def _show_key(visit: Visit) -> PageAnswer:
 def _show_edit(visit: Visit) -> PageAnswer:
     """The form that changes a key."""
     key = named_key(visit)
-    values = {"key": key, "values": form_of(key), "problems": Fields(), "tag": key.etag()}
+    values = {"key": key, "values": form_of(key), "problems": Fields(), "tag": key.etag(), "labels": LABELS}
     return Shown("edit_key.html", values)
 
 
@@ -183,12 +194,12 @@ def _tried(visit: Visit, template: str, values: Mapping[str, Any], act: Callable
     except InvalidScope as error:
         problems = {"scope": error.detail or "a scope is words without quotes"}
     except InvalidRequest as error:
-        problems = dict.fromkeys(error.names or ("",), error.detail)
+        problems = dict.fromkeys(error.names or ("",), in_words(error.detail))
     except msgspec.ValidationError:
         problems = {"": "a value is not of the right kind"}
     except ChangedMeanwhile:
         problems = {"": "Somebody else changed the key meanwhile. Load the page again"}
-    shown = {"values": visit.typed(), "problems": Fields(problems)}
+    shown = {"values": visit.typed(), "problems": Fields(problems), "labels": LABELS}
     return Shown(template, {**values, **shown}, 422)
 
 
