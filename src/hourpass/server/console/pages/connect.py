@@ -26,7 +26,7 @@ from hourpass.client.auth.httpx2 import HourpassAuth
 
 source = TokenSource(
     "{issuer}",
-    api_key=lambda: Path("hourpass-key").read_text(),
+    api_key=lambda: Path("~/.config/hourpass-key").expanduser().read_text(),
     cache=FileCache("cache/token"),
     origins=["https://api.example.com"],
 )
@@ -34,7 +34,7 @@ with httpx2.Client(auth=HourpassAuth(source)) as api:
     videos = api.get("https://api.example.com/videos")"""
 
 HTTP_CLIENT = """\
-printf '{{"apiKey":"%s"}}' "$(cat hourpass-key)" |
+printf '{{"apiKey":"%s"}}' "$(cat ~/.config/hourpass-key)" |
   curl {issuer}/auth/api-key --header "Content-Type: application/json" --data @-"""
 
 FASTAPI = """\
@@ -47,10 +47,12 @@ verifier = Verifier(issuer="{issuer}", audience="{audience}")
 app.add_middleware(HourpassMiddleware, verifier=verifier, scopes={{"/videos": "videos.read"}})"""
 
 WSGI = """\
+from flask import Flask
 from hourpass.verifier import Verifier
 from hourpass.verifier.wsgi import HourpassMiddleware
 
 verifier = Verifier(issuer="{issuer}", audience="{audience}")
+app = Flask(__name__)
 app.wsgi_app = HourpassMiddleware(app.wsgi_app, verifier=verifier, scopes={{"/videos": "videos.read"}})"""
 
 DJANGO = """\
