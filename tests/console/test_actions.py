@@ -104,7 +104,7 @@ def test_signing_keys_rotate_and_are_withdrawn_by_their_name(own_desk):
     answer = visitor.post("/signing-keys/rotate")
     assert (answer.status_code, "is waiting already" in answer.text) == (409, True)
     asked = visitor.get(f"/signing-keys/{kid}/withdraw").text
-    assert "In the last 1 h, apart from this minute, no access token came out. There is no live grant." in asked
+    assert "In the last hour, apart from this minute, no access token came out. There is no live grant." in asked
     assert visitor.post(f"/signing-keys/{kid}/withdraw", {"confirm": "another"}).status_code == 422
     assert visitor.post(f"/signing-keys/{kid}/withdraw", {"confirm": kid}).status_code == 303
     assert kid not in visitor.get("/signing-keys").text
@@ -155,7 +155,7 @@ def test_a_rotation_that_is_under_way_says_until_when(desk):
     path = f"/keys/{key['key_id']}/rotate"
     visitor.get(path)
     made = visitor.post(path, {"how": "overlap", "overlap": "24"}).text
-    assert "and then for another 1 d." in made
+    assert "and goes on for 1 d after that." in made
     assert "A new secret waits for its first use" in visitor.get(path).text
     api_key = re.search(r'id="api-key">([^<]+)<', made)[1]
     httpx2.post(f"{desk.server.url}/auth/api-key", json={"apiKey": api_key}).raise_for_status()

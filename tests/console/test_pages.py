@@ -167,6 +167,7 @@ def test_an_auditor_sees_no_button_that_would_be_refused(browser, desk, filled):
             seen[re.sub(r"\w{12,}", "ID", path)] = "refused" if refused else buttons(page)
 
     assert seen["/"] == {"6 hours", "24 hours", "7 days"}
+    assert seen["/nothing-here"] == {"To the overview"}
     assert seen["/audit"] == {"Verify the chain", "Export", "Find", "Follow"}
     assert seen["/keys"] == {"Find a whole key", "Find"}
     assert seen["/keys/ID"] == seen["/webhooks"] == seen["/webhooks/ID"] == set()

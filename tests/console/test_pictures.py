@@ -108,12 +108,13 @@ def test_the_phases_of_a_signing_key_follow_each_other_in_proportion():
     ]
 
 
-def test_a_signing_key_without_a_successor_signs_to_the_edge():
+def test_a_signing_key_without_a_successor_signs_until_now_and_then_it_is_open():
     rects = [each for each in drawn(phases("Title", Life(0, 10, None, None), 0, 100, 20)) if each.tag == "rect"]
 
     assert [(each.get("class"), each.get("width")) for each in rects] == [
         ("phase published", "100"),
-        ("phase signing", "900"),
+        ("phase signing", "100"),
+        ("phase signing open", "800"),
     ]
 
 

@@ -7,7 +7,7 @@ A function gets a `Visit`, and asks the administration through it. It decides no
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from hourpass.admin import shapes
 from hourpass.admin.operations import OPERATIONS, Operation
@@ -124,6 +124,11 @@ class Visit:
         self._menu = menu
         self._outside = outside
         self._meant = False
+
+    @property
+    def server(self) -> str:
+        """Which server this is: the host by which its clients know it."""
+        return urlsplit(self.settings.public_url()).netloc
 
     @property
     def who(self) -> str:

@@ -2,7 +2,6 @@
 
 from hourpass.admin import shapes
 from hourpass.admin.operations import OVERVIEW
-from hourpass.core.duration import span
 from hourpass.core.policy import HOUR
 from hourpass.server.console.page import Visit
 from hourpass.server.console.rendering import show_count
@@ -19,4 +18,5 @@ def alive(visit: Visit) -> str:
     issued = show_count(number, "access token") if number else "no access token"
     grants = show_count(live, "live grant") if live else "no live grant"
     there = "are" if live > 1 else "is"
-    return f"In the last {span(facts.hours * HOUR)}, apart from this minute, {issued} came out. There {there} {grants}."
+    last = "hour" if facts.hours == 1 else f"{facts.hours} hours"
+    return f"In the last {last}, apart from this minute, {issued} came out. There {there} {grants}."

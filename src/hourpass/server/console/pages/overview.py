@@ -37,7 +37,7 @@ CHARTS = (
     Chart("retries", "Retries", "A refresh came again, and got the same answer."),
     Chart("refusals", "Refusals", "A key or refresh token was refused.", "warn"),
     Chart("replays", "Replays", "An old refresh token came back. It may be stolen.", "bad"),
-    Chart("raw_accepted", "Raw keys used", "A key came itself, without a token. This should go down.", "warn"),
+    Chart("raw_accepted", "Uses of raw keys", "A key came itself, without a token. This should go down.", "warn"),
 )
 
 

@@ -59,7 +59,7 @@ def _ask_rotate(visit: Visit, problem: str = "") -> Shown:
         "consequence": "A new key takes over",
         "effects": [
             f"A new key is published now. It signs in {span(policy.publish_ahead)}, when every verifier knows it.",
-            f"The old one retires then, and verifies for another {span(policy.access_token_lifetime)}.",
+            f"The old one retires then, and verifies for {span(policy.access_token_lifetime)} after that.",
             "No client and no API notices.",
         ],
         "action": "/signing-keys/rotate",

@@ -26,6 +26,9 @@ def phases(title: str, life: Life, first: int, last: int, now: int) -> Markup:
         ("signing", ends[0], ends[1]),
         ("verify", ends[1], ends[2] if life.retired_at else ends[1]),
     ]
+    if life.retired_at is None:  # nobody knows yet how long it signs
+        known = max(now, ends[0])
+        spans[1:] = [("signing", ends[0], known), ("signing open", known, last)]
     drawn = Markup().join(_span(name, begins, end, first, last) for name, begins, end in spans)
     x = coordinate(place(now, first, last))
     drawn += Markup('<path class="now" d="M{} -4V{}"/>').format(x, HEIGHT + 4)
