@@ -13,11 +13,12 @@ from urllib.parse import parse_qs
 
 import httpx2
 import uvicorn
-from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi import Path as InPath
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 from fastapi.security import HTTPBasic, HTTPBasicCredentials
 from jinja2 import Environment, FileSystemLoader
+from starlette.exceptions import HTTPException
 
 from hourpass.client import TokenSource
 from hourpass.client.auth.httpx2 import HourpassAuth
@@ -35,7 +36,8 @@ HEADERS = {
 }
 HERE = Path(__file__).parent
 # It escapes what stands in a value. A customer chooses the names of its keys.
-page = Environment(loader=FileSystemLoader(HERE), autoescape=True).get_template("page.html")
+templates = Environment(loader=FileSystemLoader(HERE), autoescape=True)
+page, problem = templates.get_template("page.html"), templates.get_template("problem.html")
 app = FastAPI(openapi_url=None)
 clients: dict[str, httpx2.AsyncClient] = {}
 
@@ -90,8 +92,16 @@ async def show(customer: str, made: dict[str, Any] | None = None) -> HTMLRespons
     scopes = me["max_scope"].split()
     # A form with the same `once` makes one key, however often it is sent.
     proofs = {"form_token": form_token(customer), "once": secrets.token_hex()}
-    text = page.render(customer=customer, keys=keys["data"], scopes=scopes, made=made, **proofs)
+    newest = sorted(keys["data"], key=lambda key: key["created_at"], reverse=True)
+    text = page.render(customer=customer, keys=newest, scopes=scopes, made=made, **proofs)
     return HTMLResponse(text, headers=HEADERS)
+
+
+@app.exception_handler(HTTPException)
+async def tell(request: Request, error: HTTPException) -> HTMLResponse:
+    """An error as a page."""
+    words = error.detail[:1].upper() + error.detail[1:].removesuffix(".") + "."
+    return HTMLResponse(problem.render(words=words), error.status_code, headers={**HEADERS, **(error.headers or {})})
 
 
 @app.get("/page.css")
@@ -104,6 +114,12 @@ async def style() -> FileResponse:
 async def keys_page(customer: Customer) -> HTMLResponse:
     """All keys of the customer."""
     return await show(customer)
+
+
+@app.get("/keys")
+async def back() -> RedirectResponse:
+    """The address that a browser shows after a form."""
+    return RedirectResponse("/", 303)
 
 
 @app.post("/keys")
