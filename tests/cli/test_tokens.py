@@ -57,14 +57,14 @@ def test_a_good_access_token_is_explained(hourpass, api_key):
 
     assert facts.keys() == ACCESS_FACTS
     assert facts["kind"] == "access_token"
-    assert facts["words"].startswith("yes, for another 59 min")
+    assert facts["words"].startswith("yes, for 59 min")
     assert (facts["key_id"], facts["key_name"]) == (api_key.split("_")[2], "test")
     assert facts["scope"] == "videos.read"
 
 
 @pytest.mark.parametrize(
     ("age", "code", "valid"),
-    [(3590, 0, "yes, for another"), (3700, 1, "no: it expired 1 min")],
+    [(3590, 0, "yes, for "), (3700, 1, "no: it expired 1 min")],
     ids=["in its hour", "after its hour"],
 )
 def test_an_access_token_is_valid_for_its_hour_and_the_exit_code_says_so(hourpass, api_key, age, code, valid):
@@ -86,7 +86,7 @@ def test_a_good_refresh_token_is_explained_and_not_used(hourpass, api_key):
 
 @pytest.mark.parametrize(
     ("age", "code", "valid"),
-    [(30, 0, "yes, for another 2"), (90, 1, "no: it was used before, and using it again would revoke its grant")],
+    [(30, 0, "yes, for 2"), (90, 1, "no: it was used before, and using it again would revoke its grant")],
     ids=["within the retry window", "after it"],
 )
 def test_a_superseded_refresh_token_is_valid_within_its_window(hourpass, api_key, age, code, valid):

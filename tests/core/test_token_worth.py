@@ -31,8 +31,8 @@ def test_a_span_has_its_two_largest_units():
 @pytest.mark.parametrize(
     ("decision", "reason", "words"),
     [
-        (Rotate(GRANT), None, "yes, until it is used, or for another 30 d"),
-        (Burst(GRANT), None, "yes, until it is used, or for another 30 d"),
+        (Rotate(GRANT), None, "yes, until it is used, or for 30 d more"),
+        (Burst(GRANT), None, "yes, until it is used, or for 30 d more"),
         (Replay(GRANT), "replayed", "no: it was used before"),
         (Ahead(GRANT), "ahead", "no: it is newer than this database"),
         (Dead("expired"), "expired", "no: it has expired"),
@@ -51,7 +51,7 @@ def test_a_retry_says_how_long_it_may_be_repeated():
     grant = rotated(GRANT, START)
 
     assert refresh_worth(Retry(grant), grant, 0, POLICY, START + 20 * SECOND, KEY).words == (
-        "yes, for another 40 s: it was used 20 s ago and may be retried"
+        "yes, for 40 s more: it was used 20 s ago and may be retried"
     )
 
 
@@ -68,7 +68,7 @@ def test_the_claims_that_are_refused_name_the_problem(problem, at, words):
 
 
 def test_an_access_token_that_nothing_refuses_says_for_how_long():
-    assert valid_access(CLAIMS, START) == (None, "yes, for another 1 h")
+    assert valid_access(CLAIMS, START) == (None, "yes, for 1 h more")
 
 
 def test_what_refuses_a_token_has_a_word_of_its_own():

@@ -94,7 +94,7 @@ def _ended_with(key: ApiKey | None, now: int) -> TokenWorth:
 
 def valid_access(claims: UnverifiedClaims, now: int) -> TokenWorth:
     """An access token that nothing refuses. `now` is epoch milliseconds."""
-    return TokenWorth(None, f"yes, for another {span(claims.exp * SECOND - now)}")
+    return TokenWorth(None, f"yes, for {span(claims.exp * SECOND - now)} more")
 
 
 def invalid_access(error: InvalidToken, claims: UnverifiedClaims, now: int) -> TokenWorth:
@@ -122,11 +122,11 @@ def refresh_worth(
     match decision:
         case Rotate() | Burst():
             left = span(min(grant.idle_expires_at, grant.expires_at) - now)
-            return TokenWorth(None, f"yes, until it is used, or for another {left}")
+            return TokenWorth(None, f"yes, until it is used, or for {left} more")
         case Retry():
             used = now - grant.superseded[grant.generation - 1 - generation]
             left = span(policy.retry_window - used)
-            return TokenWorth(None, f"yes, for another {left}: it was used {span(used)} ago and may be retried")
+            return TokenWorth(None, f"yes, for {left} more: it was used {span(used)} ago and may be retried")
         case Replay():
             words = "no: it was used before, and using it again would revoke its grant, because it may be stolen"
             return TokenWorth("replayed", words)

@@ -207,9 +207,9 @@ def _token(client: Client) -> Check:
     now = age_clock()
     match cached.freshness(now):
         case "fresh":
-            return Check("token", "good", f"valid for another {span(cached.expires_at - now)}")
+            return Check("token", "good", f"valid for {span(cached.expires_at - now)} more")
         case "due":
-            return Check("token", "note", f"a refresh is due; valid for another {span(cached.expires_at - now)}")
+            return Check("token", "note", f"a refresh is due; valid for {span(cached.expires_at - now)} more")
         case "unusable":
             return Check("token", "bad", "has expired, and nobody has refreshed it")
 
@@ -273,7 +273,7 @@ def _sink(path: Path) -> Check:
         left = (token := FileToken(path)).credential().expires_at - token.now()
     except HourpassError:
         return Check("token file", "bad", f"{path} does not hold a valid token, bare or in JSON")
-    return Check("token file", "good", f"{path}, valid for another {span(left)}")
+    return Check("token file", "good", f"{path}, valid for {span(left)} more")
 
 
 def _read(path: Path) -> str:

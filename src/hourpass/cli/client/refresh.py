@@ -65,4 +65,4 @@ def _is_valid(client: Client) -> bool:
 
 def _tell(credential: Credential | None, *, quiet: bool, words: str) -> None:
     if credential is not None and not quiet:
-        say(f"hourpass: {words}; the token is valid for another {span(credential.expires_at - age_clock())}")
+        say(f"hourpass: {words}; the token is valid for {span(credential.expires_at - age_clock())} more")

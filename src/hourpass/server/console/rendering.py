@@ -26,7 +26,7 @@ TONES = {
     "live": "good",
     "valid": "good",
     "signing": "good",
-    "enabled": "good",
+    "ok": "good",
     "delivered": "good",
     "published": "accent",
     "pending": "accent",
