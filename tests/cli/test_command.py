@@ -147,7 +147,7 @@ def test_a_reader_that_leaves_gets_no_error_message(hourpass):
     reading, writing = os.pipe()
     os.close(reading)
     result = subprocess.run(
-        [HOURPASS, "keys", "list"], env=hourpass.environment, stdout=writing, stderr=subprocess.PIPE, text=True
+        [HOURPASS, "signing-keys", "list"], env=hourpass.environment, stdout=writing, stderr=subprocess.PIPE, text=True
     )
     os.close(writing)
 
@@ -166,15 +166,15 @@ def on_a_terminal(hourpass, *arguments: str, **environment: str) -> str:
 
 @pytest.mark.usefixtures("was_started")
 def test_a_table_has_a_bold_header_on_a_terminal(hourpass):
-    assert on_a_terminal(hourpass, "keys", "list").startswith("\x1b[1m")
+    assert on_a_terminal(hourpass, "signing-keys", "list").startswith("\x1b[1m")
 
 
 @pytest.mark.usefixtures("was_started")
 def test_no_color_is_obeyed(hourpass):
     """https://no-color.org."""
-    assert "\x1b" not in on_a_terminal(hourpass, "keys", "list", NO_COLOR="1")
+    assert "\x1b" not in on_a_terminal(hourpass, "signing-keys", "list", NO_COLOR="1")
 
 
 @pytest.mark.usefixtures("was_started")
 def test_nothing_is_coloured_for_a_pipe(hourpass):
-    assert "\x1b" not in hourpass("keys", "list").stdout
+    assert "\x1b" not in hourpass("signing-keys", "list").stdout

@@ -248,3 +248,10 @@ def test_an_imported_key_with_a_slow_hash_is_found_before_its_first_use(hourpass
     assert shown["name"] == "slow"
     assert "not an API key" in hourpass("keys", "show", "-", input=TEXT[:-1] + "x", code=1).stderr
     assert hourpass.json("keys", "revoke", "-", input=TEXT)["revoked"] is True
+
+
+@pytest.mark.usefixtures("was_started")
+def test_a_list_without_an_entry_says_so_and_prints_no_header(hourpass):
+    for arguments, words in ((("keys", "list", "--text", "zzz"), "API key"), (("grants", "list"), "grant")):
+        found = hourpass(*arguments)
+        assert (found.stdout, found.stderr) == ("", f"No {words} fulfils all conditions.\n")

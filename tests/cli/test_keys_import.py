@@ -118,6 +118,7 @@ def test_a_line_that_is_not_a_row_of_json_fails(hourpass, line):
 @pytest.mark.parametrize(
     ("header", "said"),
     [
+        (f'{{"key": "{KEY}", "name": "a"}}', "this looks like JSON lines: give --format jsonl"),
         (f"{KEY},customer", "column 1 of the header is unknown; known are: key, hash, algorithm,"),
         ("key,name,colour", "column 3 of the header is unknown"),
         ("key,name,key", "column 3 of the header is there twice: key"),
@@ -126,7 +127,7 @@ def test_a_line_that_is_not_a_row_of_json_fails(hourpass, line):
         ('key,"name', "the header is not CSV"),
         ("x" * (1 << 16), "line 1 is longer than 64 KiB"),
     ],
-    ids=["a key", "unknown", "twice", "no name", "no key", "no CSV", "long"],
+    ids=["JSON", "a key", "unknown", "twice", "no name", "no key", "no CSV", "long"],
 )
 def test_a_header_that_is_wrong_is_wrong_usage_and_makes_no_database(hourpass, header, said, tmp_path):
     done = load(hourpass, header + "\n", "--data", str(tmp_path / "new"), code=2)

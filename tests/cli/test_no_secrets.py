@@ -57,6 +57,8 @@ def test_a_key_or_token_as_an_argument_is_wrong_usage_and_is_not_repeated(newcom
 def test_the_refusal_says_what_to_do(newcomer):
     assert "- to read it from standard input" in newcomer("keys", "revoke", KEY, code=2).stderr
     assert "- to read it from standard input" in newcomer("tokens", "inspect", TOKEN, code=2).stderr
+    assert "api-key-file" not in newcomer("keys", "show", KEY, code=2).stderr
+    assert "use --api-key-file" in newcomer("token", "--url", KEY, code=2).stderr
 
 
 def test_an_argument_of_another_program_is_its_own_business(newcomer):

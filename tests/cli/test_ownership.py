@@ -152,7 +152,7 @@ def test_a_mounted_secret_is_used_and_one_that_everyone_can_read_gets_a_note(hou
 
     secret.chmod(0o440)
     hourpass("keys", "create", "--name", "x", env=environment)
-    assert hourpass("keys", "list", env=environment).stderr == ""
+    assert hourpass("signing-keys", "list", env=environment).stderr == ""
     secret.chmod(0o644)
     assert "everyone on this machine can read" in hourpass("keys", "list", env=environment).stderr
     secret.chmod(0o666)

@@ -94,10 +94,11 @@ def test_a_test_event_arrives_signed_and_a_failure_exits_with_1(hourpass, receiv
         (("create", "http://example.com/"), 1, "must begin with https://"),
         (("create", "https://example.com/", "--event", "key_created"), 2, "did you mean key.created?"),
         (("update", "wh_0", "--event", "key.created", "--all-events"), 2, "give --event or --all-events"),
-        (("update", "wh_0", "--disable"), 1, "no webhook has this id"),
-        (("deliveries", "wh_0"), 1, "no webhook has this id"),
-        (("test", "wh_0"), 1, "no webhook has this id"),
-        (("delete", "wh_0", "--yes"), 1, "no webhook has this id"),
+        (("update", "wh_0"), 2, "say what to change"),
+        (("update", "wh_0", "--disable"), 1, "no webhook has the id 'wh_0'"),
+        (("deliveries", "wh_0"), 1, "no webhook has the id 'wh_0'"),
+        (("test", "wh_0"), 1, "no webhook has the id 'wh_0'"),
+        (("delete", "wh_0", "--yes"), 1, "no webhook has the id 'wh_0'"),
     ],
 )
 def test_what_is_wrong_is_said_in_words(hourpass, arguments, code, words):

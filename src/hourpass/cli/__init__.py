@@ -66,7 +66,7 @@ class _Commands(click.Group):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        refuse_secrets(args)
+        refuse_secrets(args, by_file=not SECTIONS["Client"].keys().isdisjoint(args[:1]))
         try:
             return super().make_context(info_name, args, parent, **extra)
         except click.UsageError as error:

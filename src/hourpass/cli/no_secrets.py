@@ -24,12 +24,17 @@ _EITHER = re.compile(rf"(?:{_KEY.pattern}|{_TOKEN.pattern})[0-9A-Za-z_.-]*")
 _ADVICE = "every user of this machine can read an argument: treat that {} as leaked, and use {}"
 
 
-def refuse_secrets(arguments: Sequence[str]) -> None:
-    """Raise UsageError if an argument holds an API key or a token. The error does not repeat it."""
+def refuse_secrets(arguments: Sequence[str], *, by_file: bool = False) -> None:
+    """Raise UsageError if an argument holds an API key or a token. The error does not repeat it.
+
+    `by_file` says that the command reads an API key from a file, and not from standard input.
+    """
     own = arguments[: list(arguments).index("--")] if "--" in arguments else arguments
     for argument in own:
         if _KEY.search(argument):
-            raise click.UsageError(_ADVICE.format("API key", "--api-key-file, or - to read it from standard input"))
+            raise click.UsageError(
+                _ADVICE.format("API key", "--api-key-file" if by_file else "- to read it from standard input")
+            )
         if _TOKEN.search(argument):
             raise click.UsageError(_ADVICE.format("token", "- to read it from standard input"))
 

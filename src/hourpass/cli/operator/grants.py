@@ -36,6 +36,8 @@ def list_grants(flags: dict[str, object], key_id: str | None, everything: bool, 
     facts = msgspec.to_builtins(found)
     if as_json:
         print_json(facts)
+    elif not found:
+        say("No grant fulfils all conditions.")
     else:
         columns = _OF_A_KEY if key_id else _OF_ALL
         print_table(columns, [[fact[column] for column in columns] for fact in facts])

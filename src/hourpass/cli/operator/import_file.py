@@ -85,7 +85,7 @@ def _csv_rows(lines: _Lines) -> Iterator[tuple[int, Columns]]:
         elif bad:
             yield first, "not UTF-8"
         elif len(cells) != len(columns):
-            yield first, f"{len(cells)} cells, but the header has {len(columns)}"
+            yield first, f"{_cells(len(cells))}, but the header has {len(columns)}"
         else:
             yield first, dict(zip(columns, cells, strict=True))
 
@@ -95,12 +95,18 @@ def _header(cells: Sequence[str]) -> list[str]:
     columns = [cell.strip() for cell in cells]
     for at, column in enumerate(columns, 1):
         if column not in COLUMNS:
-            raise click.UsageError(f"column {at} of the header is unknown; known are: {', '.join(COLUMNS)}")
+            hint = "this looks like JSON lines: give --format jsonl" if cells[0].lstrip().startswith("{") else ""
+            known = f"known are: {', '.join(COLUMNS)}"
+            raise click.UsageError(f"column {at} of the header is unknown; {hint or known}")
         if columns.index(column) + 1 != at:
             raise click.UsageError(f"column {at} of the header is there twice: {column}")
     if "name" not in columns or not {"key", "hash"} & set(columns):
         raise click.UsageError("the header needs the columns name, and key or hash")
     return columns
+
+
+def _cells(number: int) -> str:
+    return "1 cell" if number == 1 else f"{number} cells"
 
 
 def _json_rows(lines: _Lines) -> Iterator[tuple[int, Columns]]:

@@ -95,6 +95,8 @@ def list_keys(flags: dict[str, object], tags: dict[str, str], as_json: bool, **c
     facts = [msgspec.to_builtins(key) for key in found]
     if as_json:
         print_json(facts)
+    elif not found:
+        say("No API key fulfils all conditions.")
     else:
         columns = ("key_id", "state", "environment", "name", "subject", "scope", "created_at", "expires_at")
         for fact, key in zip(facts, found, strict=True):

@@ -106,6 +106,8 @@ def update(
     """Change a webhook. One that is enabled again goes on with the events that it missed."""
     if all_events and events:
         raise click.UsageError("give --event or --all-events")
+    if not (events or all_events) and (url, description, disabled) == (None, None, None):
+        raise click.UsageError("say what to change: see hourpass webhooks update --help")
     asked = shapes.UpdateWebhook(
         webhook_id=webhook_id,
         url=UNSET if url is None else url,

@@ -79,6 +79,9 @@ def create_webhook(
     return NewSecret(webhook, _newest_secret(store, master, webhook, now, random))
 
 
+ID_LENGTH = len("wh_") + 16
+
+
 def new_webhook_id(random: Callable[[int], bytes]) -> str:
     """The id of a new webhook. The same random bytes make the same one."""
     return f"wh_{random(8).hex()}"
@@ -92,7 +95,8 @@ def get_webhook(store: Store, webhook_id: str) -> Webhook:
     """
     webhook = store.webhook(webhook_id)
     if webhook is None:
-        raise NotFound("no webhook has this id")
+        named = f"the id {webhook_id!r}" if len(webhook_id) <= ID_LENGTH else "that id"  # a longer text may be a key
+        raise NotFound(f"no webhook has {named}")
     return webhook
 
 
