@@ -1,6 +1,7 @@
 """Grants: what exchanges of a key opened, and the life of one of them."""
 
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 
 import msgspec
@@ -16,7 +17,6 @@ from hourpass.admin.operations import (
     LIST_KEYS,
     REVOKE_GRANT,
 )
-from hourpass.core.api_key import KEY_ID_PATTERN
 from hourpass.core.errors import NotFound
 from hourpass.core.grant import GRANT_ID_PATTERN
 from hourpass.server.console.page import Confirmation, GoTo, PageAnswer, Section, Shown, View, Visit
@@ -58,17 +58,13 @@ def _show_grants(visit: Visit) -> PageAnswer:
     state = visit.query.get("state", "")
     conditions = {"state": state or None, "cursor": visit.query.get("cursor")}
     problem, page = "", shapes.GrantPage(data=[], next=None)
-    several = False
     try:
         if text:
-            key_id, several = _key_id(visit, text)
-            page = visit.call(
-                LIST_GRANTS_OF_KEY, msgspec.convert({**conditions, "key_id": key_id}, shapes.ListGrantsOfKey)
-            )
+            page = _of_key(visit, text, conditions)
         else:
             page = visit.call(LIST_GRANTS, msgspec.convert(conditions, shapes.ListGrants))
-    except NotFound:
-        problem = _SEVERAL if several else _PART_OF_ID if _END_OF_ID.fullmatch(text) else _NOT_FOUND
+    except NotFound as error:
+        problem = error.detail
     except msgspec.ValidationError:
         problem = "There is no such state."
     filters = {"key": text, "state": state}
@@ -79,7 +75,7 @@ def _show_grants(visit: Visit) -> PageAnswer:
             "filters": filters,
             "states": STATES,
             "problem": problem,
-            "several": several,
+            "several": problem == _SEVERAL,
             **visit.pager(filters, page.next),
         },
     )
@@ -94,15 +90,25 @@ _PART_OF_ID = "A grant is found by its whole id, which its page shows. This is a
 _END_OF_ID = re.compile("…?[0-9a-fA-F]{8}")
 
 
-def _key_id(visit: Visit, text: str) -> tuple[str, bool]:
-    """The id of the one key that a text names, or the text as it is, and whether it may name several."""
-    if KEY_ID_PATTERN.fullmatch(text):
-        with suppress(NotFound):
-            return visit.call(GET_KEY, shapes.KeyNamed(key_id=text)).key_id, False
+def _of_key(visit: Visit, text: str, conditions: Mapping[str, str | None]) -> shapes.GrantPage:
+    """The grants of the key that a text names: by its id, or else by what is part of its name.
+
+    Raises:
+        NotFound: if there is no such key. Its detail says if there are several.
+    """
+
+    def asked(key_id: str) -> shapes.GrantPage:
+        of_key = {**conditions, "key_id": key_id}
+        return visit.call(LIST_GRANTS_OF_KEY, msgspec.convert(of_key, shapes.ListGrantsOfKey))
+
+    with suppress(NotFound):
+        return asked(text)
     keys = visit.call(LIST_KEYS, shapes.ListKeys(text=text, limit=2))
     if len(keys.data) == 1 and keys.next is None:
-        return keys.data[0].key_id, False
-    return text, bool(keys.data or keys.next)
+        return asked(keys.data[0].key_id)
+    if keys.data or keys.next:
+        raise NotFound(_SEVERAL)
+    raise NotFound(_PART_OF_ID if _END_OF_ID.fullmatch(text) else _NOT_FOUND)
 
 
 def _found(visit: Visit, text: str) -> shapes.GrantFacts | None:
