@@ -19,7 +19,10 @@ from hourpass.server.keys.importing import TOGETHER
 
 FRAME = {
     "visit": SimpleNamespace(
-        who="ada", person=SimpleNamespace(role="owner"), caller=SimpleNamespace(subject_prefix=None)
+        who="ada",
+        server="hourpass.example",
+        person=SimpleNamespace(role="owner"),
+        caller=SimpleNamespace(subject_prefix=None),
     ),
     "now": 0,
     "here": "Keys",
