@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 from base64 import b64encode
 from pathlib import Path
 
@@ -154,3 +155,20 @@ class Nodes:
 @pytest.fixture
 def nodes(serve, own_database, tmp_path):
     return Nodes(serve, own_database, tmp_path / "command")
+
+
+@pytest.fixture
+def manager():
+    """The socket of a service manager, and what a server needs to know of it."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(f"\0hourpass-workers-{os.getpid()}")
+        receiver.settimeout(30)
+        yield receiver, {"NOTIFY_SOCKET": f"@hourpass-workers-{os.getpid()}", "WATCHDOG_USEC": "2000000"}
+
+
+def manager_told(receiver, wanted: str) -> list[str]:
+    """The lines that the service manager is told, up to the wanted one."""
+    lines: list[str] = []
+    while not any(line.startswith(wanted) for line in lines):
+        lines += receiver.recv(4096).decode().splitlines()
+    return lines

@@ -7,6 +7,7 @@ import signal
 import httpx2
 from tests.conftest import free_port
 from tests.e2e.conftest import exchange, live, refresh
+from tests.postgres.conftest import manager_told
 from tests.postgres.test_full_disk import metric
 from tests.postgres.test_workers import until, worker_pids
 
@@ -76,8 +77,11 @@ def test_an_outage_that_nobody_reads_about_is_503_and_ends(nodes, own_database, 
     assert 1 <= sum(line["event"] == "unavailable" for line in lines) <= 2
 
 
-def test_the_parent_of_workers_replaces_them_although_nobody_reads_its_log(nodes, full_pipe):
-    server = nodes.start(output=full_pipe.writer, workers=2)
+def test_the_parent_of_workers_replaces_them_although_nobody_reads_its_log(nodes, full_pipe, manager):
+    receiver, environment = manager
+    alone = {"NOTIFY_SOCKET": environment["NOTIFY_SOCKET"]}
+    server = nodes.start(output=full_pipe.writer, workers=2, environment=alone)
+    manager_told(receiver, "READY=1")  # a worker that ends before all of them listen ends the server
     token = exchange(server, nodes.create_key()["api_key"]).json()["refresh_token"]
 
     for pid in worker_pids(server):

@@ -12,6 +12,7 @@ import httpx2
 import pytest
 from tests.conftest import clean_environment, free_port, run_command
 from tests.e2e.conftest import PLAIN
+from tests.postgres.conftest import manager_told
 from tests.postgres.test_kills import crowd_on, lost, require_nothing_lost, until_refreshed
 from tests.tracing.collector import Collector
 
@@ -110,28 +111,11 @@ def test_each_worker_sends_its_own_spans(nodes):
         collector.close()
 
 
-@pytest.fixture
-def manager():
-    """The socket of a service manager, and what a server needs to know of it."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
-        receiver.bind(f"\0hourpass-workers-{os.getpid()}")
-        receiver.settimeout(30)
-        yield receiver, {"NOTIFY_SOCKET": f"@hourpass-workers-{os.getpid()}", "WATCHDOG_USEC": "2000000"}
-
-
-def told(receiver, wanted: str) -> list[str]:
-    """The lines that the service manager is told, up to the wanted one."""
-    lines: list[str] = []
-    while not any(line.startswith(wanted) for line in lines):
-        lines += receiver.recv(4096).decode().splitlines()
-    return lines
-
-
 def test_a_worker_that_hangs_is_replaced_and_the_service_manager_sees_a_server_that_lives(nodes, manager):
     """Ready is said once all workers are."""
     receiver, environment = manager
     server = nodes.start(workers=2, environment=environment)
-    assert f"STATUS=listening on 127.0.0.1:{server.port}" in told(receiver, "READY=1")
+    assert f"STATUS=listening on 127.0.0.1:{server.port}" in manager_told(receiver, "READY=1")
     assert server.log.read_text().count('"listening"') == 2
     hung, other = worker_pids(server)
 
@@ -140,19 +124,19 @@ def test_a_worker_that_hangs_is_replaced_and_the_service_manager_sees_a_server_t
     until(lambda: len(worker_pids(server)) == 2 and hung not in worker_pids(server))
     assert other in worker_pids(server)
     assert '"a worker hangs"' in server.log.read_text()
-    assert "WATCHDOG=1" in told(receiver, "WATCHDOG=1")
+    assert "WATCHDOG=1" in manager_told(receiver, "WATCHDOG=1")
     assert server.stop() == 0
-    assert "STATUS=draining" in told(receiver, "STOPPING=1")
+    assert "STATUS=draining" in manager_told(receiver, "STOPPING=1")
 
 
 def test_the_service_manager_is_told_how_many_workers_cannot_reach_the_database(nodes, manager):
     receiver, environment = manager
     server = nodes.start(workers=2, environment=environment)
-    told(receiver, "READY=1")
+    manager_told(receiver, "READY=1")
 
     nodes._database.cluster.stop()
-    told(receiver, "STATUS=trouble with the database: requests get 503 until it is over (2 of 2 workers)")
+    manager_told(receiver, "STATUS=trouble with the database: requests get 503 until it is over (2 of 2 workers)")
     nodes._database.cluster.start()
 
-    told(receiver, "STATUS=listening")
+    manager_told(receiver, "STATUS=listening")
     assert server.stop() == 0
