@@ -3,8 +3,8 @@ PYTHON ?= $(shell for p in .venv/bin/python python3 python3.14 python3.13 python
 	$$p -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && exit; done; echo python3)
 BIN := .venv/bin
 UV ?= uv
-# Many tests wait for other processes, so three times as many workers as two cores still pay.
-WORKERS ?= 6
+# Many tests wait for other processes, so more workers than two cores pay. With six, the machine is too busy for some.
+WORKERS ?= 5
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	$(if $(UPGRADE),--upgrade)
 # The extras in the container's image.

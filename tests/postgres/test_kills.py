@@ -148,6 +148,7 @@ async def test_a_database_that_is_killed_under_load_loses_nothing_that_was_ackno
 
 
 @pytest.mark.timeout(1_500)
+@pytest.mark.slow
 async def test_thousands_of_refreshes_over_three_nodes_killed_again_and_again_lose_nothing(nodes):
     for _ in range(3):
         nodes.start(grants_per_key=1_000_000)  # at the cap, grants are closed by right
