@@ -56,7 +56,8 @@ def test_a_slow_a_stalled_and_a_crowded_server_raise_the_alarm_until_it_is_well_
     prometheus.await_scraped(server.admin)
     book = open_runbook("overload", server)
     with held_again_and_again(server, api_key, CONNECTIONS + 2):
-        prometheus.await_fired(server.admin, "HourpassSlow", "HourpassQueueGrows", "HourpassConnectionsFull")
+        alerts = ("HourpassSlow", "HourpassQueueGrows", "HourpassConnectionsFull")
+        prometheus.await_fired(server.admin, *alerts, within=80)  # on a busy machine
         allow_descriptors(server, 3)
         server.process.send_signal(signal.SIGSTOP)
         time.sleep(2)  # longer than a quarter of the retry window: a stall
