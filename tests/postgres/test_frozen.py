@@ -41,6 +41,7 @@ async def refresh_all(http, node, tokens: list[str], count: int) -> list[str]:
 
 
 @pytest.mark.anyio
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(("grants", "seconds"), [(150, FROZEN), pytest.param(1_000, 60, marks=pytest.mark.slow)])
 async def test_no_grant_is_lost_to_a_node_that_froze_for_longer_than_the_retry_window(nodes, grants, seconds):
     """A third are under way when the node freezes, a third come on kept connections, a third on new ones."""
